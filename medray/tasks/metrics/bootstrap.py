@@ -1,0 +1,98 @@
+"""Percentile bootstrap over cases, as weights.
+
+Drawing n cases with replacement is the same as giving each case an integer weight. A metric that
+takes weights of shape (repeats, cases) is therefore computed for all replicates in one call.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+FloatArray = npt.NDArray[np.float64]
+Statistic = Callable[[FloatArray], FloatArray]
+
+_BLOCK_BYTES = 32 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value over `cases` cases with its 95 % interval.
+
+    The value is None where nothing defines it (no case, one class only).
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    cases: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"value": self.value, "low": self.low, "high": self.high, "cases": self.cases}
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrap:
+    """How intervals are made: percentile bootstrap (Efron & Tibshirani 1993, ch. 13), seeded."""
+
+    repeats: int = 1000
+    level: float = 0.95
+    seed: int = 0
+
+    def estimate(
+        self, statistic: Statistic, cases: int, groups: Sequence[str] | None = None
+    ) -> Estimate:
+        """Evaluate a statistic on the cases and its interval over resamples.
+
+        Args:
+            statistic: maps weights (repeats, cases) to (repeats,), NaN where it isn't defined.
+            cases: number of cases.
+            groups: the subject of each case; whole subjects are resampled together, because two
+                scans of one patient are not two independent cases.
+
+        Replicates that don't define the statistic (no positive case drawn) are left out of the
+        interval.
+        """
+        if not cases:
+            return Estimate(None, None, None, 0)
+        value = float(statistic(np.ones((1, cases)))[0])
+        if not np.isfinite(value):
+            return Estimate(None, None, None, cases)
+        draws = np.concatenate([statistic(block) for block in self._weights(cases, groups)])
+        draws = draws[np.isfinite(draws)]
+        tail = 50.0 * (1.0 - self.level)
+        low, high = np.percentile(draws, [tail, 100.0 - tail])
+        return Estimate(value, float(low), float(high), cases)
+
+    def mean(self, values: FloatArray, groups: Sequence[str] | None = None) -> Estimate:
+        """The mean of per-case values, shape (cases,), with its interval."""
+        return self.estimate(lambda w: w @ values / w.sum(axis=1), len(values), groups)
+
+    def _weights(self, cases: int, groups: Sequence[str] | None) -> Iterator[FloatArray]:
+        """How often each case is drawn, in blocks of (some repeats, cases)."""
+        random = np.random.default_rng(self.seed)
+        if groups is None:
+            units, unit_of_case = cases, np.arange(cases)
+        else:
+            names, unit_of_case = np.unique(np.asarray(groups), return_inverse=True)
+            units = len(names)
+        block = max(1, _BLOCK_BYTES // (8 * cases))
+        even = np.full(units, 1.0 / units)
+        for start in range(0, self.repeats, block):
+            drawn = random.multinomial(units, even, size=min(block, self.repeats - start))
+            yield drawn[:, unit_of_case].astype(np.float64)
+
+
+def subjects(cases: pa.Table) -> list[str] | None:
+    """The subject of each `sample_id`, in order of first row; None if the table knows no subjects.
+
+    A case without a subject is its own.
+    """
+    if "subject" not in cases.column_names:
+        return None
+    pairs = zip(cases["sample_id"].to_pylist(), cases["subject"].to_pylist(), strict=True)
+    return [subject or sample for sample, subject in dict(pairs).items()]

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+from scipy.stats import bootstrap as scipy_bootstrap
+
+from medray.tasks.metrics.bootstrap import Bootstrap, Estimate
+from medray.tasks.metrics.probability import auroc
+
+
+def test_interval_of_a_mean_agrees_with_scipy() -> None:
+    values = np.random.default_rng(0).gamma(2.0, 1.0, 80)
+    got = Bootstrap(repeats=4000).mean(values)
+    want = scipy_bootstrap(
+        (values,), np.mean, n_resamples=4000, method="percentile", rng=np.random.default_rng(1)
+    ).confidence_interval
+    assert got.value == pytest.approx(values.mean())
+    assert got.low == pytest.approx(want.low, abs=0.02)
+    assert got.high == pytest.approx(want.high, abs=0.02)
+    assert got.cases == 80
+
+
+def test_seed_decides_and_blocks_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(3).random(40)
+    first = Bootstrap(seed=1).mean(values)
+    assert Bootstrap(seed=1).mean(values) == first
+    assert Bootstrap(seed=2).mean(values) != first
+    monkeypatch.setattr("medray.tasks.metrics.bootstrap._BLOCK_BYTES", 8 * 40 * 7)
+    assert Bootstrap(seed=1).mean(values) == first
+
+
+def test_coverage_is_near_the_level() -> None:
+    random = np.random.default_rng(5)
+    inside = 0
+    for _ in range(200):
+        got = Bootstrap(repeats=300).mean(random.normal(0.0, 1.0, 50))
+        assert got.low is not None
+        assert got.high is not None
+        inside += got.low <= 0.0 <= got.high
+    assert 0.88 <= inside / 200 <= 0.99
+
+
+def test_subjects_are_drawn_whole() -> None:
+    """Ten equal scans per patient carry no more information than one."""
+    values = np.random.default_rng(6).normal(0.0, 1.0, 12)
+    subjects = [f"s{i}" for i in range(12)]
+    one = Bootstrap().mean(values, subjects)
+    ten = Bootstrap().mean(np.repeat(values, 10), np.repeat(subjects, 10).tolist())
+    assert one.low is not None
+    assert (ten.low, ten.high) == (pytest.approx(one.low), pytest.approx(one.high))
+    naive = Bootstrap().mean(np.repeat(values, 10))
+    assert naive.low is not None
+    assert naive.low > one.low
+
+
+def test_replicates_without_an_answer_are_left_out() -> None:
+    scores, positive = np.array([0.1, 0.4, 0.3, 0.9]), np.array([False, False, True, True])
+    got = Bootstrap().estimate(lambda w: auroc(scores, positive, w), 4)
+    assert got.value == 0.75
+    assert got.low is not None
+    assert got.high == 1.0
+    assert Bootstrap().estimate(lambda w: auroc(scores, scores > 1, w), 4).value is None
+    assert Bootstrap().mean(np.empty(0)) == Estimate(None, None, None, 0)
