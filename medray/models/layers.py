@@ -1,0 +1,121 @@
+"""Building blocks of the networks, the same in 2-D and 3-D."""
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+Norm = Literal["instance", "batch", "group", "none"]
+
+GROUPS = 8
+
+
+def conv(dims: int, inward: int, outward: int, kernel: int = 3, stride: int | tuple[int, ...] = 1,
+         *, bias: bool = True) -> nn.Module:  # fmt: skip
+    """Convolution that keeps the size at stride 1 (odd kernels) and halves it at stride 2."""
+    make = nn.Conv3d if dims == 3 else nn.Conv2d
+    return make(inward, outward, kernel, stride, padding=kernel // 2, bias=bias)  # type: ignore[arg-type]
+
+
+def upsample(dims: int, inward: int, outward: int, step: tuple[int, ...]) -> nn.Module:
+    """Transposed convolution that undoes a pooling by `step`, without overlap."""
+    make = nn.ConvTranspose3d if dims == 3 else nn.ConvTranspose2d
+    return make(inward, outward, step, step)  # type: ignore[arg-type]
+
+
+def max_pool(dims: int, step: tuple[int, ...], *, indices: bool = False) -> nn.Module:
+    """Max pooling by `step`; with `indices` it answers (values, flat positions) for unpooling."""
+    make = nn.MaxPool3d if dims == 3 else nn.MaxPool2d
+    return make(step, step, return_indices=indices)
+
+
+def global_pool(dims: int) -> nn.Module:
+    """Mean over all spatial axes: (B, C, *spatial) to (B, C)."""
+    make = nn.AdaptiveAvgPool3d if dims == 3 else nn.AdaptiveAvgPool2d
+    return nn.Sequential(make(1), nn.Flatten())
+
+
+def norm(dims: int, kind: Norm, channels: int) -> nn.Module:
+    """Normalisation with learnt scale and shift.
+
+    Group norm takes 8 groups, or one per channel where 8 does not divide the channels.
+    """
+    if kind == "none":
+        return nn.Identity()
+    if kind == "group":
+        return nn.GroupNorm(GROUPS if channels % GROUPS == 0 else channels, channels)
+    if kind == "batch":
+        return nn.BatchNorm3d(channels) if dims == 3 else nn.BatchNorm2d(channels)
+    make = nn.InstanceNorm3d if dims == 3 else nn.InstanceNorm2d
+    return make(channels, affine=True)
+
+
+def dropout(dims: int, share: float) -> nn.Module:
+    """Dropout of whole channels: neighbouring voxels are too alike for dropping single ones."""
+    if share == 0:
+        return nn.Identity()
+    return nn.Dropout3d(share) if dims == 3 else nn.Dropout2d(share)
+
+
+class ConvNorm(nn.Sequential):
+    """Convolution, normalisation, dropout, (leaky) ReLU.
+
+    Args:
+        slope: negative slope of the activation; 0 for plain ReLU, None for no activation.
+    """
+
+    def __init__(
+        self,
+        dims: int,
+        inward: int,
+        outward: int,
+        *,
+        norm_kind: Norm,
+        kernel: int = 3,
+        stride: int | tuple[int, ...] = 1,
+        slope: float | None = 0.0,
+        drop: float = 0.0,
+    ) -> None:
+        # A bias before a normalisation is taken out again by its mean.
+        layers = [
+            conv(dims, inward, outward, kernel, stride, bias=norm_kind == "none"),
+            norm(dims, norm_kind, outward),
+            dropout(dims, drop),
+        ]
+        if slope is not None:
+            layers.append(nn.LeakyReLU(slope, inplace=True) if slope else nn.ReLU(inplace=True))
+        super().__init__(*(layer for layer in layers if not isinstance(layer, nn.Identity)))
+
+
+class Residual(nn.Module):
+    """Body plus shortcut, then the activation (He et al. 2016).
+
+    The shortcut is the identity where shapes agree, else a 1x1 convolution with normalisation,
+    strided as the body.
+    """
+
+    def __init__(
+        self,
+        dims: int,
+        inward: int,
+        outward: int,
+        body: nn.Module,
+        *,
+        norm_kind: Norm,
+        stride: int | tuple[int, ...] = 1,
+        slope: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.body = body
+        strided = stride > 1 if isinstance(stride, int) else max(stride) > 1
+        self.shortcut = (
+            ConvNorm(dims, inward, outward, norm_kind=norm_kind, kernel=1, stride=stride,
+                     slope=None)
+            if strided or inward != outward
+            else nn.Identity()
+        )  # fmt: skip
+        self.activation = nn.LeakyReLU(slope, inplace=True) if slope else nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inward, *spatial) to (B, outward, *spatial / stride)."""
+        total: Tensor = self.activation(self.body(x) + self.shortcut(x))
+        return total
