@@ -1,0 +1,26 @@
+"""medray: distributed batch processing for biomedical deep learning.
+
+`medray.open("ct@3f9c…")` gives a dataset; `medray.run("job.yaml")` runs a job.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from medray.jobs.run import run
+    from medray.jobs.session import open_reference as open
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "open", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    # Lazy: `import medray` must load neither torch nor ray nor pyarrow.
+    if name == "run":
+        from medray.jobs.run import run
+
+        return run
+    if name == "open":
+        from medray.jobs.session import open_reference
+
+        return open_reference
+    raise AttributeError(f"module 'medray' has no attribute {name!r}")

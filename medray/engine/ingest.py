@@ -1,0 +1,61 @@
+"""Ingest: raw files of one format to samples."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+from medray.engine.operation import Operation, Unit
+from medray.formats import FORMATS
+from medray.formats.base import Input, Source
+from medray.ids import fraction
+from medray.storage.objects import Objects
+from medray.storage.samples import Refusal, Sample
+
+
+class Ingest(Operation):
+    """Reads inputs by the format's `read`; adds the split.
+
+    Parameters: `format` (options with `name`), `source` (folder), `split` (see `split_of`).
+    Payload of a unit: `inputs`, a list of Input fields.
+    """
+
+    name: ClassVar[str] = "ingest"
+
+    def __init__(self, objects: Objects, parameters: dict[str, Any]) -> None:
+        super().__init__(objects, parameters)
+        options = dict(parameters["format"])
+        kind = FORMATS.get(options.pop("name"))
+        self.format = kind(kind.Options.model_validate(options))
+        self.source = Source(Path(parameters["source"]))
+
+    def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:
+        fields = next(item for item in unit.payload["inputs"] if item["key"] == key)
+        item = Input(**{**fields, "paths": tuple(fields["paths"])})
+        for sample in self.format.read(self.source, item):
+            if isinstance(sample, Sample) and self.parameters.get("split"):
+                sample.row["split"] = split_of(self.parameters["split"], sample)
+            yield sample
+
+
+def split_of(split: dict[str, Any], sample: Sample) -> str:
+    """The split a sample falls into: a pure function of the seed and the value split by.
+
+    It is the same on every worker and stays the same as a dataset grows. `by` names a column,
+    `subject` by default, whose equal values never part; fractions are expectations, not counts.
+
+    Args:
+        split: `by`, `seed` and one fraction per split name, e.g. {"train": 0.8, "val": 0.2}; or
+            `column`, whose value is the split (official splits).
+    """
+    if "column" in split:
+        return str(sample.row[split["column"]])
+    by = split.get("by", "subject")
+    key = sample.id if by == "sample" else str(sample.row.get(by, sample.id))
+    at = fraction(int(split.get("seed", 0)), key)
+    names = [name for name in split if name not in ("by", "seed")]
+    total = sum(split[name] for name in names)
+    for name in names:
+        at -= split[name] / total
+        if at < 0:
+            return name
+    return names[-1]

@@ -1,0 +1,74 @@
+"""The contract of an operation: how one unit's inputs become one unit's samples.
+
+An operation knows nothing of ledgers, attempts, Ray or time. The worker (medray.engine.worker)
+calls `load` ahead of time on one thread and `compute` under a lock on another, catches
+`DataError` per input, writes what comes out, and commits.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from medray.storage.objects import Objects
+from medray.storage.samples import Refusal, Sample
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What one worker does at a time; it commits exactly one shard.
+
+    Args:
+        id: identity (medray.ids.unit_id): equal work, equal id.
+        index: position in the plan, which is the order of the dataset.
+        inputs: accountable keys, in order; each ends committed or quarantined.
+        payload: what `load` needs, JSON-able: paths, or an input shard. Never pixels.
+    """
+
+    id: str
+    index: int
+    inputs: tuple[str, ...]
+    payload: dict[str, Any]
+
+
+class Operation(ABC):
+    """One kind of work. Built once per worker, used for many units, one at a time.
+
+    Args:
+        objects: the storage root, to read inputs from.
+        parameters: of the resolved step, JSON-able.
+    """
+
+    name: ClassVar[str]
+    device: ClassVar[bool] = False  # computes on a device that units take in turn, reading ahead
+
+    def __init__(self, objects: Objects, parameters: dict[str, Any]) -> None:
+        self.objects = objects
+        self.parameters = parameters
+
+    @property
+    def batch(self) -> int:
+        """How many samples `compute` takes at once."""
+        return 1
+
+    def open(self) -> None:
+        """Prepare what is costly and shared by all units, such as a network's weights."""
+
+    @abstractmethod
+    def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:
+        """Read one input. Runs on a reading thread, possibly ahead of the unit before.
+
+        Raises:
+            DataError: the input is unusable; it is quarantined under `key`.
+        """
+
+    def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
+        """Map samples to output samples; holds the worker's device lock until exhausted.
+
+        Arrays of what it yields may be `Slabs`, produced while the writer consumes them.
+
+        Raises:
+            DataError: one of the samples is unusable. With several samples the worker then calls
+                again, one by one, so that only the bad one is quarantined.
+        """
+        yield from samples

@@ -1,0 +1,68 @@
+"""One tree of errors. The class says what to do next, the code says what happened.
+
+Codes are stable, lower-case and hyphenated; `about` names the object (a path, a unit, a key);
+`hint` is the way out. Messages never carry values from a patient's file.
+"""
+
+
+class MedrayError(Exception):
+    """Base of everything medray raises on purpose.
+
+    Args:
+        message: one sentence, without values from a patient's file.
+        code: stable identifier of the cause, e.g. "gantry-tilt".
+        about: the object the error is about.
+        hint: what the reader can do about it.
+    """
+
+    exit_status = 1
+
+    def __init__(self, message: str, *, code: str, about: str = "", hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.about = about
+        self.hint = hint
+
+    def __str__(self) -> str:
+        about = f"{self.about}: " if self.about else ""
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{about}{self.message} [{self.code}]{hint}"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Errors cross process borders; keyword-only arguments need a rebuild function for that.
+        return _rebuild, (type(self), self.message, self.code, self.about, self.hint)
+
+
+def _rebuild(
+    cls: type[MedrayError], message: str, code: str, about: str, hint: str
+) -> MedrayError:
+    return cls(message, code=code, about=about, hint=hint)
+
+
+class SpecError(MedrayError):
+    """A job file, profile or option is wrong: fix the file. Exit status 2."""
+
+    exit_status = 2
+
+
+class DataError(MedrayError):
+    """One input is unusable: quarantine it and go on. Exit status 3 beyond the error budget."""
+
+    exit_status = 3
+
+
+class RetryableError(MedrayError):
+    """A passing fault of a store or a cluster: try again. Exit status 5 when retries run out."""
+
+    exit_status = 5
+
+
+class InterruptedRun(MedrayError):
+    """The run was asked to stop, or cannot go on now; it can be resumed. Exit status 4."""
+
+    exit_status = 4
+
+
+class FatalError(MedrayError):
+    """Going on would be wrong, for example a failed checksum: stop. Exit status 1."""

@@ -1,0 +1,14 @@
+"""Formats: how raw files become samples, and back. One file or folder each, loaded lazily."""
+
+from medray.formats.base import Format
+from medray.registry import Registry
+
+FORMATS: Registry[Format] = Registry(
+    "medray.formats",
+    {
+        "dicom": "medray.formats.dicom:Dicom",
+        "nifti": "medray.formats.nifti:Nifti",
+        "image": "medray.formats.image:Image",
+        "ome_zarr": "medray.formats.ome_zarr:OmeZarr",
+    },
+)

@@ -1,0 +1,123 @@
+"""The contract of a format: raw files to samples, and samples to files."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from medray.errors import SpecError
+from medray.ids import fraction
+from medray.storage.samples import Refusal, Sample
+
+
+class FormatOptions(BaseModel):
+    """Base of a format's options: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where raw files lie.
+
+    Args:
+        root: folder (or single file) that every path is confined to.
+    """
+
+    root: Path
+
+
+@dataclass(frozen=True)
+class Input:
+    """One accountable input of a unit: it ends committed or quarantined, never lost.
+
+    Args:
+        key: how reports and the quarantine name it; a pseudonym where paths may identify people.
+        paths: below the source's root, in order.
+        fingerprint: cheap and stable: changes when the content does (size, mtime or ETag).
+        size: bytes of all its files.
+        extra: what `read` needs besides, JSON-able.
+    """
+
+    key: str
+    paths: tuple[str, ...]
+    fingerprint: str
+    size: int
+    extra: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a format found in a source.
+
+    Args:
+        groups: inputs grouped so that each group makes one shard; order is the dataset's order.
+        refused: files that were turned away while planning, each with its reason.
+    """
+
+    groups: list[list[Input]]
+    refused: list[Refusal]
+
+
+class Format(ABC):
+    """How one kind of raw file becomes samples and back. Stateless; one per process and job."""
+
+    name: ClassVar[str]
+    Options: ClassVar[type[FormatOptions]]
+
+    def __init__(self, options: FormatOptions) -> None:
+        self.options = options
+
+    @abstractmethod
+    def plan(self, source: Source) -> Plan:
+        """List the inputs: names, sizes and headers at most, never payload.
+
+        Raises:
+            SpecError: the source does not exist or is not of this format at all.
+        """
+
+    @abstractmethod
+    def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
+        """Read one input on a worker. One input may hold many samples (an .npz, a volume series).
+
+        Yields:
+            Samples, or refusals where one of many samples of the input is bad.
+
+        Raises:
+            DataError: the whole input is unusable; it is quarantined under its key.
+        """
+
+    def write(self, samples: Iterable[Sample], target: Path) -> Iterator[Path]:
+        """Write samples as files below `target`; yields the path of each file written.
+
+        Raises:
+            SpecError: this format cannot be written (code "read-only-format").
+        """
+        raise SpecError(
+            f"format {self.name!r} cannot be written", code="read-only-format", about=self.name
+        )
+
+
+def grouped(
+    items: Iterable[Input], *, samples: int, size: int = 256 * 2**20
+) -> list[list[Input]]:
+    """Cut a sorted list of inputs into groups of about `samples`, at most 2x that or `size` bytes.
+
+    A cut falls where the hash of a key says so, not at every n-th input: a file added later moves
+    at most the group it falls into, so all other units keep their identity (content-defined
+    chunking, as in LBFS, Muthitacharoen et al. 2001).
+    """
+    groups: list[list[Input]] = [[]]
+    held = 0
+    for item in items:
+        full = len(groups[-1]) >= 2 * samples or held + item.size > size
+        cut = len(groups[-1]) * 2 >= samples and fraction(0, item.key) < 2 / samples
+        if groups[-1] and (full or cut):
+            groups.append([])
+            held = 0
+        groups[-1].append(item)
+        held += item.size
+    return [group for group in groups if group]

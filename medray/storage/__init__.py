@@ -1,0 +1,1 @@
+"""Where bytes live: objects, Zarr arrays, Parquet tables, datasets, ledger, models, audit."""

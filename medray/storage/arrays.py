@@ -1,0 +1,268 @@
+"""Arrays in shards: a writer that takes slabs as they come, a reader that decodes what is asked.
+
+One writer owns an array. Its shards follow each other along one axis, so the writer holds at most
+one chunk row raw and one shard compressed, whatever the array's length along that axis.
+"""
+
+import hashlib
+import itertools
+import json
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from medray.errors import DataError, FatalError
+from medray.storage.objects import Objects
+from medray.storage.zarr3 import (
+    EMPTY,
+    ArrayMeta,
+    compress,
+    decode_index,
+    decompress,
+    encode_index,
+)
+
+SHARD_BYTES = 128 * 2**20  # raw bytes in a shard, about
+_CHUNK = {1: (2**18,), 2: (512, 512), 3: (32, 64, 64)}  # at most 256 Ki elements: 512 KiB as int16
+
+
+def chunk_for(shape: tuple[int, ...], spatial: int) -> tuple[int, ...]:
+    """Inner chunk of an array whose last `spatial` axes are space: near a patch, never larger.
+
+    Leading axes (channels) get one element a chunk, so that one channel can be read alone.
+    """
+    lead = len(shape) - spatial
+    inner = _CHUNK[spatial]
+    space = tuple(min(n, c) for n, c in zip(shape[lead:], inner, strict=True))
+    return (1,) * lead + tuple(max(1, n) for n in space)
+
+
+class ArrayWriter:
+    """Writes one array, slab by slab along `axis`.
+
+    Args:
+        objects: where to.
+        path: folder of the array.
+        shape: of the whole array.
+        dtype: of the whole array.
+        axis: along which slabs arrive.
+        chunk: inner chunk.
+        axes: names of the axes.
+    """
+
+    def __init__(
+        self,
+        objects: Objects,
+        path: str,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        *,
+        axis: int,
+        chunk: tuple[int, ...],
+        axes: tuple[str, ...] = (),
+    ) -> None:
+        full = [math.ceil(n / c) * c for n, c in zip(shape, chunk, strict=True)]
+        row = dtype.itemsize * chunk[axis] * math.prod(full) // full[axis]
+        full[axis] = min(full[axis], chunk[axis] * max(1, SHARD_BYTES // row))
+        self.meta = ArrayMeta(shape, str(dtype), chunk, tuple(full), axes)
+        self.files: dict[str, tuple[int, str]] = {}
+        self._objects, self._path, self._axis = objects, path, axis
+        self._hash = hashlib.sha256(repr((shape, str(dtype), chunk[axis], axis)).encode())
+        self._pending: list[np.ndarray] = []
+        self._held = self._row = 0
+        self._open_shard()
+
+    def append(self, slab: np.ndarray) -> None:
+        """Add the next slab; its shape is the array's except along the slab axis."""
+        expected = [*self.meta.shape]
+        expected[self._axis] = slab.shape[self._axis]
+        if list(slab.shape) != expected or str(slab.dtype) != self.meta.dtype:
+            raise FatalError(
+                f"a slab of {slab.dtype}{slab.shape} does not fit "
+                f"{self.meta.dtype}{self.meta.shape}",
+                code="slab-mismatch",
+                about=self._path,
+            )
+        depth = self.meta.chunk[self._axis]
+        self._pending.append(slab)
+        self._held += slab.shape[self._axis]
+        if self._held < depth:
+            return
+        data = self._joined()
+        whole = self._held - self._held % depth
+        for start in range(0, whole, depth):
+            self._write_row(self._part(data, start, start + depth))
+        self._pending = [self._part(data, whole, self._held).copy()] if whole < self._held else []
+        self._held -= whole
+
+    def close(self) -> str:
+        """Write what is left, then the metadata; returns the content hash of the array.
+
+        Raises:
+            FatalError: fewer or more slabs came than the shape says (code "slab-mismatch").
+        """
+        if self._held:
+            self._write_row(self._joined())
+            self._held = 0
+        depth = self.meta.chunk[self._axis]
+        if self._row != math.ceil(self.meta.shape[self._axis] / depth):
+            raise FatalError("slabs are missing", code="slab-mismatch", about=self._path)
+        self._close_shard()
+        self._put(f"{self._path}/zarr.json", json.dumps(self.meta.encode()).encode())
+        return self._hash.hexdigest()
+
+    def _joined(self) -> np.ndarray:
+        if len(self._pending) == 1:
+            return self._pending[0]
+        return np.concatenate(self._pending, axis=self._axis)
+
+    def _part(self, data: np.ndarray, start: int, stop: int) -> np.ndarray:
+        return data[(slice(None),) * self._axis + (slice(start, stop),)]
+
+    def _write_row(self, row: np.ndarray) -> None:
+        row = np.ascontiguousarray(row)
+        self._hash.update(row.data if row.size else b"")
+        chunk, inner = self.meta.chunk, self.meta.inner
+        position = self._row % inner[self._axis]
+        counts = [1 if a == self._axis else n for a, n in enumerate(inner)]
+        for at in itertools.product(*(range(n) for n in counts)):
+            window = tuple(slice(i * c, (i + 1) * c) for i, c in zip(at, chunk, strict=True))
+            piece = row[window]
+            if not piece.any():
+                continue
+            if piece.shape != chunk:
+                padded = np.zeros(chunk, row.dtype)
+                padded[tuple(slice(0, n) for n in piece.shape)] = piece
+                piece = padded
+            data = compress(np.ascontiguousarray(piece))
+            place = tuple(position if a == self._axis else i for a, i in enumerate(at))
+            self._index[place] = (self._size, len(data))
+            self._body.append(data)
+            self._size += len(data)
+        self._row += 1
+        if self._row % inner[self._axis] == 0:
+            self._close_shard()
+
+    def _open_shard(self) -> None:
+        self._index = np.full((*self.meta.inner, 2), EMPTY, np.uint64)
+        self._body: list[bytes] = []
+        self._size = 0
+
+    def _close_shard(self) -> None:
+        if self._body:
+            number = (self._row - 1) // self.meta.inner[self._axis]
+            place = [number if a == self._axis else 0 for a in range(len(self.meta.shape))]
+            key = "/".join(map(str, ["c", *place]))
+            self._put(
+                f"{self._path}/{key}", b"".join(self._body) + encode_index(self._index)
+            )
+        self._open_shard()
+
+    def _put(self, path: str, data: bytes) -> None:
+        self._objects.put(path, data)
+        self.files[path] = (len(data), hashlib.sha256(data).hexdigest())
+
+
+class ArrayReader:
+    """Reads any window of one array; decodes only the inner chunks that it touches.
+
+    Not shared between threads: the cache of shard indices is its own.
+    """
+
+    def __init__(self, objects: Objects, path: str, meta: ArrayMeta) -> None:
+        self.meta = meta
+        self._objects, self._path = objects, path
+        self._indices: OrderedDict[tuple[int, ...], np.ndarray | None] = OrderedDict()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array."""
+        return self.meta.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Data type of the array."""
+        return np.dtype(self.meta.dtype)
+
+    def __getitem__(self, window: tuple[slice, ...] | slice) -> np.ndarray:
+        """The values in `window`: slices with step 1 along the leading axes, all of the rest.
+
+        Raises:
+            DataError: stored bytes are damaged; names the object.
+        """
+        window = window if isinstance(window, tuple) else (window,)
+        window += (slice(None),) * (len(self.shape) - len(window))
+        bounds = [s.indices(n)[:2] for s, n in zip(window, self.shape, strict=True)]
+        starts = [low for low, _ in bounds]
+        stops = [max(low, high) for low, high in bounds]
+        sizes = [high - low for low, high in zip(starts, stops, strict=True)]
+        out = np.zeros(sizes, self.dtype)
+        if out.size == 0:
+            return out
+        shard = self.meta.shard
+        for place in itertools.product(
+            *(range(a // s, -(-b // s)) for a, b, s in zip(starts, stops, shard, strict=True))
+        ):
+            self._read_shard(place, starts, stops, out)
+        return out
+
+    def _read_shard(
+        self, place: tuple[int, ...], starts: Sequence[int], stops: Sequence[int], out: np.ndarray
+    ) -> None:
+        index = self._index(place)
+        if index is None:
+            return
+        chunk, shard = self.meta.chunk, self.meta.shard
+        origin = [p * s for p, s in zip(place, shard, strict=True)]
+        ranges = [
+            range(max(0, a - o) // c, -(-min(s, b - o) // c))
+            for a, b, o, c, s in zip(starts, stops, origin, chunk, shard, strict=True)
+        ]
+        wanted = [
+            (at, int(index[at][0]), int(index[at][1]))
+            for at in itertools.product(*ranges)
+            if int(index[at][0]) != EMPTY
+        ]
+        if not wanted:
+            return
+        path = self._shard_path(place)
+        parts = self._objects.get_ranges(
+            path, [first for _, first, _ in wanted], [first + n for _, first, n in wanted]
+        )
+        buffer = np.empty(chunk, self.dtype)
+        for (at, _, _), data in zip(wanted, parts, strict=True):
+            try:
+                decompress(data, buffer)
+            except DataError as error:
+                raise DataError(error.message, code=error.code, about=path) from error
+            target, source = [], []
+            for i, c, o, a, b in zip(at, chunk, origin, starts, stops, strict=True):
+                low = o + i * c
+                first, last = max(a, low), min(b, low + c)
+                target.append(slice(first - a, last - a))
+                source.append(slice(first - low, last - low))
+            out[tuple(target)] = buffer[tuple(source)]
+
+    def _shard_path(self, place: tuple[int, ...]) -> str:
+        return f"{self._path}/c/{'/'.join(map(str, place))}"
+
+    def _index(self, place: tuple[int, ...]) -> np.ndarray | None:
+        if place in self._indices:
+            self._indices.move_to_end(place)
+            return self._indices[place]
+        path = self._shard_path(place)
+        try:
+            index = decode_index(
+                self._objects.get_tail(path, self.meta.index_bytes), self.meta.inner
+            )
+        except FileNotFoundError:
+            index = None  # a shard of zeros is not stored
+        except DataError as error:
+            raise DataError(error.message, code=error.code, about=path) from error
+        self._indices[place] = index
+        if len(self._indices) > 64:
+            self._indices.popitem(last=False)
+        return index

@@ -1,0 +1,292 @@
+"""Datasets: immutable versions over committed shards, and the HEAD that names the newest.
+
+<root>/datasets/<name>/versions/<version>.json holds a manifest; readers see nothing else.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from medray.clock import SYSTEM, Clock, stamp
+from medray.errors import DataError, SpecError
+from medray.faults import point
+from medray.ids import canonical, short
+from medray.storage.ledger import Commit
+from medray.storage.objects import Objects
+from medray.storage.quarantine import write_quarantine
+from medray.storage.samples import Refusal, Sample
+from medray.storage.shards import SampleArray, Shard, table_of
+
+if TYPE_CHECKING:
+    import dask.array
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Accountable inputs: planned = committed + quarantined, always."""
+
+    planned: int
+    committed: int
+    quarantined: int
+
+
+def check_name(name: str) -> str:
+    """`name`, if it can name a dataset or model.
+
+    Raises:
+        SpecError: it can't (code "bad-name").
+    """
+    if not _NAME.fullmatch(name) or ".." in name:
+        raise SpecError(
+            "a name is made of a-z, 0-9, '.', '_' and '-'", code="bad-name", about=repr(name)
+        )
+    return name
+
+
+def publish(
+    objects: Objects,
+    name: str,
+    *,
+    kind: str,
+    spec: str,
+    commits: list[Commit],
+    refused: list[Refusal],
+    parents: list[str],
+    attributes: dict[str, Any] | None = None,
+    clock: Clock = SYSTEM,
+) -> "Dataset":
+    """Make the next version of `name` of committed units, in plan order, and move HEAD to it.
+
+    Publishing the same again changes nothing, so it can be interrupted anywhere and repeated.
+
+    Args:
+        kind: of the job that made it.
+        spec: hash of the resolved step.
+        commits: one per unit, in the plan's order.
+        refused: inputs turned away while planning.
+        parents: versions it was made of, as "name@version".
+        attributes: what readers need besides, JSON-able (classes, metrics).
+    """
+    check_name(name)
+    shards = [
+        {
+            "unit": commit.unit,
+            "path": commit.shard.path,
+            "rows": commit.shard.rows,
+            "bytes": commit.shard.bytes,
+            "sha256": commit.shard.sha256,
+            "content": commit.shard.content,
+        }
+        for commit in commits
+    ]
+    quarantined = write_quarantine(objects, name, commits, refused)
+    planned = sum(commit.inputs for commit in commits) + len(refused)
+    digest = short([shard["content"] for shard in shards])
+    core = {
+        "name": name,
+        "kind": kind,
+        "digest": digest,
+        "spec": spec,
+        "parents": parents,
+        "attributes": attributes or {},
+        "quarantine": quarantined.tables,
+        "inputs": {
+            "planned": planned,
+            "committed": planned - quarantined.inputs,
+            "quarantined": quarantined.inputs,
+        },
+    }
+    identity = {**core, "units": [shard["unit"] for shard in shards]}
+    version = short(identity)
+    manifest = {
+        **core,
+        "version": version,
+        "created": stamp(clock),
+        "samples": sum(commit.shard.rows for commit in commits),
+        "shards": shards,
+    }
+    point("publish.before-manifest")
+    objects.put_new(f"datasets/{name}/versions/{version}.json", json.dumps(manifest).encode())
+    point("publish.before-head")
+    move_head(objects, f"datasets/{name}/HEAD", version)
+    point("publish.after-head")
+    return open_dataset(objects, f"{name}@{version}")
+
+
+def move_head(objects: Objects, path: str, version: str) -> None:
+    """Point HEAD at `version` by compare-and-swap; a race is run again until one order holds."""
+    while True:
+        try:
+            data, etag = objects.get_tagged(path)
+            if json.loads(data)["version"] == version:
+                return
+            tag: str | None = etag
+        except FileNotFoundError:
+            tag = None
+        if objects.swap(path, canonical({"version": version}), tag):
+            return
+
+
+def open_dataset(objects: Objects, reference: str) -> "Dataset":
+    """Open `name` (the newest version) or `name@version` (a prefix of 6 or more digits will do).
+
+    Raises:
+        SpecError: there is no such dataset or version (codes "no-such-dataset",
+            "no-such-version").
+    """
+    name, _, version = reference.partition("@")
+    check_name(name)
+    if not version:
+        try:
+            version = json.loads(objects.get(f"datasets/{name}/HEAD"))["version"]
+        except FileNotFoundError as error:
+            near = ", ".join(objects.folders("datasets")) or "none yet"
+            raise SpecError(
+                "there is no such dataset",
+                code="no-such-dataset",
+                about=name,
+                hint=f"datasets here: {near}",
+            ) from error
+    if len(version) < 32:
+        version = _complete(objects, f"datasets/{name}/versions", name, version)
+    try:
+        manifest = json.loads(objects.get(f"datasets/{name}/versions/{version}.json"))
+    except FileNotFoundError as error:
+        raise SpecError(
+            "there is no such version", code="no-such-version", about=reference
+        ) from error
+    return Dataset(objects, manifest)
+
+
+def _complete(objects: Objects, folder: str, name: str, prefix: str) -> str:
+    versions = [
+        entry.path.rsplit("/", 1)[1].removesuffix(".json") for entry in objects.walk(folder)
+    ]
+    found = [version for version in versions if version.startswith(prefix)]
+    if len(found) != 1 or len(prefix) < 6:
+        raise SpecError(
+            f"{len(found)} versions begin with {prefix!r}",
+            code="no-such-version",
+            about=name,
+            hint="give at least 6 digits of one version",
+        )
+    return found[0]
+
+
+class Dataset:
+    """One version of a dataset. Samples are read when asked for."""
+
+    def __init__(self, objects: Objects, manifest: dict[str, Any]) -> None:
+        self.objects = objects
+        self.manifest = manifest
+        self.name: str = manifest["name"]
+        self.version: str = manifest["version"]
+        self.digest: str = manifest["digest"]
+        self.parents: list[str] = manifest["parents"]
+        self.attributes: dict[str, Any] = manifest["attributes"]
+        self.inputs = Counts(**manifest["inputs"])
+
+    def __repr__(self) -> str:
+        return f"<Dataset {self.reference[:40]} with {len(self)} samples>"
+
+    def __len__(self) -> int:
+        return int(self.manifest["samples"])
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.sample(index)
+
+    @property
+    def reference(self) -> str:
+        """name@version."""
+        return f"{self.name}@{self.version}"
+
+    @cached_property
+    def shards(self) -> list[Shard]:
+        """The shards, in plan order."""
+        return [Shard(self.objects, entry["path"]) for entry in self.manifest["shards"]]
+
+    @cached_property
+    def samples(self) -> pa.Table:
+        """A row per sample, in plan order; `_shard` and `_row` say where its arrays lie."""
+        tables = []
+        for number, shard in enumerate(self.shards):
+            table = shard.table
+            if table.num_rows:
+                table = table.append_column("_shard", pa.array([number] * len(table), pa.int32()))
+                table = table.append_column("_row", pa.array(range(len(table)), pa.int32()))
+                tables.append(table)
+        if not tables:
+            return table_of([])
+        return pa.concat_tables(tables, promote_options="permissive")
+
+    @cached_property
+    def _places(self) -> list[tuple[int, int]]:
+        if "_shard" not in self.samples.column_names:
+            return []
+        shards = self.samples["_shard"].to_pylist()
+        return list(zip(shards, self.samples["_row"].to_pylist(), strict=True))
+
+    def select(self, where: dict[str, Any]) -> list[int]:
+        """Positions of the samples whose columns equal the values in `where` (lists: any of).
+
+        Raises:
+            SpecError: a column does not exist (code "no-such-column").
+        """
+        keep = range(len(self))
+        for column, value in where.items():
+            if column not in self.samples.column_names:
+                raise SpecError(
+                    f"there is no column {column!r} to select by",
+                    code="no-such-column",
+                    about=self.name,
+                    hint=f"columns: {', '.join(self.samples.column_names)}",
+                )
+            values = self.samples[column].to_pylist()
+            wanted = value if isinstance(value, list) else [value]
+            keep = [i for i in keep if values[i] in wanted]  # type: ignore[assignment]
+        return list(keep)
+
+    def array(self, index: int, name: str) -> SampleArray:
+        """One array of one sample, to be sliced without reading the rest."""
+        shard, row = self._places[index]
+        return self.shards[shard].array(row, name)
+
+    def sample(self, index: int) -> Sample:
+        """One sample with its arrays in memory."""
+        shard, row = self._places[index]
+        return self.shards[shard].sample(row)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self.sample(index) for index in range(len(self)))
+
+    def to_dask(self, name: str = "image") -> "list[dask.array.Array]":
+        """One lazy dask array per sample, chunked as stored."""
+        import dask.array
+
+        arrays = [self.array(index, name) for index in range(len(self))]
+        return [
+            dask.array.from_array(array, chunks=array.chunk, asarray=False, name=False)
+            for array in arrays
+        ]
+
+    def quarantine(self) -> pa.Table:
+        """What was refused: a row per refusal with source, sample, code, reason, files."""
+        from medray.storage.quarantine import read_quarantine
+
+        return read_quarantine(self.objects, self.manifest["quarantine"])
+
+    def check(self) -> None:
+        """Raise DataError unless the counts add up (code "counts-do-not-add-up")."""
+        if self.inputs.planned != self.inputs.committed + self.inputs.quarantined:
+            raise DataError(
+                "planned inputs are not committed plus quarantined",
+                code="counts-do-not-add-up",
+                about=self.reference,
+            )

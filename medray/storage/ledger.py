@@ -1,0 +1,200 @@
+"""The ledger: which units were attempted and which one attempt of each is committed.
+
+It lives in storage, never in Ray. An attempt is recorded before the work, so a unit that kills
+its worker leaves a trace; a commit is one object written create-only, so of any number of
+attempts, zombies and second drivers included, exactly one wins.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from medray.clock import SYSTEM, Clock, stamp
+from medray.errors import DataError
+from medray.faults import point
+from medray.ids import attempt_id
+from medray.storage.objects import Objects
+from medray.storage.samples import Refusal
+from medray.storage.shards import ShardRecord
+
+
+@dataclass(frozen=True)
+class Commit:
+    """The committed outcome of one unit.
+
+    Args:
+        unit: id of the unit.
+        attempt: the attempt that won.
+        shard: what it wrote.
+        inputs: accountable inputs of the unit.
+        refused: those of them, or samples in them, that were quarantined.
+        seconds: time spent by stage, for reports; no part of any identity.
+    """
+
+    unit: str
+    attempt: str
+    shard: ShardRecord
+    inputs: int
+    refused: list[Refusal]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def encode(self) -> bytes:
+        """As JSON."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def decode(cls, data: bytes, about: str) -> "Commit":
+        """Read what `encode` wrote.
+
+        Raises:
+            DataError: the record is damaged (code "damaged-record").
+        """
+        try:
+            raw: dict[str, Any] = json.loads(data)
+            shard = raw.pop("shard")
+            shard["files"] = {name: (size, sha) for name, (size, sha) in shard["files"].items()}
+            refused = [Refusal(**item) for item in raw.pop("refused")]
+            return cls(**raw, shard=ShardRecord(**shard), refused=refused)
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                "a commit record is damaged",
+                code="damaged-record",
+                about=about,
+                hint="delete it and run the job again: the unit is computed anew",
+            ) from error
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt at a unit.
+
+    Args:
+        unit: id of the unit.
+        id: random name, part of the output path.
+        number: 1 for the first.
+        careful: earlier attempts died: go input by input and `mark` each before touching it.
+        condemned: inputs that killed `max_attempts` careful attempts: quarantine them unseen.
+    """
+
+    unit: str
+    id: str
+    number: int
+    careful: bool
+    condemned: frozenset[str]
+
+
+class Ledger:
+    """The ledger of one dataset.
+
+    Args:
+        objects: the storage root.
+        dataset: name of the dataset that the units make.
+        session: names this driver's life. Deaths are counted within it only, so that killing the
+            driver again and again never condemns the units that were in flight. Empty: all
+            deaths count, for workers that live and die with their driver.
+        max_attempts: deaths of a unit before it goes careful, and of an input before it is
+            condemned.
+        clock: stamps the records.
+    """
+
+    def __init__(
+        self,
+        objects: Objects,
+        dataset: str,
+        *,
+        session: str = "",
+        max_attempts: int = 3,
+        clock: Clock = SYSTEM,
+    ) -> None:
+        self.dataset, self.session, self.max_attempts = dataset, session, max_attempts
+        self._objects, self._clock = objects, clock
+        self._root = f"datasets/{dataset}"
+
+    def committed(self, units: Iterable[str]) -> dict[str, Commit]:
+        """The commits of those of `units` that have one."""
+        done = {
+            entry.path.rsplit("/", 1)[1].removesuffix(".json")
+            for entry in self._objects.walk(f"{self._root}/commits")
+        }
+        wanted = [unit for unit in units if unit in done]
+        with ThreadPoolExecutor(16) as pool:
+            found = dict(zip(wanted, pool.map(self.commit_of, wanted), strict=True))
+        return {unit: commit for unit, commit in found.items() if commit is not None}
+
+    def commit_of(self, unit: str) -> Commit | None:
+        """The unit's commit, or None."""
+        path = f"{self._root}/commits/{unit}.json"
+        try:
+            return Commit.decode(self._objects.get(path), path)
+        except FileNotFoundError:
+            return None
+
+    def begin(self, unit: str) -> Attempt:
+        """Record an attempt at `unit`; to be called before anything that could kill the worker."""
+        folder = f"{self._root}/attempts/{unit}"
+        names = {entry.path.rsplit("/", 1)[1] for entry in self._objects.walk(folder)}
+        ended = {name.split(".")[0] for name in names if name.endswith(".end.json")}
+        died, marks, last = 0, Counter[str](), 0
+        for name in names:
+            number, _, kind = name.partition(".")
+            last = max(last, int(number))
+            if kind != "json" or number in ended:
+                continue
+            record = json.loads(self._objects.get(f"{folder}/{name}"))
+            if self.session and record["session"] != self.session:
+                continue
+            died += 1
+            if f"{number}.at.json" in names:
+                mark = json.loads(self._objects.get(f"{folder}/{number}.at.json"))
+                marks[mark["input"]] += 1
+        attempt = Attempt(
+            unit=unit,
+            id=attempt_id(),
+            number=last + 1,
+            careful=died >= self.max_attempts,
+            condemned=frozenset(
+                key for key, count in marks.items() if count >= self.max_attempts
+            ),
+        )
+        record = {"attempt": attempt.id, "session": self.session, "at": stamp(self._clock)}
+        path = f"{folder}/{attempt.number:04d}.json"
+        if not self._objects.put_new(path, json.dumps(record).encode()):
+            return self.begin(unit)  # another worker took this number; look again
+        point("attempt.begun")
+        return attempt
+
+    def mark(self, attempt: Attempt, key: str) -> None:
+        """Say which input a careful attempt is about to touch."""
+        self._objects.put(
+            f"{self._root}/attempts/{attempt.unit}/{attempt.number:04d}.at.json",
+            json.dumps({"input": key}).encode(),
+        )
+
+    def end(self, attempt: Attempt, outcome: str) -> None:
+        """Say that an attempt ended alive but without a commit of its own: it is no death."""
+        self._objects.put(
+            f"{self._root}/attempts/{attempt.unit}/{attempt.number:04d}.end.json",
+            json.dumps({"outcome": outcome, "at": stamp(self._clock)}).encode(),
+        )
+
+    def shard_path(self, attempt: Attempt) -> str:
+        """Where the attempt may write; nobody else ever will."""
+        return f"{self._root}/shards/{attempt.unit}-{attempt.id}"
+
+    def commit(self, attempt: Attempt, commit: Commit) -> Commit:
+        """Commit the attempt's shard, or learn who won. Returns the commit that stands."""
+        path = f"{self._root}/commits/{attempt.unit}.json"
+        point("commit.before-record")
+        won = self._objects.put_new(path, commit.encode())
+        point("commit.after-record")
+        if won:
+            return commit
+        winner = self.commit_of(attempt.unit)
+        if winner is None or winner.attempt == attempt.id:
+            return commit  # the store took our write, lost its answer, and we asked again
+        self.end(attempt, "superseded")
+        self._objects.delete(f"{commit.shard.path}/{name}" for name in commit.shard.files)
+        return winner

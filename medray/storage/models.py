@@ -1,0 +1,161 @@
+"""Model packages: weights as safetensors, what is needed to use them as JSON, all hash-pinned.
+
+<root>/models/<name>/HEAD, versions/<version>.json, <version>/{model.safetensors, card.md, …}.
+Nothing is ever unpickled.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from medray.errors import DataError, SpecError
+from medray.ids import short
+from medray.storage.datasets import check_name, move_head
+from medray.storage.objects import Objects
+
+WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class ModelPackage:
+    """One version of a trained model.
+
+    Args:
+        name: of the model.
+        version: hash of everything in the package.
+        digest: hash of weights and config: equal models, equal digests.
+        config: how to build the network and use it (model, task, plan, classes), JSON-able.
+        metrics: how good it was when trained, JSON-able.
+        parents: datasets and models it was made of, as "name@version".
+    """
+
+    objects: Objects
+    name: str
+    version: str
+    digest: str
+    config: dict[str, Any]
+    metrics: dict[str, Any]
+    parents: list[str]
+    files: dict[str, tuple[int, str]]
+
+    @property
+    def reference(self) -> str:
+        """name@version."""
+        return f"{self.name}@{self.version}"
+
+    def read(self, name: str) -> bytes:
+        """One file of the package, checked against its hash.
+
+        Raises:
+            DataError: it is not what was committed (code "wrong-hash").
+        """
+        path = f"models/{self.name}/{self.version}/{name}"
+        data = self.objects.get(path)
+        size, sha256 = self.files[name]
+        if len(data) != size or hashlib.sha256(data).hexdigest() != sha256:
+            raise DataError(
+                "the file is not what was committed",
+                code="wrong-hash",
+                about=path,
+                hint="restore it from a backup or train again",
+            )
+        return data
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Parameter name → values.
+
+        Raises:
+            DataError: not a sound safetensors file (code "bad-weights"), or changed.
+        """
+        try:
+            tensors: dict[str, np.ndarray] = load(self.read(WEIGHTS))
+        except SafetensorError as error:
+            raise DataError(
+                "not a sound safetensors file", code="bad-weights", about=self.reference
+            ) from error
+        return tensors
+
+
+def save_model(
+    objects: Objects,
+    name: str,
+    *,
+    weights: bytes,
+    config: dict[str, Any],
+    metrics: dict[str, Any],
+    parents: list[str],
+    spec: str,
+    card: str,
+    extra: dict[str, bytes] | None = None,
+) -> ModelPackage:
+    """Commit a model package and move HEAD to it; the same again changes nothing.
+
+    Args:
+        weights: a safetensors file.
+        config: see ModelPackage.
+        metrics: see ModelPackage.
+        parents: see ModelPackage.
+        spec: hash of the resolved training step.
+        card: a model card in Markdown.
+        extra: more files (history of the training, the plan).
+    """
+    check_name(name)
+    contents = {WEIGHTS: weights, "card.md": card.encode(), **(extra or {})}
+    files = {
+        file: (len(data), hashlib.sha256(data).hexdigest())
+        for file, data in sorted(contents.items())
+    }
+    digest = short({"weights": files[WEIGHTS][1], "config": config})
+    core = {
+        "name": name,
+        "kind": "train",
+        "digest": digest,
+        "config": config,
+        "metrics": metrics,
+        "parents": parents,
+        "spec": spec,
+        "files": files,
+    }
+    version = short(core)
+    for file, data in contents.items():
+        objects.put(f"models/{name}/{version}/{file}", data)
+    manifest = json.dumps({**core, "version": version}).encode()
+    objects.put_new(f"models/{name}/versions/{version}.json", manifest)
+    move_head(objects, f"models/{name}/HEAD", version)
+    return open_model(objects, f"{name}@{version}")
+
+
+def open_model(objects: Objects, reference: str) -> ModelPackage:
+    """Open `name` (the newest version) or `name@version`.
+
+    Raises:
+        SpecError: there is no such model (code "no-such-model").
+    """
+    name, _, version = reference.partition("@")
+    check_name(name)
+    try:
+        if not version:
+            version = json.loads(objects.get(f"models/{name}/HEAD"))["version"]
+        manifest = json.loads(objects.get(f"models/{name}/versions/{version}.json"))
+    except FileNotFoundError as error:
+        raise SpecError(
+            "there is no such model",
+            code="no-such-model",
+            about=reference,
+            hint=f"models here: {', '.join(objects.folders('models')) or 'none yet'}",
+        ) from error
+    return ModelPackage(
+        objects=objects,
+        name=manifest["name"],
+        version=manifest["version"],
+        digest=manifest["digest"],
+        config=manifest["config"],
+        metrics=manifest["metrics"],
+        parents=manifest["parents"],
+        files={file: (size, sha) for file, (size, sha) in manifest["files"].items()},
+    )

@@ -1,0 +1,57 @@
+"""The quarantine: a Parquet table per unit of what was refused, and why."""
+
+import io
+from dataclasses import asdict, dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from medray.ids import short
+from medray.storage.ledger import Commit
+from medray.storage.objects import Objects
+from medray.storage.samples import Refusal
+
+SCHEMA = pa.schema(
+    [
+        ("source", pa.string()),
+        ("code", pa.string()),
+        ("reason", pa.string()),
+        ("sample", pa.string()),
+        ("files", pa.int64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Written:
+    """Paths of the quarantine tables, and how many accountable inputs they refuse."""
+
+    tables: list[str]
+    inputs: int
+
+
+def write_quarantine(
+    objects: Objects, name: str, commits: list[Commit], planned: list[Refusal]
+) -> Written:
+    """Write the refusals of every unit, and those made while planning, as tables."""
+    tables, inputs = [], len(planned)
+    parts = [(commit.unit, commit.refused) for commit in commits if commit.refused]
+    if planned:
+        parts.append((f"plan-{short([asdict(item) for item in planned])}", planned))
+    for part, refused in parts:
+        buffer = io.BytesIO()
+        rows = [asdict(item) for item in refused]
+        pq.write_table(pa.Table.from_pylist(rows, SCHEMA), buffer)
+        path = f"datasets/{name}/quarantine/{part}.parquet"
+        objects.put(path, buffer.getvalue())
+        tables.append(path)
+    for commit in commits:
+        # A refusal that names a sample refuses a part of an input that is otherwise committed.
+        inputs += len({item.source for item in commit.refused if not item.sample})
+    return Written(tables, inputs)
+
+
+def read_quarantine(objects: Objects, tables: list[str]) -> pa.Table:
+    """All refusals of a version."""
+    read = [pq.read_table(io.BytesIO(objects.get(path))) for path in tables]
+    return pa.concat_tables(read) if read else SCHEMA.empty_table()

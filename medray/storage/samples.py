@@ -1,0 +1,63 @@
+"""A sample: what formats produce, operations map and shards hold."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Slabs:
+    """An array that arrives as slabs along one axis, for what must not be held whole.
+
+    Args:
+        shape: of the whole array.
+        dtype: of every slab.
+        axis: the axis along which `parts` follow each other without gap or overlap.
+        parts: the slabs in order; consumed once.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    axis: int
+    parts: Iterator[np.ndarray]
+
+
+@dataclass
+class Sample:
+    """One sample: a row of plain values and, where it has them, named arrays.
+
+    Arrays are C-ordered. `image` is (C, Z, Y, X) or (C, Y, X); `label` is (Z, Y, X) or (Y, X),
+    integer classes; in a dataset of predictions `label` is the predicted mask and `probability`
+    is (C, Z, Y, X). `row["affine"]` holds 16 floats, row-major, mapping voxel (x, y, z, 1) to
+    RAS+ millimetres as in NIfTI; `row["spacing_mm"]` follows the array's axes: (Z, Y, X).
+
+    Args:
+        id: unique in its dataset, and already a pseudonym where de-identification is on.
+        row: JSON-like values; `subject` groups samples that must stay in one split.
+        arrays: by name.
+    """
+
+    id: str
+    row: dict[str, Any]
+    arrays: dict[str, np.ndarray | Slabs] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One input or sample that was not taken, and why: a row of the quarantine table.
+
+    Args:
+        source: key of the input, as the plan names it.
+        sample: id of the sample where it is known, else empty.
+        code: of the DataError.
+        reason: its message, free of values from the file.
+        files: how many raw files that was. The refusal itself counts as one input.
+    """
+
+    source: str
+    code: str
+    reason: str
+    sample: str = ""
+    files: int = 1

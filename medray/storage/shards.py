@@ -1,0 +1,334 @@
+"""A shard: one Parquet table, a row per sample, and one Zarr v3 group where samples hold arrays.
+
+Two layouts of arrays, chosen by the data: small arrays of one shape are stacked, sample by sample
+along the first axis (`arrays.zarr/image`); all others stand alone, as OME-Zarr images
+(`arrays.zarr/<row>/image`, `arrays.zarr/<row>/labels/label/0`).
+"""
+
+import hashlib
+import io
+import json
+import math
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from types import EllipsisType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from medray.errors import DataError, FatalError
+from medray.faults import point
+from medray.ids import canonical
+from medray.storage.arrays import ArrayReader, ArrayWriter, chunk_for
+from medray.storage.objects import Objects
+from medray.storage.ome import IMAGE, axes_of, groups, place
+from medray.storage.samples import Sample, Slabs
+from medray.storage.zarr3 import ArrayMeta, group
+
+ARRAYS = "arrays.zarr"
+STACK_BYTES = 256 * 2**10  # arrays below this wait for the end of the unit, to be stacked
+STACK_CHUNK_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class ShardRecord:
+    """What a commit says of a shard.
+
+    Args:
+        path: folder of the shard, below the root.
+        rows: samples in it.
+        bytes: of all its objects.
+        sha256: over the names, sizes and hashes of its objects.
+        content: hash of what it holds, whatever wrote it: equal content, equal hash.
+        files: name below `path` → (bytes, sha256).
+    """
+
+    path: str
+    rows: int
+    bytes: int
+    sha256: str
+    content: str
+    files: dict[str, tuple[int, str]]
+
+    def encode(self) -> dict[str, Any]:
+        """As JSON-able values."""
+        return asdict(self)
+
+
+class ShardWriter:
+    """Writes one shard below an attempt's own path. One writer, once."""
+
+    def __init__(self, objects: Objects, path: str) -> None:
+        self.path = path
+        self._objects = objects
+        self._rows: list[dict[str, Any]] = []
+        self._small: dict[str, dict[int, np.ndarray]] = {}
+        self._members: dict[str, Any] = {}
+        self._alone: dict[int, dict[str, int]] = {}
+        self._content: dict[str, str] = {}
+        self._files: dict[str, tuple[int, str]] = {}
+
+    @property
+    def rows(self) -> int:
+        """Samples added so far."""
+        return len(self._rows)
+
+    def add(self, sample: Sample) -> None:
+        """Add a sample; large arrays are written now, slab by slab where they come so."""
+        number = len(self._rows)
+        for name, value in sorted(sample.arrays.items()):
+            if isinstance(value, np.ndarray) and value.nbytes < STACK_BYTES:
+                self._small.setdefault(name, {})[number] = value
+            else:
+                self._write_alone(number, name, value, sample.row)
+        self._rows.append({"sample_id": sample.id, **_plain(sample.row)})
+
+    def forget(self, rows: int) -> None:
+        """Take back every sample after the first `rows`, and what a failed `add` left behind."""
+        del self._rows[rows:]
+        for arrays in self._small.values():
+            for number in [n for n in arrays if n >= rows]:
+                del arrays[number]
+        for number in [n for n in self._alone if n >= rows]:
+            del self._alone[number]
+        for name in [n for n in self._members if int(n.split("/")[0]) >= rows]:
+            del self._members[name], self._content[name]
+        begun = [n for n in self._files if int(n.split("/")[1]) >= rows]
+        self._objects.delete(f"{self.path}/{name}" for name in begun)
+        for name in begun:
+            del self._files[name]
+
+    def finish(self) -> ShardRecord:
+        """Write the rest, read every object back and check it.
+
+        Raises:
+            FatalError: an object does not read back as written (code "read-back-mismatch").
+            RetryableError: storage failed.
+        """
+        for name, arrays in sorted(self._small.items()):
+            self._write_small(name, arrays)
+        if self._members:
+            self._write_groups()
+        table = table_of(self._rows)
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer, compression="zstd")
+        self._put("table.parquet", buffer.getvalue())
+        point("shard.written")
+        for name, (size, sha256) in self._files.items():
+            data = self._objects.get(f"{self.path}/{name}")
+            if len(data) != size or hashlib.sha256(data).hexdigest() != sha256:
+                raise FatalError(
+                    "an object does not read back as it was written",
+                    code="read-back-mismatch",
+                    about=f"{self.path}/{name}",
+                    hint="the disk or the store is failing",
+                )
+        content = hashlib.sha256(canonical(self._rows))
+        content.update(canonical(sorted(self._content.items())))
+        files = dict(sorted(self._files.items()))
+        return ShardRecord(
+            path=self.path,
+            rows=len(self._rows),
+            bytes=sum(size for size, _ in files.values()),
+            sha256=hashlib.sha256(canonical(files)).hexdigest(),
+            content=content.hexdigest(),
+            files=files,
+        )
+
+    def _write_small(self, name: str, arrays: dict[int, np.ndarray]) -> None:
+        kinds = {(array.shape, str(array.dtype)) for array in arrays.values()}
+        if len(kinds) > 1 or len(arrays) != len(self._rows) or len(arrays) == 1:
+            for number, array in arrays.items():
+                self._write_alone(number, name, array, self._rows[number])
+            return
+        stacked = np.stack([arrays[number] for number in range(len(arrays))])
+        many = max(1, STACK_CHUNK_BYTES // max(1, stacked[0].nbytes))
+        chunk = (min(len(stacked), many), *stacked.shape[1:])
+        axes = ("n", *axes_of(stacked.ndim - 1, _spatial(stacked.ndim - 1, self._rows[0])))
+        self._write_array(name, stacked, axis=0, chunk=chunk, axes=axes)
+
+    def _write_alone(
+        self, number: int, name: str, value: np.ndarray | Slabs, row: dict[str, Any]
+    ) -> None:
+        ndim = len(value.shape)
+        spatial = _spatial(ndim, row)
+        axis = value.axis if isinstance(value, Slabs) else ndim - spatial
+        self._write_array(
+            place(number, name),
+            value,
+            axis=axis,
+            chunk=chunk_for(value.shape, spatial),
+            axes=axes_of(ndim, spatial),
+        )
+        self._alone.setdefault(number, {})[name] = ndim
+
+    def _write_array(
+        self,
+        name: str,
+        value: np.ndarray | Slabs,
+        *,
+        axis: int,
+        chunk: tuple[int, ...],
+        axes: tuple[str, ...],
+    ) -> None:
+        root = f"{self.path}/{ARRAYS}"
+        writer = ArrayWriter(
+            self._objects,
+            f"{root}/{name}",
+            value.shape,
+            value.dtype,
+            axis=axis,
+            chunk=chunk,
+            axes=axes,
+        )
+        cut = len(self.path) + 1
+        try:
+            for part in value.parts if isinstance(value, Slabs) else (value,):
+                writer.append(part)
+            content = writer.close()
+        finally:
+            self._files.update({path[cut:]: entry for path, entry in writer.files.items()})
+        self._content[name] = content
+        self._members[name] = writer.meta.encode()
+
+    def _write_groups(self) -> None:
+        for number, names in sorted(self._alone.items()):
+            for path, attributes in groups(number, names, self._rows[number]).items():
+                self._members[path] = json.loads(group(attributes))
+                self._put(f"{ARRAYS}/{path}/zarr.json", group(attributes))
+        members = dict(sorted(self._members.items()))
+        self._put(f"{ARRAYS}/zarr.json", group({"content": self._content}, members))
+
+    def _put(self, name: str, data: bytes) -> None:
+        self._objects.put(f"{self.path}/{name}", data)
+        self._files[name] = (len(data), hashlib.sha256(data).hexdigest())
+
+
+class Shard:
+    """A committed shard, read lazily."""
+
+    def __init__(self, objects: Objects, path: str) -> None:
+        self.path = path
+        self._objects = objects
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """The rows."""
+        data = self._objects.get(f"{self.path}/table.parquet")
+        return pq.read_table(io.BytesIO(data))
+
+    @cached_property
+    def _members(self) -> dict[str, Any]:
+        try:
+            document = json.loads(self._objects.get(f"{self.path}/{ARRAYS}/zarr.json"))
+        except FileNotFoundError:
+            return {}
+        members: dict[str, Any] = document["consolidated_metadata"]["metadata"]
+        return members
+
+    def names(self, row: int) -> list[str]:
+        """Names of the arrays that sample `row` has, sorted."""
+        stacked = {name for name in self._members if "/" not in name and not name.isdigit()}
+        alone = {IMAGE} if place(row, IMAGE) in self._members else set()
+        prefix = f"{row}/labels/"
+        alone |= {
+            path.split("/")[2]
+            for path in self._members
+            if path.startswith(prefix) and path.endswith("/0")
+        }
+        return sorted(stacked | alone)
+
+    def array(self, row: int, name: str) -> "SampleArray":
+        """One sample's array, to be sliced.
+
+        Raises:
+            DataError: the sample has no array of that name (code "no-such-array").
+        """
+        for path, index in ((place(row, name), None), (name, row)):
+            document = self._members.get(path)
+            if document is not None and document["node_type"] == "array":
+                return SampleArray(self._reader(path, document), index)
+        raise DataError(
+            f"sample {row} has no array {name!r}",
+            code="no-such-array",
+            about=self.path,
+            hint=f"it has: {', '.join(self.names(row)) or 'none'}",
+        )
+
+    def sample(self, row: int) -> Sample:
+        """One sample with its arrays in memory."""
+        values = self.table.slice(row, 1).to_pylist()[0]
+        sample_id = values.pop("sample_id")
+        arrays = {name: self.array(row, name)[...] for name in self.names(row)}
+        return Sample(sample_id, values, dict(arrays))
+
+    def _reader(self, path: str, document: dict[str, Any]) -> ArrayReader:
+        full = f"{self.path}/{ARRAYS}/{path}"
+        return ArrayReader(self._objects, full, ArrayMeta.decode(document, full))
+
+
+class SampleArray:
+    """One sample's array: whole, or one row of a stack. Slices read only what they touch."""
+
+    def __init__(self, reader: ArrayReader, row: int | None) -> None:
+        self._reader, self._row = reader, row
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the sample's array."""
+        return self._reader.shape if self._row is None else self._reader.shape[1:]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Its data type."""
+        return self._reader.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def chunk(self) -> tuple[int, ...]:
+        """Inner chunk, the least that a read decodes."""
+        chunk = self._reader.meta.chunk
+        return chunk if self._row is None else chunk[1:]
+
+    def __getitem__(self, window: tuple[slice, ...] | slice | EllipsisType) -> np.ndarray:
+        """Values of the window; `[...]` is all of it."""
+        if isinstance(window, EllipsisType):
+            window = ()
+        window = window if isinstance(window, tuple) else (window,)
+        if self._row is None:
+            return self._reader[window]
+        return self._reader[(slice(self._row, self._row + 1), *window)][0]
+
+
+def table_of(rows: list[dict[str, Any]]) -> pa.Table:
+    """Rows as a table; columns are the union of the keys, in order of first appearance."""
+    names = list(dict.fromkeys(name for row in rows for name in row)) or ["sample_id"]
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    if not rows:
+        return pa.table({"sample_id": pa.array([], pa.string())})
+    return pa.table(columns)
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """The row as JSON-able values: numpy scalars unboxed, tuples as lists, NaN as missing."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, np.generic):
+            value = value.item()
+        if isinstance(value, float) and not math.isfinite(value):
+            return None
+        if isinstance(value, list | tuple | np.ndarray):
+            return [plain(item) for item in value]
+        return value
+
+    return {name: plain(value) for name, value in row.items()}
+
+
+def _spatial(ndim: int, row: dict[str, Any]) -> int:
+    return len(row.get("spacing_mm") or ()) or min(ndim, 3)
