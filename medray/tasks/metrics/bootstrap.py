@@ -88,11 +88,11 @@ class Bootstrap:
 
 
 def subjects(cases: pa.Table) -> list[str] | None:
-    """The subject of each `sample_id`, in order of first row; None if the table knows no subjects.
+    """The subject of each `case`, in order of first row; None if the table knows no subjects.
 
     A case without a subject is its own.
     """
     if "subject" not in cases.column_names:
         return None
-    pairs = zip(cases["sample_id"].to_pylist(), cases["subject"].to_pylist(), strict=True)
+    pairs = zip(cases["case"].to_pylist(), cases["subject"].to_pylist(), strict=True)
     return [subject or sample for sample, subject in dict(pairs).items()]

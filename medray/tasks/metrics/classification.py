@@ -104,7 +104,7 @@ def summarise_classification(
     class against the rest, and the mean over the classes for which a metric is defined.
 
     Args:
-        cases: rows of CASE_SCHEMA with `sample_id`, and `subject` where cases share subjects.
+        cases: rows of CASE_SCHEMA with `case`, and `subject` where cases share subjects.
         classes: names, in the order of the probabilities.
         bootstrap: how intervals are made.
         multilabel: whether a case may have several classes, or none.

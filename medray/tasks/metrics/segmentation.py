@@ -128,7 +128,7 @@ def summarise_segmentation(
     together.
 
     Args:
-        cases: rows of CASE_SCHEMA with `sample_id`, and `subject` where cases share subjects.
+        cases: rows of CASE_SCHEMA with `case`, and `subject` where cases share subjects.
         bootstrap: how intervals are made.
         worst: how many of the worst cases to list.
 
@@ -139,7 +139,7 @@ def summarise_segmentation(
     """
     bootstrap = bootstrap or Bootstrap()
     names = list(dict.fromkeys(cases["class"].to_pylist()))
-    ids = list(dict.fromkeys(cases["sample_id"].to_pylist()))
+    ids = list(dict.fromkeys(cases["case"].to_pylist()))
     groups = subjects(cases)
     values = {name: _matrix(cases, name, ids, names) for name in (*AVERAGED, "voxel_error")}
     lesions = [
@@ -211,7 +211,7 @@ def _matrix(cases: pa.Table, column: str, ids: list[str], names: list[str]) -> F
     column_of = {name: i for i, name in enumerate(names)}
     result = np.full((len(ids), len(names)), np.nan)
     for sample, name, value in zip(
-        cases["sample_id"].to_pylist(),
+        cases["case"].to_pylist(),
         cases["class"].to_pylist(),
         cases[column].to_pylist(),
         strict=True,
@@ -274,6 +274,6 @@ def _worst(cases: pa.Table, count: int) -> list[Mapping[str, Any]]:
     """The rows with the lowest Dice, ties by the larger HD95."""
     valid = cases.filter(pc.is_valid(cases["dice"]))
     order = pc.sort_indices(valid, sort_keys=[("dice", "ascending"), ("hd95_mm", "descending")])
-    columns = ["sample_id", "class", "status", "dice", "hd95_mm", "surface_dice"]
+    columns = ["case", "class", "status", "dice", "hd95_mm", "surface_dice"]
     rows: list[Mapping[str, Any]] = valid.take(order[:count]).select(columns).to_pylist()
     return rows

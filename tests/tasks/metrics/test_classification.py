@@ -15,7 +15,7 @@ from medray.tasks.metrics.classification import (
 
 
 def table(rows: list[dict]) -> pa.Table:
-    return pa.Table.from_pylist([{"sample_id": f"s{i}", **row} for i, row in enumerate(rows)])
+    return pa.Table.from_pylist([{"case": f"s{i}", **row} for i, row in enumerate(rows)])
 
 
 def softmax_cases(seed: int, n: int, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -109,7 +109,7 @@ def test_a_missing_prediction_is_the_worst_and_counted(classes: int) -> None:
     without = summarise_classification(table(rows[10:]), names)
     for name in ("auroc", "average_precision"):
         assert summary["metrics"][name]["value"] < without["metrics"][name]["value"]
-    assert {row["sample_id"] for row in summary["worst"]} == {f"s{i}" for i in range(10)}
+    assert {row["case"] for row in summary["worst"]} == {f"s{i}" for i in range(10)}
 
 
 def test_error_is_one_minus_the_probability_of_the_truth() -> None:

@@ -26,7 +26,7 @@ def truth() -> np.ndarray:
 
 
 def table(cases: dict[str, list[dict]]) -> pa.Table:
-    rows = [{"sample_id": sample, **row} for sample, scored in cases.items() for row in scored]
+    rows = [{"case": sample, **row} for sample, scored in cases.items() for row in scored]
     return pa.Table.from_pylist(rows)
 
 
@@ -163,7 +163,7 @@ def test_summary_is_the_macro_mean_with_every_case_accounted_for() -> None:
     )
     f1 = 2 * found / (2 * found + false + missed)
     assert summary["classes"]["tumour"]["lesion_f1"]["value"] == pytest.approx(f1)
-    assert summary["worst"][0]["sample_id"] == "lost"
+    assert summary["worst"][0]["case"] == "lost"
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
 
 
@@ -174,7 +174,7 @@ def test_subjects_widen_the_interval() -> None:
         quality = random.uniform(0.5, 1.0)
         for scan in range(6):
             names.append(f"p{subject}")
-            rows.append({"dice": quality, "sample_id": f"p{subject}-{scan}"})
+            rows.append({"dice": quality, "case": f"p{subject}-{scan}"})
     cases = pa.Table.from_pylist(
         [
             {**dict.fromkeys(CASE_SCHEMA.names), "class": "a", "status": "scored", **row}
