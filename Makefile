@@ -1,0 +1,39 @@
+# Two commands matter: `make demo` and `make test`. Both build .venv first if it isn't there.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: install demo test check drills quality bench clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: $(STAMP)
+	$(BIN)/medray demo
+
+test: $(STAMP)
+	$(BIN)/pytest -q -m "not drill and not quality"
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+drills: $(STAMP)
+	$(BIN)/pytest -q -m drill --timeout 900 tests
+
+quality: $(STAMP)
+	$(BIN)/python benchmarks/quality.py
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/all.py
+
+clean:
+	rm -rf $(VENV) build dist
