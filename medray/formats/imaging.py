@@ -1,0 +1,242 @@
+"""What all imaging formats share: values of images, values of labels, grids, statistics."""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from medray.errors import DataError, SpecError
+
+Array = np.ndarray[Any, Any]
+
+PIECE = 2**22  # voxels looked at together: 32 MiB as float64, whatever the image's size
+SAMPLED = 2**22  # percentiles of floats look at about this many voxels; error below 0.02 percentile
+MAX_CLASSES = 256  # beyond this a label counts instances, and a column per class says nothing
+
+
+def as_image(values: Array) -> Array:
+    """Pixel values as datasets keep them: integers as they are, floats as float32, bool as uint8.
+
+    Raises:
+        DataError: NaN or infinity among the values ("nonfinite-voxels"), or a type that is no
+            number ("unsupported-datatype").
+    """
+    if values.dtype.kind == "b":
+        return values.astype(np.uint8)
+    if values.dtype.kind in "iu":
+        return values
+    if values.dtype.kind != "f":
+        raise DataError("the image's values are no real numbers", code="unsupported-datatype")
+    with np.errstate(over="ignore"):
+        single = values.astype(np.float32, copy=False)
+    if not np.isfinite(single).all():
+        raise DataError(
+            "the image holds NaN, infinity or values beyond float32",
+            code="nonfinite-voxels",
+            hint="replace them at the source: which value is meant can't be known here",
+        )
+    return single
+
+
+def as_label(
+    values: Array,
+    *,
+    allowed: frozenset[int] | None = None,
+    mapping: Mapping[int, int] | None = None,
+) -> Array:
+    """Class numbers in the smallest unsigned type that holds them (uint8, uint16, uint32).
+
+    Args:
+        values: of the file, any real type.
+        allowed: the only values that may occur; None allows all.
+        mapping: value in the file → class; values without an entry are refused.
+
+    Raises:
+        DataError: "fractional-label", "negative-label", "unexpected-label", "too-many-classes".
+    """
+    if values.dtype.kind == "b":
+        values = values.astype(np.uint8)
+    if values.dtype.kind not in "iuf":
+        raise DataError("the label's values are no real numbers", code="unsupported-datatype")
+    low, high = (values.min(), values.max()) if values.size else (0, 0)
+    if values.dtype.kind == "f" and not (
+        math.isfinite(low) and math.isfinite(high) and bool((values == np.rint(values)).all())
+    ):
+        raise DataError(
+            "the label holds values that are no whole numbers",
+            code="fractional-label",
+            hint="is it a probability map, or was it resampled with interpolation?",
+        )
+    if low < 0 and mapping is None:
+        raise DataError("the label holds negative values", code="negative-label")
+    if abs(float(low)) >= 2**32 or float(high) >= 2**32:
+        raise DataError("the label's values are beyond 32 bits", code="too-many-classes")
+    if mapping is not None:
+        allowed = frozenset(mapping)
+    if allowed is not None:
+        unexpected = [value for value in _distinct(values) if value not in allowed]
+        if unexpected:
+            raise DataError(
+                f"the label holds {len(unexpected)} values that are no class, "
+                f"the first is {unexpected[0]}",
+                code="unexpected-label",
+                hint=f"expected: {', '.join(map(str, sorted(allowed)[:20]))}",
+            )
+    if mapping is not None:
+        mapped = np.zeros(values.shape, np.int64)
+        for value, target in mapping.items():
+            mapped[values == value] = target
+        values, high = mapped, max(mapping.values())
+    kind = np.uint8 if high <= 0xFF else np.uint16 if high <= 0xFFFF else np.uint32
+    return values.astype(kind, copy=False)
+
+
+def describe(image: Array, label: Array | None = None) -> dict[str, Any]:
+    """Statistics of one sample, for planning and normalisation.
+
+    Args:
+        image: (C, Z, Y, X) or (C, Y, X).
+        label: (Z, Y, X) or (Y, X), classes from 0.
+
+    Returns:
+        image_mean, image_std, image_min, image_max, image_p005 and image_p995 (percentiles 0.5 and
+        99.5, linear between order statistics as numpy's) over all channels; with a label also
+        foreground_mean … foreground_p995 over the voxels of classes above 0 (None where there are
+        none) and label_voxels, the count of voxels of each class 0, 1, … ([] beyond 256 classes).
+        Integers of up to 16 bits are exact; percentiles of others come from every k-th voxel, where
+        k leaves about four million.
+    """
+    made = {f"image_{name}": value for name, value in _summary(image.reshape(-1)).items()}
+    if label is not None:
+        inside = image.reshape(image.shape[0], -1)[:, label.reshape(-1) > 0].reshape(-1)
+        made.update({f"foreground_{name}": value for name, value in _summary(inside).items()})
+        few = label.size == 0 or int(label.max()) < MAX_CLASSES
+        made["label_voxels"] = _counts(label.reshape(-1), 0).tolist() if few else []
+    return made
+
+
+def same_grid(shape: tuple[int, ...], affine: Array, shape2: tuple[int, ...], affine2: Array) -> bool:
+    """Whether two grids agree: equal (Z, Y, X) shapes, and no corner apart by over 1 % of a voxel.
+
+    The tolerance covers what float32 headers lose, and nothing that moves a label by a voxel.
+    """
+    if shape != shape2:
+        return False
+    ends = [(0, n - 1) for n in reversed(shape)]
+    corners = np.array([(x, y, z, 1) for x in ends[0] for y in ends[1] for z in ends[2]], float)
+    apart = np.linalg.norm((corners @ (affine - affine2).T)[:, :3], axis=1).max()
+    return bool(apart <= 0.01 * min(spacing_of(affine)))
+
+
+def spacing_of(affine: Array) -> tuple[float, float, float]:
+    """Distance of neighbouring voxels in millimetres along (Z, Y, X)."""
+    x, y, z = (float(n) for n in np.linalg.norm(affine[:3, :3], axis=0))
+    return z, y, x
+
+
+def checked_affine(affine: Array) -> Array:
+    """The 4 x 4 affine as float64.
+
+    Raises:
+        DataError: it holds NaN or infinity ("nonfinite-affine") or flattens space ("flat-affine").
+    """
+    affine = np.asarray(affine, np.float64)
+    if not np.isfinite(affine).all():
+        raise DataError("the affine holds NaN or infinity", code="nonfinite-affine")
+    with np.errstate(over="ignore"):
+        sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    # 1e-6 mm to 1e6 mm: from electron microscopy to far beyond any patient.
+    if not ((sizes > 1e-6) & (sizes < 1e6)).all():
+        raise DataError("the affine's voxel size is out of range", code="flat-affine")
+    if abs(np.linalg.det(affine[:3, :3] / sizes)) < 1e-4:
+        raise DataError("the affine flattens space: two axes run alike", code="flat-affine")
+    return affine
+
+
+def subject_of(name: str, pattern: str) -> str:
+    """The subject in a sample's name: the first group of `pattern`, or all of the name without one.
+
+    Raises:
+        DataError: the pattern does not match (code "no-subject").
+    """
+    if not pattern:
+        return name
+    match = re.search(pattern, name)
+    if match is None:
+        raise DataError(
+            "the subject pattern does not match the name", code="no-subject", about=name
+        )
+    return match.group(1)
+
+
+def check_pattern(pattern: str) -> str:
+    """A subject pattern that compiles and has a group; for use in options.
+
+    Raises:
+        SpecError: it does not (code "bad-pattern").
+    """
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise SpecError(f"{pattern!r} is no pattern", code="bad-pattern") from error
+    if pattern and not groups:
+        raise SpecError(f"{pattern!r} has no group", code="bad-pattern", hint="e.g. '^(sub-[0-9]+)'")
+    return pattern
+
+
+def _summary(values: Array) -> dict[str, float | None]:
+    if values.size == 0:
+        return dict.fromkeys(("mean", "std", "min", "max", "p005", "p995"))
+    low, high = float(values.min()), float(values.max())
+    if values.dtype.kind in "iu" and values.dtype.itemsize <= 2:
+        counts = _counts(values, int(low))
+        levels = np.arange(counts.size) + low
+        mean = float((counts * levels).sum() / values.size)
+        spread = float((counts * (levels - mean) ** 2).sum() / values.size)
+        p005, p995 = _percentiles(counts, low, (0.005, 0.995))
+    else:
+        pieces = [values[i : i + PIECE] for i in range(0, values.size, PIECE)]
+        mean = sum(float(piece.sum(dtype=np.float64)) for piece in pieces) / values.size
+        spread = sum(float(((piece - mean) ** 2).sum(dtype=np.float64)) for piece in pieces)
+        spread /= values.size
+        step = max(1, values.size // SAMPLED)
+        p005, p995 = (float(v) for v in np.percentile(values[::step], (0.5, 99.5)))
+    return {
+        "mean": mean,
+        "std": math.sqrt(spread),
+        "min": low,
+        "max": high,
+        "p005": p005,
+        "p995": p995,
+    }
+
+
+def _counts(values: Array, low: int) -> Array:
+    """How often each value from `low` on occurs, without an int64 copy of the image."""
+    size = int(values.max()) - low + 1 if values.size else 1
+    counts = np.zeros(size, np.int64)
+    for start in range(0, values.size, PIECE):
+        piece = values[start : start + PIECE].astype(np.int64) - low
+        counts += np.bincount(piece, minlength=size)
+    return counts
+
+
+def _percentiles(counts: Array, low: float, fractions: tuple[float, float]) -> list[float]:
+    ends = np.cumsum(counts)
+    made = []
+    for fraction in fractions:
+        position = fraction * (int(ends[-1]) - 1)
+        below = int(np.searchsorted(ends, math.floor(position), side="right"))
+        above = int(np.searchsorted(ends, math.ceil(position), side="right"))
+        made.append(low + below + (above - below) * (position - math.floor(position)))
+    return made
+
+
+def _distinct(values: Array) -> list[int]:
+    flat = values.reshape(-1)
+    if values.dtype.kind in "iu" and values.dtype.itemsize <= 2:
+        low = int(flat.min()) if flat.size else 0
+        return [int(v) + low for v in np.flatnonzero(_counts(flat, low))]
+    return [int(v) for v in np.unique(flat)]
