@@ -34,9 +34,7 @@ class MedrayError(Exception):
         return _rebuild, (type(self), self.message, self.code, self.about, self.hint)
 
 
-def _rebuild(
-    cls: type[MedrayError], message: str, code: str, about: str, hint: str
-) -> MedrayError:
+def _rebuild(cls: type[MedrayError], message: str, code: str, about: str, hint: str) -> MedrayError:
     return cls(message, code=code, about=about, hint=hint)
 
 

@@ -119,18 +119,14 @@ class Worker:
         except (MedrayError, OSError, MemoryError) as error:
             status = error.exit_status if isinstance(error, MedrayError) else 1
             event("unit", unit=unit.id, state="failed", seconds=time.monotonic() - started)
-            return Receipt(
-                unit.id, unit.index, "failed", error=_text(error), exit_status=status
-            )
+            return Receipt(unit.id, unit.index, "failed", error=_text(error), exit_status=status)
 
     def _attempt(self, unit: Unit, attempt: Attempt) -> Commit:
         self._open()
         clock = _Stages()
         writer = ShardWriter(self.spec.objects, self.ledger.shard_path(attempt))
         refused = [
-            Refusal(
-                key, "poison", f"killed its worker {2 * self.spec.max_attempts} times"
-            )
+            Refusal(key, "poison", f"killed its worker {2 * self.spec.max_attempts} times")
             for key in unit.inputs
             if key in attempt.condemned
         ]
@@ -148,9 +144,7 @@ class Worker:
         with clock.stage("write"):
             shard = writer.finish()
         point("commit.before")
-        commit = Commit(
-            unit.id, attempt.id, shard, len(unit.inputs), refused, dict(clock.seconds)
-        )
+        commit = Commit(unit.id, attempt.id, shard, len(unit.inputs), refused, dict(clock.seconds))
         return self.ledger.commit(attempt, commit)
 
     def _open(self) -> None:
@@ -207,7 +201,7 @@ class Worker:
                     for sample in self.operation.compute([item.sample for item in part]):
                         with clock.stage("write"):
                             writer.add(sample)
-            except Exception as error:  # noqa: BLE001 - one bad sample must not end the unit
+            except Exception as error:
                 if _is_fault_of_storage(error):
                     raise
                 if len(part) > 1:
@@ -305,9 +299,7 @@ class _Turn:
     @contextlib.contextmanager
     def taken(self, *, alone: bool) -> Iterator[None]:
         with self._changed:
-            self._changed.wait_for(
-                lambda: not self._alone and (not alone or self._sharing == 0)
-            )
+            self._changed.wait_for(lambda: not self._alone and (not alone or self._sharing == 0))
             if alone:
                 self._alone = True
             else:

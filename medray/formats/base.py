@@ -101,9 +101,7 @@ class Format(ABC):
         )
 
 
-def grouped(
-    items: Iterable[Input], *, samples: int, size: int = 256 * 2**20
-) -> list[list[Input]]:
+def grouped(items: Iterable[Input], *, samples: int, size: int = 256 * 2**20) -> list[list[Input]]:
     """Cut a sorted list of inputs into groups of about `samples`, at most 2x that or `size` bytes.
 
     A cut falls where the hash of a key says so, not at every n-th input: a file added later moves

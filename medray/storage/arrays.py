@@ -156,9 +156,7 @@ class ArrayWriter:
             number = (self._row - 1) // self.meta.inner[self._axis]
             place = [number if a == self._axis else 0 for a in range(len(self.meta.shape))]
             key = "/".join(map(str, ["c", *place]))
-            self._put(
-                f"{self._path}/{key}", b"".join(self._body) + encode_index(self._index)
-            )
+            self._put(f"{self._path}/{key}", b"".join(self._body) + encode_index(self._index))
         self._open_shard()
 
     def _put(self, path: str, data: bytes) -> None:

@@ -272,7 +272,9 @@ class Dataset:
 
         arrays = [self.array(index, name) for index in range(len(self))]
         return [
-            dask.array.from_array(array, chunks=array.chunk, asarray=False, name=False)
+            dask.array.from_array(  # type: ignore[no-untyped-call]
+                array, chunks=array.chunk, asarray=False, name=False
+            )
             for array in arrays
         ]
 

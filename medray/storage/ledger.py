@@ -155,9 +155,7 @@ class Ledger:
             id=attempt_id(),
             number=last + 1,
             careful=died >= self.max_attempts,
-            condemned=frozenset(
-                key for key, count in marks.items() if count >= self.max_attempts
-            ),
+            condemned=frozenset(key for key, count in marks.items() if count >= self.max_attempts),
         )
         record = {"attempt": attempt.id, "session": self.session, "at": stamp(self._clock)}
         path = f"{folder}/{attempt.number:04d}.json"

@@ -73,9 +73,7 @@ class Objects:
         return bytes(
             self._try(
                 path,
-                lambda: obstore.get(
-                    self._store, path, options={"range": {"suffix": size}}
-                ).bytes(),
+                lambda: obstore.get(self._store, path, options={"range": {"suffix": size}}).bytes(),
             )
         )
 
@@ -109,7 +107,7 @@ class Objects:
         if etag is None:
             return self.put_new(path, data)
         if self._folder is not None:
-            return self._swap_local(path, data, etag)
+            return self._swap_local(self._folder / path, path, data, etag)
         try:
             self._try(path, lambda: obstore.put(self._store, path, data, mode={"e_tag": etag}))
         except PreconditionError:
@@ -211,9 +209,7 @@ class Objects:
             finally:
                 os.close(handle)
 
-    def _swap_local(self, path: str, data: bytes, etag: str) -> bool:
-        assert self._folder is not None
-        place = self._folder / path
+    def _swap_local(self, place: Path, path: str, data: bytes, etag: str) -> bool:
         lock = os.open(place.parent / f".lock-{place.name}", os.O_CREAT | os.O_RDWR, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -303,7 +303,8 @@ class SampleArray:
         window = window if isinstance(window, tuple) else (window,)
         if self._row is None:
             return self._reader[window]
-        return self._reader[(slice(self._row, self._row + 1), *window)][0]
+        values: np.ndarray = self._reader[(slice(self._row, self._row + 1), *window)][0]
+        return values
 
 
 def table_of(rows: list[dict[str, Any]]) -> pa.Table:

@@ -121,9 +121,7 @@ class ArrayMeta:
                 shape=tuple(int(n) for n in document["shape"]),
                 dtype=str(np.dtype(document["data_type"])),
                 chunk=tuple(int(n) for n in sharding["configuration"]["chunk_shape"]),
-                shard=tuple(
-                    int(n) for n in document["chunk_grid"]["configuration"]["chunk_shape"]
-                ),
+                shard=tuple(int(n) for n in document["chunk_grid"]["configuration"]["chunk_shape"]),
                 axes=tuple(document.get("dimension_names") or ()),
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
