@@ -1,0 +1,163 @@
+"""The steps of a job: what each kind maps to what. One YAML document is one step."""
+
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import ConfigDict, Field, TypeAdapter, model_validator
+
+from medray.spec.base import Name, Plugin, Reference, Settings
+from medray.spec.training import TrainSettings
+
+Where = dict[str, str | int | float | bool | list[str] | list[int]]
+
+
+class Policy(Settings):
+    """How much may go wrong. No part of a step's identity."""
+
+    error_budget: float = Field(
+        0.05, ge=0, le=1, description="share of the inputs that may be quarantined"
+    )
+    max_attempts: int = Field(
+        3, ge=1, description="deaths of a unit before it goes input by input, and of an input then"
+    )
+    unit_timeout_s: float = Field(1800, gt=0, description="a unit that takes longer is killed")
+
+
+class UnitSize(Settings):
+    """How inputs are cut into units."""
+
+    samples: int = Field(ge=1, description="inputs per unit, about")
+
+
+class Split(Settings):
+    """Which samples are for what: fractions by name, or the column that says so."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, Annotated[float, Field(ge=0)]]
+
+    by: str = Field("subject", description="column whose equal values never part, or `sample`")
+    seed: int = 0
+    column: str | None = Field(None, description="column that holds the split (official splits)")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        fractions = self.__pydantic_extra__
+        if (self.column is None) == (not fractions):
+            raise ValueError("give fractions by name, such as train: 0.8 and val: 0.2, or a column")
+        if fractions and sum(fractions.values()) <= 0:
+            raise ValueError("the fractions add up to nothing")
+        return self
+
+    def parameters(self) -> dict[str, Any]:
+        """As `medray.engine.ingest.split_of` takes it."""
+        if self.column is not None:
+            return {"column": self.column}
+        return {**self.__pydantic_extra__, "by": self.by, "seed": self.seed}
+
+
+class Step(Settings):
+    """What all steps have."""
+
+    # Where, how fast and how tolerantly a step runs is not what it makes.
+    incidental: ClassVar[frozenset[str]] = frozenset({"policy", "cluster"})
+
+    policy: Policy = Policy()
+    cluster: str | None = Field(None, description="profile to run on; --cluster wins over it")
+
+    def identity(self) -> dict[str, Any]:
+        """Everything about the step that decides what it makes, JSON-able."""
+        return self.model_dump(mode="json", exclude=set(self.incidental))
+
+
+class Ingest(Step):
+    """Raw files of one format to a dataset."""
+
+    # The inputs' fingerprints stand for the source: a moved folder is not ingested again.
+    incidental = frozenset({"policy", "cluster", "source", "units"})
+
+    kind: Literal["ingest"]
+    format: Plugin
+    source: str = Field(description="folder or file with the raw data")
+    output: Name
+    split: Split | None = None
+    units: UnitSize | None = Field(None, description="null: as the format sees fit")
+
+
+class Train(Step):
+    """A dataset to a trained model."""
+
+    kind: Literal["train"]
+    data: Reference
+    select: Where = Field({"split": "train"}, description="samples to learn from: column: value(s)")
+    validation: Where = Field({"split": "val"}, description="samples to validate on")
+    task: Plugin
+    model: Plugin
+    output: Name
+    train: TrainSettings = TrainSettings()
+    plan: dict[str, Any] = Field({}, description="fields of the plan that are not left to the data")
+
+    def identity(self) -> dict[str, Any]:
+        """As of any step; how many workers share the work is no part of it, so a run can resume
+        on another number of them."""
+        made = super().identity()
+        for name in ("workers", "threads", "cache_bytes", "prefetch", "max_failures", "keep"):
+            del made["train"][name]
+        del made["train"]["checkpoint_every"]
+        return made
+
+
+class Predict(Step):
+    """A model and a dataset to a dataset of predictions."""
+
+    kind: Literal["predict"]
+    model: Reference
+    data: Reference
+    select: Where = Field({}, description="only samples whose columns have these values")
+    output: Name
+    overlap: float = Field(0.5, ge=0, lt=1, description="of neighbouring windows")
+    tta: bool = Field(False, description="average over mirrored copies")
+    precision: Literal["fp32", "bf16"] = "fp32"
+    batch: int = Field(1, ge=1, description="windows (or samples, in classification) at once")
+    outputs: Literal["labels", "probabilities"] = "labels"
+
+
+class Evaluate(Step):
+    """Predictions and the truth to scores."""
+
+    kind: Literal["evaluate"]
+    predictions: Reference
+    data: Reference
+    output: Name
+    bootstrap: int = Field(1000, ge=0, description="resamples for the 95 % intervals")
+    seed: int = 0
+
+
+class Export(Step):
+    """A dataset to files, outside of storage."""
+
+    incidental = frozenset({"policy", "cluster", "to"})
+
+    kind: Literal["export"]
+    data: Reference
+    images: Reference | None = Field(
+        None, description="dataset the predictions were made of; null: as recorded with them"
+    )
+    select: Where = Field({}, description="only samples whose columns have these values")
+    format: Plugin
+    to: str = Field(description="folder to write to")
+    output: Name | None = Field(None, description="dataset that records what was written")
+
+    @property
+    def name(self) -> str:
+        """Of the dataset that records what was written."""
+        return self.output or f"{self.data.partition('@')[0]}-{self.format.name.replace('_', '-')}"
+
+
+AnyStep = Annotated[Ingest | Train | Predict | Evaluate | Export, Field(discriminator="kind")]
+KINDS: dict[str, type[Step]] = {
+    "ingest": Ingest,
+    "train": Train,
+    "predict": Predict,
+    "evaluate": Evaluate,
+    "export": Export,
+}
+STEP: TypeAdapter[Ingest | Train | Predict | Evaluate | Export] = TypeAdapter(AnyStep)
