@@ -51,7 +51,7 @@ class Operation(ABC):
         """How many samples `compute` takes at once."""
         return 1
 
-    def open(self) -> None:
+    def open(self) -> None:  # noqa: B027 - optional
         """Prepare what is costly and shared by all units, such as a network's weights."""
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""The worker: takes units, reads ahead, computes, writes, commits. The same with and without Ray."""
+"""The worker takes units: reads ahead, computes, writes, commits. With and without Ray."""
 
 import contextlib
 import faulthandler

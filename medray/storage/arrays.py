@@ -8,8 +8,11 @@ import hashlib
 import itertools
 import json
 import math
+import os
 from collections import OrderedDict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -38,6 +41,18 @@ def chunk_for(shape: tuple[int, ...], spatial: int) -> tuple[int, ...]:
     inner = _CHUNK[spatial]
     space = tuple(min(n, c) for n, c in zip(shape[lead:], inner, strict=True))
     return (1,) * lead + tuple(max(1, n) for n in space)
+
+
+@cache
+def _threads() -> int:
+    """Threads that decode: this process's cores, or the share of them that it was given."""
+    cores = len(os.sched_getaffinity(0))
+    return max(1, min(cores, int(os.environ.get("OMP_NUM_THREADS") or cores)))
+
+
+@cache
+def _decoders() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_threads(), thread_name_prefix="decode")
 
 
 class ArrayWriter:
@@ -230,19 +245,27 @@ class ArrayReader:
         parts = self._objects.get_ranges(
             path, [first for _, first, _ in wanted], [first + n for _, first, n in wanted]
         )
-        buffer = np.empty(chunk, self.dtype)
-        for (at, _, _), data in zip(wanted, parts, strict=True):
-            try:
-                decompress(data, buffer)
-            except DataError as error:
-                raise DataError(error.message, code=error.code, about=path) from error
-            target, source = [], []
-            for i, c, o, a, b in zip(at, chunk, origin, starts, stops, strict=True):
-                low = o + i * c
-                first, last = max(a, low), min(b, low + c)
-                target.append(slice(first - a, last - a))
-                source.append(slice(first - low, last - low))
-            out[tuple(target)] = buffer[tuple(source)]
+
+        def decode(share: int) -> None:
+            buffer = np.empty(chunk, self.dtype)
+            for (at, _, _), data in zip(wanted[share::shares], parts[share::shares], strict=True):
+                try:
+                    decompress(data, buffer)
+                except DataError as error:
+                    raise DataError(error.message, code=error.code, about=path) from error
+                target, source = [], []
+                for i, c, o, a, b in zip(at, chunk, origin, starts, stops, strict=True):
+                    low = o + i * c
+                    first, last = max(a, low), min(b, low + c)
+                    target.append(slice(first - a, last - a))
+                    source.append(slice(first - low, last - low))
+                out[tuple(target)] = buffer[tuple(source)]
+
+        shares = _threads() if len(wanted) >= 8 else 1  # below 8 chunks a hand-over costs more
+        if shares == 1:
+            decode(0)
+        else:
+            list(_decoders().map(decode, range(shares)))
 
     def _shard_path(self, place: tuple[int, ...]) -> str:
         return f"{self._path}/c/{'/'.join(map(str, place))}"

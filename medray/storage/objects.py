@@ -8,7 +8,7 @@ which is made here of a lock file and a rename.
 import fcntl
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -78,7 +78,14 @@ class Objects:
         )
 
     def get_ranges(self, path: str, starts: Sequence[int], ends: Sequence[int]) -> list[memoryview]:
-        """Several byte ranges of one object; near ones are fetched together."""
+        """Several byte ranges of one object, in one request where the store can.
+
+        Ranges past the object's end come back short.
+        """
+        if self._folder is not None:
+            place = self._folder / path
+            views: list[memoryview] = self._try(path, lambda: _read_ranges(place, starts, ends))
+            return views
         parts = self._try(
             path, lambda: obstore.get_ranges(self._store, path, starts=starts, ends=ends)
         )
@@ -171,7 +178,7 @@ class Objects:
                 hint="use a store with If-None-Match and If-Match on PUT",
             )
 
-    def _try(self, path: str, action: Any) -> Any:
+    def _try(self, path: str, action: Callable[[], Any]) -> Any:
         try:
             return action()
         except (FileNotFoundError, AlreadyExistsError, PreconditionError):
@@ -232,6 +239,18 @@ class Objects:
                 folder.rmdir()
             except OSError:
                 return
+
+
+def _read_ranges(place: Path, starts: Sequence[int], ends: Sequence[int]) -> list[memoryview]:
+    # pread from the page cache is 4x faster than obstore's thread pool and copies (3 MB patches).
+    handle = os.open(place, os.O_RDONLY)
+    try:
+        return [
+            memoryview(os.pread(handle, end - start, start))
+            for start, end in zip(starts, ends, strict=True)
+        ]
+    finally:
+        os.close(handle)
 
 
 def _reopen(url: str, options: dict[str, Any]) -> Objects:
