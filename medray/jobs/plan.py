@@ -1,0 +1,158 @@
+"""Plan: a step becomes units, each with an identity, accountable inputs and what `load` needs.
+
+Payloads, by operation; never pixels:
+
+- ingest: `inputs`, the fields of each `medray.formats.base.Input`.
+- predict, evaluate, export: `shard`, the path of the input shard, and `rows`, the row in it of each
+  of the unit's inputs, in the same order. Inputs are sample ids. Evaluate and export also get
+  `source`: for each input [shard path, row] of the sample that the prediction was made of, or null.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from medray.engine.operation import Unit
+from medray.errors import SpecError
+from medray.formats.base import Input, Plan, grouped
+from medray.ids import digest, short, unit_id
+from medray.storage.datasets import Dataset
+from medray.storage.samples import Refusal
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a step will do.
+
+    Args:
+        units: in the order of the dataset they make.
+        refused: inputs turned away while planning.
+        sizes: bytes by input key, where the plan knows them.
+    """
+
+    units: list[Unit]
+    refused: list[Refusal]
+    sizes: dict[str, int]
+
+    @property
+    def inputs(self) -> int:
+        """Accountable inputs, refused ones included."""
+        return sum(len(unit.inputs) for unit in self.units) + len(self.refused)
+
+    @property
+    def identity(self) -> str:
+        """Equal work, equal identity."""
+        return short([[unit.id for unit in self.units], [asdict(item) for item in self.refused]])
+
+
+def plan_ingest(
+    found: Plan, *, name: str, identity: dict[str, Any], samples: int | None = None
+) -> Planned:
+    """Units of an ingest.
+
+    Args:
+        found: what the format found in the source.
+        name: of the format.
+        identity: everything but the inputs that decides what is made.
+        samples: inputs per unit, about; None keeps the format's own groups.
+    """
+    groups = found.groups
+    if samples is not None:
+        groups = grouped((item for group in groups for item in group), samples=samples)
+    units = [
+        Unit(
+            id=unit_id(f"ingest/{name}", identity, [_fingerprint(item) for item in group]),
+            index=index,
+            inputs=tuple(item.key for item in group),
+            payload={"inputs": [{**asdict(item), "paths": list(item.paths)} for item in group]},
+        )
+        for index, group in enumerate(groups)
+    ]
+    sizes = {item.key: item.size for group in groups for item in group}
+    return Planned(_distinct(units), found.refused, sizes)
+
+
+def plan_shards(
+    data: Dataset,
+    operation: str,
+    *,
+    identity: dict[str, Any],
+    select: dict[str, Any],
+    model: str = "",
+    source: Dataset | None = None,
+) -> Planned:
+    """Units over a dataset, one per input shard that holds selected samples.
+
+    Args:
+        data: to go over.
+        operation: its name, with the format's where there is one.
+        identity: everything but inputs and model that decides what is made.
+        select: see Dataset.select.
+        model: digest of the model package.
+        source: dataset that holds the samples `data` was made of, by id.
+
+    Raises:
+        SpecError: no sample is selected (code "nothing-selected").
+    """
+    chosen = data.select(select)
+    if not chosen:
+        raise SpecError(
+            "no sample is selected",
+            code="nothing-selected",
+            about=data.reference,
+            hint=f"select: {select}" if select else "every input of it was quarantined",
+        )
+    table = data.samples.select(["sample_id", "_shard", "_row"]).take(chosen)
+    by_shard: dict[int, list[tuple[str, int]]] = {}
+    for row in table.to_pylist():
+        by_shard.setdefault(row["_shard"], []).append((row["sample_id"], row["_row"]))
+    places = _places(source) if source is not None else {}
+    units = []
+    for number, samples in sorted(by_shard.items()):
+        entry = data.manifest["shards"][number]
+        keys = [key for key, _ in samples]
+        inputs = [entry["content"], *keys]
+        payload: dict[str, Any] = {"shard": entry["path"], "rows": [row for _, row in samples]}
+        if source is not None:
+            found = [places.get(key) for key in keys]
+            payload["source"] = [[place.path, place.row] if place else None for place in found]
+            inputs += [f"{place.content}/{place.row}" if place else "" for place in found]
+        units.append(
+            Unit(unit_id(operation, identity, inputs, model), len(units), tuple(keys), payload)
+        )
+    return Planned(_distinct(units), [], {})
+
+
+@dataclass(frozen=True)
+class _Place:
+    path: str
+    content: str
+    row: int
+
+
+def _places(source: Dataset) -> dict[str, _Place]:
+    """Where each sample of a dataset lies, by its id."""
+    shards = source.manifest["shards"]
+    rows = source.samples.select(["sample_id", "_shard", "_row"]).to_pylist()
+    return {
+        row["sample_id"]: _Place(
+            shards[row["_shard"]]["path"], shards[row["_shard"]]["content"], row["_row"]
+        )
+        for row in rows
+    }
+
+
+def _fingerprint(item: Input) -> str:
+    return digest(asdict(item))
+
+
+def _distinct(units: Iterable[Unit]) -> list[Unit]:
+    """The units, if every input has a key of its own: only then can each be accounted for."""
+    units = list(units)
+    seen: set[str] = set()
+    for unit in units:
+        for key in unit.inputs:
+            if key in seen:
+                raise SpecError("two inputs have the same key", code="duplicate-input", about=key)
+            seen.add(key)
+    return units
