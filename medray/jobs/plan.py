@@ -5,7 +5,9 @@ Payloads, by operation; never pixels:
 - ingest: `inputs`, the fields of each `medray.formats.base.Input`.
 - predict, evaluate, export: `shard`, the path of the input shard, and `rows`, the row in it of each
   of the unit's inputs, in the same order. Inputs are sample ids. Evaluate and export also get
-  `source`: for each input [shard path, row] of the sample that the prediction was made of, or null.
+  `paired`: for each input [shard path, row] of the sample with the same id in a second dataset, or
+  null where there is none. Evaluate goes over the truth, paired with predictions, so that a case
+  without a prediction counts; export goes over what is exported, paired with the images.
 """
 
 from collections.abc import Iterable
@@ -79,7 +81,7 @@ def plan_shards(
     identity: dict[str, Any],
     select: dict[str, Any],
     model: str = "",
-    source: Dataset | None = None,
+    paired: Dataset | None = None,
 ) -> Planned:
     """Units over a dataset, one per input shard that holds selected samples.
 
@@ -89,7 +91,7 @@ def plan_shards(
         identity: everything but inputs and model that decides what is made.
         select: see Dataset.select.
         model: digest of the model package.
-        source: dataset that holds the samples `data` was made of, by id.
+        paired: dataset that holds a sample of the same id for each, or for some.
 
     Raises:
         SpecError: no sample is selected (code "nothing-selected").
@@ -106,16 +108,16 @@ def plan_shards(
     by_shard: dict[int, list[tuple[str, int]]] = {}
     for row in table.to_pylist():
         by_shard.setdefault(row["_shard"], []).append((row["sample_id"], row["_row"]))
-    places = _places(source) if source is not None else {}
-    units = []
+    places = _places(paired) if paired is not None else {}
+    units: list[Unit] = []
     for number, samples in sorted(by_shard.items()):
         entry = data.manifest["shards"][number]
         keys = [key for key, _ in samples]
         inputs = [entry["content"], *keys]
         payload: dict[str, Any] = {"shard": entry["path"], "rows": [row for _, row in samples]}
-        if source is not None:
+        if paired is not None:
             found = [places.get(key) for key in keys]
-            payload["source"] = [[place.path, place.row] if place else None for place in found]
+            payload["paired"] = [[place.path, place.row] if place else None for place in found]
             inputs += [f"{place.content}/{place.row}" if place else "" for place in found]
         units.append(
             Unit(unit_id(operation, identity, inputs, model), len(units), tuple(keys), payload)
@@ -130,10 +132,10 @@ class _Place:
     row: int
 
 
-def _places(source: Dataset) -> dict[str, _Place]:
+def _places(dataset: Dataset) -> dict[str, _Place]:
     """Where each sample of a dataset lies, by its id."""
-    shards = source.manifest["shards"]
-    rows = source.samples.select(["sample_id", "_shard", "_row"]).to_pylist()
+    shards = dataset.manifest["shards"]
+    rows = dataset.samples.select(["sample_id", "_shard", "_row"]).to_pylist()
     return {
         row["sample_id"]: _Place(
             shards[row["_shard"]]["path"], shards[row["_shard"]]["content"], row["_row"]

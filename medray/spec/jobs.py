@@ -126,6 +126,9 @@ class Evaluate(Step):
     kind: Literal["evaluate"]
     predictions: Reference
     data: Reference
+    select: Where | None = Field(
+        None, description="samples of data to judge; null: those that were to be predicted"
+    )
     output: Name
     bootstrap: int = Field(1000, ge=0, description="resamples for the 95 % intervals")
     seed: int = 0
