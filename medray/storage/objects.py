@@ -10,6 +10,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlparse
@@ -84,8 +85,8 @@ class Objects:
         """
         if self._folder is not None:
             place = self._folder / path
-            views: list[memoryview] = self._try(path, lambda: _read_ranges(place, starts, ends))
-            return views
+            views = self._try(path, partial(_read_ranges, place, starts, ends))
+            return list(views)
         parts = self._try(
             path, lambda: obstore.get_ranges(self._store, path, starts=starts, ends=ends)
         )
