@@ -53,6 +53,8 @@ def walk(source: Source, suffixes: tuple[str, ...]) -> tuple[list[Found], list[R
     root = source.root
     if root.is_file():
         stat = root.stat()
+        if not root.name.lower().endswith(suffixes):
+            return [], []
         return [Found(root.name, stat.st_size, stat.st_mtime_ns)], []
     if not root.is_dir():
         raise SpecError("the source does not exist", code="no-such-source", about=root.name)

@@ -117,7 +117,9 @@ def describe(image: Array, label: Array | None = None) -> dict[str, Any]:
     return made
 
 
-def same_grid(shape: tuple[int, ...], affine: Array, shape2: tuple[int, ...], affine2: Array) -> bool:
+def same_grid(
+    shape: tuple[int, ...], affine: Array, shape2: tuple[int, ...], affine2: Array
+) -> bool:
     """Whether two grids agree: equal (Z, Y, X) shapes, and no corner apart by over 1 % of a voxel.
 
     The tolerance covers what float32 headers lose, and nothing that moves a label by a voxel.
@@ -182,13 +184,15 @@ def check_pattern(pattern: str) -> str:
     except re.error as error:
         raise SpecError(f"{pattern!r} is no pattern", code="bad-pattern") from error
     if pattern and not groups:
-        raise SpecError(f"{pattern!r} has no group", code="bad-pattern", hint="e.g. '^(sub-[0-9]+)'")
+        raise SpecError(
+            f"{pattern!r} has no group", code="bad-pattern", hint="e.g. '^(sub-[0-9]+)'"
+        )
     return pattern
 
 
 def _summary(values: Array) -> dict[str, float | None]:
     if values.size == 0:
-        return dict.fromkeys(("mean", "std", "min", "max", "p005", "p995"))
+        return {"mean": None, "std": None, "min": None, "max": None, "p005": None, "p995": None}
     low, high = float(values.min()), float(values.max())
     if values.dtype.kind in "iu" and values.dtype.itemsize <= 2:
         counts = _counts(values, int(low))

@@ -1,0 +1,178 @@
+"""Images of two dimensions: PNG, JPEG and TIFF with masks or classes, and MedMNIST's archives."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from medray.errors import DataError
+from medray.formats.base import Format, FormatOptions, Input, Plan, Source, grouped
+from medray.formats.files import open_path, place, replacing
+from medray.formats.image import npz
+from medray.formats.image.layouts import (
+    Labels,
+    Layout,
+    Planned,
+    plan_csv,
+    plan_folders,
+    plan_masks,
+    plan_npz,
+    plan_plain,
+)
+from medray.formats.image.raster import encode_png, read_raster
+from medray.formats.imaging import as_image, as_label, check_pattern, describe, subject_of
+from medray.storage.samples import Refusal, Sample, Slabs
+
+GROUP_SAMPLES = 256
+
+__all__ = ["Image"]
+
+
+class ImageOptions(FormatOptions):
+    """How to read and write images."""
+
+    layout: Layout = "plain"
+    images: str = Field("images", description="masks: folder of the images")
+    masks: str = Field("masks", description="masks: folder of the masks, of the images' names")
+    labels: Labels = Field("required", description="masks: whether every image must have one")
+    label_values: dict[int, int] | None = Field(
+        None, description="value in a mask → class; None keeps the values, any that occur"
+    )
+    classes: tuple[str, ...] = Field((), description="folders, csv: names of the classes, in order")
+    table: str = Field("labels.csv", description="csv: the table, below the source")
+    file_column: str = Field("file", description="csv: column with the image's path")
+    label_columns: tuple[str, ...] = Field(
+        ("label",), min_length=1, description="csv: one column of classes, or several of 0 and 1"
+    )
+    pages: Literal["refuse", "volume"] = Field(
+        "refuse", description="TIFFs of several pages: refused, or stacked along Z"
+    )
+    pixel_mm: tuple[float, float] = Field(
+        (1.0, 1.0), description="millimetres a pixel along (Y, X); images don't tell"
+    )
+    page_mm: float = Field(1.0, gt=0, description="millimetres between pages along Z")
+    subject_pattern: str = Field(
+        "", description="regular expression whose first group in an image's name is its subject"
+    )
+    max_pixels: int = Field(2**28, gt=0, description="refuse larger images, all pages together")
+    array: str = Field("label", description="which array of a sample `write` takes")
+
+    _pattern = field_validator("subject_pattern")(check_pattern)
+
+
+class Image(Format):
+    """Images with masks, classes or nothing beside them; each file is a sample of its own."""
+
+    name: ClassVar[str] = "image"
+    Options: ClassVar[type[FormatOptions]] = ImageOptions
+    options: ImageOptions
+
+    def plan(self, source: Source) -> Plan:
+        """Images by name, from the listing alone (and the table, or the archives' headers)."""
+        items, refused = self._planned(source)
+        size = 1 if self.options.layout == "npz" else GROUP_SAMPLES
+        return Plan(grouped(items, samples=size), refused)
+
+    def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
+        """One sample a file: image (C, Y, X) and label (Y, X) or target; many of an archive."""
+        if self.options.layout == "npz":
+            yield from self._read_npz(source, item)
+            return
+        stacked = self.options.pages == "volume"
+        image = as_image(
+            read_raster(
+                open_path(source, item.paths[0]),
+                self.options.max_pixels,
+                volume=stacked,
+                indices=False,
+            )
+        )
+        label = None
+        if item.extra.get("mask"):
+            mask = read_raster(
+                open_path(source, item.paths[1]),
+                self.options.max_pixels,
+                volume=stacked,
+                indices=True,
+            )
+            if mask.shape[0] != 1:
+                raise DataError("the mask is coloured", code="coloured-mask")
+            if mask.shape[1:] != image.shape[1:]:
+                raise DataError(
+                    f"the image is {image.shape[1:]} pixels, its mask {mask.shape[1:]}",
+                    code="label-grid-mismatch",
+                )
+            label = as_label(mask[0], mapping=self.options.label_values)
+        yield self._sample(str(item.extra["id"]), image, label, item.extra)
+
+    def write(self, samples: Iterable[Sample], target: Path) -> Iterator[Path]:
+        """`<sample>.png` each; classes are written as their numbers.
+
+        Raises:
+            DataError: a sample lacks the array ("no-such-array"), or PNG can't hold it
+                ("not-a-png").
+        """
+        for sample in samples:
+            values = sample.arrays.get(self.options.array)
+            if values is None or isinstance(values, Slabs):
+                raise DataError(
+                    f"the sample has no array {self.options.array!r} of two dimensions",
+                    code="no-such-array",
+                    about=sample.id,
+                )
+            path = place(target, sample.id, ".png")
+            with replacing(path) as temporary:
+                temporary.write_bytes(encode_png(values))
+            yield path
+
+    def _planned(self, source: Source) -> Planned:
+        options = self.options
+        match options.layout:
+            case "plain":
+                return plan_plain(source)
+            case "masks":
+                return plan_masks(source, options.images, options.masks, options.labels)
+            case "folders":
+                return plan_folders(source, options.classes)
+            case "csv":
+                return plan_csv(
+                    source,
+                    options.table,
+                    options.file_column,
+                    options.label_columns,
+                    options.classes,
+                )
+            case "npz":
+                return plan_npz(source)
+
+    def _read_npz(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
+        split, start, stop = (item.extra[key] for key in ("split", "start", "stop"))
+        path = open_path(source, item.paths[0])
+        for number, (raw, label) in enumerate(npz.read_part(path, split, start, stop), start):
+            if raw.ndim == 3 and raw.shape[-1] == 3:
+                raw = np.ascontiguousarray(np.moveaxis(raw, -1, 0))
+            else:
+                raw = raw[None]
+            target = [int(v) for v in label]
+            extra = {"target": target[0] if len(target) == 1 else target, "split": split}
+            yield self._sample(
+                f"{item.extra['id']}{split}-{number:06d}", as_image(raw), None, extra
+            )
+
+    def _sample(
+        self, name: str, image: np.ndarray, label: np.ndarray | None, extra: dict[str, Any]
+    ) -> Sample:
+        deep = [self.options.page_mm] if image.ndim == 4 else []
+        row: dict[str, Any] = {
+            "subject": subject_of(name, self.options.subject_pattern),
+            "has_label": label is not None or "target" in extra,
+            "spacing_mm": [*deep, *self.options.pixel_mm],
+            **{key: extra[key] for key in ("target", "class_name", "split") if key in extra},
+            **describe(image, label),
+        }
+        arrays: dict[str, np.ndarray | Slabs] = {"image": image}
+        if label is not None:
+            arrays["label"] = label
+        return Sample(name, row, arrays)

@@ -1,0 +1,187 @@
+"""Which images and labels belong together: masks, class folders, a table, or MedMNIST archives."""
+
+import csv
+from collections.abc import Iterator
+from typing import Literal
+
+from medray.errors import DataError, SpecError
+from medray.formats.base import Input, Source
+from medray.formats.files import Found, item, nothing_found, open_path, stem, unique, walk
+from medray.formats.image import npz
+from medray.formats.image.raster import SUFFIXES
+from medray.storage.samples import Refusal
+
+Layout = Literal["plain", "masks", "folders", "csv", "npz"]
+Labels = Literal["required", "optional", "none"]
+Planned = tuple[list[Input], list[Refusal]]
+
+MAX_TABLE = 256 * 2**20
+
+
+def plan_plain(source: Source) -> Planned:
+    """Every image below the source, without labels."""
+    found, refused = _images(source)
+    items = [item(_name(file), [file], id=_name(file)) for file in found]
+    return unique(items, refused), refused
+
+
+def plan_masks(source: Source, images: str, masks: str, labels: Labels) -> Planned:
+    """An image each in the folder `images`, its mask under the same path in the folder `masks`."""
+    found, refused = _images(source)
+    by_name = {_below(file, masks): file for file in found if _inside(file, masks)}
+    items = []
+    for file in found:
+        if not _inside(file, images) or _inside(file, masks):
+            continue
+        name = _below(file, images)
+        mask = by_name.pop(name, None) if labels != "none" else None
+        if mask is None and labels == "required":
+            refused.append(Refusal(name, "no-label", "the image has no mask"))
+            continue
+        items.append(item(name, [file, mask] if mask else [file], id=name, mask=mask is not None))
+    if labels != "none":
+        refused += [
+            Refusal(file.path, "no-image", "the mask has no image") for file in by_name.values()
+        ]
+    if not items and not refused:
+        nothing_found(source, f"image in the folder {images!r}", "name it by `images`")
+    return unique(items, refused), refused
+
+
+def plan_folders(source: Source, classes: tuple[str, ...]) -> Planned:
+    """Class folders (`<class>/x.png`), or official splits of them (`train/<class>/x.png`).
+
+    Classes are numbered as `classes` lists them; where it is empty, in the order of their names.
+    """
+    found, refused = _images(source)
+    places = [(file, *_class_of(file)) for file in found]
+    names = classes or tuple(sorted({name for _, _, name in places if name}))
+    items = []
+    for file, split, name in places:
+        if name not in names:
+            reason = "the image lies in no folder of a class"
+            refused.append(Refusal(file.path, "no-class", reason))
+            continue
+        extra = {"id": _name(file), "target": names.index(name), "class_name": name}
+        items.append(item(_name(file), [file], **extra, **({"split": split} if split else {})))
+    return unique(items, refused), refused
+
+
+def plan_csv(
+    source: Source, table: str, file_column: str, columns: tuple[str, ...], classes: tuple[str, ...]
+) -> Planned:
+    """A table with a row per image: its path below the source, its label or labels, a split.
+
+    One label column holds class numbers, or names from `classes`; several hold 0 or 1 each. Images
+    that no row names are refused ("not-in-table"), rows without their image too ("missing-file").
+    """
+    found, refused = _images(source)
+    by_path = {file.path: file for file in found}
+    items = []
+    for number, row in enumerate(_rows(source, table, {file_column, *columns}), start=2):
+        path = (row[file_column] or "").strip().removeprefix("./")
+        file = by_path.pop(path, None)
+        if file is None:
+            reason = f"line {number} of the table names an image that is not there, or names twice"
+            refused.append(Refusal(path, "missing-file", reason))
+            continue
+        try:
+            target = _target([row[column] or "" for column in columns], classes)
+        except ValueError:
+            reason = f"line {number} of the table holds no label that can be read"
+            refused.append(Refusal(path, "bad-label", reason))
+            continue
+        extra = {"id": _name(file), "target": target}
+        split = {"split": row["split"]} if row.get("split") else {}
+        items.append(item(_name(file), [file], **extra, **split))
+    refused += [Refusal(path, "not-in-table", "no row of the table names it") for path in by_path]
+    return unique(items, refused), refused
+
+
+def plan_npz(source: Source) -> Planned:
+    """MedMNIST archives in pieces, with their official splits."""
+    found, refused = walk(source, (".npz",))
+    if not found:
+        nothing_found(source, ".npz archive", "name another `layout` for image files")
+    items = []
+    for file in found:
+        try:
+            pieces = npz.parts(open_path(source, file.path))
+        except DataError as error:
+            refused.append(Refusal(file.path, error.code, error.message))
+            continue
+        name = stem(file.path, (".npz",)).replace("/", "_")
+        items += [
+            item(
+                f"{name}-{split}-{start}",
+                [Found(file.path, (stop - start) * 1024, file.mtime_ns)],
+                id="" if len(found) == 1 else f"{name}-",
+                split=split,
+                start=start,
+                stop=stop,
+            )
+            for split, start, stop in pieces
+        ]
+    return items, refused
+
+
+def _images(source: Source) -> tuple[list[Found], list[Refusal]]:
+    found, refused = walk(source, SUFFIXES)
+    if not found and not refused:
+        nothing_found(source, "image", f"files end in {', '.join(SUFFIXES)}")
+    return found, refused
+
+
+def _name(file: Found) -> str:
+    return stem(file.path, SUFFIXES).replace("/", "_")
+
+
+def _below(file: Found, folder: str) -> str:
+    path = stem(file.path, SUFFIXES)
+    inside = path if folder in ("", ".") else path.removeprefix(f"{folder}/")
+    return inside.replace("/", "_")
+
+
+def _inside(file: Found, folder: str) -> bool:
+    return folder in ("", ".") or file.path.startswith(f"{folder}/")
+
+
+def _class_of(file: Found) -> tuple[str, str]:
+    """(split, class) by the first folders of the path."""
+    folders = file.path.split("/")[:-1]
+    if len(folders) > 1 and folders[0] in npz.SPLITS:
+        return folders[0], folders[1]
+    return "", folders[0] if folders else ""
+
+
+def _rows(source: Source, table: str, needed: set[str]) -> Iterator[dict[str, str | None]]:
+    try:
+        path = open_path(source, table)
+    except DataError as error:
+        raise SpecError("the table is not there", code="no-table", about=table) from error
+    if path.stat().st_size > MAX_TABLE:
+        raise SpecError("the table is larger than any of ours", code="bad-table", about=table)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            lacking = needed - set(reader.fieldnames or ())
+            if lacking:
+                raise SpecError(
+                    f"the table lacks the columns {', '.join(sorted(lacking))}",
+                    code="bad-table",
+                    about=table,
+                )
+            yield from reader
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SpecError("the table is no CSV in UTF-8", code="bad-table", about=table) from error
+
+
+def _target(values: list[str], classes: tuple[str, ...]) -> int | list[int]:
+    if classes and len(values) == 1:
+        return classes.index(values[0].strip())
+    numbers = [int(value) for value in values]
+    if len(numbers) > 1 and not set(numbers) <= {0, 1}:
+        raise ValueError
+    if min(numbers) < 0:
+        raise ValueError
+    return numbers if len(numbers) > 1 else numbers[0]
