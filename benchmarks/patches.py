@@ -87,9 +87,8 @@ def main() -> None:
         print(f"{name:12} {rate:8.1f} patches/s {rate * size:8.0f} MB/s")
     for name in ("tensorstore", "zarr-python"):
         ratios = [b / a for a, b in zip(seconds["medray"], seconds[name], strict=True)]
-        print(
-            f"medray / {name}: median {statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
-        )
+        spread = f"{min(ratios):.2f}-{max(ratios):.2f}"
+        print(f"medray / {name}: median {statistics.median(ratios):.2f} ({spread})")
 
 
 if __name__ == "__main__":

@@ -151,7 +151,7 @@ class Objects:
         """Remove objects; those already gone are no error."""
         for path in paths:
             try:
-                self._try(path, lambda path=path: obstore.delete(self._store, path))
+                self._try(path, partial(obstore.delete, self._store, path))
             except FileNotFoundError:
                 continue
             if self._folder is not None:
