@@ -1,0 +1,101 @@
+"""What each frame of a file says about its place and its values.
+
+A classic file is one frame. An enhanced multi-frame file keeps the same attributes in functional
+groups, shared or per frame (DICOM PS3.3, C.7.6.16).
+"""
+
+from dataclasses import dataclass
+
+from medray.errors import DataError
+from medray.formats.dicom import tags
+from medray.formats.dicom.elements import Elements
+from medray.formats.dicom.headers import Header
+
+MAX_FRAMES = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One slice of one file.
+
+    Args:
+        position_mm: centre of the first voxel in patient coordinates (LPS); () where absent.
+        orientation: direction cosines of a row and of a column (6 numbers); () where absent.
+        spacing_mm: between rows, between columns; () where absent.
+        thickness_mm: nominal slice thickness, 0 where absent.
+        slope: of the rescaling to the modality's unit.
+        intercept: of the same.
+        number: InstanceNumber of the file.
+        sop: SOP instance UID of the file.
+        index: of the frame within the file, from 0.
+    """
+
+    position_mm: tuple[float, ...]
+    orientation: tuple[float, ...]
+    spacing_mm: tuple[float, ...]
+    thickness_mm: float
+    slope: float
+    intercept: float
+    number: int
+    sop: str
+    index: int
+
+
+def frames(header: Header) -> list[Frame]:
+    """Describe every frame of a file, in stored order.
+
+    Raises:
+        DataError: "bad-value", "frame-count" (functional groups and NumberOfFrames disagree),
+            "zero-slope".
+    """
+    top = header.elements
+    shared = top.first(tags.SHARED_FUNCTIONAL_GROUPS)
+    per_frame = top.items.get(tags.PER_FRAME_FUNCTIONAL_GROUPS)
+    count = header.frames
+    if not 1 <= count <= MAX_FRAMES:
+        raise DataError(f"NumberOfFrames is {count}", code="frame-count")
+    if per_frame is None:
+        if count > 1 and not shared:
+            # Cine, NM or tomosynthesis: frames without places of their own are no volume.
+            return [_frame([Elements(top.little)], top, index) for index in range(count)]
+        return [_frame([*_some(shared), top], top, index) for index in range(count)]
+    if len(per_frame) != count:
+        raise DataError(
+            f"{count} frames are announced and {len(per_frame)} described", code="frame-count"
+        )
+    return [_frame([own, *_some(shared), top], top, index) for index, own in enumerate(per_frame)]
+
+
+def _some(group: Elements | None) -> list[Elements]:
+    return [] if group is None else [group]
+
+
+def _frame(groups: list[Elements], top: Elements, index: int) -> Frame:
+    # The nearest group wins: the frame's own, then the shared one, then the file's top level.
+    spacing = _numbers(groups, tags.PIXEL_MEASURES_SEQUENCE, tags.PIXEL_SPACING, 2)
+    thickness = _numbers(groups, tags.PIXEL_MEASURES_SEQUENCE, tags.SLICE_THICKNESS, 1)
+    rescale = tags.PIXEL_VALUE_TRANSFORMATION_SEQUENCE
+    slope = _numbers(groups, rescale, tags.RESCALE_SLOPE, 1)
+    intercept = _numbers(groups, rescale, tags.RESCALE_INTERCEPT, 1)
+    if slope and slope[0] == 0:
+        raise DataError("RescaleSlope is 0: every voxel would be equal", code="zero-slope")
+    return Frame(
+        position_mm=_numbers(groups, tags.PLANE_POSITION_SEQUENCE, tags.IMAGE_POSITION, 3),
+        orientation=_numbers(groups, tags.PLANE_ORIENTATION_SEQUENCE, tags.IMAGE_ORIENTATION, 6),
+        spacing_mm=spacing,
+        thickness_mm=thickness[0] if thickness else 0.0,
+        slope=slope[0] if slope else 1.0,
+        intercept=intercept[0] if intercept else 0.0,
+        number=top.integer(tags.INSTANCE_NUMBER, 0),
+        sop=top.text(tags.SOP_INSTANCE_UID),
+        index=index,
+    )
+
+
+def _numbers(groups: list[Elements], sequence: int, tag: int, count: int) -> tuple[float, ...]:
+    for group in groups:
+        inner = group.first(sequence) or group
+        found = inner.floats(tag, count)
+        if found:
+            return found
+    return ()

@@ -1,0 +1,118 @@
+"""What an export needs of the source images, kept as JSON in the row; and back to data sets.
+
+A DICOM SEG refers to every slice by its UIDs, position and orientation. The row keeps exactly that,
+with the pseudonyms of the rest of the row, so that results are written without the source.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from medray.formats.dicom import tags
+from medray.formats.dicom.deidentify import Plain, Pseudonyms
+from medray.formats.dicom.elements import Elements
+from medray.formats.dicom.frames import Frame
+from medray.formats.dicom.pixels import Layout
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+# Coding of the methods in (0012,0064), PS3.16 CID 7050.
+METHODS = (
+    ("113100", "Basic Application Confidentiality Profile"),
+    ("113107", "Retain Longitudinal Temporal Information Modified Dates Option"),
+)
+
+
+def describe_source(
+    ordered: Sequence[Frame],
+    head: Elements,
+    layout: Layout,
+    subject: str,
+    date: str,
+    names: Pseudonyms,
+) -> str:
+    """JSON of the source's places and pseudonymous identities, slices in the order of the volume.
+
+    Keys: study, series, frame_of_reference, sop_class, modality, patient, date, rows, columns,
+    spacing_mm (rows, columns), orientation (6), thickness_mm, deidentified, and per slice `sop`,
+    `frame` (number in its file from 1) and `position_mm` (LPS).
+    """
+    first = ordered[0]
+    return json.dumps(
+        {
+            "study": names.uid(head.text(tags.STUDY_INSTANCE_UID)),
+            "series": names.uid(head.text(tags.SERIES_INSTANCE_UID)),
+            "frame_of_reference": names.uid(head.text(tags.FRAME_OF_REFERENCE_UID)),
+            "sop_class": head.text(tags.SOP_CLASS_UID),
+            "modality": head.text(tags.MODALITY),
+            "patient": subject,
+            "date": date,
+            "rows": layout.rows,
+            "columns": layout.columns,
+            "spacing_mm": list(first.spacing_mm),
+            "orientation": list(first.orientation),
+            "thickness_mm": first.thickness_mm,
+            "deidentified": not isinstance(names, Plain),
+            "slices": [
+                {
+                    "sop": names.uid(frame.sop),
+                    "frame": frame.index + 1,
+                    "position_mm": list(frame.position_mm),
+                }
+                for frame in ordered
+            ],
+        },
+        separators=(",", ":"),
+    )
+
+
+def source_images(dicom_geometry: str) -> "list[Dataset]":
+    """Data sets without pixels, one per slice, as highdicom wants them for `source_images`.
+
+    Each carries the identity, the place and the grid of a slice of the row's series, and says in
+    (0012,0062) to (0012,0064) how it was de-identified. Slices of an enhanced multi-frame file are
+    given as single-frame images, under the UID of their file.
+
+    Args:
+        dicom_geometry: the row's column of that name.
+    """
+    from pydicom import Dataset
+
+    kept = json.loads(dicom_geometry)
+    images = []
+    for number, place in enumerate(kept["slices"], start=1):
+        image = Dataset()
+        image.SOPClassUID = kept["sop_class"]
+        image.SOPInstanceUID = place["sop"]
+        image.StudyInstanceUID = kept["study"]
+        image.SeriesInstanceUID = kept["series"]
+        image.FrameOfReferenceUID = kept["frame_of_reference"]
+        image.Modality = kept["modality"]
+        image.PatientID = kept["patient"]
+        image.PatientName = kept["patient"]
+        image.PatientBirthDate = image.PatientSex = ""
+        image.StudyDate = kept["date"].replace("-", "")
+        image.StudyTime = image.StudyID = image.AccessionNumber = ""
+        image.ReferringPhysicianName = ""
+        image.SeriesNumber, image.InstanceNumber = 1, number
+        image.PositionReferenceIndicator = ""
+        image.Rows, image.Columns = kept["rows"], kept["columns"]
+        image.PixelSpacing = kept["spacing_mm"]
+        image.ImageOrientationPatient = kept["orientation"]
+        image.ImagePositionPatient = place["position_mm"]
+        image.SliceThickness = kept["thickness_mm"]
+        if kept["deidentified"]:
+            image.PatientIdentityRemoved = "YES"
+            image.DeidentificationMethod = "medray: allow-list of attributes, keyed pseudonyms"
+            image.DeidentificationMethodCodeSequence = [_code(*method) for method in METHODS]
+        images.append(image)
+    return images
+
+
+def _code(value: str, meaning: str) -> "Dataset":
+    from pydicom import Dataset
+
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = value, "DCM", meaning
+    return code

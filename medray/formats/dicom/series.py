@@ -1,0 +1,245 @@
+"""Instances to series: duplicates, selection with a reason for every rejection, damage.
+
+Every file ends in exactly one place: in a series that is taken, rejected (codes "rejected-…":
+sound, but not asked for), or quarantined (every other code).
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from medray.errors import DataError
+from medray.formats.base import FormatOptions
+from medray.formats.dicom import tags
+from medray.formats.dicom.elements import Elements
+from medray.formats.dicom.tree import SEGMENTATIONS, Instance, Turned
+
+DOSE_CLASSES = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.(88\.(67|68|76)|481\.2)")
+SECONDARY_CAPTURES = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.7(\.[1-4])?")
+
+MODALITIES = frozenset(
+    {
+        "CT",
+        "MR",
+        "PT",
+        "NM",
+        "US",
+        "CR",
+        "DX",
+        "MG",
+        "RF",
+        "XA",
+        "XC",
+        "ES",
+        "GM",
+        "OP",
+        "OPT",
+        "SM",
+    }
+    | {"OT", "SC", "IO", "PX", "RG", "RTDOSE", "RTIMAGE", "SEG"}
+)
+
+
+class Select(FormatOptions):
+    """Which series to take. A rule that is not set takes all."""
+
+    modality: tuple[str, ...] = Field(("CT", "MR", "PT"), description="modalities to take")
+    min_slices: int = Field(3, ge=1, description="scouts and broken transfers are shorter")
+    max_slices: int | None = None
+    thickness_mm: tuple[float, float] | None = Field(None, description="least, most")
+    kernel: str = Field("", description="pattern that the convolution kernel must match")
+    description: str = Field("", description="pattern that SeriesDescription must contain")
+    exclude: str = Field("", description="pattern that SeriesDescription must not contain")
+    secondary_captures: bool = Field(False, description="take them, where text in them is no risk")
+    original_only: bool = Field(False, description="leave derived images (MPR, MIP) out")
+
+    @field_validator("kernel", "description", "exclude")
+    @classmethod
+    def _compiles(cls, pattern: str) -> str:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+        return pattern
+
+
+@dataclass
+class Series:
+    """Instances of one series.
+
+    Args:
+        study: study instance UID.
+        uid: series instance UID.
+        instances: one per SOP instance, in order along the normal of the first.
+        duplicates: copies, as (index of the instance they repeat, copy).
+    """
+
+    study: str
+    uid: str
+    instances: list[Instance] = field(default_factory=list)
+    duplicates: list[tuple[int, Instance]] = field(default_factory=list)
+
+    @property
+    def slices(self) -> int:
+        """Frames of all instances."""
+        return sum(len(instance.frames) for instance in self.instances)
+
+    @property
+    def files(self) -> int:
+        """Files of the series without copies."""
+        return len(self.instances)
+
+
+@dataclass
+class Sorted:
+    """What a tree holds.
+
+    Args:
+        series: image series, in order of their first file.
+        segmentations: DICOM SEG files by the series they refer to.
+        turned: files that belong to no image series, each with its reason.
+    """
+
+    series: list[Series]
+    segmentations: dict[str, list[Instance]]
+    turned: list[Turned]
+
+
+def sort_out(scanned: Iterable[Instance | Turned]) -> Sorted:
+    """Group scanned files into series.
+
+    A file with a readable header stays in its series when it is damaged, so that the series is
+    refused rather than shortened. A damaged file that tells no series is held against the series of
+    its folder, when the folder holds exactly one.
+    """
+    grouped: dict[tuple[str, str], list[Instance]] = defaultdict(list)
+    segmentations: dict[str, list[Instance]] = defaultdict(list)
+    turned: list[Turned] = []
+    for entry in scanned:
+        if isinstance(entry, Turned):
+            turned.append(entry)
+        elif entry.elements.text(tags.SOP_CLASS_UID) in SEGMENTATIONS:
+            for uid in entry.references[:1] or ("",):
+                segmentations[uid].append(entry)
+        elif not all(entry.series):
+            fault = entry.fault or DataError("no series UID", code="blank-uid")
+            turned.append(Turned(entry.path, fault))
+        else:
+            grouped[entry.series].append(entry)
+    series = [_one(key, members) for key, members in grouped.items()]
+    _hold_against(series, turned)
+    return Sorted(series, dict(segmentations), turned)
+
+
+def _one(key: tuple[str, str], members: list[Instance]) -> Series:
+    found = Series(*key)
+    index_of: dict[str, int] = {}
+    for member in members:
+        sop = member.elements.text(tags.SOP_INSTANCE_UID)
+        if sop and sop in index_of and member.fault is None:
+            found.duplicates.append((index_of[sop], member))
+        else:
+            index_of.setdefault(sop, len(found.instances))
+            found.instances.append(member)
+    order = _along_normal(found.instances)
+    place = {old: new for new, old in enumerate(order)}
+    found.instances = [found.instances[index] for index in order]
+    found.duplicates = [(place[index], copy) for index, copy in found.duplicates]
+    return found
+
+
+def _along_normal(instances: list[Instance]) -> list[int]:
+    """Order in which the worker will want them, so that it need not reorder the volume."""
+    firsts = [instance.frames[0] if instance.frames else None for instance in instances]
+    orientation = next((f.orientation for f in firsts if f and f.orientation), None)
+    if orientation is None:
+        return list(range(len(instances)))
+    normal = np.cross(orientation[:3], orientation[3:])
+    depth = [float(normal @ f.position_mm) if f and f.position_mm else 0.0 for f in firsts]
+    number = [f.number if f else 0 for f in firsts]
+    return sorted(range(len(instances)), key=lambda index: (depth[index], number[index]))
+
+
+def _hold_against(series: list[Series], turned: list[Turned]) -> None:
+    by_folder: dict[str, set[int]] = defaultdict(set)
+    for index, one in enumerate(series):
+        for instance in one.instances:
+            by_folder[instance.path.rpartition("/")[0]].add(index)
+    for entry in turned:
+        neighbours = by_folder.get(entry.path.rpartition("/")[0], set())
+        if len(neighbours) == 1 and not entry.fault.code.startswith("rejected-"):
+            first = series[next(iter(neighbours))].instances
+            fault = DataError(
+                f"a damaged file ({entry.fault.code}) lies among its files and may belong to it",
+                code="damaged-neighbour",
+                hint="remove or replace the damaged file",
+            )
+            if first[0].fault is None:
+                sound = first[0]
+                first[0] = Instance(
+                    sound.path, sound.size, sound.mtime_ns, sound.elements, sound.frames, fault
+                )
+
+
+def judge(series: Series, select: Select) -> None:
+    """Raise unless the series is asked for and all its files are sound.
+
+    Raises:
+        DataError: "rejected-localizer", "rejected-modality", "rejected-dose",
+            "rejected-secondary-capture", "rejected-derived", "rejected-kernel",
+            "rejected-description", "rejected-thickness", "rejected-few-slices",
+            "rejected-many-slices"; or the fault of a damaged file, which comes first unless the
+            series is not asked for at all.
+    """
+    head = series.instances[0].elements
+    kinds = [i.elements.texts(tags.IMAGE_TYPE) for i in series.instances]
+    _by_kind(head, kinds, select)
+    text = head.text(tags.SERIES_DESCRIPTION)
+    if select.description and not re.search(select.description, text):
+        raise _rejected("description", "the description does not match the rule")
+    if select.exclude and re.search(select.exclude, text):
+        raise _rejected("description", "the description matches the rule for exclusion")
+    if select.kernel and not re.fullmatch(select.kernel, head.text(tags.CONVOLUTION_KERNEL)):
+        raise _rejected("kernel", "the convolution kernel does not match the rule")
+    damaged = [i.fault for i in series.instances if i.fault is not None]
+    if damaged:
+        worst = damaged[0]
+        raise DataError(
+            f"{len(damaged)} of {len(series.instances)} files: {worst.message}",
+            code=worst.code,
+            hint=worst.hint,
+        )
+    if select.thickness_mm is not None:
+        low, high = select.thickness_mm
+        thickness = series.instances[0].frames[0].thickness_mm
+        if not low <= thickness <= high:
+            raise _rejected("thickness", f"slices are {thickness:g} mm thick, not {low} to {high}")
+    if series.slices < select.min_slices:
+        raise _rejected("few-slices", f"{series.slices} slices, fewer than {select.min_slices}")
+    if select.max_slices is not None and series.slices > select.max_slices:
+        raise _rejected("many-slices", f"{series.slices} slices, more than {select.max_slices}")
+
+
+def _by_kind(head: Elements, kinds: list[tuple[str, ...]], select: Select) -> None:
+    sop_class = head.text(tags.SOP_CLASS_UID)
+    if DOSE_CLASSES.fullmatch(sop_class) or all("DOSE" in " ".join(kind) for kind in kinds):
+        raise _rejected("dose", "a dose report or dose grid")
+    if all("LOCALIZER" in kind for kind in kinds):
+        raise _rejected("localizer", "a localizer (scout)")
+    modality = head.text(tags.MODALITY)
+    if modality not in select.modality:
+        # A closed list: the text of an unknown modality could be anything, a name too.
+        known = modality if modality in MODALITIES else "unknown"
+        raise _rejected("modality", f"modality {known} is not asked for")
+    if SECONDARY_CAPTURES.fullmatch(sop_class) and not select.secondary_captures:
+        raise _rejected("secondary-capture", "a secondary capture")
+    if select.original_only and any("DERIVED" in kind for kind in kinds):
+        raise _rejected("derived", "derived images")
+
+
+def _rejected(code: str, reason: str) -> DataError:
+    return DataError(reason, code=f"rejected-{code}")

@@ -1,0 +1,204 @@
+"""From a messy tree of files to instances: every file is looked at, none is believed by its name.
+
+A scan reads one header (about 0.1 ms from a warm cache, so an archive's latency rules): files are
+scanned by a few threads that wait for the store at the same time.
+"""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from medray.errors import DataError
+from medray.formats.dicom import tags
+from medray.formats.dicom.elements import Elements
+from medray.formats.dicom.frames import Frame, frames
+from medray.formats.dicom.headers import Header, Limits, open_confined, scan
+from medray.formats.dicom.pixels import Layout
+
+SCAN_THREADS = 8
+BATCH_FILES = 64
+
+SEGMENTATIONS = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})
+# Storage of waveforms, reports, plans, presentation states and the like: no images of a patient.
+MODALITIES_WITHOUT_IMAGES = frozenset(
+    {"SR", "PR", "KO", "RTSTRUCT", "RTPLAN", "RTRECORD", "REG", "FID", "ECG", "AU", "DOC", "ANN"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One file that holds, or should hold, images.
+
+    Args:
+        path: below the source's root.
+        size: bytes of the file.
+        mtime_ns: time of its last change.
+        elements: its attributes.
+        frames: one per slice; empty when the file is damaged.
+        fault: why the file cannot be used, None when it can.
+        references: series that a segmentation refers to.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    elements: Elements
+    frames: tuple[Frame, ...]
+    fault: DataError | None
+    references: tuple[str, ...] = ()
+
+    @property
+    def series(self) -> tuple[str, str]:
+        """Study and series instance UID."""
+        return (
+            self.elements.text(tags.STUDY_INSTANCE_UID),
+            self.elements.text(tags.SERIES_INSTANCE_UID),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """A file that is no instance at all.
+
+    Args:
+        path: below the source's root.
+        fault: code and reason; codes that begin with "rejected-" are no damage.
+    """
+
+    path: str
+    fault: DataError
+
+
+def walk(root: Path) -> Iterator[str | Turned]:
+    """Every file below `root`, sorted within its folder; links are not followed.
+
+    A link is turned away by name: "rejected-link" when its target lies below the root (and is found
+    there), "outside-root" when not.
+    """
+    folders = [""]
+    while folders:
+        folder = folders.pop()
+        try:
+            with os.scandir(f"{root}/{folder}") as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
+        except OSError as error:
+            reason = f"the folder cannot be listed: {os.strerror(error.errno or 0)}"
+            yield Turned(folder, DataError(reason, code="unreadable"))
+            continue
+        below = []
+        for entry in entries:
+            path = f"{folder}/{entry.name}" if folder else entry.name
+            if entry.is_symlink():
+                yield Turned(path, _link(root, entry.path))
+            elif entry.is_dir(follow_symlinks=False):
+                below.append(path)
+            else:
+                yield path
+        folders.extend(reversed(below))
+
+
+def _link(root: Path, path: str) -> DataError:
+    target = os.path.realpath(path)
+    if os.path.commonpath([target, root]) == str(root):
+        return DataError("a link to what is found at its own place", code="rejected-link")
+    return DataError("a link that leads out of the source", code="outside-root")
+
+
+def scan_tree(root: Path, limits: Limits) -> Iterator[Instance | Turned]:
+    """Scan every file below `root`; the order is that of `walk`.
+
+    Args:
+        root: resolved.
+        limits: of a file.
+    """
+
+    def look(batch: list[str | Turned]) -> list[Instance | Turned]:
+        return [
+            entry if isinstance(entry, Turned) else look_at(root, entry, limits) for entry in batch
+        ]
+
+    with ThreadPoolExecutor(SCAN_THREADS, "dicom-scan") as pool:
+        # Batches in flight are bounded, so a tree of 20 million files is never listed whole.
+        waiting = []
+        for batch in _batches(walk(root)):
+            waiting.append(pool.submit(look, batch))
+            if len(waiting) > 4 * SCAN_THREADS:
+                yield from waiting.pop(0).result()
+        for future in waiting:
+            yield from future.result()
+
+
+def _batches(entries: Iterator[str | Turned]) -> Iterator[list[str | Turned]]:
+    batch = []
+    for entry in entries:
+        batch.append(entry)
+        if len(batch) == BATCH_FILES:
+            yield batch
+            batch = []
+    yield batch
+
+
+def look_at(root: Path, path: str, limits: Limits) -> Instance | Turned:
+    """Scan one file. Damage behind a readable header stays with the instance, as its fault."""
+    try:
+        handle, status = open_confined(root, path)
+        try:
+            header = scan(handle, status.st_size, limits)
+        finally:
+            os.close(handle)
+    except DataError as fault:
+        return Turned(path, _foreign(path) if fault.code == "not-dicom" else fault)
+    elements = header.elements
+    rejected = _no_image(elements, header)
+    if rejected:
+        return Turned(path, rejected)
+    described: tuple[Frame, ...] = ()
+    damage = None
+    try:
+        segmentation = elements.text(tags.SOP_CLASS_UID) in SEGMENTATIONS
+        if not segmentation:
+            Layout(header, limits)
+            described = tuple(frames(header))
+        _check_identity(elements)
+    except DataError as fault:
+        damage = fault
+    references = tuple(
+        item.text(tags.SERIES_INSTANCE_UID)
+        for item in elements.items.get(tags.REFERENCED_SERIES_SEQUENCE, [])
+    )
+    return Instance(
+        path, status.st_size, status.st_mtime_ns, elements, described, damage, references
+    )
+
+
+def _foreign(path: str) -> DataError:
+    # A name without suffix, or with a number or DICOM's own one, promises DICOM; others do not.
+    suffix = Path(path).suffix.lower().lstrip(".")
+    if suffix in ("", "dcm", "dicom", "ima", "img") or suffix.isdigit():
+        return DataError("neither preamble nor data set: not DICOM, or damaged", code="not-dicom")
+    return DataError("not a DICOM file, by content and by name", code="rejected-not-dicom")
+
+
+def _no_image(elements: Elements, header: Header) -> DataError | None:
+    modality = elements.text(tags.MODALITY)
+    if header.directory:
+        return DataError("a directory; its files are found by themselves", code="rejected-dicomdir")
+    if modality in MODALITIES_WITHOUT_IMAGES:
+        return DataError(f"modality {modality} holds no images", code="rejected-no-image")
+    # Rows without pixels is damage: the file ends before its pixels.
+    if header.pixels is None and tags.ROWS not in elements.raw:
+        return DataError("the data set holds no image", code="rejected-no-image")
+    return None
+
+
+def _check_identity(elements: Elements) -> None:
+    for tag in (tags.STUDY_INSTANCE_UID, tags.SERIES_INSTANCE_UID, tags.SOP_INSTANCE_UID):
+        uid = elements.text(tag)
+        if not uid or len(uid) > 64 or not all(part.isdigit() for part in uid.split(".")):
+            raise DataError(
+                "study, series or instance UID is blank or malformed",
+                code="blank-uid",
+                hint="a broken anonymisation; ask for the series again",
+            )
