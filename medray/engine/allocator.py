@@ -1,0 +1,26 @@
+"""How this process's C allocator treats the large, short-lived arrays of a network."""
+
+import ctypes
+import sys
+
+KEEP_BYTES = 2**30
+_M_TRIM_THRESHOLD = -1  # names and numbers of glibc's malloc.h
+_M_MMAP_THRESHOLD = -3
+
+
+def keep_freed_memory() -> bool:
+    """Let glibc keep up to 1 GiB of freed memory instead of giving it back to the system.
+
+    By default every activation above 32 MiB is mapped, zeroed page by page by the kernel, and
+    unmapped again on each call of the network: on 2 cores that took 26 % of a 3-D U-Net's time
+    (bf16, 64 x 96 x 96 windows). Call it once per process that runs networks on the CPU.
+
+    Returns:
+        Whether it was done; False without glibc, where it isn't needed.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    return bool(mallopt(_M_MMAP_THRESHOLD, KEEP_BYTES) and mallopt(_M_TRIM_THRESHOLD, KEEP_BYTES))
