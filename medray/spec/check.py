@@ -1,0 +1,92 @@
+"""Validation whose errors say which file, document and field, and what would be right."""
+
+import difflib
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from medray.errors import SpecError
+
+T = TypeVar("T")
+
+
+def check(adapter: TypeAdapter[T], value: Any, about: Callable[..., str]) -> T:
+    """`value` as a model.
+
+    Args:
+        adapter: of the model.
+        value: plain, as YAML gives it.
+        about: maps the parts of a field's path to how errors name the place.
+
+    Raises:
+        SpecError: it does not fit (code "bad-field").
+    """
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=True, include_input=False)
+        first = problems[0]
+        more = f"; and {len(problems) - 1} more problems" if len(problems) > 1 else ""
+        loc = first["loc"]
+        if isinstance(value, dict) and loc[:1] == (value.get("kind"),):
+            loc = loc[1:]  # the member of the union
+        path = [part for part in loc if part in _keys(value) or isinstance(part, int)]
+        if first["type"] in ("missing", "extra_forbidden") and loc[-1] not in path[-1:]:
+            path.append(loc[-1])
+        raise SpecError(
+            _message(first) + more,
+            code="bad-field",
+            about=about(*path),
+            hint=_hint(first, adapter),
+        ) from None
+
+
+def _keys(value: Any) -> set[Any]:
+    """Every key in a nested value. A location also names union members, which nobody wrote."""
+    if isinstance(value, dict):
+        return set(value).union(*(_keys(inner) for inner in value.values()))
+    if isinstance(value, list):
+        return set().union(*(_keys(inner) for inner in value)) if value else set()
+    return set()
+
+
+def _message(problem: ErrorDetails) -> str:
+    match problem["type"]:
+        case "missing":
+            return "is missing"
+        case "union_tag_not_found":
+            return "`kind` is missing"
+        case "union_tag_invalid":
+            return f"there is no kind {problem['ctx']['tag']!r}"
+        case "extra_forbidden":
+            return "there is no such field"
+        case "value_error":
+            return str(problem["ctx"]["error"])
+        case "string_pattern_mismatch":
+            return "not a name: a-z, 0-9, '.', '_' and '-', a version after '@'"
+    return problem["msg"][:1].lower() + problem["msg"][1:]
+
+
+def _hint(problem: ErrorDetails, adapter: TypeAdapter[Any]) -> str:
+    if problem["type"] == "union_tag_invalid":
+        return f"one of {problem['ctx']['expected_tags']}"
+    if problem["type"] != "extra_forbidden":
+        return ""
+    names = _fields(adapter.json_schema())
+    near = difflib.get_close_matches(str(problem["loc"][-1]), names, n=1)
+    return f"did you mean {near[0]!r}?" if near else ""
+
+
+def _fields(schema: Any) -> Iterable[str]:
+    """Every field's name anywhere in a JSON schema."""
+    names: set[str] = set()
+    if isinstance(schema, dict):
+        names.update(schema.get("properties", {}))
+        for inner in schema.values():
+            names.update(_fields(inner))
+    elif isinstance(schema, list):
+        for inner in schema:
+            names.update(_fields(inner))
+    return names

@@ -1,0 +1,136 @@
+"""From files to checked steps and profiles. Merging order: defaults < profiles < job < --set."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import TypeAdapter
+
+from medray.errors import SpecError
+from medray.spec.check import check
+from medray.spec.documents import expand, place, read_documents
+from medray.spec.jobs import STEP, AnyStep, Ingest
+from medray.spec.override import merge, override
+from medray.spec.profiles import CLUSTER, STORAGE, Inline, Local, Storage
+
+T = TypeVar("T")
+Job = str | Path | dict[str, Any] | Sequence[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Documents of a job before they are checked, and what errors call where they stand."""
+
+    name: str
+    documents: list[dict[str, Any]]
+
+
+def read_job(job: Job, settings: Sequence[str] = ()) -> Source:
+    """A job's documents: of a file (or one that ships with medray), or given as plain values.
+
+    Args:
+        job: path of a YAML file, one step, or several.
+        settings: see `medray.spec.override`.
+
+    Raises:
+        SpecError: see `read_documents` and `override`.
+    """
+    if isinstance(job, str | Path):
+        path = find("jobs", str(job))
+        source = Source(str(job), read_documents(path))
+    else:
+        steps = [job] if isinstance(job, dict) else list(job)
+        source = Source("job", [expand(dict(step), "job") for step in steps])
+    return Source(source.name, override(source.documents, settings))
+
+
+def check_step(source: Source, index: int, defaults: dict[str, Any] | None = None) -> AnyStep:
+    """One document as a step.
+
+    Args:
+        source: of the document.
+        index: of the document, from 0.
+        defaults: of a cluster profile, by kind; the document wins over them.
+
+    Raises:
+        SpecError: a field is wrong (code "bad-field"); the message names file, document and field.
+    """
+    document = source.documents[index]
+    lower = (defaults or {}).get(document.get("kind", ""), {})
+    step: AnyStep = check(
+        STEP, merge(lower, document), lambda *parts: place(source.name, index + 1, *parts)
+    )
+    if isinstance(step, Ingest):
+        # A relative source is relative to where medray runs, as paths in a shell are.
+        step = step.model_copy(update={"source": str(Path(step.source).absolute())})
+    return step
+
+
+def cluster_profile(name: str) -> Inline | Local:
+    """The cluster profile in cluster/<name>.yaml, in a file, or as shipped.
+
+    Raises:
+        SpecError: there is none (code "no-such-profile"), or a field is wrong ("bad-field").
+    """
+    return _profile("cluster", name, CLUSTER)
+
+
+def storage_profile(name: str) -> Storage:
+    """The storage profile in storage/<name>.yaml, in a file, or as shipped.
+
+    Raises:
+        SpecError: there is none (code "no-such-profile"), or a field is wrong ("bad-field").
+    """
+    return _profile("storage", name, STORAGE)
+
+
+def _profile(room: Literal["cluster", "storage"], name: str, adapter: TypeAdapter[T]) -> T:
+    path = find(room, name)
+    documents = read_documents(path)
+    if len(documents) > 1:
+        raise SpecError("a profile is one document", code="bad-field", about=str(path))
+    return check(adapter, documents[0], lambda *parts: place(path, 1, *parts))
+
+
+def find(room: Literal["jobs", "cluster", "storage"], name: str) -> Path:
+    """The file that `name` means: a path that exists, <room>/<name>.yaml here, or as shipped.
+
+    Raises:
+        SpecError: there is none (code "no-such-file" for jobs, else "no-such-profile").
+    """
+    plain = Path(name)
+    if plain.suffix in (".yaml", ".yml") and plain.is_file():
+        return plain
+    stem = plain.name.removesuffix(".yaml")
+    ours = shipped(room)
+    for folder in (Path(room), ours):
+        if (folder / f"{stem}.yaml").is_file() and (plain.parent in (Path(), Path(room))):
+            return folder / f"{stem}.yaml"
+    known = sorted({path.stem for folder in (Path(room), ours) for path in folder.glob("*.yaml")})
+    raise SpecError(
+        "there is no such job file" if room == "jobs" else f"there is no such {room} profile",
+        code="no-such-file" if room == "jobs" else "no-such-profile",
+        about=name,
+        hint=f"known here: {', '.join(known) or 'none'}; `medray init DIR` lays out examples",
+    )
+
+
+def shipped(room: str) -> Path:
+    """The folder of examples that came with medray: inside the wheel, or beside the sources."""
+    package = Path(str(files("medray")))
+    inside = package / "shipped" / room
+    return inside if inside.is_dir() else package.parent / room
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of one document of a job file, for editors."""
+    schema = STEP.json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def dump(step: AnyStep) -> str:
+    """The resolved step as JSON, to be stored with the run."""
+    return json.dumps(step.model_dump(mode="json"), indent=1, sort_keys=True)
