@@ -108,10 +108,10 @@ def describe(image: Array, label: Array | None = None) -> dict[str, Any]:
         Integers of up to 16 bits are exact; percentiles of others come from every k-th voxel, where
         k leaves about four million.
     """
-    made = {f"image_{name}": value for name, value in _summary(image.reshape(-1)).items()}
+    made: dict[str, Any] = {f"image_{k}": v for k, v in _summary(image.reshape(-1)).items()}
     if label is not None:
         inside = image.reshape(image.shape[0], -1)[:, label.reshape(-1) > 0].reshape(-1)
-        made.update({f"foreground_{name}": value for name, value in _summary(inside).items()})
+        made.update({f"foreground_{k}": v for k, v in _summary(inside).items()})
         few = label.size == 0 or int(label.max()) < MAX_CLASSES
         made["label_voxels"] = _counts(label.reshape(-1), 0).tolist() if few else []
     return made

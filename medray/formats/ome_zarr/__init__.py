@@ -1,0 +1,142 @@
+"""OME-Zarr: bioimaging's chunked pyramids, read in versions 0.4 and 0.5, written in 0.5."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from medray.errors import DataError
+from medray.formats.base import Format, FormatOptions, Input, Plan, Source, grouped
+from medray.formats.files import nothing_found, open_path, place, replacing
+from medray.formats.imaging import as_image, as_label, check_pattern, describe, subject_of
+from medray.formats.ome_zarr.multiscale import (
+    Level,
+    find_images,
+    label_names,
+    read_image,
+    read_level,
+)
+from medray.formats.ome_zarr.pyramid import write_sample
+from medray.storage.samples import Refusal, Sample, Slabs
+
+GROUP_SAMPLES = 32
+
+__all__ = ["OmeZarr"]
+
+
+class OmeZarrOptions(FormatOptions):
+    """How to read and write OME-Zarr."""
+
+    level: int = Field(0, ge=0, description="resolution to read, 0 the finest")
+    labels: Literal["required", "optional", "none"] = "optional"
+    label: str | None = Field(
+        None, description="name of the label to read, where there are several"
+    )
+    subject_pattern: str = Field(
+        "", description="regular expression whose first group in an image's path is its subject"
+    )
+    max_bytes: int = Field(8 * 2**30, gt=0, description="refuse larger images")
+
+    _pattern = field_validator("subject_pattern")(check_pattern)
+
+
+class OmeZarr(Format):
+    """OME-Zarr images, series of bioformats2raw and fields of plates; each image is one sample."""
+
+    name: ClassVar[str] = "ome_zarr"
+    Options: ClassVar[type[FormatOptions]] = OmeZarrOptions
+    options: OmeZarrOptions
+
+    def plan(self, source: Source) -> Plan:
+        """Images by path, from the groups' documents alone."""
+        if not source.root.is_dir():
+            nothing_found(source, "OME-Zarr group", "the source is a folder")
+        items = []
+        for path in find_images(source.root):
+            size, mark = _extent(source.root / path)
+            name = path or source.root.name
+            items.append(Input(name, (path,), mark, size, {}))
+        if not items:
+            nothing_found(source, "OME-Zarr group", "a folder with .zattrs or zarr.json")
+        return Plan(grouped(items, samples=GROUP_SAMPLES), [])
+
+    def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
+        """One sample: image (C, Z, Y, X) or (C, Y, X) and, where there is one, its label."""
+        folder = open_path(source, item.paths[0])
+        level = read_level(folder, self.options.level)
+        image = as_image(read_image(level, self.options.max_bytes, item.size))
+        label = self._label(folder, level, item.size)
+        name = item.key.removesuffix(".zarr").removesuffix(".ome").replace(".zarr/", "/")
+        row: dict[str, Any] = {
+            "subject": subject_of(name, self.options.subject_pattern),
+            "has_label": label is not None,
+            "spacing_mm": list(level.scale),
+            **describe(image, label),
+        }
+        if level.affine is not None:
+            row["affine"] = [float(v) for v in level.affine.reshape(-1)]
+        arrays: dict[str, np.ndarray | Slabs] = {"image": image}
+        if label is not None:
+            arrays["label"] = label
+        yield Sample(name.replace("/", "_"), row, arrays)
+
+    def write(self, samples: Iterable[Sample], target: Path) -> Iterator[Path]:
+        """`<sample>.ome.zarr` each: the image where it has one, all other arrays as labels.
+
+        Raises:
+            DataError: a sample has no arrays (code "no-such-array").
+        """
+        for sample in samples:
+            whole = {
+                name: np.concatenate(list(value.parts), axis=value.axis)
+                if isinstance(value, Slabs)
+                else value
+                for name, value in sample.arrays.items()
+            }
+            if not whole:
+                raise DataError("the sample has no arrays", code="no-such-array", about=sample.id)
+            image = whole.pop("image", None)
+            labels = {name: value for name, value in whole.items() if value.dtype.kind in "iu"}
+            spacing = [float(v) for v in sample.row["spacing_mm"]]
+            path = place(target, sample.id, ".ome.zarr")
+            with replacing(path) as temporary:
+                write_sample(temporary, image, labels, spacing, sample.row.get("affine"))
+            yield path
+
+    def _label(self, folder: Path, level: Level, size: int) -> np.ndarray | None:
+        names = label_names(folder) if self.options.labels != "none" else []
+        wanted = self.options.label
+        if wanted is not None:
+            names = [name for name in names if name == wanted]
+        if not names:
+            if self.options.labels == "required":
+                raise DataError("the image has no label", code="no-label")
+            return None
+        if len(names) > 1:
+            raise DataError(
+                f"the image has {len(names)} labels",
+                code="several-labels",
+                hint="name one: `label`",
+            )
+        found = read_level(folder / "labels" / names[0], self.options.level)
+        if found.grid != level.grid:
+            raise DataError(
+                f"the image's grid is {level.grid}, its label's {found.grid}",
+                code="label-grid-mismatch",
+            )
+        values = read_image(found, self.options.max_bytes, max(size, level.info.nbytes))
+        if values.shape[0] != 1:
+            raise DataError("the label has channels", code="label-grid-mismatch")
+        return as_label(values[0])
+
+
+def _extent(folder: Path) -> tuple[int, str]:
+    """Bytes below a folder, and a mark that changes when any of its files does."""
+    size = newest = count = 0
+    for path in folder.rglob("*"):
+        if path.is_file():
+            stat = path.stat()
+            size, newest, count = size + stat.st_size, max(newest, stat.st_mtime_ns), count + 1
+    return size, f"{count}:{size}:{newest}"
