@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -173,8 +174,10 @@ class Dicom(Format):
         masks = self._masks(root)
         if masks is None:
             return None
-        folder = series.instances[0].path.split("/")[:-1]
-        path = find_nifti(masks, (series.uid, *folder[-1:], "/".join(folder)))
+        # The folder of most files: a stray copy elsewhere must not decide.
+        folders = Counter(file.path.rpartition("/")[0] for file in series.instances)
+        folder = folders.most_common(1)[0][0]
+        path = find_nifti(masks, (series.uid, folder.rpartition("/")[2], folder))
         if path is None:
             return None
         status = path.stat()

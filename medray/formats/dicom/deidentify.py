@@ -2,9 +2,9 @@
 
 Design: samples hold an allow-list of technical values (see `tags`), so whatever the basic profile
 of DICOM PS3.15, annex E, removes or empties (names, addresses, comments, private elements) is
-never read at all. What the profile replaces is replaced here: UIDs (action U) and the patient's id by
-HMAC-SHA256 under the site's key, dates by a shift that is one per patient (option 113107). Pixels
-with a risk of burned-in text are refused, since no header can prove their absence.
+never read at all. What the profile replaces is replaced here: UIDs (action U) and the patient's id
+by HMAC-SHA256 under the site's key, dates by a shift that is one per patient (option 113107).
+Pixels with a risk of burned-in text are refused, since no header can prove their absence.
 """
 
 import datetime

@@ -194,7 +194,7 @@ def _gap_fault(gaps: Floats, numbers: dict[str, float]) -> dict[str, str]:
     if counts.max() > 1 and (np.abs(gaps - counts * unit) <= tolerance * counts).all():
         missing = int((counts - 1).sum())
         numbers["missing"] = missing
-        return {"missing-slices": f"{missing} slices are missing: {span}"}
+        return {"missing-slices": f"missing slices: {missing}; {span}"}
     return {"uneven-gaps": span}
 
 

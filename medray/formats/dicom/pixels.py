@@ -5,8 +5,6 @@ decoders (pylibjpeg-openjpeg, pyjpegls, Pillow, RLE; JPEG Lossless by GDCM), aft
 compressed frame claims for itself was held against the header: decoders allocate by that claim.
 """
 
-import math
-import struct
 import warnings
 from typing import Any
 
@@ -15,31 +13,12 @@ import numpy.typing as npt
 
 from medray.errors import DataError
 from medray.formats.dicom import tags
+from medray.formats.dicom.codestream import DECODER_FAULTS, check_codestreams, fragments_end
 from medray.formats.dicom.elements import UNDEFINED
 from medray.formats.dicom.headers import DEFLATED, EXPLICIT_VR_BIG, LIMITS, NATIVE, Header, Limits
 
-JPEG_2000 = "1.2.840.10008.1.2.4.9"
-RLE = "1.2.840.10008.1.2.5"
-JPEG_FAMILY = "1.2.840.10008.1.2.4."
-
 PHOTOMETRIC = frozenset(
     {"MONOCHROME1", "MONOCHROME2", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT"}
-)
-
-# Third-party decoders raise all of these on damaged frames; the message may quote the file.
-DECODER_FAULTS = (
-    ArithmeticError,
-    AttributeError,
-    BufferError,
-    LookupError,
-    MemoryError,
-    NotImplementedError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    struct.error,
 )
 
 
@@ -179,7 +158,7 @@ def _by_pydicom(header: Header, buffer: bytes, layout: Layout) -> npt.NDArray[An
     # The buffer of a deflated file is already inflated.
     native = header.syntax in NATIVE
     syntax = ExplicitVRLittleEndian if header.syntax == DEFLATED else header.syntax
-    end = layout.start + layout.length if native else len(buffer)
+    end = layout.start + layout.length if native else fragments_end(buffer, layout.start)
     source = buffer[layout.start : end]
     try:
         decoder = get_decoder(syntax)
@@ -193,7 +172,13 @@ def _by_pydicom(header: Header, buffer: bytes, layout: Layout) -> npt.NDArray[An
             hint="pip install 'medray[gdcm]'",
         )
     if not native:
-        _check_codestreams(source, header.syntax, layout)
+        check_codestreams(
+            source,
+            header.syntax,
+            layout.frames,
+            layout.frame_bytes,
+            (layout.rows, layout.columns, layout.samples),
+        )
     options: dict[str, Any] = {
         "rows": layout.rows,
         "columns": layout.columns,
@@ -219,107 +204,3 @@ def _by_pydicom(header: Header, buffer: bytes, layout: Layout) -> npt.NDArray[An
     if values.size != layout.frames * layout.rows * layout.columns * layout.samples:
         raise DataError("the decoder returned another size", code="codestream-mismatch")
     return values
-
-
-def _check_codestreams(source: bytes, syntax: str, layout: Layout) -> None:
-    from pydicom.encaps import generate_frames
-
-    try:
-        encoded = list(generate_frames(source, number_of_frames=layout.frames))
-    except DECODER_FAULTS as error:
-        raise DataError(
-            f"the fragments of the pixels are damaged ({type(error).__name__})",
-            code="undecodable",
-        ) from None
-    if len(encoded) != layout.frames:
-        raise DataError(
-            f"{len(encoded)} of {layout.frames} frames are there", code="truncated-pixels"
-        )
-    for frame in encoded:
-        if syntax == RLE:
-            # PackBits grows by 1/128 at worst; a run of 2 bytes can become 128, so an oversized
-            # frame could fill memory.
-            if len(frame) > 2 * layout.frame_bytes + 1024:
-                raise DataError("an RLE frame larger than its pixels", code="codestream-mismatch")
-        elif syntax.startswith(JPEG_FAMILY):
-            claimed = _claimed_size(frame, syntax)
-            if claimed != (layout.rows, layout.columns, layout.samples):
-                raise DataError(
-                    "a compressed frame is of another size than the header says",
-                    code="codestream-mismatch",
-                )
-
-
-def _claimed_size(frame: bytes, syntax: str) -> tuple[int, int, int] | None:
-    """Rows, columns and samples that a JPEG, JPEG-LS or JPEG 2000 codestream claims."""
-    if syntax.startswith(JPEG_2000):
-        # The SIZ marker follows the start of the codestream (ISO 15444-1, A.5.1), which JP2 boxes
-        # may precede.
-        at = frame.find(b"\xff\x4f\xff\x51", 0, 4096)
-        if at < 0 or at + 42 > len(frame):
-            return None
-        x1, y1, x0, y0 = struct.unpack_from(">4L", frame, at + 8)
-        return y1 - y0, x1 - x0, int.from_bytes(frame[at + 40 : at + 42], "big")
-    at = 2
-    while at + 10 <= len(frame) and frame[at] == 0xFF:
-        marker, length = frame[at + 1], int.from_bytes(frame[at + 2 : at + 4], "big")
-        if marker == 0xFF:
-            at += 1
-            continue
-        # Start of frame: SOF0..SOF15 without DHT, JPG and DAC; SOF55 is JPEG-LS.
-        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
-            rows, columns, samples = struct.unpack_from(">HHB", frame, at + 5)
-            return rows, columns, samples
-        at += 2 + length
-    return None
-
-
-class Volume:
-    """A stack of rescaled slices, integers for as long as they are exact.
-
-    int16 where all values fit, else int32; float32 once a slope or an intercept is no integer.
-    The type depends on the values alone, so every worker and every order gives the same.
-
-    Args:
-        shape: (C, Z, Y, X).
-        limits: sizes to refuse.
-    """
-
-    def __init__(self, shape: tuple[int, int, int, int], limits: Limits = LIMITS) -> None:
-        if math.prod(shape) * 4 > limits.sample_bytes:
-            raise DataError(f"a volume of {shape}", code="too-large")
-        self.array: npt.NDArray[Any] = np.empty(shape, np.int16)
-
-    def put(self, index: int, stored: npt.NDArray[Any], slope: float, intercept: float) -> None:
-        """Set slice `index` along Z to stored * slope + intercept; `stored` is (C, Y, X).
-
-        Raises:
-            DataError: "mixed-size" (another shape), "value-range" (beyond 32 bits).
-        """
-        if stored.shape != (self.array.shape[0], *self.array.shape[2:]):
-            raise DataError("slices of one series differ in size", code="mixed-size")
-        exact = stored.dtype.kind in "iu" and slope.is_integer() and intercept.is_integer()
-        if not exact:
-            self._widen(np.dtype(np.float32))
-            self.array[:, index] = stored * np.float64(slope) + intercept
-            return
-        ends = [int(value) * int(slope) + int(intercept) for value in (stored.min(), stored.max())]
-        low, high = min(ends), max(ends)
-        if low < -(2**31) or high >= 2**31:
-            raise DataError("rescaled values need more than 32 bits", code="value-range")
-        if low < -(2**15) or high >= 2**15:
-            self._widen(np.dtype(np.int32))
-        out = self.array[:, index]
-        if slope == 1 and out.dtype == np.int16 and stored.dtype.itemsize == 2:
-            # Addition modulo 2**16 is exact, since the sum is known to fit.
-            np.add(stored.view(np.int16), np.int16(_wrapped(int(intercept))), out=out)
-        else:
-            out[...] = stored.astype(np.int64) * int(slope) + int(intercept)
-
-    def _widen(self, dtype: np.dtype[Any]) -> None:
-        if self.array.dtype != np.float32 and self.array.dtype != dtype:
-            self.array = self.array.astype(dtype)
-
-
-def _wrapped(value: int) -> int:
-    return (value + 2**15) % 2**16 - 2**15

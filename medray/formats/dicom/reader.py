@@ -20,9 +20,10 @@ from medray.formats.dicom.frames import Frame, frames
 from medray.formats.dicom.geometry import Floats, Verdict, classify, report, resamplable
 from medray.formats.dicom.headers import Header, Limits, load, open_confined
 from medray.formats.dicom.labels import read_nifti, read_segmentation
-from medray.formats.dicom.pixels import Layout, Volume, decode, stored_range
+from medray.formats.dicom.pixels import Layout, decode, stored_range
 from medray.formats.dicom.references import describe_source
 from medray.formats.dicom.resample import regularise
+from medray.formats.dicom.volume import Volume
 from medray.formats.imaging import describe, spacing_of
 from medray.storage.samples import Sample
 

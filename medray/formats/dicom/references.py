@@ -90,7 +90,8 @@ def source_images(dicom_geometry: str) -> "list[Dataset]":
         image.FrameOfReferenceUID = kept["frame_of_reference"]
         image.Modality = kept["modality"]
         image.PatientID = kept["patient"]
-        image.PatientName = kept["patient"]
+        # The caret says that the single component is meant.
+        image.PatientName = kept["patient"] + "^"
         image.PatientBirthDate = image.PatientSex = ""
         image.StudyDate = kept["date"].replace("-", "")
         image.StudyTime = image.StudyID = image.AccessionNumber = ""
