@@ -37,7 +37,10 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Bootstrap:
-    """How intervals are made: percentile bootstrap (Efron & Tibshirani 1993, ch. 13), seeded."""
+    """How intervals are made: percentile bootstrap (Efron & Tibshirani 1993, ch. 13), seeded.
+
+    Without repeats there are values and no intervals.
+    """
 
     repeats: int = 1000
     level: float = 0.95
@@ -62,6 +65,8 @@ class Bootstrap:
         value = float(statistic(np.ones((1, cases)))[0])
         if not np.isfinite(value):
             return Estimate(None, None, None, cases)
+        if not self.repeats:
+            return Estimate(value, None, None, cases)
         draws = np.concatenate([statistic(block) for block in self._weights(cases, groups)])
         draws = draws[np.isfinite(draws)]
         tail = 50.0 * (1.0 - self.level)

@@ -39,6 +39,7 @@ def score_classification(
     classes: Sequence[str],
     *,
     missing: BoolArray | None = None,
+    threshold: float = 0.5,
 ) -> list[dict[str, Any]]:
     """Score cases: a row each.
 
@@ -47,6 +48,7 @@ def score_classification(
         targets: (cases,) class numbers; or (cases, classes) of 0, 1 and UNKNOWN for multi-label.
         classes: their names.
         missing: (cases,), True where there is no prediction; that row of probabilities is ignored.
+        threshold: above it a label of multi-label is called; else the most probable class is.
 
     Returns:
         Rows with the columns of CASE_SCHEMA: `actual` and `called` as 0/1 per class (UNKNOWN = -1),
@@ -73,7 +75,7 @@ def score_classification(
     actual = targets if multilabel else np.eye(k, dtype=np.int64)[targets]
     worst = 1.0 - actual if multilabel else np.eye(k)[(targets + 1) % k]
     used = np.where(gone[:, None], np.where(actual == UNKNOWN, 0.5, worst), probabilities)
-    called = used >= 0.5 if multilabel else np.eye(k, dtype=bool)[used.argmax(axis=1)]
+    called = used > threshold if multilabel else np.eye(k, dtype=bool)[used.argmax(axis=1)]
     known = actual != UNKNOWN
     error = (np.abs(used - actual) * known).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
     if not multilabel:

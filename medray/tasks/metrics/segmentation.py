@@ -14,13 +14,12 @@ first: a single slice is judged in its plane.
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 from scipy import ndimage
 
 from medray.tasks.metrics.bootstrap import Bootstrap, Estimate, FloatArray, Statistic, subjects
@@ -270,10 +269,8 @@ def _over(
     return Estimate(full.value, full.low, full.high, some)
 
 
-def _worst(cases: pa.Table, count: int) -> list[Mapping[str, Any]]:
+def _worst(cases: pa.Table, count: int) -> list[dict[str, Any]]:
     """The rows with the lowest Dice, ties by the larger HD95."""
-    valid = cases.filter(pc.is_valid(cases["dice"]))
-    order = pc.sort_indices(valid, sort_keys=[("dice", "ascending"), ("hd95_mm", "descending")])
     columns = ["case", "class", "status", "dice", "hd95_mm", "surface_dice"]
-    rows: list[Mapping[str, Any]] = valid.take(order[:count]).select(columns).to_pylist()
-    return rows
+    rows = [row for row in cases.select(columns).to_pylist() if row["dice"] is not None]
+    return sorted(rows, key=lambda row: (row["dice"], -row["hd95_mm"]))[:count]

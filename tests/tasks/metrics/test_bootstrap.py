@@ -59,3 +59,7 @@ def test_replicates_without_an_answer_are_left_out() -> None:
     assert got.high == 1.0
     assert Bootstrap().estimate(lambda w: auroc(scores, scores > 1, w), 4).value is None
     assert Bootstrap().mean(np.empty(0)) == Estimate(None, None, None, 0)
+
+
+def test_without_repeats_there_is_no_interval() -> None:
+    assert Bootstrap(repeats=0).mean(np.array([1.0, 2.0])) == Estimate(1.5, None, None, 2)

@@ -174,7 +174,7 @@ def test_subjects_widen_the_interval() -> None:
         quality = random.uniform(0.5, 1.0)
         for scan in range(6):
             names.append(f"p{subject}")
-            rows.append({"dice": quality, "case": f"p{subject}-{scan}"})
+            rows.append({"dice": quality, "hd95_mm": 1.0, "case": f"p{subject}-{scan}"})
     cases = pa.Table.from_pylist(
         [
             {**dict.fromkeys(CASE_SCHEMA.names), "class": "a", "status": "scored", **row}
@@ -186,3 +186,14 @@ def test_subjects_widen_the_interval() -> None:
     assert together["dice"]["value"] == pytest.approx(alone["value"])
     width = together["dice"]["high"] - together["dice"]["low"]
     assert width > 1.5 * (alone["high"] - alone["low"])
+
+
+def test_nothing_to_find_anywhere_is_no_score() -> None:
+    empty = np.zeros((3, 4, 5), np.uint8)
+    summary = summarise_segmentation(
+        table({"a": score_segmentation(empty, empty, SPACING, CLASSES)})
+    )
+    assert summary["metrics"]["dice"] == {"value": None, "low": None, "high": None, "cases": 0}
+    assert summary["metrics"]["voxel_error"]["value"] == 0.0
+    assert summary["counts"] == {"absent": 2}
+    assert summary["worst"] == []

@@ -1,0 +1,104 @@
+"""Evaluate: the truth, paired with predictions, to score rows; and all rows to one summary."""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from medray.engine.operation import Operation, Unit
+from medray.errors import DataError
+from medray.storage.objects import Objects
+from medray.storage.samples import Refusal, Sample
+from medray.storage.shards import Shard
+from medray.tasks import build_task
+from medray.tasks.metrics.bootstrap import Bootstrap
+
+
+class Evaluate(Operation):
+    """Scores cases. It goes over the truth, so a case without a prediction is scored as worst.
+
+    Parameters: `task`, its options with `name`, as the model was trained for.
+    Payload of a unit: `shard`, `rows`, `paired` (see medray.jobs.plan).
+    Output samples: one per score row, with `case` (the id in the truth), `subject` where the truth
+    knows it, and the task's columns.
+    """
+
+    name: ClassVar[str] = "evaluate"
+
+    def __init__(self, objects: Objects, parameters: dict[str, Any]) -> None:
+        super().__init__(objects, parameters)
+        self.task = build_task(parameters["task"])
+        # A unit reads one shard of truth and few of predictions, in order.
+        self._shard = lru_cache(maxsize=8)(lambda path: Shard(objects, path))
+
+    def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:
+        """The truth, with the prediction's row as `prediction` and its array as "predicted"."""
+        at = unit.inputs.index(key)
+        truth = _without_image(self._shard(unit.payload["shard"]), unit.payload["rows"][at])
+        paired = unit.payload["paired"][at]
+        truth.row["prediction"] = None
+        if paired is not None:
+            path, row = paired
+            prediction = _without_image(self._shard(path), row)
+            truth.row["prediction"] = prediction.row
+            if "label" in prediction.arrays:
+                truth.arrays["predicted"] = prediction.arrays["label"]
+        yield truth
+
+    def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
+        """Score rows of each case, in the order of the classes."""
+        for truth in samples:
+            prediction = None
+            if truth.row["prediction"] is not None:
+                arrays = {"label": truth.arrays["predicted"]} if "predicted" in truth.arrays else {}
+                prediction = Sample(truth.id, truth.row["prediction"], arrays)
+            about = {"case": truth.id}
+            if truth.row.get("subject") is not None:
+                about["subject"] = truth.row["subject"]
+            scored = self.task.score(truth, prediction)
+            for number, scores in enumerate(scored):
+                own = truth.id if len(scored) == 1 else f"{truth.id}:{number + 1}"
+                yield Sample(own, {**about, **scores})
+
+
+def summarise(
+    task: dict[str, Any], cases: pa.Table, *, repeats: int = 1000, seed: int = 0
+) -> dict[str, Any]:
+    """The task's summary of all score rows, with intervals.
+
+    Args:
+        task: its options with `name`.
+        cases: samples of a dataset that `Evaluate` made.
+        repeats: bootstrap resamples; 0 leaves the intervals out.
+        seed: of the resampling.
+
+    Raises:
+        DataError: there is no row (code "nothing-scored").
+    """
+    if not cases.num_rows:
+        raise DataError(
+            "no case could be scored",
+            code="nothing-scored",
+            hint="look at the quarantine of this step",
+        )
+    return build_task(task).conclude(cases, Bootstrap(repeats=repeats, seed=seed))
+
+
+def headline(summary: dict[str, Any]) -> dict[str, float]:
+    """The plain value of each overall metric that is defined, as `--json` prints them."""
+    return {
+        name: estimate["value"]
+        for name, estimate in summary["metrics"].items()
+        if estimate["value"] is not None
+    }
+
+
+def _without_image(shard: Shard, row: int) -> Sample:
+    """A sample with at most its label array: scores need no image, and images are large."""
+    values = shard.table.slice(row, 1).to_pylist()[0]
+    arrays: dict[str, Any] = {}
+    if "label" in shard.names(row):
+        arrays["label"] = np.asarray(shard.array(row, "label")[...])
+    return Sample(values.pop("sample_id"), values, arrays)
