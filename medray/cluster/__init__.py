@@ -1,0 +1,1 @@
+"""Where units and ranks run. The only room that imports Ray."""

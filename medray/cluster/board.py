@@ -1,0 +1,126 @@
+"""The board: what the pool's processes say of themselves, so that the driver can judge them.
+
+Each process asks before it begins a unit, and beats while it is alive. Two things need this: a run
+that drains (no unit is begun any more) and a process that is stopped altogether, in which no
+timer of its own can fire.
+"""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+BEAT_S = 2.0
+
+
+@dataclass(frozen=True)
+class Process:
+    """A worker process: the number alone may name another one later."""
+
+    node: str
+    pid: int
+    started: str
+
+
+class Board:
+    """The board itself: state without a clock of anybody else. Runs as an actor."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._draining = False
+        self._beats: dict[Process, float] = {}
+        self._units: dict[Process, list[str]] = {}
+
+    def beat(self, process: Process) -> None:
+        """`process` is alive."""
+        self._beats[process] = self._clock()
+
+    def begin(self, process: Process, unit: str) -> bool:
+        """Whether `process` may begin `unit`; no, once the run is draining."""
+        self.beat(process)
+        if self._draining:
+            return False
+        self._units.setdefault(process, []).append(unit)
+        return True
+
+    def end(self, process: Process, unit: str) -> None:
+        """`process` is done with `unit`, however it went."""
+        self.beat(process)
+        with contextlib.suppress(ValueError):
+            self._units.get(process, []).remove(unit)
+
+    def drain(self) -> None:
+        """Let no unit begin from now on."""
+        self._draining = True
+
+    def silent(self, seconds: float) -> list[Process]:
+        """Processes at work on units that have not beaten for so long; each is told once."""
+        late = self._clock() - seconds
+        found = [p for p, at in self._beats.items() if at < late]
+        for process in found:
+            del self._beats[process]
+        return [process for process in found if self._units.pop(process, [])]
+
+
+def pin_board() -> Any:
+    """A board as an actor on this node, where it lives as long as the driver does."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(Board).options(num_cpus=0, scheduling_strategy=here).remote()
+
+
+class Reporter:
+    """The worker's side of the board. May be used from several threads."""
+
+    def __init__(self, board: Any) -> None:
+        pid = os.getpid()
+        self._board = board
+        self._process = Process(ray.get_runtime_context().get_node_id(), pid, _started(pid))
+        self._draining = False
+        threading.Thread(target=self._beat, name="beat", daemon=True).start()
+
+    @contextlib.contextmanager
+    def unit(self, unit: str) -> Iterator[bool]:
+        """Ask for leave to do `unit`; says whether it was given."""
+        if self._draining or not ray.get(self._board.begin.remote(self._process, unit)):
+            self._draining = True  # final, so the board need not be asked again
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            self._board.end.remote(self._process, unit)
+
+    def _beat(self) -> None:
+        while True:
+            time.sleep(BEAT_S)
+            self._board.beat.remote(self._process)
+
+
+def end_processes(processes: list[Process]) -> None:
+    """Kill `processes` where they run; those gone by now are no error."""
+    for process in processes:
+        there = NodeAffinitySchedulingStrategy(process.node, soft=False)
+        kill = ray.remote(_kill).options(num_cpus=0, max_retries=0, scheduling_strategy=there)
+        kill.remote(process.pid, process.started)
+
+
+def _kill(pid: int, started: str) -> None:
+    if _started(pid) == started:
+        os.kill(pid, signal.SIGKILL)
+
+
+def _started(pid: int) -> str:
+    """When the process started, in the kernel's ticks; empty where that can't be known."""
+    try:
+        # The name, in parentheses, may hold anything; the start is the 20th field after it.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""

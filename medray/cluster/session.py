@@ -1,0 +1,190 @@
+"""A Ray to run on: one of our own, private to this machine and this process, or one that is there.
+
+Whoever reaches a Ray can run code as its owner. Ours therefore listens on loopback, has no
+dashboard and asks for a token that we make ourselves, readable by the owner alone (Ray's own token
+file is readable by everybody).
+"""
+
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from medray.errors import RetryableError, SpecError
+
+OBJECT_STORE_BYTES = 150_000_000  # receipts are all that travels
+_PREFIX = "medray-ray-"
+
+
+@contextlib.contextmanager
+def start_local(
+    *,
+    num_cpus: float | None = None,
+    num_gpus: float | None = None,
+    object_store_bytes: int = OBJECT_STORE_BYTES,
+) -> Iterator[None]:
+    """A Ray of our own on this machine, gone with all its processes and files on leaving.
+
+    Should this process be killed, the kernel ends Ray's processes with it; the files it left are
+    swept by the next start.
+
+    Args:
+        num_cpus: that Ray may hand out; None: those this process may use.
+        num_gpus: likewise; None: those that Ray finds.
+        object_store_bytes: shared memory for what travels.
+
+    Raises:
+        RetryableError: Ray did not start (code "ray-did-not-start").
+    """
+    import ray
+    from ray._raylet import Config  # type: ignore[attr-defined]
+
+    _sweep()
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_short_folder()))
+    token = folder / "token"
+    token.touch(mode=0o600)
+    token.write_text(_token())
+    settings = {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token),
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        # Ray Data trips over a warning of Ray's for each actor; the logs go with the folder anyway.
+        "RAY_BACKEND_LOG_LEVEL": "fatal",
+    }
+    cpus = len(os.sched_getaffinity(0)) if num_cpus is None else num_cpus
+    try:
+        with _environment(settings):
+            Config.initialize("")  # Ray read RAY_AUTH_MODE when it was imported
+            _init(
+                "ray-did-not-start",
+                str(folder),
+                "look at free memory, and at the logs below that folder",
+                address="local",
+                num_cpus=cpus,
+                num_gpus=num_gpus,
+                object_store_memory=object_store_bytes,
+                include_dashboard=False,
+                _node_ip_address="127.0.0.1",
+                _temp_dir=str(folder),
+            )
+            yield
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def join(address: str) -> Iterator[None]:
+    """A Ray that is there already: left running on leaving.
+
+    Args:
+        address: as `ray.init` takes it, "auto" within a Ray job. Token and TLS come from the
+            environment (RAY_AUTH_MODE, RAY_AUTH_TOKEN_PATH, RAY_USE_TLS).
+
+    Raises:
+        RetryableError: it cannot be reached (code "ray-unreachable").
+    """
+    import ray
+
+    with _environment({}):
+        try:
+            _init(
+                "ray-unreachable",
+                address,
+                "check the address, RAY_AUTH_MODE and the token",
+                address=address,
+            )
+            yield
+        finally:
+            ray.shutdown()
+
+
+def require(workers: int, num_cpus: float, num_gpus: float = 0) -> None:
+    """Refuse a pool that this Ray can never start: it would wait for ever.
+
+    Args:
+        workers: the fewest that the pool needs.
+        num_cpus: of each.
+        num_gpus: of each.
+
+    Raises:
+        SpecError: there are not as many CPUs or GPUs (code "pool-too-large").
+    """
+    import ray
+
+    have: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    for resource, each in (("CPU", num_cpus), ("GPU", num_gpus)):
+        if workers * each > have.get(resource, 0) + 1e-6:
+            raise SpecError(
+                f"{workers} workers of {each:g} {resource} each need more than the "
+                f"{have.get(resource, 0):g} that the cluster has",
+                code="pool-too-large",
+                about=f"workers: {workers}",
+                hint="fewer workers, or less for each",
+            )
+
+
+@cache
+def _token() -> str:
+    # One a process: Ray reads the token once and keeps it, also for a second start.
+    return secrets.token_hex(32)
+
+
+def _short_folder() -> str:
+    # Ray puts sockets some 60 characters below it; the kernel takes 107.
+    folder = tempfile.gettempdir()
+    return folder if len(folder) < 30 else "/tmp"  # noqa: S108 - mkdtemp makes it private
+
+
+def _sweep() -> None:
+    """Remove folders of ours whose process is dead."""
+    for folder in Path(_short_folder()).glob(f"{_PREFIX}*"):
+        owner = int(folder.name.removeprefix(_PREFIX).partition("-")[0])
+        try:
+            os.kill(owner, 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except PermissionError:
+            continue
+
+
+@contextlib.contextmanager
+def _environment(settings: dict[str, str]) -> Iterator[None]:
+    settings = {"RAY_USAGE_STATS_ENABLED": "0", **settings}
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _init(code: str, about: str, hint: str, **options: Any) -> None:
+    """`ray.init`, with medray's kind of errors and without its hands on our signals."""
+    import ray
+
+    main = threading.current_thread() is threading.main_thread()
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
+    except (ConnectionError, RuntimeError, OSError, ValueError) as error:
+        raise RetryableError(
+            f"Ray did not answer ({type(error).__name__})", code=code, about=about, hint=hint
+        ) from error
+    finally:
+        if main:
+            # Ray makes SIGTERM end the process at once; a run is to drain instead.
+            for number, handler in kept.items():
+                signal.signal(number, handler)
