@@ -7,6 +7,7 @@ FORMATS: Registry[Format] = Registry(
     "medray.formats",
     {
         "dicom": "medray.formats.dicom:Dicom",
+        "dicom_seg": "medray.formats.dicom.segmentation:DicomSeg",
         "nifti": "medray.formats.nifti:Nifti",
         "image": "medray.formats.image:Image",
         "ome_zarr": "medray.formats.ome_zarr:OmeZarr",

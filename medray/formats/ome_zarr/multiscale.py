@@ -71,9 +71,7 @@ def read_level(folder: Path, number: int) -> Level:
     try:
         multiscale = values["multiscales"][0]
         axes = "".join(_axis(axis) for axis in multiscale["axes"])
-        units = [
-            axis.get("unit") if isinstance(axis, dict) else None for axis in multiscale["axes"]
-        ]
+        millimetres = [_MM.get(str(axis.get("unit")), 1.0) for axis in multiscale["axes"]]
         levels = multiscale["datasets"]
         whole = multiscale.get("coordinateTransformations", [])
         transforms = [_transform(whole, level, len(axes)) for level in levels]
@@ -94,8 +92,7 @@ def read_level(folder: Path, number: int) -> Level:
             hint="split it by time at the source",
         )
     space = [i for i, axis in enumerate(axes) if axis in "zyx"]
-    mm = [_MM.get(units[i], 1.0) for i in space]
-    scale = tuple(float(transforms[number][0][i]) * f for i, f in zip(space, mm, strict=True))
+    scale = tuple(float(transforms[number][0][i]) * millimetres[i] for i in space)
     if not all(1e-9 < s < 1e6 for s in scale):
         raise DataError("the voxel size is out of range", code="flat-affine")
     affine = _affine(values.get("affine_ras_mm"), transforms, number, space)
