@@ -90,6 +90,14 @@ class Format(ABC):
             DataError: the whole input is unusable; it is quarantined under its key.
         """
 
+    def takes(self, names: frozenset[str]) -> frozenset[str]:
+        """Which of a sample's arrays `write` looks at, so that no other is loaded; all by default.
+
+        Args:
+            names: of the arrays that are there.
+        """
+        return names
+
     def write(self, samples: Iterable[Sample], target: Path) -> Iterator[Path]:
         """Write samples as files below `target`; yields the path of each file written.
 

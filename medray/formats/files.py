@@ -114,13 +114,13 @@ def stem(name: str, suffixes: Iterable[str]) -> str:
 
 
 def place(target: Path, sample_id: str, suffix: str) -> Path:
-    """Where a sample's file goes: directly below `target`, whatever its id holds.
+    """Where a sample's file goes: directly below `target`.
 
     Raises:
         DataError: the id cannot be a file name (code "unsafe-name").
     """
-    name = sample_id.replace("/", "_") + suffix
-    unsafe = name.startswith(".") or "\\" in name or not name.isprintable()
+    name = sample_id + suffix
+    unsafe = name.startswith(".") or set(name) & set("/\\") or not name.isprintable()
     if unsafe or not sample_id or len(name.encode()) > MAX_NAME:
         raise DataError("the sample's id cannot be a file name", code="unsafe-name")
     return target / name

@@ -8,7 +8,7 @@ byte, and sending it again changes nothing in an archive.
 import hashlib
 import json
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -66,7 +66,7 @@ class DicomSegOptions(FormatOptions):
         description="of labelmaps; rle: read by older viewers too, 3 x larger, 5 x slower",
     )
     segments: tuple[Segment, ...] = Field(
-        (), description="of the classes 1, 2, … in order; empty: 'class 1', 'class 2', …"
+        (), description="of the classes 1, 2, … in order; empty: named as the task's classes"
     )
     algorithm: str = Field("medray", max_length=64, description="name of the model")
     description: str = Field("Segmentation", max_length=64, description="of the series")
@@ -95,6 +95,10 @@ class DicomSeg(Format):
             SpecError: always (code "write-only-format").
         """
         raise _write_only()
+
+    def takes(self, names: frozenset[str]) -> frozenset[str]:
+        """The array that the options name."""
+        return names & {self.options.array}
 
     def write(self, samples: Iterable[Sample], target: Path) -> Iterator[Path]:
         """`<sample>.dcm` each: the mask (Z, Y, X) on the slices of its series.
@@ -139,14 +143,33 @@ class DicomSeg(Format):
                 code="geometry-mismatch",
                 about=sample.id,
             )
-        return self._build(label, geometry, kept["date"].replace("-", "") or NO_DATE, sample.id)
+        date = kept["date"].replace("-", "") or NO_DATE
+        segments = self.options.segments or _named(sample.row.get("class_names") or (), label)
+        highest = int(label.max()) if label.size else 0
+        if highest > len(segments):
+            raise DataError(
+                f"the mask holds class {highest}, only {len(segments)} are named",
+                code="unnamed-segment",
+                about=sample.id,
+                hint="name every class in `segments`",
+            )
+        return self._build(label, geometry, date, segments)
 
-    def _build(self, label: np.ndarray, geometry: str, date: str, about: str) -> bytes:
+    def _build(
+        self, label: np.ndarray, geometry: str, date: str, segments: tuple[Segment, ...]
+    ) -> bytes:
         # Both cost about a second to import, and only exports of SEG need them.
         from highdicom.seg import Segmentation
 
         identity = hashlib.sha256(
-            canonical([geometry, self.options.model_dump(mode="json"), __version__])
+            canonical(
+                [
+                    geometry,
+                    self.options.model_dump(mode="json"),
+                    [segment.model_dump(mode="json") for segment in segments],
+                    __version__,
+                ]
+            )
         )
         identity.update(np.ascontiguousarray(label).data)
         compressed = self.options.encoding == "labelmap"
@@ -158,7 +181,7 @@ class DicomSeg(Format):
                 source_images(geometry),
                 label,
                 self.options.encoding.upper(),
-                self._segments(int(label.max()) if label.size else 0, about),
+                self._descriptions(segments),
                 series_instance_uid=_uid(identity, "series"),
                 series_number=1,
                 sop_instance_uid=_uid(identity, "instance"),
@@ -178,20 +201,10 @@ class DicomSeg(Format):
         built.save_as(buffer)
         return buffer.getvalue()
 
-    def _segments(self, highest: int, about: str) -> list[Any]:
+    def _descriptions(self, segments: tuple[Segment, ...]) -> list[Any]:
         import highdicom
         from highdicom.seg import SegmentDescription
 
-        named = self.options.segments or tuple(
-            Segment(label=f"class {number}") for number in range(1, max(1, highest) + 1)
-        )
-        if highest > len(named):
-            raise DataError(
-                f"the mask holds class {highest}, only {len(named)} are named",
-                code="unnamed-segment",
-                about=about,
-                hint="name every class in `segments`",
-            )
         algorithm = highdicom.AlgorithmIdentificationSequence(
             self.options.algorithm,
             _concept(Code(value="123110", scheme="DCM", meaning="Artificial Intelligence")),
@@ -206,8 +219,16 @@ class DicomSeg(Format):
                 "AUTOMATIC",
                 algorithm,
             )
-            for number, segment in enumerate(named, start=1)
+            for number, segment in enumerate(segments, start=1)
         ]
+
+
+def _named(classes: Sequence[str], label: np.ndarray) -> tuple[Segment, ...]:
+    """Segments of the task's classes, background first; without a task, numbered."""
+    if classes:
+        return tuple(Segment(label=name[:64]) for name in classes[1:])
+    highest = int(label.max()) if label.size else 0
+    return tuple(Segment(label=f"class {number}") for number in range(1, max(1, highest) + 1))
 
 
 def _concept(code: Code) -> Any:

@@ -107,6 +107,10 @@ class Image(Format):
             label = as_label(mask[0], mapping=self.options.label_values)
         yield self._sample(str(item.extra["id"]), image, label, item.extra)
 
+    def takes(self, names: frozenset[str]) -> frozenset[str]:
+        """The array that the options name."""
+        return names & {self.options.array}
+
     def write(self, samples: Iterable[Sample], target: Path) -> Iterator[Path]:
         """`<sample>.png` each; classes are written as their numbers.
 

@@ -106,6 +106,10 @@ class Nifti(Format):
             arrays["label"] = label
         yield Sample(case.replace("/", "_"), row, arrays)
 
+    def takes(self, names: frozenset[str]) -> frozenset[str]:
+        """The array that the options name."""
+        return names & {self.options.array}
+
     def write(self, samples: Iterable[Sample], target: Path) -> Iterator[Path]:
         """`<sample>.nii.gz` each, on the grid of the sample's affine; equal input, equal bytes.
 

@@ -1,0 +1,94 @@
+"""Export: samples of a dataset to files outside of storage, with a receipt for each."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+from medray.engine.operation import Operation, Unit
+from medray.errors import FatalError
+from medray.faults import point
+from medray.formats import FORMATS
+from medray.storage.objects import Objects
+from medray.storage.samples import Refusal, Sample
+from medray.storage.shards import Shard
+
+MANY = 2**31 - 1
+
+
+class Export(Operation):
+    """Writes samples by the format's `write`.
+
+    Files appear whole under their names (see medray.formats.files.replacing) and are on disk before
+    the unit commits; doing a unit again replaces them by equal ones.
+
+    Parameters: `format` (options with `name`), `to` (folder), `task` (of the model that made the
+    samples, or None: its classes name the segments).
+    Payload of a unit: `shard`, `rows` and, where there are images, `paired` (see medray.jobs.plan).
+    Output samples: one per file, with `file`, `bytes` and `sha256`; of a file that holds many
+    samples `samples`, their number.
+    """
+
+    name: ClassVar[str] = "export"
+
+    def __init__(self, objects: Objects, parameters: dict[str, Any]) -> None:
+        super().__init__(objects, parameters)
+        options = dict(parameters["format"])
+        kind = FORMATS.get(options.pop("name"))
+        self.format = kind(kind.Options.model_validate(options))
+        self.target = Path(parameters["to"])
+        self.classes = (parameters.get("task") or {}).get("classes")
+        # A unit reads one shard of samples and few of images, in order.
+        self._shard = lru_cache(maxsize=8)(lambda path: Shard(objects, path))
+
+    @property
+    def batch(self) -> int:
+        """One sample, or all of a unit where the format puts many into a file."""
+        return MANY if getattr(self.format, "many", False) else 1
+
+    def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:
+        """The sample with the arrays that the format takes; the image from the paired dataset."""
+        at = unit.inputs.index(key)
+        shard, row = self._shard(unit.payload["shard"]), unit.payload["rows"][at]
+        own = frozenset(shard.names(row))
+        paired = (unit.payload.get("paired") or [None] * len(unit.inputs))[at]
+        wanted = self.format.takes(own | ({"image"} if paired else frozenset()))
+        values = shard.table.slice(row, 1).to_pylist()[0]
+        sample = Sample(values.pop("sample_id"), values)
+        for name in sorted(wanted & own):
+            sample.arrays[name] = shard.array(row, name)[...]
+        if "image" in wanted - own:
+            path, image_row = paired
+            sample.arrays["image"] = self._shard(path).array(image_row, "image")[...]
+        if self.classes and "label" in wanted:
+            sample.row["class_names"] = list(self.classes)
+        yield sample
+
+    def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
+        """Receipts of the files written."""
+        many = len(samples) if self.batch == MANY else 0
+        for path in self.format.write(samples, self.target):
+            if path.parent != self.target:
+                raise FatalError("a format left its target", code="outside-target", about=path.name)
+            point("export.written")
+            size, sha256 = _settled(path)
+            row: dict[str, Any] = {"file": path.name, "bytes": size, "sha256": sha256}
+            if many:
+                row["samples"] = many
+            yield Sample(path.name if many else samples[0].id, row)
+
+
+def _settled(path: Path) -> tuple[int, str]:
+    """Bytes and hash of a file, or of a folder's files with their names, once they are on disk."""
+    if path.is_file():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            return path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()
+    total, whole = 0, hashlib.sha256()
+    for inside in sorted(place for place in path.rglob("*") if place.is_file()):
+        size, sha256 = _settled(inside)
+        total += size
+        whole.update(f"{inside.relative_to(path).as_posix()}:{sha256}\n".encode())
+    return total, whole.hexdigest()

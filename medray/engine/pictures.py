@@ -1,0 +1,86 @@
+"""Overlays as a format to export to: one PNG per sample, its mask drawn over the image."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from medray.engine.overlay import best_slice, draw_overlay, encode_png, flips
+from medray.errors import DataError, SpecError
+from medray.formats.base import Format, FormatOptions, Input, Plan, Source
+from medray.formats.files import place, replacing
+from medray.storage.samples import Refusal, Sample
+
+
+class OverlayOptions(FormatOptions):
+    """How to draw."""
+
+    width: int = Field(512, ge=16, le=8192, description="of the picture, in pixels")
+
+
+class Overlay(Format):
+    """Write-only: of a volume, the slice where its mask covers most."""
+
+    name: ClassVar[str] = "overlay"
+    Options: ClassVar[type[FormatOptions]] = OverlayOptions
+    options: OverlayOptions
+
+    def plan(self, source: Source) -> Plan:
+        """Not for reading.
+
+        Raises:
+            SpecError: always (code "write-only-format").
+        """
+        raise _write_only()
+
+    def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
+        """Not for reading.
+
+        Raises:
+            SpecError: always (code "write-only-format").
+        """
+        raise _write_only()
+
+    def takes(self, names: frozenset[str]) -> frozenset[str]:
+        """Image and mask."""
+        return names & {"image", "label"}
+
+    def write(self, samples: Iterable[Sample], target: Path) -> Iterator[Path]:
+        """`<sample>.png` each.
+
+        Raises:
+            DataError: a sample lacks its image or its mask (code "no-such-array").
+        """
+        for sample in samples:
+            image, label = sample.arrays.get("image"), sample.arrays.get("label")
+            if not isinstance(image, np.ndarray) or not isinstance(label, np.ndarray):
+                raise DataError(
+                    "an overlay takes an image and a mask",
+                    code="no-such-array",
+                    about=sample.id,
+                    hint="`images` names the dataset with the images",
+                )
+            turn = (False, False)
+            if label.ndim == 3:
+                number = best_slice([label])
+                image, label = image[:, number], label[number]
+                turn = flips(sample.row.get("affine"))
+            colour = image.shape[0] == 3 and image.dtype == np.uint8
+            rows, columns = (float(v) for v in (sample.row.get("spacing_mm") or (1.0, 1.0))[-2:])
+            pixels = draw_overlay(
+                np.moveaxis(image, 0, -1) if colour else image[0],
+                label,
+                spacing_mm=(rows, columns),
+                turn=turn,
+                width=self.options.width,
+            )
+            path = place(target, sample.id, ".png")
+            with replacing(path) as temporary:
+                temporary.write_bytes(encode_png(pixels))
+            yield path
+
+
+def _write_only() -> SpecError:
+    return SpecError("overlays are written only", code="write-only-format", about="overlay")
