@@ -19,6 +19,7 @@ import numpy as np
 
 from medray.errors import DataError, FatalError
 from medray.storage.objects import Objects
+from medray.storage.outbox import Outbox
 from medray.storage.zarr3 import (
     EMPTY,
     ArrayMeta,
@@ -59,8 +60,8 @@ class ArrayWriter:
     """Writes one array, slab by slab along `axis`.
 
     Args:
-        objects: where to.
-        path: folder of the array.
+        outbox: where to.
+        path: folder of the array, below the outbox's path.
         shape: of the whole array.
         dtype: of the whole array.
         axis: along which slabs arrive.
@@ -70,7 +71,7 @@ class ArrayWriter:
 
     def __init__(
         self,
-        objects: Objects,
+        outbox: Outbox,
         path: str,
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
@@ -79,12 +80,11 @@ class ArrayWriter:
         chunk: tuple[int, ...],
         axes: tuple[str, ...] = (),
     ) -> None:
-        full = [math.ceil(n / c) * c for n, c in zip(shape, chunk, strict=True)]
+        full = [max(1, math.ceil(n / c)) * c for n, c in zip(shape, chunk, strict=True)]
         row = dtype.itemsize * chunk[axis] * math.prod(full) // full[axis]
         full[axis] = min(full[axis], chunk[axis] * max(1, SHARD_BYTES // row))
         self.meta = ArrayMeta(shape, str(dtype), chunk, tuple(full), axes)
-        self.files: dict[str, tuple[int, str]] = {}
-        self._objects, self._path, self._axis = objects, path, axis
+        self._outbox, self._path, self._axis = outbox, path, axis
         self._hash = hashlib.sha256(repr((shape, str(dtype), chunk[axis], axis)).encode())
         self._pending: list[np.ndarray] = []
         self._held = self._row = 0
@@ -105,6 +105,7 @@ class ArrayWriter:
         self._pending.append(slab)
         self._held += slab.shape[self._axis]
         if self._held < depth:
+            self._pending[-1] = slab.copy()  # its owner may fill it anew
             return
         data = self._joined()
         whole = self._held - self._held % depth
@@ -126,7 +127,7 @@ class ArrayWriter:
         if self._row != math.ceil(self.meta.shape[self._axis] / depth):
             raise FatalError("slabs are missing", code="slab-mismatch", about=self._path)
         self._close_shard()
-        self._put(f"{self._path}/zarr.json", json.dumps(self.meta.encode()).encode())
+        self._outbox.put(f"{self._path}/zarr.json", json.dumps(self.meta.encode()).encode())
         return self._hash.hexdigest()
 
     def _joined(self) -> np.ndarray:
@@ -171,12 +172,9 @@ class ArrayWriter:
             number = (self._row - 1) // self.meta.inner[self._axis]
             place = [number if a == self._axis else 0 for a in range(len(self.meta.shape))]
             key = "/".join(map(str, ["c", *place]))
-            self._put(f"{self._path}/{key}", b"".join(self._body) + encode_index(self._index))
+            body = b"".join(self._body) + encode_index(self._index)
+            self._outbox.put(f"{self._path}/{key}", body)
         self._open_shard()
-
-    def _put(self, path: str, data: bytes) -> None:
-        self._objects.put(path, data)
-        self.files[path] = (len(data), hashlib.sha256(data).hexdigest())
 
 
 class ArrayReader:

@@ -18,12 +18,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from medray.errors import DataError, FatalError
+from medray.errors import DataError
 from medray.faults import point
 from medray.ids import canonical
 from medray.storage.arrays import ArrayReader, ArrayWriter, chunk_for
 from medray.storage.objects import Objects
 from medray.storage.ome import IMAGE, axes_of, groups, place
+from medray.storage.outbox import Outbox
 from medray.storage.samples import Sample, Slabs
 from medray.storage.zarr3 import ArrayMeta, group
 
@@ -62,13 +63,12 @@ class ShardWriter:
 
     def __init__(self, objects: Objects, path: str) -> None:
         self.path = path
-        self._objects = objects
+        self._outbox = Outbox(objects, path)
         self._rows: list[dict[str, Any]] = []
         self._small: dict[str, dict[int, np.ndarray]] = {}
         self._members: dict[str, Any] = {}
         self._alone: dict[int, dict[str, int]] = {}
         self._content: dict[str, str] = {}
-        self._files: dict[str, tuple[int, str]] = {}
 
     @property
     def rows(self) -> int:
@@ -95,10 +95,7 @@ class ShardWriter:
             del self._alone[number]
         for name in [n for n in self._members if int(n.split("/")[0]) >= rows]:
             del self._members[name], self._content[name]
-        begun = [n for n in self._files if int(n.split("/")[1]) >= rows]
-        self._objects.delete(f"{self.path}/{name}" for name in begun)
-        for name in begun:
-            del self._files[name]
+        self._outbox.drop([n for n in self._outbox.files if int(n.split("/")[1]) >= rows])
 
     def finish(self) -> ShardRecord:
         """Write the rest, read every object back and check it.
@@ -114,20 +111,13 @@ class ShardWriter:
         table = table_of(self._rows)
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression="zstd")
-        self._put("table.parquet", buffer.getvalue())
+        self._outbox.put("table.parquet", buffer.getvalue())
+        self._outbox.flush()
         point("shard.written")
-        for name, (size, sha256) in self._files.items():
-            data = self._objects.get(f"{self.path}/{name}")
-            if len(data) != size or hashlib.sha256(data).hexdigest() != sha256:
-                raise FatalError(
-                    "an object does not read back as it was written",
-                    code="read-back-mismatch",
-                    about=f"{self.path}/{name}",
-                    hint="the disk or the store is failing",
-                )
+        self._outbox.check()
         content = hashlib.sha256(canonical(self._rows))
         content.update(canonical(sorted(self._content.items())))
-        files = dict(sorted(self._files.items()))
+        files = dict(sorted(self._outbox.files.items()))
         return ShardRecord(
             path=self.path,
             rows=len(self._rows),
@@ -173,37 +163,27 @@ class ShardWriter:
         chunk: tuple[int, ...],
         axes: tuple[str, ...],
     ) -> None:
-        root = f"{self.path}/{ARRAYS}"
         writer = ArrayWriter(
-            self._objects,
-            f"{root}/{name}",
+            self._outbox,
+            f"{ARRAYS}/{name}",
             value.shape,
             value.dtype,
             axis=axis,
             chunk=chunk,
             axes=axes,
         )
-        cut = len(self.path) + 1
-        try:
-            for part in value.parts if isinstance(value, Slabs) else (value,):
-                writer.append(part)
-            content = writer.close()
-        finally:
-            self._files.update({path[cut:]: entry for path, entry in writer.files.items()})
-        self._content[name] = content
+        for part in value.parts if isinstance(value, Slabs) else (value,):
+            writer.append(part)
+        self._content[name] = writer.close()
         self._members[name] = writer.meta.encode()
 
     def _write_groups(self) -> None:
         for number, names in sorted(self._alone.items()):
             for path, attributes in groups(number, names, self._rows[number]).items():
                 self._members[path] = json.loads(group(attributes))
-                self._put(f"{ARRAYS}/{path}/zarr.json", group(attributes))
+                self._outbox.put(f"{ARRAYS}/{path}/zarr.json", group(attributes))
         members = dict(sorted(self._members.items()))
-        self._put(f"{ARRAYS}/zarr.json", group({"content": self._content}, members))
-
-    def _put(self, name: str, data: bytes) -> None:
-        self._objects.put(f"{self.path}/{name}", data)
-        self._files[name] = (len(data), hashlib.sha256(data).hexdigest())
+        self._outbox.put(f"{ARRAYS}/zarr.json", group({"content": self._content}, members))
 
 
 class Shard:

