@@ -1,7 +1,7 @@
 """From files to checked steps and profiles. Merging order: defaults < profiles < job < --set."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -47,7 +47,9 @@ def read_job(job: Job, settings: Sequence[str] = ()) -> Source:
     return Source(source.name, override(source.documents, settings))
 
 
-def check_step(source: Source, index: int, defaults: dict[str, Any] | None = None) -> AnyStep:
+def check_step(
+    source: Source, index: int, defaults: Mapping[Any, dict[str, Any]] | None = None
+) -> AnyStep:
     """One document as a step.
 
     Args:

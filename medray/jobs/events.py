@@ -1,0 +1,90 @@
+"""What a run tells whoever watches it, and what it ends with."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Name = Literal["job", "step", "unit", "epoch", "retry", "done"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened.
+
+    Args:
+        name: "job" (the run is known), "step" (a step is planned), "unit" (a receipt came in),
+            "epoch" (a training went on), "retry" (failed units are run again), "done" (a step is).
+        fields: ids, counts and durations; of "done", those of a StepResult.
+    """
+
+    name: Name
+    fields: dict[str, Any]
+
+
+Listener = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Accountable inputs of a step: planned = committed + skipped + quarantined, always.
+
+    Args:
+        planned: all of them. A training is one.
+        committed: by this run.
+        skipped: committed by an earlier one.
+        quarantined: refused, by this run or an earlier one.
+    """
+
+    planned: int
+    committed: int
+    skipped: int
+    quarantined: int
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one step made.
+
+    Args:
+        kind: of the step.
+        run: id of the step's run.
+        output: name@version.
+        digest: hash of the content.
+        units: its accountable inputs.
+        metrics: of a training or an evaluation.
+        reasons: code → inputs refused for it.
+        seconds: wall time of this run.
+    """
+
+    kind: str
+    run: str
+    output: str
+    digest: str
+    units: Tally
+    metrics: dict[str, float]
+    reasons: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON-able values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run of a job.
+
+    Args:
+        id: of the job's run.
+        steps: in order.
+        status: "done": every input of every step is committed or quarantined within the budget.
+    """
+
+    id: str
+    steps: list[StepResult]
+    status: Literal["done"] = "done"
+
+    @property
+    def output(self) -> str:
+        """name@version of what the last step made."""
+        return self.steps[-1].output

@@ -1,0 +1,103 @@
+"""Where units run: in this process, or by a pool on a Ray that lives as long as the job."""
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+from medray.engine.inline import run_inline
+from medray.engine.operation import Unit
+from medray.engine.worker import Receipt, WorkerSpec
+from medray.jobs.resolve import Resolved
+from medray.spec.profiles import Inline, Local
+from medray.storage.objects import Objects
+
+
+class Executor:
+    """Runs units by a cluster profile. Ray starts with the first step that has something to do.
+
+    Args:
+        profile: where to run.
+        objects: the storage root.
+        session: of the driver; deaths of workers are counted within it.
+    """
+
+    def __init__(self, profile: Inline | Local, objects: Objects, session: str) -> None:
+        self.profile = profile
+        self._objects, self._session = objects, session
+        self._ray = contextlib.ExitStack()
+        self._started = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ray.close()
+
+    def run(
+        self,
+        resolved: Resolved,
+        units: Sequence[Unit],
+        on_receipt: Callable[[Receipt], None],
+        stop: threading.Event,
+    ) -> None:
+        """Run units of a step; every one ends in a receipt.
+
+        Raises:
+            RetryableError: the pool broke; what is committed stays.
+        """
+        policy = resolved.step.policy
+        profile = self.profile
+        spec = WorkerSpec(
+            operation=resolved.operation,
+            parameters=resolved.parameters,
+            objects=self._objects,
+            dataset=resolved.output,
+            # In this process a worker's death is the driver's: it counts in the next life too.
+            session="" if isinstance(profile, Inline) else self._session,
+            max_attempts=policy.max_attempts,
+            unit_timeout_s=policy.unit_timeout_s,
+            threads=profile.threads
+            if isinstance(profile, Inline)
+            else max(1, int(profile.cpus_per_worker)),
+        )
+        if isinstance(profile, Inline):
+            run_inline(spec, units, on_receipt, stop)
+            return
+        from medray.cluster.batch import run_on_ray
+
+        self.start()
+        run_on_ray(
+            spec,
+            units,
+            on_receipt,
+            stop,
+            workers=profile.workers or _fitting(profile),
+            num_cpus=profile.cpus_per_worker,
+            num_gpus=profile.gpus_per_worker,
+            memory_bytes=profile.memory_bytes_per_worker,
+        )
+
+    def start(self) -> None:
+        """Start Ray, where the profile asks for one and it isn't there yet.
+
+        Raises:
+            RetryableError: it did not start.
+        """
+        if not self._started and isinstance(self.profile, Local):
+            from medray.cluster.session import start_local
+
+            self._ray.enter_context(start_local())
+            self._started = True
+
+
+def _fitting(profile: Local) -> int:
+    """As many workers as this process's CPUs allow."""
+    return max(1, int(len(os.sched_getaffinity(0)) / profile.cpus_per_worker))

@@ -1,0 +1,154 @@
+"""What a driver writes down about a job: its documents, its life, its events; and what it is told.
+
+<root>/runs/<job>/job.json                      the job's documents, to run them again
+<root>/runs/<job>/drivers/<session>.json        a driver's life: since when, last seen, how it ended
+<root>/runs/<job>/events/<session>-<n>.jsonl    what happened
+<root>/runs/<job>/cancel                        somebody wants the job to stop
+<root>/runs/<step>/spec.json, plan.parquet, result.json, job.json
+"""
+
+import contextlib
+import io
+import json
+import threading
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from medray.clock import stamp
+from medray.errors import MedrayError, RetryableError
+from medray.ids import attempt_id
+from medray.jobs.plan import Planned
+from medray.log import event as log_event
+from medray.storage.objects import Objects
+
+State = Literal["running", "done", "interrupted", "failed"]
+LOOK_S = 1.0
+BEAT_S = 5.0
+GONE_S = 60.0  # a driver not seen for so long is taken for dead
+
+
+class Driver:
+    """One driver's life on one job. A thread of its own beats, writes events and looks for a mark.
+
+    Args:
+        objects: the storage root.
+        job: id of the job's run.
+        stop: set when somebody cancels the job.
+    """
+
+    def __init__(self, objects: Objects, job: str, stop: threading.Event) -> None:
+        self.session = attempt_id()
+        self.job = job
+        self._objects, self._stop = objects, stop
+        self._root = f"runs/{job}"
+        self._started = stamp()
+        self._steps: list[str] = []
+        self._lines: list[str] = []
+        self._lock = threading.Lock()
+        self._written = 0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="driver-record", daemon=True)
+
+    def __enter__(self) -> Self:
+        # A mark left by the life before is not meant for this one.
+        self._objects.delete([f"{self._root}/cancel"])
+        self._beat("running", 0)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+        status = error.exit_status if isinstance(error, MedrayError) else int(error is not None)
+        state: State = "done" if error is None else "interrupted" if status == 4 else "failed"
+        # The error at hand matters more than a store that can't take the record of it.
+        with contextlib.suppress(RetryableError) if error else contextlib.nullcontext():
+            if isinstance(error, MedrayError):
+                self.event("error", code=error.code, about=error.about, message=error.message)
+            self._flush()
+            self._beat(state, status)
+
+    def step(self, run: str, spec: str, planned: Planned | None) -> None:
+        """Write down a step before its work begins."""
+        self._steps.append(run)
+        root = f"runs/{run}"
+        self._objects.put(f"{root}/spec.json", spec.encode())
+        self._objects.put(f"{root}/job.json", json.dumps({"job": self.job}).encode())
+        if planned is not None:
+            self._objects.put(f"{root}/plan.parquet", _table(planned))
+        self._beat("running", 0)
+
+    def event(self, name: str, **fields: Any) -> None:
+        """Write down that `name` happened; `fields` are ids, counts, codes and durations."""
+        line = json.dumps({"time": stamp(), "event": name, **fields}, default=str)
+        with self._lock:
+            self._lines.append(line)
+
+    def _watch(self) -> None:
+        passed = 0.0
+        while not self._ended.wait(LOOK_S):
+            passed += LOOK_S
+            try:
+                self._flush()
+                if passed >= BEAT_S:
+                    passed = 0.0
+                    self._beat("running", 0)
+                if self._objects.exists(f"{self._root}/cancel"):
+                    self._stop.set()
+            except RetryableError:
+                log_event("record-failed", job=self.job)
+
+    def _flush(self) -> None:
+        with self._lock:
+            lines, self._lines = self._lines, []
+        if lines:
+            self._written += 1
+            # The time first: names in order are events in order.
+            began = "".join(filter(str.isdigit, self._started))
+            name = f"{began[:17]}-{self.session}-{self._written:06d}.jsonl"
+            data = "".join(f"{line}\n" for line in lines).encode()
+            self._objects.put(f"{self._root}/events/{name}", data)
+
+    def _beat(self, state: State, status: int) -> None:
+        life = {
+            "session": self.session,
+            "started": self._started,
+            "seen": stamp(),
+            "state": state,
+            "exit_status": status,
+            "steps": self._steps,
+        }
+        self._objects.put(f"{self._root}/drivers/{self.session}.json", json.dumps(life).encode())
+
+
+def _table(planned: Planned) -> bytes:
+    """The plan as Parquet: unit, index, input, bytes; keys only, no paths."""
+    rows = [
+        {
+            "unit": unit.id,
+            "index": unit.index,
+            "input": key,
+            "bytes": planned.sizes.get(key),
+        }
+        for unit in planned.units
+        for key in unit.inputs
+    ]
+    schema = pa.schema(
+        [
+            ("unit", pa.string()),
+            ("index", pa.int64()),
+            ("input", pa.string()),
+            ("bytes", pa.int64()),
+        ]
+    )
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema), buffer, compression="zstd")
+    return buffer.getvalue()

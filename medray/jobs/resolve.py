@@ -1,0 +1,229 @@
+"""Resolve: a step with every default filled, its inputs pinned to versions, its units planned.
+
+What is resolved decides the step's identity: equal work on equal inputs is the same run.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter
+
+from medray.engine import OPERATIONS
+from medray.errors import SpecError
+from medray.formats import FORMATS
+from medray.formats.base import Source
+from medray.ids import short
+from medray.jobs.plan import Planned, plan_ingest, plan_shards
+from medray.jobs.target import claim
+from medray.models import MODELS
+from medray.spec.base import Plugin
+from medray.spec.check import check
+from medray.spec.jobs import AnyStep, Evaluate, Export, Ingest, Predict, Train
+from medray.storage.datasets import check_name, open_dataset
+from medray.storage.models import open_model
+from medray.storage.objects import Objects
+from medray.tasks import TASKS
+
+Place = Callable[..., str]
+RUN_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A step, ready to run.
+
+    Args:
+        step: with the options of its plugins filled in.
+        run: id; equal work, equal id.
+        spec: hash of what the step is, without its inputs.
+        output: name of what it makes.
+        parents: what it is made of, as name@version.
+        operation: in the registry of operations; empty for training.
+        parameters: of the operation.
+        planned: units; None for training.
+        attributes: of the version it makes.
+    """
+
+    step: AnyStep
+    run: str
+    spec: str
+    output: str
+    parents: list[str]
+    operation: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    planned: Planned | None = None
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+def resolve(step: AnyStep, objects: Objects, place: Place) -> Resolved:
+    """Resolve one step against what storage holds now.
+
+    Args:
+        step: as loaded.
+        objects: the storage root.
+        place: maps the parts of a field's path to how errors name the place.
+
+    Raises:
+        SpecError: a plugin or an option of it is unknown, an input does not exist, or the source
+            holds nothing of its format.
+    """
+    match step:
+        case Ingest():
+            return _ingest(step, place)
+        case Train():
+            return _train(step, objects, place)
+        case Predict():
+            return _predict(step, objects)
+        case Evaluate():
+            return _evaluate(step, objects)
+        case Export():
+            return _export(step, objects, place)
+
+
+def _ingest(step: Ingest, place: Place) -> Resolved:
+    kind = FORMATS.get(step.format.name)
+    step = step.model_copy(update={"format": _filled(step.format, kind.Options, place, "format")})
+    options = kind.Options.model_validate(step.format.options)
+    split = step.split.parameters() if step.split else None
+    identity = {"format": step.format.model_dump(mode="json"), "split": split}
+    planned = plan_ingest(
+        kind(options).plan(Source(Path(step.source))),
+        name=step.format.name,
+        identity=identity,
+        samples=step.units.samples if step.units else None,
+    )
+    return _resolved(
+        step,
+        step.output,
+        [],
+        planned=planned,
+        parameters={**identity, "source": step.source},
+        attributes={"format": step.format.name},
+    )
+
+
+def _train(step: Train, objects: Objects, place: Place) -> Resolved:
+    task, model = TASKS.get(step.task.name), MODELS.get(step.model.name)
+    step = step.model_copy(
+        update={
+            "task": _filled(step.task, task.Options, place, "task"),
+            "model": _filled(step.model, model.Options, place, "model"),
+        }
+    )
+    parents = [open_dataset(objects, step.data).reference]
+    if step.train.init_from:
+        parents.append(open_model(objects, step.train.init_from).reference)
+    return _resolved(step, step.output, parents)
+
+
+def _predict(step: Predict, objects: Objects) -> Resolved:
+    model, data = open_model(objects, step.model), open_dataset(objects, step.data)
+    identity = step.model_dump(include={"overlap", "tta", "precision", "batch", "outputs"})
+    planned = plan_shards(
+        data, "predict", identity=identity, select=step.select, model=model.digest
+    )
+    attributes = {
+        "task": model.config["task"],
+        "model": model.reference,
+        "data": data.reference,
+        "select": step.select,
+        "outputs": step.outputs,
+    }
+    return _resolved(
+        step,
+        step.output,
+        [data.reference, model.reference],
+        planned=planned,
+        parameters={**identity, "model": model.reference},
+        attributes=attributes,
+    )
+
+
+def _evaluate(step: Evaluate, objects: Objects) -> Resolved:
+    data = open_dataset(objects, step.data)
+    predictions = open_dataset(objects, step.predictions)
+    task = predictions.attributes.get("task")
+    if task is None:
+        raise SpecError(
+            "the dataset holds no predictions",
+            code="no-predictions",
+            about=step.predictions,
+            hint=f"it was made by a step of kind {predictions.manifest['kind']}",
+        )
+    select = step.select if step.select is not None else predictions.attributes["select"]
+    identity = {"task": task}
+    planned = plan_shards(data, "evaluate", identity=identity, select=select, paired=predictions)
+    return _resolved(
+        step,
+        step.output,
+        [predictions.reference, data.reference],
+        planned=planned,
+        parameters=identity,
+        attributes={"task": task},
+    )
+
+
+def _export(step: Export, objects: Objects, place: Place) -> Resolved:
+    kind = FORMATS.get(step.format.name)
+    step = step.model_copy(
+        update={
+            "format": _filled(step.format, kind.Options, place, "format"),
+            "to": str(Path(step.to).absolute()),
+        }
+    )
+    data = open_dataset(objects, step.data)
+    images = step.images or data.attributes.get("data")
+    identity = {
+        "format": step.format.model_dump(mode="json"),
+        "target": claim(Path(step.to)),
+        "task": data.attributes.get("task"),
+    }
+    planned = plan_shards(
+        data,
+        f"export/{step.format.name}",
+        identity=identity,
+        select=step.select,
+        paired=open_dataset(objects, images) if images else None,
+    )
+    return _resolved(
+        step,
+        check_name(step.name),
+        [data.reference],
+        planned=planned,
+        parameters={**identity, "to": step.to},
+        attributes={"format": step.format.name, "to": step.to},
+    )
+
+
+def _resolved(
+    step: AnyStep,
+    output: str,
+    parents: list[str],
+    *,
+    planned: Planned | None = None,
+    parameters: dict[str, Any] | None = None,
+    attributes: dict[str, Any] | None = None,
+) -> Resolved:
+    spec = short(step.identity())
+    inputs = [*parents, planned.identity if planned else ""]
+    if planned is not None:
+        OPERATIONS.get(step.kind)  # a missing library is known before the work begins
+    return Resolved(
+        step=step,
+        run=f"{step.kind}-{short([spec, inputs])[:RUN_DIGITS]}",
+        spec=spec,
+        output=output,
+        parents=parents,
+        operation="" if planned is None else step.kind,
+        parameters=parameters or {},
+        planned=planned,
+        attributes=attributes or {},
+    )
+
+
+def _filled(plugin: Plugin, options: type[BaseModel], place: Place, name: str) -> Plugin:
+    """The plugin with every option it has, checked."""
+    model = check(TypeAdapter(options), plugin.options, lambda *parts: place(name, *parts))
+    return Plugin.model_validate({"name": plugin.name, **model.model_dump(mode="json")})

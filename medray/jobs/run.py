@@ -1,0 +1,148 @@
+"""Run a job: its steps in order, each resolved against what the one before has made."""
+
+import json
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from typing import Any
+
+from medray.errors import InterruptedRun
+from medray.ids import short
+from medray.jobs.events import Event, Listener, Run, StepResult, Tally
+from medray.jobs.execute import Executor
+from medray.jobs.record import Driver
+from medray.jobs.resolve import RUN_DIGITS, Resolved, resolve
+from medray.jobs.session import open_storage
+from medray.jobs.units import run_units
+from medray.spec.documents import place
+from medray.spec.load import Job, Source, check_step, cluster_profile, dump, read_job
+from medray.storage.audit import record
+from medray.storage.objects import Objects
+
+DEFAULT_CLUSTER = "local"
+
+
+def run(
+    job: Job,
+    *,
+    storage: str | Objects | None = None,
+    cluster: str | None = None,
+    overrides: Sequence[str] = (),
+    on_event: Listener | None = None,
+    stop: threading.Event | None = None,
+) -> Run:
+    """Run a job to its end. What is committed already is skipped, so this also resumes.
+
+    Args:
+        job: path or name of a job file, one step, or several.
+        storage: see `medray.jobs.session.open_storage`.
+        cluster: profile to run on; None: the step's own, else `local`.
+        overrides: "path=value" each, see `medray.spec.override`.
+        on_event: told what happens, on this thread.
+        stop: once set, what is under way is finished or given up, and InterruptedRun raised.
+
+    Raises:
+        SpecError: the job is wrong, or an input does not exist. Nothing was done by that step.
+        DataError: more inputs were refused than the error budget allows.
+        InterruptedRun: stopped; run it again, or resume it, to go on.
+        RetryableError: storage or cluster could not be reached.
+        FatalError: a unit failed in a way that trying again does not mend.
+    """
+    source = read_job(job, overrides)
+    return run_documents(
+        source,
+        open_storage(storage),
+        cluster=cluster,
+        on_event=on_event,
+        stop=stop or threading.Event(),
+    )
+
+
+def run_documents(
+    source: Source,
+    objects: Objects,
+    *,
+    cluster: str | None,
+    on_event: Listener | None,
+    stop: threading.Event,
+) -> Run:
+    """Run a job's documents; see `run`."""
+    # Every document is checked before any of them costs time.
+    profiles = [
+        cluster_profile(cluster or str(document.get("cluster") or DEFAULT_CLUSTER))
+        for document in source.documents
+    ]
+    steps = [check_step(source, index, profile.defaults) for index, profile in enumerate(profiles)]
+    objects.probe()
+    job = f"job-{short(source.documents)[:RUN_DIGITS]}"
+    objects.put(f"runs/{job}/job.json", _job(source, cluster))
+    results: list[StepResult] = []
+    with Driver(objects, job, stop) as driver, ExitStack() as stack:
+
+        def tell(event: Event) -> None:
+            driver.event(event.name, **event.fields)
+            if on_event is not None:
+                on_event(event)
+
+        tell(Event("job", {"job": job, "file": source.name, "steps": len(steps)}))
+        executor: Executor | None = None
+        for index, (step, profile) in enumerate(zip(steps, profiles, strict=True)):
+            if stop.is_set():
+                raise InterruptedRun(
+                    f"stopped before step {index + 1} of {len(steps)}",
+                    code="stopped",
+                    about=job,
+                    hint="`medray resume` goes on from here",
+                )
+            resolved = resolve(
+                step, objects, lambda *parts, at=index: place(source.name, at + 1, *parts)
+            )
+            driver.step(resolved.run, dump(resolved.step), resolved.planned)
+            if executor is None or executor.profile != profile:
+                stack.close()  # one Ray at a time
+                executor = stack.enter_context(Executor(profile, objects, driver.session))
+            result = _run_step(resolved, executor, objects, stop, tell)
+            results.append(result)
+            _keep(objects, result)
+            tell(Event("done", result.as_json()))
+    return Run(job, results)
+
+
+def _run_step(
+    resolved: Resolved,
+    executor: Executor,
+    objects: Objects,
+    stop: threading.Event,
+    tell: Listener,
+) -> StepResult:
+    if resolved.planned is None:
+        from medray.jobs.training import run_training
+
+        return run_training(resolved, executor, objects, stop, tell)
+    return run_units(resolved, resolved.planned, executor, objects, stop, tell)
+
+
+def _keep(objects: Objects, result: StepResult) -> None:
+    """Write down what a step made, and who made it, unless that was written before."""
+    path = f"runs/{result.run}/result.json"
+    known = stored_result(objects, result.run)
+    if known is not None and known.output == result.output:
+        return
+    record(objects, what=result.kind, about=result.output, details={"run": result.run})
+    objects.put(path, json.dumps(asdict(result)).encode())
+
+
+def stored_result(objects: Objects, step_run: str) -> StepResult | None:
+    """What a step's run made when it was done last; None if it never was."""
+    try:
+        raw: dict[str, Any] = json.loads(objects.get(f"runs/{step_run}/result.json"))
+    except FileNotFoundError:
+        return None
+    return StepResult(**{**raw, "units": Tally(**raw["units"])})
+
+
+def _job(source: Source, cluster: str | None) -> bytes:
+    return json.dumps(
+        {"name": source.name, "documents": source.documents, "cluster": cluster}
+    ).encode()

@@ -1,0 +1,44 @@
+"""Storage by name, and what stands in it by reference."""
+
+import os
+
+from medray.spec.load import storage_profile
+from medray.storage.datasets import Dataset, check_name, open_dataset
+from medray.storage.models import ModelPackage, open_model
+from medray.storage.objects import Objects
+
+ENVIRONMENT = "MEDRAY_STORAGE"
+
+
+def open_storage(storage: str | Objects | None = None) -> Objects:
+    """The storage root that is meant.
+
+    Args:
+        storage: a profile's name or file, a URL or folder, or the root itself. None: the profile
+            that MEDRAY_STORAGE names, else `local`.
+
+    Raises:
+        SpecError: there is no such profile (code "no-such-profile").
+    """
+    if isinstance(storage, Objects):
+        return storage
+    name = storage or os.environ.get(ENVIRONMENT, "") or "local"
+    if "://" in name or ("/" in name and not name.endswith((".yaml", ".yml"))):
+        return Objects(name)
+    return Objects(storage_profile(name).url)
+
+
+def open_reference(reference: str, storage: str | Objects | None = None) -> Dataset | ModelPackage:
+    """A dataset or a trained model: `name` (the newest version) or `name@version`.
+
+    Args:
+        reference: datasets win where both have the name.
+        storage: see `open_storage`.
+
+    Raises:
+        SpecError: there is neither (code "no-such-dataset"), or no such version.
+    """
+    objects = open_storage(storage)
+    name = check_name(reference.partition("@")[0])
+    is_model = not objects.exists(f"datasets/{name}/HEAD") and objects.exists(f"models/{name}/HEAD")
+    return open_model(objects, reference) if is_model else open_dataset(objects, reference)

@@ -1,0 +1,40 @@
+"""The folder that an export writes to. It is no part of storage, so it says itself who it is.
+
+A marker file holds a random id, which is part of the export's identity: to export again, delete the
+folder.
+"""
+
+import contextlib
+import json
+import os
+from pathlib import Path
+
+from medray.errors import SpecError
+from medray.ids import attempt_id
+
+MARKER = ".medray-target"
+
+
+def claim(folder: Path) -> str:
+    """Make the folder if need be, and return its id.
+
+    Raises:
+        SpecError: it can't be made or written to (code "bad-target").
+    """
+    marker = folder / MARKER
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = folder / f"{MARKER}-{attempt_id()}"
+        draft.write_text(json.dumps({"target": attempt_id()}))
+        # A link appears whole or not at all, and only one of two drivers makes it.
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, marker)
+        draft.unlink()
+        return str(json.loads(marker.read_text())["target"])
+    except (OSError, ValueError, KeyError) as error:
+        raise SpecError(
+            f"cannot be used as a target ({type(error).__name__})",
+            code="bad-target",
+            about=str(folder),
+            hint="give a folder that can be made and written to",
+        ) from error

@@ -1,0 +1,279 @@
+"""Run the units of one step until every one is committed, and publish the version they make."""
+
+import threading
+from collections import Counter
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from medray.clock import SYSTEM, Clock
+from medray.engine.operation import Unit
+from medray.engine.worker import Receipt
+from medray.errors import (
+    DataError,
+    FatalError,
+    InterruptedRun,
+    MedrayError,
+    RetryableError,
+    SpecError,
+)
+from medray.jobs.events import Event, Listener, StepResult, Tally
+from medray.jobs.execute import Executor
+from medray.jobs.plan import Planned
+from medray.jobs.resolve import Resolved
+from medray.spec.jobs import Evaluate
+from medray.storage.datasets import Dataset, publish
+from medray.storage.ledger import Commit, Ledger
+from medray.storage.objects import Objects
+from medray.storage.samples import Refusal
+from medray.storage.shards import Shard, table_of
+
+RETRIES_S = (1.0, 5.0, 20.0)  # waits before units are tried again that failed in passing
+# Of several failures the gravest names the run's: a bug, then wrong data, then an ill store.
+_GRAVITY: dict[int, type[MedrayError]] = {
+    1: FatalError,
+    2: SpecError,
+    3: DataError,
+    5: RetryableError,
+    4: InterruptedRun,
+}
+
+
+def run_units(
+    resolved: Resolved,
+    planned: Planned,
+    executor: Executor,
+    objects: Objects,
+    stop: threading.Event,
+    tell: Listener,
+    clock: Clock = SYSTEM,
+) -> StepResult:
+    """Run what is not committed yet, and publish.
+
+    Raises:
+        InterruptedRun: `stop` was set before the end (code "stopped").
+        DataError: more was refused than the error budget allows (code "error-budget").
+        MedrayError: units failed; the class says how gravely (code "units-failed").
+    """
+    started = clock.monotonic()
+    ledger = Ledger(objects, resolved.output)
+    before = ledger.committed(unit.id for unit in planned.units)
+    budget = _Budget(resolved, planned, list(before.values()))
+    tell(Event("step", _outset(resolved, planned, before)))
+    budget.check()
+    pending = [unit for unit in planned.units if unit.id not in before]
+    for wait_s in (0.0, *RETRIES_S):
+        if wait_s:
+            tell(Event("retry", {"run": resolved.run, "units": len(pending), "after_s": wait_s}))
+            stop.wait(wait_s)
+        failed = _pass(resolved, pending, executor, stop, tell, budget)
+        pending = [unit for unit in pending if unit.id in failed]
+        # What failed for another reason than a passing one would fail again.
+        if not pending or any(receipt.exit_status != 5 for receipt in failed.values()):
+            break
+    if pending:
+        raise _failure(resolved, planned, failed)
+    commits = {**before, **ledger.committed(u.id for u in planned.units if u.id not in before)}
+    ordered = [commits[unit.id] for unit in planned.units]
+    budget.check(ordered)
+    dataset = publish(
+        objects,
+        resolved.output,
+        kind=resolved.step.kind,
+        spec=resolved.spec,
+        commits=ordered,
+        refused=planned.refused,
+        parents=resolved.parents,
+        attributes={**resolved.attributes, **_scores(resolved, objects, ordered)},
+    )
+    dataset.check()
+    return _result(resolved, planned, before, ordered, dataset, clock.monotonic() - started)
+
+
+class _Budget:
+    """Counts refused inputs against the step's error budget."""
+
+    def __init__(self, resolved: Resolved, planned: Planned, before: Sequence[Commit]) -> None:
+        self._run, self._planned = resolved.run, planned
+        self._share = resolved.step.policy.error_budget
+        self._refused = len(planned.refused) + sum(map(refused_inputs, before))
+
+    def take(self, receipt: Receipt) -> bool:
+        """Count a receipt; whether the budget is overdrawn now."""
+        self._refused += receipt.quarantined
+        return self._overdrawn
+
+    @property
+    def _overdrawn(self) -> bool:
+        return self._refused > self._share * self._planned.inputs
+
+    def check(self, commits: Sequence[Commit] = ()) -> None:
+        """Raise DataError if the budget is overdrawn (code "error-budget")."""
+        if not self._overdrawn:
+            return
+        codes = reasons(commits, self._planned.refused)
+        listed = ", ".join(f"{code}: {count}" for code, count in codes.items())
+        raise DataError(
+            f"{self._refused} of {self._planned.inputs} inputs were refused"
+            + (f" ({listed})" if listed else ""),
+            code="error-budget",
+            about=self._run,
+            hint=f"mend the data, or raise policy.error_budget above {self._share:g}",
+        )
+
+
+def _pass(
+    resolved: Resolved,
+    pending: Sequence[Unit],
+    executor: Executor,
+    stop: threading.Event,
+    tell: Listener,
+    budget: _Budget,
+) -> dict[str, Receipt]:
+    """Run units once; returns the receipts of those that failed.
+
+    Raises:
+        InterruptedRun: some were not begun, because the run is to stop.
+        DataError: the error budget is overdrawn.
+    """
+    failed: dict[str, Receipt] = {}
+    drained = 0
+    overdrawn = False
+
+    def take(receipt: Receipt) -> None:
+        nonlocal drained, overdrawn
+        if receipt.state == "failed":
+            failed[receipt.unit] = receipt
+        elif receipt.state == "drained":
+            drained += 1
+        elif budget.take(receipt) and not overdrawn:
+            overdrawn = True
+            enough.set()
+        tell(Event("unit", _of_receipt(resolved, receipt)))
+
+    enough = _Either(stop)
+    if pending:
+        executor.run(resolved, pending, take, enough)
+    if overdrawn:
+        budget.check()
+    if drained or (stop.is_set() and failed):
+        raise InterruptedRun(
+            f"stopped with {drained + len(failed)} of {len(pending)} units to do",
+            code="stopped",
+            about=resolved.run,
+            hint="`medray resume` goes on from here",
+        )
+    return failed
+
+
+class _Either(threading.Event):
+    """Set by itself or by another event."""
+
+    def __init__(self, other: threading.Event) -> None:
+        super().__init__()
+        self._other = other
+
+    def is_set(self) -> bool:
+        """Whether either is set."""
+        return super().is_set() or self._other.is_set()
+
+
+def refused_inputs(commit: Commit) -> int:
+    """Inputs that a commit refuses whole; a refusal that names a sample refuses a part of one."""
+    return len({item.source for item in commit.refused if not item.sample})
+
+
+def reasons(commits: Sequence[Commit], planned: Sequence[Refusal]) -> dict[str, int]:
+    """Inputs refused whole, by code, most frequent first. An input counts by its first refusal."""
+    first: dict[tuple[str, str], str] = {}
+    for commit in commits:
+        for item in commit.refused:
+            if not item.sample:
+                first.setdefault((commit.unit, item.source), item.code)
+    counts = Counter(first.values()) + Counter(item.code for item in planned)
+    return dict(counts.most_common())
+
+
+def _failure(resolved: Resolved, planned: Planned, failed: dict[str, Receipt]) -> MedrayError:
+    statuses = {receipt.exit_status for receipt in failed.values()}
+    worst = next((status for status in _GRAVITY if status in statuses), 1)
+    first = min(
+        (receipt for receipt in failed.values() if receipt.exit_status == worst),
+        key=lambda receipt: receipt.index,
+    )
+    return _GRAVITY.get(worst, FatalError)(
+        f"{len(failed)} of {len(planned.units)} units failed; the first: {first.error}",
+        code="units-failed",
+        about=resolved.run,
+        hint="what is committed stays; `medray resume` goes on from here",
+    )
+
+
+def _scores(resolved: Resolved, objects: Objects, commits: Sequence[Commit]) -> dict[str, object]:
+    """Of an evaluation: the summary of all score rows, and its plain metrics."""
+    if not isinstance(resolved.step, Evaluate):
+        return {}
+    from medray.engine.evaluate import headline, summarise
+
+    tables = [Shard(objects, commit.shard.path).table for commit in commits if commit.shard.rows]
+    cases = pa.concat_tables(tables, promote_options="permissive") if tables else table_of([])
+    summary = summarise(
+        resolved.parameters["task"],
+        cases,
+        repeats=resolved.step.bootstrap,
+        seed=resolved.step.seed,
+    )
+    return {"summary": summary, "metrics": headline(summary)}
+
+
+def _outset(resolved: Resolved, planned: Planned, before: dict[str, Commit]) -> dict[str, object]:
+    return {
+        "kind": resolved.step.kind,
+        "run": resolved.run,
+        "output": resolved.output,
+        "units": len(planned.units),
+        "units_skipped": len(before),
+        "inputs": planned.inputs,
+        "inputs_done": sum(commit.inputs for commit in before.values()) + len(planned.refused),
+    }
+
+
+def _of_receipt(resolved: Resolved, receipt: Receipt) -> dict[str, object]:
+    return {
+        "run": resolved.run,
+        "unit": receipt.unit,
+        "index": receipt.index,
+        "state": receipt.state,
+        "rows": receipt.rows,
+        "inputs": receipt.inputs,
+        "quarantined": receipt.quarantined,
+        "bytes": receipt.bytes,
+        "seconds": {name: round(value, 3) for name, value in receipt.seconds.items()},
+        **({"error": receipt.error} if receipt.error else {}),
+    }
+
+
+def _result(
+    resolved: Resolved,
+    planned: Planned,
+    before: dict[str, Commit],
+    commits: list[Commit],
+    dataset: Dataset,
+    seconds: float,
+) -> StepResult:
+    skipped = sum(commit.inputs - refused_inputs(commit) for commit in before.values())
+    return StepResult(
+        kind=resolved.step.kind,
+        run=resolved.run,
+        output=dataset.reference,
+        digest=dataset.digest,
+        units=Tally(
+            planned=dataset.inputs.planned,
+            committed=dataset.inputs.committed - skipped,
+            skipped=skipped,
+            quarantined=dataset.inputs.quarantined,
+        ),
+        metrics=dataset.attributes.get("metrics", {}),
+        reasons=reasons(commits, planned.refused),
+        seconds=round(seconds, 3),
+    )

@@ -1,0 +1,174 @@
+"""The audit log: who made which version, and when. Append-only, each entry chained to the last.
+
+<root>/audit/<number>.json holds an entry with the hash of the entry before it; audit/HEAD names the
+last one, so that a log cut at its end is noticed too. Entries are written create-only: of two
+writers after the same entry one wins, and the other goes after the winner.
+"""
+
+import getpass
+import hashlib
+import json
+import os
+import platform
+from dataclasses import dataclass
+from typing import Any
+
+from medray.clock import SYSTEM, Clock, stamp
+from medray.ids import canonical
+from medray.storage.objects import Objects
+
+HEAD = "audit/HEAD"
+GENESIS = "0" * 64
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry.
+
+    Args:
+        number: from 1.
+        at: time in UTC.
+        who: user and machine.
+        what: was done, e.g. "ingest" or "gc".
+        about: which version, as name@version.
+        details: ids and counts.
+        previous: hash of the entry before; zeros for the first.
+    """
+
+    number: int
+    at: str
+    who: str
+    what: str
+    about: str
+    details: dict[str, Any]
+    previous: str
+
+    def encode(self) -> bytes:
+        """Canonical JSON, which is also what the hash is taken over."""
+        return canonical(self.__dict__)
+
+    @property
+    def sha256(self) -> str:
+        """What the next entry holds as `previous`."""
+        return hashlib.sha256(self.encode()).hexdigest()
+
+
+def record(
+    objects: Objects,
+    *,
+    what: str,
+    about: str,
+    details: dict[str, Any] | None = None,
+    clock: Clock = SYSTEM,
+) -> Entry:
+    """Append an entry; safe among concurrent writers."""
+    number, previous = _last(objects)
+    while True:
+        entry = Entry(number + 1, stamp(clock), _who(), what, about, details or {}, previous)
+        if objects.put_new(_path(entry.number), entry.encode()):
+            _advance(objects, entry)
+            return entry
+        winner = _read(objects, entry.number)
+        number, previous = entry.number, _sha256(winner)
+
+
+def entries(objects: Objects) -> list[dict[str, Any]]:
+    """All entries that can be read, in order."""
+    found = []
+    for number in _numbers(objects):
+        try:
+            found.append(json.loads(_read(objects, number)))
+        except ValueError:
+            continue  # `verify` names it
+    return found
+
+
+def verify(objects: Objects) -> list[str]:
+    """What is wrong with the log: entries deleted, altered or out of order. Empty: nothing."""
+    numbers = _numbers(objects)
+    if not numbers and not objects.exists(HEAD):
+        return []
+    wrong = []
+    previous: str | None = GENESIS
+    for expected in range(1, max(numbers, default=0) + 1):
+        if expected not in numbers:
+            wrong.append(f"{_path(expected)}: the entry was deleted")
+            previous = None
+            continue
+        data = _read(objects, expected)
+        try:
+            entry = json.loads(data)
+            number, before = entry["number"], entry["previous"]
+        except (ValueError, KeyError, TypeError):
+            wrong.append(f"{_path(expected)}: not an entry")
+            previous = None
+            continue
+        if number != expected:
+            wrong.append(f"{_path(expected)}: holds entry {number}: the order was changed")
+        elif previous is not None and before != previous:
+            wrong.append(f"{_path(expected - 1)}: altered since {_path(expected)} was written")
+        previous = _sha256(data)
+    return wrong + _check_head(objects, numbers)
+
+
+def _check_head(objects: Objects, numbers: list[int]) -> list[str]:
+    try:
+        head = json.loads(objects.get(HEAD))
+    except FileNotFoundError:
+        # A writer that died right after the very first entry leaves no HEAD, and nobody later.
+        return [f"{HEAD}: deleted"] if len(numbers) > 1 else []
+    if head["number"] > max(numbers, default=0):
+        gone = f"{max(numbers, default=0) + 1} to {head['number']}"
+        return [f"{HEAD}: names entry {head['number']}; entries {gone} were deleted"]
+    if head["number"] in numbers and _sha256(_read(objects, head["number"])) != head["sha256"]:
+        return [f"{_path(head['number'])}: altered since it was written"]
+    return []
+
+
+def _last(objects: Objects) -> tuple[int, str]:
+    """Number and hash of the last entry that HEAD knows; later ones are met when writing."""
+    try:
+        head = json.loads(objects.get(HEAD))
+    except FileNotFoundError:
+        return 0, GENESIS
+    return int(head["number"]), str(head["sha256"])
+
+
+def _advance(objects: Objects, entry: Entry) -> None:
+    """Move HEAD to `entry`, unless it is further already."""
+    while True:
+        tag: str | None = None
+        try:
+            data, tag = objects.get_tagged(HEAD)
+            if json.loads(data)["number"] >= entry.number:
+                return
+        except FileNotFoundError:
+            pass
+        if objects.swap(HEAD, canonical({"number": entry.number, "sha256": entry.sha256}), tag):
+            return
+
+
+def _numbers(objects: Objects) -> list[int]:
+    names = [item.path.rsplit("/", 1)[1] for item in objects.walk("audit")]
+    stems = [name.removesuffix(".json") for name in names if name.endswith(".json")]
+    return sorted(int(stem) for stem in stems if stem.isdecimal())
+
+
+def _path(number: int) -> str:
+    return f"audit/{number:09d}.json"
+
+
+def _read(objects: Objects, number: int) -> bytes:
+    return objects.get(_path(number))
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _who() -> str:
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        user = str(os.getuid())  # a container's user may have no name
+    return f"{user}@{platform.node()}"
