@@ -1,0 +1,1 @@
+"""From committed shards to batches: sample order, normalisation, patches, augmentation."""

@@ -1,0 +1,31 @@
+"""Averaged weights: an exponential moving average of a network over its steps."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Average:
+    """Follows a network (Polyak & Juditsky 1992).
+
+    Args:
+        shadow: a copy of the network, the average from now on.
+        decay: share of the average that stays at each step, once warm.
+    """
+
+    def __init__(self, shadow: nn.Module, decay: float) -> None:
+        self.network = shadow.eval().requires_grad_(False)
+        self._decay = decay
+
+    @torch.no_grad()
+    def follow(self, network: nn.Module, step: int) -> None:
+        """Take one step's weights in.
+
+        The decay grows as (1 + step) / (10 + step), so that the start is soon forgotten. Buffers
+        (batch norm's statistics) are averages themselves: they are copied.
+        """
+        decay = min(self._decay, (1 + step) / (10 + step))
+        shadow: list[Tensor] = list(self.network.parameters())
+        live: list[Tensor] = list(network.parameters())
+        torch._foreach_lerp_(shadow, live, 1 - decay)
+        for mine, other in zip(self.network.buffers(), network.buffers(), strict=True):
+            mine.copy_(other)

@@ -1,0 +1,37 @@
+"""From names and options to a network."""
+
+from typing import Any
+
+from medray.engine.plan import Plan
+from medray.errors import SpecError
+from medray.models import MODELS
+from medray.models.base import ModelOptions, Network
+
+
+def model_options(model: dict[str, Any], dims: int | None = None) -> ModelOptions:
+    """The checked options of `model`: its `name` and the network's own, as in a job file."""
+    rest = dict(model)
+    kind = MODELS.get(rest.pop("name"))
+    if dims is not None:
+        rest.setdefault("dims", dims)
+    return kind.Options.model_validate(rest)
+
+
+def build_network(model: dict[str, Any], plan: Plan) -> Network:
+    """The network with fresh weights, drawn from torch's global generator.
+
+    Raises:
+        SpecError: the patch is not what it can take (code "indivisible-shape").
+    """
+    kind = MODELS.get(model["name"])
+    network = kind.build(
+        model_options(model, plan.dims), plan.in_channels, len(plan.classes), plan.patch
+    )
+    if any(size % by for size, by in zip(plan.patch, network.divisor, strict=True)):
+        raise SpecError(
+            f"the patch {plan.patch} is no multiple of {network.divisor}",
+            code="indivisible-shape",
+            about=str(model["name"]),
+            hint="choose a patch that is, or fewer levels",
+        )
+    return network

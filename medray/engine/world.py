@@ -1,0 +1,87 @@
+"""One rank's view of the group that trains: alone, under torchrun, or under Ray Train."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.nn.parallel import DistributedDataParallel
+
+from medray.models.base import Network
+
+Strategy = Literal["ddp", "fsdp"]
+
+
+class World:
+    """The ranks that train together. Whoever starts them sets the process group up.
+
+    Args:
+        device: of this rank.
+        report: called on every rank at the end of every epoch with (metrics); Ray Train's own.
+    """
+
+    def __init__(
+        self,
+        device: torch.device | str = "cpu",
+        report: Callable[[dict[str, Any]], None] | None = None,
+    ) -> None:
+        self.device = torch.device(device)
+        self._report = report
+        self._group = dist.is_available() and dist.is_initialized()
+        self.rank = dist.get_rank() if self._group else 0
+        self.size = dist.get_world_size() if self._group else 1
+
+    def wrap(self, network: Network, strategy: Strategy) -> nn.Module:
+        """The network as it is to be called while training; its parameters are the same objects,
+        but under fsdp, where they are replaced by their shards."""
+        if not self._group or (self.size == 1 and strategy == "ddp"):
+            return network
+        if strategy == "fsdp":
+            self.shard(network)
+            return network
+        on_gpu = self.device.type == "cuda"
+        return DistributedDataParallel(
+            network,
+            device_ids=[self.device] if on_gpu else None,
+            gradient_as_bucket_view=True,
+        )
+
+    def shard(self, network: Network) -> None:
+        """Spread parameters over the ranks (FSDP2, Zhao et al. 2023), part by part of the network,
+        so that at most one part is whole at a time."""
+        if not self._group:
+            return
+        for part in network.children():
+            blocks = part.children() if isinstance(part, nn.ModuleList) else (part,)
+            for block in blocks:
+                if any(True for _ in block.parameters()):
+                    fully_shard(block)
+        fully_shard(network)
+
+    def synchronised(self, module: nn.Module, last: bool) -> AbstractContextManager[Any]:
+        """Around forward and backward of one part of a step: gradients meet after the last."""
+        if isinstance(module, DistributedDataParallel):
+            return nullcontext() if last else module.no_sync()
+        if isinstance(module, FSDPModule):
+            module.set_requires_gradient_sync(last)
+        return nullcontext()
+
+    def total(self, tensor: Tensor) -> Tensor:
+        """The sum over all ranks, on every rank."""
+        if self.size == 1:
+            return tensor
+        moved = tensor.to(self.device)
+        dist.all_reduce(moved)
+        return moved.to(tensor.device)
+
+    def from_first(self, number: int) -> int:
+        """Rank 0's number, on every rank."""
+        return int(self.total(torch.tensor(number if self.rank == 0 else 0)).item())
+
+    def report(self, metrics: dict[str, Any]) -> None:
+        """Tell whoever started the ranks; a barrier under Ray Train."""
+        if self._report is not None:
+            self._report(metrics)

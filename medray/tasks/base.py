@@ -1,0 +1,174 @@
+"""The contract of a task: target, loss, what the network's answer becomes, and a quick verdict."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from medray.data.normalise import Scheme
+from medray.errors import DataError, SpecError
+from medray.models.base import Logits
+from medray.storage.samples import Sample
+from medray.tasks.metrics.bootstrap import Bootstrap
+
+ClassWeights = Literal["none", "balanced"] | tuple[float, ...]
+
+
+class TaskOptions(BaseModel):
+    """Base of a task's options: frozen, unknown keys refused. What is None, the plan decides."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    patch: tuple[int, ...] | None = Field(
+        None, min_length=2, max_length=3, description="voxels, slow axis first"
+    )
+    spacing_mm: tuple[float, ...] | None = Field(
+        None, min_length=2, max_length=3, description="grid of the network; given: resampled to it"
+    )
+    normalise: Scheme | None = Field(None, description="of intensities, for all channels")
+
+
+class Task(ABC):
+    """What is learnt. Stateless; built from options and the classes' frequencies in the data.
+
+    A loss is one number per sample, so that the mean over a global batch is the same however the
+    batch is spread over ranks and parts, and so that a sample which spoils it can be named.
+    """
+
+    name: ClassVar[str]
+    Options: ClassVar[type[TaskOptions]]
+    dense: ClassVar[bool]
+    """Whether every voxel gets an answer (patches, a label array), or every image one."""
+    metric: ClassVar[str]
+    """Validation metric that tells which weights are best, unless the job names another."""
+
+    def __init__(self, options: Any, frequencies: Sequence[float] | None = None) -> None:
+        self.frequencies = frequencies
+
+    @property
+    @abstractmethod
+    def classes(self) -> tuple[str, ...]:
+        """Names, in the order of the network's output channels."""
+
+    @abstractmethod
+    def targets(self, rows: Sequence[dict[str, Any]]) -> Tensor | None:
+        """What is to be learnt of each sample, (samples, …); None: it is the label array.
+
+        Raises:
+            DataError: a row has no such column, or a value that is no class.
+        """
+
+    @abstractmethod
+    def loss(self, outputs: Logits, target: Tensor) -> Tensor:
+        """Loss per sample, (B,), float32.
+
+        Args:
+            outputs: logits, or a list of them, full resolution first (deep supervision).
+            target: as a batch holds it.
+        """
+
+    @abstractmethod
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Of logits (B, classes, …): the same shape."""
+
+    @property
+    @abstractmethod
+    def columns(self) -> int:
+        """Width of a row of `judge`."""
+
+    @abstractmethod
+    def judge(self, answer: np.ndarray, truth: np.ndarray | None) -> list[float]:
+        """What of one validation case is needed for the metrics.
+
+        Args:
+            answer: labels (*space), or probabilities (classes,).
+            truth: labels (*space); None where truth is in the rows.
+        """
+
+    @abstractmethod
+    def summarise(self, table: np.ndarray, targets: np.ndarray | None) -> dict[str, float]:
+        """Validation metrics of all cases; every name begins with `val_`. NaN if undefined.
+
+        Args:
+            table: (cases, columns), rows of `judge`.
+            targets: of all cases, as `targets` gave them.
+        """
+
+    @abstractmethod
+    def score(self, truth: Sample, prediction: Sample | None) -> list[dict[str, Any]]:
+        """Score one case for `evaluate`: rows of plain values, each with a `status`.
+
+        Args:
+            truth: with the label array, or the target in its row.
+            prediction: as `predict` made it; None scores the worst value there is.
+
+        Raises:
+            DataError: the case can't be judged: no usable truth, or another grid.
+        """
+
+    @abstractmethod
+    def conclude(self, cases: pa.Table, bootstrap: Bootstrap) -> dict[str, Any]:
+        """Sum up all rows of `score`, which have `case` and maybe `subject` besides.
+
+        Returns:
+            JSON-able; at least {"task", "cases", "counts": {status: rows}, "metrics": {name:
+            {"value", "low", "high", "cases"}}}.
+        """
+
+    @property
+    def needs_whole_mask(self) -> bool:
+        """Dense tasks: whether `postprocess` does anything; if not, masks go out slab by slab."""
+        return False
+
+    def postprocess(self, labels: np.ndarray) -> np.ndarray:
+        """Dense tasks: the mask of a whole image (*space), as it is to be written."""
+        return labels
+
+    def decide(self, probabilities: np.ndarray) -> dict[str, Any]:
+        """Tasks on whole images: columns of a prediction's row, from probabilities (classes,)."""
+        return {"probability": [float(value) for value in probabilities]}
+
+
+def weights_of(
+    chosen: ClassWeights, classes: int, frequencies: Sequence[float] | None
+) -> np.ndarray | None:
+    """Weight of each class in the loss; None if all weigh the same.
+
+    Balanced weights are 1 / (classes * frequency), so the mean weight over the data is 1 and the
+    size of the loss stays as it is. They are at most 20: a class with few voxels would else
+    dictate every step it appears in.
+
+    Raises:
+        SpecError: not one weight per class (code "class-weights").
+    """
+    if chosen == "none":
+        return None
+    if chosen == "balanced":
+        if frequencies is None:
+            return None
+        shares = np.maximum(np.asarray(frequencies, np.float64), 1e-12)
+        return np.minimum(1 / (classes * shares), 20.0)
+    weights = np.asarray(chosen, np.float64)
+    if len(weights) != classes:
+        raise SpecError(
+            f"{len(weights)} class weights for {classes} classes",
+            code="class-weights",
+            hint="give one per class, background included",
+        )
+    return weights
+
+
+def whole(sample: Sample, name: str) -> np.ndarray:
+    """An array of a sample that is held whole.
+
+    Raises:
+        DataError: the sample has none of that name (code "no-such-array").
+    """
+    array = sample.arrays.get(name)
+    if not isinstance(array, np.ndarray):
+        raise DataError(f"the sample has no array {name!r}", code="no-such-array", about=sample.id)
+    return array

@@ -1,0 +1,176 @@
+"""Classification: one class, or several labels, for a whole image."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from medray.errors import DataError
+from medray.models.base import Logits
+from medray.storage.samples import Sample
+from medray.tasks.base import ClassWeights, Task, TaskOptions, weights_of
+from medray.tasks.metrics.bootstrap import Bootstrap
+from medray.tasks.metrics.classification import score_classification, summarise_classification
+from medray.tasks.metrics.probability import auroc
+
+
+class Classification(Task):
+    """Cross-entropy over classes, or a binary one for each of labels that may go together."""
+
+    class Options(TaskOptions):
+        """What can be chosen."""
+
+        classes: tuple[str, ...] = Field(min_length=2, description="classes 0, 1, …, or labels")
+        target: str | tuple[str, ...] = Field(
+            "target",
+            description="column of the samples: a class by number or name; with multi_label a list "
+            "of 0 and 1, or one column per label",
+        )
+        multi_label: bool = False
+        class_weights: ClassWeights = "balanced"
+        focal_gamma: float = Field(0, ge=0, description="0: plain cross-entropy")
+        label_smoothing: float = Field(0, ge=0, lt=1)
+        threshold: float = Field(0.5, gt=0, lt=1, description="of a label to be set (multi_label)")
+
+    name: ClassVar[str] = "classification"
+    dense: ClassVar[bool] = False
+    metric: ClassVar[str] = "val_auc"
+
+    def __init__(self, options: Options, frequencies: Sequence[float] | None = None) -> None:
+        super().__init__(options, frequencies)
+        self.options = options
+        self._weights: Tensor | None = None
+        if options.multi_label and options.class_weights == "balanced":
+            if frequencies is not None:
+                shares = np.clip(np.asarray(frequencies), 1e-6, 1 - 1e-6)
+                self._weights = torch.tensor(np.minimum((1 - shares) / shares, 20.0)).float()
+        else:
+            weights = weights_of(options.class_weights, len(options.classes), frequencies)
+            self._weights = None if weights is None else torch.tensor(weights).float()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """See Task."""
+        return self.options.classes
+
+    def targets(self, rows: Sequence[dict[str, Any]]) -> Tensor | None:
+        """int64 (samples,), or float32 (samples, labels) with multi_label."""
+        values = [self._target(row) for row in rows]
+        return torch.tensor(values, dtype=torch.float32 if self.options.multi_label else torch.long)
+
+    def _target(self, row: dict[str, Any]) -> Any:
+        column = self.options.target
+        columns = (column,) if isinstance(column, str) else column
+        found = [row.get(name) for name in columns]
+        value = found[0] if isinstance(column, str) else found
+        if self.options.multi_label:
+            if not isinstance(value, list) or len(value) != len(self.classes) or None in value:
+                raise _bad_target(row, f"expected {len(self.classes)} values of 0 or 1")
+            return [float(one) for one in value]
+        if isinstance(value, list) and len(value) == 1:
+            value = value[0]
+        if isinstance(value, str) and value in self.classes:
+            return self.classes.index(value)
+        if isinstance(value, int) and 0 <= value < len(self.classes):
+            return value
+        raise _bad_target(row, "the value names no class")
+
+    def loss(self, outputs: Logits, target: Tensor) -> Tensor:
+        """See Task."""
+        logits = (outputs if isinstance(outputs, Tensor) else outputs[0]).float()
+        smoothing, gamma = self.options.label_smoothing, self.options.focal_gamma
+        weights = None if self._weights is None else self._weights.to(logits.device)
+        if self.options.multi_label:
+            soft = target * (1 - smoothing) + 0.5 * smoothing
+            loss = functional.binary_cross_entropy_with_logits(logits, soft, reduction="none")
+            if gamma:
+                wrong = (target - logits.sigmoid()).abs()
+                loss = loss * wrong**gamma
+            if weights is not None:
+                loss = loss * torch.where(target > 0.5, weights, 1.0)
+            return loss.mean(1)
+        # The smoothed part is weighted by the sample's class too, so that weights stay relative.
+        loss = functional.cross_entropy(logits, target, reduction="none", label_smoothing=smoothing)
+        if gamma:
+            right = logits.softmax(1).gather(1, target[:, None])[:, 0]
+            loss = loss * (1 - right) ** gamma
+        return loss if weights is None else loss * weights[target]
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Softmax, or sigmoid with multi_label."""
+        return logits.float().sigmoid() if self.options.multi_label else logits.float().softmax(1)
+
+    @property
+    def columns(self) -> int:
+        """A probability per class."""
+        return len(self.classes)
+
+    def judge(self, answer: np.ndarray, truth: np.ndarray | None) -> list[float]:
+        """The probabilities themselves: AUROC needs all cases together."""
+        return [float(value) for value in answer]
+
+    def summarise(self, table: np.ndarray, targets: np.ndarray | None) -> dict[str, float]:
+        """`val_auc` (mean over classes, one against the rest) and `val_accuracy`."""
+        truth = np.zeros(0) if targets is None else targets
+        if self.options.multi_label:
+            positive = truth > 0.5
+            accuracy = ((table > self.options.threshold) == positive).mean()
+        else:
+            positive = truth[:, None] == np.arange(len(self.classes))
+            accuracy = (table.argmax(1) == truth).mean()
+        one = np.ones((1, len(table)))
+        areas = [
+            float(auroc(table[:, index], positive[:, index], one)[0])
+            for index in range(len(self.classes))
+        ]
+        known = [area for area in areas if not np.isnan(area)]
+        return {
+            "val_auc": float(np.mean(known)) if known else float("nan"),
+            "val_accuracy": float(accuracy),
+        }
+
+    def score(self, truth: Sample, prediction: Sample | None) -> list[dict[str, Any]]:
+        """One row; see medray.tasks.metrics.classification."""
+        target = np.asarray([self._target(truth.row)]).astype(np.int64)
+        given = [0.0] * len(self.classes) if prediction is None else prediction.row["probability"]
+        return score_classification(
+            np.asarray([given]),
+            target,
+            self.classes,
+            missing=np.asarray([prediction is None]),
+            threshold=self.options.threshold,
+        )
+
+    def conclude(self, cases: pa.Table, bootstrap: Bootstrap) -> dict[str, Any]:
+        """See Task."""
+        return summarise_classification(
+            cases, self.classes, bootstrap, multilabel=self.options.multi_label
+        )
+
+    def decide(self, probabilities: np.ndarray) -> dict[str, Any]:
+        """What a prediction's row says of one image.
+
+        Args:
+            probabilities: (classes,).
+        """
+        row: dict[str, Any] = {"probability": [float(value) for value in probabilities]}
+        if self.options.multi_label:
+            chosen = np.flatnonzero(probabilities > self.options.threshold)
+            row["predicted"] = [self.classes[index] for index in chosen]
+        else:
+            row["predicted"] = self.classes[int(probabilities.argmax())]
+        return row
+
+
+def _bad_target(row: dict[str, Any], why: str) -> DataError:
+    return DataError(
+        f"no usable target: {why}",
+        code="bad-target",
+        about=str(row.get("sample_id", "")),
+        hint="check the task's `target` and `classes`",
+    )
