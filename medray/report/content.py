@@ -1,0 +1,213 @@
+"""What a report says, before it is a page: plain values, the account of inputs, and the verdict."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Tone = Literal["good", "warn", "bad"]
+
+_SOURCES_SHOWN = 50
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the run.
+
+    Args:
+        kind: ingest, train, predict …
+        output: name of what it made.
+        version: of it; empty where nothing was made.
+        digest: hash of its content.
+        planned: accountable inputs; None for a step without units (train).
+        committed: of these.
+        quarantined: of these.
+        units: that the inputs were cut into.
+        reused: units that an earlier run had committed.
+        seconds: wall time.
+        state: complete, interrupted or failed.
+        parents: versions that it was made of.
+        stages: seconds of work by stage, over all workers.
+    """
+
+    kind: str
+    output: str
+    version: str = ""
+    digest: str = ""
+    planned: int | None = None
+    committed: int = 0
+    quarantined: int = 0
+    units: int = 0
+    reused: int = 0
+    seconds: float = 0.0
+    state: str = "complete"
+    parents: Sequence[str] = ()
+    stages: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether every planned input is committed or quarantined."""
+        return self.planned is None or self.planned == self.committed + self.quarantined
+
+
+@dataclass(frozen=True)
+class RefusalGroup:
+    """All refusals of one step for one reason.
+
+    Args:
+        step: output of the step that refused.
+        code: of the DataError.
+        reasons: its messages, most frequent first, with their counts.
+        inputs: accountable inputs refused.
+        files: raw files behind them.
+        sources: keys of the inputs, as the plan names them (pseudonyms where it must be).
+        more: sources that are not listed.
+    """
+
+    step: str
+    code: str
+    reasons: Sequence[tuple[str, int]]
+    inputs: int
+    files: int
+    sources: Sequence[str]
+    more: int
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """Pictures that belong together, PNG files with captions, such as image, truth, prediction.
+
+    `case` is empty where every picture is of another one.
+    """
+
+    title: str
+    case: str
+    caption: str
+    panels: Sequence[tuple[str, bytes]]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What `evaluate` found: the summary of medray.tasks.metrics and its rows."""
+
+    name: str
+    summary: Mapping[str, Any]
+    cases: Sequence[Mapping[str, Any]]
+    classes: Sequence[str]
+    overlays: Sequence[Overlay] = ()
+
+
+@dataclass(frozen=True)
+class Training:
+    """History of a training: a row per epoch (or step) of numbers, "epoch" or "step" among them."""
+
+    model: str
+    history: Sequence[Mapping[str, float | None]]
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that stands on the page. No values of patient files: ids, counts and codes only."""
+
+    title: str
+    run: str
+    created: str
+    steps: Sequence[Step]
+    refusals: Sequence[RefusalGroup] = ()
+    trainings: Sequence[Training] = ()
+    scores: Sequence[Scores] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of all steps."""
+        return sum(step.seconds for step in self.steps)
+
+    @property
+    def unpredicted(self) -> int:
+        """Cases that were scored as worst because they have no prediction."""
+        return sum(
+            len({row["case"] for row in scores.cases if row["status"] == "no-prediction"})
+            for scores in self.scores
+        )
+
+    @property
+    def verdict(self) -> tuple[Tone, str, str]:
+        """Tone, headline and explanation: the first thing the reader sees."""
+        wrong = [step for step in self.steps if not step.adds_up]
+        if wrong:
+            names = ", ".join(step.output for step in wrong)
+            return "bad", "The counts don't add up", f"Inputs are unaccounted for in {names}."
+        unfinished = [step for step in self.steps if step.state != "complete"]
+        if unfinished:
+            step = unfinished[0]
+            text = f"The {step.kind} step {step.output!r} is {step.state}; resume the run."
+            return "bad", "Not finished", text
+        if self.unpredicted:
+            text = f"{_count(self.unpredicted, 'case')} without a prediction scored as worst."
+            return "warn", "Complete, with missing predictions", text
+        quarantined = sum(step.quarantined for step in self.steps)
+        if quarantined:
+            text = (
+                f"Every input is accounted for; {_count(quarantined, 'input')} in quarantine, "
+                "each with a reason below."
+            )
+            return "warn", "Complete, with quarantine", text
+        return "good", "Complete", "Every input is accounted for; nothing is in quarantine."
+
+
+def group_refusals(step: str, rows: Sequence[Mapping[str, Any]]) -> list[RefusalGroup]:
+    """Group the rows of a quarantine table by code, most inputs first.
+
+    An input counts once, however many of its samples were refused.
+
+    Args:
+        step: output of the step.
+        rows: with source, sample, code, reason and files.
+    """
+    by_code: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        by_code.setdefault(row["code"], []).append(row)
+    groups = []
+    for code, members in by_code.items():
+        names = list(dict.fromkeys(_source(row) for row in members))
+        groups.append(
+            RefusalGroup(
+                step=step,
+                code=code,
+                reasons=Counter(row["reason"] for row in members).most_common(),
+                inputs=len(names),
+                files=sum(row["files"] for row in members),
+                sources=names[:_SOURCES_SHOWN],
+                more=max(0, len(names) - _SOURCES_SHOWN),
+            )
+        )
+    return sorted(groups, key=lambda group: (-group.inputs, group.code))
+
+
+def pick_cases(cases: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """The best, the median and the worst case by mean Dice over their classes.
+
+    Returns:
+        (what, case) in the order best, median, worst; fewer if there are fewer cases. Cases without
+        prediction or without any structure can't be drawn and are left out.
+    """
+    dice: dict[str, list[float]] = {}
+    for row in cases:
+        if row["dice"] is not None and row["status"] != "no-prediction":
+            dice.setdefault(row["case"], []).append(row["dice"])
+    ranked = sorted(dice, key=lambda case: (-sum(dice[case]) / len(dice[case]), case))
+    if not ranked:
+        return []
+    # Later entries win: of one case it is the best, of two the best and the worst.
+    picks = {len(ranked) // 2: "median", len(ranked) - 1: "worst", 0: "best"}
+    return [(picks[at], ranked[at]) for at in sorted(picks)]
+
+
+def _source(row: Mapping[str, Any]) -> str:
+    return f"{row['source']} · {row['sample']}" if row["sample"] else str(row["source"])
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

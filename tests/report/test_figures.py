@@ -1,0 +1,66 @@
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from medray.report import figures
+
+
+def history(epochs: int, steps: int) -> list[dict]:
+    return [
+        {
+            "epoch": s // steps,
+            "step": s,
+            "loss": float(s % steps),
+            "lr": 0.1,
+            "val_dice": 0.5 if s % steps == steps - 1 else None,
+        }
+        for s in range(epochs * steps)
+    ]
+
+
+def test_losses_are_averaged_over_epochs() -> None:
+    assert figures._line(history(5, 3), "epoch", "loss") == ([1, 2, 3, 4, 5], [1.0] * 5)
+    assert figures._line(history(2, 2), "step", "loss") == ([1, 2, 3, 4], [0.0, 1.0, 0.0, 1.0])
+    assert figures._line(history(2, 2), "epoch", "val_dice") == ([1, 2], [0.5, 0.5])
+
+
+def test_curves_have_an_axis_that_fits_their_length() -> None:
+    long, short = figures.training_curves(history(5, 3)), figures.training_curves(history(1, 6))
+    assert len(long) == 2
+    assert ">epoch<" in long[0]
+    assert ">step<" in short[0]
+    assert figures.training_curves([]) == []
+    assert len(figures.training_curves([{"step": 0, "loss": 1.0}])) == 1
+
+
+@pytest.mark.parametrize(
+    "svg",
+    [
+        figures.training_curves(history(5, 3))[0],
+        figures.strip("Dice", "Dice", {"a": [0.1, 0.9], "b": []}),
+        figures.roc({"a": ([0, 0.5, 1], [0, 0.8, 1])}),
+        figures.reliability({"a": {"confidence": [0.1], "frequency": [0.2], "cases": [4]}}),
+    ],
+)
+def test_svgs_are_whole_and_take_the_colour_of_the_page(svg: str) -> None:
+    root = ET.fromstring(svg)
+    assert root.get("width") is None
+    assert root.get("viewBox")
+    assert "currentColor" in svg
+    assert figures._INK not in svg
+    assert "<metadata" not in svg
+    ids = re.findall(r' id="([^"]+)"', svg)
+    assert all(f"#{name}" in svg for name in ids)
+
+
+def test_the_same_values_give_the_same_bytes() -> None:
+    values = {"a": [0.2, 0.4, 0.4], "b": [0.9]}
+    assert figures.strip("t", "x", values) == figures.strip("t", "x", values)
+
+
+def test_a_class_name_cannot_leave_its_text() -> None:
+    svg = figures.strip("t", "x", {"<script>alert(1)</script>": [0.5]})
+    assert "<script" not in svg
+    svg = figures.roc({"a</text><script>": ([0, 1], [0, 1])})
+    assert "<script" not in svg

@@ -1,0 +1,134 @@
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pyarrow as pa
+
+from medray.engine.overlay import encode_png
+from medray.report.content import Overlay, Report, Scores, Step, Training, group_refusals
+from medray.report.page import render
+from medray.tasks.metrics.bootstrap import Bootstrap
+from medray.tasks.metrics.classification import score_classification, summarise_classification
+from medray.tasks.metrics.segmentation import score_segmentation, summarise_segmentation
+
+EVIL = "<script>alert(1)</script>"
+
+
+def masks() -> Scores:
+    truth = np.zeros((4, 12, 12), np.uint8)
+    truth[1:3, 2:8, 2:8] = 1
+    cases = []
+    for i, predicted in enumerate([truth, np.roll(truth, 2, axis=1), None]):
+        rows = score_segmentation(predicted, truth, (1.0, 1.0, 1.0), ["background", EVIL])
+        cases += [{"case": f"case-{i}", **row} for row in rows]
+    summary = summarise_segmentation(pa.Table.from_pylist(cases), Bootstrap(repeats=50))
+    png = encode_png(np.zeros((4, 4, 3), np.uint8))
+    overlay = Overlay("best", "case-0", "slice 2 of 4", [("truth", png)])
+    return Scores("masks-scores", summary, cases, ["background", EVIL], [overlay])
+
+
+def answers() -> Scores:
+    random = np.random.default_rng(0)
+    targets = random.integers(0, 2, 60)
+    p = np.clip(0.4 * targets + random.uniform(0, 0.6, 60), 0, 1)
+    classes = ["normal", "pneumonia"]
+    rows = score_classification(np.stack([1 - p, p], axis=1), targets, classes)
+    cases = [{"case": f"s{i}", **row} for i, row in enumerate(rows)]
+    summary = summarise_classification(pa.Table.from_pylist(cases), classes, Bootstrap(repeats=50))
+    return Scores("answers-scores", summary, cases, classes)
+
+
+def page(**fields: object) -> str:
+    step = Step("ingest", "ct", "v" * 32, "d" * 32, 5, 3, 2, 1, 0, 3725.0, stages={"read": 1.25})
+    train = Step("train", "net", "m" * 32, "e" * 32, parents=("ct@" + "v" * 32,))
+    refused = [
+        {"source": EVIL, "code": "gantry-tilt", "reason": "18.5°", "sample": "", "files": 28},
+        {"source": "b", "code": "gantry-tilt", "reason": "18.5°", "sample": "", "files": 9},
+    ]
+    history = [{"epoch": e, "step": e, "loss": 1 / (e + 1)} for e in range(6)]
+    content = {
+        "refusals": group_refusals("ct", refused),
+        "trainings": [Training("net", history, {"model.name": "unet"})],
+        "scores": [masks(), answers()],
+        "environment": {"python": "3.11"},
+        **fields,
+    }
+    return render(Report("job", "r-1", "2026-01-01 00:00 UTC", [step, train], **content))
+
+
+class Reader(HTMLParser):
+    """Tags that are open at the end, and everything that a page could load."""
+
+    void = ("meta", "img", "br", "link", "input", "hr")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.loads: list[str] = []
+        self.tags: list[str] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag not in self.void:
+            self.open.append(tag)
+        names = ("src", "href", "xlink:href", "action", "data", "poster")
+        self.loads += [value or "" for name, value in attrs if name in names]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def read(html: str) -> Reader:
+    reader = Reader()
+    reader.feed(html)
+    assert reader.open == []
+    return reader
+
+
+def test_the_page_is_whole_and_loads_nothing() -> None:
+    html = page()
+    reader = read(html)
+    assert reader.loads
+    assert all(load.startswith(("data:image/png;base64,", "#")) for load in reader.loads)
+    assert "script" not in reader.tags
+    assert "@import" not in html
+    assert not re.search(r"url\((?!#)", html)
+
+
+def test_names_are_escaped_wherever_they_stand() -> None:
+    html = page()
+    assert EVIL not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_what_must_be_on_it() -> None:
+    html = page()
+    text = " ".join(" ".join(read(html).text).split())
+    for fact in (
+        "Complete, with missing predictions",
+        "gantry-tilt",
+        "62 min 05 s",
+        "no-prediction",
+        "Dice",
+        "HD95, mm",
+        "AUROC",
+        "v" * 32,
+        "d" * 32,
+        "e" * 32,
+        "Reliability",
+        "case-2",
+    ):
+        assert fact in text, fact
+    assert html.count("data:image/png") == 1
+
+
+def test_a_run_without_scores_has_a_page_too() -> None:
+    html = page(scores=[], trainings=[], refusals=[])
+    text = " ".join(" ".join(read(html).text).split())
+    assert "Nothing was quarantined" in text
+    assert "How the scores are defined" not in text
+    assert "Complete, with quarantine" in text
