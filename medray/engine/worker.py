@@ -1,19 +1,20 @@
 """The worker takes units: reads ahead, computes, writes, commits. With and without Ray."""
 
 import contextlib
-import faulthandler
+import random
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from medray.engine import OPERATIONS
+from medray.engine.guards import Stages, Turn, Watchdog
 from medray.engine.operation import Operation, Unit
-from medray.errors import DataError, MedrayError
+from medray.errors import DataError, FatalError, MedrayError, RetryableError
 from medray.faults import point
 from medray.log import event
 from medray.storage.ledger import Attempt, Commit, Ledger
@@ -21,6 +22,7 @@ from medray.storage.objects import Objects
 from medray.storage.samples import Refusal, Sample
 from medray.storage.shards import ShardWriter
 
+RETRIES = 3  # of a unit, when storage fails in passing; the store's client has retried before
 State = Literal["committed", "skipped", "drained", "failed"]
 
 
@@ -91,8 +93,8 @@ class Worker:
         )
         self.operation: Operation = OPERATIONS.get(spec.operation)(spec.objects, spec.parameters)
         self._device = threading.Lock()
-        self._turn = _Turn()
-        self._watch = _Watchdog(spec.unit_timeout_s)
+        self._turn = Turn()
+        self._watch = Watchdog(spec.unit_timeout_s)
         self._opened = False
         self._opening = threading.Lock()
 
@@ -100,117 +102,153 @@ class Worker:
         """Do one unit, unless it is done already. Errors come back in the receipt."""
         started = time.monotonic()
         try:
-            done = self.ledger.commit_of(unit.id)
-            if done is not None:
-                return _receipt(unit, "skipped", done)
-            attempt = self.ledger.begin(unit.id)
-            with self._turn.taken(alone=attempt.careful), self._watch.over(unit.id):
-                try:
-                    commit = self._attempt(unit, attempt)
-                except BaseException:
-                    # Alive, so no death of the unit: say so, or it would count as one.
-                    with contextlib.suppress(MedrayError):
-                        self.ledger.end(attempt, "failed")
-                    raise
-            won = commit.attempt == attempt.id
-            state: State = "committed" if won else "skipped"
-            event("unit", unit=unit.id, state=state, rows=commit.shard.rows)
-            return _receipt(unit, state, commit)
-        except (MedrayError, OSError, MemoryError) as error:
+            commit, own = self._insist(unit)
+        except Exception as error:  # noqa: BLE001 - one bad unit must not end the pool
             status = error.exit_status if isinstance(error, MedrayError) else 1
             event("unit", unit=unit.id, state="failed", seconds=time.monotonic() - started)
             return Receipt(unit.id, unit.index, "failed", error=_text(error), exit_status=status)
+        state: State = "committed" if own else "skipped"
+        event("unit", unit=unit.id, state=state, rows=commit.shard.rows)
+        return _receipt(unit, state, commit)
 
-    def _attempt(self, unit: Unit, attempt: Attempt) -> Commit:
+    def _insist(self, unit: Unit) -> tuple[Commit, bool]:
+        """Attempt the unit until a commit stands; returns it, and whether it is of this call.
+
+        What storage fails at in passing is tried again a little later; what memory does not
+        suffice for is tried again with the process to itself, one input at a time.
+        """
+        alone, failures = False, 0
+        while True:
+            done = self.ledger.commit_of(unit.id)
+            if done is not None:
+                return done, False
+            history = self.ledger.history(unit.id)
+            if history.unexplained >= 2 * self.spec.max_attempts:
+                raise FatalError(
+                    "kills its worker, and no input of it is to blame",
+                    code="unit-kills-worker",
+                    about=unit.id,
+                    hint="look at the memory of the workers, and at unit_timeout_s",
+                )
+            alone = alone or history.careful
+            # The turn comes first: an attempt that merely waits must not count as a death.
+            with self._turn.taken(alone=alone):
+                attempt = self.ledger.begin(unit.id, history)
+                try:
+                    with self._watch.over(unit.id):
+                        commit = self._attempt(unit, attempt, alone=alone)
+                except BaseException as error:
+                    # Alive, so no death of the unit: say so, or it would count as one.
+                    with contextlib.suppress(MedrayError):
+                        self.ledger.end(attempt, "failed")
+                    if not alone and _is_lack_of_memory(error):
+                        alone = True
+                    elif _is_passing(error) and failures < RETRIES:
+                        failures += 1
+                    else:
+                        raise
+                else:
+                    return commit, commit.attempt == attempt.id
+            if failures:
+                time.sleep(2**failures * random.uniform(0.1, 0.3))
+
+    def _attempt(self, unit: Unit, attempt: Attempt, *, alone: bool) -> Commit:
         self._open()
-        clock = _Stages()
+        clock = Stages()
         writer = ShardWriter(self.spec.objects, self.ledger.shard_path(attempt))
-        refused = [
-            Refusal(key, "poison", f"killed its worker {2 * self.spec.max_attempts} times")
-            for key in unit.inputs
-            if key in attempt.condemned
-        ]
-        keys = [key for key in unit.inputs if key not in attempt.condemned]
-        if attempt.careful:
-            for key in keys:
-                self.ledger.mark(attempt, key)
-                self._stream(unit, [key], writer, refused, clock)
-        elif self.operation.device:
-            loaded = list(self._load(unit, keys, refused, clock))  # ahead of the unit before
-            with self._device:
-                self._compute(loaded, writer, refused, clock)
-        else:
-            self._stream(unit, keys, writer, refused, clock)
-        with clock.stage("write"):
-            shard = writer.finish()
+        try:
+            refused = self._fill(unit, attempt, writer, clock, alone=alone)
+            with clock.stage("write"):
+                shard = writer.finish()
+        except BaseException:
+            # From the commit on these files may be the unit's; before it they are nobody's.
+            with contextlib.suppress(MedrayError):
+                writer.discard()
+            raise
         point("commit.before")
         commit = Commit(unit.id, attempt.id, shard, len(unit.inputs), refused, dict(clock.seconds))
         return self.ledger.commit(attempt, commit)
 
     def _open(self) -> None:
         with self._opening:
-            if not self._opened:
-                self.operation.open()
-                self._opened = True
+            if self._opened:
+                return
+            self.operation.open()
+            torch = sys.modules.get("torch")
+            if torch is not None:
+                torch.set_num_threads(self.spec.threads)
+            self._opened = True
 
-    def _stream(
-        self,
-        unit: Unit,
-        keys: list[str],
-        writer: ShardWriter,
-        refused: list[Refusal],
-        clock: "_Stages",
-    ) -> None:
-        for key in keys:
-            for item in self._load(unit, [key], refused, clock):
-                self._compute([item], writer, refused, clock)
+    def _fill(
+        self, unit: Unit, attempt: Attempt, writer: ShardWriter, clock: Stages, *, alone: bool
+    ) -> list[Refusal]:
+        """Write the unit's samples; returns what was refused."""
+        outcome = _Outcome(writer, alone)
+        for key in unit.inputs:
+            if key in attempt.condemned:
+                text = f"killed its worker {2 * self.spec.max_attempts} times"
+                outcome.refused.append(Refusal(key, "poison", text))
+        keys = [key for key in unit.inputs if key not in attempt.condemned]
+        if attempt.careful or alone or not self.operation.device:
+            for key in keys:
+                if attempt.careful:
+                    self.ledger.mark(attempt, key)
+                rows = writer.rows
+                for item in self._load(unit, key, outcome, clock):
+                    self._compute([item], outcome, clock)
+                if key in outcome.unread:
+                    outcome.forget(rows)
+            if attempt.careful:
+                self.ledger.mark(attempt, "")  # a death from here on is no input's
+        else:
+            # Read ahead of the unit before, which has the device.
+            loaded = [item for key in keys for item in self._load(unit, key, outcome, clock)]
+            with self._device:
+                whole = [item for item in loaded if item.key not in outcome.unread]
+                self._compute(whole, outcome, clock)
+        return outcome.settled()
 
     def _load(
-        self, unit: Unit, keys: list[str], refused: list[Refusal], clock: "_Stages"
+        self, unit: Unit, key: str, outcome: "_Outcome", clock: Stages
     ) -> "Iterator[_Loaded]":
-        for key in keys:
-            stream = self.operation.load(unit, key)
-            while True:
-                try:
-                    with clock.stage("read"):
-                        item = next(stream, None)
-                except Exception as error:  # noqa: BLE001 - one bad input must not end the unit
-                    refused.append(_refusal(key, "", error))
-                    break
-                if item is None:
-                    break
-                if isinstance(item, Refusal):
-                    refused.append(item)
-                else:
-                    yield _Loaded(key, item)
+        stream = self.operation.load(unit, key)
+        while True:
+            try:
+                with clock.stage("read"):
+                    item = next(stream, None)
+            except Exception as error:  # noqa: BLE001 - one bad input must not end the unit
+                outcome.refuse(key, "", error)
+                outcome.unread.add(key)
+                return
+            if item is None:
+                return
+            if isinstance(item, Refusal):
+                outcome.refused.append(item)
+            else:
+                yield _Loaded(key, item)
 
-    def _compute(
-        self,
-        loaded: "list[_Loaded]",
-        writer: ShardWriter,
-        refused: list[Refusal],
-        clock: "_Stages",
-    ) -> None:
+    def _compute(self, loaded: "list[_Loaded]", outcome: "_Outcome", clock: Stages) -> None:
         step = self.operation.batch
         at = 0
         while at < len(loaded):
             part = loaded[at : at + step]
-            rows = writer.rows
+            rows = outcome.writer.rows
             try:
                 with clock.stage("compute"):
                     for sample in self.operation.compute([item.sample for item in part]):
                         with clock.stage("write"):
-                            writer.add(sample)
+                            outcome.writer.add(sample)
             except Exception as error:
                 if _is_fault_of_storage(error):
                     raise
+                # Nothing of a batch may stay when it is done again in halves.
+                outcome.forget(rows)
                 if len(part) > 1:
-                    # Nothing of a batch may stay when it is done again in halves.
-                    writer.forget(rows)
                     step = max(1, len(part) // 2)
                     continue
-                refused.append(_refusal(part[0].key, "", error))
-                writer.forget(rows)
+                outcome.refuse(part[0].key, part[0].sample.id, error)
+            else:
+                outcome.taken.update(item.key for item in part)
             at += len(part)
 
 
@@ -222,27 +260,57 @@ class _Loaded:
     sample: Sample
 
 
+class _Outcome:
+    """What becomes of a unit's inputs: each ends taken or refused."""
+
+    def __init__(self, writer: ShardWriter, alone: bool) -> None:
+        self.writer = writer
+        self.refused: list[Refusal] = []
+        self.taken: set[str] = set()
+        self.unread: set[str] = set()  # broke while it was read: none of its samples may stay
+        self._alone = alone
+
+    def forget(self, rows: int) -> None:
+        """Take back every sample after the first `rows`."""
+        self.writer.forget(rows)
+
+    def refuse(self, key: str, sample: str, error: Exception) -> None:
+        """Turn `error` into a refusal, or raise it where the input is not to blame."""
+        if _is_fault_of_storage(error):
+            raise error
+        if _is_lack_of_memory(error):
+            if not self._alone:
+                raise error  # a neighbour may have had it: try again alone
+            code, reason = "out-of-memory", "needs more memory than the worker has"
+        elif isinstance(error, DataError):
+            code, reason = error.code, error.message
+        else:
+            # Only the type: the text of a library's exception may quote the file.
+            code, reason = "unexpected-error", type(error).__name__
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            at = f"{Path(where.filename).name}:{where.lineno}"
+            event("unexpected", level=30, input=key, exception=reason, at=at)
+        self.refused.append(Refusal(key, code, reason, sample))
+
+    def settled(self) -> list[Refusal]:
+        """The refusals; one of a sample is one of its input, where nothing else of that is left."""
+        lost = self.unread | ({item.source for item in self.refused} - self.taken)
+        return [replace(item, sample="") if item.source in lost else item for item in self.refused]
+
+
 def _is_fault_of_storage(error: Exception) -> bool:
     return isinstance(error, MedrayError) and not isinstance(error, DataError)
 
 
-def _refusal(key: str, sample: str, error: Exception) -> Refusal:
-    if _is_fault_of_storage(error):
-        raise error
-    if isinstance(error, DataError):
-        return Refusal(key, error.code, error.message, sample)
-    if isinstance(error, MemoryError) or "allocate memory" in str(error):
-        return Refusal(key, "out-of-memory", "needs more memory than the worker has", sample)
-    # Only the type: the text of a library's exception may quote the file.
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    event(
-        "unexpected",
-        level=30,
-        input=key,
-        exception=type(error).__name__,
-        at=f"{Path(where.filename).name}:{where.lineno}",
+def _is_lack_of_memory(error: BaseException) -> bool:
+    # torch raises RuntimeError, in words that differ between CPU and GPU.
+    return isinstance(error, MemoryError) or any(
+        words in str(error) for words in ("allocate memory", "out of memory")
     )
-    return Refusal(key, "unexpected-error", type(error).__name__, sample)
+
+
+def _is_passing(error: BaseException) -> bool:
+    return isinstance(error, RetryableError) and error.code != "storage-full"
 
 
 def _receipt(unit: Unit, state: State, commit: Commit) -> Receipt:
@@ -260,86 +328,3 @@ def _receipt(unit: Unit, state: State, commit: Commit) -> Receipt:
 
 def _text(error: BaseException) -> str:
     return str(error) if isinstance(error, MedrayError) else type(error).__name__
-
-
-class _Stages:
-    """Seconds by stage; time in an inner stage is not counted in the outer one."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._stack: list[str] = []
-        self._since = 0.0
-
-    @contextlib.contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        self._switch()
-        self._stack.append(name)
-        try:
-            yield
-        finally:
-            self._switch()
-            self._stack.pop()
-
-    def _switch(self) -> None:
-        now = time.monotonic()
-        if self._stack:
-            top = self._stack[-1]
-            self.seconds[top] = self.seconds.get(top, 0.0) + now - self._since
-        self._since = now
-
-
-class _Turn:
-    """Many units share the process; a careful one has it alone, so that a crash names its cause."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._sharing = 0
-        self._alone = False
-
-    @contextlib.contextmanager
-    def taken(self, *, alone: bool) -> Iterator[None]:
-        with self._changed:
-            self._changed.wait_for(lambda: not self._alone and (not alone or self._sharing == 0))
-            if alone:
-                self._alone = True
-            else:
-                self._sharing += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                if alone:
-                    self._alone = False
-                else:
-                    self._sharing -= 1
-                self._changed.notify_all()
-
-
-class _Watchdog:
-    """Ends the process when a unit takes too long, even inside C code that holds the GIL.
-
-    faulthandler's timer is a C thread; there is one a process, so it is set to the next deadline.
-    """
-
-    def __init__(self, timeout_s: float) -> None:
-        self._timeout_s = timeout_s
-        self._deadlines: dict[str, float] = {}
-        self._lock = threading.Lock()
-
-    @contextlib.contextmanager
-    def over(self, unit: str) -> Iterator[None]:
-        with self._lock:
-            self._deadlines[unit] = time.monotonic() + self._timeout_s
-            self._arm()
-        try:
-            yield
-        finally:
-            with self._lock:
-                del self._deadlines[unit]
-                self._arm()
-
-    def _arm(self) -> None:
-        faulthandler.cancel_dump_traceback_later()
-        if self._deadlines:
-            left = max(0.001, min(self._deadlines.values()) - time.monotonic())
-            faulthandler.dump_traceback_later(left, exit=True, file=sys.__stderr__)

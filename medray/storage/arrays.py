@@ -159,16 +159,17 @@ class ArrayWriter:
             self._body.append(data)
             self._size += len(data)
         self._row += 1
+        self._filled += 1
         if self._row % inner[self._axis] == 0:
             self._close_shard()
 
     def _open_shard(self) -> None:
         self._index = np.full((*self.meta.inner, 2), EMPTY, np.uint64)
         self._body: list[bytes] = []
-        self._size = 0
+        self._size = self._filled = 0
 
     def _close_shard(self) -> None:
-        if self._body:
+        if self._filled:  # a shard of zeros is stored too: a missing object is damage, not zeros
             number = (self._row - 1) // self.meta.inner[self._axis]
             place = [number if a == self._axis else 0 for a in range(len(self.meta.shape))]
             key = "/".join(map(str, ["c", *place]))
@@ -186,7 +187,7 @@ class ArrayReader:
     def __init__(self, objects: Objects, path: str, meta: ArrayMeta) -> None:
         self.meta = meta
         self._objects, self._path = objects, path
-        self._indices: OrderedDict[tuple[int, ...], np.ndarray | None] = OrderedDict()
+        self._indices: OrderedDict[tuple[int, ...], np.ndarray] = OrderedDict()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -224,8 +225,6 @@ class ArrayReader:
         self, place: tuple[int, ...], starts: Sequence[int], stops: Sequence[int], out: np.ndarray
     ) -> None:
         index = self._index(place)
-        if index is None:
-            return
         chunk, shard = self.meta.chunk, self.meta.shard
         origin = [p * s for p, s in zip(place, shard, strict=True)]
         ranges = [
@@ -268,7 +267,7 @@ class ArrayReader:
     def _shard_path(self, place: tuple[int, ...]) -> str:
         return f"{self._path}/c/{'/'.join(map(str, place))}"
 
-    def _index(self, place: tuple[int, ...]) -> np.ndarray | None:
+    def _index(self, place: tuple[int, ...]) -> np.ndarray:
         if place in self._indices:
             self._indices.move_to_end(place)
             return self._indices[place]
@@ -277,8 +276,8 @@ class ArrayReader:
             index = decode_index(
                 self._objects.get_tail(path, self.meta.index_bytes), self.meta.inner
             )
-        except FileNotFoundError:
-            index = None  # a shard of zeros is not stored
+        except FileNotFoundError as error:
+            raise DataError("a shard is missing", code="missing-shard", about=path) from error
         except DataError as error:
             raise DataError(error.message, code=error.code, about=path) from error
         self._indices[place] = index

@@ -86,6 +86,23 @@ class Attempt:
     condemned: frozenset[str]
 
 
+@dataclass(frozen=True)
+class History:
+    """How earlier attempts at a unit ended.
+
+    Args:
+        last: number of the newest attempt, 0 if there is none.
+        careful: so many died that the next is to go input by input.
+        unexplained: how many died while no input was marked.
+        condemned: see Attempt.
+    """
+
+    last: int
+    careful: bool
+    unexplained: int
+    condemned: frozenset[str]
+
+
 class Ledger:
     """The ledger of one dataset.
 
@@ -132,49 +149,68 @@ class Ledger:
         except FileNotFoundError:
             return None
 
-    def begin(self, unit: str) -> Attempt:
-        """Record an attempt at `unit`; to be called before anything that could kill the worker."""
-        folder = f"{self._root}/attempts/{unit}"
+    def history(self, unit: str) -> "History":
+        """How earlier attempts at `unit` ended."""
+        folder = self._folder(unit)
         names = {entry.path.rsplit("/", 1)[1] for entry in self._objects.walk(folder)}
         ended = {name.split(".")[0] for name in names if name.endswith(".end.json")}
-        died, marks, last = 0, Counter[str](), 0
+        unexplained, marks, last = 0, Counter[str](), 0
         for name in names:
             number, _, kind = name.partition(".")
             last = max(last, int(number))
             if kind != "json" or number in ended:
                 continue
-            record = json.loads(self._objects.get(f"{folder}/{name}"))
-            if self.session and record["session"] != self.session:
+            if self.session and self._read(f"{folder}/{name}")["session"] != self.session:
                 continue
-            died += 1
-            if f"{number}.at.json" in names:
-                mark = json.loads(self._objects.get(f"{folder}/{number}.at.json"))
-                marks[mark["input"]] += 1
+            marked = f"{number}.at.json"
+            key = self._read(f"{folder}/{marked}")["input"] if marked in names else ""
+            if key:
+                marks[key] += 1
+            else:
+                unexplained += 1
+        return History(
+            last=last,
+            careful=unexplained + marks.total() >= self.max_attempts,
+            unexplained=unexplained,
+            condemned=frozenset(key for key, count in marks.items() if count >= self.max_attempts),
+        )
+
+    def begin(self, unit: str, history: "History | None" = None) -> Attempt:
+        """Record an attempt at `unit`; to be called before anything that could kill the worker.
+
+        Args:
+            unit: its id.
+            history: of the unit, where the caller has looked already.
+        """
+        history = history or self.history(unit)
         attempt = Attempt(
             unit=unit,
             id=attempt_id(),
-            number=last + 1,
-            careful=died >= self.max_attempts,
-            condemned=frozenset(key for key, count in marks.items() if count >= self.max_attempts),
+            number=history.last + 1,
+            careful=history.careful,
+            condemned=history.condemned,
         )
         record = {"attempt": attempt.id, "session": self.session, "at": stamp(self._clock)}
-        path = f"{folder}/{attempt.number:04d}.json"
-        if not self._objects.put_new(path, json.dumps(record).encode()):
+        path = f"{self._folder(unit)}/{attempt.number:04d}.json"
+        if not self._objects.put_new(path, json.dumps(record).encode()) and (
+            # The store may have taken our write and lost its answer.
+            self._read(path).get("attempt") != attempt.id
+        ):
             return self.begin(unit)  # another worker took this number; look again
         point("attempt.begun")
         return attempt
 
     def mark(self, attempt: Attempt, key: str) -> None:
-        """Say which input a careful attempt is about to touch."""
+        """Say which input a careful attempt is about to touch; empty: it is past them all."""
         self._objects.put(
-            f"{self._root}/attempts/{attempt.unit}/{attempt.number:04d}.at.json",
+            f"{self._folder(attempt.unit)}/{attempt.number:04d}.at.json",
             json.dumps({"input": key}).encode(),
         )
 
     def end(self, attempt: Attempt, outcome: str) -> None:
         """Say that an attempt ended alive but without a commit of its own: it is no death."""
         self._objects.put(
-            f"{self._root}/attempts/{attempt.unit}/{attempt.number:04d}.end.json",
+            f"{self._folder(attempt.unit)}/{attempt.number:04d}.end.json",
             json.dumps({"outcome": outcome, "at": stamp(self._clock)}).encode(),
         )
 
@@ -196,3 +232,18 @@ class Ledger:
         self.end(attempt, "superseded")
         self._objects.delete(f"{commit.shard.path}/{name}" for name in commit.shard.files)
         return winner
+
+    def _folder(self, unit: str) -> str:
+        return f"{self._root}/attempts/{unit}"
+
+    def _read(self, path: str) -> dict[str, Any]:
+        try:
+            record: dict[str, Any] = json.loads(self._objects.get(path))
+        except ValueError as error:
+            raise DataError(
+                "an attempt record is damaged",
+                code="damaged-record",
+                about=path,
+                hint="delete it and run the job again",
+            ) from error
+        return record

@@ -208,14 +208,9 @@ class Objects:
 
     def _sync(self, path: str) -> None:
         # obstore renames into place without fsync; a commit must outlive a power cut too.
-        if self._folder is None:
-            return
-        for place in (self._folder / path, (self._folder / path).parent):
-            handle = os.open(place, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+        if self._folder is not None:
+            place = self._folder / path
+            self._try(path, lambda: _fsync(place, place.parent))
 
     def _swap_local(self, place: Path, path: str, data: bytes, etag: str) -> bool:
         lock = os.open(place.parent / f".lock-{place.name}", os.O_CREAT | os.O_RDWR, 0o600)
@@ -240,6 +235,15 @@ class Objects:
                 folder.rmdir()
             except OSError:
                 return
+
+
+def _fsync(*places: Path) -> None:
+    for place in places:
+        handle = os.open(place, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _read_ranges(place: Path, starts: Sequence[int], ends: Sequence[int]) -> list[memoryview]:

@@ -52,11 +52,11 @@ class Outbox:
         Raises:
             RetryableError: storage failed.
         """
+        # What fails here may be half out, so from now on all of it counts as written.
+        waiting, self._waiting, self._held = self._waiting, {}, 0
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            paths = (f"{self.path}/{name}" for name in self._waiting)
-            list(pool.map(self._objects.put, paths, self._waiting.values()))
-        self._waiting.clear()
-        self._held = 0
+            paths = (f"{self.path}/{name}" for name in waiting)
+            list(pool.map(self._objects.put, paths, waiting.values()))
 
     def drop(self, names: Iterable[str]) -> None:
         """Take objects back, written or not."""

@@ -97,6 +97,10 @@ class ShardWriter:
             del self._members[name], self._content[name]
         self._outbox.drop([n for n in self._outbox.files if int(n.split("/")[1]) >= rows])
 
+    def discard(self) -> None:
+        """Remove everything written so far."""
+        self._outbox.drop(self._outbox.files)
+
     def finish(self) -> ShardRecord:
         """Write the rest, read every object back and check it.
 
@@ -110,7 +114,7 @@ class ShardWriter:
             self._write_groups()
         table = table_of(self._rows)
         buffer = io.BytesIO()
-        pq.write_table(table, buffer, compression="zstd")
+        pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
         self._outbox.put("table.parquet", buffer.getvalue())
         self._outbox.flush()
         point("shard.written")
@@ -195,9 +199,17 @@ class Shard:
 
     @cached_property
     def table(self) -> pa.Table:
-        """The rows."""
-        data = self._objects.get(f"{self.path}/table.parquet")
-        return pq.read_table(io.BytesIO(data))
+        """The rows.
+
+        Raises:
+            DataError: the table is damaged (code "damaged-table").
+        """
+        path = f"{self.path}/table.parquet"
+        data = io.BytesIO(self._objects.get(path))
+        try:
+            return pq.read_table(data, page_checksum_verification=True)
+        except (pa.ArrowException, OSError) as error:
+            raise DataError("the table is damaged", code="damaged-table", about=path) from error
 
     @cached_property
     def _members(self) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Zarr v3 metadata and the codec that medray's arrays use, so that shards need no zarr library.
 
-An array is sharded: inner chunks are Blosc (lz4, byte shuffle), a shard ends with an index of
-(offset, bytes) pairs and its CRC-32C, as the sharding-indexed codec of the Zarr v3 specification
-says. zarr-python, tensorstore and zarrs read it; a test holds them to that.
+An array is sharded: inner chunks are Blosc (lz4, byte shuffle) with a CRC-32C, a shard ends with an
+index of (offset, bytes) pairs and its CRC-32C, as the codecs of the Zarr v3 specification say.
+zarr-python, tensorstore and zarrs read it; a test holds them to that.
 """
 
 import json
@@ -76,6 +76,7 @@ class ArrayMeta:
                 },
             }
         )
+        codecs.append({"name": "crc32c"})
         little = {"name": "bytes", "configuration": {"endian": "little"}}
         document: dict[str, Any] = {
             "zarr_format": 3,
@@ -115,7 +116,7 @@ class ArrayMeta:
             if sharding["name"] != "sharding_indexed":
                 raise KeyError("sharding_indexed")
             codecs = [codec["name"] for codec in sharding["configuration"]["codecs"]]
-            if codecs != ["bytes", "blosc"]:
+            if codecs != ["bytes", "blosc", "crc32c"]:
                 raise KeyError("blosc")
             meta = cls(
                 shape=tuple(int(n) for n in document["shape"]),
@@ -153,7 +154,7 @@ def compress(chunk: np.ndarray) -> bytes:
     """Encode one inner chunk; `chunk` has the full chunk shape and is C-ordered."""
     shuffle = blosc.SHUFFLE if chunk.itemsize > 1 else blosc.NOSHUFFLE
     data: bytes = blosc.compress(chunk, COMPRESSOR.encode(), LEVEL, shuffle)
-    return data
+    return data + _checksum(data)
 
 
 def decompress(data: memoryview, out: np.ndarray) -> None:
@@ -162,6 +163,10 @@ def decompress(data: memoryview, out: np.ndarray) -> None:
     Raises:
         DataError: the chunk is damaged (code "damaged-chunk").
     """
+    data, checksum = data[:-4], data[-4:]
+    # Blosc checks nothing: a flipped bit would come out as other voxels.
+    if bytes(checksum) != _checksum(data):
+        raise DataError("a chunk fails its checksum", code="damaged-chunk")
     # The size stands in Blosc's own header; checked first, so that damage can't write past `out`.
     if len(data) < 16 or int.from_bytes(data[4:8], "little") != out.nbytes:
         raise DataError("a chunk's size is wrong", code="damaged-chunk")
@@ -174,7 +179,7 @@ def decompress(data: memoryview, out: np.ndarray) -> None:
 def encode_index(entries: np.ndarray) -> bytes:
     """A shard's index: (chunks, 2) offsets and sizes as uint64, then CRC-32C."""
     raw = entries.astype("<u8").tobytes()
-    return raw + int(crc32c(raw)).to_bytes(4, "little")
+    return raw + _checksum(raw)
 
 
 def decode_index(data: bytes, inner: tuple[int, ...]) -> np.ndarray:
@@ -183,8 +188,10 @@ def decode_index(data: bytes, inner: tuple[int, ...]) -> np.ndarray:
     Raises:
         DataError: the checksum is wrong (code "damaged-index").
     """
-    if len(data) != 16 * math.prod(inner) + 4 or int(crc32c(data[:-4])) != int.from_bytes(
-        data[-4:], "little"
-    ):
+    if len(data) != 16 * math.prod(inner) + 4 or _checksum(data[:-4]) != data[-4:]:
         raise DataError("a shard's index fails its checksum", code="damaged-index")
     return np.frombuffer(data[:-4], "<u8").reshape(*inner, 2)
+
+
+def _checksum(data: bytes | memoryview) -> bytes:
+    return int(crc32c(bytes(data))).to_bytes(4, "little")

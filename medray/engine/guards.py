@@ -1,0 +1,98 @@
+"""What a worker keeps watch with: turns in the process, deadlines, and where the time goes."""
+
+import contextlib
+import faulthandler
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+
+class Turn:
+    """Many units share the process; a careful one has it alone, so that a crash names its cause."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._sharing = 0
+        self._waiting = 0
+        self._alone = False
+
+    @contextlib.contextmanager
+    def taken(self, *, alone: bool) -> Iterator[None]:
+        """Hold a turn: with others, or `alone`. Who waits to be alone goes before newcomers."""
+        with self._changed:
+            if alone:
+                self._waiting += 1
+                self._changed.wait_for(lambda: not self._alone and self._sharing == 0)
+                self._waiting -= 1
+                self._alone = True
+            else:
+                self._changed.wait_for(lambda: not self._alone and self._waiting == 0)
+                self._sharing += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                if alone:
+                    self._alone = False
+                else:
+                    self._sharing -= 1
+                self._changed.notify_all()
+
+
+class Watchdog:
+    """Ends the process when a unit takes too long, even inside C code that holds the GIL.
+
+    faulthandler's timer is a C thread; there is one a process, so it is set to the next deadline.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._deadlines: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def over(self, unit: str) -> Iterator[None]:
+        """Watch over `unit` while the context lasts."""
+        with self._lock:
+            self._deadlines[unit] = time.monotonic() + self._timeout_s
+            self._arm()
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._deadlines[unit]
+                self._arm()
+
+    def _arm(self) -> None:
+        faulthandler.cancel_dump_traceback_later()
+        if self._deadlines:
+            left = max(0.001, min(self._deadlines.values()) - time.monotonic())
+            faulthandler.dump_traceback_later(left, exit=True, file=sys.__stderr__)
+
+
+class Stages:
+    """Seconds by stage; time in an inner stage is not counted in the outer one."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._stack: list[str] = []
+        self._since = 0.0
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Count the time of the context as `name`'s."""
+        self._switch()
+        self._stack.append(name)
+        try:
+            yield
+        finally:
+            self._switch()
+            self._stack.pop()
+
+    def _switch(self) -> None:
+        now = time.monotonic()
+        if self._stack:
+            top = self._stack[-1]
+            self.seconds[top] = self.seconds.get(top, 0.0) + now - self._since
+        self._since = now
