@@ -32,14 +32,15 @@ class Outbox:
         self._held = 0
 
     def put(self, name: str, data: bytes) -> None:
-        """Take an object; it is durable after the next `flush`.
+        """Take an object; it is durable, read back and compared, after the next `flush`.
 
         Raises:
             RetryableError: storage failed.
+            FatalError: it does not read back as written (code "read-back-mismatch").
         """
         self.files[name] = (len(data), hashlib.sha256(data).hexdigest())
         if len(data) >= LARGE_BYTES:
-            self._objects.put(f"{self.path}/{name}", data)
+            self._write(name, data)
             return
         self._waiting[name] = data
         self._held += len(data)
@@ -47,11 +48,7 @@ class Outbox:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits.
-
-        Raises:
-            RetryableError: storage failed.
-        """
+        """Write what waits; raises as `put` does."""
         # What fails here may be half out, so from now on all of it counts as written.
         waiting, self._waiting, self._held = self._waiting, {}, 0
         with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -68,22 +65,13 @@ class Outbox:
             else:
                 self._held -= len(waited)
 
-    def check(self) -> None:
-        """Read every object back.
-
-        Raises:
-            FatalError: one is not as it was written (code "read-back-mismatch").
-        """
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            list(pool.map(self._check, self.files))
-
-    def _check(self, name: str) -> None:
-        size, sha256 = self.files[name]
-        data = self._objects.get(f"{self.path}/{name}")
-        if len(data) != size or hashlib.sha256(data).hexdigest() != sha256:
+    def _write(self, name: str, data: bytes) -> None:
+        path = f"{self.path}/{name}"
+        self._objects.put(path, data)
+        if self._objects.get(path) != data:
             raise FatalError(
                 "an object does not read back as it was written",
                 code="read-back-mismatch",
-                about=f"{self.path}/{name}",
+                about=path,
                 hint="the disk or the store is failing",
             )
