@@ -26,6 +26,17 @@ def gaussian_weights(roi: Sequence[int]) -> Tensor:
     return weights.clamp_(min=max(weights.min().item(), WEIGHT_FLOOR))
 
 
+def require_finite(logits: Tensor) -> None:
+    """Raise DataError (code "nonfinite-output") if a network's output holds NaN or Inf."""
+    low, high = logits.aminmax()  # both spread through extremes, as they do through sums
+    if not (torch.isfinite(low) and torch.isfinite(high)):
+        raise DataError(
+            "the network's output is not finite",
+            code="nonfinite-output",
+            hint="look at the input's intensities, or predict with precision fp32",
+        )
+
+
 def blend_windows(
     windows: Iterable[tuple[Sequence[int], Tensor]], grid: Grid, *, normalise: bool = True
 ) -> Iterator[Tensor]:
@@ -96,13 +107,7 @@ class _Ring:
         inside = box(self.grid.before[1:], self.grid.shape[1:])
         for here, there in wrap(start, stop, self.depth):
             planes = self.sums[:, here]
-            low, high = planes.aminmax()  # NaN and Inf spread through sums and extremes
-            if not (torch.isfinite(low) and torch.isfinite(high)):
-                raise DataError(
-                    "the network's output is not finite",
-                    code="nonfinite-output",
-                    hint="look at the input's intensities, or predict with precision fp32",
-                )
+            require_finite(planes)
             if self.row_weights is not None:
                 planes /= self._weights_of(
                     self.row_weights, start + there.start, start + there.stop

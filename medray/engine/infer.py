@@ -1,12 +1,12 @@
 """Sliding-window inference over images that are never held whole.
 
-Slabs flow: read and normalised on a thread of their own, resampled to the network's grid, cut into
+Slabs flow: taken on a thread of their own, resampled to the network's grid, cut into
 windows, through the network, blended, resampled back, reduced to labels or probabilities.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from itertools import combinations
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from medray.engine.readahead import read_ahead
 from medray.engine.resample import resample_slabs
 from medray.engine.windows import gather_windows, plan_grid
 from medray.errors import FatalError
+from medray.storage.samples import Slabs
 
 Precision = Literal["fp32", "bf16"]
 Outputs = Literal["labels", "probabilities"]
@@ -25,28 +26,9 @@ MOST_CLASSES = 256
 Network = Callable[[Tensor], Tensor]
 
 
-class VolumeSource(Protocol):
-    """An image that can be read in pieces along its slow axis."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(channels, *spatial), slow axis first: (C, Z, Y, X) or (C, Y, X)."""
-
-    @property
-    def chunk_depth(self) -> int:
-        """How many planes storage keeps together: reads are multiples of it."""
-
-    def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
-        """Planes [start, stop): (channels, stop - start, *rest) of any real dtype.
-
-        Raises:
-            DataError: the stored bytes can't be decoded.
-        """
-
-
 def predict_volume(
     net: Network,
-    source: VolumeSource,
+    image: Slabs,
     *,
     roi: Sequence[int],
     overlap: float | Sequence[float] = 0.5,
@@ -55,7 +37,6 @@ def predict_volume(
     precision: Precision = "fp32",
     outputs: Outputs = "labels",
     threshold: float | None = None,
-    normalise: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]] | None = None,
     network_shape: Sequence[int] | None = None,
     device: torch.device | str = "cpu",
 ) -> Generator[np.ndarray[Any, Any], None, None]:
@@ -66,7 +47,8 @@ def predict_volume(
 
     Args:
         net: maps (batch, channels, *roi) to (batch, classes, *roi) logits.
-        source: the image on its native grid.
+        image: (channels, *spatial) on its native grid, normalised, any real dtype, in slabs along
+            axis 1. They are taken on a thread of their own, one ahead.
         roi: window size on the network's grid, in voxels, slow axis first.
         overlap: share of a window that neighbours have in common, per axis or for all.
         batch: windows per call of the network; the last call may have fewer.
@@ -76,8 +58,6 @@ def predict_volume(
         outputs: "labels" or "probabilities".
         threshold: None: classes exclude each other (argmax, softmax). A number: they don't
             (sigmoid; label where the probability is above `threshold`).
-        normalise: maps a slab as read, (channels, depth, *rest), to the intensities the network
-            was trained on; voxel-wise, so that slabs don't matter. It runs on the reading thread.
         network_shape: spatial shape to resample the image to for the network; predictions come
             back on the native grid. None: the native grid is the network's.
         device: where the network is.
@@ -87,19 +67,17 @@ def predict_volume(
         (classes, depth, *rest) with a threshold; probabilities float32 (classes, depth, *rest).
 
     Raises:
-        DataError: the network's output is NaN or Inf (code "nonfinite-output"), or the source
+        DataError: the network's output is NaN or Inf (code "nonfinite-output"), or the image
             can't be read.
         SpecError: roi, overlap and image don't fit each other (code "window-grid").
         FatalError: the network's output is of another size than its input ("network-output").
     """
-    native = tuple(source.shape[1:])
+    native = tuple(image.shape[1:])
     inner = native if network_shape is None else tuple(network_shape)
     grid = plan_grid(inner, roi, overlap)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     device = torch.device(device)
-    slabs = read_ahead(
-        slab.to(dtype) for slab in resample_slabs(_read(source, normalise), native, inner)
-    )
+    slabs = read_ahead(slab.to(dtype) for slab in resample_slabs(_read(image), native, inner))
     try:
         logits = blend_windows(
             _run(net, gather_windows(slabs, grid, batch), tuple(mirror_axes), device),
@@ -112,14 +90,8 @@ def predict_volume(
         slabs.close()
 
 
-def _read(
-    source: VolumeSource, normalise: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]] | None
-) -> Iterator[Tensor]:
-    depth = source.shape[1]
-    for start in range(0, depth, source.chunk_depth):
-        slab = source.read(start, min(start + source.chunk_depth, depth))
-        if normalise is not None:
-            slab = normalise(slab)
+def _read(image: Slabs) -> Iterator[Tensor]:
+    for slab in image.parts:
         yield torch.from_numpy(np.ascontiguousarray(slab, dtype=np.float32))
 
 
@@ -130,27 +102,31 @@ def _run(
     device: torch.device,
 ) -> Iterator[tuple[tuple[int, ...], Tensor]]:
     for starts, windows in batches:
-        logits = _forward(net, windows.to(device), mirror_axes)
+        logits = forward(net, windows.to(device), mirror_axes)
         yield from zip(starts, logits, strict=True)
 
 
-def _forward(net: Network, windows: Tensor, mirror_axes: tuple[int, ...]) -> Tensor:
-    """Logits of a batch, averaged over the mirrored copies of it."""
+def forward(net: Network, images: Tensor, mirror_axes: Sequence[int] = ()) -> Tensor:
+    """Logits of a batch (B, C, *space), without gradients; bf16 images run under autocast.
+
+    Args:
+        net: the network.
+        images: a batch, on the network's device.
+        mirror_axes: spatial axes to mirror along, one by one and together; logits are averaged.
+    """
     # Not around a yield: both modes would leak into the consumer of the generator.
     with (
         torch.inference_mode(),
-        torch.autocast(
-            windows.device.type, torch.bfloat16, enabled=windows.dtype == torch.bfloat16
-        ),
+        torch.autocast(images.device.type, torch.bfloat16, enabled=images.dtype == torch.bfloat16),
     ):
-        logits: Tensor = net(windows)
+        logits: Tensor = net(images)
         if not mirror_axes:
             return logits
         total = logits.float()
         for count in range(1, len(mirror_axes) + 1):
             for axes in combinations(mirror_axes, count):
                 dims = [axis + 2 for axis in axes]
-                total = total + net(windows.flip(dims)).flip(dims)
+                total = total + net(images.flip(dims)).flip(dims)
         return total / (1 << len(mirror_axes))
 
 

@@ -1,10 +1,11 @@
 """Streaming inference equals MONAI's on the whole image, and fails cleanly."""
 
+import os
 import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -17,19 +18,12 @@ from torch import Tensor, nn
 
 from medray.engine.infer import predict_volume
 from medray.errors import DataError, FatalError
+from medray.storage.samples import Slabs
 
 
-class Stored:
-    """An array in memory, read like one in storage."""
-
-    def __init__(self, array: np.ndarray, chunk_depth: int = 5) -> None:
-        self.array = array
-        self.shape = array.shape
-        self.chunk_depth = chunk_depth
-
-    def read(self, start: int, stop: int) -> np.ndarray:
-        assert start % self.chunk_depth == 0
-        return self.array[:, start:stop]
+def _slabs(image: np.ndarray, depth: int = 5) -> Slabs:
+    parts = (image[:, start : start + depth] for start in range(0, image.shape[1], depth))
+    return Slabs(image.shape, image.dtype, 1, parts)
 
 
 def _image(shape: tuple[int, ...]) -> np.ndarray:
@@ -81,7 +75,7 @@ def test_equal_to_monai(
     def run(outputs: str) -> list[np.ndarray]:
         return list(
             predict_volume(
-                net, Stored(image), roi=roi, overlap=overlap, batch=batch, outputs=outputs
+                net, _slabs(image), roi=roi, overlap=overlap, batch=batch, outputs=outputs
             )
         )
 
@@ -104,9 +98,13 @@ def test_equal_to_monai_for_any_shape(
 ) -> None:
     shape, roi = (tuple(values) for values in zip(*axes, strict=True))
     net, image = _network(len(roi), 1), _image((1, *shape))
-    source = Stored(image, chunk_depth)
     slabs = predict_volume(
-        net, source, roi=roi, overlap=overlap, batch=batch, outputs="probabilities"
+        net,
+        _slabs(image, chunk_depth),
+        roi=roi,
+        overlap=overlap,
+        batch=batch,
+        outputs="probabilities",
     )
     expected = _monai(net, image, roi, overlap).softmax(0).numpy()
     np.testing.assert_allclose(np.concatenate(list(slabs), axis=1), expected, atol=1e-5, rtol=0)
@@ -116,7 +114,7 @@ def test_logits_equal_monais_where_softmax_would_hide_a_difference() -> None:
     """Sigmoids of small logits keep their differences; a constant offset of all would show."""
     net, image = _network(3, 1, classes=2), _image((1, 30, 20, 21))
     slabs = predict_volume(
-        net, Stored(image), roi=(8, 16, 16), outputs="probabilities", threshold=0.5
+        net, _slabs(image), roi=(8, 16, 16), outputs="probabilities", threshold=0.5
     )
     expected = _monai(net, image, (8, 16, 16), 0.5).sigmoid().numpy()
     np.testing.assert_allclose(np.concatenate(list(slabs), axis=1), expected, atol=1e-5, rtol=0)
@@ -125,7 +123,7 @@ def test_logits_equal_monais_where_softmax_would_hide_a_difference() -> None:
 def test_threshold_makes_independent_labels() -> None:
     net, image = _network(2, 1), _image((1, 30, 20))
     labels = np.concatenate(
-        list(predict_volume(net, Stored(image), roi=(16, 16), threshold=0.4)), axis=1
+        list(predict_volume(net, _slabs(image), roi=(16, 16), threshold=0.4)), axis=1
     )
     expected = _monai(net, image, (16, 16), 0.5).sigmoid() > 0.4
     assert labels.shape == (3, 30, 20)
@@ -140,7 +138,7 @@ def test_mirrored_copies_are_averaged() -> None:
         return torch.stack([net(windows.flip(dims)).flip(dims) for dims in flips]).mean(0)
 
     slabs = predict_volume(
-        net, Stored(image), roi=(8, 8, 8), mirror_axes=(0, 2), outputs="probabilities"
+        net, _slabs(image), roi=(8, 8, 8), mirror_axes=(0, 2), outputs="probabilities"
     )
     expected = _monai(averaged, image, (8, 8, 8), 0.5).softmax(0).numpy()
     np.testing.assert_allclose(np.concatenate(list(slabs), axis=1), expected, atol=1e-5, rtol=0)
@@ -151,9 +149,8 @@ def test_resampled_there_and_back() -> None:
     inner, native = (31, 19, 20), (22, 30, 26)
     slabs = predict_volume(
         net,
-        Stored(image * 100 + 7),
+        _slabs(image),
         roi=(8, 8, 8),
-        normalise=lambda slab: (slab - 7) / 100,
         network_shape=inner,
         outputs="probabilities",
     )
@@ -173,7 +170,7 @@ def test_bf16_runs_the_network_in_bf16_and_blends_in_fp32() -> None:
         return logits
 
     slabs = predict_volume(
-        spy, Stored(image), roi=(8, 8, 8), precision="bf16", outputs="probabilities"
+        spy, _slabs(image), roi=(8, 8, 8), precision="bf16", outputs="probabilities"
     )
     found = np.concatenate(list(slabs), axis=1)
     assert seen == {(torch.bfloat16, torch.bfloat16)}
@@ -189,14 +186,14 @@ def test_nonfinite_output_is_an_error(outputs: str) -> None:
         logits[0, 1, 3, 3, 3] = float("nan")
         return logits
 
-    source = Stored(_image((1, 20, 8, 8)))
+    source = _slabs(_image((1, 20, 8, 8)))
     with pytest.raises(DataError) as caught:
         list(predict_volume(poisoned, source, roi=(8, 8, 8), outputs=outputs))
     assert caught.value.code == "nonfinite-output"
 
 
 def test_more_classes_than_labels_can_name_are_refused() -> None:
-    source = Stored(_image((1, 8, 8)))
+    source = _slabs(_image((1, 8, 8)))
     with pytest.raises(FatalError) as caught:
         list(predict_volume(lambda x: x.expand(-1, 257, -1, -1), source, roi=(8, 8)))
     assert caught.value.code == "network-output"
@@ -207,7 +204,7 @@ def _readers() -> list[threading.Thread]:
 
 
 def test_no_thread_is_left_when_the_consumer_stops_early() -> None:
-    slabs = predict_volume(_network(3, 1), Stored(_image((1, 60, 8, 8))), roi=(8, 8, 8))
+    slabs = predict_volume(_network(3, 1), _slabs(_image((1, 60, 8, 8))), roi=(8, 8, 8))
     next(slabs)
     assert _readers()
     slabs.close()
@@ -218,24 +215,23 @@ def test_no_thread_is_left_when_the_network_or_the_source_raises() -> None:
     def broken(_: Tensor) -> Tensor:
         raise RuntimeError("out of memory")
 
-    class Unreadable(Stored):
-        def read(self, start: int, stop: int) -> np.ndarray:
-            if start:
-                raise DataError("chunk does not decode", code="undecodable")
-            return super().read(start, stop)
+    def unreadable(image: np.ndarray) -> Iterator[np.ndarray]:
+        yield image[:, :5]
+        raise DataError("chunk does not decode", code="undecodable")
 
     image = _image((1, 60, 8, 8))
     with pytest.raises(RuntimeError, match="out of memory"):
-        list(predict_volume(broken, Stored(image), roi=(8, 8, 8)))
+        list(predict_volume(broken, _slabs(image), roi=(8, 8, 8)))
     assert not _readers()
+    source = Slabs(image.shape, image.dtype, 1, unreadable(image))
     with pytest.raises(DataError, match="undecodable"):
-        list(predict_volume(_network(3, 1), Unreadable(image), roi=(8, 8, 8)))
+        list(predict_volume(_network(3, 1), source, roi=(8, 8, 8)))
     assert not _readers()
 
 
 def test_inference_and_autocast_modes_do_not_leak_between_slabs() -> None:
     slabs = predict_volume(
-        _network(3, 1), Stored(_image((1, 60, 8, 8))), roi=(8, 8, 8), precision="bf16"
+        _network(3, 1), _slabs(_image((1, 60, 8, 8))), roi=(8, 8, 8), precision="bf16"
     )
     next(slabs)
     assert not torch.is_inference_mode_enabled()
@@ -250,11 +246,11 @@ PEAK = textwrap.dedent(
     import numpy as np, torch
     from medray.engine.infer import predict_volume
 
-    class Synthetic:
-        shape = (1, int(sys.argv[1]), 192, 192)
-        chunk_depth = 16
-        def read(self, start, stop):
-            return np.ones((1, stop - start, 192, 192), np.int16)
+    from medray.storage.samples import Slabs
+
+    shape = (1, int(sys.argv[1]), 192, 192)
+    parts = (np.ones((1, 16, 192, 192), np.int16) for _ in range(0, shape[1], 16))
+    image = Slabs(shape, np.dtype(np.int16), 1, parts)
 
     def kib(field):
         status = Path("/proc/self/status").read_text()
@@ -264,9 +260,9 @@ PEAK = textwrap.dedent(
     base = kib("VmRSS")
     net = lambda x: torch.cat([x, -x, x, x, x, x], dim=1)
     depth = 0
-    for slab in predict_volume(net, Synthetic(), roi=(32, 64, 64), network_shape=eval(sys.argv[2])):
+    for slab in predict_volume(net, image, roi=(32, 64, 64), network_shape=eval(sys.argv[2])):
         depth += slab.shape[0]
-    assert depth == Synthetic.shape[1]
+    assert depth == shape[1]
     print(kib("VmHWM") - base)
     """
 )
@@ -279,10 +275,12 @@ def test_peak_memory_does_not_grow_with_depth(grid: str) -> None:
     def peak_kib(depth: int) -> int:
         inner = None if grid == "native" else (depth * 2, 96, 96)
         command = [sys.executable, "-c", PEAK, str(depth), repr(inner)]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        # Arrays mapped one by one: the peak is then what is alive, not what malloc keeps.
+        env = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env=env)
         return int(done.stdout)
 
     shallow, deep = peak_kib(96), peak_kib(384)
     # The ring alone is 27 MiB (7 on the coarser planes); 384 planes of 6 classes would be 340.
     assert shallow > 7 * 1024
-    assert deep < 1.1 * shallow
+    assert deep < 1.05 * shallow

@@ -1,0 +1,78 @@
+"""A model package made ready for use: network, task and plan."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+
+from medray.engine.plan import Plan
+from medray.errors import DataError
+from medray.models import MODELS
+from medray.models.base import Network
+from medray.storage.models import open_model
+from medray.storage.objects import Objects
+from medray.tasks import build_task
+from medray.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network and what is needed to use it.
+
+    Args:
+        network: in evaluation mode, on `device`.
+        task: what its logits mean.
+        plan: grid, patch and normalisation it was trained on.
+        device: where it is.
+        reference: of the package, "name@version".
+    """
+
+    network: Network
+    task: Task
+    plan: Plan
+    device: torch.device
+    reference: str
+
+
+def load_trained(objects: Objects, reference: str, device: torch.device | None = None) -> Trained:
+    """Open a model package, check its weights and build its network.
+
+    The package's config holds `model` and `task`, their options with `name`, and `plan`.
+
+    Args:
+        objects: the storage root.
+        reference: `name` or `name@version`.
+        device: None: the first GPU where there is one, else the CPU.
+
+    Raises:
+        SpecError: there is no such model ("no-such-model"), or it names a network or task that is
+            not installed ("unknown-plugin").
+        DataError: the weights are damaged ("wrong-hash", "bad-weights") or don't fit the network
+            that the config describes ("bad-package").
+    """
+    package = open_model(objects, reference)
+    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        plan = Plan.model_validate(package.config["plan"])
+        task = build_task(package.config["task"])
+        network = _build(package.config["model"], plan)
+        weights = {name: torch.from_numpy(value) for name, value in package.weights().items()}
+        network.load_state_dict(weights)
+    except (KeyError, ValidationError, RuntimeError) as error:
+        raise DataError(
+            "the weights don't fit the network that the package describes",
+            code="bad-package",
+            about=package.reference,
+            hint="train again, or export with the version of medray that trained it",
+        ) from error
+    network.eval().requires_grad_(False)
+    return Trained(network.to(device), task, plan, device, package.reference)
+
+
+def _build(model: dict[str, Any], plan: Plan) -> Network:
+    options = {"dims": plan.dims, **model}
+    kind = MODELS.get(options.pop("name"))
+    return kind.build(
+        kind.Options.model_validate(options), plan.in_channels, len(plan.classes), plan.patch
+    )
