@@ -1,7 +1,7 @@
 """Collect: from the results of a job's steps and what stands in storage, to a Report."""
 
 import importlib.metadata
-import io
+import json
 import os
 import platform
 from collections import Counter
@@ -9,10 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from medray.clock import SYSTEM, Clock
-from medray.engine.evaluate import summarise
 from medray.report.content import Report, Scores, Step, Training, group_refusals
 from medray.report.page import render
 from medray.report.pictures import masks, thumbnails
@@ -21,7 +19,7 @@ from medray.storage.ledger import Ledger
 from medray.storage.models import ModelPackage, open_model
 from medray.storage.objects import Objects
 
-HISTORY = "history.parquet"
+HISTORY = "history.json"
 _PACKAGES = ("medray", "torch", "ray", "numpy", "zarr", "pyarrow", "pydicom", "nibabel")
 _GIB = 2**30
 
@@ -65,7 +63,8 @@ def collect(
         objects: the storage root.
         title: of the page.
         steps: one mapping per step: `kind`, `output` (name@version, or a bare name where the step
-            did not finish), and where known `units` (planned, skipped), `seconds`, `state`.
+            did not finish), and where known `units` (of which `skipped` is shown), `seconds` and
+            `state`.
         run: id of the run.
         clock: stamps the page.
     """
@@ -112,7 +111,6 @@ def environment() -> dict[str, str]:
 
 
 def _dataset_step(step: Mapping[str, Any], dataset: Dataset) -> Step:
-    units = step.get("units") or {}
     return Step(
         kind=step["kind"],
         output=dataset.name,
@@ -122,7 +120,7 @@ def _dataset_step(step: Mapping[str, Any], dataset: Dataset) -> Step:
         committed=dataset.inputs.committed,
         quarantined=dataset.inputs.quarantined,
         units=len(dataset.manifest["shards"]),
-        reused=units.get("skipped", 0),
+        reused=(step.get("units") or {}).get("skipped", 0),
         seconds=step.get("seconds", 0.0),
         state=step.get("state", "complete"),
         parents=dataset.parents,
@@ -154,15 +152,12 @@ def _stages(dataset: Dataset) -> dict[str, float]:
 def _training(model: ModelPackage) -> Training:
     history: list[Mapping[str, float | None]] = []
     if HISTORY in model.files:
-        history = pq.read_table(io.BytesIO(model.read(HISTORY))).to_pylist()
+        history = json.loads(model.read(HISTORY))
     return Training(model.reference, history, _flat(model.config))
 
 
 def _scores(dataset: Dataset) -> Scores:
-    task = dataset.attributes["task"]
-    repeats = dataset.attributes.get("bootstrap", 1000)
-    seed = dataset.attributes.get("seed", 0)
-    summary = summarise(task, dataset.samples, repeats=repeats, seed=seed)
+    task, summary = dataset.attributes["task"], dataset.attributes["summary"]
     cases = dataset.samples.to_pylist()
     predictions, truth = (open_dataset(dataset.objects, name) for name in dataset.parents[:2])
     if summary["task"] == "segmentation":

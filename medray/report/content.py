@@ -23,7 +23,7 @@ class Step:
         committed: of these.
         quarantined: of these.
         units: that the inputs were cut into.
-        reused: units that an earlier run had committed.
+        reused: inputs that an earlier run had committed.
         seconds: wall time.
         state: complete, interrupted or failed.
         parents: versions that it was made of.

@@ -1,19 +1,18 @@
 import datetime
-import io
+import json
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from medray.clock import VirtualClock
+from medray.engine.evaluate import summarise
 from medray.report.collect import HISTORY, collect, write_report
 from medray.storage.datasets import Dataset, publish
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.models import save_model
 from medray.storage.objects import Objects
 from medray.storage.samples import Refusal, Sample
-from medray.storage.shards import ShardWriter
+from medray.storage.shards import ShardWriter, table_of
 from medray.tasks import build_task
 
 TASK = {"name": "segmentation", "classes": ["background", "lesion"]}
@@ -46,6 +45,15 @@ def dataset(
     )
 
 
+def evaluated(
+    objects: Objects, rows: list[Sample], parents: tuple[Dataset, ...], task: dict
+) -> Dataset:
+    """Score rows with their summary, as a job publishes them."""
+    cases = table_of([{"sample_id": row.id, **row.row} for row in rows])
+    summary = summarise(task, cases, repeats=20)
+    return dataset(objects, "scores", rows, parents, task=task, summary=summary)
+
+
 def mask(shift: int) -> np.ndarray:
     label = np.zeros((5, 16, 16), np.uint8)
     label[2:4, 3 + shift : 9 + shift, 3:9] = 1
@@ -59,9 +67,7 @@ def steps(objects: Objects) -> list[dict]:
     truth = [Sample(f"c{i}", row, {"image": image, "label": mask(0)}) for i in range(4)]
     tilted = Refusal("series-1", "gantry-tilt", "tilted by 18.5°", files=28)
     data = dataset(objects, "ct", truth, refused=(tilted,))
-    history = pa.table({"epoch": [0, 1], "step": [0, 1], "loss": [1.0, 0.5]})
-    buffer = io.BytesIO()
-    pq.write_table(history, buffer)
+    history = [{"epoch": i, "step": i, "loss": 1 / (i + 1)} for i in range(2)]
     model = save_model(
         objects,
         "net",
@@ -71,7 +77,7 @@ def steps(objects: Objects) -> list[dict]:
         parents=[data.reference],
         spec="",
         card="",
-        extra={HISTORY: buffer.getvalue()},
+        extra={HISTORY: json.dumps(history).encode()},
     )
     predicted = [Sample(f"c{i}", row, {"label": mask(i)}) for i in range(3)]
     masks = dataset(objects, "masks", predicted, parents=(data,))
@@ -80,7 +86,7 @@ def steps(objects: Objects) -> list[dict]:
     for i, sample in enumerate(truth):
         rows = task.score(sample, predicted[i] if i < 3 else None)
         scored += [Sample(sample.id, {"case": sample.id, **scores}) for scores in rows]
-    scores = dataset(objects, "scores", scored, parents=(masks, data), task=TASK, bootstrap=20)
+    scores = evaluated(objects, scored, (masks, data), TASK)
     units = {"planned": 1, "committed": 1, "skipped": 1, "quarantined": 0}
     return [
         {"kind": "ingest", "output": data.reference, "units": units, "seconds": 2.0},
@@ -147,7 +153,7 @@ def test_images_that_were_called_wrongly_are_shown(objects: Objects) -> None:
     for i, sample in enumerate(images):
         (row,) = judge.score(sample, Sample(sample.id, {"probability": [i / 8, 1 - i / 8]}))
         rows.append(Sample(sample.id, {"case": sample.id, **row}))
-    scores = dataset(objects, "scores", rows, parents=(answers, data), task=task, bootstrap=20)
+    scores = evaluated(objects, rows, (answers, data), task)
     report = collect(
         objects, "xray job", [{"kind": "evaluate", "output": scores.reference}], clock=CLOCK
     )
