@@ -12,6 +12,7 @@ from medray.errors import DataError, SpecError
 Array = np.ndarray[Any, Any]
 
 PIECE = 2**22  # voxels looked at together: 32 MiB as float64, whatever the image's size
+COUNTED = 2**16  # integers counted together: 512 KiB as int64, which stays in a core's cache
 SAMPLED = 2**22  # percentiles of floats look at about this many voxels; error below 0.02 percentile
 MAX_CLASSES = 256  # beyond this a label counts instances, and a column per class says nothing
 
@@ -221,8 +222,9 @@ def _counts(values: Array, low: int) -> Array:
     """How often each value from `low` on occurs, without an int64 copy of the image."""
     size = int(values.max()) - low + 1 if values.size else 1
     counts = np.zeros(size, np.int64)
-    for start in range(0, values.size, PIECE):
-        piece = values[start : start + PIECE].astype(np.int64) - low
+    for start in range(0, values.size, COUNTED):
+        piece = values[start : start + COUNTED].astype(np.int64)
+        piece -= low
         counts += np.bincount(piece, minlength=size)
     return counts
 
