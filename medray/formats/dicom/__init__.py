@@ -174,7 +174,7 @@ class Dicom(Format):
         masks = self._masks(root)
         if masks is None:
             return None
-        # The folder of most files: a stray copy elsewhere must not decide.
+        # The folder of most files: a stray one elsewhere must not decide.
         folders = Counter(file.path.rpartition("/")[0] for file in series.instances)
         folder = folders.most_common(1)[0][0]
         path = find_nifti(masks, (series.uid, folder.rpartition("/")[2], folder))

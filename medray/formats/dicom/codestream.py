@@ -80,12 +80,11 @@ def check_codestreams(
             # frame could fill memory.
             if len(frame) > 2 * frame_bytes + 1024:
                 raise DataError("an RLE frame larger than its pixels", code="codestream-mismatch")
-        elif syntax.startswith(JPEG_FAMILY):
-            if _claimed_size(frame, syntax) != size:
-                raise DataError(
-                    "a compressed frame is of another size than the header says",
-                    code="codestream-mismatch",
-                )
+        elif syntax.startswith(JPEG_FAMILY) and _claimed_size(frame, syntax) != size:
+            raise DataError(
+                "a compressed frame is of another size than the header says",
+                code="codestream-mismatch",
+            )
 
 
 def _claimed_size(frame: bytes, syntax: str) -> tuple[int, int, int] | None:

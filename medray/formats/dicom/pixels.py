@@ -203,4 +203,5 @@ def _by_pydicom(header: Header, buffer: bytes, layout: Layout) -> npt.NDArray[An
         ) from None
     if values.size != layout.frames * layout.rows * layout.columns * layout.samples:
         raise DataError("the decoder returned another size", code="codestream-mismatch")
-    return values
+    native_order = values.dtype.newbyteorder("=")
+    return values.astype(native_order, copy=False)

@@ -5,7 +5,7 @@ sound, but not asked for), or quarantined (every other code).
 """
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -138,7 +138,9 @@ def sort_out(scanned: Iterable[Instance | Turned]) -> Sorted:
 def _one(key: tuple[str, str], members: list[Instance]) -> Series:
     found = Series(*key)
     index_of: dict[str, int] = {}
-    for member in members:
+    # Of two copies the one among most of its fellows stays.
+    held = Counter(map(_folder, members))
+    for member in sorted(members, key=lambda member: -held[_folder(member)]):
         sop = member.elements.text(tags.SOP_INSTANCE_UID)
         if sop and sop in index_of and member.fault is None:
             found.duplicates.append((index_of[sop], member))
@@ -150,6 +152,10 @@ def _one(key: tuple[str, str], members: list[Instance]) -> Series:
     found.instances = [found.instances[index] for index in order]
     found.duplicates = [(place[index], copy) for index, copy in found.duplicates]
     return found
+
+
+def _folder(entry: Instance | Turned) -> str:
+    return entry.path.rpartition("/")[0]
 
 
 def _along_normal(instances: list[Instance]) -> list[int]:
@@ -168,9 +174,9 @@ def _hold_against(series: list[Series], turned: list[Turned]) -> None:
     by_folder: dict[str, set[int]] = defaultdict(set)
     for index, one in enumerate(series):
         for instance in one.instances:
-            by_folder[instance.path.rpartition("/")[0]].add(index)
+            by_folder[_folder(instance)].add(index)
     for entry in turned:
-        neighbours = by_folder.get(entry.path.rpartition("/")[0], set())
+        neighbours = by_folder.get(_folder(entry), set())
         if len(neighbours) == 1 and not entry.fault.code.startswith("rejected-"):
             first = series[next(iter(neighbours))].instances
             fault = DataError(

@@ -34,7 +34,7 @@ class Volume:
         """
         if stored.shape != (self.array.shape[0], *self.array.shape[2:]):
             raise DataError("slices of one series differ in size", code="mixed-size")
-        exact = stored.dtype.kind in "iu" and slope.is_integer() and intercept.is_integer()
+        exact = stored.dtype.kind in "iu" and slope % 1 == 0 and intercept % 1 == 0
         if not exact:
             self._widen(np.dtype(np.float32))
             self.array[:, index] = stored * np.float64(slope) + intercept

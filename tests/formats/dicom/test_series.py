@@ -1,0 +1,216 @@
+"""Messy trees: every file ends in exactly one place, each with its reason."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from pydicom.uid import (
+    EnhancedSRStorage,
+    JPEGLSLossless,
+    SecondaryCaptureImageStorage,
+    XRayRadiationDoseSRStorage,
+)
+
+from medray.formats.dicom import Dicom
+
+
+def other_series(name):
+    def change(data, index):
+        data.SeriesInstanceUID = f"1.2.3.{name}"
+        data.SOPInstanceUID = f"1.2.3.{name}.{index + 1}"
+
+    return change
+
+
+def test_every_file_of_a_messy_tree_is_accounted_for_once(write_series, ingest, tmp_path):
+    write_series(4, folder="good")
+    write_series(3, folder="scout", change=other_series(7), ImageType=["O", "P", "LOCALIZER"])
+    write_series(1, folder="sr", change=other_series(8), Modality="SR")
+    write_series(2, folder="short", change=other_series(9))
+    write_series(3, folder="us", change=other_series(10), Modality="US")
+    source = tmp_path / "source"
+    shutil.copy(source / "good" / "IM001", source / "IM-copy")
+    (source / "readme.txt").write_text("not DICOM")
+    (source / "broken.dcm").write_bytes(b"also not")
+    (source / "inside").symlink_to(source / "good" / "IM000")
+    (source / "outside").symlink_to(tmp_path)
+    found = ingest()
+    assert [len(found.samples), found.taken] == [1, 4]
+    assert found.codes == {
+        "rejected-localizer": 3,
+        "rejected-no-image": 1,
+        "rejected-few-slices": 2,
+        "rejected-modality": 3,
+        "rejected-duplicate": 1,
+        "rejected-not-dicom": 1,
+        "not-dicom": 1,
+        "rejected-link": 1,
+        "outside-root": 1,
+    }
+    entries = sum(len(files) for _, _, files in os.walk(source)) + 1  # the link to a folder
+    assert found.taken + sum(found.codes.values()) == entries
+
+
+def test_a_dicomdir_is_recognised_by_content(write_series, ingest, tmp_path):
+    write_series(3)
+    write_series(1, folder="index", SOPClassUID="1.2.840.10008.1.3.10")
+    found = ingest()
+    assert found.codes == {"rejected-dicomdir": 1}
+    assert len(found.samples) == 1
+
+
+@pytest.mark.parametrize(
+    ("select", "code"),
+    [
+        ({"modality": ["MR"]}, "rejected-modality"),
+        ({"min_slices": 5}, "rejected-few-slices"),
+        ({"max_slices": 3}, "rejected-many-slices"),
+        ({"thickness_mm": [0.5, 3.0]}, "rejected-thickness"),
+        ({"kernel": "B[67]0f"}, "rejected-kernel"),
+        ({"description": "(?i)abdomen"}, "rejected-description"),
+        ({"exclude": "Thor"}, "rejected-description"),
+        ({"thickness_mm": [3, 6], "kernel": "B30f", "description": "(?i)thorax"}, None),
+    ],
+)
+def test_rules_reject_with_their_reason(write_series, ingest, select, code):
+    write_series(4)
+    found = ingest(select=select)
+    assert found.codes == ({code: 4} if code else {})
+
+
+@pytest.mark.parametrize(
+    ("values", "code"),
+    [
+        ({"SOPClassUID": XRayRadiationDoseSRStorage}, "rejected-dose"),
+        ({"ImageType": ["DERIVED", "SECONDARY", "DOSE INFO"]}, "rejected-dose"),
+        ({"SOPClassUID": SecondaryCaptureImageStorage}, "rejected-secondary-capture"),
+        ({"SOPClassUID": EnhancedSRStorage, "Modality": "SR"}, "rejected-no-image"),
+        ({"RescaleSlope": 0}, "zero-slope"),
+        ({"Rows": 0}, "bad-pixel-header"),
+        ({"SeriesInstanceUID": ""}, "blank-uid"),
+        ({"SOPInstanceUID": ""}, "blank-uid"),
+        ({"StudyInstanceUID": "anonymised"}, "blank-uid"),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, "unsupported-pixels"),
+        ({"BitsAllocated": 24}, "unsupported-pixels"),
+        ({"ImagePositionPatient": None}, "no-geometry"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
+def test_unusable_series_have_their_reason(write_series, ingest, values, code):
+    def change(data, index):
+        for keyword, value in values.items():
+            setattr(data, keyword, value)
+        data.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+
+    write_series(4, change=change)
+    found = ingest()
+    assert found.codes == {code: 4}
+    assert not found.samples
+
+
+def test_original_only_leaves_derived_series_out(write_series, ingest):
+    write_series(4, ImageType=["DERIVED", "PRIMARY", "MPR"])
+    assert len(ingest().samples) == 1
+    assert ingest(select={"original_only": True}).codes == {"rejected-derived": 4}
+
+
+def test_a_damaged_slice_refuses_the_whole_series_and_not_just_itself(
+    write_series, ingest, tmp_path
+):
+    write_series(5)
+    path = tmp_path / "source" / "a" / "IM004"
+    path.write_bytes(path.read_bytes()[:-7])
+    found = ingest()
+    # Without the rule the four others would pass as a regular, shorter volume.
+    assert found.codes == {"truncated-pixels": 5}
+    assert "1 of 5 files" in found.refused[0].reason
+
+
+def test_a_file_damaged_beyond_its_series_uid_is_held_against_its_folder(
+    write_series, ingest, tmp_path
+):
+    write_series(4)
+    write_series(4, folder="b", change=other_series(5))
+    path = tmp_path / "source" / "a" / "IM003"
+    path.write_bytes(path.read_bytes()[:200])
+    found = ingest()
+    assert found.codes == {"truncated-header": 1, "damaged-neighbour": 3}
+    assert len(found.samples) == 1
+
+
+def test_copies_are_compared_pixel_by_pixel(write_series, ingest, tmp_path):
+    write_series(4)
+
+    def recompress(data, index):
+        data.compress(JPEGLSLossless, generate_instance_uid=False)
+
+    write_series(2, folder="again", change=recompress)
+    assert ingest().codes == {"rejected-duplicate": 2}
+
+    def alter(data, index):
+        data.PixelData = bytes(len(data.PixelData))
+
+    write_series(1, folder="altered", change=alter)
+    (error,) = ingest().errors
+    assert error.code == "conflicting-duplicates"
+
+
+def test_a_new_file_and_a_touched_one_change_the_fingerprint(write_series, ingest, tmp_path):
+    write_series(4)
+
+    def prints():
+        return [item.fingerprint for group in ingest().plan.groups for item in group]
+
+    before = prints()
+    assert prints() == before
+    os.utime(tmp_path / "source" / "a" / "IM000", ns=(1, 1))
+    touched = prints()
+    assert touched != before
+    write_series(5)
+    assert prints() not in (before, touched)
+
+
+def test_files_that_change_after_planning_are_noticed(write_series, ingest, tmp_path):
+    write_series(4)
+    found = ingest()
+    (item,) = found.plan.groups[0]
+    (tmp_path / "source" / "a" / "IM003").unlink()
+    with pytest.raises(Exception, match="cannot be opened") as caught:
+        list(found.format.read(found.source, item))
+    assert caught.value.code == "unreadable"
+    assert caught.value.about == item.key
+
+
+def test_four_dimensional_series_are_refused_or_split(write_series, ingest):
+    def change(data, index):
+        data.ImagePositionPatient = [0, 0, 5.0 * (index % 3)]
+
+    write_series(6, change=change)
+    assert ingest().codes == {"several-volumes": 6}
+    first, second = ingest(volumes="split").samples
+    assert first.id != second.id
+    assert first.arrays["image"].shape == (1, 3, 4, 6)
+    # InstanceNumber tells the volumes apart: 1 to 3, then 4 to 6.
+    assert first.arrays["image"][0, :, 0, 0].tolist() == [-1024, -924, -824]
+    assert second.arrays["image"][0, :, 0, 0].tolist() == [-724, -624, -524]
+
+
+def test_resampling_is_asked_for_and_recorded(write_series, ingest):
+    def change(data, index):
+        data.ImagePositionPatient = [0, 0, (0, 5, 10, 20)[index]]
+
+    write_series(4, change=change)
+    assert ingest().codes == {"missing-slices": 4}
+    (sample,) = ingest(resample=True).samples
+    assert sample.row["resampled"] == "missing-slices"
+    assert sample.arrays["image"].shape == (1, 5, 4, 6)
+    # The missing slice lies half way between its neighbours, 200 and 300.
+    assert sample.arrays["image"][0, :, 0, 0].tolist() == [-1024, -924, -824, -774, -724]
+    assert np.diag(np.reshape(sample.row["affine"], (4, 4))).tolist() == [-3, -2, 5, 1]
+
+
+def test_a_pattern_that_does_not_compile_is_refused_with_the_options():
+    with pytest.raises(ValidationError, match="not a regular expression"):
+        Dicom.Options.model_validate({"select": {"kernel": "("}})
