@@ -100,18 +100,19 @@ class Predict(Operation):
         trained, options = self._trained, self.parameters
         plan, image = trained.plan, sample.arrays["image"]
         space = image.shape[1:]
+        inner = plan.network_shape(space, sample.row.get("spacing_mm"))
         slabs = predict_volume(
             trained.network,
             image
             if isinstance(image, Slabs)
             else Slabs(image.shape, image.dtype, 1, iter([image])),
-            roi=plan.patch,
+            roi=plan.window(inner, trained.network.divisor),
             overlap=options["overlap"],
             batch=options["batch"],
             mirror_axes=range(plan.dims) if options["tta"] else (),
             precision=options["precision"],
             outputs=options["outputs"],
-            network_shape=plan.network_shape(space, sample.row.get("spacing_mm")),
+            network_shape=inner,
             device=trained.device,
         )
         made = Sample(sample.id, sample.row)

@@ -1,14 +1,13 @@
 """A model package made ready for use: network, task and plan."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from pydantic import ValidationError
 
+from medray.engine.network import build_network
 from medray.engine.plan import Plan
 from medray.errors import DataError
-from medray.models import MODELS
 from medray.models.base import Network
 from medray.storage.models import open_model
 from medray.storage.objects import Objects
@@ -56,7 +55,7 @@ def load_trained(objects: Objects, reference: str, device: torch.device | None =
     try:
         plan = Plan.model_validate(package.config["plan"])
         task = build_task(package.config["task"])
-        network = _build(package.config["model"], plan)
+        network = build_network(package.config["model"], plan)
         weights = {name: torch.from_numpy(value) for name, value in package.weights().items()}
         network.load_state_dict(weights)
     except (KeyError, ValidationError, RuntimeError) as error:
@@ -68,11 +67,3 @@ def load_trained(objects: Objects, reference: str, device: torch.device | None =
         ) from error
     network.eval().requires_grad_(False)
     return Trained(network.to(device), task, plan, device, package.reference)
-
-
-def _build(model: dict[str, Any], plan: Plan) -> Network:
-    options = {"dims": plan.dims, **model}
-    kind = MODELS.get(options.pop("name"))
-    return kind.build(
-        kind.Options.model_validate(options), plan.in_channels, len(plan.classes), plan.patch
-    )

@@ -116,7 +116,7 @@ def volumes(count: int = 2, spacing: Sequence[float] = (2.0, 1.0, 1.0)) -> list[
                 "image_mean": 30.0 + index,
                 "image_std": 90.0,
             },
-            {"image": generator.normal(30, 90, (1, 20 + 50 * index, 48, 44)).astype(np.int16)},
+            {"image": generator.normal(30, 90, (1, 30 + 50 * index, 64, 60)).astype(np.int16)},
         )
         for index in range(count)
     ]
@@ -138,7 +138,7 @@ def test_masks_are_those_of_the_whole_volume(
 ) -> None:
     """Streamed from storage chunk by chunk, or read ahead: the same."""
     monkeypatch.setattr(predict, "AHEAD_BYTES", ahead_bytes)
-    net = model(objects, UNET, MASKS, (16, 32, 32))
+    net = model(objects, UNET, MASKS, (16, 48, 48))
     samples = volumes()
     made, receipt = run(objects, dataset(objects, samples))
     assert (receipt.rows, receipt.quarantined) == (2, 0)
@@ -148,7 +148,7 @@ def test_masks_are_those_of_the_whole_volume(
         assert found.row["subject"] == sample.row["subject"]
         assert found.row["spacing_mm"] == [2.0, 1.0, 1.0]
         assert "label_voxels" not in found.row, "it describes another array"
-        wanted = expected(net, sample, (16, 32, 32)).argmax(0).numpy()
+        wanted = expected(net, sample, (16, 48, 48)).argmax(0).numpy()
         assert wanted.any()
         label = np.asarray(found.arrays["label"])
         assert label.dtype == np.uint8
@@ -156,12 +156,12 @@ def test_masks_are_those_of_the_whole_volume(
 
 
 def test_probabilities_and_mirrored_copies(objects: Objects) -> None:
-    net = model(objects, UNET, MASKS, (16, 32, 32))
+    net = model(objects, UNET, MASKS, (16, 48, 48))
     samples = volumes(1)
     data = dataset(objects, samples)
     plain, _ = run(objects, data, outputs="probabilities")
     found = np.asarray(plain.sample(0).arrays["probability"])
-    wanted = expected(net, samples[0], (16, 32, 32)).softmax(0).numpy()
+    wanted = expected(net, samples[0], (16, 48, 48)).softmax(0).numpy()
     np.testing.assert_allclose(found, wanted, atol=1e-4)
     mirrored, _ = run(objects, data, outputs="probabilities", tta=True)
     other = np.asarray(mirrored.sample(0).arrays["probability"])
@@ -169,14 +169,14 @@ def test_probabilities_and_mirrored_copies(objects: Objects) -> None:
 
 
 def test_other_spacings_are_resampled_and_come_back_on_their_own_grid(objects: Objects) -> None:
-    model(objects, UNET, MASKS, (16, 32, 32), spacing_mm=(2.0, 1.0, 1.0))
+    model(objects, UNET, MASKS, (16, 48, 48), spacing_mm=(2.0, 1.0, 1.0))
     data = dataset(objects, [*volumes(1), *volumes(2, spacing=(4.0, 0.8, 0.9))[1:]])
     made, _ = run(objects, data)
-    assert [made.array(index, "label").shape for index in (0, 1)] == [(20, 48, 44), (70, 48, 44)]
+    assert [made.array(index, "label").shape for index in (0, 1)] == [(30, 64, 60), (80, 64, 60)]
 
 
 def test_what_a_task_removes_is_removed(objects: Objects) -> None:
-    model(objects, UNET, MASKS | {"min_voxels": 10**9}, (16, 32, 32))
+    model(objects, UNET, MASKS | {"min_voxels": 10**9}, (16, 48, 48))
     made, _ = run(objects, dataset(objects, volumes(1)))
     assert not np.asarray(made.sample(0).arrays["label"]).any()
 
@@ -184,9 +184,9 @@ def test_what_a_task_removes_is_removed(objects: Objects) -> None:
 def test_a_sample_of_another_kind_or_with_nonfinite_output_is_quarantined(
     objects: Objects,
 ) -> None:
-    model(objects, UNET, MASKS, (16, 32, 32))
+    model(objects, UNET, MASKS, (16, 48, 48))
     good, bad = volumes(2)
-    two = Sample("two", good.row, {"image": np.zeros((2, 20, 48, 44), np.int16)})
+    two = Sample("two", good.row, {"image": np.zeros((2, 30, 64, 60), np.int16)})
     image = np.asarray(bad.arrays["image"], np.float32)
     image[0, 60, 3, 3] = np.nan
     bad.arrays["image"] = image
@@ -223,7 +223,7 @@ def test_statistics_over_slabs_are_those_of_the_whole() -> None:
 
 
 def test_weights_of_another_network_are_refused(objects: Objects) -> None:
-    net = model(objects, UNET, MASKS, (16, 32, 32))
+    net = model(objects, UNET, MASKS, (16, 48, 48))
     package = load_trained(objects, "m")
     save_model(
         objects,
