@@ -114,7 +114,10 @@ def _train(step: Train, objects: Objects, place: Place) -> Resolved:
     )
     parents = [open_dataset(objects, step.data).reference]
     if step.train.init_from:
-        parents.append(open_model(objects, step.train.init_from).reference)
+        first = open_model(objects, step.train.init_from).reference
+        parents.append(first)
+        settings = step.train.model_copy(update={"init_from": first})
+        step = step.model_copy(update={"train": settings})
     return _resolved(step, step.output, parents)
 
 

@@ -116,11 +116,12 @@ def _run_step(
     stop: threading.Event,
     tell: Listener,
 ) -> StepResult:
-    if resolved.planned is None:
-        from medray.jobs.training import run_training
+    if resolved.planned is not None:
+        return run_units(resolved, resolved.planned, executor, objects, stop, tell)
+    from medray.jobs.training import run_training  # loads torch
 
-        return run_training(resolved, executor, objects, stop, tell)
-    return run_units(resolved, resolved.planned, executor, objects, stop, tell)
+    known = stored_result(objects, resolved.run)
+    return run_training(resolved, known, executor, objects, stop, tell)
 
 
 def _keep(objects: Objects, result: StepResult) -> None:
