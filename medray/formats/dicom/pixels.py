@@ -152,9 +152,12 @@ def stored_range(layout: Layout) -> tuple[int, int]:
 
 def _by_pydicom(header: Header, buffer: bytes, layout: Layout) -> npt.NDArray[Any]:
     # Imported here: uncompressed trees, and the planning of any tree, never need it.
+    from pydicom.config import logger
     from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import ExplicitVRLittleEndian
 
+    # pydicom logs what it chokes on, values of headers included; the root logger must not get it.
+    logger.propagate = False
     # The buffer of a deflated file is already inflated.
     native = header.syntax in NATIVE
     syntax = ExplicitVRLittleEndian if header.syntax == DEFLATED else header.syntax
