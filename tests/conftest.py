@@ -1,11 +1,17 @@
 """What every test stands on: a private home, fault points unarmed, real data where there are any."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from medray.storage.datasets import Dataset, publish
+from medray.storage.ledger import Commit, Ledger
 from medray.storage.objects import Objects
+from medray.storage.samples import Sample
+from medray.storage.shards import ShardWriter
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +35,48 @@ def data_dir() -> Path:
     if not where or not Path(where).is_dir():
         pytest.skip("MEDRAY_DATA names no folder with real data")
     return Path(where)
+
+
+@pytest.fixture
+def make_dataset(objects: Objects) -> Callable[[str, list[Sample]], Dataset]:
+    """Makes a dataset of one unit, committed as a worker would."""
+
+    def make(name: str, samples: list[Sample]) -> Dataset:
+        ledger = Ledger(objects, name)
+        attempt = ledger.begin("u0")
+        writer = ShardWriter(objects, ledger.shard_path(attempt))
+        for sample in samples:
+            writer.add(sample)
+        commit = ledger.commit(attempt, Commit("u0", attempt.id, writer.finish(), len(samples), []))
+        return publish(
+            objects, name, kind="test", spec="", commits=[commit], refused=[], parents=[]
+        )
+
+    return make
+
+
+@pytest.fixture
+def balls(make_dataset: Callable[[str, list[Sample]], Dataset]) -> Dataset:
+    """Sixteen small volumes with a ball of each of two classes; every fourth is for validation."""
+    generator = np.random.default_rng(0)
+    samples = []
+    for number in range(16):
+        shape = tuple(int(n) for n in generator.integers((10, 12, 10), (15, 17, 15)))
+        label = np.zeros(shape, np.uint8)
+        for kind in (1, 2):
+            centre = [generator.uniform(3, n - 3) for n in shape]
+            grid = np.indices(shape)
+            far = sum((axis - at) ** 2 for axis, at in zip(grid, centre, strict=True))
+            label[far < 6] = kind
+        image = generator.normal(100, 5, shape) + 30.0 * label
+        row = {
+            "subject": f"p{number}",
+            "split": "val" if number % 4 == 0 else "train",
+            "spacing_mm": [1.0, 1.0, 1.0],
+        }
+        arrays = {"image": image.astype(np.int16)[None], "label": label}
+        samples.append(Sample(f"s{number:02d}", row, arrays))
+    return make_dataset("balls", samples)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

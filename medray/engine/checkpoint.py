@@ -8,6 +8,7 @@ at any byte of a save leaves the one before it to be chosen. Nothing is pickled.
 import hashlib
 import json
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,17 +85,21 @@ class Checkpoints:
             (_step_of(path), path) for path in paths if self._objects.exists(f"{path}/{MANIFEST}")
         ]
 
-    def newest(self) -> Checkpoint | None:
+    def newest(self, only: Collection[str] | None = None) -> Checkpoint | None:
         """The newest checkpoint that is whole; a damaged one is logged and passed over."""
         for _, path in reversed(self.committed()):
             try:
-                return self.read(path)
+                return self.read(path, only)
             except DataError as error:
                 event("checkpoint-damaged", level=logging.WARNING, path=path, code=error.code)
         return None
 
-    def read(self, path: str) -> Checkpoint:
-        """Read one checkpoint and check every file.
+    def read(self, path: str, only: Collection[str] | None = None) -> Checkpoint:
+        """Read one checkpoint and check every file that is read.
+
+        Args:
+            path: its folder.
+            only: names of tensor files to read; None: all. The state always comes along.
 
         Raises:
             DataError: a file is missing or is not what was written (code "wrong-hash").
@@ -103,6 +108,9 @@ class Checkpoints:
         tensors: dict[str, dict[str, Tensor]] = {}
         state: dict[str, Any] = {}
         for name, (size, sha256) in manifest["files"].items():
+            part = name.removesuffix(".safetensors")
+            if name != STATE and only is not None and part not in only:
+                continue
             try:
                 data = self._objects.get(f"{path}/{name}")
             except FileNotFoundError:
@@ -117,7 +125,7 @@ class Checkpoints:
                 state = json.loads(data)
                 continue
             try:
-                tensors[name.removesuffix(".safetensors")] = decode(data)
+                tensors[part] = decode(data)
             except SafetensorError as error:
                 raise DataError(
                     "not a sound safetensors file", code="bad-weights", about=f"{path}/{name}"

@@ -67,6 +67,31 @@ def fit(setup: TrainSetup, world: World) -> TrainResult:
     return _Training(setup, world, assemble(setup, world)).run()
 
 
+def outcome(setup: TrainSetup) -> TrainResult:
+    """What the newest checkpoint of a run says of it.
+
+    Raises:
+        SpecError: the run has no checkpoint (code "no-checkpoint").
+    """
+    checkpoints = Checkpoints(setup.objects, f"{setup.run}/checkpoints")
+    found = checkpoints.newest(only={"history"})
+    if found is None:
+        raise SpecError("the run has no checkpoint", code="no-checkpoint", about=setup.run)
+    history = History()
+    history.restore(found.tensors["history"], found.state["validations"])
+    best, per_epoch = found.state["best"], int(found.state["epoch_steps"])
+    step = found.step if best is None else int(best)
+    validations = [row for row in history.validations if row["step"] == step]
+    return TrainResult(
+        step=found.step,
+        epochs=-(-found.step // per_epoch),
+        stopped="finished" if found.step == found.state["total"] else "early",
+        metrics={k: v for row in validations for k, v in row.items() if k.startswith("val_")},
+        checkpoint=next(path for at, path in checkpoints.committed() if at == step),
+        rows=history.rows(per_epoch),
+    )
+
+
 class _Training:
     def __init__(self, setup: TrainSetup, world: World, parts: Parts) -> None:
         self.setup, self.world, self.parts = setup, world, parts
@@ -107,7 +132,8 @@ class _Training:
                 point("train.step")
                 if self._after(done):
                     break
-        return self._result(done)
+        self.world.total(torch.zeros(1))  # rank 0 has saved when the others come here
+        return outcome(self.setup)
 
     def _step(self, batch: Batch) -> None:
         started = time.perf_counter()
@@ -264,7 +290,13 @@ class _Training:
             tensors["average"] = gather_network(self.average.network)
         if self.world.rank:
             return
-        state = {"validations": self.history.validations, "scaler": self.scaler.state_dict()}
+        state = {
+            "validations": self.history.validations,
+            "scaler": self.scaler.state_dict(),
+            "epoch_steps": self.epoch_steps,
+            "total": self.total,
+            "best": self._best(),
+        }
         self.checkpoints.save(done, tensors, state)
         self.checkpoints.prune(self.settings.keep, self._best())
 
@@ -289,18 +321,3 @@ class _Training:
         self.history.restore(found.tensors["history"], found.state["validations"])
         event("resumed", run=self.setup.run, step=step, rank=self.world.rank)
         return step
-
-    def _result(self, done: int) -> TrainResult:
-        best = self._best()
-        step = done if best is None else best
-        validations = [row for row in self.history.validations if row["step"] == step]
-        # Rank 0 alone has listed its own writes for sure, and the others don't package the model.
-        paths = [path for at, path in self.checkpoints.committed() if at == step]
-        return TrainResult(
-            step=done,
-            epochs=-(-done // self.epoch_steps),
-            stopped="finished" if done == self.total else "early",
-            metrics={k: v for row in validations for k, v in row.items() if k.startswith("val_")},
-            checkpoint=paths[-1] if paths else "",
-            rows=self.history.rows(self.epoch_steps),
-        )

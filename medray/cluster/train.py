@@ -1,0 +1,129 @@
+"""Training on Ray Train: its workers run the loop of medray.engine.train.
+
+Ray places the ranks, joins them and starts them anew when one is lost. State is not Ray's affair:
+every start goes on from the newest checkpoint in storage, so a rank that is killed, a run that is
+killed and a run that gets other workers are one case.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+import ray
+import ray.train
+import torch
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer, get_device
+from ray.train.v2.api.exceptions import TrainingFailedError
+
+from medray.cluster.session import require
+from medray.engine.assemble import TrainSetup
+from medray.engine.train import TrainResult, fit, outcome
+from medray.engine.world import World
+from medray.errors import DataError, FatalError, MedrayError, RetryableError, SpecError
+from medray.ids import attempt_id
+
+COLLECTIVE_TIMEOUT_S = 600  # ranks that wait longer for one that hangs give up
+
+
+def train_on_ray(
+    setup: TrainSetup, *, cpus_per_worker: float = 1, gpus_per_worker: float = 0
+) -> TrainResult:
+    """Train on the Ray that this process is connected to; resumes a run that was begun before.
+
+    Args:
+        setup: what to train. `settings.workers` as [min, max] lets Ray start with what is free and
+            grow or shrink; the global batch, and so the learning rate, stay the same.
+        cpus_per_worker: of each rank; its torch threads, unless the settings name a number.
+        gpus_per_worker: 1 for training on GPUs.
+
+    Raises:
+        SpecError: the setup does not fit together, or the cluster can't hold the fewest workers.
+        FatalError: the loss diverged.
+        RetryableError: workers were lost more than `settings.max_failures` times
+            (code "ranks-lost").
+    """
+    low, high = setup.settings.world_sizes
+    require(low, cpus_per_worker, gpus_per_worker)
+    attempt = attempt_id()
+    refusal = f"{setup.run}/refusals/{attempt}.json"
+    resources: dict[str, float] = {"CPU": cpus_per_worker}
+    if gpus_per_worker:
+        resources["GPU"] = gpus_per_worker
+    trainer = TorchTrainer(
+        _rank,
+        train_loop_config={
+            "setup": setup,
+            "refusal": refusal,
+            "threads": setup.settings.threads or max(1, int(cpus_per_worker)),
+        },
+        torch_config=TorchConfig(timeout_s=COLLECTIVE_TIMEOUT_S),
+        scaling_config=ScalingConfig(
+            num_workers=low if low == high else (low, high),  # type: ignore[arg-type]
+            use_gpu=gpus_per_worker > 0,
+            resources_per_worker=resources,
+        ),
+        # A name of its own each time: Ray's state is bound to its version, ours is not.
+        run_config=RunConfig(
+            name=attempt,
+            storage_path=_ray_folder(setup),
+            failure_config=FailureConfig(max_failures=setup.settings.max_failures),
+        ),
+    )
+    lost: TrainingFailedError | None = None
+    try:
+        trainer.fit()
+    except TrainingFailedError as error:
+        lost = error
+    _raise_refusal(setup, refusal)
+    if lost is not None:
+        raise RetryableError(
+            f"ranks were lost more than {setup.settings.max_failures} times",
+            code="ranks-lost",
+            about=setup.run,
+            hint="look at memory and logs of the workers, then `medray resume`",
+        ) from lost
+    return outcome(setup)
+
+
+def _rank(config: dict[str, Any]) -> None:
+    """One rank. What another try would not mend is written down, so that Ray need not try again:
+    the ranks that it then starts find the note and end."""
+    setup: TrainSetup = config["setup"]
+    if setup.objects.exists(config["refusal"]):
+        return
+    torch.set_num_threads(config["threads"])
+    try:
+        fit(setup, World(get_device(), report=ray.train.report))
+    except RetryableError:
+        raise
+    except MedrayError as error:
+        note = {
+            "class": type(error).__name__,
+            "message": error.message,
+            "code": error.code,
+            "about": error.about,
+            "hint": error.hint,
+        }
+        setup.objects.put(config["refusal"], json.dumps(note).encode())
+        raise
+
+
+def _raise_refusal(setup: TrainSetup, path: str) -> None:
+    try:
+        note = json.loads(setup.objects.get(path))
+    except FileNotFoundError:
+        return
+    setup.objects.delete([path])
+    kinds = {kind.__name__: kind for kind in (SpecError, DataError, FatalError)}
+    kind = kinds.get(note.pop("class"), FatalError)
+    raise kind(note.pop("message"), **note)
+
+
+def _ray_folder(setup: TrainSetup) -> str:
+    """Where Ray Train keeps its own state: beside the run, so that every node reaches it."""
+    parts = urlparse(setup.objects.url)
+    if parts.scheme == "file":
+        return str(Path(unquote(parts.path)) / setup.run / "ray")
+    return f"{setup.objects.url.rstrip('/')}/{setup.run}/ray"
