@@ -170,12 +170,8 @@ def _evaluate(step: Evaluate, objects: Objects) -> Resolved:
 
 def _export(step: Export, objects: Objects, place: Place) -> Resolved:
     kind = FORMATS.get(step.format.name)
-    step = step.model_copy(
-        update={
-            "format": _filled(step.format, kind.Options, place, "format"),
-            "to": str(Path(step.to).absolute()),
-        }
-    )
+    filled = _filled(step.format, kind.Options, place, "format")
+    step = step.model_copy(update={"format": filled, "output": check_name(step.name)})
     data = open_dataset(objects, step.data)
     images = step.images or data.attributes.get("data")
     identity = {
@@ -192,7 +188,7 @@ def _export(step: Export, objects: Objects, place: Place) -> Resolved:
     )
     return _resolved(
         step,
-        check_name(step.name),
+        step.name,
         [data.reference],
         planned=planned,
         parameters={**identity, "to": step.to},

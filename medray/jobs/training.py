@@ -1,30 +1,33 @@
 """Run a training step: look at the data, plan, train inline or on Ray, commit the model package."""
 
+import contextlib
 import json
+import queue
 import threading
 from typing import Any, cast
 
 import torch
-from safetensors.torch import save as encode
 
 from medray.clock import SYSTEM, Clock
 from medray.engine.assemble import TrainSetup
-from medray.engine.checkpoint import Checkpoints
+from medray.engine.checkpoint import STATE, Checkpoints
 from medray.engine.fingerprint import fingerprint
-from medray.engine.plan import Plan, make_plan
+from medray.engine.package import save_trained
+from medray.engine.plan import make_plan
 from medray.engine.train import TrainResult, fit
 from medray.engine.world import World
 from medray.errors import InterruptedRun, SpecError
-from medray.jobs.card import model_card
 from medray.jobs.events import Event, Listener, StepResult, Tally
 from medray.jobs.execute import Executor
 from medray.jobs.resolve import Resolved
 from medray.spec.jobs import Train
 from medray.spec.profiles import Local
 from medray.storage.datasets import move_head, open_dataset
-from medray.storage.models import ModelPackage, open_model, save_model
+from medray.storage.models import ModelPackage, open_model
 from medray.storage.objects import Objects
 from medray.tasks import build_task
+
+LOOK_S = 1.0
 
 
 def run_training(
@@ -69,7 +72,7 @@ def run_training(
         output=package.reference,
         digest=package.digest,
         units=Tally(1, int(done is None), int(done is not None), 0),
-        metrics=package.metrics,
+        metrics={k: v for k, v in package.metrics.items() if isinstance(v, int | float)},
         seconds=round(clock.monotonic() - started, 3),
     )
 
@@ -94,33 +97,82 @@ def _train(
     tell: Listener,
 ) -> ModelPackage:
     setup = _setup(step, resolved, executor, objects)
-    objects.put(f"runs/{resolved.run}/plan.json", _pretty(setup.plan.model_dump(mode="json")))
-
-    def report(metrics: dict[str, Any]) -> None:
-        fields = {"run": resolved.run, "epochs": step.train.epochs, **metrics}
-        tell(Event("epoch", fields))
-        if stop.is_set():
-            raise InterruptedRun(
-                f"stopped after {metrics['step']} steps",
-                code="stopped",
-                about=resolved.run,
-                hint="`medray resume` goes on from the newest checkpoint",
-            )
+    plan = setup.plan.model_dump_json(indent=1)
+    objects.put(f"{setup.run}/plan.json", plan.encode())
 
     if isinstance(executor.profile, Local):
-        from medray.cluster.train import train_on_ray
-
-        executor.start()
-        result = train_on_ray(
-            setup,
-            report,
-            stop,
-            num_cpus=executor.profile.cpus_per_worker,
-            num_gpus=executor.profile.gpus_per_worker,
-        )
+        result = _fit_on_ray(setup, executor, stop, tell)
     else:
-        result = fit(setup, World(report=report))
-    return _package(resolved, step, setup, result)
+
+        def report(metrics: dict[str, Any]) -> None:
+            tell(_epoch(setup, metrics))
+            _check(stop, setup)
+
+        result = fit(setup, World(torch.device(_device(executor)), report))
+    return save_trained(setup, result, resolved.output, spec=resolved.spec)
+
+
+def _fit_on_ray(
+    setup: TrainSetup, executor: Executor, stop: threading.Event, tell: Listener
+) -> TrainResult:
+    """Train on Ray from a thread of its own, so that this one can watch and be stopped."""
+    from medray.cluster.train import train_on_ray
+
+    profile = cast("Local", executor.profile)
+    executor.start()
+    ended: queue.Queue[TrainResult | BaseException] = queue.Queue()
+
+    def work() -> None:
+        try:
+            ended.put(
+                train_on_ray(
+                    setup,
+                    cpus_per_worker=profile.cpus_per_worker,
+                    gpus_per_worker=profile.gpus_per_worker,
+                )
+            )
+        except BaseException as error:  # noqa: BLE001 - raised again on the thread that waits
+            ended.put(error)
+
+    threading.Thread(target=work, name="train", daemon=True).start()
+    told = 0
+    while True:
+        with contextlib.suppress(queue.Empty):
+            result = ended.get(timeout=LOOK_S)
+            if isinstance(result, BaseException):
+                raise result
+            return result
+        _check(stop, setup)
+        # The ranks' own reports go to Ray; what they have made durable is the same on any cluster.
+        told = _tell_newest(setup, told, tell)
+
+
+def _tell_newest(setup: TrainSetup, told: int, tell: Listener) -> int:
+    """Tell of the newest checkpoint, unless that was done; returns its step."""
+    found = Checkpoints(setup.objects, f"{setup.run}/checkpoints").committed()
+    step, path = found[-1] if found else (0, "")
+    if step > told:
+        with contextlib.suppress(FileNotFoundError):  # pruned since it was listed
+            state = json.loads(setup.objects.get(f"{path}/{STATE}"))
+            validated = state["validations"][-1] if state["validations"] else {}
+            done = {"epoch": step // state["epoch_steps"], "step": step}
+            tell(_epoch(setup, {**validated, **done}))
+    return max(step, told)
+
+
+def _epoch(setup: TrainSetup, metrics: dict[str, Any]) -> Event:
+    run = setup.run.removeprefix("runs/")
+    return Event("epoch", {"run": run, "epochs": setup.settings.epochs, **metrics})
+
+
+def _check(stop: threading.Event, setup: TrainSetup) -> None:
+    if stop.is_set():
+        raise InterruptedRun(
+            "the training was stopped",
+            code="stopped",
+            about=setup.run,
+            hint="`medray resume` goes on from the newest checkpoint",
+        )
 
 
 def _setup(step: Train, resolved: Resolved, executor: Executor, objects: Objects) -> TrainSetup:
@@ -156,35 +208,3 @@ def _device(executor: Executor) -> str:
     if isinstance(executor.profile, Local):
         return "cuda" if executor.profile.gpus_per_worker else "cpu"
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _package(
-    resolved: Resolved, step: Train, setup: TrainSetup, result: TrainResult
-) -> ModelPackage:
-    """Commit the chosen checkpoint's weights as a model package."""
-    objects = setup.objects
-    tensors = Checkpoints(objects, f"{setup.run}/checkpoints").read(result.checkpoint).tensors
-    config = {"model": setup.model, "task": setup.task, "plan": _plain(setup.plan)}
-    extra = {
-        "plan.json": _pretty(_plain(setup.plan)),
-        "history.json": json.dumps(result.rows).encode(),
-    }
-    return save_model(
-        objects,
-        resolved.output,
-        weights=encode(tensors.get("average") or tensors["model"]),
-        config=config,
-        metrics=result.metrics,
-        parents=resolved.parents,
-        spec=resolved.spec,
-        card=model_card(resolved.output, step, setup.plan, result, resolved.parents),
-        extra=extra,
-    )
-
-
-def _plain(plan: Plan) -> dict[str, Any]:
-    return plan.model_dump(mode="json")
-
-
-def _pretty(value: Any) -> bytes:
-    return json.dumps(value, indent=1).encode()

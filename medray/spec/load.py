@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from medray.errors import SpecError
 from medray.spec.check import check
 from medray.spec.documents import expand, place, read_documents
-from medray.spec.jobs import STEP, AnyStep, Ingest
+from medray.spec.jobs import STEP, AnyStep
 from medray.spec.override import merge, override
 from medray.spec.profiles import CLUSTER, STORAGE, Inline, Local, Storage
 
@@ -44,7 +44,18 @@ def read_job(job: Job, settings: Sequence[str] = ()) -> Source:
     else:
         steps = [job] if isinstance(job, dict) else list(job)
         source = Source("job", [expand(dict(step), "job") for step in steps])
-    return Source(source.name, override(source.documents, settings))
+    documents = override(source.documents, settings)
+    return Source(source.name, [_absolute(document) for document in documents])
+
+
+def _absolute(document: dict[str, Any]) -> dict[str, Any]:
+    """Folders as this process sees them, so that the job can be resumed from anywhere."""
+    folders = {
+        field: str(Path(document[field]).expanduser().absolute())
+        for field in ("source", "to")
+        if isinstance(document.get(field), str)
+    }
+    return {**document, **folders}
 
 
 def check_step(
@@ -65,9 +76,6 @@ def check_step(
     step: AnyStep = check(
         STEP, merge(lower, document), lambda *parts: place(source.name, index + 1, *parts)
     )
-    if isinstance(step, Ingest):
-        # A relative source is relative to where medray runs, as paths in a shell are.
-        step = step.model_copy(update={"source": str(Path(step.source).absolute())})
     return step
 
 

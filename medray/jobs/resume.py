@@ -1,0 +1,61 @@
+"""Resume a job where it stopped, or ask the driver that runs it to stop."""
+
+import json
+import threading
+
+from medray.clock import stamp
+from medray.errors import SpecError
+from medray.jobs.events import Listener, Run
+from medray.jobs.run import run_documents
+from medray.jobs.session import open_storage
+from medray.jobs.status import find_job, job_status
+from medray.spec.load import Source
+from medray.storage.objects import Objects
+
+
+def resume(
+    run: str,
+    *,
+    storage: str | Objects | None = None,
+    cluster: str | None = None,
+    on_event: Listener | None = None,
+    stop: threading.Event | None = None,
+) -> Run:
+    """Run a job again as it was given; what is committed is skipped.
+
+    Args:
+        run: id of the job's run, of a run of one of its steps, or the beginning of one.
+        storage: see `medray.jobs.session.open_storage`.
+        cluster: profile to go on with; None: as it was begun.
+        on_event: see `medray.jobs.run.run`.
+        stop: see `medray.jobs.run.run`.
+
+    Raises:
+        SpecError: there is no such run (code "no-such-run"); else as `medray.jobs.run.run`.
+    """
+    objects = open_storage(storage)
+    job = json.loads(objects.get(f"runs/{find_job(objects, run)}/job.json"))
+    return run_documents(
+        Source(job["name"], job["documents"]),
+        objects,
+        cluster=cluster or job["cluster"],
+        on_event=on_event,
+        stop=stop or threading.Event(),
+    )
+
+
+def cancel(run: str, *, storage: str | Objects | None = None) -> str:
+    """Ask the driver of a job to stop; it looks every second. Returns the job's id.
+
+    Raises:
+        SpecError: there is no such run (code "no-such-run"), or nobody runs it ("not-running").
+    """
+    objects = open_storage(storage)
+    job = find_job(objects, run)
+    state = job_status(objects, job).state
+    if state != "running":
+        raise SpecError(
+            f"the job is {state}, so there is nothing to cancel", code="not-running", about=job
+        )
+    objects.put(f"runs/{job}/cancel", json.dumps({"at": stamp()}).encode())
+    return job

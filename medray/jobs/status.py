@@ -1,0 +1,157 @@
+"""How jobs stand, told from storage alone: the driver may be gone, the ledger is not."""
+
+import datetime
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from medray.clock import SYSTEM, Clock
+from medray.errors import SpecError
+from medray.jobs.events import StepResult
+from medray.jobs.record import GONE_S
+from medray.jobs.run import stored_result
+from medray.storage.objects import Objects
+
+
+@dataclass(frozen=True)
+class StepStatus:
+    """How one step stands.
+
+    Args:
+        run: its id.
+        kind: of the step.
+        output: name of what it makes.
+        units: planned; 1 for a training.
+        committed: of these.
+        result: what it made, once it is done.
+    """
+
+    run: str
+    kind: str
+    output: str
+    units: int
+    committed: int
+    result: StepResult | None
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """How a job stands.
+
+    Args:
+        job: id of its run.
+        name: of the job file.
+        state: of the newest driver: running, done, interrupted, failed; "lost" if it was not seen
+            for a minute and did not say that it ended.
+        started: when that driver began, ISO 8601 in UTC.
+        seen: when it was last seen.
+        exit_status: that it ended with.
+        steps: those that were begun.
+        planned: how many steps the job has.
+    """
+
+    job: str
+    name: str
+    state: str
+    started: str
+    seen: str
+    exit_status: int
+    steps: list[StepStatus]
+    planned: int
+
+
+def jobs(objects: Objects, clock: Clock = SYSTEM) -> list[JobStatus]:
+    """Every job, newest first."""
+    found = [name for name in objects.folders("runs") if name.startswith("job-")]
+    return sorted(
+        (job_status(objects, job, clock) for job in found),
+        key=lambda status: status.started,
+        reverse=True,
+    )
+
+
+def job_status(objects: Objects, job: str, clock: Clock = SYSTEM) -> JobStatus:
+    """How one job stands.
+
+    Args:
+        objects: the storage root.
+        job: id as `find_job` gives it.
+        clock: says how long a driver was not seen.
+    """
+    record = json.loads(objects.get(f"runs/{job}/job.json"))
+    drivers = [json.loads(objects.get(e.path)) for e in objects.walk(f"runs/{job}/drivers")]
+    newest: dict[str, Any] = max(
+        drivers,
+        key=lambda driver: str(driver["started"]),
+        default={"state": "lost", "started": "", "seen": "", "exit_status": 0, "steps": []},
+    )
+    state = newest["state"]
+    if state == "running":
+        unseen = clock.now() - datetime.datetime.fromisoformat(newest["seen"])
+        state = "lost" if unseen.total_seconds() > GONE_S else "running"
+    return JobStatus(
+        job=job,
+        name=record["name"],
+        state=state,
+        started=newest["started"],
+        seen=newest["seen"],
+        exit_status=newest["exit_status"],
+        steps=[_step(objects, run) for run in newest["steps"]],
+        planned=len(record["documents"]),
+    )
+
+
+def find_job(objects: Objects, run: str) -> str:
+    """The job that `run` names: its id, the id of a step's run, or the beginning of either.
+
+    Raises:
+        SpecError: none, or several (code "no-such-run").
+    """
+    known = objects.folders("runs")
+    found = [name for name in known if name == run] or [n for n in known if n.startswith(run)]
+    if len(found) != 1 or not run:
+        raise SpecError(
+            f"{len(found)} runs begin so" if found else "there is no such run",
+            code="no-such-run",
+            about=run,
+            hint="`medray runs` lists them",
+        )
+    if found[0].startswith("job-"):
+        return found[0]
+    return str(json.loads(objects.get(f"runs/{found[0]}/job.json"))["job"])
+
+
+def events(objects: Objects, job: str, seen: set[str]) -> Iterator[dict[str, Any]]:
+    """What happened in a job, in order, but for what `seen` holds; `seen` grows.
+
+    Args:
+        objects: the storage root.
+        job: id as `find_job` gives it.
+        seen: names of the pieces that were read before.
+    """
+    paths = sorted(entry.path for entry in objects.walk(f"runs/{job}/events"))
+    for path in paths:
+        if path not in seen:
+            seen.add(path)
+            for line in objects.get(path).splitlines():
+                yield json.loads(line)
+
+
+def _step(objects: Objects, run: str) -> StepStatus:
+    spec = json.loads(objects.get(f"runs/{run}/spec.json"))
+    result = stored_result(objects, run)
+    output = spec.get("output") or (result.output.partition("@")[0] if result else "")
+    try:
+        plan = pq.read_table(io.BytesIO(objects.get(f"runs/{run}/plan.parquet")))
+    except FileNotFoundError:
+        return StepStatus(run, spec["kind"], output, 1, int(result is not None), result)
+    units = set(plan["unit"].to_pylist())
+    done = {
+        entry.path.rsplit("/", 1)[1].removesuffix(".json")
+        for entry in objects.walk(f"datasets/{output}/commits")
+    }
+    return StepStatus(run, spec["kind"], output, len(units), len(units & done), result)
