@@ -5,6 +5,7 @@ asked knows which file it was.
 """
 
 import os
+import re
 import stat
 import zlib
 from dataclasses import dataclass
@@ -229,7 +230,7 @@ def _encoding(syntax: str) -> Encoding:
         return IMPLICIT_LITTLE
     if syntax == EXPLICIT_VR_BIG:
         return EXPLICIT_BIG
-    if syntax.startswith("1.2.840.10008.1.2."):
+    if re.fullmatch(r"1\.2\.840\.10008\.1\.2(\.[0-9]+)+", syntax):
         return EXPLICIT_LITTLE
     raise DataError("the transfer syntax is not DICOM's", code="unknown-transfer-syntax")
 

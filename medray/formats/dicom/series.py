@@ -7,7 +7,7 @@ sound, but not asked for), or quarantined (every other code).
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -132,6 +132,10 @@ def sort_out(scanned: Iterable[Instance | Turned]) -> Sorted:
             grouped[entry.series].append(entry)
     series = [_one(key, members) for key, members in grouped.items()]
     _hold_against(series, turned)
+    claims = Counter(one.uid for one in series)
+    for one in series:
+        if claims[one.uid] > 1:
+            _mark(one, DataError("two studies claim this series UID", code="ambiguous-uid"))
     return Sorted(series, dict(segmentations), turned)
 
 
@@ -178,17 +182,19 @@ def _hold_against(series: list[Series], turned: list[Turned]) -> None:
     for entry in turned:
         neighbours = by_folder.get(_folder(entry), set())
         if len(neighbours) == 1 and not entry.fault.code.startswith("rejected-"):
-            first = series[next(iter(neighbours))].instances
             fault = DataError(
                 f"a damaged file ({entry.fault.code}) lies among its files and may belong to it",
                 code="damaged-neighbour",
                 hint="remove or replace the damaged file",
             )
-            if first[0].fault is None:
-                sound = first[0]
-                first[0] = Instance(
-                    sound.path, sound.size, sound.mtime_ns, sound.elements, sound.frames, fault
-                )
+            _mark(series[next(iter(neighbours))], fault)
+
+
+def _mark(series: Series, fault: DataError) -> None:
+    """Give a series a fault by its first file, unless that has one."""
+    first = series.instances[0]
+    if first.fault is None:
+        series.instances[0] = replace(first, fault=fault)
 
 
 def judge(series: Series, select: Select) -> None:

@@ -5,6 +5,7 @@ scanned by a few threads that wait for the store at the same time.
 """
 
 import os
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -196,7 +197,7 @@ def _no_image(elements: Elements, header: Header) -> DataError | None:
 def _check_identity(elements: Elements) -> None:
     for tag in (tags.STUDY_INSTANCE_UID, tags.SERIES_INSTANCE_UID, tags.SOP_INSTANCE_UID):
         uid = elements.text(tag)
-        if not uid or len(uid) > 64 or not all(part.isdigit() for part in uid.split(".")):
+        if len(uid) > 64 or not re.fullmatch(r"[0-9]+(\.[0-9]+)*", uid):
             raise DataError(
                 "study, series or instance UID is blank or malformed",
                 code="blank-uid",

@@ -140,6 +140,16 @@ def test_a_file_damaged_beyond_its_series_uid_is_held_against_its_folder(
     assert len(found.samples) == 1
 
 
+def test_one_series_uid_in_two_studies_is_no_series(write_series, ingest):
+    write_series(3)
+
+    def change(data, index):
+        data.StudyInstanceUID, data.SOPInstanceUID = "1.2.77", f"1.2.77.{index}"
+
+    write_series(4, folder="b", change=change)
+    assert ingest().codes == {"ambiguous-uid": 7}
+
+
 def test_copies_are_compared_pixel_by_pixel(write_series, ingest, tmp_path):
     write_series(4)
 
