@@ -12,8 +12,8 @@ import numpy as np
 
 from medray.storage.arrays import ArrayWriter, chunk_for
 from medray.storage.objects import Objects
-from medray.storage.outbox import Outbox
 from medray.storage.ome import axes_of
+from medray.storage.outbox import Outbox
 from medray.storage.zarr3 import group
 
 Array = np.ndarray[Any, Any]
@@ -37,26 +37,27 @@ def write_sample(
         spacing_mm: along the spatial axes of the arrays.
         affine: 16 floats, kept beside the scale that version 0.5 can say.
     """
-    objects = Objects(str(folder))
+    outbox = Outbox(Objects(str(folder.parent)), folder.name)
     extra: dict[str, Any] = {"affine_ras_mm": affine} if affine else {}
     if image is None:
-        objects.put("zarr.json", group({"ome": {"version": "0.5"}, **extra}))
+        outbox.put("zarr.json", group({"ome": {"version": "0.5"}, **extra}))
     else:
-        objects.put("zarr.json", group(_levels(objects, "", "image", image, spacing_mm) | extra))
+        outbox.put("zarr.json", group(_levels(outbox, "", "image", image, spacing_mm) | extra))
     if labels:
         named = {"ome": {"version": "0.5", "labels": sorted(labels)}}
-        objects.put("labels/zarr.json", group(named))
+        outbox.put("labels/zarr.json", group(named))
     for name, label in sorted(labels.items()):
         path = f"labels/{name}/"
-        attributes = _levels(objects, path, name, label, spacing_mm)
+        attributes = _levels(outbox, path, name, label, spacing_mm)
         attributes["ome"]["image-label"] = (
             {"source": {"image": "../../"}} if image is not None else {}
         )
-        objects.put(f"{path}zarr.json", group(attributes | extra))
+        outbox.put(f"{path}zarr.json", group(attributes | extra))
+    outbox.flush()
 
 
 def _levels(
-    objects: Objects, path: str, name: str, values: Array, spacing_mm: list[float]
+    outbox: Outbox, path: str, name: str, values: Array, spacing_mm: list[float]
 ) -> dict[str, Any]:
     spatial = len(spacing_mm)
     lead = values.ndim - spatial
@@ -65,7 +66,7 @@ def _levels(
     datasets: list[dict[str, Any]] = []
     factor, shift = np.ones(spatial), np.zeros(spatial)
     while True:
-        _write(objects, f"{path}{len(datasets)}", values, spatial, axes)
+        _write(outbox, f"{path}{len(datasets)}", values, spatial, axes)
         steps = [
             {"type": "scale", "scale": [1.0] * lead + (factor * spacing_mm).tolist()},
             {"type": "translation", "translation": [0.0] * lead + (shift * spacing_mm).tolist()},
@@ -105,11 +106,10 @@ def _halve(values: Array, axis: int, mean: bool) -> Array:
     )
 
 
-def _write(objects: Objects, path: str, values: Array, spatial: int, axes: tuple[str, ...]) -> None:
-    outbox = Outbox(objects, path.rpartition("/")[0])
+def _write(outbox: Outbox, path: str, values: Array, spatial: int, axes: tuple[str, ...]) -> None:
     writer = ArrayWriter(
         outbox,
-        path.rpartition("/")[2],
+        path,
         values.shape,
         values.dtype,
         axis=values.ndim - spatial,
@@ -118,4 +118,3 @@ def _write(objects: Objects, path: str, values: Array, spatial: int, axes: tuple
     )
     writer.append(values)
     writer.close()
-    outbox.flush()

@@ -155,7 +155,6 @@ def test_thirty_organs_of_a_whole_body(tmp_path: Path) -> None:
         start = time.perf_counter()
         path = export(label, tmp_path, encoding=encoding)
         taken_s = time.perf_counter() - start
-        print(f"{encoding}: {path.stat().st_size / 1e6:.2f} MB in {taken_s:.2f} s")
         assert path.stat().st_size <= limit_bytes
         assert taken_s <= 3
         assert np.array_equal(back(path), label)

@@ -1,0 +1,130 @@
+"""A small source of each format that can be read, and a sample for each that can be written.
+
+Whoever adds a format adds one line to SOURCES or WRITTEN; `test_formats` then holds it to the
+contract.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from PIL import Image as Pillow
+
+from medray.formats.ome_zarr import OmeZarr
+from medray.storage.samples import Sample
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+AFFINE = np.diag([0.8, 0.9, 2.0, 1.0])
+
+
+def pixels(dtype: str = "int16") -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 200, (4, 12, 10)).astype(dtype)
+
+
+def nifti(root: Path) -> dict[str, Any]:
+    for name in ("a", "b"):
+        for folder, values in (("images", pixels()), ("labels", pixels("uint8") % 3)):
+            (root / folder).mkdir(exist_ok=True)
+            nib.save(nib.Nifti1Image(values, AFFINE), root / folder / f"{name}.nii.gz")
+    nib.save(nib.Nifti1Image(pixels(), AFFINE), root / "images" / "c.nii")
+    return {"labels": "optional"}
+
+
+def image(root: Path) -> dict[str, Any]:
+    for name, suffix in (("a", "png"), ("b", "tif")):
+        for folder in ("images", "masks"):
+            (root / folder).mkdir(exist_ok=True)
+            Pillow.fromarray(pixels("uint8")[0] % 3).save(root / folder / f"{name}.{suffix}")
+    return {"layout": "masks"}
+
+
+def ome_zarr(root: Path) -> dict[str, Any]:
+    list(OmeZarr(OmeZarr.Options()).write([written()], root))
+    return {}
+
+
+def dicom(root: Path) -> dict[str, Any]:
+    from pydicom.dataset import FileDataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian
+
+    for z, plane in enumerate(pixels()):
+        meta = FileMetaDataset()
+        meta.MediaStorageSOPClassUID = CT
+        meta.MediaStorageSOPInstanceUID = f"1.2.3.4.{z}"
+        meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        file = FileDataset(f"{z}.dcm", {}, file_meta=meta, preamble=b"\0" * 128)
+        file.SOPClassUID, file.SOPInstanceUID = CT, f"1.2.3.4.{z}"
+        file.StudyInstanceUID, file.SeriesInstanceUID = "1.2.3.1", "1.2.3.2"
+        file.FrameOfReferenceUID, file.Modality = "1.2.3.3", "CT"
+        file.PatientID, file.PatientName, file.StudyDate = "CANARY1", "CANARY^NAME", "20200102"
+        file.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+        file.ImagePositionPatient = [0, 0, 2.0 * z]
+        file.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+        file.PixelSpacing, file.SliceThickness = [0.9, 0.8], 2
+        file.Rows, file.Columns = plane.shape
+        file.SamplesPerPixel, file.PhotometricInterpretation = 1, "MONOCHROME2"
+        file.BitsAllocated = file.BitsStored = 16
+        file.HighBit, file.PixelRepresentation = 15, 1
+        file.RescaleSlope, file.RescaleIntercept = 1, -1024
+        file.PixelData = plane.tobytes()
+        file.save_as(root / f"{z}.dcm", enforce_file_format=True)
+    return {"deidentify": {"method": "none"}}
+
+
+SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "dicom": dicom,
+    "image": image,
+    "nifti": nifti,
+    "ome_zarr": ome_zarr,
+}
+
+
+def written(sample_id: str = "case") -> Sample:
+    """A volume with its mask, and all that any format wants to know of it."""
+    label = pixels("uint8") % 3
+    geometry = {
+        "study": "2.25.1",
+        "series": "2.25.2",
+        "frame_of_reference": "2.25.3",
+        "sop_class": CT,
+        "modality": "CT",
+        "patient": "subject-1",
+        "date": "2020-01-02",
+        "rows": label.shape[1],
+        "columns": label.shape[2],
+        "spacing_mm": [0.9, 0.8],
+        "orientation": [1, 0, 0, 0, 1, 0],
+        "thickness_mm": 2.0,
+        "deidentified": True,
+        "slices": [
+            {"sop": f"2.25.{100 + z}", "frame": 1, "position_mm": [0.0, 0.0, 2.0 * z]}
+            for z in range(len(label))
+        ],
+    }
+    row = {
+        "subject": "subject-1",
+        "spacing_mm": [2.0, 0.9, 0.8],
+        "affine": AFFINE.reshape(-1).tolist(),
+        "dicom_geometry": json.dumps(geometry),
+    }
+    return Sample(sample_id, row, {"image": pixels()[None], "label": label})
+
+
+def flat(sample_id: str = "case") -> Sample:
+    """The same of two dimensions."""
+    whole = written(sample_id)
+    arrays = {"image": whole.arrays["image"][:, 0], "label": whole.arrays["label"][0]}
+    return Sample(sample_id, {"subject": "subject-1", "spacing_mm": [0.9, 0.8]}, arrays)
+
+
+WRITTEN: dict[str, Callable[[str], Sample]] = {
+    "dicom_seg": written,
+    "image": flat,
+    "nifti": written,
+    "ome_zarr": written,
+    "overlay": written,
+    "table": written,
+}
