@@ -1,4 +1,4 @@
-"""What every test stands on: a private home, fault points unarmed, real data where there are any."""
+"""What every test stands on: a private home, no armed faults, data sets small and real."""
 
 import os
 from collections.abc import Callable

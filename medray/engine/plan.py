@@ -156,7 +156,7 @@ def make_plan(
     if patch is None:
         patch = choose_patch(median, spacing, most, levels or LEVELS, divisible=task.dense)
         reasons["patch"] = (
-            f"median image is {median}; at most {most} voxels on a {device}, rounded up to what "
+            f"median image is {median}; at most {most} voxels on a {device}, rounded to what "
             "the network can halve"
         )
     patch = tuple(patch)
@@ -185,7 +185,7 @@ def make_plan(
         "samples": len(found.shapes),
         "mirror_axes": _mirrored(augment, axes),
     }
-    fields.update({name: value for name, value in given.items() if name not in fields})
+    fields.update(given)
     reasons.update({name: "given by the job" for name in given if name != "reasons"})
     return Plan.model_validate({**fields, "reasons": reasons})
 
@@ -223,7 +223,7 @@ def choose_patch(
     divisible: bool = True,
 ) -> tuple[int, ...]:
     """The largest patch of at most `most` voxels: a cube in millimetres, cut to the median image,
-    then rounded up to what `levels` resolutions can halve."""
+    then rounded to what `levels` resolutions can halve: up where it holds the whole image."""
     spacing = spacing or (1.0,) * len(median)
     low, high = 0.0, max(size * step for size, step in zip(median, spacing, strict=True))
 
@@ -237,10 +237,13 @@ def choose_patch(
     patch = tuple(median) if math.prod(median) <= most else cube(low)
     if not divisible:
         return patch
-    # Rounding up can make room for one more halving, so it is done until nothing changes.
+    # Rounding can change how often an axis can be halved, so it is done until nothing changes.
     while True:
         divisor = divisor_of(pool_steps(patch, len(patch), levels), len(patch))
-        rounded = tuple(-(-size // by) * by for size, by in zip(patch, divisor, strict=True))
+        rounded = tuple(
+            -(-size // by) * by if size >= whole else max(by, size // by * by)
+            for size, by, whole in zip(patch, divisor, median, strict=True)
+        )
         if rounded == patch:
             return patch
         patch = rounded

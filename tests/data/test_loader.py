@@ -33,7 +33,7 @@ def test_data_are_the_same_bits_for_any_number_of_ranks(balls: Dataset, size: in
         parts = [part[step] for part in shares]
         assert torch.equal(torch.cat([part.image for part in parts]), batch.image)
         assert torch.equal(torch.cat([part.target for part in parts]), batch.target)
-        assert sum((part.cases for part in parts), []) == batch.cases
+        assert [case for part in parts for case in part.cases] == batch.cases
 
 
 def test_prefetch_changes_nothing_and_steps_come_in_order(balls: Dataset) -> None:
@@ -89,8 +89,7 @@ def test_images_are_normalised(balls: Dataset) -> None:
 def test_a_class_beyond_the_task_is_refused_by_name(balls: Dataset) -> None:
     cases = cases_of(balls, classes=2)
     with pytest.raises(DataError, match="unknown-label") as caught:
-        for case in range(len(cases)):
-            cases.foreground(case)
+        [cases.foreground(case) for case in range(len(cases))]
     assert caught.value.about.startswith("s")
 
 
