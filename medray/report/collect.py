@@ -153,7 +153,7 @@ def _training(model: ModelPackage) -> Training:
     history: list[Mapping[str, float | None]] = []
     if HISTORY in model.files:
         history = json.loads(model.read(HISTORY))
-    return Training(model.reference, history, _flat(model.config))
+    return Training(model.name, history, _flat(model.config))
 
 
 def _scores(dataset: Dataset) -> Scores:

@@ -149,9 +149,10 @@ class Report:
             return "warn", "Complete, with missing predictions", text
         quarantined = sum(step.quarantined for step in self.steps)
         if quarantined:
+            verb = "is" if quarantined == 1 else "are"
             text = (
-                f"Every input is accounted for; {_count(quarantined, 'input')} in quarantine, "
-                "each with a reason below."
+                f"Every input is accounted for: {_count(quarantined, 'input')} {verb} in "
+                "quarantine, with the reasons below."
             )
             return "warn", "Complete, with quarantine", text
         return "good", "Complete", "Every input is accounted for; nothing is in quarantine."

@@ -33,7 +33,7 @@ def test_verdict(made: Report, tone: str, headline: str) -> None:
 
 def test_verdict_counts_cases_not_rows() -> None:
     assert "1 case without" in report(step(), cases=LOST).verdict[2]
-    assert "1 input in quarantine" in report(step(committed=9, quarantined=1)).verdict[2]
+    assert "1 input is in quarantine" in report(step(committed=9, quarantined=1)).verdict[2]
 
 
 def refusal(source: str, code: str, reason: str = "r", sample: str = "", files: int = 1) -> dict:
