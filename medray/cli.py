@@ -1,0 +1,80 @@
+"""The command line. Importing it loads neither Ray nor torch; a command loads when it is used."""
+
+import importlib
+import traceback
+from pathlib import Path
+from typing import Any
+
+import click
+
+from medray import __version__
+from medray.errors import MedrayError
+
+COMMANDS = {
+    "run": "medray.commands.run:run",
+    "resume": "medray.commands.run:resume",
+    "cancel": "medray.commands.run:cancel",
+    "demo": "medray.commands.run:demo",
+    "runs": "medray.commands.follow:runs",
+    "status": "medray.commands.follow:status",
+    "logs": "medray.commands.follow:logs",
+    "ls": "medray.commands.look:ls",
+    "show": "medray.commands.look:show",
+    "quarantine": "medray.commands.look:quarantine",
+    "verify": "medray.commands.keep:verify",
+    "gc": "medray.commands.keep:gc",
+    "init": "medray.commands.setup:init",
+    "doctor": "medray.commands.setup:doctor",
+    "schema": "medray.commands.setup:schema",
+}
+
+
+class Commands(click.Group):
+    """Commands that load when asked for, and errors that end in one line and an exit status."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names, in the order of `COMMANDS`."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """The command called `name`."""
+        target = COMMANDS.get(name)
+        if target is None:
+            return None
+        module, _, attribute = target.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an error ends in one line, and in a traceback only with --debug."""
+        try:
+            return super().invoke(ctx)
+        except MedrayError as error:
+            if ctx.params["debug"]:
+                traceback.print_exc()
+            click.echo(f"medray: {error}", err=True)
+            ctx.exit(error.exit_status)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except BrokenPipeError:
+            ctx.exit(1)  # the reader of our output is gone
+        except Exception as error:  # noqa: BLE001 - the last stop of every error
+            if ctx.params["debug"]:
+                traceback.print_exc()
+            # The type and place alone: a library's message can quote the file it choked on.
+            at = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{Path(at.filename).name}:{at.lineno}"
+            click.echo(
+                f"medray: a bug: {type(error).__name__} at {place}; --debug shows more", err=True
+            )
+            ctx.exit(1)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="medray")
+@click.option("--debug", is_flag=True, help="Show tracebacks and all log lines.")
+def main(debug: bool) -> None:
+    """Turn raw biomedical files into trained models and committed predictions."""
+    from medray.log import configure
+
+    configure("debug" if debug else "error")

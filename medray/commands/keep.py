@@ -1,0 +1,66 @@
+"""Commands that keep storage sound: verify, gc."""
+
+import re
+from dataclasses import asdict
+
+import click
+
+from medray.commands.output import json_option, print_json, print_table, storage_option
+from medray.errors import DataError, SpecError
+
+_UNITS = {"h": 3600.0, "d": 86400.0}
+
+
+@click.command()
+@click.argument("reference", metavar="[NAME[@V]]", default="")
+@storage_option
+@json_option
+def verify(reference: str, storage: str | None, as_json: bool) -> None:
+    """Check every hash of a dataset or model; without a name, of everything and the audit log."""
+    from medray.jobs.session import open_storage
+    from medray.storage.check import verify_all, verify_reference
+
+    objects = open_storage(storage)
+    checked, problems = verify_reference(objects, reference) if reference else verify_all(objects)
+    if as_json:
+        print_json({"checked": checked, "problems": [asdict(problem) for problem in problems]})
+    elif problems:
+        print_table(["where", "what is wrong"], [[item.path, item.what] for item in problems])
+    else:
+        click.echo(f"{checked} objects, every hash as committed")
+    if problems:
+        raise DataError(
+            f"{len(problems)} of {checked} objects are not as committed",
+            code="not-as-committed",
+            about=reference or objects.url,
+            hint="restore them from a backup, or delete their commit records and run the job again",
+        )
+
+
+@click.command()
+@click.option("--older-than", default="24h", metavar="AGE", help="For example 36h or 7d.")
+@click.option("--delete", is_flag=True, help="Delete; without this, only say what would be.")
+@storage_option
+@json_option
+def gc(older_than: str, delete: bool, storage: str | None, as_json: bool) -> None:
+    """Remove what abandoned attempts left behind; never what a commit or version names."""
+    from medray.jobs.session import open_storage
+    from medray.storage.garbage import collect
+
+    found = collect(open_storage(storage), age_s=_age(older_than), delete=delete)
+    size = sum(item.bytes for item in found)
+    if as_json:
+        print_json({"deleted": delete, "bytes": size, "garbage": [asdict(item) for item in found]})
+        return
+    if found:
+        print_table(["what", "why", "bytes"], [[g.path, g.why, g.bytes] for g in found])
+    verb = "deleted" if delete else "would be deleted; --delete does it"
+    click.echo(f"{len(found)} leftovers, {size} bytes {verb}")
+
+
+def _age(text: str) -> float:
+    """Seconds of an age such as 36h or 7d."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([hd])", text)
+    if match is None:
+        raise SpecError("not an age", code="bad-age", about=text, hint="for example 36h or 7d")
+    return float(match[1]) * _UNITS[match[2]]

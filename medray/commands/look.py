@@ -1,0 +1,133 @@
+"""Commands that look at datasets and models: ls, show, quarantine."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from medray.commands.output import json_option, print_json, print_table, storage_option
+
+if TYPE_CHECKING:
+    from medray.storage.datasets import Dataset
+    from medray.storage.models import ModelPackage
+
+
+@click.command()
+@storage_option
+@json_option
+def ls(storage: str | None, as_json: bool) -> None:
+    """List datasets and models."""
+    from medray.jobs.session import open_storage
+    from medray.storage.datasets import open_dataset
+    from medray.storage.models import open_model
+
+    objects = open_storage(storage)
+    rows: list[dict[str, Any]] = []
+    for name in objects.folders("datasets"):
+        if objects.exists(f"datasets/{name}/HEAD"):
+            dataset = open_dataset(objects, name)
+            rows.append(
+                {
+                    "name": name,
+                    "version": dataset.version,
+                    "kind": dataset.manifest["kind"],
+                    "samples": len(dataset),
+                    "quarantined": dataset.inputs.quarantined,
+                    "created": dataset.manifest["created"],
+                }
+            )
+    rows += [
+        {"name": name, "version": open_model(objects, name).version, "kind": "model"}
+        for name in objects.folders("models")
+        if objects.exists(f"models/{name}/HEAD")
+    ]
+    if as_json:
+        print_json({"datasets": rows})
+        return
+    columns = ["name", "version", "kind", "samples", "quarantined", "created"]
+    shown = [{**row, "version": row["version"][:8]} for row in rows]
+    print_table(columns, [[row.get(column) for column in columns] for row in shown])
+
+
+@click.command()
+@click.argument("reference", metavar="NAME[@V]")
+@storage_option
+@json_option
+def show(reference: str, storage: str | None, as_json: bool) -> None:
+    """Show one version of a dataset or model: what it holds, and what it was made of."""
+    from medray.jobs.session import open_reference
+    from medray.storage.datasets import Dataset
+
+    found = open_reference(reference, storage)
+    facts = _of_dataset(found) if isinstance(found, Dataset) else _of_model(found)
+    if as_json:
+        print_json(facts)
+        return
+    width = max(len(name) for name in facts)
+    for name, value in facts.items():
+        if name == "shards":
+            value = f"{len(value)}, {sum(shard['bytes'] for shard in value)} bytes"
+        for index, line in enumerate(_lines(value)):
+            click.echo(f"{name if index == 0 else '':<{width}}  {line}")
+
+
+@click.command()
+@click.argument("reference", metavar="NAME[@V]")
+@storage_option
+@json_option
+def quarantine(reference: str, storage: str | None, as_json: bool) -> None:
+    """List the inputs that a dataset refused, each with its reason."""
+    from medray.jobs.session import open_storage
+    from medray.storage.datasets import open_dataset
+
+    rows = open_dataset(open_storage(storage), reference).quarantine().to_pylist()
+    if as_json:
+        print_json({"quarantine": rows})
+        return
+    columns = ["source", "sample", "code", "reason", "files"]
+    print_table(columns, [[row[column] for column in columns] for row in rows])
+
+
+def _of_dataset(dataset: "Dataset") -> dict[str, Any]:
+    from collections import Counter
+
+    manifest = dataset.manifest
+    refused = dataset.quarantine()
+    return {
+        "name": dataset.name,
+        "version": dataset.version,
+        "kind": manifest["kind"],
+        "digest": dataset.digest,
+        "created": manifest["created"],
+        "samples": len(dataset),
+        "inputs": manifest["inputs"],
+        "quarantine": dict(Counter(refused["code"].to_pylist()).most_common()),
+        "parents": dataset.parents,
+        "spec": manifest["spec"],
+        "attributes": {k: v for k, v in dataset.attributes.items() if k != "summary"},
+        "columns": {field.name: str(field.type) for field in dataset.samples.schema},
+        "shards": manifest["shards"],
+    }
+
+
+def _of_model(model: "ModelPackage") -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "version": model.version,
+        "kind": "model",
+        "digest": model.digest,
+        "metrics": model.metrics,
+        "parents": model.parents,
+        "config": model.config,
+        "files": {
+            name: {"bytes": size, "sha256": sha} for name, (size, sha) in model.files.items()
+        },
+    }
+
+
+def _lines(value: Any) -> list[str]:
+    """A value for people, line by line."""
+    if isinstance(value, dict):
+        return [f"{name}: {inner}" for name, inner in value.items()] or ["none"]
+    if isinstance(value, list):
+        return [str(item) for item in value] or ["none"]
+    return [str(value)]

@@ -1,0 +1,167 @@
+"""Progress while a job runs: bars on a terminal, else plain lines; and the account at its end."""
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import click
+
+from medray.commands.output import print_table
+from medray.jobs.events import Event, StepResult
+
+LINE_S = 5.0
+
+
+class Watcher(Protocol):
+    """Shows what happens in a run."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+    def __call__(self, event: Event) -> None: ...
+
+
+class Bars:
+    """A bar per step, with inputs, quarantine and speed."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+        )
+
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+        )
+        self._task = self._progress.add_task("", visible=False, note="")
+        self._count = _Count()
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Show an event."""
+        self._count.take(event)
+        count = self._count
+        if event.name == "step":
+            label = f"{event.fields['kind']:<9}{event.fields['output']}"
+            self._task = self._progress.add_task(label, total=None, note="")
+        if event.name != "job":
+            self._progress.update(
+                self._task, total=count.total, completed=count.done, note=count.note
+            )
+
+
+class Lines:
+    """A line every few seconds, on standard error."""
+
+    def __init__(self) -> None:
+        self._count = _Count()
+        self._last = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        return None
+
+    def __call__(self, event: Event) -> None:
+        """Show an event, if the last line is old enough or the event ends something."""
+        self._count.take(event)
+        now = time.monotonic()
+        if event.name == "job":
+            click.echo(f"{event.fields['job']}: {event.fields['steps']} steps", err=True)
+        elif event.name in ("step", "done", "retry") or now - self._last >= LINE_S:
+            self._last = now
+            count = self._count
+            note = f", {count.note}" if count.note else ""
+            click.echo(f"{count.label}: {count.done} of {count.total}{note}", err=True)
+
+
+class _Count:
+    """Where the step at hand stands."""
+
+    def __init__(self) -> None:
+        self.label = self.note = ""
+        self.total = self.done = 0
+        self._refused = self._fresh = 0
+        self._since = time.monotonic()
+
+    def take(self, event: Event) -> None:
+        fields: dict[str, Any] = event.fields
+        match event.name:
+            case "step":
+                self.label, self.note = f"{fields['kind']} {fields['output']}", ""
+                self.total, self.done = fields["inputs"], fields["inputs_done"]
+                self._refused = self._fresh = 0
+                self._since = time.monotonic()
+            case "unit" if fields["state"] in ("committed", "skipped"):
+                self.done += fields["inputs"]
+                self._fresh += fields["inputs"]
+                self._refused += fields["quarantined"]
+                speed = self._fresh / max(1e-3, time.monotonic() - self._since)
+                self.note = f"{speed:.1f} inputs/s"
+                if self._refused:
+                    self.note += f", {self._refused} quarantined"
+            case "epoch":
+                self.total, self.done = fields["epochs"], fields["epoch"]
+                shown = [k for k in ("loss", "val_dice", "val_auroc", "val_auc") if k in fields]
+                self.note = ", ".join(f"{name} {fields[name]:.4f}" for name in shown)
+            case "retry":
+                self.note = f"{fields['units']} units again in {fields['after_s']:g} s"
+            case "done":
+                units = fields["units"]
+                self.total = self.done = units["planned"]
+                self.note = f"{units['quarantined']} quarantined, {fields['seconds']:.1f} s"
+
+
+def print_account(steps: Sequence[StepResult]) -> None:
+    """The table that accounts for every input, and the scores."""
+    print_table(
+        ["step", "output", "planned", "= committed", "+ skipped", "+ quarantined", "why", "s"],
+        [
+            [
+                step.kind,
+                step.output[: step.output.index("@") + 9],
+                step.units.planned,
+                step.units.committed,
+                step.units.skipped,
+                step.units.quarantined,
+                ", ".join(f"{code}: {count}" for code, count in step.reasons.items()),
+                round(step.seconds, 1),
+            ]
+            for step in steps
+        ],
+    )
+    for step in steps:
+        if step.metrics:
+            scores = ", ".join(f"{name} {value:.4g}" for name, value in step.metrics.items())
+            click.echo(f"{step.output.partition('@')[0]}: {scores}")

@@ -1,0 +1,204 @@
+"""Commands that run jobs here, attached, and can be stopped: run, resume, cancel, demo."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from medray.commands.output import json_option, print_json, storage_option
+from medray.errors import MedrayError
+
+if TYPE_CHECKING:
+    from medray.jobs.events import Event, Listener, Run, StepResult
+    from medray.storage.objects import Objects
+
+DRAIN_S = 10.0
+INTERRUPTED = 4
+DEMO_SUBJECTS = 12
+DEMO_SEED = 0
+
+# Of a step in --json; programs rely on it.
+SHOWN = ("kind", "run", "output", "digest", "units", "metrics")
+
+Start = Callable[["Objects", "Listener", threading.Event], "Run"]
+
+
+def _options(command: Any) -> Any:
+    for option in (
+        click.option("--cluster", metavar="NAME", help="Cluster profile (default: local)."),
+        storage_option,
+        json_option,
+        click.option("--report/--no-report", default=True, help="Write the HTML page at the end."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("job", metavar="JOB")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Override a value: train.epochs=3, or in one step: 2.train.epochs=3, NAME.train.epochs=3.",
+)
+@_options
+def run(
+    job: str,
+    overrides: tuple[str, ...],
+    cluster: str | None,
+    storage: str | None,
+    as_json: bool,
+    report: bool,
+) -> None:
+    """Run a job file to its end; what is committed already is skipped."""
+    from medray.jobs.run import run as run_job
+
+    def start(objects: "Objects", listen: "Listener", stop: threading.Event) -> "Run":
+        return run_job(
+            job, storage=objects, cluster=cluster, overrides=overrides, on_event=listen, stop=stop
+        )
+
+    _attached(start, storage, Path(job).stem, as_json=as_json, report=report)
+
+
+@click.command()
+@click.argument("run", metavar="RUN")
+@_options
+def resume(run: str, cluster: str | None, storage: str | None, as_json: bool, report: bool) -> None:
+    """Go on with a job where it stopped."""
+    from medray.jobs.resume import resume as resume_job
+
+    def start(objects: "Objects", listen: "Listener", stop: threading.Event) -> "Run":
+        return resume_job(run, storage=objects, cluster=cluster, on_event=listen, stop=stop)
+
+    _attached(start, storage, "", as_json=as_json, report=report)
+
+
+@click.command()
+@click.argument("run", metavar="RUN")
+@storage_option
+def cancel(run: str, storage: str | None) -> None:
+    """Ask the driver of a job to stop; it can be resumed."""
+    from medray.jobs.resume import cancel as cancel_job
+
+    job = cancel_job(run, storage=storage)
+    click.echo(f"{job}: asked to stop; `medray status {job}` says when it has")
+
+
+@click.command()
+@click.option(
+    "--data", metavar="DIR", default="medray-data/demo-raw", help="Where the raw files go."
+)
+@_options
+def demo(data: str, cluster: str | None, storage: str | None, as_json: bool, report: bool) -> None:
+    """Synthesise a small CT cohort as DICOM files, and run the whole way over it."""
+    from medray.demo import synthesise
+    from medray.jobs.run import run as run_job
+
+    folder = Path(data).absolute()
+    if not (folder / "deid.key").exists():
+        click.echo(f"writing {DEMO_SUBJECTS} synthetic patients to {folder}", err=True)
+        synthesise(folder, DEMO_SUBJECTS, DEMO_SEED)
+    os.environ["MEDRAY_DEMO"] = str(folder)
+
+    def start(objects: "Objects", listen: "Listener", stop: threading.Event) -> "Run":
+        return run_job("demo", storage=objects, cluster=cluster, on_event=listen, stop=stop)
+
+    _attached(start, storage, "demo", as_json=as_json, report=report)
+
+
+def _attached(start: Start, storage: str | None, name: str, *, as_json: bool, report: bool) -> None:
+    """Run with progress and signals; print the account, or JSON."""
+    from medray.commands.progress import Bars, Lines, print_account
+    from medray.jobs.session import open_storage
+
+    objects = open_storage(storage)
+    stop = threading.Event()
+    steps: list[dict[str, Any]] = []
+    watcher = Bars() if sys.stderr.isatty() else Lines()
+
+    def listen(event: "Event") -> None:
+        nonlocal name
+        if event.name == "job":
+            name = name or Path(event.fields["file"]).stem
+        if event.name == "done":
+            steps.append({key: event.fields[key] for key in SHOWN})
+        watcher(event)
+
+    try:
+        with watcher, _Signals(stop):
+            done = start(objects, listen, stop)
+    except MedrayError as error:
+        if as_json:
+            failed = {
+                "code": error.code,
+                "message": error.message,
+                "about": error.about,
+                "hint": error.hint,
+                "exit_status": error.exit_status,
+            }
+            print_json({"steps": steps, "error": failed})
+        raise
+    page = _write_page(objects, name, done.id, done.steps) if report else ""
+    if as_json:
+        print_json({"steps": steps, "job": done.id, "report": page})
+        return
+    print_account(done.steps)
+    click.echo(f"run {done.id}")
+    if page:
+        click.echo(f"report {page}")
+
+
+def _write_page(objects: "Objects", name: str, run_id: str, steps: "list[StepResult]") -> str:
+    """Write the report; where it is. A page that can't be drawn does not undo what is committed."""
+    from medray.report.collect import write_report
+
+    try:
+        path = write_report(objects, name, [step.as_json() for step in steps], run=run_id)
+    except Exception as error:  # noqa: BLE001 - see above
+        click.echo(f"medray: the report failed ({type(error).__name__})", err=True)
+        return ""
+    return f"{objects.url.removeprefix('file://').rstrip('/')}/{path}"
+
+
+class _Signals:
+    """SIGTERM and Ctrl-C ask the run to stop; ten seconds later, or asked twice, it is cut."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+        self._before: dict[int, Any] = {}
+        self._timer: threading.Timer | None = None
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._before[number] = signal.signal(number, self._asked)
+
+    def __exit__(self, *_: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _asked(self, number: int, frame: FrameType | None) -> None:
+        if self._stop.is_set():
+            _cut()
+        self._stop.set()
+        click.echo("medray: stopping; again to stop at once", err=True)
+        self._timer = threading.Timer(DRAIN_S, _cut)
+        self._timer.daemon = True
+        self._timer.start()
+
+
+def _cut() -> None:
+    # Safe at any point: what is not committed never shows, and resuming does it again.
+    os.write(2, b"medray: cut; what is committed stays, `medray resume` goes on\n")
+    os._exit(INTERRUPTED)

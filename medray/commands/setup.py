@@ -1,0 +1,58 @@
+"""Commands around a first use: init, doctor, schema."""
+
+import shutil
+from pathlib import Path
+
+import click
+
+from medray.commands.output import json_option, print_json, print_table, storage_option
+from medray.errors import RetryableError
+
+ROOMS = ("jobs", "cluster", "storage")
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+def init(folder: Path) -> None:
+    """Lay out example jobs and profiles in DIR; files that are there stay as they are."""
+    from medray.spec.load import shipped
+
+    for room in ROOMS:
+        for source in sorted(shipped(room).rglob("*.yaml")):
+            target = folder / room / source.relative_to(shipped(room))
+            if target.exists():
+                click.echo(f"kept   {target}")
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+            click.echo(f"wrote  {target}")
+
+
+@click.command()
+@storage_option
+@json_option
+def doctor(storage: str | None, as_json: bool) -> None:
+    """Check that this machine can run medray."""
+    from medray.jobs.doctor import examine
+
+    findings = examine(storage)
+    if as_json:
+        print_json({name: {"ok": ok, "detail": detail} for name, ok, detail in findings})
+    else:
+        print_table(
+            ["check", "", "detail"],
+            [[name, "ok" if ok else "FAILED", detail] for name, ok, detail in findings],
+        )
+    failed = [name for name, ok, _ in findings if not ok]
+    if failed:
+        raise RetryableError(
+            f"failed: {', '.join(failed)}", code="unfit", about="this machine", hint="see above"
+        )
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of one document of a job file, for editors."""
+    from medray.spec.load import json_schema
+
+    print_json(json_schema())

@@ -1,0 +1,186 @@
+"""Verify: read everything a version names and hold it against its hashes."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from medray.errors import DataError, MedrayError
+from medray.ids import canonical, short
+from medray.storage import audit
+from medray.storage.datasets import Dataset, open_dataset
+from medray.storage.ledger import Commit, Ledger
+from medray.storage.models import ModelPackage, open_model
+from medray.storage.objects import Objects
+from medray.storage.quarantine import read_quarantine
+
+THREADS = 8
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is not as it was committed.
+
+    Args:
+        path: of the object, below the root.
+        what: is wrong with it.
+    """
+
+    path: str
+    what: str
+
+
+Checked = tuple[int, list[Problem]]
+
+
+def verify_all(objects: Objects) -> Checked:
+    """The newest version of every dataset and model, and the audit log.
+
+    Returns:
+        How many objects were checked, and what is wrong.
+    """
+    checked, problems = 0, []
+    for room in ("datasets", "models"):
+        for name in objects.folders(room):
+            if objects.exists(f"{room}/{name}/HEAD"):
+                count, found = _verify(objects, room, name)
+                checked += count
+                problems += found
+    entries = audit.verify(objects)
+    problems += [Problem(*entry.split(": ", 1)) for entry in entries]
+    return checked + len(audit.entries(objects)), problems
+
+
+def verify_reference(objects: Objects, reference: str) -> Checked:
+    """One version of a dataset or model.
+
+    Returns:
+        How many objects were checked, and what is wrong.
+
+    Raises:
+        SpecError: there is no such dataset or model.
+    """
+    name = reference.partition("@")[0]
+    is_model = not objects.exists(f"datasets/{name}/HEAD") and objects.exists(f"models/{name}/HEAD")
+    return _verify(objects, "models" if is_model else "datasets", reference)
+
+
+def _verify(objects: Objects, room: str, reference: str) -> Checked:
+    try:
+        if room == "models":
+            return verify_model(open_model(objects, reference))
+        return verify_dataset(open_dataset(objects, reference))
+    except (ValueError, KeyError, TypeError) as error:
+        name = reference.partition("@")[0]
+        return 1, [Problem(f"{room}/{name}", f"manifest cannot be read ({type(error).__name__})")]
+
+
+def verify_dataset(dataset: Dataset) -> Checked:
+    """Manifest, commit records, quarantine and every object of every shard."""
+    objects, manifest = dataset.objects, dataset.manifest
+    path = f"datasets/{dataset.name}/versions/{dataset.version}.json"
+    problems = [Problem(path, what) for what in _manifest_faults(manifest)]
+    ledger = Ledger(objects, dataset.name)
+    commits: list[Commit] = []
+    checked = 1
+    with ThreadPoolExecutor(THREADS) as pool:
+        for entry in manifest["shards"]:
+            record = f"datasets/{dataset.name}/commits/{entry['unit']}.json"
+            checked += 1
+            try:
+                commit = ledger.commit_of(entry["unit"])
+            except DataError as error:
+                problems.append(Problem(record, error.message))
+                continue
+            if commit is None:
+                problems.append(Problem(record, "missing"))
+                continue
+            commits.append(commit)
+            problems += [Problem(record, what) for what in _record_faults(commit, entry)]
+            files = [
+                (f"{commit.shard.path}/{name}", size, sha256)
+                for name, (size, sha256) in commit.shard.files.items()
+            ]
+            checked += len(files)
+            found = pool.map(lambda file: _file_fault(objects, *file), files)
+            problems += [problem for problem in found if problem is not None]
+    count, faults = _quarantine_faults(dataset, commits)
+    return checked + count, problems + faults
+
+
+def verify_model(model: ModelPackage) -> Checked:
+    """Manifest and every file of the package."""
+    path = f"models/{model.name}/versions/{model.version}.json"
+    manifest = json.loads(model.objects.get(path))
+    core = {key: value for key, value in manifest.items() if key != "version"}
+    problems = []
+    if short(core) != model.version:
+        problems.append(Problem(path, "altered: its content is not what its name says"))
+    for name, (size, sha256) in model.files.items():
+        file = f"models/{model.name}/{model.version}/{name}"
+        problem = _file_fault(model.objects, file, size, sha256)
+        problems += [problem] if problem else []
+    return 1 + len(model.files), problems
+
+
+def _manifest_faults(manifest: dict[str, Any]) -> Iterator[str]:
+    """A version's name is the hash of what it says, so the manifest vouches for itself."""
+    loose = ("version", "created", "samples", "shards")
+    core = {key: value for key, value in manifest.items() if key not in loose}
+    identity = {**core, "units": [shard["unit"] for shard in manifest["shards"]]}
+    if short(identity) != manifest["version"]:
+        yield "altered: its content is not what its name says"
+    if short([shard["content"] for shard in manifest["shards"]]) != manifest["digest"]:
+        yield "the digest is not that of the shards"
+    if sum(shard["rows"] for shard in manifest["shards"]) != manifest["samples"]:
+        yield "the shards' rows don't add up to the samples"
+    inputs = manifest["inputs"]
+    if inputs["planned"] != inputs["committed"] + inputs["quarantined"]:
+        yield "planned inputs are not committed plus quarantined"
+
+
+def _record_faults(commit: Commit, entry: dict[str, Any]) -> Iterator[str]:
+    shard = commit.shard
+    for field in ("path", "rows", "bytes", "sha256", "content"):
+        if getattr(shard, field) != entry[field]:
+            yield f"its {field} is not that of the manifest"
+    if hashlib.sha256(canonical(shard.files)).hexdigest() != shard.sha256:
+        yield "the list of its files was altered"
+
+
+def _file_fault(objects: Objects, path: str, size: int, sha256: str) -> Problem | None:
+    try:
+        data = objects.get(path)
+    except FileNotFoundError:
+        return Problem(path, "missing")
+    except MedrayError as error:
+        return Problem(path, error.message)
+    if len(data) != size:
+        return Problem(path, f"{len(data)} bytes instead of {size}")
+    if hashlib.sha256(data).hexdigest() != sha256:
+        return Problem(path, "its content was altered")
+    return None
+
+
+def _quarantine_faults(dataset: Dataset, commits: list[Commit]) -> Checked:
+    """The refusals of every unit stand in the commit records too, hashed by nobody but compared."""
+    tables: list[str] = dataset.manifest["quarantine"]
+    problems = []
+    for path in tables:
+        unit = path.rsplit("/", 1)[1].removesuffix(".parquet")
+        try:
+            rows = read_quarantine(dataset.objects, [path]).to_pylist()
+        except (FileNotFoundError, OSError, ValueError) as error:
+            what = "missing" if isinstance(error, FileNotFoundError) else "cannot be read"
+            problems.append(Problem(path, what))
+            continue
+        if unit.startswith("plan-"):
+            whole = unit == f"plan-{short(rows)}"
+        else:
+            refused = [c.refused for c in commits if c.unit == unit]
+            whole = not refused or [asdict(item) for item in refused[0]] == rows
+        if not whole:
+            problems.append(Problem(path, "its rows are not those that were committed"))
+    return len(tables), problems
