@@ -12,7 +12,7 @@ from pydantic import Field
 
 from medray.errors import DataError, SpecError
 from medray.formats.base import Format, FormatOptions, Input, Plan, Source, grouped
-from medray.formats.dicom.deidentify import Keyed, Plain, Pseudonyms, check_burned_in, load_key
+from medray.formats.dicom.deidentify import Keyed, Plain, Pseudonyms, load_key
 from medray.formats.dicom.headers import LIMITS, Limits
 from medray.formats.dicom.labels import find_nifti
 from medray.formats.dicom.reader import Rules, read_series
@@ -139,8 +139,7 @@ class Dicom(Format):
     def _input(self, root: Path, key: str, series: Series, found: Sorted) -> Input:
         judge(series, self.options.select)
         if self.options.deidentify.method == "keyed":
-            for instance in series.instances:
-                check_burned_in(instance.elements)
+            _check_risk(series)
         copies = [[index, copy.path] for index, copy in series.duplicates]
         extra: dict[str, object] = {"slices": series.slices, "copies": copies}
         files = [*series.instances, *(copy for _, copy in series.duplicates)]
@@ -175,7 +174,7 @@ class Dicom(Format):
         if masks is None:
             return None
         # The folder of most files: a stray one elsewhere must not decide.
-        folders = Counter(file.path.rpartition("/")[0] for file in series.instances)
+        folders = Counter(file.folder for file in series.instances)
         folder = folders.most_common(1)[0][0]
         path = find_nifti(masks, (series.uid, folder.rpartition("/")[2], folder))
         if path is None:
@@ -197,3 +196,11 @@ class Dicom(Format):
 
     def _refusal(self, key: str, fault: DataError, files: int) -> Refusal:
         return Refusal(key, fault.code, fault.message, files=files)
+
+
+def _check_risk(series: Series) -> None:
+    risk = next((file.facts.risk for file in series.instances if file.facts.risk), "")
+    if risk:
+        raise DataError(
+            risk, code="burned-in-risk", hint="clean the pixels, or leave the modality out"
+        )

@@ -6,7 +6,8 @@ from medray.errors import DataError
 
 # (FFFE,E000) and (FFFE,E0DD) as little-endian numbers of 32 bits.
 FRAGMENT, FRAGMENTS_END = 0xE000FFFE, 0xE0DDFFFE
-JPEG_2000 = "1.2.840.10008.1.2.4.9"
+# .90 to .93, and high-throughput JPEG 2000: .201 to .203.
+JPEG_2000 = ("1.2.840.10008.1.2.4.9", "1.2.840.10008.1.2.4.20")
 RLE = "1.2.840.10008.1.2.5"
 JPEG_FAMILY = "1.2.840.10008.1.2.4."
 

@@ -15,7 +15,7 @@ import re
 from pathlib import Path
 from typing import Protocol
 
-from medray.errors import DataError, SpecError
+from medray.errors import SpecError
 from medray.formats.dicom import tags
 from medray.formats.dicom.elements import Elements
 
@@ -166,27 +166,19 @@ def load_key(environment: str, path: str) -> bytes:
     return key
 
 
-def check_burned_in(elements: Elements) -> None:
-    """Refuse pixels that may show the patient's name.
-
-    Raises:
-        DataError: "burned-in-risk".
-    """
+def burned_in_risk(elements: Elements) -> str:
+    """Why pixels may show the patient's name; "" where nothing points to it."""
     kind = elements.texts(tags.IMAGE_TYPE)
     sop_class = elements.text(tags.SOP_CLASS_UID)
     if elements.text(tags.BURNED_IN_ANNOTATION).upper() == "YES":
-        reason = "the header says that text is burned into the pixels"
-    elif elements.text(tags.MODALITY) in RISKY_MODALITIES:
-        reason = "pictures of this modality usually show text"
-    elif sop_class == SECONDARY_CAPTURE or sop_class.startswith(SECONDARY_CAPTURE + "."):
-        reason = "a secondary capture may show text"
-    elif any("SCREEN" in part.upper() for part in kind):
-        reason = "a screen save may show text"
-    else:
-        return
-    raise DataError(
-        reason, code="burned-in-risk", hint="clean the pixels, or leave the modality out"
-    )
+        return "the header says that text is burned into the pixels"
+    if elements.text(tags.MODALITY) in RISKY_MODALITIES:
+        return "pictures of this modality usually show text"
+    if sop_class == SECONDARY_CAPTURE or sop_class.startswith(SECONDARY_CAPTURE + "."):
+        return "a secondary capture may show text"
+    if any("SCREEN" in part.upper() for part in kind):
+        return "a screen save may show text"
+    return ""
 
 
 def vendor(elements: Elements) -> str:

@@ -9,7 +9,6 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
@@ -47,6 +46,8 @@ def read_nifti(path: Path, shape: tuple[int, int, int], affine: Floats) -> npt.N
     Raises:
         DataError: "label-grid-mismatch", "bad-label", or of `imaging.as_label`.
     """
+    import nibabel as nib
+
     try:
         image: Any = nib.load(path)
         theirs: Floats = np.array(image.affine, np.float64)

@@ -14,9 +14,7 @@ from pydantic import Field, field_validator
 
 from medray.errors import DataError
 from medray.formats.base import FormatOptions
-from medray.formats.dicom import tags
-from medray.formats.dicom.elements import Elements
-from medray.formats.dicom.tree import SEGMENTATIONS, Instance, Turned
+from medray.formats.dicom.tree import SEGMENTATIONS, Facts, Instance, Turned
 
 DOSE_CLASSES = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.(88\.(67|68|76)|481\.2)")
 SECONDARY_CAPTURES = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.7(\.[1-4])?")
@@ -86,7 +84,7 @@ class Series:
     @property
     def slices(self) -> int:
         """Frames of all instances."""
-        return sum(len(instance.frames) for instance in self.instances)
+        return sum(instance.slices for instance in self.instances)
 
     @property
     def files(self) -> int:
@@ -122,14 +120,14 @@ def sort_out(scanned: Iterable[Instance | Turned]) -> Sorted:
     for entry in scanned:
         if isinstance(entry, Turned):
             turned.append(entry)
-        elif entry.elements.text(tags.SOP_CLASS_UID) in SEGMENTATIONS:
+        elif entry.facts.sop_class in SEGMENTATIONS:
             for uid in entry.references[:1] or ("",):
                 segmentations[uid].append(entry)
-        elif not all(entry.series):
+        elif not (entry.facts.study and entry.facts.series):
             fault = entry.fault or DataError("no series UID", code="blank-uid")
             turned.append(Turned(entry.path, fault))
         else:
-            grouped[entry.series].append(entry)
+            grouped[entry.facts.study, entry.facts.series].append(entry)
     series = [_one(key, members) for key, members in grouped.items()]
     _hold_against(series, turned)
     claims = Counter(one.uid for one in series)
@@ -143,9 +141,9 @@ def _one(key: tuple[str, str], members: list[Instance]) -> Series:
     found = Series(*key)
     index_of: dict[str, int] = {}
     # Of two copies the one among most of its fellows stays.
-    held = Counter(map(_folder, members))
-    for member in sorted(members, key=lambda member: -held[_folder(member)]):
-        sop = member.elements.text(tags.SOP_INSTANCE_UID)
+    held = Counter(member.folder for member in members)
+    for member in sorted(members, key=lambda member: -held[member.folder]):
+        sop = member.sop
         if sop and sop in index_of and member.fault is None:
             found.duplicates.append((index_of[sop], member))
         else:
@@ -158,29 +156,23 @@ def _one(key: tuple[str, str], members: list[Instance]) -> Series:
     return found
 
 
-def _folder(entry: Instance | Turned) -> str:
-    return entry.path.rpartition("/")[0]
-
-
 def _along_normal(instances: list[Instance]) -> list[int]:
     """Order in which the worker will want them, so that it need not reorder the volume."""
-    firsts = [instance.frames[0] if instance.frames else None for instance in instances]
-    orientation = next((f.orientation for f in firsts if f and f.orientation), None)
+    orientation = next((i.facts.orientation for i in instances if i.facts.orientation), None)
     if orientation is None:
         return list(range(len(instances)))
     normal = np.cross(orientation[:3], orientation[3:])
-    depth = [float(normal @ f.position_mm) if f and f.position_mm else 0.0 for f in firsts]
-    number = [f.number if f else 0 for f in firsts]
-    return sorted(range(len(instances)), key=lambda index: (depth[index], number[index]))
+    depth = [float(normal @ i.position_mm) if i.position_mm else 0.0 for i in instances]
+    return sorted(range(len(instances)), key=lambda at: (depth[at], instances[at].number))
 
 
 def _hold_against(series: list[Series], turned: list[Turned]) -> None:
     by_folder: dict[str, set[int]] = defaultdict(set)
     for index, one in enumerate(series):
         for instance in one.instances:
-            by_folder[_folder(instance)].add(index)
+            by_folder[instance.folder].add(index)
     for entry in turned:
-        neighbours = by_folder.get(_folder(entry), set())
+        neighbours = by_folder.get(entry.folder, set())
         if len(neighbours) == 1 and not entry.fault.code.startswith("rejected-"):
             fault = DataError(
                 f"a damaged file ({entry.fault.code}) lies among its files and may belong to it",
@@ -207,15 +199,14 @@ def judge(series: Series, select: Select) -> None:
             "rejected-many-slices"; or the fault of a damaged file, which comes first unless the
             series is not asked for at all.
     """
-    head = series.instances[0].elements
-    kinds = [i.elements.texts(tags.IMAGE_TYPE) for i in series.instances]
-    _by_kind(head, kinds, select)
-    text = head.text(tags.SERIES_DESCRIPTION)
+    head = series.instances[0].facts
+    _by_kind(head, {instance.facts.kinds for instance in series.instances}, select)
+    text = head.description
     if select.description and not re.search(select.description, text):
         raise _rejected("description", "the description does not match the rule")
     if select.exclude and re.search(select.exclude, text):
         raise _rejected("description", "the description matches the rule for exclusion")
-    if select.kernel and not re.fullmatch(select.kernel, head.text(tags.CONVOLUTION_KERNEL)):
+    if select.kernel and not re.fullmatch(select.kernel, head.kernel):
         raise _rejected("kernel", "the convolution kernel does not match the rule")
     damaged = [i.fault for i in series.instances if i.fault is not None]
     if damaged:
@@ -227,22 +218,22 @@ def judge(series: Series, select: Select) -> None:
         )
     if select.thickness_mm is not None:
         low, high = select.thickness_mm
-        thickness = series.instances[0].frames[0].thickness_mm
-        if not low <= thickness <= high:
-            raise _rejected("thickness", f"slices are {thickness:g} mm thick, not {low} to {high}")
+        if not low <= head.thickness_mm <= high:
+            reason = f"slices are {head.thickness_mm:g} mm thick, not {low} to {high}"
+            raise _rejected("thickness", reason)
     if series.slices < select.min_slices:
         raise _rejected("few-slices", f"{series.slices} slices, fewer than {select.min_slices}")
     if select.max_slices is not None and series.slices > select.max_slices:
         raise _rejected("many-slices", f"{series.slices} slices, more than {select.max_slices}")
 
 
-def _by_kind(head: Elements, kinds: list[tuple[str, ...]], select: Select) -> None:
-    sop_class = head.text(tags.SOP_CLASS_UID)
+def _by_kind(head: Facts, kinds: set[tuple[str, ...]], select: Select) -> None:
+    sop_class = head.sop_class
     if DOSE_CLASSES.fullmatch(sop_class) or all("DOSE" in " ".join(kind) for kind in kinds):
         raise _rejected("dose", "a dose report or dose grid")
     if all("LOCALIZER" in kind for kind in kinds):
         raise _rejected("localizer", "a localizer (scout)")
-    modality = head.text(tags.MODALITY)
+    modality = head.modality
     if modality not in select.modality:
         # A closed list: the text of an unknown modality could be anything, a name too.
         known = modality if modality in MODALITIES else "unknown"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from medray.errors import DataError
 from medray.formats.dicom import tags
+from medray.formats.dicom.deidentify import burned_in_risk
 from medray.formats.dicom.elements import Elements
 from medray.formats.dicom.frames import Frame, frames
 from medray.formats.dicom.headers import Header, Limits, open_confined, scan
@@ -26,18 +27,51 @@ SEGMENTATIONS = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.
 MODALITIES_WITHOUT_IMAGES = frozenset(
     {"SR", "PR", "KO", "RTSTRUCT", "RTPLAN", "RTRECORD", "REG", "FID", "ECG", "AU", "DOC", "ANN"}
 )
+NO_FRAME = Frame((), (), (), 0.0, 1.0, 0.0, 0, "", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the slices of a series have in common; equal facts are one object in memory.
+
+    Args:
+        study: study instance UID.
+        series: series instance UID.
+        sop_class: SOP class UID.
+        modality: CT, MR and so on.
+        kinds: values of ImageType.
+        description: SeriesDescription.
+        kernel: convolution kernel.
+        thickness_mm: of the slices.
+        orientation: of the first frame, () where absent.
+        risk: why text may be burned into the pixels, "" where nothing points to it.
+    """
+
+    study: str
+    series: str
+    sop_class: str
+    modality: str
+    kinds: tuple[str, ...]
+    description: str
+    kernel: str
+    thickness_mm: float
+    orientation: tuple[float, ...]
+    risk: str
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One file that holds, or should hold, images.
+    """One file that holds, or should hold, images: about 0.7 kB, since an archive has millions.
 
     Args:
         path: below the source's root.
         size: bytes of the file.
         mtime_ns: time of its last change.
-        elements: its attributes.
-        frames: one per slice; empty when the file is damaged.
+        facts: shared with the other slices of its series.
+        sop: SOP instance UID.
+        number: InstanceNumber.
+        slices: frames in it, 0 when it is damaged.
+        position_mm: of the first frame, () where absent.
         fault: why the file cannot be used, None when it can.
         references: series that a segmentation refers to.
     """
@@ -45,18 +79,18 @@ class Instance:
     path: str
     size: int
     mtime_ns: int
-    elements: Elements
-    frames: tuple[Frame, ...]
+    facts: Facts
+    sop: str
+    number: int
+    slices: int
+    position_mm: tuple[float, ...]
     fault: DataError | None
     references: tuple[str, ...] = ()
 
     @property
-    def series(self) -> tuple[str, str]:
-        """Study and series instance UID."""
-        return (
-            self.elements.text(tags.STUDY_INSTANCE_UID),
-            self.elements.text(tags.SERIES_INSTANCE_UID),
-        )
+    def folder(self) -> str:
+        """The path without its last part; "" at the root."""
+        return self.path.rpartition("/")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +104,11 @@ class Turned:
 
     path: str
     fault: DataError
+
+    @property
+    def folder(self) -> str:
+        """The path without its last part; "" at the root."""
+        return self.path.rpartition("/")[0]
 
 
 def walk(root: Path) -> Iterator[str | Turned]:
@@ -115,9 +154,12 @@ def scan_tree(root: Path, limits: Limits) -> Iterator[Instance | Turned]:
         limits: of a file.
     """
 
+    seen: dict[Facts, Facts] = {}
+
     def look(batch: list[str | Turned]) -> list[Instance | Turned]:
         return [
-            entry if isinstance(entry, Turned) else look_at(root, entry, limits) for entry in batch
+            entry if isinstance(entry, Turned) else look_at(root, entry, limits, seen)
+            for entry in batch
         ]
 
     with ThreadPoolExecutor(SCAN_THREADS, "dicom-scan") as pool:
@@ -141,8 +183,15 @@ def _batches(entries: Iterator[str | Turned]) -> Iterator[list[str | Turned]]:
     yield batch
 
 
-def look_at(root: Path, path: str, limits: Limits) -> Instance | Turned:
-    """Scan one file. Damage behind a readable header stays with the instance, as its fault."""
+def look_at(root: Path, path: str, limits: Limits, seen: dict[Facts, Facts]) -> Instance | Turned:
+    """Scan one file. Damage behind a readable header stays with the instance, as its fault.
+
+    Args:
+        root: resolved.
+        path: below it.
+        limits: of the file.
+        seen: facts of other files, to share equal ones.
+    """
     try:
         handle, status = open_confined(root, path)
         try:
@@ -155,22 +204,42 @@ def look_at(root: Path, path: str, limits: Limits) -> Instance | Turned:
     rejected = _no_image(elements, header)
     if rejected:
         return Turned(path, rejected)
-    described: tuple[Frame, ...] = ()
+    described: list[Frame] = []
     damage = None
     try:
-        segmentation = elements.text(tags.SOP_CLASS_UID) in SEGMENTATIONS
-        if not segmentation:
+        if elements.text(tags.SOP_CLASS_UID) not in SEGMENTATIONS:
             Layout(header, limits)
-            described = tuple(frames(header))
+            described = frames(header)
         _check_identity(elements)
     except DataError as fault:
         damage = fault
-    references = tuple(
-        item.text(tags.SERIES_INSTANCE_UID)
-        for item in elements.items.get(tags.REFERENCED_SERIES_SEQUENCE, [])
+    first = described[0] if described else NO_FRAME
+    facts = Facts(
+        study=elements.text(tags.STUDY_INSTANCE_UID),
+        series=elements.text(tags.SERIES_INSTANCE_UID),
+        sop_class=elements.text(tags.SOP_CLASS_UID),
+        modality=elements.text(tags.MODALITY),
+        kinds=elements.texts(tags.IMAGE_TYPE),
+        description=elements.text(tags.SERIES_DESCRIPTION),
+        kernel=elements.text(tags.CONVOLUTION_KERNEL),
+        thickness_mm=first.thickness_mm,
+        orientation=first.orientation,
+        risk=burned_in_risk(elements),
     )
     return Instance(
-        path, status.st_size, status.st_mtime_ns, elements, described, damage, references
+        path,
+        status.st_size,
+        status.st_mtime_ns,
+        seen.setdefault(facts, facts),
+        elements.text(tags.SOP_INSTANCE_UID),
+        first.number,
+        len(described),
+        first.position_mm,
+        damage,
+        tuple(
+            item.text(tags.SERIES_INSTANCE_UID)
+            for item in elements.items.get(tags.REFERENCED_SERIES_SEQUENCE, [])
+        ),
     )
 
 

@@ -125,7 +125,7 @@ MUST_FAIL = {
 
 def outcome(root, path):
     """ "decoded", or the code of the refusal of one file."""
-    looked = look_at(root, path, LIMITS)
+    looked = look_at(root, path, LIMITS, {})
     if not isinstance(looked, Instance):
         return looked.fault.code
     # Not every odd file has all UIDs; its pixels are looked at all the same.
