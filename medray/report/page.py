@@ -28,7 +28,6 @@ _LABELS = {
     "predicted_voxels": "predicted, voxels",
     "actual_class": "truth",
     "called_class": "called",
-    "error": "1 - p(truth)",
     "lesions_found": "lesions found",
     "lesions_false": "false",
     "lesions_missed": "missed",
