@@ -204,7 +204,8 @@ def _summary(values: Array) -> dict[str, float | None]:
     else:
         pieces = [values[i : i + PIECE] for i in range(0, values.size, PIECE)]
         mean = sum(float(piece.sum(dtype=np.float64)) for piece in pieces) / values.size
-        spread = sum(float(((piece - mean) ** 2).sum(dtype=np.float64)) for piece in pieces)
+        # As float64 before it is squared: the square of a float32 can be beyond float32.
+        spread = sum(float(((piece.astype(float) - mean) ** 2).sum()) for piece in pieces)
         spread /= values.size
         step = max(1, values.size // SAMPLED)
         p005, p995 = (float(v) for v in np.percentile(values[::step], (0.5, 99.5)))

@@ -365,3 +365,20 @@ def test_nuclei_and_multiseries(data_dir: Path) -> None:
     _, plan = planned(data_dir / "imaging" / "ome")
     assert sum(len(group) for group in plan.groups) == 2
     assert refusal(data_dir / "imaging" / "ome") == "many-pages"
+
+
+def test_a_damaged_archive_gives_no_sample_at_all(tmp_path: Path) -> None:
+    """The damage lies behind the part that is read: its checksum is the whole array's."""
+    images = np.random.default_rng(0).integers(0, 256, (40, 16, 16)).astype(np.uint8)
+    np.savez(tmp_path / "x.npz", train_images=images, train_labels=np.zeros((40, 1), np.uint8))
+    raw = bytearray((tmp_path / "x.npz").read_bytes())
+    raw[8000] ^= 1
+    (tmp_path / "x.npz").write_bytes(raw)
+    with pytest.raises(DataError, match="damaged-npz"):
+        next(npz.read_part(tmp_path / "x.npz", "train", 0, 4))
+
+
+def test_small_files_cannot_claim_large_pictures(tmp_path: Path) -> None:
+    Pillow.new("1", (12_000, 12_000)).save(tmp_path / "a.tif", compression="group4")
+    assert (tmp_path / "a.tif").stat().st_size < 50_000
+    assert refusal(tmp_path) == "compression-bomb"

@@ -56,7 +56,10 @@ class ImageOptions(FormatOptions):
     subject_pattern: str = Field(
         "", description="regular expression whose first group in an image's name is its subject"
     )
-    max_pixels: int = Field(2**28, gt=0, description="refuse larger images, all pages together")
+    # Pillow itself refuses more in one page.
+    max_pixels: int = Field(
+        178_956_970, gt=0, description="refuse larger images, all pages together"
+    )
     array: str = Field("label", description="which array of a sample `write` takes")
 
     _pattern = field_validator("subject_pattern")(check_pattern)

@@ -22,6 +22,8 @@ Array = np.ndarray[Any, Any]
 SPLITS = ("train", "val", "test")
 PART_BYTES = 64 * 2**20
 PART_SAMPLES = 4096
+# A part is reached, and its checksum checked, by unpacking all of the array: 16 times at most.
+MAX_PARTS = 16
 DEFLATE_LIMIT = 1040  # no deflate stream grows more than 1032-fold
 MAX_MEMBERS = 64
 MAX_HEADER = 4096
@@ -46,7 +48,7 @@ class Member:
 
 
 def parts(path: Path) -> list[tuple[str, int, int]]:
-    """(split, start, stop) of pieces that hold at most 64 MiB or 4,096 images each.
+    """(split, start, stop) of pieces, of at most 64 MiB and 4,096 images or a sixteenth each.
 
     Raises:
         DataError: "damaged-npz", "not-medmnist", "pickled-array", "uneven-npz", "compression-bomb".
@@ -59,7 +61,8 @@ def parts(path: Path) -> list[tuple[str, int, int]]:
             images, labels = (_member(archive, f"{split}_{kind}.npy") for kind in _KINDS)
             if len(images.shape) < 3 or not labels.shape or images.shape[0] != labels.shape[0]:
                 raise DataError("images and labels don't count alike", code="uneven-npz")
-            step = max(1, min(PART_SAMPLES, PART_BYTES // max(1, images.sample_bytes)))
+            step = min(PART_SAMPLES, PART_BYTES // max(1, images.sample_bytes))
+            step = max(1, step, -(-images.shape[0] // MAX_PARTS))
             made += [
                 (split, start, min(images.shape[0], start + step))
                 for start in range(0, images.shape[0], step)
@@ -72,7 +75,9 @@ def parts(path: Path) -> list[tuple[str, int, int]]:
 
 
 def read_part(path: Path, split: str, start: int, stop: int) -> Iterator[tuple[Array, Array]]:
-    """Image and label of each sample from `start` to `stop`, holding one image at a time.
+    """Image and label of each sample from `start` to `stop`; holds these and no others.
+
+    Nothing is yielded before the checksum of both arrays has been found right.
 
     Yields:
         The image as stored, (Y, X), (Y, X, C) or (Z, Y, X), and its label values, (k,).
@@ -81,31 +86,25 @@ def read_part(path: Path, split: str, start: int, stop: int) -> Iterator[tuple[A
         DataError: as `parts`.
     """
     with _opened(path) as archive:
-        streams = []
-        for kind in _KINDS:
-            name = f"{split}_{kind}.npy"
-            member = _member(archive, name)
-            if stop > member.shape[0]:
-                raise DataError("the archive changed since it was planned", code="uneven-npz")
-            streams.append((member, _values(archive, member, start, stop)))
-        (_, images), (_, labels) = streams
-        for image, label in zip(images, labels, strict=True):
-            yield image, label.reshape(-1)
+        images, labels = (_values(archive, f"{split}_{kind}.npy", start, stop) for kind in _KINDS)
+    for image, label in zip(images, labels, strict=True):
+        yield image, label.reshape(-1)
 
 
 _KINDS = ("images", "labels")
 
 
-def _values(archive: zipfile.ZipFile, member: Member, start: int, stop: int) -> Iterator[Array]:
-    with _reading(archive, member.name) as file:
-        _header(file, member.name)
-        skip = start * member.sample_bytes
-        while skip:
-            skip -= len(_exactly(file, min(skip, _SKIP)))
-        native = member.dtype.newbyteorder("=")
-        for _ in range(start, stop):
-            raw = _exactly(file, member.sample_bytes)
-            yield np.frombuffer(raw, member.dtype).reshape(member.shape[1:]).astype(native)
+def _values(archive: zipfile.ZipFile, name: str, start: int, stop: int) -> Array:
+    member = _member(archive, name)
+    if stop > member.shape[0]:
+        raise DataError("the archive changed since it was planned", code="uneven-npz")
+    with _reading(archive, name) as file:
+        _header(file, name)
+        _skip(file, start * member.sample_bytes)
+        raw = _exactly(file, (stop - start) * member.sample_bytes)
+        _skip(file, (member.shape[0] - stop) * member.sample_bytes)
+    values = np.frombuffer(raw, member.dtype).reshape(stop - start, *member.shape[1:])
+    return values.astype(member.dtype.newbyteorder("="), copy=False)
 
 
 def _opened(path: Path) -> zipfile.ZipFile:
@@ -165,6 +164,11 @@ def _header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], np.dtype[Any],
     except TypeError as error:
         raise DataError(f"{name} has no known type", code="damaged-npz") from error
     return tuple(shape), dtype, 8 + width + size
+
+
+def _skip(file: IO[bytes], count: int) -> None:
+    while count:
+        count -= len(_exactly(file, min(count, _SKIP)))
 
 
 def _exactly(file: IO[bytes], size: int) -> bytes:

@@ -26,6 +26,8 @@ Array = np.ndarray[Any, Any]
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 FORMATS = ("PNG", "JPEG", "TIFF")
 MAX_PAGES = 4096
+BOMB_PIXELS = 2**24  # below this even an absurd ratio does no harm
+BOMB_RATIO = 4096  # pixels a byte: deflate reaches 1,032, fax coding of blank pages more
 
 # Whatever Pillow's parsers raise on damaged files.
 _DAMAGE = (
@@ -50,8 +52,8 @@ def read_raster(path: Path, max_pixels: int, *, volume: bool, indices: bool) -> 
         (C, Y, X), or (C, Z, Y, X) with `volume`; C is 1 for grey and 3 for colour; bool as uint8.
 
     Raises:
-        DataError: "not-an-image", "damaged-image", "image-too-large", "many-pages",
-            "uneven-pages", "deep-colour", "transparent-image", "unsupported-mode".
+        DataError: "not-an-image", "damaged-image", "image-too-large", "compression-bomb",
+            "many-pages", "uneven-pages", "deep-colour", "transparent-image", "unsupported-mode".
     """
     with _guarded(path) as image:
         pages = _count_pages(image)
@@ -61,6 +63,10 @@ def read_raster(path: Path, max_pixels: int, *, volume: bool, indices: bool) -> 
                 f"of {max_pixels}",
                 code="image-too-large",
                 hint="raise `max_pixels` if memory allows",
+            )
+        if image.width * image.height * pages > max(BOMB_PIXELS, BOMB_RATIO * path.stat().st_size):
+            raise DataError(
+                f"the file would grow to over {BOMB_RATIO} pixels a byte", code="compression-bomb"
             )
         if pages > 1 and not volume:
             raise DataError(
