@@ -6,7 +6,7 @@ compressed frame claims for itself was held against the header: decoders allocat
 """
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ from medray.formats.dicom import tags
 from medray.formats.dicom.codestream import DECODER_FAULTS, check_codestreams, fragments_end
 from medray.formats.dicom.elements import UNDEFINED
 from medray.formats.dicom.headers import DEFLATED, EXPLICIT_VR_BIG, LIMITS, NATIVE, Header, Limits
+
+if TYPE_CHECKING:
+    from pydicom.pixels.decoders.base import Decoder
 
 PHOTOMETRIC = frozenset(
     {"MONOCHROME1", "MONOCHROME2", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT"}
@@ -195,16 +198,25 @@ def _by_pydicom(header: Header, buffer: bytes, layout: Layout) -> npt.NDArray[An
         "pixel_keyword": "PixelData",
         "pixel_vr": "OB" if layout.as_bytes else "OW",
     }
-    try:
-        with warnings.catch_warnings():
-            # pydicom's warnings about odd headers repeat values from the file.
-            warnings.simplefilter("ignore")
-            values, _ = decoder.as_array(source, raw=True, **options)
-    except DECODER_FAULTS as error:
-        raise DataError(
-            f"the decoder refused the pixels ({type(error).__name__})", code="undecodable"
-        ) from None
+    values = _decoded(decoder, source, options)
     if values.size != layout.frames * layout.rows * layout.columns * layout.samples:
         raise DataError("the decoder returned another size", code="codestream-mismatch")
     native_order = values.dtype.newbyteorder("=")
     return values.astype(native_order, copy=False)
+
+
+def _decoded(decoder: "Decoder", source: bytes, options: dict[str, Any]) -> npt.NDArray[Any]:
+    # GDCM ends the process on some damaged frames (an uncaught C++ exception), so it gets only what
+    # no other decoder takes. Native syntaxes have no plugins at all, which pydicom spells "".
+    plugins = decoder.available_plugins
+    gentle = [plugin for plugin in plugins if plugin != "gdcm"]
+    refusals = []
+    for plugin in gentle or list(plugins) or [""]:
+        try:
+            with warnings.catch_warnings():
+                # pydicom's warnings about odd headers repeat values from the file.
+                warnings.simplefilter("ignore")
+                return decoder.as_array(source, raw=True, decoding_plugin=plugin, **options)[0]
+        except DECODER_FAULTS as error:
+            refusals.append(f"{plugin or 'pydicom'}: {type(error).__name__}")
+    raise DataError(f"the decoder refused the pixels ({', '.join(refusals)})", code="undecodable")

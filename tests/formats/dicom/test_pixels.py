@@ -20,6 +20,7 @@ from pydicom.uid import (
 
 from medray.errors import DataError
 from medray.formats.dicom.headers import Limits
+from medray.formats.dicom.pixels import _decoded
 from medray.formats.dicom.volume import Volume
 
 
@@ -244,3 +245,27 @@ def test_compressed_frames_that_end_early_are_truncated(write_series, ingest, tm
     path.write_bytes(path.read_bytes()[:-30])
     (error,) = ingest().errors
     assert error.code == "truncated-pixels"
+
+
+class StubDecoder:
+    """A decoder with the given plugins, all of which refuse; it notes whom it asked."""
+
+    def __init__(self, *plugins):
+        self.available_plugins = plugins
+        self.asked = []
+
+    def as_array(self, source, *, raw, decoding_plugin):
+        self.asked.append(decoding_plugin)
+        raise RuntimeError("CANARY")
+
+
+@pytest.mark.parametrize(
+    ("plugins", "asked"),
+    [(("gdcm", "pillow", "pylibjpeg"), ["pillow", "pylibjpeg"]), (("gdcm",), ["gdcm"]), ((), [""])],
+)
+def test_gdcm_gets_only_what_no_other_decoder_takes(plugins, asked):
+    decoder = StubDecoder(*plugins)
+    with pytest.raises(DataError, match="RuntimeError") as caught:
+        _decoded(decoder, b"", {})
+    assert decoder.asked == asked
+    assert "CANARY" not in str(caught.value)
