@@ -1,8 +1,8 @@
 """A Ray to run on: one of our own, private to this machine and this process, or one that is there.
 
-Whoever reaches a Ray can run code as its owner. Ours therefore listens on loopback, has no
-dashboard and asks for a token that we make ourselves, readable by the owner alone (Ray's own token
-file is readable by everybody).
+Whoever reaches a Ray can run code as its owner, and Ray listens on all interfaces. Ours therefore
+has no dashboard and asks for a token that we make ourselves, readable by the owner alone (Ray's own
+token file is readable by everybody).
 """
 
 import contextlib
@@ -33,8 +33,8 @@ def start_local(
 ) -> Iterator[None]:
     """A Ray of our own on this machine, gone with all its processes and files on leaving.
 
-    Should this process be killed, the kernel ends Ray's processes with it; the files it left are
-    swept by the next start.
+    Should this process be killed, the kernel ends Ray with it, and the workers within seconds; two
+    agents of Ray's notice after a minute. The files it left are swept by the next start.
 
     Args:
         num_cpus: that Ray may hand out; None: those this process may use.
@@ -72,7 +72,6 @@ def start_local(
                 num_gpus=num_gpus,
                 object_store_memory=object_store_bytes,
                 include_dashboard=False,
-                _node_ip_address="127.0.0.1",
                 _temp_dir=str(folder),
             )
             yield
@@ -177,6 +176,8 @@ def _init(code: str, about: str, hint: str, **options: Any) -> None:
 
     main = threading.current_thread() is threading.main_thread()
     kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    # Ray would print deaths of workers, which the ledger deals with, among a run's own output.
+    ray._private.worker._worker_logs_enabled = False  # noqa: SLF001
     try:
         ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
     except (ConnectionError, RuntimeError, OSError, ValueError) as error:

@@ -1,0 +1,147 @@
+"""Drivers in processes of their own, so that drills can kill them."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from medray.storage.ledger import Ledger
+from medray.storage.objects import Objects
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))  # drills and drivers share the toy
+
+from driver import NAME, main  # noqa: E402
+from toy import plugged, units  # noqa: E402
+
+Finish = Callable[["Job"], tuple[int, dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a driver is to do; see driver.py."""
+
+    root: Path
+    groups: list[list[str]]
+    parameters: dict[str, Any] = field(default_factory=dict)
+    mode: str = "inline"
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def text(self) -> str:
+        fields = {"root": str(self.root), "groups": self.groups, "mode": self.mode}
+        return json.dumps({**fields, "parameters": self.parameters, **self.more})
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(Objects(str(self.root)), NAME)
+
+    def commits(self) -> dict[str, Any]:
+        return self.ledger.committed(unit.id for unit in units(self.groups, self.parameters))
+
+    def attempts(self) -> int:
+        """Attempts begun, by all drivers."""
+        folder = self.root / "datasets" / NAME / "attempts"
+        return sum(path.name.count(".") == 1 for path in folder.glob("*/*.json"))
+
+
+class Driver:
+    """A driver's process."""
+
+    def __init__(self, job: Job, environment: dict[str, str]) -> None:
+        self.lines: list[dict[str, Any]] = []
+        self.process = subprocess.Popen(
+            [sys.executable, str(HERE / "driver.py"), job.text()],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            text=True,
+        )
+
+    def read(self) -> dict[str, Any]:
+        """The next line it prints."""
+        assert self.process.stdout is not None
+        line = json.loads(self.process.stdout.readline())
+        self.lines.append(line)
+        return line
+
+    def children(self, name: str = "") -> list[psutil.Process]:
+        """Its living descendants whose title has `name` in it."""
+        found = []
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            try:
+                if name in " ".join(child.cmdline()) and child.status() != psutil.STATUS_ZOMBIE:
+                    found.append(child)
+            except psutil.NoSuchProcess:
+                continue
+        return found
+
+    def end(self, timeout_s: float = 300) -> tuple[int, dict[str, Any]]:
+        """Wait; returns its exit status and the last line it printed."""
+        out, err = self.process.communicate(timeout=timeout_s)
+        self.lines += [json.loads(line) for line in out.splitlines()]
+        self.errors = err
+        return self.process.returncode, self.lines[-1] if self.lines else {}
+
+
+Start = Callable[..., Driver]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts drivers: `start(job, faults="point=action")`; none outlives the test."""
+    path = plugged(tmp_path / "plugin")
+    begun: list[Driver] = []
+
+    def begin(job: Job, faults: str = "") -> Driver:
+        environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+        if faults:
+            environment["MEDRAY_FAULTS"] = faults
+        begun.append(Driver(job, environment))
+        return begun[-1]
+
+    yield begin
+    for driver in begun:
+        if driver.process.poll() is None:
+            driver.process.kill()
+        driver.process.communicate()
+
+
+@pytest.fixture
+def finish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Finish:
+    """Runs a job to its end in this process, undisturbed."""
+    monkeypatch.syspath_prepend(plugged(tmp_path / "plugin").partition(":")[0])
+    return lambda job: main(json.loads(job.text()), threading.Event())
+
+
+@pytest.fixture
+def clean(finish: Finish, tmp_path: Path) -> Callable[[Job], str]:
+    """The digest that an undisturbed run of a job has."""
+
+    def digest(job: Job) -> str:
+        status, last = finish(Job(tmp_path / "clean", job.groups, job.parameters))
+        assert status == 0
+        return str(last["digest"])
+
+    return digest
+
+
+def wait_until(true: Callable[[], bool], timeout_s: float = 20) -> None:
+    """Wait until `true()`, or fail."""
+    until = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.05)
+
+
+def plain(units: int, inputs: int = 2, kind: str = "ok") -> list[list[str]]:
+    """Groups of keys of harmless inputs."""
+    return [[f"{kind}-{i}-{j}" for j in range(inputs)] for i in range(units)]
