@@ -104,7 +104,11 @@ def _of_dataset(dataset: "Dataset") -> dict[str, Any]:
         "parents": dataset.parents,
         "spec": manifest["spec"],
         "attributes": {k: v for k, v in dataset.attributes.items() if k != "summary"},
-        "columns": {field.name: str(field.type) for field in dataset.samples.schema},
+        "columns": {
+            field.name: str(field.type)
+            for field in dataset.samples.schema
+            if not field.name.startswith("_")
+        },
         "shards": manifest["shards"],
     }
 

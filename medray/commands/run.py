@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from medray.commands.output import json_option, print_json, storage_option
-from medray.errors import MedrayError
+from medray.errors import InterruptedRun, MedrayError
 
 if TYPE_CHECKING:
     from medray.jobs.events import Event, Listener, Run, StepResult
     from medray.storage.objects import Objects
 
 DRAIN_S = 10.0
-INTERRUPTED = 4
 DEMO_SUBJECTS = 12
 DEMO_SEED = 0
 
@@ -133,10 +132,7 @@ def _attached(start: Start, storage: str | None, name: str, *, as_json: bool, re
             steps.append({key: event.fields[key] for key in SHOWN})
         watcher(event)
 
-    try:
-        with watcher, _Signals(stop):
-            done = start(objects, listen, stop)
-    except MedrayError as error:
+    def fail(error: MedrayError) -> None:
         if as_json:
             failed = {
                 "code": error.code,
@@ -146,6 +142,12 @@ def _attached(start: Start, storage: str | None, name: str, *, as_json: bool, re
                 "exit_status": error.exit_status,
             }
             print_json({"steps": steps, "error": failed})
+
+    try:
+        with watcher, _Signals(stop, fail):
+            done = start(objects, listen, stop)
+    except MedrayError as error:
+        fail(error)
         raise
     page = _write_page(objects, name, done.id, done.steps) if report else ""
     if as_json:
@@ -170,12 +172,18 @@ def _write_page(objects: "Objects", name: str, run_id: str, steps: "list[StepRes
 
 
 class _Signals:
-    """SIGTERM and Ctrl-C ask the run to stop; ten seconds later, or asked twice, it is cut."""
+    """SIGTERM and Ctrl-C ask the run to stop; ten seconds later, or asked twice, it is cut.
 
-    def __init__(self, stop: threading.Event) -> None:
-        self._stop = stop
+    Args:
+        stop: set when asked.
+        fail: told of the error before the process is cut.
+    """
+
+    def __init__(self, stop: threading.Event, fail: Callable[[MedrayError], None]) -> None:
+        self._stop, self._fail = stop, fail
         self._before: dict[int, Any] = {}
-        self._timer: threading.Timer | None = None
+        self._timer = threading.Timer(DRAIN_S, self._cut)
+        self._timer.daemon = True
 
     def __enter__(self) -> None:
         if threading.current_thread() is threading.main_thread():
@@ -183,22 +191,25 @@ class _Signals:
                 self._before[number] = signal.signal(number, self._asked)
 
     def __exit__(self, *_: object) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._timer.cancel()
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
     def _asked(self, number: int, frame: FrameType | None) -> None:
         if self._stop.is_set():
-            _cut()
+            self._cut()
         self._stop.set()
         click.echo("medray: stopping; again to stop at once", err=True)
-        self._timer = threading.Timer(DRAIN_S, _cut)
-        self._timer.daemon = True
         self._timer.start()
 
-
-def _cut() -> None:
-    # Safe at any point: what is not committed never shows, and resuming does it again.
-    os.write(2, b"medray: cut; what is committed stays, `medray resume` goes on\n")
-    os._exit(INTERRUPTED)
+    def _cut(self) -> None:
+        # Safe at any point: what is not committed never shows, and resuming does it again.
+        error = InterruptedRun(
+            "cut while it was stopping",
+            code="cut",
+            hint="what is committed stays; `medray resume` goes on from here",
+        )
+        self._fail(error)
+        sys.stdout.flush()
+        os.write(2, f"medray: {error}\n".encode())
+        os._exit(error.exit_status)
