@@ -17,6 +17,15 @@ def model_options(model: dict[str, Any], dims: int | None = None) -> ModelOption
     return kind.Options.model_validate(rest)
 
 
+def levels_of(model: dict[str, Any]) -> int | None:
+    """Resolutions that a patch has to allow, where the job names the features of each level.
+
+    One more than a U-Net has: a SegNet pools after its last level too.
+    """
+    features = getattr(model_options(model), "features", None)
+    return None if features is None else len(features) + 1
+
+
 def build_network(model: dict[str, Any], plan: Plan) -> Network:
     """The network with fresh weights, drawn from torch's global generator.
 

@@ -12,6 +12,7 @@ from medray.clock import SYSTEM, Clock
 from medray.engine.assemble import TrainSetup
 from medray.engine.checkpoint import STATE, Checkpoints
 from medray.engine.fingerprint import fingerprint
+from medray.engine.network import levels_of
 from medray.engine.package import save_trained
 from medray.engine.plan import make_plan
 from medray.engine.train import TrainResult, fit
@@ -185,8 +186,9 @@ def _setup(step: Train, resolved: Resolved, executor: Executor, objects: Objects
         found,
         built,
         dims=model.get("dims"),
-        levels=model.get("levels"),
+        levels=levels_of(model),
         batch_size=step.train.batch_size,
+        augment=step.train.augment,
         device=_device(executor),
         given=step.plan,
     )
