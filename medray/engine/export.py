@@ -15,8 +15,6 @@ from medray.storage.objects import Objects
 from medray.storage.samples import Refusal, Sample
 from medray.storage.shards import Shard
 
-MANY = 2**31 - 1
-
 
 class Export(Operation):
     """Writes samples by the format's `write`.
@@ -27,8 +25,8 @@ class Export(Operation):
     Parameters: `format` (options with `name`), `to` (folder), `task` (of the model that made the
     samples, or None: its classes name the segments).
     Payload of a unit: `shard`, `rows` and, where there are images, `paired` (see medray.jobs.plan).
-    Output samples: one per file, with `file`, `bytes` and `sha256`; of a file that holds many
-    samples `samples`, their number.
+    Output samples: one per sample, with `file`, `bytes` and `sha256`; of a format that puts many
+    samples into a file, the same file for all of a unit, and `samples`, their number.
     """
 
     name: ClassVar[str] = "export"
@@ -40,16 +38,20 @@ class Export(Operation):
         self.format = kind(kind.Options.model_validate(options))
         self.target = Path(parameters["to"])
         self.classes = (parameters.get("task") or {}).get("classes")
+        self.many: bool = getattr(self.format, "many", False)
+        self._joined: dict[str, dict[str, Any]] = {}
         # A unit reads one shard of samples and few of images, in order.
         self._shard = lru_cache(maxsize=8)(lambda path: Shard(objects, path))
 
-    @property
-    def batch(self) -> int:
-        """One sample, or all of a unit where the format puts many into a file."""
-        return MANY if getattr(self.format, "many", False) else 1
-
     def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:
-        """The sample with the arrays that the format takes; the image from the paired dataset."""
+        """The sample with the arrays that the format takes; the image from the paired dataset.
+
+        Of a format that puts many samples into a file, the receipt instead: the file is one for
+        all of the unit, whichever of its samples is asked for first.
+        """
+        if self.many:
+            yield Sample(key, dict(self._joint(unit)))
+            return
         at = unit.inputs.index(key)
         shard, row = self._shard(unit.payload["shard"]), unit.payload["rows"][at]
         own = frozenset(shard.names(row))
@@ -67,17 +69,30 @@ class Export(Operation):
         yield sample
 
     def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
-        """Receipts of the files written."""
-        many = len(samples) if self.batch == MANY else 0
-        for path in self.format.write(samples, self.target):
-            if path.parent != self.target:
-                raise FatalError("a format left its target", code="outside-target", about=path.name)
-            point("export.written")
-            size, sha256 = _settled(path)
-            row: dict[str, Any] = {"file": path.name, "bytes": size, "sha256": sha256}
-            if many:
-                row["samples"] = many
-            yield Sample(path.name if many else samples[0].id, row)
+        """Receipts of the files written, one per sample."""
+        if self.many:
+            yield from samples
+            return
+        for sample in samples:
+            for path in self.format.write([sample], self.target):
+                yield Sample(sample.id, self._receipt(path))
+
+    def _joint(self, unit: Unit) -> dict[str, Any]:
+        done = self._joined.get(unit.id)
+        if done is None:
+            table = self._shard(unit.payload["shard"]).table.take(unit.payload["rows"])
+            samples = [Sample(row.pop("sample_id"), row) for row in table.to_pylist()]
+            (path,) = self.format.write(samples, self.target)
+            done = {**self._receipt(path), "samples": len(samples)}
+            self._joined[unit.id] = done
+        return done
+
+    def _receipt(self, path: Path) -> dict[str, Any]:
+        if path.parent != self.target:
+            raise FatalError("a format left its target", code="outside-target", about=path.name)
+        point("export.written")
+        size, sha256 = _settled(path)
+        return {"file": path.name, "bytes": size, "sha256": sha256}
 
 
 def _settled(path: Path) -> tuple[int, str]:

@@ -92,7 +92,8 @@ def draw_overlay(
 def encode_png(pixels: Pixels) -> bytes:
     """RGB (Y, X, 3) or grey (Y, X) uint8 as a PNG file; the same pixels give the same bytes."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
+    # Level 6: 0.1 s for a picture of 512 x 700; `optimize` takes 1.1 s to save 10 %.
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=6)
     return buffer.getvalue()
 
 

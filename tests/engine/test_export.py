@@ -56,10 +56,8 @@ def export(objects: Objects, unit: Unit, to: Path, **form: Any) -> list[Sample]:
     to.mkdir(exist_ok=True)
     parameters = {"format": form, "to": str(to), "task": None}
     operation = Export(objects, parameters)
-    loaded = [sample for key in unit.inputs for sample in operation.load(unit, key)]
-    step = operation.batch
-    batches = [loaded[i : i + step] for i in range(0, len(loaded), step)]
-    return [receipt for batch in batches for receipt in operation.compute(batch)]
+    loaded = (sample for key in unit.inputs for sample in operation.load(unit, key))
+    return [receipt for sample in loaded for receipt in operation.compute([sample])]
 
 
 def test_a_receipt_for_each_file(objects: Objects, unit: Unit, tmp_path: Path) -> None:
@@ -115,8 +113,11 @@ def test_an_overlay_without_its_image_is_refused(
 def test_tables_hold_all_rows_of_a_unit(
     objects: Objects, unit: Unit, tmp_path: Path, file: str
 ) -> None:
-    (receipt,) = export(objects, unit, tmp_path / "out", name="table", file=file)
+    receipt, other = export(objects, unit, tmp_path / "out", name="table", file=file)
+    assert (receipt.id, other.id) == ("a", "b")
+    assert receipt.row == other.row
     assert receipt.row["samples"] == 2
+    assert len(list((tmp_path / "out").iterdir())) == 1
     data = (tmp_path / "out" / receipt.row["file"]).read_bytes()
     if file == "csv":
         rows = list(csv.DictReader(io.StringIO(data.decode())))
@@ -137,7 +138,7 @@ def test_cells_never_start_a_formula(objects: Objects, tmp_path: Path) -> None:
 
 
 def test_only_what_the_format_takes_is_loaded(objects: Objects, unit: Unit, tmp_path: Path) -> None:
-    for form, names in (("nifti", {"label"}), ("table", set()), ("overlay", {"image", "label"})):
+    for form, names in (("nifti", {"label"}), ("overlay", {"image", "label"})):
         operation = Export(objects, {"format": {"name": form}, "to": str(tmp_path)})
         (sample,) = operation.load(unit, "a")
         assert set(sample.arrays) == names
