@@ -70,7 +70,10 @@ def parse(text: str, about: str) -> list[Any]:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         code = "duplicate-key" if isinstance(error, _DuplicateKey) else "bad-yaml"
         raise SpecError(
-            error.problem or "cannot be parsed", code=code, about=f"{about}{line}"
+            error.problem or "cannot be parsed",
+            code=code,
+            about=f"{about}{line}",
+            hint="quote ${…} inside [ ] and { }" if "${" in text else "",
         ) from error
     except (yaml.YAMLError, ValueError) as error:
         raise SpecError("cannot be parsed as YAML", code="bad-yaml", about=about) from error
