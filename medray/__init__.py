@@ -5,11 +5,12 @@
 
 from typing import TYPE_CHECKING, Any
 
+from medray.version import __version__
+
 if TYPE_CHECKING:
     from medray.jobs.run import run
     from medray.jobs.session import open_reference as open  # noqa: A004
 
-__version__ = "0.1.0"
 __all__ = ["__version__", "open", "run"]
 
 

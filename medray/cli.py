@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from medray import __version__
 from medray.errors import MedrayError
+from medray.version import __version__
 
 COMMANDS = {
     "run": "medray.commands.run:run",

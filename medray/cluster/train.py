@@ -42,7 +42,7 @@ def train_on_ray(
         SpecError: the setup does not fit together, or the cluster can't hold the fewest workers.
         FatalError: the loss diverged.
         RetryableError: workers were lost more than `settings.max_failures` times
-            (code "ranks-lost").
+            (code "ranks-lost"), or storage failed them as often (its own code).
     """
     low, high = setup.settings.world_sizes
     require(low, cpus_per_worker, gpus_per_worker)
@@ -78,6 +78,9 @@ def train_on_ray(
         lost = error
     _raise_refusal(setup, refusal)
     if lost is not None:
+        cause = _cause(lost)
+        if cause is not None:
+            raise cause
         raise RetryableError(
             f"ranks were lost more than {setup.settings.max_failures} times",
             code="ranks-lost",
@@ -119,6 +122,15 @@ def _raise_refusal(setup: TrainSetup, path: str) -> None:
     kinds = {kind.__name__: kind for kind in (SpecError, DataError, FatalError)}
     kind = kinds.get(note.pop("class"), FatalError)
     raise kind(note.pop("message"), **note)
+
+
+def _cause(lost: TrainingFailedError) -> MedrayError | None:
+    """What a rank raised, if it was one of medray's errors; Ray wraps it in its own."""
+    for failure in getattr(lost, "worker_failures", {}).values():
+        raised = getattr(failure, "_base_exc", failure)
+        if isinstance(raised, MedrayError):
+            return raised
+    return None
 
 
 def _ray_folder(setup: TrainSetup) -> str:

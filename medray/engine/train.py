@@ -251,8 +251,10 @@ class _Training:
     def _validate(self, done: int, epoch: int) -> bool:
         if self.parts.held_out is None:
             return False
+        judged = self.average.network if self.average else self.network
+        self.world.align(judged)
         metrics = validate(
-            self.average.network if self.average else self.network,  # type: ignore[arg-type]
+            judged,  # type: ignore[arg-type]
             self.parts.held_out,
             self.task,
             self.setup.plan,

@@ -77,6 +77,12 @@ class World:
         dist.all_reduce(moved)
         return moved.to(tensor.device)
 
+    def align(self, network: nn.Module) -> None:
+        """Give every rank rank 0's buffers: each rank's batch norms have seen other samples."""
+        if self.size > 1:
+            for buffer in network.buffers():
+                dist.broadcast(buffer, 0)
+
     def from_first(self, number: int) -> int:
         """Rank 0's number, on every rank."""
         return int(self.total(torch.tensor(number if self.rank == 0 else 0)).item())

@@ -34,7 +34,7 @@ class Network(nn.Module, ABC):
     Options: ClassVar[type[ModelOptions]]
 
     divisor: tuple[int, ...]
-    """Sizes that `forward` takes are multiples of this, per spatial axis; tiling rounds up to it."""
+    """Sizes that `forward` takes are multiples of this, per axis; tiling rounds up to it."""
 
     @classmethod
     @abstractmethod

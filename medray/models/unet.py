@@ -118,7 +118,7 @@ class UNet(Network):
         out_channels: int,
         patch: tuple[int, ...] | None,
     ) -> Self:
-        """See `Network.build`. The preset's own features are cut to what the patch can be halved."""
+        """See `Network.build`. Of the preset's features, as many as the patch can be halved."""
         chosen = cast("UNet.Options", options)
         features = chosen.features
         if features is None:

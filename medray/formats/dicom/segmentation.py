@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from medray import __version__
 from medray.errors import DataError, SpecError
 from medray.formats.base import Format, FormatOptions, Input, Plan, Source
 from medray.formats.dicom.references import source_images
 from medray.formats.files import place, replacing
 from medray.ids import canonical
 from medray.storage.samples import Refusal, Sample, Slabs
+from medray.version import __version__
 
 if TYPE_CHECKING:
     from pydicom import Dataset
