@@ -1,0 +1,154 @@
+"""Ingest of DICOM into Zarr by two workers, beside one process that only reads with pydicom.
+
+The reference does the least that can be done: `dcmread` and `pixel_array` of every file, in a loop.
+medray scans the headers, checks geometry, de-identifies, rescales, writes checksummed shards and
+commits, by two processes of the engine's worker (what each actor of the Ray pool runs). Imports and
+process start are outside of both times; the plan, which runs in one process, is inside.
+"""
+
+import argparse
+import hashlib
+import multiprocessing
+import os
+import tempfile
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from pairs import interleave, ratio
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+
+from medray.engine.worker import Worker, WorkerSpec
+from medray.formats import FORMATS
+from medray.formats.base import Source
+from medray.jobs.plan import plan_ingest
+from medray.storage.ledger import Ledger
+from medray.storage.objects import Objects
+
+
+def write_series(folder: Path, number: int, slices: int) -> None:
+    """One CT series of 512 x 512 slices, 1 mm apart, not compressed."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(number)
+    base = (1000 * np.sin(np.linspace(0, 9, 512))[:, None] * np.cos(np.linspace(0, 7, 512))).astype(
+        np.int16
+    )
+    for index in range(slices):
+        meta = FileMetaDataset()
+        meta.MediaStorageSOPClassUID = CTImageStorage
+        meta.MediaStorageSOPInstanceUID = f"1.2.826.0.1.3680043.8.498.{number}.{index + 1}"
+        meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        ds = Dataset()
+        ds.file_meta = meta
+        ds.SOPClassUID, ds.SOPInstanceUID = CTImageStorage, meta.MediaStorageSOPInstanceUID
+        ds.StudyInstanceUID = f"1.2.826.0.1.3680043.8.498.{number}.900"
+        ds.SeriesInstanceUID = f"1.2.826.0.1.3680043.8.498.{number}.901"
+        ds.FrameOfReferenceUID = f"1.2.826.0.1.3680043.8.498.{number}.902"
+        ds.PatientID, ds.PatientName, ds.Modality = f"P{number}", f"Doe^{number}", "CT"
+        ds.StudyDate, ds.ImageType = "20200101", ["ORIGINAL", "PRIMARY", "AXIAL"]
+        ds.Rows = ds.Columns = 512
+        ds.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+        ds.ImagePositionPatient = [-180.0, -180.0, float(index)]
+        ds.PixelSpacing, ds.SliceThickness, ds.InstanceNumber = [0.7, 0.7], 1.0, index + 1
+        ds.RescaleSlope, ds.RescaleIntercept = 1, -1024
+        ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
+        ds.BitsAllocated = ds.BitsStored = 16
+        ds.HighBit, ds.PixelRepresentation = 15, 1
+        noise = rng.integers(-15, 16, (512, 512), dtype=np.int16)
+        ds.PixelData = (base + noise + 8 * index).astype("<i2").tobytes()
+        ds.save_as(folder / f"{index:04d}.dcm", enforce_file_format=True)
+
+
+def read_only(root: Path) -> float:
+    """Seconds of the reference."""
+    started = time.perf_counter()
+    total = 0
+    for path in sorted(root.rglob("*.dcm")):
+        total += int(pydicom.dcmread(path).pixel_array[::64, ::64].sum(dtype=np.int64))
+    if total == 0:
+        raise SystemExit("the reference read nothing")
+    return time.perf_counter() - started
+
+
+def serve(pipe: Connection) -> None:
+    """A worker process: takes (spec, units), answers with receipts."""
+    while True:
+        job = pipe.recv()
+        if job is None:
+            return
+        spec, units = job
+        worker = Worker(spec)
+        pipe.send([worker.run(unit) for unit in units])
+
+
+def ingest(root: Path, workers: list[Connection]) -> tuple[float, dict[str, Any]]:
+    """Seconds of medray, and facts about what it wrote."""
+    with tempfile.TemporaryDirectory() as store:
+        objects = Objects(store)
+        started = time.perf_counter()
+        kind = FORMATS.get("dicom")
+        found = kind(kind.Options()).plan(Source(root))
+        planned = plan_ingest(found, name="dicom", identity={}, samples=1)
+        parameters = {"format": {"name": "dicom"}, "source": str(root), "split": None}
+        spec = WorkerSpec("ingest", parameters, objects, "ct", session="bench")
+        for number, pipe in enumerate(workers):
+            pipe.send((spec, planned.units[number :: len(workers)]))
+        receipts = [receipt for pipe in workers for receipt in pipe.recv()]
+        took = time.perf_counter() - started
+        if any(r.state != "committed" or r.quarantined for r in receipts):
+            raise SystemExit(f"not all committed: {receipts}")
+        commits = Ledger(objects, "ct").committed([unit.id for unit in planned.units])
+        stages: dict[str, float] = {}
+        for commit in commits.values():
+            for stage, seconds in commit.seconds.items():
+                stages[stage] = stages.get(stage, 0.0) + seconds
+        digest = hashlib.sha256("".join(sorted(c.shard.content for c in commits.values())).encode())
+        return took, {"digest": digest.hexdigest()[:12], "stages": stages}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--series", type=int, default=8)
+    parser.add_argument("--slices", type=int, default=60)
+    args = parser.parse_args()
+    os.environ["MEDRAY_DEID_KEY"] = "00" * 32
+    os.environ["OMP_NUM_THREADS"] = "1"
+    context = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "raw"
+        for number in range(1, args.series + 1):
+            write_series(root / f"s{number}", number, args.slices)
+        pipes, processes = [], []
+        for _ in range(2):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=serve, args=(theirs,), daemon=True)
+            process.start()
+            pipes.append(ours)
+            processes.append(process)
+        facts: dict[str, Any] = {}
+
+        def medray() -> float:
+            took, facts_now = ingest(root, pipes)
+            if facts and facts_now["digest"] != facts["digest"]:
+                raise SystemExit("two runs wrote different content")
+            facts.update(facts_now)
+            return took
+
+        seconds = interleave({"medray": medray, "pydicom": lambda: read_only(root)}, args.pairs)
+        size = args.series * args.slices * 512 * 512 * 2 / 1e6
+        for name, took in seconds.items():
+            print(f"{name:8} {size / sorted(took)[len(took) // 2]:7.0f} MB/s")
+        ratio(seconds, "medray", "pydicom")
+        total = sum(facts["stages"].values())
+        print({stage: f"{value / total:.0%}" for stage, value in facts["stages"].items()})
+        for pipe in pipes:
+            pipe.send(None)
+
+
+if __name__ == "__main__":
+    main()
