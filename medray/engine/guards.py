@@ -68,7 +68,7 @@ class Watchdog:
         faulthandler.cancel_dump_traceback_later()
         if self._deadlines:
             left = max(0.001, min(self._deadlines.values()) - time.monotonic())
-            faulthandler.dump_traceback_later(left, exit=True, file=sys.__stderr__)
+            faulthandler.dump_traceback_later(left, exit=True, file=sys.__stderr__ or 2)
 
 
 class Stages:
