@@ -52,8 +52,7 @@ class Outbox:
         # What fails here may be half out, so from now on all of it counts as written.
         waiting, self._waiting, self._held = self._waiting, {}, 0
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            paths = (f"{self.path}/{name}" for name in waiting)
-            list(pool.map(self._objects.put, paths, waiting.values()))
+            list(pool.map(self._write, waiting, waiting.values()))
 
     def drop(self, names: Iterable[str]) -> None:
         """Take objects back, written or not."""

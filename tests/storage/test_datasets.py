@@ -1,0 +1,139 @@
+"""Versions: publishing is idempotent, equal content has an equal digest, inputs add up."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from medray.clock import VirtualClock
+from medray.errors import DataError, SpecError
+from medray.storage.datasets import Counts, Dataset, check_name, move_head, open_dataset, publish
+from medray.storage.ledger import Commit, Ledger
+from medray.storage.objects import Objects
+from medray.storage.samples import Refusal, Sample
+from medray.storage.shards import ShardWriter
+
+
+def commit(objects: Objects, unit: str, rows: int = 2, refused: int = 0) -> Commit:
+    ledger = Ledger(objects, "d")
+    attempt = ledger.begin(unit)
+    writer = ShardWriter(objects, ledger.shard_path(attempt))
+    for n in range(rows):
+        image = np.full((1, 4, 4), n, "uint8")
+        split = "val" if n % 2 else "train"
+        writer.add(Sample(f"{unit}-{n}", {"split": split, "n": n}, {"image": image}))
+    gone = [Refusal(f"{unit}-bad{n}", "bad", "why") for n in range(refused)]
+    return ledger.commit(attempt, Commit(unit, attempt.id, writer.finish(), rows + refused, gone))
+
+
+def make(objects: Objects, commits: list[Commit], refused: list[Refusal] | None = None) -> Dataset:
+    return publish(
+        objects,
+        "d",
+        kind="ingest",
+        spec="s",
+        commits=commits,
+        refused=refused or [],
+        parents=[],
+    )
+
+
+def test_publishing_again_changes_nothing(objects: Objects) -> None:
+    commits = [commit(objects, "u"), commit(objects, "v", refused=1)]
+    first = make(objects, commits)
+    before = {entry.path: entry.etag for entry in objects.walk("datasets/d/versions")}
+    again = make(objects, commits)
+    assert again.manifest == first.manifest
+    assert {entry.path: entry.etag for entry in objects.walk("datasets/d/versions")} == before
+    assert open_dataset(objects, "d").version == first.version
+
+
+def test_other_attempts_with_equal_content_make_an_equal_version(objects: Objects) -> None:
+    first = make(objects, [commit(objects, "u"), commit(objects, "v")])
+    objects.delete(entry.path for entry in list(objects.walk("datasets/d")))
+    second = make(objects, [commit(objects, "u"), commit(objects, "v")])
+    assert second.manifest["shards"][0]["path"] != first.manifest["shards"][0]["path"]
+    assert (second.version, second.digest) == (first.version, first.digest)
+
+
+def test_digest_tells_content_and_order_apart(objects: Objects) -> None:
+    u, v, w = commit(objects, "u"), commit(objects, "v"), commit(objects, "w", rows=3)
+    digests = {make(objects, commits).digest for commits in ([u, v], [v, u], [u, w], [u])}
+    assert len(digests) == 4
+
+
+def test_counts_add_up_or_are_refused(objects: Objects) -> None:
+    planned = [Refusal("scout", "localizer", "why")]
+    made = make(objects, [commit(objects, "u", 2, 1), commit(objects, "v", 1, 2)], planned)
+    assert made.inputs == Counts(planned=7, committed=3, quarantined=4)
+    made.check()
+    table = made.quarantine().to_pylist()
+    assert sorted(row["source"] for row in table) == ["scout", "u-bad0", "v-bad0", "v-bad1"]
+    made.inputs = Counts(7, 3, 3)
+    with pytest.raises(DataError) as caught:
+        made.check()
+    assert caught.value.code == "counts-do-not-add-up"
+
+
+def test_a_refused_sample_of_a_committed_input_is_no_refused_input(objects: Objects) -> None:
+    ledger = Ledger(objects, "d")
+    attempt = ledger.begin("u")
+    writer = ShardWriter(objects, ledger.shard_path(attempt))
+    writer.add(Sample("a", {}))
+    refused = [Refusal("file", "bad", "why", sample="b")]
+    made = make(objects, [Commit("u", attempt.id, writer.finish(), 1, refused)])
+    assert made.inputs == Counts(planned=1, committed=1, quarantined=0)
+    assert made.quarantine()["sample"].to_pylist() == ["b"]
+
+
+def test_samples_are_found_in_plan_order(objects: Objects) -> None:
+    made = make(objects, [commit(objects, "v", 2), commit(objects, "e", 0), commit(objects, "u")])
+    assert [sample.id for sample in made] == ["v-0", "v-1", "u-0", "u-1"]
+    assert made.select({"split": "val"}) == [1, 3]
+    assert made.select({"split": ["train", "val"], "n": 0}) == [0, 2]
+    assert made.select({}) == [0, 1, 2, 3]
+    np.testing.assert_array_equal(made.array(3, "image")[:, 1:3], np.ones((1, 2, 4)))
+    with pytest.raises(SpecError, match="columns: sample_id, split, n"):
+        made.select({"splt": "val"})
+    assert [int(lazy.sum().compute()) for lazy in made.to_dask()] == [0, 16, 0, 16]
+
+
+def test_versions_open_by_prefix_and_what_is_absent_is_named(objects: Objects) -> None:
+    old = make(objects, [commit(objects, "u")])
+    new = make(objects, [commit(objects, "u"), commit(objects, "v")])
+    assert open_dataset(objects, "d").version == new.version
+    assert open_dataset(objects, f"d@{old.version[:8]}").version == old.version
+    for reference, code in [
+        ("x", "no-such-dataset"),
+        ("d@" + "0" * 32, "no-such-version"),
+        ("d@ffffff0", "no-such-version"),
+        (f"d@{old.version[:3]}", "no-such-version"),
+        ("../d", "bad-name"),
+    ]:
+        with pytest.raises(SpecError) as caught:
+            open_dataset(objects, reference)
+        assert caught.value.code == code
+
+
+@pytest.mark.parametrize("name", ["", "A", "a/b", "..", "a..b", ".a", "a" * 129, "ä", "a\0"])
+def test_names_stay_inside_the_root(name: str) -> None:
+    with pytest.raises(SpecError):
+        check_name(name)
+
+
+def test_racing_heads_end_at_one_that_somebody_wrote(objects: Objects) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: move_head(objects, "datasets/d/HEAD", f"v{n}"), range(24)))
+    assert objects.get("datasets/d/HEAD") in [b'{"version":"v%d"}' % n for n in range(24)]
+
+
+def test_creation_time_is_no_part_of_a_version(objects: Objects) -> None:
+    import datetime
+
+    commits = [commit(objects, "u")]
+    clock = VirtualClock(datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC))
+    kwargs = {"kind": "ingest", "spec": "s", "commits": commits, "refused": [], "parents": []}
+    first = publish(objects, "d", **kwargs, clock=clock)
+    clock.sleep(86400)
+    assert publish(objects, "d", **kwargs, clock=clock).manifest["created"].startswith("2020-01-01")
+    assert first.version == open_dataset(objects, "d").version

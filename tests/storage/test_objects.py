@@ -1,0 +1,125 @@
+"""The two verbs that exactly-once output stands on, raced by threads; reading and writing."""
+
+import os
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from medray.errors import FatalError, RetryableError, SpecError
+from medray.storage.objects import Objects
+
+RACERS = 16
+
+
+@pytest.fixture(params=["disk", "memory"])
+def any_objects(request: pytest.FixtureRequest, tmp_path: Path) -> Objects:
+    """A root of each kind."""
+    return Objects(str(tmp_path / "root") if request.param == "disk" else "memory:///")
+
+
+def test_put_new_has_one_winner_whose_bytes_stay(any_objects: Objects) -> None:
+    for number in range(20):
+        with ThreadPoolExecutor(RACERS) as pool:
+            won = list(
+                pool.map(
+                    lambda i, n=number: any_objects.put_new(f"a/{n}", f"{i}".encode()),
+                    range(RACERS),
+                )
+            )
+        assert won.count(True) == 1
+        assert any_objects.get(f"a/{number}") == f"{won.index(True)}".encode()
+
+
+def test_swap_loses_no_increment(any_objects: Objects) -> None:
+    any_objects.put("counter", b"0")
+
+    def increment(_: int) -> None:
+        while True:
+            data, tag = any_objects.get_tagged("counter")
+            if any_objects.swap("counter", str(int(data) + 1).encode(), tag):
+                return
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(increment, range(60)))
+    assert any_objects.get("counter") == b"60"
+
+
+def test_swap_of_nothing_creates_only(any_objects: Objects) -> None:
+    assert any_objects.swap("head", b"1", None)
+    assert not any_objects.swap("head", b"2", None)
+    assert not any_objects.swap("absent", b"2", "no-such-tag")
+    assert any_objects.get("head") == b"1"
+
+
+def test_reads(any_objects: Objects) -> None:
+    any_objects.put("x/data", bytes(range(100)))
+    assert any_objects.get_tail("x/data", 4) == bytes([96, 97, 98, 99])
+    ranges = any_objects.get_ranges("x/data", [0, 50, 2], [3, 52, 3])
+    assert [bytes(part) for part in ranges] == [b"\x00\x01\x02", b"23", b"\x02"]
+    assert any_objects.exists("x/data")
+    assert not any_objects.exists("x")
+    with pytest.raises(FileNotFoundError):
+        any_objects.get("x/other")
+
+
+def test_walk_folders_delete(any_objects: Objects) -> None:
+    for path in ("a/1", "a/b/2", "c/3"):
+        any_objects.put(path, path.encode())
+    assert {entry.path: entry.size for entry in any_objects.walk("a")} == {"a/1": 3, "a/b/2": 5}
+    assert any_objects.folders("") == ["a", "c"]
+    any_objects.delete(["a/1", "a/b/2", "a/gone"])
+    assert [entry.path for entry in any_objects.walk()] == ["c/3"]
+    assert any_objects.folders("") == ["c"], "no empty folder stays behind"
+
+
+def test_locks_are_no_objects(objects: Objects) -> None:
+    objects.put("d/HEAD", b"1")
+    assert objects.swap("d/HEAD", b"2", objects.get_tagged("d/HEAD")[1])
+    assert [entry.path for entry in objects.walk("d")] == ["d/HEAD"]
+
+
+def test_probe_accepts_and_refuses(any_objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
+    any_objects.probe()
+    assert list(any_objects.walk()) == []
+    monkeypatch.setattr(any_objects, "put_new", lambda path, data: any_objects.put(path, data) or 1)
+    with pytest.raises(SpecError) as caught:
+        any_objects.probe()
+    assert caught.value.code == "unconditional-store"
+
+
+def test_travels_by_url(objects: Objects) -> None:
+    objects.put("a", b"1")
+    assert pickle.loads(pickle.dumps(objects)).get("a") == b"1"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_unwritable_folder_is_a_passing_fault_with_its_path(objects: Objects) -> None:
+    Path(objects.url.removeprefix("file://")).chmod(0o500)
+    with pytest.raises(RetryableError, match="a/b") as caught:
+        objects.put("a/b", b"1")
+    assert caught.value.code == "storage-failed"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "code"),
+    [
+        ("write failed: No space left on device (os error 28)", RetryableError, "storage-full"),
+        ("Disk quota exceeded (os error 122)", RetryableError, "storage-full"),
+        ("File too large (os error 27)", FatalError, "storage-limit"),
+        ("connection reset by peer", RetryableError, "storage-failed"),
+    ],
+)
+def test_faults_say_what_to_do(
+    text: str, kind: type[Exception], code: str, objects: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import obstore
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(text)
+
+    monkeypatch.setattr(obstore, "put", fail)
+    with pytest.raises(kind, match="some/path") as caught:
+        objects.put("some/path", b"1")
+    assert caught.value.code == code

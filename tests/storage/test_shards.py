@@ -1,0 +1,166 @@
+"""Shards: both layouts read back, equal content hashes alike, damage is found."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from medray.errors import DataError, FatalError
+from medray.storage.objects import Objects
+from medray.storage.samples import Sample, Slabs
+from medray.storage.shards import Shard, ShardRecord, ShardWriter
+
+
+def write(objects: Objects, path: str, samples: list[Sample]) -> ShardRecord:
+    writer = ShardWriter(objects, path)
+    for sample in samples:
+        writer.add(sample)
+    return writer.finish()
+
+
+def sample(number: int, shape: tuple[int, ...], **row: Any) -> Sample:
+    data = np.random.default_rng(number).integers(-99, 99, shape).astype("int16")
+    return Sample(f"s{number}", {"subject": f"p{number}", **row}, {"image": data})
+
+
+VOLUME = {"spacing_mm": (2.5, 1.0, 0.5), "affine": [float(n) for n in range(16)]}
+
+
+def test_small_arrays_of_one_shape_are_stacked(objects: Objects) -> None:
+    samples = [sample(n, (1, 8, 8)) for n in range(5)]
+    record = write(objects, "s", samples)
+    assert (record.rows, record.bytes) == (5, sum(size for size, _ in record.files.values()))
+    assert {"table.parquet", "arrays.zarr/zarr.json", "arrays.zarr/image/zarr.json"} < set(
+        record.files
+    )
+    shard = Shard(objects, "s")
+    for number, wanted in enumerate(samples):
+        got = shard.sample(number)
+        assert (got.id, got.row["subject"]) == (wanted.id, wanted.row["subject"])
+        np.testing.assert_array_equal(got.arrays["image"], wanted.arrays["image"])
+    assert shard.array(2, "image").shape == (1, 8, 8)
+
+
+def test_volumes_stand_alone_as_ome_zarr(objects: Objects) -> None:
+    volume = sample(0, (1, 40, 70, 70), **VOLUME)
+    volume.arrays["label"] = (np.asarray(volume.arrays["image"])[0] > 0).astype("uint8")
+    write(objects, "s", [volume, sample(1, (1, 9, 9, 9), **VOLUME)])
+    shard = Shard(objects, "s")
+    assert shard.names(0) == ["image", "label"]
+    assert shard.names(1) == ["image"]
+    image = shard.array(0, "image")
+    np.testing.assert_array_equal(
+        image[:, 10:20, 5:66, 64:], np.asarray(volume.arrays["image"])[:, 10:20, 5:66, 64:]
+    )
+    group = zarr.open_group(objects.url.removeprefix("file://") + "/s/arrays.zarr", mode="r")
+    np.testing.assert_array_equal(group["0/labels/label/0"][...], volume.arrays["label"])
+    scale = group["0"].attrs["ome"]["multiscales"][0]["datasets"][0]
+    assert scale["coordinateTransformations"][0]["scale"] == [1.0, 2.5, 1.0, 0.5]
+    assert group["0"].attrs["affine_ras_mm"] == VOLUME["affine"]
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 40), st.integers(1, 40)), max_size=5))
+def test_any_mix_of_shapes_reads_as_written(tmp_path: Path, shapes: list[tuple[int, ...]]) -> None:
+    objects = Objects(str(tmp_path))
+    samples = [sample(n, shape) for n, shape in enumerate(shapes)]
+    path = f"s{abs(hash(str(shapes)))}"
+    record = write(objects, path, samples)
+    again = write(objects, path + "-again", samples)
+    assert (again.content, again.sha256) == (record.content, record.sha256)
+    shard = Shard(objects, path)
+    assert shard.table.num_rows == len(samples)
+    for number, wanted in enumerate(samples):
+        np.testing.assert_array_equal(shard.sample(number).arrays["image"], wanted.arrays["image"])
+
+
+def test_slabs_equal_the_array_and_hash_alike(objects: Objects) -> None:
+    whole = sample(0, (1, 70, 40, 40), **VOLUME)
+    data = np.asarray(whole.arrays["image"])
+    parts = iter([data[:, :13], data[:, 13:14], data[:, 14:]])
+    cut = Sample(whole.id, whole.row, {"image": Slabs(data.shape, data.dtype, 1, parts)})
+    assert write(objects, "a", [whole]).content == write(objects, "b", [cut]).content
+    np.testing.assert_array_equal(Shard(objects, "b").sample(0).arrays["image"], data)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 40, 80, 80)])
+def test_what_is_forgotten_leaves_no_trace(shape: tuple[int, ...], objects: Objects) -> None:
+    writer = ShardWriter(objects, "a")
+    writer.add(sample(0, shape))
+    writer.add(sample(1, shape))
+    writer.forget(1)
+    broken = sample(2, shape)
+    broken.arrays["label"] = Slabs((4, 4), np.dtype("uint8"), 0, iter([np.zeros((2, 4))]))
+    with pytest.raises(FatalError):
+        writer.add(broken)
+    writer.forget(1)
+    writer.add(sample(3, shape))
+    record = writer.finish()
+    clean = write(objects, "b", [sample(0, shape), sample(3, shape)])
+    assert record.content == clean.content
+    assert record.files == clean.files
+    stored = {entry.path.removeprefix("a/") for entry in objects.walk("a")}
+    assert stored == set(record.files)
+
+
+def test_discard_removes_all(objects: Objects) -> None:
+    writer = ShardWriter(objects, "a")
+    writer.add(sample(0, (1, 40, 80, 80)))
+    writer.discard()
+    assert list(objects.walk("a")) == []
+
+
+def test_bytes_that_do_not_read_back_are_fatal(
+    objects: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = objects.get
+    monkeypatch.setattr(objects, "get", lambda path: real(path)[:-1] + b"?")
+    with pytest.raises(FatalError) as caught:
+        write(objects, "a", [sample(0, (1, 8, 8))])
+    assert caught.value.code == "read-back-mismatch"
+    assert caught.value.about.startswith("a/")
+
+
+def test_rows_keep_plain_values(objects: Objects) -> None:
+    row = {"n": np.int64(3), "f": float("nan"), "t": (1.0, 2.0), "s": "x", "none": None}
+    write(objects, "a", [Sample("s", row), Sample("t", {"extra": True})])
+    assert Shard(objects, "a").table.to_pylist() == [
+        {"sample_id": "s", "n": 3, "f": None, "t": [1.0, 2.0], "s": "x", "none": None}
+        | {"extra": None},
+        {"sample_id": "t", "n": None, "f": None, "t": None, "s": None, "none": None, "extra": True},
+    ]
+
+
+def test_damaged_tables_are_found(objects: Objects) -> None:
+    rows = [Sample(f"s{n}", {"text": f"value {n}" * 9}) for n in range(50)]
+    write(objects, "a", rows)
+    sound = Shard(objects, "a").table
+    place = Path(objects.url.removeprefix("file://")) / "a/table.parquet"
+    data = place.read_bytes()
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    found = 0
+    for spot in range(4, footer, 7):
+        place.write_bytes(data[:spot] + bytes([data[spot] ^ 4]) + data[spot + 1 :])
+        try:
+            # Some bits of a page's header mean nothing; the footer is `medray verify`'s to check.
+            assert Shard(objects, "a").table.equals(sound)
+        except DataError as error:
+            assert error.code == "damaged-table"  # noqa: PT017
+            found += 1
+    assert found > 10
+    place.write_bytes(data[:-9])
+    with pytest.raises(DataError, match=r"a/table\.parquet"):
+        _ = Shard(objects, "a").table
+
+
+def test_unknown_array_is_named(objects: Objects) -> None:
+    write(objects, "a", [sample(0, (1, 8, 8))])
+    with pytest.raises(DataError, match="it has: image") as caught:
+        Shard(objects, "a").array(0, "label")
+    assert caught.value.code == "no-such-array"
