@@ -79,6 +79,24 @@ def balls(make_dataset: Callable[[str, list[Sample]], Dataset]) -> Dataset:
     return make_dataset("balls", samples)
 
 
+@pytest.fixture
+def cohort(tmp_path: Path) -> Path:
+    """Eight NIfTI volumes with masks, as the Decathlon lays them out, and one without a mask."""
+    import nibabel
+
+    root = tmp_path / "cohort"
+    for folder in ("imagesTr", "labelsTr"):
+        (root / folder).mkdir(parents=True)
+    for number in range(9):
+        values = np.arange(6 * 5 * 4, dtype=np.int16).reshape(6, 5, 4) + number
+        affine = np.diag([1.0, 1.0, 2.0, 1.0])
+        nibabel.save(nibabel.Nifti1Image(values, affine), root / f"imagesTr/case_{number}.nii.gz")
+        if number:
+            mask = (values % 3).astype(np.uint8)
+            nibabel.save(nibabel.Nifti1Image(mask, affine), root / f"labelsTr/case_{number}.nii.gz")
+    return root
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "data_dir" in getattr(item, "fixturenames", ()):

@@ -99,7 +99,7 @@ class Lines:
         now = time.monotonic()
         if event.name == "job":
             click.echo(f"{event.fields['job']}: {event.fields['steps']} steps", err=True)
-        elif event.name in ("step", "done", "retry") or now - self._last >= LINE_S:
+        elif event.name in ("step", "done") or now - self._last >= LINE_S:
             self._last = now
             count = self._count
             note = f", {count.note}" if count.note else ""
@@ -135,8 +135,6 @@ class _Count:
                 self.total, self.done = fields["epochs"], fields["epoch"]
                 shown = [k for k in ("loss", "val_dice", "val_auroc", "val_auc") if k in fields]
                 self.note = ", ".join(f"{name} {fields[name]:.4f}" for name in shown)
-            case "retry":
-                self.note = f"{fields['units']} units again in {fields['after_s']:g} s"
             case "done":
                 units = fields["units"]
                 self.total = self.done = units["planned"]

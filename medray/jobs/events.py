@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-Name = Literal["job", "step", "unit", "epoch", "retry", "done"]
+Name = Literal["job", "step", "unit", "epoch", "done"]
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class Event:
 
     Args:
         name: "job" (the run is known), "step" (a step is planned), "unit" (a receipt came in),
-            "epoch" (a training went on), "retry" (failed units are run again), "done" (a step is).
+            "epoch" (a training went on), "done" (a step is).
         fields: ids, counts and durations; of "done", those of a StepResult.
     """
 

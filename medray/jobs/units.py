@@ -28,7 +28,6 @@ from medray.storage.objects import Objects
 from medray.storage.samples import Refusal
 from medray.storage.shards import Shard, table_of
 
-RETRIES_S = (1.0, 5.0, 20.0)  # waits before units are tried again that failed in passing
 # Of several failures the gravest names the run's: a bug, then wrong data, then an ill store.
 _GRAVITY: dict[int, type[MedrayError]] = {
     1: FatalError,
@@ -62,18 +61,10 @@ def run_units(
     tell(Event("step", _outset(resolved, planned, before)))
     budget.check()
     pending = [unit for unit in planned.units if unit.id not in before]
-    for wait_s in (0.0, *RETRIES_S):
-        if wait_s:
-            tell(Event("retry", {"run": resolved.run, "units": len(pending), "after_s": wait_s}))
-            stop.wait(wait_s)
-        failed = _pass(resolved, pending, executor, stop, tell, budget)
-        pending = [unit for unit in pending if unit.id in failed]
-        # What failed for another reason than a passing one would fail again.
-        if not pending or any(receipt.exit_status != 5 for receipt in failed.values()):
-            break
-    if pending:
+    failed = _pass(resolved, pending, executor, stop, tell, budget)
+    if failed:
         raise _failure(resolved, planned, failed)
-    commits = {**before, **ledger.committed(u.id for u in planned.units if u.id not in before)}
+    commits = {**before, **ledger.committed(unit.id for unit in pending)}
     ordered = [commits[unit.id] for unit in planned.units]
     budget.check(ordered)
     dataset = publish(

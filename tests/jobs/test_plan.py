@@ -1,0 +1,115 @@
+"""Plans: identities that hold for ever, and what of an input moves them."""
+
+import numpy as np
+import pytest
+
+from medray.errors import SpecError
+from medray.formats.base import Input, Plan
+from medray.jobs.plan import Planned, plan_ingest, plan_shards
+from medray.storage.datasets import Dataset
+from medray.storage.samples import Refusal, Sample
+
+
+def item(key: str, fingerprint: str = "f") -> Input:
+    return Input(key, (f"{key}.nii",), fingerprint, 10, {})
+
+
+def ingest(*groups: list[Input], split: float = 0.8, samples: int | None = None) -> Planned:
+    return plan_ingest(
+        Plan(list(groups), [Refusal("bad", "not-nifti", "no header")]),
+        name="nifti",
+        identity={"format": {"name": "nifti"}, "split": {"train": split}},
+        samples=samples,
+    )
+
+
+def test_golden_ids() -> None:
+    """They name committed work in every store there is: a change here computes all of it anew."""
+    planned = ingest([item("a"), item("b")], [item("c")])
+    assert [unit.id for unit in planned.units] == [
+        "0c1fa7370332127c0e42541ded134658",
+        "50a0dc25ed59754f308b7728ebf9ccb9",
+    ]
+    assert planned.identity == "699563e731de0170e20853f848e7bf61"
+
+
+def test_what_a_plan_accounts_for() -> None:
+    planned = ingest([item("a"), item("b")], [item("c")])
+    assert planned.inputs == 4
+    assert planned.sizes == {"a": 10, "b": 10, "c": 10}
+    assert [unit.index for unit in planned.units] == [0, 1]
+    assert planned.units[0].payload["inputs"][1] == {
+        "key": "b",
+        "paths": ["b.nii"],
+        "fingerprint": "f",
+        "size": 10,
+        "extra": {},
+    }
+
+
+def test_a_changed_file_moves_its_own_unit_only() -> None:
+    before = ingest([item("a"), item("b")], [item("c")])
+    after = ingest([item("a"), item("b", "touched")], [item("c")])
+    assert before.units[0].id != after.units[0].id
+    assert before.units[1].id == after.units[1].id
+
+
+def test_options_move_every_unit() -> None:
+    assert ingest([item("a")]).units[0].id != ingest([item("a")], split=0.5).units[0].id
+
+
+def test_units_can_be_sized_by_the_job() -> None:
+    planned = ingest([item(f"s{n:03d}") for n in range(100)], samples=5)
+    assert sum(len(unit.inputs) for unit in planned.units) == 100
+    assert max(len(unit.inputs) for unit in planned.units) <= 10
+
+
+def test_a_key_may_stand_once() -> None:
+    with pytest.raises(SpecError) as caught:
+        ingest([item("a")], [item("a")])
+    assert caught.value.code == "duplicate-input"
+
+
+def test_units_over_a_dataset_hold_what_is_selected(balls: Dataset) -> None:
+    planned = plan_shards(balls, "predict", identity={}, select={"split": "val"}, model="m1")
+    assert [unit.inputs for unit in planned.units] == [("s00", "s04", "s08", "s12")]
+    assert planned.units[0].payload == {
+        "shard": balls.manifest["shards"][0]["path"],
+        "rows": [0, 4, 8, 12],
+    }
+
+
+def test_a_unit_over_a_dataset_is_its_content_selection_parameters_and_model(
+    balls: Dataset,
+) -> None:
+    def unit(**changes: object) -> str:
+        given = {"identity": {"tta": False}, "select": {"split": "val"}, "model": "m1", **changes}
+        return plan_shards(balls, "predict", **given).units[0].id  # type: ignore[arg-type]
+
+    ids = {
+        unit(),
+        unit(model="m2"),
+        unit(identity={"tta": True}),
+        unit(select={"split": "train"}),
+        unit(select={"subject": "p0"}),
+    }
+    assert len(ids) == 5
+    assert unit() == unit(select={"subject": ["p0", "p4", "p8", "p12"]})
+
+
+def test_pairs_are_found_by_id_and_missing_ones_stay_null(make_dataset, balls: Dataset) -> None:
+    sample = Sample("s04", {"subject": "p4"}, {"label": np.zeros((2, 2, 2), np.uint8)})
+    predictions = make_dataset("masks", [sample])
+    planned = plan_shards(
+        balls, "evaluate", identity={}, select={"split": "val"}, paired=predictions
+    )
+    shard = predictions.manifest["shards"][0]["path"]
+    assert planned.units[0].payload["paired"] == [None, [shard, 0], None, None]
+    alone = plan_shards(balls, "evaluate", identity={}, select={"split": "val"})
+    assert planned.units[0].id != alone.units[0].id
+
+
+def test_nothing_selected_is_refused(balls: Dataset) -> None:
+    with pytest.raises(SpecError) as caught:
+        plan_shards(balls, "predict", identity={}, select={"split": "test"})
+    assert caught.value.code == "nothing-selected"
