@@ -18,6 +18,7 @@ from medray.formats.dicom.elements import Elements
 from medray.formats.dicom.frames import frames
 from medray.formats.dicom.geometry import Floats
 from medray.formats.dicom.headers import NATIVE, Header
+from medray.formats.dicom.pixels import decode
 from medray.formats.imaging import as_label, same_grid
 
 SUFFIXES = (".nii.gz", ".nii")
@@ -104,13 +105,14 @@ def read_segmentation(
     the order that segments are drawn; frames that are absent are background.
 
     Raises:
-        DataError: "unsupported-label" (fractional, compressed, over 255 segments),
-            "label-grid-mismatch", "bad-label".
+        DataError: "unsupported-label" (fractional, compressed bits, over 255 segments),
+            "label-grid-mismatch", "bad-label", or of `pixels.decode`.
     """
     top = header.elements
     kind = top.text(tags.SEGMENTATION_TYPE)
     bits = top.unsigned(tags.BITS_ALLOCATED, 0)
-    if (kind, bits) not in (("BINARY", 1), ("LABELMAP", 8)) or header.syntax not in NATIVE:
+    native = header.syntax in NATIVE
+    if (kind, bits) not in (("BINARY", 1), ("LABELMAP", 8)) or (kind == "BINARY" and not native):
         raise DataError(
             "only uncompressed BINARY and 8-bit LABELMAP segmentations are read",
             code="unsupported-label",
@@ -119,7 +121,10 @@ def read_segmentation(
     if (rows, columns) != shape[1:]:
         raise _mismatch(shape, (header.frames, rows, columns))
     described = frames(header)
-    planes = _planes(header, buffer, len(described), rows * columns, bits)
+    if native:
+        planes = _planes(header, buffer, len(described), rows * columns, bits)
+    else:
+        planes = decode(header, buffer)[0].reshape(len(described), rows * columns)
     to_voxel = np.linalg.inv(affine)
     mask = np.zeros(shape, np.uint8)
     segments = _segments(top, len(described)) if kind == "BINARY" else [0] * len(described)

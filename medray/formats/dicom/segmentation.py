@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 # A date must stand there; this one says that the study has none.
 NO_DATE = "19000101"
+# Enhanced CT, MR, MR Color and PET: many slices in one file.
+MULTI_FRAME = frozenset(
+    f"1.2.840.10008.5.1.4.1.1.{suffix}" for suffix in ("2.1", "4.1", "4.3", "130")
+)
 _SYNTAX = {
     "none": "1.2.840.10008.1.2.1",
     "rle": "1.2.840.10008.1.2.5",
@@ -105,7 +109,7 @@ class DicomSeg(Format):
 
         Raises:
             DataError: "no-such-array", "no-dicom-geometry", "resampled-grid", "geometry-mismatch",
-                "unnamed-segment".
+                "unnamed-segment", "multi-frame-subset".
         """
         for sample in samples:
             data = self._encode(sample)
@@ -178,8 +182,7 @@ class DicomSeg(Format):
             # highdicom warns of pseudonyms that are no person names, and of masks without a voxel.
             warnings.simplefilter("ignore")
             built = Segmentation(
-                source_images(geometry),
-                label,
+                *_on_sources(geometry, label),
                 self.options.encoding.upper(),
                 self._descriptions(segments),
                 series_instance_uid=_uid(identity, "series"),
@@ -221,6 +224,51 @@ class DicomSeg(Format):
             )
             for number, segment in enumerate(segments, start=1)
         ]
+
+
+def _on_sources(geometry: str, label: np.ndarray) -> "tuple[list[Dataset], np.ndarray]":
+    """Source images as highdicom wants them, and the mask with its planes in their order.
+
+    Raises:
+        DataError: the slices are some frames of a multi-frame file, or of several
+            (code "multi-frame-subset"): what the others are is not kept.
+    """
+    images = source_images(geometry)
+    slices = json.loads(geometry)["slices"]
+    if images[0].SOPClassUID not in MULTI_FRAME:
+        return images, label
+    frames = np.array([one["frame"] for one in slices])
+    order = np.argsort(frames)
+    whole = np.array_equal(frames[order], np.arange(1, len(slices) + 1))
+    if len({one["sop"] for one in slices}) > 1 or not whole:
+        raise DataError(
+            "the volume is no whole multi-frame file",
+            code="multi-frame-subset",
+            hint="export it as NIfTI",
+        )
+    return [_multi_frame([images[index] for index in order])], label[order]
+
+
+def _multi_frame(images: "list[Dataset]") -> "Dataset":
+    """One data set that has the slices as frames, as in the file that they come from."""
+    from pydicom import Dataset
+
+    shared, measures, orientation = Dataset(), Dataset(), Dataset()
+    measures.PixelSpacing = images[0].PixelSpacing
+    measures.SliceThickness = images[0].SliceThickness
+    orientation.ImageOrientationPatient = images[0].ImageOrientationPatient
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [orientation]
+    frames = []
+    for image in images:
+        frame, position = Dataset(), Dataset()
+        position.ImagePositionPatient = image.ImagePositionPatient
+        frame.PlanePositionSequence = [position]
+        frames.append(frame)
+    whole = images[0]
+    whole.NumberOfFrames = len(images)
+    whole.SharedFunctionalGroupsSequence = [shared]
+    whole.PerFrameFunctionalGroupsSequence = frames
+    return whole
 
 
 def _named(classes: Sequence[str], label: np.ndarray) -> tuple[Segment, ...]:

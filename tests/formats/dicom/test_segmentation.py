@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import time
 import warnings
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from medray.errors import DataError, SpecError
 from medray.formats.base import Source
+from medray.formats.dicom import Dicom
 from medray.formats.dicom.segmentation import DicomSeg
 from medray.storage.samples import Sample
 
@@ -162,3 +164,47 @@ def test_nothing_but_the_geometry_enters(tmp_path: Path) -> None:
     data = export(label, tmp_path, row=row).read_bytes()
     assert b"CANARY" not in data
     assert pydicom.dcmread(io.BytesIO(data)).PatientIdentityRemoved == "YES"
+
+
+@pytest.mark.parametrize("encoding", ["labelmap", "binary"])
+def test_slices_of_one_multi_frame_file(tmp_path: Path, encoding: str) -> None:
+    """The volume runs against the order of the frames; every plane keeps its place."""
+    label = blobs((5, 16, 16), 2)
+    places = [
+        {"sop": "2.25.100", "frame": 5 - z, "position_mm": [-9.0, -8.0, 2.0 * z]} for z in range(5)
+    ]
+    enhanced = "1.2.840.10008.5.1.4.1.1.2.1"
+    row = {"dicom_geometry": geometry(label.shape, sop_class=enhanced, slices=places)}
+    file = pydicom.dcmread(export(label, tmp_path, row, encoding=encoding, compression="none"))
+    assert file.SourceImageSequence[0].ReferencedSOPInstanceUID == "2.25.100"
+    planes = file.pixel_array.reshape(-1, 16, 16)
+    for plane, group in zip(planes, file.PerFrameFunctionalGroupsSequence, strict=True):
+        z = round(float(group.PlanePositionSequence[0].ImagePositionPatient[2]) / 2)
+        if encoding == "labelmap":
+            assert np.array_equal(plane, label[z])
+        else:
+            segment = group.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+            assert np.array_equal(plane, label[z] == segment)
+    del places[2]  # another volume's frame, in a file of several
+    row = {"dicom_geometry": geometry((4, 16, 16), sop_class=enhanced, slices=places)}
+    with pytest.raises(DataError, match="multi-frame-subset"):
+        export(label[:4], tmp_path, row)
+
+
+def test_series_of_vendors_take_their_masks_back(data_dir: Path, tmp_path: Path) -> None:
+    """Ingest, segment by threshold, export, and ingest again with the segmentation as label."""
+    root = data_dir / "imaging" / "dicom_mr_torchio"
+    form = Dicom(Dicom.Options(deidentify={"method": "none"}))
+    ((item,),) = form.plan(Source(root)).groups
+    (sample,) = form.read(Source(root), item)
+    image = sample.arrays["image"][0]
+    label = (image > np.percentile(image, 90)).astype(np.uint8)
+    for encoding, compression in (("labelmap", "jpeg-ls"), ("labelmap", "rle"), ("binary", "none")):
+        target = tmp_path / f"{encoding}-{compression}"
+        export(label, target, sample.row, encoding=encoding, compression=compression)
+        for number, path in enumerate(item.paths):
+            shutil.copy(root / path, target / f"{number}.dcm")
+        both = Dicom(Dicom.Options(deidentify={"method": "none"}, labels="seg"))
+        ((again,),) = both.plan(Source(target)).groups
+        (back,) = both.read(Source(target), again)
+        assert np.array_equal(back.arrays["label"], label)
