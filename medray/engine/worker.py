@@ -293,9 +293,14 @@ class _Outcome:
         self.refused.append(Refusal(key, code, reason, sample))
 
     def settled(self) -> list[Refusal]:
-        """The refusals; one of a sample is one of its input, where nothing else of that is left."""
+        """The refusals. Where nothing is left of an input, the first is of the input itself."""
         lost = self.unread | ({item.source for item in self.refused} - self.taken)
-        return [replace(item, sample="") if item.source in lost else item for item in self.refused]
+        lost -= {item.source for item in self.refused if not item.sample}
+        settled = []
+        for item in self.refused:
+            settled.append(replace(item, sample="") if item.source in lost else item)
+            lost.discard(item.source)
+        return settled
 
 
 def _is_fault_of_storage(error: Exception) -> bool:
