@@ -1,10 +1,7 @@
 """PNG, JPEG, TIFF and MedMNIST: exact values, or a refusal."""
 
 import csv
-import io
-import json
 import struct
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +12,7 @@ from PIL import Image as Pillow
 
 from medray.errors import DataError, SpecError
 from medray.formats.base import Plan, Source
-from medray.formats.image import Image, npz
+from medray.formats.image import Image
 from medray.storage.samples import Sample
 
 
@@ -241,84 +238,6 @@ def test_a_table_of_labels(tmp_path: Path) -> None:
         planned(tmp_path, layout="csv", table="../labels.csv")
 
 
-def archive(path: Path, splits: dict[str, int], shape: tuple[int, ...], labels: int = 1) -> dict:
-    rng = np.random.default_rng(0)
-    arrays = {}
-    for split, count in splits.items():
-        arrays[f"{split}_images"] = rng.integers(0, 256, (count, *shape)).astype(np.uint8)
-        arrays[f"{split}_labels"] = rng.integers(0, 2, (count, labels)).astype(np.uint8)
-    np.savez_compressed(path, **arrays)
-    return arrays
-
-
-@pytest.mark.parametrize(
-    ("shape", "labels"), [((5, 7), 1), ((5, 7, 3), 14), ((4, 5, 7), 1)], ids=["grey", "rgb", "3d"]
-)
-def test_medmnist(
-    tmp_path: Path, shape: tuple[int, ...], labels: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(npz, "PART_SAMPLES", 4)
-    arrays = archive(tmp_path / "x.npz", {"train": 10, "val": 3, "test": 2}, shape, labels)
-    samples = read(tmp_path / "x.npz", layout="npz")
-    assert [one.id for one in samples[:11]] == [f"train-{n:06d}" for n in range(10)] + [
-        "val-000000"
-    ]
-    expected = arrays["train_images"][9]
-    expected = np.moveaxis(expected, -1, 0) if shape[-1] == 3 else expected[None]
-    assert np.array_equal(samples[9].arrays["image"], expected)
-    target = arrays["train_labels"][9].tolist()
-    assert samples[9].row["target"] == (target if labels > 1 else target[0])
-    assert [one.row["split"] for one in samples] == ["train"] * 10 + ["val"] * 3 + ["test"] * 2
-
-
-def test_archives_are_streamed(tmp_path: Path) -> None:
-    import tracemalloc
-
-    count = 2000
-    np.savez(
-        tmp_path / "big.npz",
-        train_images=np.zeros((count, 64, 64), np.uint8),
-        train_labels=np.zeros((count, 1), np.uint8),
-    )
-    tracemalloc.start()
-    seen = sum(1 for _ in npz.read_part(tmp_path / "big.npz", "train", 1500, count))
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert seen == 500
-    assert peak < 6 * 2**20  # the array is 8 MiB
-
-
-@pytest.mark.parametrize(
-    ("arrays", "code"),
-    [
-        ({"images": np.zeros(3)}, "not-medmnist"),
-        ({"train_images": np.zeros((2, 4, 4))}, "damaged-npz"),
-        ({"train_images": np.zeros((2, 4, 4)), "train_labels": np.zeros(3)}, "uneven-npz"),
-        (
-            {"train_images": np.zeros((2, 4, 4)), "train_labels": np.array([{}, {}], object)},
-            "pickled-array",
-        ),
-    ],
-)
-def test_archives_that_are_refused(tmp_path: Path, arrays: dict, code: str) -> None:
-    np.savez(tmp_path / "x.npz", **arrays)
-    _, plan = planned(tmp_path, layout="npz")
-    assert [(one.source, one.code) for one in plan.refused] == [("x.npz", code)]
-
-
-def test_archives_whose_headers_lie(tmp_path: Path) -> None:
-    def member(shape: tuple[int, ...]) -> bytes:
-        file = io.BytesIO()
-        np.save(file, np.zeros((2, 4, 4), np.uint8))
-        return file.getvalue().replace(b"(2, 4, 4)", str(shape).encode()[:9])
-
-    with zipfile.ZipFile(tmp_path / "x.npz", "w") as file:
-        file.writestr("train_images.npy", member((9, 9, 9)))
-        file.writestr("train_labels.npy", member((9, 9, 9)))
-    _, plan = planned(tmp_path, layout="npz")
-    assert plan.refused[0].code == "damaged-npz"
-
-
 def test_written_masks_read_back(tmp_path: Path) -> None:
     form = Image(Image.Options())
     for dtype in ("uint8", "uint16"):
@@ -349,14 +268,6 @@ def test_em_membranes(data_dir: Path) -> None:
     assert counts[1] / counts.sum() == pytest.approx(0.22, abs=0.005)
 
 
-def test_pneumonia(data_dir: Path) -> None:
-    samples = read(data_dir / "imaging" / "cls_pneumoniamnist", layout="npz")
-    table = json.dumps([one.row["split"] for one in samples])
-    assert [table.count(split) for split in ("train", "val", "test")] == [4708, 524, 624]
-    train = [one.row["target"] for one in samples if one.row["split"] == "train"]
-    assert (train.count(0), train.count(1)) == (1214, 3494)
-
-
 def test_nuclei_and_multiseries(data_dir: Path) -> None:
     root = data_dir / "imaging" / "nuclei_stardist" / "2d"
     for sample in read(root):
@@ -365,17 +276,6 @@ def test_nuclei_and_multiseries(data_dir: Path) -> None:
     _, plan = planned(data_dir / "imaging" / "ome")
     assert sum(len(group) for group in plan.groups) == 2
     assert refusal(data_dir / "imaging" / "ome") == "many-pages"
-
-
-def test_a_damaged_archive_gives_no_sample_at_all(tmp_path: Path) -> None:
-    """The damage lies behind the part that is read: its checksum is the whole array's."""
-    images = np.random.default_rng(0).integers(0, 256, (40, 16, 16)).astype(np.uint8)
-    np.savez(tmp_path / "x.npz", train_images=images, train_labels=np.zeros((40, 1), np.uint8))
-    raw = bytearray((tmp_path / "x.npz").read_bytes())
-    raw[8000] ^= 1
-    (tmp_path / "x.npz").write_bytes(raw)
-    with pytest.raises(DataError, match="damaged-npz"):
-        next(npz.read_part(tmp_path / "x.npz", "train", 0, 4))
 
 
 def test_small_files_cannot_claim_large_pictures(tmp_path: Path) -> None:
