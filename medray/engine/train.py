@@ -119,12 +119,14 @@ class _Training:
         stopping = settings.early_stopping
         self.metric = (stopping.metric if stopping else "") or self.task.metric
         self.stopping = stopping and stopping.model_copy(update={"metric": self.metric})
+        self._idle_since = 0.0  # a step's seconds hold the wait for its batch too
         self._pending: list[tuple[float, float, Tensor]] = []
         self._bad: list[Batch] = []
 
     def run(self) -> TrainResult:
         done = self._restore()
         self.network.train()
+        self._idle_since = time.perf_counter()
         if done < self.total and not should_stop(self.history.validations, self.stopping):
             for batch in self.parts.loader.batches(done, self.total):
                 self._step(batch)
@@ -132,11 +134,11 @@ class _Training:
                 point("train.step")
                 if self._after(done):
                     break
+                self._idle_since = time.perf_counter()
         self.world.total(torch.zeros(1))  # rank 0 has saved when the others come here
         return outcome(self.setup)
 
     def _step(self, batch: Batch) -> None:
-        started = time.perf_counter()
         settings, world = self.settings, self.world
         # Dropout hangs on step and rank only, so no generator's state has to be kept.
         torch.manual_seed(seed_of(settings.seed, batch.step, world.rank))
@@ -163,7 +165,8 @@ class _Training:
                 self.scaler.scale(part).backward()  # type: ignore[no-untyped-call]
         finite = self._update(batch.step)
         self.optimiser.zero_grad(set_to_none=True)
-        self._pending.append((lr, time.perf_counter() - started, torch.cat(losses).cpu()))
+        seconds = time.perf_counter() - self._idle_since
+        self._pending.append((lr, seconds, torch.cat(losses).cpu()))
         self._watch(batch, finite)
 
     @property
