@@ -1,0 +1,200 @@
+"""Verify names what is not as committed; gc takes what nobody names, and nothing else."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from medray.clock import VirtualClock
+from medray.storage.check import verify_all, verify_reference
+from medray.storage.datasets import Dataset, open_dataset, publish
+from medray.storage.garbage import collect
+from medray.storage.ledger import Commit, Ledger
+from medray.storage.models import ModelPackage, save_model
+from medray.storage.objects import Objects
+from medray.storage.samples import Refusal, Sample
+from medray.storage.shards import ShardWriter
+
+TOMORROW = VirtualClock(datetime.now(UTC) + timedelta(days=1))
+
+
+@pytest.fixture
+def dataset(objects: Objects) -> Dataset:
+    """Two units, a refusal while planning and one of an input."""
+    ledger = Ledger(objects, "ct")
+    commits = []
+    for number in range(2):
+        attempt = ledger.begin(f"u{number}")
+        writer = ShardWriter(objects, ledger.shard_path(attempt))
+        image = np.arange(4 * 80 * 80, dtype=np.int32).reshape(1, 4, 80, 80) + number
+        writer.add(Sample(f"s{number}", {"subject": "p"}, {"image": image}))
+        refused = [Refusal("bad", "gantry-tilt", "tilted")] if number else []
+        commit = Commit(f"u{number}", attempt.id, writer.finish(), 1 + number, refused)
+        commits.append(ledger.commit(attempt, commit))
+    return publish(
+        objects,
+        "ct",
+        kind="ingest",
+        spec="",
+        commits=commits,
+        refused=[Refusal("no", "rejected-no-image", "a report")],
+        parents=[],
+    )
+
+
+@pytest.fixture
+def model(objects: Objects) -> ModelPackage:
+    return save_model(
+        objects,
+        "net",
+        weights=save({"w": np.zeros(3, np.float32)}),
+        config={"model": {"name": "unet"}},
+        metrics={},
+        parents=[],
+        spec="",
+        card="# net",
+    )
+
+
+def wrong(objects: Objects, reference: str = "ct") -> list[tuple[str, str]]:
+    return [(item.path, item.what) for item in verify_reference(objects, reference)[1]]
+
+
+def test_sound_ones_are_sound(objects: Objects, dataset: Dataset, model: ModelPackage) -> None:
+    checked, problems = verify_all(objects)
+    assert problems == []
+    # manifest, 2 records, 2 shards of table + image + metadata, 2 quarantine tables, the model
+    files = sum(len(Ledger(objects, "ct").commit_of(unit).shard.files) for unit in ("u0", "u1"))
+    assert checked == 1 + 2 + files + 2 + 1 + len(model.files)
+
+
+def test_a_flipped_bit_in_any_object_is_found(objects: Objects, dataset: Dataset) -> None:
+    for unit in ("u0", "u1"):
+        shard = Ledger(objects, "ct").commit_of(unit).shard
+        for name in shard.files:
+            path = f"{shard.path}/{name}"
+            data = objects.get(path)
+            objects.put(path, data[:-1] + bytes([data[-1] ^ 1]))
+            assert wrong(objects) == [(path, "its content was altered")]
+            objects.put(path, data)
+    assert wrong(objects) == []
+
+
+def test_missing_and_cut_objects_are_named(objects: Objects, dataset: Dataset) -> None:
+    shard = dataset.manifest["shards"][0]["path"]
+    table = objects.get(f"{shard}/table.parquet")
+    objects.put(f"{shard}/table.parquet", table[:-1])
+    cut = f"{len(table) - 1} bytes instead of {len(table)}"
+    assert wrong(objects) == [(f"{shard}/table.parquet", cut)]
+    objects.delete([f"{shard}/table.parquet"])
+    assert wrong(objects) == [(f"{shard}/table.parquet", "missing")]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"digest": "0" * 32},
+        {"samples": 3},
+        {"parents": ["mr@1"]},
+        {"inputs": {"planned": 4, "committed": 2, "quarantined": 1}},
+        {"quarantine": []},
+    ],
+)
+def test_an_altered_manifest_is_found(
+    objects: Objects, dataset: Dataset, change: dict[str, object]
+) -> None:
+    path = f"datasets/ct/versions/{dataset.version}.json"
+    objects.put(path, json.dumps({**dataset.manifest, **change}).encode())
+    assert wrong(objects)[0][0] == path
+
+
+def test_altered_records_are_found(objects: Objects, dataset: Dataset) -> None:
+    record = "datasets/ct/commits/u0.json"
+    kept = objects.get(record)
+    raw = json.loads(kept)
+    raw["shard"]["rows"] = 7
+    objects.put(record, json.dumps(raw).encode())
+    assert wrong(objects) == [(record, "its rows is not that of the manifest")]
+    objects.put(record, b"{}")
+    assert wrong(objects) == [(record, "a commit record is damaged")]
+    objects.delete([record])
+    assert wrong(objects) == [(record, "missing")]
+
+
+def test_a_quarantine_that_was_tampered_with_is_found(objects: Objects, dataset: Dataset) -> None:
+    of_unit, of_plan = dataset.manifest["quarantine"]
+    for path, other in ((of_unit, of_plan), (of_plan, of_unit)):
+        kept = objects.get(path)
+        objects.put(path, objects.get(other))
+        assert wrong(objects) == [(path, "its rows are not those that were committed")]
+        objects.put(path, b"x")
+        assert wrong(objects) == [(path, "cannot be read")]
+        objects.delete([path])
+        assert wrong(objects) == [(path, "missing")]
+        objects.put(path, kept)
+
+
+def test_a_changed_model_is_found(objects: Objects, model: ModelPackage) -> None:
+    weights = f"models/net/{model.version}/model.safetensors"
+    data = objects.get(weights)
+    objects.put(weights, data[:-1] + b"\x01")
+    assert wrong(objects, "net") == [(weights, "its content was altered")]
+    objects.put(weights, data)
+    manifest = f"models/net/versions/{model.version}.json"
+    raw = json.loads(objects.get(manifest))
+    objects.put(manifest, json.dumps({**raw, "metrics": {"val_dice": 1.0}}).encode())
+    assert wrong(objects, "net") == [(manifest, "altered: its content is not what its name says")]
+
+
+def test_rubbish_for_a_manifest_is_named(objects: Objects, dataset: Dataset) -> None:
+    objects.put(f"datasets/ct/versions/{dataset.version}.json", b"[")
+    assert [item.path for item in verify_all(objects)[1]] == ["datasets/ct"]
+
+
+def test_gc_takes_what_no_commit_names(objects: Objects, dataset: Dataset) -> None:
+    ledger = Ledger(objects, "ct")
+    loser = ledger.begin("u0")
+    abandoned = ledger.begin("u9")
+    for attempt in (loser, abandoned):
+        objects.put(f"{ledger.shard_path(attempt)}/table.parquet", b"half")
+    expected = {
+        (ledger.shard_path(loser), "its attempt was not committed"),
+        (ledger.shard_path(abandoned), "its attempt was not committed"),
+        ("datasets/ct/attempts/u0", "the unit is committed"),
+        ("datasets/ct/attempts/u1", "the unit is committed"),
+    }
+    assert collect(objects, age_s=3600, delete=True) == []  # all of it is too young
+    found = collect(objects, age_s=3600, clock=TOMORROW)
+    assert {(item.path, item.why) for item in found} == expected
+    assert objects.exists(f"{ledger.shard_path(loser)}/table.parquet")  # that was a dry run
+    collect(objects, age_s=3600, delete=True, clock=TOMORROW)
+    assert collect(objects, age_s=3600, clock=TOMORROW) == []
+    assert verify_all(objects)[1] == []
+    assert open_dataset(objects, "ct").sample(1).arrays["image"][0, 0, 0, 0] == 1
+    # The record that u9 was begun stays: it may tell of a poison.
+    assert list(objects.walk("datasets/ct/attempts/u9"))
+
+
+def test_gc_keeps_shards_of_versions_whose_records_are_gone_or_damaged(
+    objects: Objects, dataset: Dataset
+) -> None:
+    objects.delete(["datasets/ct/commits/u0.json"])
+    objects.put("datasets/ct/commits/u1.json", b"{}")
+    found = collect(objects, age_s=0, clock=TOMORROW)
+    assert [item for item in found if "/shards/" in item.path] == []
+
+
+def test_gc_takes_checkpoints_of_trainings_that_are_done(
+    objects: Objects, model: ModelPackage
+) -> None:
+    for run in ("train-a", "train-b"):
+        objects.put(f"runs/{run}/checkpoints/0000000001-x/state.json", b"{}")
+    objects.put("runs/train-a/result.json", b"{}")
+    objects.put("models/net/0123/model.safetensors", b"half")
+    found = collect(objects, age_s=0, clock=TOMORROW)
+    assert {(item.path, item.why) for item in found} == {
+        ("runs/train-a/checkpoints", "the training is done"),
+        ("models/net/0123", "no version names it"),
+    }
