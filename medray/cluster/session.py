@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -179,7 +180,8 @@ def _init(code: str, about: str, hint: str, **options: Any) -> None:
     # Ray would print deaths of workers, which the ledger deals with, among a run's own output.
     ray._private.worker._worker_logs_enabled = False  # noqa: SLF001
     try:
-        ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
+        with _hushed():
+            ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
     except (ConnectionError, RuntimeError, OSError, ValueError) as error:
         raise RetryableError(
             f"Ray did not answer ({type(error).__name__})", code=code, about=about, hint=hint
@@ -189,3 +191,17 @@ def _init(code: str, about: str, hint: str, **options: Any) -> None:
             # Ray makes SIGTERM end the process at once; a run is to drain instead.
             for number, handler in kept.items():
                 signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """Nothing on standard error: Ray's C++ says there that it was told to say nothing."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

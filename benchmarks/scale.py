@@ -1,0 +1,141 @@
+"""How the driver bears many workers and many units: emulated accelerators, real Ray, real ledger.
+
+    python benchmarks/scale.py [--actors 64] [--units 10000] [--sleep 1.0]
+
+An emulated accelerator is a worker whose operation sleeps; it begins, writes, reads back and
+commits like any other, on a fraction of a CPU. The ideal is units * sleep / actors. Measured:
+
+- efficiency: ideal time / time taken, once the pool is full (goal: at least 0.9);
+- with tail: the same over the whole run, from the first receipt to the last;
+- CPU time of the driver per unit, and its peak resident memory, which must not grow with the units.
+
+A unit costs a worker some 10 ms of CPU in the ledger and in writing, whatever it computes: on 2
+cores, 64 actors can't do more than about 200 units a second, so the sleep must be a good part of a
+second.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from medray.engine.operation import Operation, Unit
+from medray.ids import unit_id
+from medray.storage.samples import Refusal, Sample
+
+
+class Sleep(Operation):
+    """An accelerator that takes `sleep_s` a unit."""
+
+    name: ClassVar[str] = "sleep"
+    device: ClassVar[bool] = True
+
+    def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:
+        yield Sample(key, {}, {"image": np.full((8, 8), unit.index % 251, "uint8")})
+
+    def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
+        time.sleep(self.parameters["sleep_s"])
+        yield from samples
+
+
+def measure(root: Path, actors: int, count: int, sleep_s: float) -> dict[str, Any]:
+    """One run in this process."""
+    from medray.cluster.batch import run_on_ray
+    from medray.cluster.session import start_local
+    from medray.engine.worker import Receipt, WorkerSpec
+    from medray.storage.objects import Objects
+
+    parameters = {"sleep_s": sleep_s}
+    units = [
+        Unit(unit_id("sleep", parameters, [str(n)]), n, (f"input-{n}",), {"path": f"raw/{n:09d}"})
+        for n in range(count)
+    ]
+    spec = WorkerSpec("sleep", parameters, Objects(str(root)), "s", session="scale")
+    at: list[float] = []
+    cpu: list[float] = []
+
+    def take(receipt: Receipt) -> None:
+        assert receipt.state == "committed", receipt
+        at.append(time.monotonic())
+        if len(at) in (1, count):
+            cpu.append(time.process_time())
+
+    with start_local(num_cpus=1):
+        begun = time.monotonic()
+        run_on_ray(spec, units, take, threading.Event(), workers=actors, num_cpus=0.9 / actors)
+    # The pipeline fills within a unit's time: the first to come are no measure, nor the last few,
+    # which leave workers idle.
+    settled, late = at[min(2 * actors, count // 10)], at[-actors - 1]
+    done = count - actors - 1 - min(2 * actors, count // 10)
+    return {
+        "actors": actors,
+        "units": count,
+        "sleep_s": sleep_s,
+        "start_s": round(at[0] - begun, 1),
+        "total_s": round(at[-1] - at[0], 1),
+        "efficiency": round(done * sleep_s / actors / (late - settled), 3),
+        "with tail": round(count * sleep_s / actors / (at[-1] - at[0] + sleep_s), 3),
+        "driver_ms_per_unit": round(1e3 * (cpu[-1] - cpu[0]) / count, 2),
+        "driver_peak_MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+
+
+def main() -> None:
+    """Measure each case in a process of its own, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--actors", type=int, default=64)
+    parser.add_argument("--units", type=int, default=10_000)
+    parser.add_argument("--sleep", type=float, default=1.0)
+    parser.add_argument("--one", action="store_true", help="this case alone, as JSON")
+    options = parser.parse_args()
+    if options.one:
+        with tempfile.TemporaryDirectory() as root:
+            found = measure(Path(root), options.actors, options.units, options.sleep)
+            print(json.dumps(found))
+        return
+    cases = [
+        (8, options.units // 100, 0.1),
+        (options.actors, options.units // 10, options.sleep),
+        (options.actors, options.units, options.sleep),
+    ]
+    rows = [_apart(*case) for case in cases]
+    print("| " + " | ".join(rows[0]) + " |")
+    print("|" + "---|" * len(rows[0]))
+    for row in rows:
+        print("| " + " | ".join(str(value) for value in row.values()) + " |")
+
+
+def _apart(actors: int, units: int, sleep_s: float) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as plugin:
+        # Workers find the operation as an outsider's plugin.
+        metadata = Path(plugin) / "medray_scale-1.0.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text(
+            "Metadata-Version: 2.1\nName: medray-scale\nVersion: 1\n"
+        )
+        (metadata / "entry_points.txt").write_text("[medray.operations]\nsleep = scale:Sleep\n")
+        case = ["--actors", str(actors), "--units", str(units), "--sleep", str(sleep_s), "--one"]
+        path = f"{plugin}:{Path(__file__).parent}"
+        out = subprocess.run(
+            [sys.executable, __file__, *case],
+            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            check=True,
+            text=True,
+        ).stdout
+    found: dict[str, Any] = json.loads(out.splitlines()[-1])
+    return found
+
+
+if __name__ == "__main__":
+    main()
