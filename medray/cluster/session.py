@@ -73,7 +73,7 @@ def start_local(
                 num_gpus=num_gpus,
                 object_store_memory=object_store_bytes,
                 include_dashboard=False,
-                _temp_dir=str(folder),
+                _temp_dir=str(folder / "r"),  # Ray opens its folder to everybody
             )
             yield
     finally:

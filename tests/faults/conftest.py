@@ -2,6 +2,7 @@
 
 import json
 import os
+import queue
 import subprocess
 import sys
 import threading
@@ -58,20 +59,26 @@ class Driver:
 
     def __init__(self, job: Job, environment: dict[str, str]) -> None:
         self.lines: list[dict[str, Any]] = []
+        self._spoken: queue.Queue[None] = queue.Queue()
         self.process = subprocess.Popen(
             [sys.executable, str(HERE / "driver.py"), job.text()],
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
             env=environment,
             text=True,
         )
+        self._listener = threading.Thread(target=self._listen)
+        self._listener.start()
 
-    def read(self) -> dict[str, Any]:
-        """The next line it prints."""
+    def _listen(self) -> None:
         assert self.process.stdout is not None
-        line = json.loads(self.process.stdout.readline())
-        self.lines.append(line)
-        return line
+        with self.process.stdout as lines:
+            for line in lines:
+                self.lines.append(json.loads(line))
+                self._spoken.put(None)
+
+    def read(self, timeout_s: float = 120) -> None:
+        """Wait until it prints its next line."""
+        self._spoken.get(timeout=timeout_s)
 
     def children(self, name: str = "") -> list[psutil.Process]:
         """Its living descendants whose title has `name` in it."""
@@ -86,10 +93,9 @@ class Driver:
 
     def end(self, timeout_s: float = 300) -> tuple[int, dict[str, Any]]:
         """Wait; returns its exit status and the last line it printed."""
-        out, err = self.process.communicate(timeout=timeout_s)
-        self.lines += [json.loads(line) for line in out.splitlines()]
-        self.errors = err
-        return self.process.returncode, self.lines[-1] if self.lines else {}
+        status = self.process.wait(timeout_s)
+        self._listener.join()
+        return status, self.lines[-1] if self.lines else {}
 
 
 Start = Callable[..., Driver]
@@ -112,7 +118,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     for driver in begun:
         if driver.process.poll() is None:
             driver.process.kill()
-        driver.process.communicate()
+        driver.end()
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def test_run_on_ray_is_gone_within_10_s(
     job = Job(tmp_path / "root", groups, {"sleep_s": sleep_s}, "ray")
     shared = set(Path("/dev/shm").iterdir())
     driver = start(job)
-    wait_until(lambda: job.attempts() >= 3, 60)
+    wait_until(lambda: job.attempts() >= 3, 120)
     family = driver.children()
     driver.process.send_signal(signal.SIGTERM)
     asked = time.monotonic()

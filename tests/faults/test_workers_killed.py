@@ -30,7 +30,7 @@ def test_workers_killed_every_second(
         except (psutil.NoSuchProcess, IndexError):
             continue
     status, last = driver.end()
-    assert status == 0, driver.errors
+    assert status == 0
     assert (last["digest"], last["samples"], last["quarantined"]) == (clean(job), 240, [])
     assert kills >= 10
     assert sum("unit" in line for line in driver.lines) == 120, "one receipt a unit"
