@@ -1,0 +1,86 @@
+"""What benchmarks run on: CT-like volumes as a dataset, and a trained model's package.
+
+The network is not trained: where a window goes and what it costs do not depend on its weights.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from safetensors.torch import save
+
+from medray.data.normalise import ChannelNorm
+from medray.engine.plan import Plan
+from medray.models.unet import UNet
+from medray.storage.datasets import Dataset, publish
+from medray.storage.ledger import Commit, Ledger
+from medray.storage.models import save_model
+from medray.storage.objects import Objects
+from medray.storage.samples import Sample
+from medray.storage.shards import ShardWriter
+
+FEATURES = (16, 32, 64, 128)
+CLASSES = ("background", "organ", "lesion")
+MEAN, STD = 40.0, 250.0
+
+
+def ct_like(shape: tuple[int, int, int], seed: int) -> np.ndarray:
+    """Smooth structure with noise, int16, (1, Z, Y, X)."""
+    waves = [np.sin(np.arange(n) / 9) for n in shape]
+    smooth = 500 * waves[0][:, None, None] * waves[1][:, None] * waves[2]
+    noise = np.random.default_rng(seed).normal(MEAN, 30, shape)
+    return (smooth + noise).astype(np.int16)[None]
+
+
+def store_volumes(
+    objects: Objects, name: str, shapes: Sequence[tuple[int, int, int]], per_unit: int = 1
+) -> Dataset:
+    """A dataset of one volume for each shape; later steps get a unit for each `per_unit`."""
+    ledger = Ledger(objects, name)
+    commits = []
+    for first in range(0, len(shapes), per_unit):
+        attempt = ledger.begin(f"u{first}")
+        writer = ShardWriter(objects, ledger.shard_path(attempt))
+        group = shapes[first : first + per_unit]
+        for number, shape in enumerate(group, first):
+            row = {"spacing_mm": [1.0, 1.0, 1.0], "image_mean": MEAN, "image_std": STD}
+            writer.add(Sample(f"v{number}", row, {"image": ct_like(shape, number)}))
+        record = Commit(f"u{first}", attempt.id, writer.finish(), len(group), [])
+        commits.append(ledger.commit(attempt, record))
+    return publish(objects, name, kind="bench", spec="", commits=commits, refused=[], parents=[])
+
+
+def store_unet(
+    objects: Objects,
+    name: str,
+    patch: tuple[int, int, int],
+    features: tuple[int, ...] = FEATURES,
+) -> None:
+    """A package of a 3-D U-Net with fresh weights."""
+    network = UNet.build(UNet.Options(dims=3, features=features), 1, len(CLASSES), patch)
+    plan = Plan(
+        dims=3,
+        in_channels=1,
+        classes=CLASSES,
+        patch=patch,
+        batch_size=2,
+        channels=(ChannelNorm(scheme="zscore"),),
+        pool_steps=(),
+        frequencies=(0.8, 0.1, 0.1),
+        median_shape=patch,
+        samples=1,
+    )
+    config = {
+        "model": {"name": "unet", "dims": 3, "features": features},
+        "task": {"name": "segmentation", "classes": CLASSES},
+        "plan": plan.model_dump(mode="json"),
+    }
+    save_model(
+        objects,
+        name,
+        weights=save(network.state_dict()),
+        config=config,
+        metrics={},
+        parents=[],
+        spec="",
+        card="",
+    )
