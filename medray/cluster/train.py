@@ -76,6 +76,9 @@ def train_on_ray(
         trainer.fit()
     except TrainingFailedError as error:
         lost = error
+    finally:
+        # Ray's own notes on this attempt; nobody reads them again.
+        setup.objects.delete([entry.path for entry in setup.objects.walk(f"{setup.run}/ray")])
     _raise_refusal(setup, refusal)
     if lost is not None:
         cause = _cause(lost)
