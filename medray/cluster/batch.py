@@ -26,7 +26,7 @@ from medray.engine.worker import Receipt, Worker, WorkerSpec
 from medray.errors import MedrayError, RetryableError
 from medray.log import event
 
-DRAIN_S = 6.0  # with shutting Ray down, a run that is asked to stop is gone within 10 s
+DRAIN_S = 5.0  # with shutting Ray down, a run that is asked to stop is gone within 10 s
 GRACE_S = 30.0  # beyond the unit's own timeout, before a silent process is killed from outside
 RESTARTS = 1000  # of an actor, and tries of a task: an input that kills costs 2 * max_attempts
 LOOK_S = 0.5
@@ -152,7 +152,7 @@ class _Pool:
     def cut(self) -> None:
         """End the execution and its actors, whatever they are doing."""
         self._cut.set()
-        self._thread.join(1)
+        self._thread.join(3)
 
     def _pump(self) -> None:
         try:

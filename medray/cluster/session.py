@@ -177,6 +177,8 @@ def _init(code: str, about: str, hint: str, **options: Any) -> None:
 
     main = threading.current_thread() is threading.main_thread()
     kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    # A call that comes late, when Ray is shut down, would start a Ray that nobody asked for.
+    ray._private.auto_init_hook.enable_auto_connect = False  # noqa: SLF001
     # Ray would print deaths of workers, which the ledger deals with, among a run's own output.
     ray._private.worker._worker_logs_enabled = False  # noqa: SLF001
     try:
