@@ -28,6 +28,8 @@ COMMANDS = {
     "schema": "medray.commands.setup:schema",
 }
 
+INTERRUPTED = 130  # as shells have it: 128 + SIGINT
+
 
 class Commands(click.Group):
     """Commands that load when asked for, and errors that end in one line and an exit status."""
@@ -54,8 +56,11 @@ class Commands(click.Group):
                 traceback.print_exc()
             click.echo(f"medray: {error}", err=True)
             ctx.exit(error.exit_status)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
+        except (click.ClickException, click.exceptions.Exit):
             raise
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("medray: stopped before the end [interrupted]", err=True)
+            ctx.exit(INTERRUPTED)
         except BrokenPipeError:
             ctx.exit(1)  # the reader of our output is gone
         except Exception as error:  # noqa: BLE001 - the last stop of every error

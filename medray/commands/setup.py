@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from medray.commands.output import json_option, print_json, print_table, storage_option
-from medray.errors import RetryableError
+from medray.errors import RetryableError, SpecError
 
 ROOMS = ("jobs", "cluster", "storage")
 
@@ -20,11 +20,19 @@ def init(folder: Path) -> None:
     for room in ROOMS:
         for source in sorted(shipped(room).rglob("*.yaml")):
             target = folder / room / source.relative_to(shipped(room))
-            if target.exists():
-                click.echo(f"kept   {target}")
-                continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
+            try:
+                if target.exists():
+                    click.echo(f"kept   {target}")
+                    continue
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, target)
+            except OSError as error:
+                raise SpecError(
+                    f"cannot be written ({type(error).__name__})",
+                    code="bad-target",
+                    about=str(target),
+                    hint="give a folder that can be made and written to",
+                ) from error
             click.echo(f"wrote  {target}")
 
 

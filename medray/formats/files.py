@@ -45,7 +45,8 @@ def walk(source: Source, suffixes: tuple[str, ...]) -> tuple[list[Found], list[R
     """Every file below the source with one of `suffixes`, sorted by path.
 
     Names that begin with a dot are passed over (editors and macOS leave them beside data). Links to
-    folders are not followed; a link to a file outside the root is refused ("outside-source").
+    folders are not followed; a link to a file outside the root is refused ("outside-source"), and
+    so is a folder that cannot be listed ("unreadable"): what it holds must not vanish unseen.
 
     Raises:
         SpecError: the source does not exist (code "no-such-source").
@@ -59,7 +60,13 @@ def walk(source: Source, suffixes: tuple[str, ...]) -> tuple[list[Found], list[R
     if not root.is_dir():
         raise SpecError("the source does not exist", code="no-such-source", about=root.name)
     real, found, refused = root.resolve(), [], []
-    for folder, folders, names in os.walk(root):
+
+    def unlisted(error: OSError) -> None:
+        below = Path(error.filename).relative_to(root).as_posix()
+        reason = f"the folder cannot be listed: {os.strerror(error.errno or 0)}"
+        refused.append(Refusal(below, "unreadable", reason))
+
+    for folder, folders, names in os.walk(root, onerror=unlisted):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in names:
             if name.startswith(".") or not name.lower().endswith(suffixes):

@@ -3,6 +3,7 @@
 What is resolved decides the step's identity: equal work on equal inputs is the same run.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,7 +90,7 @@ def _ingest(step: Ingest, place: Place) -> Resolved:
     split = step.split.parameters() if step.split else None
     identity = {"format": step.format.model_dump(mode="json"), "split": split}
     planned = plan_ingest(
-        kind(options).plan(Source(Path(step.source))),
+        kind(options).plan(_source(step.source)),
         name=step.format.name,
         identity=identity,
         samples=step.units.samples if step.units else None,
@@ -102,6 +103,24 @@ def _ingest(step: Ingest, place: Place) -> Resolved:
         parameters={**identity, "source": step.source},
         attributes={"format": step.format.name},
     )
+
+
+def _source(path: str) -> Source:
+    """The source, if it is there and this process may look into it."""
+    root = Path(path)
+    try:
+        if root.is_dir():
+            next(root.iterdir(), None)
+        else:
+            root.open("rb").close()
+    except OSError as error:
+        raise SpecError(
+            f"the source cannot be read: {os.strerror(error.errno or 0)}",
+            code="no-such-source",
+            about=root.name,
+            hint="give a folder or file that this user may read",
+        ) from error
+    return Source(root)
 
 
 def _train(step: Train, objects: Objects, place: Place) -> Resolved:

@@ -14,6 +14,7 @@ MAX_BYTES = 2**20
 MAX_ALIASES = 100
 MAX_DEPTH = 32
 MAX_NODES = 100_000  # after aliases are followed: nine levels of nine aliases make 3e8
+MAX_FOLLOWED = 100  # depth after aliases are followed: one that holds itself has no end
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
@@ -88,15 +89,15 @@ def expand(value: Any, about: str, environment: Mapping[str, str] = os.environ) 
     """
     left = MAX_NODES
 
-    def walk(item: Any, where: str) -> Any:
+    def walk(item: Any, where: str, depth: int) -> Any:
         nonlocal left
         left -= 1
-        if left < 0:
+        if left < 0 or depth > MAX_FOLLOWED:
             raise SpecError("aliases make it too large", code="file-too-large", about=about)
         if isinstance(item, dict):
-            return {key: walk(inner, f"{where}.{key}") for key, inner in item.items()}
+            return {key: walk(inner, f"{where}.{key}", depth + 1) for key, inner in item.items()}
         if isinstance(item, list):
-            return [walk(inner, f"{where}.{index}") for index, inner in enumerate(item)]
+            return [walk(inner, f"{where}.{at}", depth + 1) for at, inner in enumerate(item)]
         return _VARIABLE.sub(lambda match: fill(match, where), item) if _is_text(item) else item
 
     def fill(match: re.Match[str], where: str) -> str:
@@ -111,7 +112,7 @@ def expand(value: Any, about: str, environment: Mapping[str, str] = os.environ) 
             )
         return found
 
-    return walk(value, "")
+    return walk(value, "", 0)
 
 
 def _is_text(item: Any) -> bool:

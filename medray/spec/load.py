@@ -72,7 +72,7 @@ def check_step(
         SpecError: a field is wrong (code "bad-field"); the message names file, document and field.
     """
     document = source.documents[index]
-    lower = (defaults or {}).get(document.get("kind", ""), {})
+    lower = (defaults or {}).get(str(document.get("kind")), {})
     step: AnyStep = check(
         STEP, merge(lower, document), lambda *parts: place(source.name, index + 1, *parts)
     )
@@ -112,20 +112,30 @@ def find(room: Literal["jobs", "cluster", "storage"], name: str) -> Path:
         SpecError: there is none (code "no-such-file" for jobs, else "no-such-profile").
     """
     plain = Path(name)
-    if plain.suffix in (".yaml", ".yml") and plain.is_file():
+    if plain.suffix in (".yaml", ".yml") and _is_file(plain):
         return plain
     stem = plain.name.removesuffix(".yaml")
     ours = shipped(room)
     for folder in (Path(room), ours):
-        if (folder / f"{stem}.yaml").is_file() and (plain.parent in (Path(), Path(room))):
+        if plain.parent in (Path(), Path(room)) and _is_file(folder / f"{stem}.yaml"):
             return folder / f"{stem}.yaml"
+    hint = "`medray init DIR` lays out examples"
+    if room == "storage":
+        hint += f"; a folder is written with a slash: ./{name}"
     known = sorted({path.stem for folder in (Path(room), ours) for path in folder.glob("*.yaml")})
     raise SpecError(
         "there is no such job file" if room == "jobs" else f"there is no such {room} profile",
         code="no-such-file" if room == "jobs" else "no-such-profile",
         about=name,
-        hint=f"known here: {', '.join(known) or 'none'}; `medray init DIR` lays out examples",
+        hint=f"known here: {', '.join(known) or 'none'}; {hint}",
     )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False  # a name longer than any file's, or below a folder that may not be entered
 
 
 def shipped(room: str) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 from medray.errors import DataError, MedrayError
 from medray.ids import canonical, short
 from medray.storage import audit
-from medray.storage.datasets import Dataset, open_dataset
+from medray.storage.datasets import Dataset, check_name, open_dataset
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.models import ModelPackage, open_model
 from medray.storage.objects import Objects
@@ -62,7 +62,7 @@ def verify_reference(objects: Objects, reference: str) -> Checked:
     Raises:
         SpecError: there is no such dataset or model.
     """
-    name = reference.partition("@")[0]
+    name = check_name(reference.partition("@")[0])
     is_model = not objects.exists(f"datasets/{name}/HEAD") and objects.exists(f"models/{name}/HEAD")
     return _verify(objects, "models" if is_model else "datasets", reference)
 

@@ -38,6 +38,9 @@ class Objects:
     Args:
         url: `file:///folder`, `s3://bucket/prefix`, `memory:///`, or a plain path.
         options: of the store (endpoint, region, …), passed on to obstore; never secrets.
+
+    Raises:
+        SpecError: nothing can be stored there (code "bad-storage").
     """
 
     def __init__(self, url: str, **options: Any) -> None:
@@ -45,9 +48,17 @@ class Objects:
         self.options = options
         parts = urlparse(self.url)
         self._folder = Path(unquote(parts.path)) if parts.scheme == "file" else None
-        if self._folder is not None:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        self._store: ObjectStore = from_url(self.url, **options)
+        try:
+            if self._folder is not None:
+                self._folder.mkdir(parents=True, exist_ok=True)
+            self._store: ObjectStore = from_url(self.url, **options)
+        except (obstore.exceptions.BaseError, OSError, ValueError) as error:
+            raise SpecError(
+                f"cannot be a root of storage ({type(error).__name__})",
+                code="bad-storage",
+                about=self.url,
+                hint="give a folder that can be made and written to, or the URL of a store",
+            ) from error
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen, (self.url, self.options)
@@ -115,7 +126,8 @@ class Objects:
         if etag is None:
             return self.put_new(path, data)
         if self._folder is not None:
-            return self._swap_local(self._folder / path, path, data, etag)
+            place = self._folder / path
+            return bool(self._try(path, lambda: self._swap_local(place, path, data, etag)))
         try:
             self._try(path, lambda: obstore.put(self._store, path, data, mode={"e_tag": etag}))
         except PreconditionError:
