@@ -30,77 +30,35 @@ from typing import Any
 
 import numpy as np
 import torch
+from material import CLASSES, MEAN, STD, ct_like, store_unet, store_volumes
 from monai.inferers import sliding_window_inference
 from pairs import interleave, ratio
-from safetensors.torch import save
 from torch import nn
 
-from medray.data.normalise import ChannelNorm
 from medray.engine.allocator import keep_freed_memory
 from medray.engine.blend import gaussian_weights
 from medray.engine.inline import run_inline
 from medray.engine.operation import Unit
-from medray.engine.plan import Plan
 from medray.engine.trained import load_trained
 from medray.engine.windows import box, plan_grid
 from medray.engine.worker import Receipt, WorkerSpec
 from medray.jobs.plan import plan_shards
-from medray.models.unet import UNet
 from medray.storage.datasets import open_dataset, publish
-from medray.storage.ledger import Commit, Ledger
-from medray.storage.models import save_model
+from medray.storage.ledger import Ledger
 from medray.storage.objects import Objects
-from medray.storage.samples import Sample
-from medray.storage.shards import ShardWriter
 
 PATCH = (64, 96, 96)
 SHAPE = (96, 192, 192)
-FEATURES = (16, 32, 64, 128)
-CLASSES = ("background", "organ", "lesion")
-MEAN, STD = 40.0, 250.0
 OPTIONS = {"overlap": 0.5, "tta": False, "batch": 1, "outputs": "labels"}
 
 
 def prepare(root: Path, volumes: int) -> None:
     """The same volumes as .npy and as a dataset of one unit each; a model package."""
     objects = Objects(str(root))
-    network = UNet.build(UNet.Options(dims=3, features=FEATURES), 1, len(CLASSES), PATCH)
-    plan = Plan(
-        dims=3,
-        in_channels=1,
-        classes=CLASSES,
-        patch=PATCH,
-        batch_size=2,
-        channels=(ChannelNorm(scheme="zscore"),),
-        pool_steps=(),
-        frequencies=(0.8, 0.1, 0.1),
-        median_shape=SHAPE,
-        samples=volumes,
-    )
-    config = {
-        "model": {"name": "unet", "dims": 3, "features": FEATURES},
-        "task": {"name": "segmentation", "classes": CLASSES},
-        "plan": plan.model_dump(mode="json"),
-    }
-    weights = save(network.state_dict())
-    save_model(
-        objects, "net", weights=weights, config=config, metrics={}, parents=[], spec="", card=""
-    )
-    ledger = Ledger(objects, "ct")
-    commits = []
-    waves = [np.sin(np.arange(n) / 9) for n in SHAPE]
-    smooth = 500 * waves[0][:, None, None] * waves[1][:, None] * waves[2]
+    store_unet(objects, "net", PATCH)
+    store_volumes(objects, "ct", [SHAPE] * volumes)
     for number in range(volumes):
-        noise = np.random.default_rng(number).normal(MEAN, 30, SHAPE)
-        image = (smooth + noise).astype(np.int16)[None]
-        np.save(root / f"{number}.npy", image)
-        attempt = ledger.begin(f"u{number}")
-        writer = ShardWriter(objects, ledger.shard_path(attempt))
-        row = {"spacing_mm": [1.0, 1.0, 1.0], "image_mean": MEAN, "image_std": STD}
-        writer.add(Sample(f"v{number}", row, {"image": image}))
-        record = Commit(f"u{number}", attempt.id, writer.finish(), 1, [])
-        commits.append(ledger.commit(attempt, record))
-    publish(objects, "ct", kind="bench", spec="", commits=commits, refused=[], parents=[])
+        np.save(root / f"{number}.npy", ct_like(SHAPE, number))
 
 
 @functools.cache

@@ -113,6 +113,10 @@ def main() -> None:
     print("|" + "---|" * len(rows[0]))
     for row in rows:
         print("| " + " | ".join(str(value) for value in row.values()) + " |")
+    _, fewer, most = rows
+    print(f"throughput / ideal, {options.actors} actors: {most['efficiency']:.3f}")
+    growth = most["driver_peak_MiB"] / fewer["driver_peak_MiB"]
+    print(f"driver, units x 10: {growth:.3f} ({most['driver_ms_per_unit']} ms a unit)")
 
 
 def _apart(actors: int, units: int, sleep_s: float) -> dict[str, Any]:
