@@ -6,7 +6,8 @@ An emulated accelerator is a worker whose operation sleeps; it begins, writes, r
 commits like any other, on a fraction of a CPU. The ideal is units * sleep / actors. Measured:
 
 - efficiency: ideal time / time taken, once the pool is full (goal: at least 0.9);
-- with tail: the same over the whole run, from the first receipt to the last;
+- whole run: the same from the first receipt to the last, while workers still start and when they
+  run out of units;
 - CPU time of the driver per unit, and its peak resident memory, which must not grow with the units.
 
 A unit costs a worker some 10 ms of CPU in the ledger and in writing, whatever it computes: on 2
@@ -84,7 +85,7 @@ def measure(root: Path, actors: int, count: int, sleep_s: float) -> dict[str, An
         "start_s": round(at[0] - begun, 1),
         "total_s": round(at[-1] - at[0], 1),
         "efficiency": round(done * sleep_s / actors / (late - settled), 3),
-        "with tail": round(count * sleep_s / actors / (at[-1] - at[0] + sleep_s), 3),
+        "whole run": round(count * sleep_s / actors / (at[-1] - at[0] + sleep_s), 3),
         "driver_ms_per_unit": round(1e3 * (cpu[-1] - cpu[0]) / count, 2),
         "driver_peak_MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
