@@ -1,4 +1,4 @@
-"""Every benchmark in turn, small enough for some ten minutes on two quiet cores: `make bench`.
+"""Every benchmark in turn, small enough for a quarter of an hour on two quiet cores: `make bench`.
 
 Prints what each says, then one table of its figures beside floor and goal. The exit status is 1
 if a benchmark fails; a figure below its floor is marked, for a busy machine is no failure.
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).parent
-FIGURE = re.compile(r"^(?P<name>.+?): (?:median )?(?P<value>\d+\.\d+)(?: \((?P<detail>.*)\))?$")
+FIGURE = re.compile(r"^(?P<name>.+?): (?P<value>\d+\.\d+)(?: \((?P<detail>.*)\))?$")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ Share: units of `predict` one after another on one thread, so that nothing is hi
 neighbour's computation. Counted is all that a plain script would leave out: looking up and writing
 attempt and commit records, hashing what is written (SHA-256 of objects and of contents), CRC-32C of
 chunks, syncing to the disk, reading back and comparing. Writing the bytes is in it too, since
-`Outbox` does it in one breath with the checks; compressing them is not.
+`Outbox` does it in one breath with the checks, and all that finishes a shard: its table, its
+metadata, and compressing the arrays that are small enough to have waited for the end.
 
 Kill: a job of many units on Ray, its driver and all its processes killed (SIGKILL) when half of the
 units are committed, then run again. Work is the seconds that units were under way: those of

@@ -10,11 +10,13 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import tensorstore
 import zarr
+from pairs import interleave, ratio
 from scipy.ndimage import gaussian_filter
 
 from medray.storage.objects import Objects
@@ -41,6 +43,12 @@ def measure(
     return time.perf_counter() - started, total
 
 
+def some_windows(rng: np.random.Generator, count: int) -> list[tuple[slice, ...]]:
+    """Windows anywhere in the volume."""
+    starts = rng.integers(0, np.subtract(SHAPE, PATCH) + 1, (count, 3)).tolist()
+    return [tuple(slice(a, a + p) for a, p in zip(start, PATCH, strict=True)) for start in starts]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=7)
@@ -63,32 +71,23 @@ def main() -> None:
             "tensorstore": lambda w: theirs[(slice(0, 1), *w)].read().result(),
             "zarr-python": lambda w: default[(slice(0, 1), *w)],
         }
-        seconds: dict[str, list[float]] = {name: [] for name in readers}
-        for number in range(args.pairs + 1):
-            starts = [
-                [int(rng.integers(0, n - p + 1)) for n, p in zip(SHAPE, PATCH, strict=True)]
-                for _ in range(args.patches)
-            ]
-            windows = [
-                tuple(slice(a, a + p) for a, p in zip(start, PATCH, strict=True))
-                for start in starts
-            ]
-            sums = set()
-            for name, read in readers.items():
-                took, total = measure(read, windows)
-                sums.add(total)
-                if number:  # the first round warms caches
-                    seconds[name].append(took)
-            if len(sums) != 1:
-                raise SystemExit("the readers disagree")
+        lists = [some_windows(rng, args.patches) for _ in range(args.pairs + 1)]
+        sums: dict[str, list[int]] = {name: [] for name in readers}
+
+        def turn(name: str) -> float:
+            took, total = measure(readers[name], lists[len(sums[name])])
+            sums[name].append(total)
+            return took
+
+        seconds = interleave({name: partial(turn, name) for name in readers}, args.pairs)
+        if len({tuple(each) for each in sums.values()}) != 1:
+            raise SystemExit("the readers disagree")
     size = np.prod(PATCH) * 2 / 1e6
     for name, took in seconds.items():
         rate = args.patches / statistics.median(took)
         print(f"{name:12} {rate:8.1f} patches/s {rate * size:8.0f} MB/s")
     for name in ("tensorstore", "zarr-python"):
-        ratios = [b / a for a, b in zip(seconds["medray"], seconds[name], strict=True)]
-        spread = f"{min(ratios):.2f}-{max(ratios):.2f}"
-        print(f"medray / {name}: median {statistics.median(ratios):.2f} ({spread})")
+        ratio(seconds, "medray", name)
 
 
 if __name__ == "__main__":
