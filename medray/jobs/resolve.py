@@ -244,4 +244,7 @@ def _resolved(
 def _filled(plugin: Plugin, options: type[BaseModel], place: Place, name: str) -> Plugin:
     """The plugin with every option it has, checked."""
     model = check(TypeAdapter(options), plugin.options, lambda *parts: place(name, *parts))
-    return Plugin.model_validate({"name": plugin.name, **model.model_dump(mode="json")})
+    values = model.model_dump(mode="json")
+    if "dims" not in plugin.options:
+        values.pop("dims", None)  # of a network: as many as the data have
+    return Plugin.model_validate({"name": plugin.name, **values})

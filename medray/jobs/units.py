@@ -56,7 +56,7 @@ def run_units(
     """
     started = clock.monotonic()
     ledger = Ledger(objects, resolved.output)
-    before = ledger.committed(unit.id for unit in planned.units)
+    before = ledger.committed((unit.id for unit in planned.units), brief=True)
     budget = _Budget(resolved, planned, list(before.values()))
     tell(Event("step", _outset(resolved, planned, before)))
     budget.check()
@@ -64,7 +64,7 @@ def run_units(
     failed = _pass(resolved, pending, executor, stop, tell, budget)
     if failed:
         raise _failure(resolved, planned, failed)
-    commits = {**before, **ledger.committed(unit.id for unit in pending)}
+    commits = {**before, **ledger.committed((unit.id for unit in pending), brief=True)}
     ordered = [commits[unit.id] for unit in planned.units]
     budget.check(ordered)
     dataset = publish(

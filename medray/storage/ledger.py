@@ -9,7 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from medray.clock import SYSTEM, Clock, stamp
@@ -130,16 +130,26 @@ class Ledger:
         self._objects, self._clock = objects, clock
         self._root = f"datasets/{dataset}"
 
-    def committed(self, units: Iterable[str]) -> dict[str, Commit]:
-        """The commits of those of `units` that have one."""
+    def committed(self, units: Iterable[str], *, brief: bool = False) -> dict[str, Commit]:
+        """The commits of those of `units` that have one.
+
+        Args:
+            units: ids.
+            brief: leave out the lists of files, which over many units would fill a driver's memory.
+        """
         done = {
             entry.path.rsplit("/", 1)[1].removesuffix(".json")
             for entry in self._objects.walk(f"{self._root}/commits")
         }
         wanted = [unit for unit in units if unit in done]
         with ThreadPoolExecutor(16) as pool:
-            found = dict(zip(wanted, pool.map(self.commit_of, wanted), strict=True))
+            look = self._brief_commit_of if brief else self.commit_of
+            found = dict(zip(wanted, pool.map(look, wanted), strict=True))
         return {unit: commit for unit, commit in found.items() if commit is not None}
+
+    def _brief_commit_of(self, unit: str) -> Commit | None:
+        commit = self.commit_of(unit)
+        return commit and replace(commit, shard=replace(commit.shard, files={}))
 
     def commit_of(self, unit: str) -> Commit | None:
         """The unit's commit, or None."""
