@@ -1,142 +1,189 @@
-"""Two ranks on Ray Train beside torchrun: steps per second of the same network.
+"""Two ranks on Ray Train beside torchrun: steps per second of the same training.
 
-Ours reads committed shards, draws patches, mirrors and shuffles them, keeps a loss curve and
-checkpoints; torchrun's script turns over one resident batch. Network, loss, optimiser, batch,
-precision and threads are the same.
+Network, initial weights, loss, optimiser, batches, bf16 and one thread a rank are the same, so the
+losses must be too. torchrun's script (reference/torchrun_ddp.py) holds its batches in memory before
+it begins; medray reads samples from committed shards, which it then keeps decoded, draws patches of
+them on a thread that shares the rank's core, and writes a loss curve. Steps alone are timed, after
+the first few: neither start-up nor the checkpoint at the end.
 
-    python benchmarks/ddp.py [rounds]
+With --augment a third candidate does the augmentation that jobs have by default.
 """
 
+import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pairs import interleave, ratio
 
-PATCH, BATCH, STEPS, WARM = (32, 48, 32), 8, 40, 5
+PATCH, BATCH, WARM, CHECKED = (32, 48, 32), 8, 5, 10
 MODEL = {"name": "unet", "features": [16, 32, 64, 128], "dims": 3}
 TASK = {"name": "segmentation", "classes": ["background", "a", "b"], "patch": list(PATCH)}
-
-OURS = """
-import sys
-from ddp import setup
-from medray.cluster.session import start_local
-from medray.cluster.train import train_on_ray
-with start_local(num_cpus=2):
-    rows = train_on_ray(setup(sys.argv[1], sys.argv[2])).rows
-print(sum(row["seconds"] for row in rows[5:]))
-"""
+REFERENCE = Path(__file__).parent / "reference" / "torchrun_ddp.py"
 
 
-def setup(root: str, run: str):
+def setup(root: str, run: str, steps: int, *, augment: bool):
     """The training that is measured; its data are made where they are not there yet."""
     from medray.engine.assemble import TrainSetup
     from medray.engine.fingerprint import fingerprint
     from medray.engine.plan import make_plan
     from medray.errors import SpecError
-    from medray.spec.training import AugmentSettings, TrainSettings
-    from medray.storage.datasets import open_dataset, publish
-    from medray.storage.ledger import Commit, Ledger
+    from medray.spec.training import (
+        AugmentSettings,
+        OptimiserSettings,
+        ScheduleSettings,
+        TrainSettings,
+    )
+    from medray.storage.datasets import open_dataset
     from medray.storage.objects import Objects
-    from medray.storage.samples import Sample
-    from medray.storage.shards import ShardWriter
     from medray.tasks import build_task
 
     objects = Objects(root)
     try:
         data = open_dataset(objects, "noise")
     except SpecError:
-        ledger = Ledger(objects, "noise")
-        attempt = ledger.begin("u0")
-        writer = ShardWriter(objects, ledger.shard_path(attempt))
-        generator = np.random.default_rng(0)
-        for number in range(32):
-            shape = tuple(int(n) for n in generator.integers((33, 45, 30), (40, 55, 40)))
-            image = generator.integers(0, 1000, (1, *shape)).astype(np.int16)
-            label = generator.integers(0, 3, shape).astype(np.uint8)
-            row = {"split": "train"}
-            writer.add(Sample(f"s{number}", row, {"image": image, "label": label}))
-        commit = Commit("u0", attempt.id, writer.finish(), 32, [])
-        commit = ledger.commit(attempt, commit)
-        data = publish(
-            objects, "noise", kind="bench", spec="", commits=[commit], refused=[], parents=[]
-        )
-    off = {
-        f"{name}_chance": 0
-        for name in ("spatial", "noise", "blur", "brightness", "contrast", "lowres", "gamma")
-    }
+        data = store_noise(objects)
     settings = TrainSettings(
         epochs=1,
-        steps_per_epoch=STEPS,
+        steps_per_epoch=steps,
         batch_size=BATCH,
         workers=2,
         precision="bf16",
-        augment=AugmentSettings(**off),
+        optimiser=OptimiserSettings(lr=1e-3, weight_decay=0),
+        schedule=ScheduleSettings(name="constant", warmup=0),
+        augment=AugmentSettings() if augment else None,
     )
     task = build_task(TASK)
     plan = make_plan(fingerprint(data, data.select({"split": "train"}), task), task)
     return TrainSetup(objects, data.reference, TASK, MODEL, plan, settings, f"runs/{run}")
 
 
-def torchrun_rank() -> None:
-    """One rank of the plain script."""
-    import time
+def store_noise(objects: Any):
+    """A dataset of 32 small volumes with random labels."""
+    from medray.storage.datasets import publish
+    from medray.storage.ledger import Commit, Ledger
+    from medray.storage.samples import Sample
+    from medray.storage.shards import ShardWriter
 
-    import torch
-    import torch.distributed as dist
-    from torch.nn.parallel import DistributedDataParallel
-
-    from medray.models import MODELS
-    from medray.tasks import build_task
-
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo")
-    kind, options = MODELS.get("unet"), {k: v for k, v in MODEL.items() if k != "name"}
-    net = kind.build(kind.Options.model_validate(options), 1, 3, PATCH)
-    net = DistributedDataParallel(net, gradient_as_bucket_view=True)
-    task = build_task(TASK)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=1e-3)
-    image = torch.randn(BATCH // 2, 1, *PATCH)
-    label = torch.randint(0, 3, (BATCH // 2, *PATCH))
-    for step in range(STEPS):
-        if step == WARM:
-            started = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = net(image)
-        task.loss(logits, label).mean().backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 12)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-    if dist.get_rank() == 0:
-        print(time.perf_counter() - started)
-    dist.destroy_process_group()
+    ledger = Ledger(objects, "noise")
+    attempt = ledger.begin("u0")
+    writer = ShardWriter(objects, ledger.shard_path(attempt))
+    generator = np.random.default_rng(0)
+    for number in range(32):
+        shape = tuple(int(n) for n in generator.integers((33, 49, 33), (40, 55, 40)))
+        image = generator.integers(0, 1000, (1, *shape)).astype(np.int16)
+        label = generator.integers(0, 3, shape).astype(np.uint8)
+        writer.add(Sample(f"s{number}", {"split": "train"}, {"image": image, "label": label}))
+    commit = ledger.commit(attempt, Commit("u0", attempt.id, writer.finish(), 32, []))
+    return publish(
+        objects, "noise", kind="bench", spec="", commits=[commit], refused=[], parents=[]
+    )
 
 
-def _seconds(command: list[str]) -> float:
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return float(done.stdout.split()[-1])
+def dump(root: str, folder: Path, steps: int) -> None:
+    """What the reference starts from: medray's initial weights and its batches, rank by rank."""
+    from safetensors.torch import save_file
+
+    from medray.engine.assemble import assemble
+    from medray.engine.world import World
+
+    chosen = setup(root, "dump", steps, augment=False)
+    for rank in range(2):
+        world = World()
+        world.rank, world.size = rank, 2
+        parts = assemble(chosen, world)
+        batches = {}
+        for step in range(steps):
+            batch = parts.loader.batch(step)
+            batches[f"image{step}"] = batch.image.contiguous()
+            batches[f"target{step}"] = batch.target.contiguous()
+        save_file(batches, folder / f"rank{rank}.safetensors")
+    save_file(parts.network.state_dict(), folder / "weights.safetensors")
+    optimiser = chosen.settings.optimiser
+    given = {
+        "options": {key: value for key, value in MODEL.items() if key != "name"},
+        "classes": len(chosen.plan.classes),
+        "patch": chosen.plan.patch,
+        "task": TASK,
+        "frequencies": chosen.plan.frequencies,
+        "lr": optimiser.lr,
+        "betas": optimiser.betas,
+        "clip_norm": chosen.settings.clip_norm,
+        "warm": WARM,
+    }
+    (folder / "network.json").write_text(json.dumps(given))
+
+
+def ours(root: str, run: str, steps: int, *, augment: bool) -> None:
+    """Train by medray in this process's Ray; prints as the reference does."""
+    from medray.cluster.session import start_local
+    from medray.cluster.train import train_on_ray
+
+    with start_local(num_cpus=2):
+        rows = train_on_ray(setup(root, run, steps, augment=augment)).rows
+    seconds = sum(row["seconds"] for row in rows[WARM:])
+    print(json.dumps({"seconds": seconds, "losses": [row["loss"] for row in rows]}))
+
+
+def said(command: list[str]) -> dict[str, Any]:
+    """Run a command; the JSON on the last line it prints."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode:
+        raise SystemExit(done.stderr[-3000:])
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    folder = __file__.rpartition("/")[0] or "."
-    with tempfile.TemporaryDirectory() as root:
-        count = iter(range(1000))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--augment", action="store_true")
+    parser.add_argument("--ours", nargs=3, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.ours:
+        root, run, kind = args.ours
+        ours(root, run, args.steps, augment=kind == "augmented")
+        return
+    curves: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as name:
+        root, folder = f"{name}/store", Path(name)
+        dump(root, folder, args.steps)
+        runs = iter(range(10**6))
 
-        def ours() -> float:
-            code = f"import sys; sys.path.insert(0, {folder!r})\n{OURS}"
-            return _seconds([sys.executable, "-c", code, root, str(next(count))])
+        def medray(kind: str) -> float:
+            mine = ["--ours", root, f"{kind}-{next(runs)}", kind, "--steps", str(args.steps)]
+            found = said([sys.executable, __file__, *mine])
+            curves[kind] = found["losses"]
+            return float(found["seconds"])
 
         def torchrun() -> float:
             launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-            return _seconds([sys.executable, *launcher, __file__, "rank"])
+            found = said([sys.executable, *launcher, str(REFERENCE), name])
+            curves["torchrun"] = found["losses"]
+            return float(found["seconds"])
 
-        seconds = interleave({"medray": ours, "torchrun": torchrun}, rounds)
-    print(json.dumps({name: [round(s, 2) for s in each] for name, each in seconds.items()}))
+        candidates = {"medray": lambda: medray("plain"), "torchrun": torchrun}
+        if args.augment:
+            candidates["medray, augmented"] = lambda: medray("augmented")
+        seconds = interleave(candidates, args.rounds)
+    for about, took in seconds.items():
+        print(f"{about:18} {(args.steps - WARM) / sorted(took)[len(took) // 2]:6.2f} steps/s")
     ratio(seconds, "medray", "torchrun")
+    if args.augment:
+        ratio(seconds, "medray, augmented", "torchrun")
+    pairs = list(zip(curves["plain"], curves["torchrun"], strict=True))[:CHECKED]
+    apart = max(abs(a - b) for a, b in pairs)
+    print(f"losses of the first {CHECKED} steps differ by {apart:.1e} at most")
+    if apart > 1e-4:
+        raise SystemExit("the two did not train alike")
 
 
 if __name__ == "__main__":
-    torchrun_rank() if sys.argv[1:2] == ["rank"] else main()
+    main()

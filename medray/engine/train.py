@@ -119,7 +119,8 @@ class _Training:
         stopping = settings.early_stopping
         self.metric = (stopping.metric if stopping else "") or self.task.metric
         self.stopping = stopping and stopping.model_copy(update={"metric": self.metric})
-        self._idle_since = 0.0  # a step's seconds hold the wait for its batch too
+        # A step's seconds are all since the step before, or since the validation in between.
+        self._idle_since = 0.0
         self._pending: list[tuple[float, float, Tensor]] = []
         self._bad: list[Batch] = []
 
@@ -134,7 +135,6 @@ class _Training:
                 point("train.step")
                 if self._after(done):
                     break
-                self._idle_since = time.perf_counter()
         self.world.total(torch.zeros(1))  # rank 0 has saved when the others come here
         return outcome(self.setup)
 
@@ -165,8 +165,9 @@ class _Training:
                 self.scaler.scale(part).backward()  # type: ignore[no-untyped-call]
         finite = self._update(batch.step)
         self.optimiser.zero_grad(set_to_none=True)
-        seconds = time.perf_counter() - self._idle_since
-        self._pending.append((lr, seconds, torch.cat(losses).cpu()))
+        now = time.perf_counter()
+        self._pending.append((lr, now - self._idle_since, torch.cat(losses).cpu()))
+        self._idle_since = now
         self._watch(batch, finite)
 
     @property
@@ -249,6 +250,8 @@ class _Training:
             if self.world.rank == 0:
                 event("epoch", **metrics)
             self.world.report(metrics)
+        if rest == 0 or due:
+            self._idle_since = time.perf_counter()
         return stop
 
     def _validate(self, done: int, epoch: int) -> bool:
