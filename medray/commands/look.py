@@ -32,7 +32,7 @@ def ls(storage: str | None, as_json: bool) -> None:
                     "kind": dataset.manifest["kind"],
                     "samples": len(dataset),
                     "quarantined": dataset.inputs.quarantined,
-                    "created": dataset.manifest["created"],
+                    "created": dataset.manifest["created"][:19],
                 }
             )
     rows += [

@@ -142,24 +142,27 @@ class _Count:
 
 
 def print_account(steps: Sequence[StepResult]) -> None:
-    """The table that accounts for every input, and the scores."""
+    """The table that accounts for every input, why some were refused, and the scores."""
     print_table(
-        ["step", "output", "planned", "= committed", "+ skipped", "+ quarantined", "why", "s"],
+        ["step", "output", "planned", "committed", "skipped", "quarantined", "s"],
         [
             [
                 step.kind,
-                step.output[: step.output.index("@") + 9],
+                step.output.partition("@")[0],
                 step.units.planned,
                 step.units.committed,
                 step.units.skipped,
                 step.units.quarantined,
-                ", ".join(f"{code}: {count}" for code, count in step.reasons.items()),
                 round(step.seconds, 1),
             ]
             for step in steps
         ],
     )
     for step in steps:
+        name = step.output.partition("@")[0]
+        if step.reasons:
+            why = ", ".join(f"{code} {count}" for code, count in step.reasons.items())
+            click.echo(f"quarantined in {name}: {why}")
         if step.metrics:
-            scores = ", ".join(f"{name} {value:.4g}" for name, value in step.metrics.items())
-            click.echo(f"{step.output.partition('@')[0]}: {scores}")
+            scores = ", ".join(f"{metric} {value:.4g}" for metric, value in step.metrics.items())
+            click.echo(f"{name}: {scores}")

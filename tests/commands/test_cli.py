@@ -119,8 +119,9 @@ def test_json_is_one_object_and_all_of_stdout(medray: Any, job: Path) -> None:
 def test_a_run_ends_with_its_account(medray: Any, job: Path, objects: Objects) -> None:
     result = medray("run", str(job), "--cluster", "inline")
     assert result.exit_code == 0
-    assert "no-label: 1" in result.stdout
-    assert "9" in next(line for line in result.stdout.splitlines() if "ingest" in line)
+    assert "quarantined in heads: no-label 1" in result.stdout
+    row = next(line for line in result.stdout.splitlines() if "ingest" in line)
+    assert row.split()[:6] == ["ingest", "heads", "9", "8", "0", "1"]
     page = result.stdout.splitlines()[-1].removeprefix("report ")
     assert Path(page).is_file()
     assert "ingest heads: 9 of 9, 1 quarantined" in result.stderr
