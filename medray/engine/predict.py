@@ -109,7 +109,7 @@ class Predict(Operation):
             roi=plan.window(inner, trained.network.divisor),
             overlap=options["overlap"],
             batch=options["batch"],
-            mirror_axes=range(plan.dims) if options["tta"] else (),
+            mirror_axes=plan.mirror_axes if options["tta"] else (),
             precision=options["precision"],
             outputs=options["outputs"],
             network_shape=inner,
@@ -130,7 +130,7 @@ class Predict(Operation):
         images = torch.stack([torch.as_tensor(sample.arrays["image"]) for sample in samples])
         if options["precision"] == "bf16":
             images = images.to(torch.bfloat16)
-        mirror_axes = range(trained.plan.dims) if options["tta"] else ()
+        mirror_axes = trained.plan.mirror_axes if options["tta"] else ()
         logits = forward(trained.network, images.to(trained.device), mirror_axes)
         require_finite(logits)
         probabilities = trained.task.probabilities(logits).cpu().numpy()

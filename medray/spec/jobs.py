@@ -114,7 +114,7 @@ class Predict(Step):
     select: Where = Field({}, description="only samples whose columns have these values")
     output: Name
     overlap: float = Field(0.5, ge=0, lt=1, description="of neighbouring windows")
-    tta: bool = Field(False, description="average over mirrored copies")
+    tta: bool = Field(False, description="average over copies mirrored as in training")
     precision: Literal["fp32", "bf16"] = "fp32"
     batch: int = Field(1, ge=1, description="windows (or samples, in classification) at once")
     outputs: Literal["labels", "probabilities"] = "labels"
