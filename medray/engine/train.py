@@ -244,9 +244,8 @@ class _Training:
         if rest == 0:
             if self._pending:
                 self._meet()
-            metrics: dict[str, Any] = {"epoch": epoch, "step": done}
-            metrics["loss"] = self.history.losses[-1]
-            metrics |= validations[-1] if validated else {}
+            metrics: dict[str, Any] = dict(validations[-1]) if validated else {}
+            metrics |= {"epoch": epoch, "step": done, "loss": self.history.losses[-1]}
             if self.world.rank == 0:
                 event("epoch", **metrics)
             self.world.report(metrics)

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from medray.jobs.run import run
 from medray.jobs.session import open_reference, open_storage
 from medray.jobs.status import events, find_job, job_status, jobs
 from medray.storage.audit import entries
+from medray.storage.check import verify_all
 from medray.storage.datasets import open_dataset
 from medray.storage.objects import Objects
 
@@ -51,6 +53,8 @@ def test_a_job_accounts_for_every_input(objects: Objects, cohort: Path, tmp_path
     assert done.status == "done"
     dataset = open_dataset(objects, ingested.output)
     assert dataset.digest == ingested.digest
+    # Golden: equal files, equal digest, in every version of medray to come.
+    assert dataset.digest == "6469c57f15d873ede15d1edb1bed70b0"
     assert open_dataset(objects, exported.output).parents == [dataset.reference]
     files = sorted(path.name for path in (tmp_path / "out").glob("*.nii.gz"))
     assert files == [f"case_{n}.nii.gz" for n in range(1, 9)]
@@ -176,6 +180,24 @@ def test_an_undisturbed_run_and_an_interrupted_one_make_the_same(
     other = inline(Objects(str(tmp_path / "other")), ingest_step(cohort)).steps[0]
     assert interrupted.digest == other.digest
     assert interrupted.output == other.output
+
+
+def test_two_drivers_on_one_job_make_one_version(
+    objects: Objects, cohort: Path, tmp_path: Path
+) -> None:
+    steps = ingest_step(cohort), export_step(tmp_path / "out")
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda _: inline(objects, *steps), range(2)))
+    one, other = (
+        [
+            (step.output, step.digest, step.units.planned, step.units.quarantined)
+            for step in run.steps
+        ]
+        for run in both
+    )
+    assert one == other
+    assert len(list(objects.walk("datasets/heads/versions"))) == 1
+    assert verify_all(objects)[1] == []
 
 
 def test_records_of_a_run(objects: Objects, cohort: Path) -> None:

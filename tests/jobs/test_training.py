@@ -87,16 +87,16 @@ def test_another_number_of_resamples_scores_nothing_anew(objects: Objects, balls
 
 def test_a_stopped_training_goes_on_where_it_stopped(objects: Objects, balls: Dataset) -> None:
     stop = threading.Event()
-    epochs: list[int] = []
+    epochs: list[tuple[int, int]] = []
 
     def listen(event: Event) -> None:
         if event.name == "epoch":
-            epochs.append(event.fields["step"])
+            epochs.append((event.fields["epoch"], event.fields["step"]))
             stop.set()
 
     with pytest.raises(InterruptedRun):
         job(TRAIN, objects=objects, on_event=listen, stop=stop)
-    assert epochs == [2]
+    assert epochs == [(1, 2)]
     state = jobs(objects)[0]
     assert (state.state, state.steps[0].kind, state.steps[0].committed) == (
         "interrupted",
@@ -104,7 +104,7 @@ def test_a_stopped_training_goes_on_where_it_stopped(objects: Objects, balls: Da
         0,
     )
     resumed = job(TRAIN, objects=objects, on_event=listen)
-    assert epochs == [2, 4]
+    assert epochs == [(1, 2), (2, 4)]
     history = json.loads(open_model(objects, "net").read("history.json"))
     assert [row["step"] for row in history] == [0, 1, 2, 3]
     assert resumed.steps[0].units == Tally(1, 1, 0, 0)
