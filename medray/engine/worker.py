@@ -1,6 +1,7 @@
 """The worker takes units: reads ahead, computes, writes, commits. With and without Ray."""
 
 import contextlib
+import os
 import random
 import sys
 import threading
@@ -284,6 +285,9 @@ class _Outcome:
             code, reason = "out-of-memory", "needs more memory than the worker has"
         elif isinstance(error, DataError):
             code, reason = error.code, error.message
+        elif isinstance(error, OSError) and error.errno:
+            # Its text would name the path, and paths can name patients.
+            code, reason = "unreadable", f"cannot be read: {os.strerror(error.errno)}"
         else:
             # Only the type: the text of a library's exception may quote the file.
             code, reason = "unexpected-error", type(error).__name__

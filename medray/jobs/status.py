@@ -146,7 +146,9 @@ def _step(objects: Objects, run: str) -> StepStatus:
     result = stored_result(objects, run)
     output = spec.get("output") or (result.output.partition("@")[0] if result else "")
     try:
-        plan = pq.read_table(io.BytesIO(objects.get(f"runs/{run}/plan.parquet")))
+        plan = pq.ParquetFile(io.BytesIO(objects.get(f"runs/{run}/plan.parquet"))).read(
+            use_threads=False
+        )
     except FileNotFoundError:
         return StepStatus(run, spec["kind"], output, 1, int(result is not None), result)
     units = set(plan["unit"].to_pylist())

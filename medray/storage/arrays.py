@@ -211,10 +211,12 @@ class ArrayReader:
         starts = [low for low, _ in bounds]
         stops = [max(low, high) for low, high in bounds]
         sizes = [high - low for low, high in zip(starts, stops, strict=True)]
-        out = np.zeros(sizes, self.dtype)
-        if out.size == 0:
-            return out
+        if math.prod(sizes) == 0:
+            return np.zeros(sizes, self.dtype)
         shard = self.meta.shard
+        # A damaged shape claims shards that are not there: asked before anything is allocated.
+        self._index(tuple((stop - 1) // size for stop, size in zip(stops, shard, strict=True)))
+        out = np.zeros(sizes, self.dtype)
         for place in itertools.product(
             *(range(a // s, -(-b // s)) for a, b, s in zip(starts, stops, shard, strict=True))
         ):

@@ -103,8 +103,7 @@ def publish(
             "quarantined": quarantined.inputs,
         },
     }
-    identity = {**core, "units": [shard["unit"] for shard in shards]}
-    version = short(identity)
+    version = identity_of({**core, "shards": shards})
     manifest = {
         **core,
         "version": version,
@@ -118,6 +117,43 @@ def publish(
     move_head(objects, f"datasets/{name}/HEAD", version)
     point("publish.after-head")
     return open_dataset(objects, f"{name}@{version}")
+
+
+def identity_of(manifest: dict[str, Any]) -> str:
+    """What a manifest's version must be: the hash of all but its times, sizes and places.
+
+    Raises:
+        KeyError, TypeError: it is no manifest.
+    """
+    loose = ("version", "created", "samples", "shards")
+    core = {key: value for key, value in manifest.items() if key not in loose}
+    return short({**core, "units": [shard["unit"] for shard in manifest["shards"]]})
+
+
+def read_document(objects: Objects, path: str) -> dict[str, Any]:
+    """A JSON object that medray wrote: a HEAD or a manifest.
+
+    Raises:
+        FileNotFoundError: there is none.
+        DataError: it is damaged (code "damaged-manifest").
+    """
+    try:
+        document = json.loads(objects.get(path))
+    except (ValueError, RecursionError) as error:
+        raise damaged_manifest(path) from error
+    if not isinstance(document, dict) or not isinstance(document.get("version"), str):
+        raise damaged_manifest(path)
+    return document
+
+
+def damaged_manifest(path: str) -> DataError:
+    """The error for a HEAD or manifest that is not what was written."""
+    return DataError(
+        "altered: its content is not what its name says",
+        code="damaged-manifest",
+        about=path,
+        hint="restore it from a backup, or delete it and run the job again",
+    )
 
 
 def move_head(objects: Objects, path: str, version: str) -> None:
@@ -140,12 +176,13 @@ def open_dataset(objects: Objects, reference: str) -> "Dataset":
     Raises:
         SpecError: there is no such dataset or version (codes "no-such-dataset",
             "no-such-version").
+        DataError: HEAD or the manifest was altered (code "damaged-manifest").
     """
     name, _, version = reference.partition("@")
     check_name(name)
     if not version:
         try:
-            version = json.loads(objects.get(f"datasets/{name}/HEAD"))["version"]
+            version = read_document(objects, f"datasets/{name}/HEAD")["version"]
         except FileNotFoundError as error:
             near = ", ".join(objects.folders("datasets")) or "none yet"
             raise SpecError(
@@ -156,13 +193,18 @@ def open_dataset(objects: Objects, reference: str) -> "Dataset":
             ) from error
     if len(version) < 32:
         version = _complete(objects, f"datasets/{name}/versions", name, version)
+    path = f"datasets/{name}/versions/{version}.json"
     try:
-        manifest = json.loads(objects.get(f"datasets/{name}/versions/{version}.json"))
+        manifest = read_document(objects, path)
+        if identity_of(manifest) != version:
+            raise damaged_manifest(path)
+        return Dataset(objects, manifest)
     except FileNotFoundError as error:
         raise SpecError(
             "there is no such version", code="no-such-version", about=reference
         ) from error
-    return Dataset(objects, manifest)
+    except (KeyError, TypeError, ValueError) as error:
+        raise damaged_manifest(path) from error
 
 
 def _complete(objects: Objects, folder: str, name: str, prefix: str) -> str:
@@ -218,6 +260,12 @@ class Dataset:
         tables = []
         for number, shard in enumerate(self.shards):
             table = shard.table
+            if table.num_rows != self.manifest["shards"][number]["rows"]:
+                raise DataError(
+                    "the table has not the rows that were committed",
+                    code="damaged-table",
+                    about=f"{shard.path}/table.parquet",
+                )
             if table.num_rows:
                 table = table.append_column("_shard", pa.array([number] * len(table), pa.int32()))
                 table = table.append_column("_row", pa.array(range(len(table)), pa.int32()))

@@ -15,7 +15,7 @@ from safetensors.numpy import load
 
 from medray.errors import DataError, SpecError
 from medray.ids import short
-from medray.storage.datasets import check_name, move_head
+from medray.storage.datasets import check_name, damaged_manifest, move_head, read_document
 from medray.storage.objects import Objects
 
 WEIGHTS = "model.safetensors"
@@ -135,13 +135,15 @@ def open_model(objects: Objects, reference: str) -> ModelPackage:
 
     Raises:
         SpecError: there is no such model (code "no-such-model").
+        DataError: HEAD or the manifest was altered (code "damaged-manifest").
     """
     name, _, version = reference.partition("@")
     check_name(name)
     try:
         if not version:
-            version = json.loads(objects.get(f"models/{name}/HEAD"))["version"]
-        manifest = json.loads(objects.get(f"models/{name}/versions/{version}.json"))
+            version = read_document(objects, f"models/{name}/HEAD")["version"]
+        path = f"models/{name}/versions/{version}.json"
+        manifest = read_document(objects, path)
     except FileNotFoundError as error:
         raise SpecError(
             "there is no such model",
@@ -149,6 +151,8 @@ def open_model(objects: Objects, reference: str) -> ModelPackage:
             about=reference,
             hint=f"models here: {', '.join(objects.folders('models')) or 'none yet'}",
         ) from error
+    if short({key: value for key, value in manifest.items() if key != "version"}) != version:
+        raise damaged_manifest(path)
     return ModelPackage(
         objects=objects,
         name=manifest["name"],

@@ -201,22 +201,37 @@ class Shard:
         """The rows.
 
         Raises:
-            DataError: the table is damaged (code "damaged-table").
+            DataError: the table is damaged or gone (codes "damaged-table", "missing-table").
         """
         path = f"{self.path}/table.parquet"
-        data = io.BytesIO(self._objects.get(path))
         try:
-            return pq.read_table(data, page_checksum_verification=True)
-        except (pa.ArrowException, OSError) as error:
+            data = io.BytesIO(self._objects.get(path))
+        except FileNotFoundError as error:
+            raise DataError("the table is missing", code="missing-table", about=path) from error
+        try:
+            # Without Arrow's threads, which now and then abort the process when it exits.
+            file = pq.ParquetFile(data, page_checksum_verification=True)
+            table = file.read(use_threads=False)
+            table["sample_id"].cast(pa.string())
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise DataError("the table is damaged", code="damaged-table", about=path) from error
+        return table
 
     @cached_property
     def _members(self) -> dict[str, Any]:
+        path = f"{self.path}/{ARRAYS}/zarr.json"
         try:
-            document = json.loads(self._objects.get(f"{self.path}/{ARRAYS}/zarr.json"))
+            document = json.loads(self._objects.get(path))
+            members = {
+                name: dict(member)
+                for name, member in document["consolidated_metadata"]["metadata"].items()
+            }
         except FileNotFoundError:
             return {}
-        members: dict[str, Any] = document["consolidated_metadata"]["metadata"]
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise DataError(
+                "the arrays' metadata is damaged", code="damaged-metadata", about=path
+            ) from error
         return members
 
     def names(self, row: int) -> list[str]:
@@ -239,7 +254,7 @@ class Shard:
         """
         for path, index in ((place(row, name), None), (name, row)):
             document = self._members.get(path)
-            if document is not None and document["node_type"] == "array":
+            if document is not None and document.get("node_type") == "array":
                 return SampleArray(self._reader(path, document), index)
         raise DataError(
             f"sample {row} has no array {name!r}",

@@ -23,6 +23,7 @@ COMPRESSOR = "lz4"
 LEVEL = 5
 EMPTY = 2**64 - 1
 MAX_ELEMENTS = 2**40  # a shape beyond this is damage, not data
+MAX_CHUNK_ELEMENTS = 2**24  # the largest that medray writes has 2**20
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,16 @@ class ArrayMeta:
     def index_bytes(self) -> int:
         """Size of a shard's index with its checksum."""
         return 16 * math.prod(self.inner) + 4
+
+    def check(self) -> None:
+        """Raise ValueError where the parts don't fit, or a chunk is larger than medray's."""
+        fits = len(self.shape) == len(self.chunk) == len(self.shard) and all(
+            n >= 0 and c > 0 and s > 0 and s % c == 0
+            for n, c, s in zip(self.shape, self.chunk, self.shard, strict=True)
+        )
+        item = np.dtype(self.dtype)
+        if not fits or item.kind not in "biufc" or math.prod(self.chunk) > MAX_CHUNK_ELEMENTS:
+            raise ValueError("chunk")
 
     def encode(self) -> dict[str, Any]:
         """The array's zarr.json."""
@@ -125,7 +136,8 @@ class ArrayMeta:
                 shard=tuple(int(n) for n in document["chunk_grid"]["configuration"]["chunk_shape"]),
                 axes=tuple(document.get("dimension_names") or ()),
             )
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+            meta.check()
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             raise DataError(
                 "not an array that medray wrote", code="foreign-array", about=about
             ) from error
