@@ -3,7 +3,6 @@
 What is resolved decides the step's identity: equal work on equal inputs is the same run.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,9 +112,9 @@ def _source(path: str) -> Source:
             next(root.iterdir(), None)
         else:
             root.open("rb").close()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a name with NUL
         raise SpecError(
-            f"the source cannot be read: {os.strerror(error.errno or 0)}",
+            f"the source cannot be read ({type(error).__name__})",
             code="no-such-source",
             about=root.name,
             hint="give a folder or file that this user may read",

@@ -150,7 +150,8 @@ def test_a_changed_model_is_found(objects: Objects, model: ModelPackage) -> None
 
 def test_rubbish_for_a_manifest_is_named(objects: Objects, dataset: Dataset) -> None:
     objects.put(f"datasets/ct/versions/{dataset.version}.json", b"[")
-    assert [item.path for item in verify_all(objects)[1]] == ["datasets/ct"]
+    path = f"datasets/ct/versions/{dataset.version}.json"
+    assert [item.path for item in verify_all(objects)[1]] == [path]
 
 
 def test_gc_takes_what_no_commit_names(objects: Objects, dataset: Dataset) -> None:

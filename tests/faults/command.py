@@ -1,0 +1,81 @@
+"""The command line in a process of its own: what it says, how it exits, what can be seen of it."""
+
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+from click.testing import CliRunner
+
+from medray.cli import main
+
+CLI = [sys.executable, "-c", "from medray.cli import main; main()"]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: exit status, what it printed, and the arguments `ps` showed."""
+
+    status: int
+    out: str
+    err: str
+    seen: str = ""
+
+
+def write_job(path: Path, *steps: dict[str, Any]) -> str:
+    """A job file."""
+    path.write_text(yaml.safe_dump_all(steps))
+    return str(path)
+
+
+def medray(*arguments: str, timeout_s: float = 120, **environment: str) -> Ended:
+    """Run `medray ARGUMENTS`, looking at its processes as a neighbour could."""
+    process = subprocess.Popen(
+        [*CLI, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        text=True,
+    )
+    seen: set[str] = set()
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.2):
+            try:
+                mine = psutil.Process(process.pid)
+                for one in mine.children(recursive=True):
+                    seen.add(" ".join(one.cmdline()))
+            except psutil.Error:
+                continue
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        out, err = process.communicate(timeout=timeout_s)
+    finally:
+        process.kill()
+        over.set()
+        watcher.join()
+    return Ended(process.returncode, out, err, "\n".join(sorted(seen)))
+
+
+def here(*arguments: str) -> Ended:
+    """As `medray`, in this process: a tenth of a second instead of two."""
+    result = CliRunner().invoke(main, list(arguments))
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return Ended(result.exit_code, result.stdout, result.stderr)
+
+
+def one_line(ended: Ended) -> str:
+    """The error of a command that failed as it should: the last line, with code, no traceback."""
+    assert "Traceback" not in ended.err, ended.err
+    assert "a bug" not in ended.err, ended.err
+    lines = [line for line in ended.err.splitlines() if line.startswith("medray: ")]
+    assert len(lines) == 1, ended.err
+    return lines[0]
