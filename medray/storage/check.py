@@ -160,9 +160,8 @@ def _quarantine_faults(dataset: Dataset, commits: list[Commit]) -> Checked:
         unit = path.rsplit("/", 1)[1].removesuffix(".parquet")
         try:
             rows = read_quarantine(dataset.objects, [path]).to_pylist()
-        except (FileNotFoundError, OSError, ValueError) as error:
-            what = "missing" if isinstance(error, FileNotFoundError) else "cannot be read"
-            problems.append(Problem(path, what))
+        except DataError as error:
+            problems.append(Problem(path, error.message))
             continue
         if unit.startswith("plan-"):
             whole = unit == f"plan-{short(rows)}"

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from medray.errors import DataError
 from medray.ids import short
 from medray.storage.ledger import Commit
 from medray.storage.objects import Objects
@@ -52,10 +53,22 @@ def write_quarantine(
 
 
 def read_quarantine(objects: Objects, tables: list[str]) -> pa.Table:
-    """All refusals of a version."""
-    read = [
-        # Without Arrow's threads, which now and then abort the process when it exits.
-        pq.ParquetFile(io.BytesIO(objects.get(path))).read(use_threads=False)
-        for path in tables
-    ]
+    """All refusals of a version.
+
+    Raises:
+        DataError: a table is gone or damaged (codes "missing-table", "damaged-table").
+    """
+    read = [_table(objects, path) for path in tables]
     return pa.concat_tables(read) if read else SCHEMA.empty_table()
+
+
+def _table(objects: Objects, path: str) -> pa.Table:
+    try:
+        data = io.BytesIO(objects.get(path))
+    except FileNotFoundError as error:
+        raise DataError("missing", code="missing-table", about=path) from error
+    try:
+        # Without Arrow's threads, which now and then abort the process when it exits.
+        return pq.ParquetFile(data).read(use_threads=False).cast(SCHEMA)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DataError("cannot be read", code="damaged-table", about=path) from error
