@@ -126,12 +126,17 @@ class _Pool:
     ) -> None:
         each = min(MAX_PER_TASK, max(1, len(units) // (size[1] * TASKS_PER_WORKER)))
         self._arrived: queue.Queue[list[Receipt] | BaseException] = queue.Queue()
-        self._cut = _configure(patience_s)
         rows = [{"unit": json.dumps(asdict(unit))} for unit in units]
-        with warnings.catch_warnings():
-            # max_restarts and max_task_retries have no other way in, up to Ray 2.64.
-            warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")
-            self._receipts = _map(rows, each, size, kwargs, num_cpus, num_gpus)
+        users = DataContext.get_current()
+        try:
+            self._cut = _configure(users.copy(), patience_s)
+            with warnings.catch_warnings():
+                # max_restarts and max_task_retries have no other way in, up to Ray 2.64.
+                warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")
+                self._receipts = _map(rows, each, size, kwargs, num_cpus, num_gpus)
+        finally:
+            # A dataset keeps the settings it was made with; others in this process get their own.
+            DataContext._set_current(users)  # noqa: SLF001
         self._thread = threading.Thread(target=self._pump, name="pool", daemon=True)
         self._thread.start()
 
@@ -255,10 +260,10 @@ class Scissors(ExecutionCallback):
             raise _Cut
 
 
-def _configure(patience_s: float) -> threading.Event:
+def _configure(context: DataContext, patience_s: float) -> threading.Event:
     """Set Ray Data up for the next pool; returns the event that cuts it."""
     Scissors.latest = threading.Event()
-    context = DataContext.get_current()
+    DataContext._set_current(context)  # noqa: SLF001
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.enable_auto_log_stats = False
