@@ -18,7 +18,7 @@ demo: $(STAMP)
 	$(BIN)/medray demo
 
 test: $(STAMP)
-	$(BIN)/pytest -q -m "not drill and not quality"
+	$(BIN)/pytest -q -n 2 -m "not drill and not quality"
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -91,6 +91,7 @@ def assert_same(one: TrainSetup, two: TrainSetup) -> None:
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.drill
 @pytest.mark.timeout(300)
 def test_ray_trains_as_one_process_does(setup: TrainSetup) -> None:
     torch.set_num_threads(1)
