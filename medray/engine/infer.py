@@ -126,7 +126,9 @@ def forward(net: Network, images: Tensor, mirror_axes: Sequence[int] = ()) -> Te
         for count in range(1, len(mirror_axes) + 1):
             for axes in combinations(mirror_axes, count):
                 dims = [axis + 2 for axis in axes]
-                total = total + net(images.flip(dims)).flip(dims)
+                turned = net(images.flip(dims))
+                # Logits of a whole image have no space that would have to be turned back.
+                total = total + (turned.flip(dims) if turned.ndim == images.ndim else turned)
         return total / (1 << len(mirror_axes))
 
 

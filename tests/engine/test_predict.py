@@ -203,20 +203,23 @@ def test_a_sample_of_another_kind_or_with_nonfinite_output_is_quarantined(
     assert refused == {"two": "model-mismatch", "v1": "nonfinite-output"}
 
 
-def test_images_are_classified_in_batches(objects: Objects) -> None:
+@pytest.mark.parametrize("tta", [False, True])
+def test_images_are_classified_in_batches(objects: Objects, *, tta: bool) -> None:
     net = model(objects, CNN, IMAGES, (28, 28))
     generator = np.random.default_rng(4)
     images = generator.integers(0, 255, (5, 1, 28, 28)).astype(np.uint8)
     samples = [
         Sample(f"i{n}", {"target": n % 2}, {"image": image}) for n, image in enumerate(images)
     ]
-    made, receipt = run(objects, dataset(objects, samples))
+    made, receipt = run(objects, dataset(objects, samples), tta=tta)
     assert receipt.rows == 5
     rows = made.samples.to_pylist()
     for row, image in zip(rows, images, strict=True):
         x = ((image - image.mean()) / image.std()).astype(np.float32)
+        copies = [x, x[..., ::-1].copy()] if tta else [x]
         with torch.inference_mode():
-            wanted = net(whole_image(torch.from_numpy(x), (28, 28))[None]).softmax(1)[0].numpy()
+            logits = [net(whole_image(torch.from_numpy(c), (28, 28))[None]) for c in copies]
+        wanted = torch.stack(logits).mean(0).softmax(1)[0].numpy()
         np.testing.assert_allclose(row["probability"], wanted, atol=1e-4)
         assert row["predicted"] == IMAGES["classes"][int(wanted.argmax())]
     assert [row["target"] for row in rows] == [0, 1, 0, 1, 0]
