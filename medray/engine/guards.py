@@ -7,6 +7,10 @@ import threading
 import time
 from collections.abc import Iterator
 
+from medray.engine.operation import Unit
+from medray.errors import FatalError
+from medray.storage.samples import Refusal
+
 
 class Turn:
     """Many units share the process; a careful one has it alone, so that a crash names its cause."""
@@ -96,3 +100,15 @@ class Stages:
             top = self._stack[-1]
             self.seconds[top] = self.seconds.get(top, 0.0) + now - self._since
         self._since = now
+
+
+def require_sound(unit: Unit, refused: list[Refusal]) -> None:
+    """Where every one of several inputs failed unforeseen, the code is to blame: commit nothing."""
+    unforeseen = {item.source for item in refused if item.code == "unexpected-error"}
+    if len(unit.inputs) > 1 and unforeseen == set(unit.inputs):
+        raise FatalError(
+            f"all {len(unit.inputs)} inputs failed unforeseen ({refused[0].reason})",
+            code="unexpected-error",
+            about=unit.id,
+            hint="not the data's fault: `medray logs` has the place; mend it, run again",
+        )

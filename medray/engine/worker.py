@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medray.engine import OPERATIONS
-from medray.engine.guards import Stages, Turn, Watchdog
+from medray.engine.guards import Stages, Turn, Watchdog, require_sound
 from medray.engine.operation import Operation, Unit
 from medray.errors import DataError, FatalError, MedrayError, RetryableError
 from medray.faults import point
@@ -84,8 +84,7 @@ class Receipt:
 
 class Worker:
     """Runs units of one operation. `run` may be called from two threads at once: while one
-    computes, the other reads the next unit or writes the one before.
-    """
+    computes, the other reads the next unit or writes the one before."""
 
     def __init__(self, spec: WorkerSpec) -> None:
         self.spec = spec
@@ -105,8 +104,8 @@ class Worker:
         try:
             commit, own = self._insist(unit)
         except Exception as error:  # noqa: BLE001 - one bad unit must not end the pool
-            status = error.exit_status if isinstance(error, MedrayError) else 1
             event("unit", unit=unit.id, state="failed", seconds=time.monotonic() - started)
+            status = getattr(error, "exit_status", 1)
             return Receipt(unit.id, unit.index, "failed", error=_text(error), exit_status=status)
         state: State = "committed" if own else "skipped"
         event("unit", unit=unit.id, state=state, rows=commit.shard.rows)
@@ -159,6 +158,7 @@ class Worker:
         writer = ShardWriter(self.spec.objects, self.ledger.shard_path(attempt))
         try:
             refused = self._fill(unit, attempt, writer, clock, alone=alone)
+            require_sound(unit, refused)
             with clock.stage("write"):
                 shard = writer.finish()
         except BaseException:
@@ -189,7 +189,7 @@ class Worker:
             if key in attempt.condemned:
                 text = f"killed its worker {2 * self.spec.max_attempts} times"
                 outcome.refused.append(Refusal(key, "poison", text))
-        keys = [key for key in unit.inputs if key not in attempt.condemned]
+        keys = [k for k in unit.inputs if k not in attempt.condemned]
         if attempt.careful or alone or not self.operation.device:
             for key in keys:
                 if attempt.careful:

@@ -59,9 +59,12 @@ def run_units(
     before = ledger.committed((unit.id for unit in planned.units), brief=True)
     budget = _Budget(resolved, planned, list(before.values()))
     tell(Event("step", _outset(resolved, planned, before)))
-    budget.check()
+    budget.check(list(before.values()))
     pending = [unit for unit in planned.units if unit.id not in before]
-    failed = _pass(resolved, pending, executor, stop, tell, budget)
+    failed, overdrawn = _pass(resolved, pending, executor, stop, tell, budget)
+    if overdrawn:
+        made = ledger.committed((unit.id for unit in pending), brief=True)
+        budget.check([*before.values(), *made.values()])
     if failed:
         raise _failure(resolved, planned, failed)
     commits = {**before, **ledger.committed((unit.id for unit in pending), brief=True)}
@@ -120,12 +123,12 @@ def _pass(
     stop: threading.Event,
     tell: Listener,
     budget: _Budget,
-) -> dict[str, Receipt]:
-    """Run units once; returns the receipts of those that failed.
+) -> tuple[dict[str, Receipt], bool]:
+    """Run units once; returns the receipts of those that failed, and whether the error budget is
+    overdrawn, which ends the pass early.
 
     Raises:
         InterruptedRun: some were not begun, because the run is to stop.
-        DataError: the error budget is overdrawn.
     """
     failed: dict[str, Receipt] = {}
     drained = 0
@@ -145,16 +148,14 @@ def _pass(
     enough = _Either(stop)
     if pending:
         executor.run(resolved, pending, take, enough)
-    if overdrawn:
-        budget.check()
-    if drained or (stop.is_set() and failed):
+    if not overdrawn and (drained or (stop.is_set() and failed)):
         raise InterruptedRun(
             f"stopped with {drained + len(failed)} of {len(pending)} units to do",
             code="stopped",
             about=resolved.run,
             hint="`medray resume` goes on from here",
         )
-    return failed
+    return failed, overdrawn
 
 
 class _Either(threading.Event):

@@ -262,3 +262,13 @@ def test_who_waits_to_be_alone_goes_before_newcomers() -> None:
     for thread in threads:
         thread.join(5)
     assert order == ["first", "alone", "newcomer"]
+
+
+def test_where_every_input_fails_unforeseen_the_code_is_to_blame(
+    objects: Objects, operation: type[Scripted]
+) -> None:
+    operation.script.update(dict.fromkeys(UNIT.inputs, [].pop))
+    receipt = run(objects)
+    assert (receipt.state, receipt.exit_status) == ("failed", 1)
+    assert "all 3 inputs failed unforeseen (IndexError) [unexpected-error]" in receipt.error
+    assert Ledger(objects, "d").commit_of("u") is None
