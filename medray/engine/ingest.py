@@ -28,13 +28,22 @@ class Ingest(Operation):
         self.format = kind(kind.Options.model_validate(options))
         self.source = Source(Path(parameters["source"]))
 
+    def files(self, unit: Unit, key: str) -> int:
+        """The files of the input, a DICOM series for example."""
+        return len(self._fields(unit, key)["paths"])
+
     def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:
-        fields = next(item for item in unit.payload["inputs"] if item["key"] == key)
+        fields = self._fields(unit, key)
         item = Input(**{**fields, "paths": tuple(fields["paths"])})
         for sample in self.format.read(self.source, item):
             if isinstance(sample, Sample) and self.parameters.get("split"):
                 sample.row["split"] = split_of(self.parameters["split"], sample)
             yield sample
+
+    @staticmethod
+    def _fields(unit: Unit, key: str) -> dict[str, Any]:
+        fields: dict[str, Any] = next(i for i in unit.payload["inputs"] if i["key"] == key)
+        return fields
 
 
 def split_of(split: dict[str, Any], sample: Sample) -> str:

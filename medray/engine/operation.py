@@ -54,6 +54,10 @@ class Operation(ABC):
     def open(self) -> None:  # noqa: B027 - optional
         """Prepare what is costly and shared by all units, such as a network's weights."""
 
+    def files(self, unit: Unit, key: str) -> int:
+        """How many raw files an input stands for, for the account of what was refused."""
+        return 1
+
     @abstractmethod
     def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:
         """Read one input. Runs on a reading thread, possibly ahead of the unit before.

@@ -207,7 +207,10 @@ class Worker:
             with self._device:
                 whole = [item for item in loaded if item.key not in outcome.unread]
                 self._compute(whole, outcome, clock)
-        return outcome.settled()
+        return [
+            item if item.sample else replace(item, files=self.operation.files(unit, item.source))
+            for item in outcome.settled()
+        ]
 
     def _load(
         self, unit: Unit, key: str, outcome: "_Outcome", clock: Stages

@@ -1,0 +1,53 @@
+"""Ingest: a split is a property of the subject; a refused series counts all of its files."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medray.demo import synthesise
+from medray.engine.ingest import split_of
+from medray.engine.worker import Worker, WorkerSpec
+from medray.formats import FORMATS
+from medray.formats.base import Source
+from medray.jobs.plan import plan_ingest
+from medray.storage.ledger import Ledger
+from medray.storage.objects import Objects
+from medray.storage.samples import Sample
+
+
+def test_a_refused_series_accounts_for_all_of_its_files(objects: Objects, tmp_path: Path) -> None:
+    synthesise(tmp_path, subjects=2, seed=0)
+    options = {"deidentify": {"key_file": str(tmp_path / "deid.key")}}
+    kind = FORMATS.get("dicom")
+    found = kind(kind.Options.model_validate(options)).plan(Source(tmp_path / "dicom"))
+    planned = plan_ingest(found, name="dicom", identity={}, samples=1)
+    parameters = {"format": {"name": "dicom", **options}, "source": str(tmp_path / "dicom")}
+    worker = Worker(WorkerSpec("ingest", parameters, objects, "ct", session="s"))
+    for unit in planned.units:
+        assert worker.run(unit).state == "committed"
+    ledger = Ledger(objects, "ct")
+    refused = {
+        item.code: item.files
+        for unit in planned.units
+        if (commit := ledger.commit_of(unit.id)) is not None
+        for item in commit.refused
+    }
+    sizes = {len(unit.payload["inputs"][0]["paths"]) for unit in planned.units}
+    assert refused["gantry-tilt"] > 5
+    assert set(refused.values()) <= sizes
+
+
+@pytest.mark.parametrize(("seed", "share"), [(0, 0.8), (7, 0.5)])
+def test_splits_follow_the_subject_and_their_fractions(seed: int, share: float) -> None:
+    split = {"train": share, "val": 1 - share, "by": "subject", "seed": seed}
+    samples = [Sample(f"{n}-{part}", {"subject": str(n)}) for n in range(500) for part in (0, 1)]
+    found = [split_of(split, sample) for sample in samples]
+    assert found[::2] == found[1::2]
+    assert np.mean([name == "train" for name in found]) == pytest.approx(share, abs=0.06)
+    # The same subject stays where it is, whoever else is there.
+    assert found[:10] == [split_of(split, sample) for sample in samples[:10]]
+
+
+def test_an_official_split_is_the_columns() -> None:
+    assert split_of({"column": "fold"}, Sample("a", {"fold": "test"})) == "test"
