@@ -16,6 +16,7 @@ from torch.distributed.tensor import DTensor
 
 from medray.data.loader import Batch
 from medray.data.order import seed_of, share
+from medray.engine.allocator import keep_freed_memory
 from medray.engine.assemble import Parts, TrainSetup, assemble, build_optimiser, memory_format
 from medray.engine.averaging import Average
 from medray.engine.checkpoint import Checkpoints
@@ -64,6 +65,7 @@ def fit(setup: TrainSetup, world: World) -> TrainResult:
         SpecError: the setup does not fit together.
         FatalError: the loss is NaN or Inf in several steps on end (code "loss-diverged").
     """
+    keep_freed_memory()
     return _Training(setup, world, assemble(setup, world)).run()
 
 
