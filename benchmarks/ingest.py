@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,8 @@ def serve(pipe: Connection) -> None:
             return
         spec, units = job
         worker = Worker(spec)
-        pipe.send([worker.run(unit) for unit in units])
+        with ThreadPoolExecutor(2) as pool:  # as an actor of the pool: one reads, one writes
+            pipe.send(list(pool.map(worker.run, units)))
 
 
 def ingest(root: Path, workers: list[Connection]) -> tuple[float, dict[str, Any]]:
