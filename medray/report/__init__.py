@@ -1,1 +1,1 @@
-"""TODO"""
+"""One self-contained page per run: what went in, what came out, what was refused."""
