@@ -13,7 +13,7 @@ Array = np.ndarray[Any, Any]
 
 PIECE = 2**22  # voxels looked at together: 32 MiB as float64, whatever the image's size
 COUNTED = 2**16  # integers counted together: 512 KiB as int64, which stays in a core's cache
-SAMPLED = 2**22  # statistics look at about this many voxels: a mean is then off by 1/2000 deviation
+SAMPLED = 2**20  # statistics look at about this many voxels: a mean is then off by 1/1000 deviation
 MAX_CLASSES = 256  # beyond this a label counts instances, and a column per class says nothing
 
 
@@ -106,8 +106,8 @@ def describe(image: Array, label: Array | None = None) -> dict[str, Any]:
         99.5, linear between order statistics as numpy's) over all channels; with a label also
         foreground_mean … foreground_p995 over the voxels of classes above 0 (None where there are
         none) and label_voxels, the count of voxels of each class 0, 1, … ([] beyond 256 classes).
-        Integers of up to 16 bits are exact; percentiles of others come from every k-th voxel, where
-        k leaves about four million.
+        Smallest, largest and `label_voxels` are exact; all else of integers of up to 16 bits, and
+        the percentiles of others, come from every k-th voxel, where k leaves about a million.
     """
     made: dict[str, Any] = {f"image_{k}": v for k, v in _summary(image.reshape(-1)).items()}
     if label is not None:
@@ -196,7 +196,7 @@ def _summary(values: Array) -> dict[str, float | None]:
         return {"mean": None, "std": None, "min": None, "max": None, "p005": None, "p995": None}
     low, high = float(values.min()), float(values.max())
     if values.dtype.kind in "iu" and values.dtype.itemsize <= 2:
-        counts = _counts(values[:: max(1, values.size // SAMPLED)], int(low))
+        counts = _counts(values[:: _stride(values.size)], int(low))
         levels = np.arange(counts.size) + low
         total = counts.sum()
         mean = float((counts * levels).sum() / total)
@@ -208,8 +208,8 @@ def _summary(values: Array) -> dict[str, float | None]:
         # As float64 before it is squared: the square of a float32 can be beyond float32.
         spread = sum(float(((piece.astype(float) - mean) ** 2).sum()) for piece in pieces)
         spread /= values.size
-        step = max(1, values.size // SAMPLED)
-        p005, p995 = (float(v) for v in np.percentile(values[::step], (0.5, 99.5)))
+        sample = values[:: _stride(values.size)]
+        p005, p995 = (float(v) for v in np.percentile(sample, (0.5, 99.5)))
     return {
         "mean": mean,
         "std": math.sqrt(spread),
@@ -218,6 +218,14 @@ def _summary(values: Array) -> dict[str, float | None]:
         "p005": p005,
         "p995": p995,
     }
+
+
+def _stride(size: int) -> int:
+    """A prime, so that rows of no usual length line up with it: else it might see few columns."""
+    step = max(1, size // SAMPLED)
+    while any(step % divisor == 0 for divisor in range(2, math.isqrt(step) + 1)):
+        step += 1
+    return step
 
 
 def _counts(values: Array, low: int) -> Array:

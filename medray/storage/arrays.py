@@ -4,7 +4,6 @@ One writer owns an array. Its shards follow each other along one axis, so the wr
 one chunk row raw and one shard compressed, whatever the array's length along that axis.
 """
 
-import hashlib
 import itertools
 import json
 import math
@@ -16,6 +15,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from blake3 import blake3
 
 from medray.errors import DataError, FatalError
 from medray.storage.objects import Objects
@@ -85,7 +85,7 @@ class ArrayWriter:
         full[axis] = min(full[axis], chunk[axis] * max(1, SHARD_BYTES // row))
         self.meta = ArrayMeta(shape, str(dtype), chunk, tuple(full), axes)
         self._outbox, self._path, self._axis = outbox, path, axis
-        self._hash = hashlib.sha256(repr((shape, str(dtype), chunk[axis], axis)).encode())
+        self._hash = blake3(repr((shape, str(dtype), chunk[axis], axis)).encode())
         self._pending: list[np.ndarray] = []
         self._held = self._row = 0
         self._open_shard()
@@ -140,20 +140,22 @@ class ArrayWriter:
 
     def _write_row(self, row: np.ndarray) -> None:
         row = np.ascontiguousarray(row)
-        self._hash.update(row.data if row.size else b"")
+        self._hash.update(row.reshape(-1).view(np.uint8).data)
         chunk, inner = self.meta.chunk, self.meta.inner
         position = self._row % inner[self._axis]
         counts = [1 if a == self._axis else n for a, n in enumerate(inner)]
         for at in itertools.product(*(range(n) for n in counts)):
             window = tuple(slice(i * c, (i + 1) * c) for i, c in zip(at, chunk, strict=True))
             piece = row[window]
-            if not piece.any():
-                continue
-            if piece.shape != chunk:
+            if piece.shape == chunk:
+                piece = np.ascontiguousarray(piece)
+            else:
                 padded = np.zeros(chunk, row.dtype)
                 padded[tuple(slice(0, n) for n in piece.shape)] = piece
                 piece = padded
-            data = compress(np.ascontiguousarray(piece))
+            if not piece.any():
+                continue
+            data = compress(piece)
             place = tuple(position if a == self._axis else i for a, i in enumerate(at))
             self._index[place] = (self._size, len(data))
             self._body.append(data)

@@ -1,10 +1,12 @@
 """Verify: read everything a version names and hold it against its hashes."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from blake3 import blake3
 
 from medray.errors import DataError, MedrayError
 from medray.ids import canonical, short
@@ -98,8 +100,8 @@ def verify_dataset(dataset: Dataset) -> Checked:
             commits.append(commit)
             problems += [Problem(record, what) for what in _record_faults(commit, entry)]
             files = [
-                (f"{commit.shard.path}/{name}", size, sha256)
-                for name, (size, sha256) in commit.shard.files.items()
+                (f"{commit.shard.path}/{name}", size, known, blake3)
+                for name, (size, known) in commit.shard.files.items()
             ]
             checked += len(files)
             found = pool.map(lambda file: _file_fault(objects, *file), files)
@@ -113,7 +115,7 @@ def verify_model(model: ModelPackage) -> Checked:
     problems = []
     for name, (size, sha256) in model.files.items():
         file = f"models/{model.name}/{model.version}/{name}"
-        problem = _file_fault(model.objects, file, size, sha256)
+        problem = _file_fault(model.objects, file, size, sha256, hashlib.sha256)
         problems += [problem] if problem else []
     return 1 + len(model.files), problems
 
@@ -138,7 +140,9 @@ def _record_faults(commit: Commit, entry: dict[str, Any]) -> Iterator[str]:
         yield "the list of its files was altered"
 
 
-def _file_fault(objects: Objects, path: str, size: int, sha256: str) -> Problem | None:
+def _file_fault(
+    objects: Objects, path: str, size: int, known: str, hashed: Callable[[bytes], Any]
+) -> Problem | None:
     try:
         data = objects.get(path)
     except FileNotFoundError:
@@ -147,7 +151,7 @@ def _file_fault(objects: Objects, path: str, size: int, sha256: str) -> Problem 
         return Problem(path, error.message)
     if len(data) != size:
         return Problem(path, f"{len(data)} bytes instead of {size}")
-    if hashlib.sha256(data).hexdigest() != sha256:
+    if hashed(data).hexdigest() != known:
         return Problem(path, "its content was altered")
     return None
 

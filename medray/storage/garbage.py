@@ -77,6 +77,8 @@ def _candidates(objects: Objects) -> Iterator[tuple[str, str, list[Entry]]]:
                 yield folder, "the training is done", list(objects.walk(folder))
     for entry in objects.walk("probe"):
         yield entry.path, "a check was cut", [entry]
+    for entry in objects.cut_writes():
+        yield entry.path, "its write was cut", [entry]
 
 
 def _of_dataset(objects: Objects, name: str) -> Iterator[tuple[str, str, list[Entry]]]:

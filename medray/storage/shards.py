@@ -43,7 +43,7 @@ class ShardRecord:
         bytes: of all its objects.
         sha256: over the names, sizes and hashes of its objects.
         content: hash of what it holds, whatever wrote it: equal content, equal hash.
-        files: name below `path` → (bytes, sha256).
+        files: name below `path` → (bytes, BLAKE3).
     """
 
     path: str

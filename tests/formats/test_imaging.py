@@ -61,6 +61,13 @@ def test_large_floats_take_percentiles_from_every_kth_voxel(
     assert about["image_mean"] == exact["image_mean"]
 
 
+def test_a_sample_of_voxels_sees_all_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = np.broadcast_to(np.arange(64, dtype=np.int16), (1, 64, 64)).copy()
+    monkeypatch.setattr(imaging, "SAMPLED", 64)
+    assert describe(image)["image_mean"] == pytest.approx(31.5, abs=2)
+    assert describe(image.astype(np.float32))["image_p995"] > 60
+
+
 @pytest.mark.parametrize(
     ("values", "code"),
     [

@@ -74,6 +74,33 @@ def test_walk_folders_delete(any_objects: Objects) -> None:
     assert any_objects.folders("") == ["c"], "no empty folder stays behind"
 
 
+def test_a_write_that_fails_leaves_what_stood_there(
+    objects: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects.put("a/1", b"old")
+
+    def fail(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(RetryableError) as caught:
+        objects.put("a/1", b"new")
+    assert caught.value.code == "storage-full"
+    assert objects.get("a/1") == b"old"
+    assert [entry.path for entry in objects.walk()] == ["a/1"]
+    assert list(objects.cut_writes()) == []
+
+
+def test_a_cut_write_is_no_object_until_it_is_swept(tmp_path: Path) -> None:
+    objects = Objects(str(tmp_path))
+    objects.put("a/1", b"whole")
+    (tmp_path / "a" / "2#123").write_bytes(b"half")
+    assert [entry.path for entry in objects.walk()] == ["a/1"]
+    assert [(entry.path, entry.size) for entry in objects.cut_writes()] == [("a/2#123", 4)]
+    objects.delete(["a/2#123"])
+    assert list(objects.cut_writes()) == []
+
+
 def test_locks_are_no_objects(objects: Objects) -> None:
     objects.put("d/HEAD", b"1")
     assert objects.swap("d/HEAD", b"2", objects.get_tagged("d/HEAD")[1])
@@ -121,5 +148,5 @@ def test_faults_say_what_to_do(
 
     monkeypatch.setattr(obstore, "put", fail)
     with pytest.raises(kind, match="some/path") as caught:
-        objects.put("some/path", b"1")
+        objects.put_new("some/path", b"1")
     assert caught.value.code == code
