@@ -9,7 +9,7 @@ work, over the same volumes, network, grid of windows and weights:
 - torch 2x1: the same script, two processes with one thread each;
 - monai: sliding_window_inference(mode="gaussian") in a plain script with defaults: fp32, 2 threads;
 - bare: the network alone, bf16, on a window that is in memory, as many times as there are windows,
-  in medray's processes and with its allocator setting.
+  in medray's processes, with its allocator setting and its layout of the network's memory.
 
 Process start and imports are outside of all times; opening the model is inside of medray's.
 """
@@ -38,13 +38,16 @@ from torch import nn
 from medray.engine.allocator import keep_freed_memory
 from medray.engine.blend import gaussian_weights
 from medray.engine.inline import run_inline
+from medray.engine.network import build_network
 from medray.engine.operation import Unit
+from medray.engine.plan import Plan
 from medray.engine.trained import load_trained
 from medray.engine.windows import box, plan_grid
 from medray.engine.worker import Receipt, WorkerSpec
 from medray.jobs.plan import plan_shards
 from medray.storage.datasets import open_dataset, publish
 from medray.storage.ledger import Ledger
+from medray.storage.models import open_model
 from medray.storage.objects import Objects
 
 PATCH = (64, 96, 96)
@@ -63,8 +66,11 @@ def prepare(root: Path, volumes: int) -> None:
 
 @functools.cache
 def network_of(root: Path) -> nn.Module:
-    """The network, without medray around it."""
-    return load_trained(Objects(str(root)), "net").network
+    """The network, without medray around it: in the layout that it was written in."""
+    package = open_model(Objects(str(root)), "net")
+    network = build_network(package.config["model"], Plan.model_validate(package.config["plan"]))
+    network.load_state_dict({k: torch.from_numpy(v) for k, v in package.weights().items()})
+    return network.eval().requires_grad_(False)
 
 
 def torch_script(root: Path, numbers: list[int]) -> None:
@@ -113,7 +119,7 @@ def monai_script(root: Path, numbers: list[int]) -> None:
 def bare(root: Path, windows: int) -> None:
     """The network alone."""
     keep_freed_memory()
-    network = network_of(root)
+    network = load_trained(Objects(str(root)), "net").network
     window = torch.randn(1, 1, *PATCH).to(torch.bfloat16)
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         for _ in range(windows):

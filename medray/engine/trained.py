@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from pydantic import ValidationError
 
+from medray.engine.layout import channels_last
 from medray.engine.network import build_network
 from medray.engine.plan import Plan
 from medray.errors import DataError
@@ -66,4 +67,6 @@ def load_trained(objects: Objects, reference: str, device: torch.device | None =
             hint="train again, or export with the version of medray that trained it",
         ) from error
     network.eval().requires_grad_(False)
+    if device.type == "cpu":
+        channels_last(network, plan.dims)
     return Trained(network.to(device), task, plan, device, package.reference)
