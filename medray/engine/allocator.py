@@ -6,6 +6,7 @@ import sys
 KEEP_BYTES = 2**30
 _M_TRIM_THRESHOLD = -1  # names and numbers of glibc's malloc.h
 _M_MMAP_THRESHOLD = -3
+_M_ARENA_MAX = -8
 
 
 def keep_freed_memory() -> bool:
@@ -13,7 +14,9 @@ def keep_freed_memory() -> bool:
 
     By default every activation above 32 MiB is mapped, zeroed page by page by the kernel, and
     unmapped again on each call of the network: on 2 cores that took 26 % of a 3-D U-Net's time
-    (bf16, 64 x 96 x 96 windows). Call it once per process that runs networks on the CPU.
+    (bf16, 64 x 96 x 96 windows). Only the main arena can keep as much, so threads share it; call
+    this once per process that runs networks on the CPU, before the threads that do. Where threads
+    come first, as in Ray's workers, the environment has to say MALLOC_ARENA_MAX=1.
 
     Returns:
         Whether it was done; False without glibc, where it isn't needed.
@@ -23,4 +26,5 @@ def keep_freed_memory() -> bool:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return False
-    return bool(mallopt(_M_MMAP_THRESHOLD, KEEP_BYTES) and mallopt(_M_TRIM_THRESHOLD, KEEP_BYTES))
+    limits = {_M_ARENA_MAX: 1, _M_MMAP_THRESHOLD: KEEP_BYTES, _M_TRIM_THRESHOLD: KEEP_BYTES}
+    return all([mallopt(name, value) for name, value in limits.items()])

@@ -10,7 +10,6 @@ import torch
 
 from medray.data.loader import whole_image
 from medray.data.normalise import stored_statistics
-from medray.engine.allocator import keep_freed_memory
 from medray.engine.blend import require_finite
 from medray.engine.infer import forward, predict_volume
 from medray.engine.operation import Operation, Unit
@@ -45,7 +44,6 @@ class Predict(Operation):
 
     def open(self) -> None:
         """Load the network, once for all units."""
-        keep_freed_memory()
         _ = self._trained
 
     @cached_property

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medray.engine import OPERATIONS
+from medray.engine.allocator import keep_freed_memory
 from medray.engine.guards import Stages, Turn, Watchdog, require_sound
 from medray.engine.operation import Operation, Unit
 from medray.errors import DataError, FatalError, MedrayError, RetryableError
@@ -92,6 +93,8 @@ class Worker:
             spec.objects, spec.dataset, session=spec.session, max_attempts=spec.max_attempts
         )
         self.operation: Operation = OPERATIONS.get(spec.operation)(spec.objects, spec.parameters)
+        if self.operation.device:
+            keep_freed_memory()
         self._device = threading.Lock()
         self._turn = Turn()
         self._watch = Watchdog(spec.unit_timeout_s)

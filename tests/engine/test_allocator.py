@@ -1,4 +1,4 @@
-"""Freed memory stays with the process."""
+"""Freed memory stays with the process, on whatever thread it is used."""
 
 import subprocess
 import sys
@@ -8,16 +8,23 @@ import pytest
 from medray.engine import allocator
 
 FAULTS = """
-import resource, sys
+import resource, sys, threading
 import numpy as np
 from medray.engine.allocator import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
-np.ones(64 * 2**20, np.uint8)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(5):
+
+def work():
     np.ones(64 * 2**20, np.uint8)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5):
+        np.ones(64 * 2**20, np.uint8)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+
+
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
 """
 
 
