@@ -4,16 +4,20 @@ The network is not trained: where a window goes and what it costs do not depend 
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+import torch
 from safetensors.torch import save
+from torch import nn
 
 from medray.data.normalise import ChannelNorm
+from medray.engine.network import build_network
 from medray.engine.plan import Plan
 from medray.models.unet import UNet
 from medray.storage.datasets import Dataset, publish
 from medray.storage.ledger import Commit, Ledger
-from medray.storage.models import save_model
+from medray.storage.models import open_model, save_model
 from medray.storage.objects import Objects
 from medray.storage.samples import Sample
 from medray.storage.shards import ShardWriter
@@ -47,6 +51,15 @@ def store_volumes(
         record = Commit(f"u{first}", attempt.id, writer.finish(), len(group), [])
         commits.append(ledger.commit(attempt, record))
     return publish(objects, name, kind="bench", spec="", commits=commits, refused=[], parents=[])
+
+
+def written_network(root: Path, name: str = "net") -> nn.Module:
+    """A package's network as any script would load it, without what medray does to it."""
+    package = open_model(Objects(str(root)), name)
+    network = build_network(package.config["model"], Plan.model_validate(package.config["plan"]))
+    weights = {name: torch.from_numpy(value) for name, value in package.weights().items()}
+    network.load_state_dict(weights)
+    return network.eval().requires_grad_(False)
 
 
 def store_unet(

@@ -15,14 +15,13 @@ from pathlib import Path
 import numpy as np
 import ray
 import torch
-from material import MEAN, STD, ct_like, store_unet, store_volumes
+from material import MEAN, STD, ct_like, store_unet, store_volumes, written_network
 from monai.inferers import sliding_window_inference
 from pairs import interleave, ratio
 from ray.data import ActorPoolStrategy, DataContext
 
 from medray.cluster.batch import run_on_ray
 from medray.cluster.session import start_local
-from medray.engine.trained import load_trained
 from medray.engine.worker import Receipt, WorkerSpec
 from medray.jobs.plan import plan_shards
 from medray.storage.datasets import open_dataset
@@ -38,7 +37,7 @@ class Predictor:
     """What a user would write."""
 
     def __init__(self, root: str) -> None:
-        self.network = load_trained(Objects(root), "net").network
+        self.network = written_network(Path(root))
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         images = torch.from_numpy(batch["data"].astype(np.float32)[:, None])

@@ -27,4 +27,4 @@ def keep_freed_memory() -> bool:
     if mallopt is None:
         return False
     limits = {_M_ARENA_MAX: 1, _M_MMAP_THRESHOLD: KEEP_BYTES, _M_TRIM_THRESHOLD: KEEP_BYTES}
-    return all([mallopt(name, value) for name, value in limits.items()])
+    return all(mallopt(name, value) for name, value in limits.items())
