@@ -1,6 +1,7 @@
 """Ingest of DICOM into Zarr by two workers, beside one process that only reads with pydicom.
 
 The reference does the least that can be done: `dcmread` and `pixel_array` of every file, in a loop.
+Archives keep slices as they came or, more often, compressed without loss: `--syntax`.
 medray scans the headers, checks geometry, de-identifies, rescales, writes checksummed shards and
 commits, by two processes of the engine's worker (what each actor of the Ray pool runs). Imports and
 process start are outside of both times; the plan, which runs in one process, is inside.
@@ -21,7 +22,7 @@ import numpy as np
 import pydicom
 from pairs import interleave, ratio
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless
 
 from medray.engine.worker import Worker, WorkerSpec
 from medray.formats import FORMATS
@@ -30,9 +31,11 @@ from medray.jobs.plan import plan_ingest
 from medray.storage.ledger import Ledger
 from medray.storage.objects import Objects
 
+SYNTAXES = {"jpeg-ls": JPEGLSLossless, "jpeg-2000": JPEG2000Lossless}
 
-def write_series(folder: Path, number: int, slices: int) -> None:
-    """One CT series of 512 x 512 slices, 1 mm apart, not compressed."""
+
+def write_series(folder: Path, number: int, slices: int, syntax: str = "") -> None:
+    """One CT series of 512 x 512 slices, 1 mm apart."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(number)
     base = (1000 * np.sin(np.linspace(0, 9, 512))[:, None] * np.cos(np.linspace(0, 7, 512))).astype(
@@ -61,6 +64,8 @@ def write_series(folder: Path, number: int, slices: int) -> None:
         ds.HighBit, ds.PixelRepresentation = 15, 1
         noise = rng.integers(-15, 16, (512, 512), dtype=np.int16)
         ds.PixelData = (base + noise + 8 * index).astype("<i2").tobytes()
+        if syntax:
+            ds.compress(SYNTAXES[syntax], generate_instance_uid=False)
         ds.save_as(folder / f"{index:04d}.dcm", enforce_file_format=True)
 
 
@@ -117,6 +122,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--series", type=int, default=8)
     parser.add_argument("--slices", type=int, default=60)
+    parser.add_argument("--syntax", choices=SYNTAXES, default="", help="default: not compressed")
     args = parser.parse_args()
     os.environ["MEDRAY_DEID_KEY"] = "00" * 32
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -124,7 +130,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "raw"
         for number in range(1, args.series + 1):
-            write_series(root / f"s{number}", number, args.slices)
+            write_series(root / f"s{number}", number, args.slices, args.syntax)
         pipes, processes = [], []
         for _ in range(2):
             ours, theirs = context.Pipe()

@@ -11,7 +11,7 @@ from medray.engine.operation import Operation, Unit
 from medray.errors import DataError
 from medray.storage.objects import Objects
 from medray.storage.samples import Refusal, Sample
-from medray.storage.shards import Shard
+from medray.storage.shards import SampleArray, Shard
 from medray.tasks import build_task
 from medray.tasks.metrics.bootstrap import Bootstrap
 
@@ -40,11 +40,14 @@ class Evaluate(Operation):
         paired = unit.payload["paired"][at]
         truth.row["prediction"] = None
         if paired is not None:
-            path, row = paired
-            prediction = _without_image(self._shard(path), row)
+            shard, row = self._shard(paired[0]), paired[1]
+            prediction = _without_image(shard, row)
             truth.row["prediction"] = prediction.row
             if "label" in prediction.arrays:
                 truth.arrays["predicted"] = prediction.arrays["label"]
+            elif "probability" in shard.names(row):
+                label = _most_probable(shard.array(row, "probability"))
+                truth.arrays["predicted"] = self.task.postprocess(label)
         yield truth
 
     def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
@@ -93,6 +96,15 @@ def headline(summary: dict[str, Any]) -> dict[str, float]:
         for name, estimate in summary["metrics"].items()
         if estimate["value"] is not None
     }
+
+
+def _most_probable(probability: SampleArray) -> np.ndarray:
+    """Labels (*space) of probabilities (classes, *space), slab by slab; ties go to the first."""
+    label = np.empty(probability.shape[1:], np.uint8)
+    step = probability.chunk[1]
+    for start in range(0, len(label), step):
+        label[start : start + step] = probability[:, start : start + step].argmax(0)
+    return label
 
 
 def _without_image(shard: Shard, row: int) -> Sample:

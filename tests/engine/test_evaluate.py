@@ -93,6 +93,28 @@ def test_masks_are_scored_against_the_truth_and_the_missing_one_is_worst(objects
     assert summarise(MASKS, scores.samples, repeats=0)["metrics"]["dice"]["low"] is None
 
 
+def test_maps_of_probabilities_are_scored_by_their_most_probable_class(objects: Objects) -> None:
+    row = {"spacing_mm": SPACING}
+    image = np.zeros((1, 6, 12, 10), np.int16)
+    speck = mask(2)
+    speck[5, 0, 0] = 1
+    probability = np.stack([speck == index for index in range(3)]) * np.float32(0.5) + 0.25
+    truth = dataset(
+        objects,
+        "truth",
+        [Sample(f"c{i}", row, {"image": image, "label": mask()}) for i in range(2)],
+    )
+    predictions = dataset(
+        objects,
+        "maps",
+        [Sample("c0", row, {"probability": probability.astype(np.float32)})],
+    )
+    scores = run(objects, MASKS | {"keep_largest": True}, truth, predictions)
+    dice = {(r["case"], r["class"]): r["dice"] for r in scores.samples.to_pylist()}
+    assert dice["c0", "anterior"] == pytest.approx(4 / 6), "and the speck is gone"
+    assert dice["c0", "posterior"] == pytest.approx(4 / 6)
+
+
 def test_probabilities_are_scored_against_the_column(objects: Objects) -> None:
     truth = dataset(objects, "truth", [Sample(f"s{i}", {"label": i % 2}, {}) for i in range(6)])
     sure = {0: [0.9, 0.1], 1: [0.2, 0.8]}
