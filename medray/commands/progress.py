@@ -1,5 +1,6 @@
 """Progress while a job runs: bars on a terminal, else plain lines; and the account at its end."""
 
+import sys
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -104,6 +105,11 @@ class Lines:
             count = self._count
             note = f", {count.note}" if count.note else ""
             click.echo(f"{count.label}: {count.done} of {count.total}{note}", err=True)
+
+
+def watcher() -> Watcher:
+    """Bars on a terminal, else lines."""
+    return Bars() if sys.stderr.isatty() else Lines()
 
 
 class _Count:

@@ -37,12 +37,15 @@ class Driver:
         objects: the storage root.
         job: id of the job's run.
         stop: set when somebody cancels the job.
+        submission: number of the submission that it drives; 0: it was started here.
     """
 
-    def __init__(self, objects: Objects, job: str, stop: threading.Event) -> None:
+    def __init__(
+        self, objects: Objects, job: str, stop: threading.Event, submission: int = 0
+    ) -> None:
         self.session = attempt_id()
         self.job = job
-        self._objects, self._stop = objects, stop
+        self._objects, self._stop, self._submission = objects, stop, submission
         self._root = f"runs/{job}"
         self._started = stamp()
         self._steps: list[str] = []
@@ -53,8 +56,9 @@ class Driver:
         self._thread = threading.Thread(target=self._watch, name="driver-record", daemon=True)
 
     def __enter__(self) -> Self:
-        # A mark left by the life before is not meant for this one.
-        self._objects.delete([f"{self._root}/cancel"])
+        if not self._submission:
+            # A mark left by the life before is not meant for this one.
+            self._objects.delete([f"{self._root}/cancel"])
         self._beat("running", 0)
         self._thread.start()
         return self
@@ -120,6 +124,7 @@ class Driver:
     def _beat(self, state: State, status: int) -> None:
         life = {
             "session": self.session,
+            "submission": self._submission,
             "started": self._started,
             "seen": stamp(),
             "state": state,

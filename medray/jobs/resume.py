@@ -9,7 +9,8 @@ from medray.jobs.events import Listener, Run
 from medray.jobs.run import run_documents
 from medray.jobs.session import open_storage
 from medray.jobs.status import find_job, job_status
-from medray.spec.load import Source
+from medray.spec.load import Source, cluster_profile
+from medray.spec.profiles import RayCluster
 from medray.storage.objects import Objects
 
 
@@ -42,6 +43,20 @@ def resume(
         on_event=on_event,
         stop=stop or threading.Event(),
     )
+
+
+def cluster_of(run: str, *, storage: str | Objects | None, cluster: str | None) -> str | None:
+    """The cluster that a job is to be resumed on by submission; None: it goes on in this process.
+
+    Args:
+        run: see `resume`.
+        storage: see `resume`.
+        cluster: profile that was asked for; None: as the job was begun.
+    """
+    objects = open_storage(storage)
+    job = json.loads(objects.get(f"runs/{find_job(objects, run)}/job.json"))
+    name = cluster or job["cluster"]
+    return name if name and isinstance(cluster_profile(name), RayCluster) else None
 
 
 def cancel(run: str, *, storage: str | Objects | None = None) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from medray.errors import InterruptedRun
 from medray.ids import short
-from medray.jobs.events import Event, Listener, Run, StepResult, Tally
+from medray.jobs.events import Event, Listener, Run, StepResult, step_result
 from medray.jobs.execute import Executor
 from medray.jobs.record import Driver
 from medray.jobs.resolve import RUN_DIGITS, Resolved, resolve
@@ -66,8 +66,9 @@ def run_documents(
     cluster: str | None,
     on_event: Listener | None,
     stop: threading.Event,
+    submission: int = 0,
 ) -> Run:
-    """Run a job's documents; see `run`."""
+    """Run a job's documents; see `run`. `submission` is the number of the one that asked for it."""
     # Every document is checked before any of them costs time.
     profiles = [
         cluster_profile(cluster or str(document.get("cluster") or DEFAULT_CLUSTER))
@@ -75,10 +76,9 @@ def run_documents(
     ]
     steps = [check_step(source, index, profile.defaults) for index, profile in enumerate(profiles)]
     objects.probe()
-    job = f"job-{short(source.documents)[:RUN_DIGITS]}"
-    objects.put(f"runs/{job}/job.json", _job(source, cluster))
+    job = job_id(source) if submission else keep_job(objects, source, cluster)
     results: list[StepResult] = []
-    with Driver(objects, job, stop) as driver, ExitStack() as stack:
+    with Driver(objects, job, stop, submission) as driver, ExitStack() as stack:
 
         def tell(event: Event) -> None:
             driver.event(event.name, **event.fields)
@@ -140,10 +140,17 @@ def stored_result(objects: Objects, step_run: str) -> StepResult | None:
         raw: dict[str, Any] = json.loads(objects.get(f"runs/{step_run}/result.json"))
     except FileNotFoundError:
         return None
-    return StepResult(**{**raw, "units": Tally(**raw["units"])})
+    return step_result(raw)
 
 
-def _job(source: Source, cluster: str | None) -> bytes:
-    return json.dumps(
-        {"name": source.name, "documents": source.documents, "cluster": cluster}
-    ).encode()
+def job_id(source: Source) -> str:
+    """Id of the run of a job: equal documents, equal id."""
+    return f"job-{short(source.documents)[:RUN_DIGITS]}"
+
+
+def keep_job(objects: Objects, source: Source, cluster: str | None) -> str:
+    """Write a job's documents down, to run them from anywhere; returns the id of the job's run."""
+    job = job_id(source)
+    record = {"name": source.name, "documents": source.documents, "cluster": cluster}
+    objects.put(f"runs/{job}/job.json", json.dumps(record).encode())
+    return job

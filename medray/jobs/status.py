@@ -91,8 +91,7 @@ def job_status(objects: Objects, job: str, clock: Clock = SYSTEM) -> JobStatus:
     )
     state = newest["state"]
     if state == "running":
-        unseen = clock.now() - datetime.datetime.fromisoformat(newest["seen"])
-        state = "lost" if unseen.total_seconds() > GONE_S else "running"
+        state = "lost" if unseen_s(newest, clock) > GONE_S else "running"
     return JobStatus(
         job=job,
         name=record["name"],
@@ -103,6 +102,11 @@ def job_status(objects: Objects, job: str, clock: Clock = SYSTEM) -> JobStatus:
         steps=[_step(objects, run) for run in newest["steps"]],
         planned=len(record["documents"]),
     )
+
+
+def unseen_s(life: dict[str, Any], clock: Clock = SYSTEM) -> float:
+    """For how long a driver has not said that it lives."""
+    return (clock.now() - datetime.datetime.fromisoformat(life["seen"])).total_seconds()
 
 
 def find_job(objects: Objects, run: str) -> str:
@@ -125,17 +129,20 @@ def find_job(objects: Objects, run: str) -> str:
     return str(json.loads(objects.get(f"runs/{found[0]}/job.json"))["job"])
 
 
-def events(objects: Objects, job: str, seen: set[str]) -> Iterator[dict[str, Any]]:
+def events(
+    objects: Objects, job: str, seen: set[str], session: str = ""
+) -> Iterator[dict[str, Any]]:
     """What happened in a job, in order, but for what `seen` holds; `seen` grows.
 
     Args:
         objects: the storage root.
         job: id as `find_job` gives it.
         seen: names of the pieces that were read before.
+        session: of the driver that is meant; empty: all of them.
     """
     paths = sorted(entry.path for entry in objects.walk(f"runs/{job}/events"))
     for path in paths:
-        if path not in seen:
+        if path not in seen and session in path:
             seen.add(path)
             for line in objects.get(path).splitlines():
                 yield json.loads(line)

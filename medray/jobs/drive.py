@@ -1,0 +1,50 @@
+"""Drive a submitted job, on the cluster: what a submission's entrypoint runs."""
+
+import json
+import threading
+
+from medray.errors import InterruptedRun
+from medray.jobs.events import Listener, Run
+from medray.jobs.run import run_documents
+from medray.jobs.submissions import mark, read
+from medray.spec.load import Source
+from medray.storage.objects import Objects
+
+
+def drive(
+    job: str,
+    number: int,
+    *,
+    objects: Objects,
+    cluster: str,
+    on_event: Listener | None,
+    stop: threading.Event,
+) -> Run:
+    """Run a job that was submitted, when it is its turn.
+
+    Args:
+        job: id of the job's run.
+        number: of its submission.
+        objects: the storage root.
+        cluster: profile to run by, which came along.
+        on_event: see `medray.jobs.run.run`.
+        stop: see `medray.jobs.run.run`.
+
+    Raises:
+        InterruptedRun: another driver has begun this very submission (code "begun-before").
+        MedrayError: as `medray.jobs.run.run`.
+    """
+    submission = read(objects, job, number)
+    if not mark(objects, submission, "begun"):
+        raise InterruptedRun(
+            "another driver has begun this submission", code="begun-before", about=submission.id
+        )
+    record = json.loads(objects.get(f"runs/{job}/job.json"))
+    return run_documents(
+        Source(record["name"], record["documents"]),
+        objects,
+        cluster=cluster,
+        on_event=on_event,
+        stop=stop,
+        submission=number,
+    )
