@@ -71,7 +71,7 @@ def train_on_ray(
             num_workers=low if low == high else (low, high),  # type: ignore[arg-type]
             use_gpu=gpus_per_worker > 0,
             resources_per_worker=resources,
-            label_selector=labels or None,
+            label_selector=labels or None,  # type: ignore[call-arg]
         ),
         # A name of its own each time: Ray's state is bound to its version, ours is not.
         run_config=RunConfig(

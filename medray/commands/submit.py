@@ -134,7 +134,7 @@ def _attend(sent: "Sent", storage: str | None, *, as_json: bool) -> None:
             steps.append({key: event.fields[key] for key in SHOWN})
         watch(event)
 
-    def leave(number: int, frame: FrameType | None) -> None:
+    def leave(_number: int, _frame: FrameType | None) -> None:
         left.set()
 
     profile = RayCluster.model_validate(submission.profile)

@@ -1,4 +1,4 @@
-"""Attend to a submitted run until it ends: from storage, with Ray asked only whether it still is."""
+"""Attend to a submitted run until it ends: by what storage says, and by Ray only of its death."""
 
 import threading
 import time
@@ -15,13 +15,15 @@ from medray.errors import (
     SpecError,
 )
 from medray.jobs.events import Event, Listener, Run, StepResult, step_result
+from medray.jobs.line import read_line
 from medray.jobs.record import BEAT_S, GONE_S
 from medray.jobs.rest import ENDED, RayJobs
 from medray.jobs.status import events
 from medray.jobs.submissions import Submission, life_of
 from medray.storage.objects import Objects
 
-LOOK_S = 0.25
+LOOK_S = 0.1
+MOST_S = 1.0  # between two looks, once the run has gone on for long
 ASK_S = 5.0  # Ray, once the driver lives: storage knows better
 SILENT_S = 3 * BEAT_S  # of a driver that Ray says has ended
 _TOLD = frozenset({"job", "step", "unit", "epoch", "done"})
@@ -55,11 +57,12 @@ def attend(
         InterruptedRun: its driver is gone (code "driver-lost"): never taken for a success.
     """
     watch = _Watch(objects, jobs, submission, on_event)
-    while not stop.is_set():
+    pause = LOOK_S
+    while not stop.wait(pause):
         ended = watch.look()
         if ended is not None:
             return ended
-        stop.wait(LOOK_S)
+        pause = min(pause * 1.02, MOST_S)
     return None
 
 
@@ -76,6 +79,7 @@ class _Watch:
     seen: str = ""
     moved: float = field(default_factory=time.monotonic)
     asked: float = 0.0
+    ahead: int = -1
 
     def look(self) -> Run | None:
         """The run, if it has ended well by now."""
@@ -88,10 +92,11 @@ class _Watch:
         if life is not None and life["state"] != "running":
             return self._end(life)
         # By our own clock: that of the driver's node may differ.
-        if life is not None and life["seen"] != self.seen:
-            self.seen, self.moved = life["seen"], self.clock()
+        sign = self._queue() if life is None else life["seen"]
+        if sign != self.seen:
+            self.seen, self.moved = sign, self.clock()
         silent = self.clock() - self.moved
-        if life is None or self.clock() - self.asked > ASK_S:
+        if (life is None and not sign) or self.clock() - self.asked > ASK_S:
             self.asked = self.clock()
             self._judge(silent, begun=life is not None)
         return None
@@ -106,6 +111,20 @@ class _Watch:
                 if name == "done":
                     self.steps.append(step_result(fields))
                 self.on_event(Event(name, fields))
+
+    def _queue(self) -> str:
+        """The last beat of one that waits for its turn; says so when others go before."""
+        try:
+            line = read_line(self.objects, self.submission.cluster)
+        except RetryableError:
+            return self.seen
+        for ahead, entry in enumerate(line):
+            if entry.id == self.submission.id:
+                if not entry.running and ahead != self.ahead:
+                    self.ahead = ahead
+                    self.on_event(Event("waiting", {"ahead": ahead}))
+                return entry.seen
+        return ""
 
     def _end(self, life: dict[str, Any]) -> Run:
         if life["state"] == "done":
@@ -139,7 +158,7 @@ class _Watch:
             f"the run was lost: {why}",
             code="driver-lost",
             about=self.submission.job,
-            hint=f"`medray resume {self.submission.job} --cluster {self.submission.cluster}` goes on",
+            hint=f"`medray resume {self.submission.job} --cluster NAME` goes on, on any cluster",
         )
 
     def _never_began(self, known: dict[str, Any]) -> MedrayError:

@@ -5,7 +5,7 @@ import threading
 
 from medray.errors import InterruptedRun
 from medray.jobs.events import Listener, Run
-from medray.jobs.run import run_documents
+from medray.jobs.line import Entry, Place
 from medray.jobs.submissions import mark, read
 from medray.spec.load import Source
 from medray.storage.objects import Objects
@@ -31,7 +31,8 @@ def drive(
         stop: see `medray.jobs.run.run`.
 
     Raises:
-        InterruptedRun: another driver has begun this very submission (code "begun-before").
+        InterruptedRun: another driver has begun this very submission (code "begun-before"), or it
+            was stopped while it waited ("stopped").
         MedrayError: as `medray.jobs.run.run`.
     """
     submission = read(objects, job, number)
@@ -40,11 +41,17 @@ def drive(
             "another driver has begun this submission", code="begun-before", about=submission.id
         )
     record = json.loads(objects.get(f"runs/{job}/job.json"))
-    return run_documents(
-        Source(record["name"], record["documents"]),
-        objects,
-        cluster=cluster,
-        on_event=on_event,
-        stop=stop,
-        submission=number,
-    )
+    entry = Entry(submission.id, submission.priority, submission.at)
+    places = int(submission.profile["max_runs"])
+    with Place(objects, submission.cluster, entry, places, stop, f"runs/{job}/cancel"):
+        # What follows loads the libraries of the work: one that waits does without.
+        from medray.jobs.run import run_documents
+
+        return run_documents(
+            Source(record["name"], record["documents"]),
+            objects,
+            cluster=cluster,
+            on_event=on_event,
+            stop=stop,
+            submission=number,
+        )

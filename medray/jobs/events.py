@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-Name = Literal["job", "step", "unit", "epoch", "done"]
+Name = Literal["waiting", "job", "step", "unit", "epoch", "done"]
 
 
 @dataclass(frozen=True)
@@ -12,8 +12,8 @@ class Event:
     """Something that happened.
 
     Args:
-        name: "job" (the run is known), "step" (a step is planned), "unit" (a receipt came in),
-            "epoch" (a training went on), "done" (a step is).
+        name: "waiting" (for its turn on a cluster), "job" (the run is known), "step" (a step is
+            planned), "unit" (a receipt came in), "epoch" (a training went on), "done" (a step is).
         fields: ids, counts and durations; of "done", those of a StepResult.
     """
 

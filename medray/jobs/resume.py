@@ -6,7 +6,6 @@ import threading
 from medray.clock import stamp
 from medray.errors import SpecError
 from medray.jobs.events import Listener, Run
-from medray.jobs.run import run_documents
 from medray.jobs.session import open_storage
 from medray.jobs.status import find_job, job_status
 from medray.spec.load import Source, cluster_profile
@@ -34,6 +33,8 @@ def resume(
     Raises:
         SpecError: there is no such run (code "no-such-run"); else as `medray.jobs.run.run`.
     """
+    from medray.jobs.run import run_documents
+
     objects = open_storage(storage)
     job = json.loads(objects.get(f"runs/{find_job(objects, run)}/job.json"))
     return run_documents(
@@ -68,7 +69,7 @@ def cancel(run: str, *, storage: str | Objects | None = None) -> str:
     objects = open_storage(storage)
     job = find_job(objects, run)
     state = job_status(objects, job).state
-    if state != "running":
+    if state not in ("submitted", "waiting", "running"):
         raise SpecError(
             f"the job is {state}, so there is nothing to cancel", code="not-running", about=job
         )

@@ -5,14 +5,12 @@ import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from typing import Any
 
 from medray.errors import InterruptedRun
-from medray.ids import short
-from medray.jobs.events import Event, Listener, Run, StepResult, step_result
+from medray.jobs.events import Event, Listener, Run, StepResult
 from medray.jobs.execute import Executor
-from medray.jobs.record import Driver
-from medray.jobs.resolve import RUN_DIGITS, Resolved, resolve
+from medray.jobs.record import Driver, job_id, keep_job, stored_result
+from medray.jobs.resolve import Resolved, resolve
 from medray.jobs.session import open_storage
 from medray.jobs.units import run_units
 from medray.spec.documents import place
@@ -132,25 +130,3 @@ def _keep(objects: Objects, result: StepResult) -> None:
         return
     record(objects, what=result.kind, about=result.output, details={"run": result.run})
     objects.put(path, json.dumps(asdict(result)).encode())
-
-
-def stored_result(objects: Objects, step_run: str) -> StepResult | None:
-    """What a step's run made when it was done last; None if it never was."""
-    try:
-        raw: dict[str, Any] = json.loads(objects.get(f"runs/{step_run}/result.json"))
-    except FileNotFoundError:
-        return None
-    return step_result(raw)
-
-
-def job_id(source: Source) -> str:
-    """Id of the run of a job: equal documents, equal id."""
-    return f"job-{short(source.documents)[:RUN_DIGITS]}"
-
-
-def keep_job(objects: Objects, source: Source, cluster: str | None) -> str:
-    """Write a job's documents down, to run them from anywhere; returns the id of the job's run."""
-    job = job_id(source)
-    record = {"name": source.name, "documents": source.documents, "cluster": cluster}
-    objects.put(f"runs/{job}/job.json", json.dumps(record).encode())
-    return job

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from medray.errors import RetryableError, SpecError
-from medray.jobs.record import GONE_S
+from medray.jobs.record import GONE_S, keep_job
 from medray.jobs.rest import ENDED, RayJobs, connect
-from medray.jobs.run import keep_job
 from medray.jobs.session import ENVIRONMENT, open_storage
 from medray.jobs.shipment import pack
 from medray.jobs.status import find_job, unseen_s

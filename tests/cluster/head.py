@@ -92,6 +92,7 @@ def start_head(token_file: Path, cpus: int = 2, env: dict[str, str] | None = Non
     command += [f"--temp-dir={folder}", f"--num-cpus={cpus}", "--object-store-memory=150000000"]
     command += [f"{name}={port}" for name, port in ports.items()]
     command += ["--include-dashboard=true", "--disable-usage-stats"]
+    out = (folder / "out").open("wb")
     process = subprocess.Popen(
         command,
         env={
@@ -102,10 +103,11 @@ def start_head(token_file: Path, cpus: int = 2, env: dict[str, str] | None = Non
             **(env or {}),
         },
         cwd=folder,
-        stdout=(folder / "out").open("wb"),
+        stdout=out,
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
+    out.close()
     head = Head(f"http://127.0.0.1:{ports['--dashboard-port']}", token_file, process, folder)
     until = time.monotonic() + START_S
     while not _answers(head):
