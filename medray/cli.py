@@ -26,6 +26,7 @@ COMMANDS = {
     "gc": "medray.commands.keep:gc",
     "init": "medray.commands.setup:init",
     "doctor": "medray.commands.setup:doctor",
+    "cluster": "medray.commands.cluster:cluster",
     "schema": "medray.commands.setup:schema",
     "drive": "medray.commands.submit:drive",
 }

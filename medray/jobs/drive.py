@@ -41,7 +41,7 @@ def drive(
             "another driver has begun this submission", code="begun-before", about=submission.id
         )
     record = json.loads(objects.get(f"runs/{job}/job.json"))
-    entry = Entry(submission.id, submission.priority, submission.at)
+    entry = Entry(submission.id, job, submission.priority, submission.at)
     places = int(submission.profile["max_runs"])
     with Place(objects, submission.cluster, entry, places, stop, f"runs/{job}/cancel"):
         # What follows loads the libraries of the work: one that waits does without.

@@ -32,6 +32,7 @@ class Entry:
 
     Args:
         id: of its submission.
+        job: id of the job's run.
         priority: higher goes first; equals go in order of `at`.
         at: when it was submitted.
         beat: counted up by its driver.
@@ -40,6 +41,7 @@ class Entry:
     """
 
     id: str
+    job: str
     priority: int
     at: str
     beat: int = 0

@@ -44,7 +44,8 @@ class Aws(Settings):
     kind: Literal["aws"]
     region: Text
     image: Text = Field(description="AMI with Python, and with drivers where there are GPUs")
-    instance_profile: Text = Field("medray-node", description="whose role reaches the bucket")
+    head_profile: Text = Field("medray-head", description="instance profile that starts workers")
+    worker_profile: Text = Field("medray-node", description="instance profile that reads data")
     install: str = Field("medray", description="requirement that pip installs on each node")
     head: Nodes
     workers: dict[Text, Nodes]

@@ -16,7 +16,7 @@ EPOCH = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 def place(
     objects: Objects, name: str, clock: VirtualClock, priority: int = 0, places: int = 1
 ) -> Place:
-    entry = Entry(name, priority, clock.now().isoformat())
+    entry = Entry(name, "job-x", priority, clock.now().isoformat())
     return Place(objects, "c", entry, places, threading.Event(), "runs/x/cancel", clock)
 
 
@@ -26,10 +26,10 @@ def running(objects: Objects) -> list[str]:
 
 def test_places_go_by_priority_then_by_age() -> None:
     entries = [
-        Entry("old", 0, "1"),
-        Entry("urgent", 5, "3"),
-        Entry("young", 0, "2"),
-        Entry("busy", -9, "0", running=True),
+        Entry("old", "job-x", 0, "1"),
+        Entry("urgent", "job-x", 5, "3"),
+        Entry("young", "job-x", 0, "2"),
+        Entry("busy", "job-x", -9, "0", running=True),
     ]
     assert [e.id for e in admit(entries, 2) if e.running] == ["urgent", "busy"]
     assert [e.id for e in admit(entries, 3) if e.running] == ["old", "urgent", "busy"]
