@@ -3,12 +3,13 @@
 import json
 import threading
 
-from medray.errors import InterruptedRun
+from medray.errors import InterruptedRun, SpecError
 from medray.jobs.events import Listener, Run
 from medray.jobs.line import Entry, Place
 from medray.jobs.submissions import mark, read
 from medray.spec.load import Source
 from medray.storage.objects import Objects
+from medray.version import __version__
 
 
 def drive(
@@ -31,11 +32,19 @@ def drive(
         stop: see `medray.jobs.run.run`.
 
     Raises:
+        SpecError: another medray submitted it (code "version-mismatch").
         InterruptedRun: another driver has begun this very submission (code "begun-before"), or it
             was stopped while it waited ("stopped").
         MedrayError: as `medray.jobs.run.run`.
     """
     submission = read(objects, job, number)
+    if submission.medray != __version__:
+        raise SpecError(
+            f"medray {submission.medray} submitted this, and here is {__version__}",
+            code="version-mismatch",
+            about=submission.id,
+            hint="install the same on the nodes, or let it travel: `medray: shipped` in the profile",
+        )
     if not mark(objects, submission, "begun"):
         raise InterruptedRun(
             "another driver has begun this submission", code="begun-before", about=submission.id

@@ -63,6 +63,12 @@ class RayJobs:
         """What the cluster says of itself: `ray_version`, `session_name` and others."""
         return dict(json.loads(self._call("GET", "/api/version")[1]))
 
+    def nodes(self) -> list[dict[str, Any]]:
+        """The nodes that are there: `resources_total` and `labels` of each."""
+        answer = json.loads(self._call("GET", "/api/v0/nodes?detail=true")[1])
+        found = answer["data"]["result"]["result"]
+        return [dict(node) for node in found if node["state"] == "ALIVE"]
+
     def has_package(self, name: str) -> bool:
         """Whether the cluster holds a package; one that it holds is kept for minutes from now."""
         return self._call("GET", f"/api/packages/gcs/{quote(name)}")[0] == 200

@@ -7,7 +7,7 @@ from medray.clock import stamp
 from medray.errors import SpecError
 from medray.jobs.events import Listener, Run
 from medray.jobs.session import open_storage
-from medray.jobs.status import find_job, job_status
+from medray.jobs.status import AHEAD, find_job, job_status
 from medray.spec.load import Source, cluster_profile
 from medray.spec.profiles import RayCluster
 from medray.storage.objects import Objects
@@ -69,7 +69,7 @@ def cancel(run: str, *, storage: str | Objects | None = None) -> str:
     objects = open_storage(storage)
     job = find_job(objects, run)
     state = job_status(objects, job).state
-    if state not in ("submitted", "waiting", "running"):
+    if state not in AHEAD:
         raise SpecError(
             f"the job is {state}, so there is nothing to cancel", code="not-running", about=job
         )

@@ -16,6 +16,7 @@ from medray.jobs.submissions import Submission, marked
 from medray.jobs.submissions import newest as newest_submission
 from medray.storage.objects import Objects
 
+AHEAD = frozenset({"submitted", "waiting", "running"})  # states that something comes after
 START_S = 900.0  # Ray gives a job so long to begin
 
 
@@ -161,9 +162,9 @@ def events(
     paths = sorted(entry.path for entry in objects.walk(f"runs/{job}/events"))
     for path in paths:
         if path not in seen and session in path:
-            seen.add(path)
-            for line in objects.get(path).splitlines():
-                yield json.loads(line)
+            lines = objects.get(path).splitlines()
+            seen.add(path)  # once it is read: a store that fails is asked again
+            yield from map(json.loads, lines)
 
 
 def _step(objects: Objects, run: str) -> StepStatus:

@@ -14,6 +14,7 @@ from medray.clock import stamp
 from medray.errors import SpecError
 from medray.ids import short
 from medray.storage.objects import Objects
+from medray.version import __version__
 
 ID_DIGITS = 16
 
@@ -32,6 +33,7 @@ class Submission:
         at: when, ISO 8601 in UTC.
         by: whose account sent it.
         profile: of the cluster, as it was resolved; holds no secrets.
+        medray: version that submitted it, which is to run it.
     """
 
     job: str
@@ -43,6 +45,7 @@ class Submission:
     at: str
     by: str
     profile: dict[str, Any]
+    medray: str
 
     @property
     def path(self) -> str:
@@ -64,6 +67,7 @@ def new_submission(
         at=stamp(),
         by=_user(),
         profile=profile,
+        medray=__version__,
     )
 
 
