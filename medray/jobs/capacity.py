@@ -56,13 +56,15 @@ def misfits(profile: Cluster, groups: list[Group]) -> list[str]:
     """
     if isinstance(profile, Inline):
         return []
-    found = {}
+    found: dict[str, str] = {}
     for kind in _KINDS:
         pool = profile.pool(kind)
         wanted = pool.workers if isinstance(pool.workers, int) else (pool.workers or (1, 1))[0]
         there = sum(_on_each(pool, group) * group.most for group in groups)
         if there < wanted:
-            found[_asks(pool, wanted)] = f"{kind}: {_asks(pool, wanted)}, and {there} fit"
+            # Kinds that share a pool are one finding.
+            asks = _asks(pool, wanted)
+            found.setdefault(asks, f"{kind}: {asks}, and {there} fit")
     return list(found.values())
 
 

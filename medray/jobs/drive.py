@@ -2,10 +2,12 @@
 
 import json
 import threading
+from contextlib import ExitStack
 
 from medray.errors import InterruptedRun, SpecError
 from medray.jobs.events import Listener, Run
 from medray.jobs.line import Entry, Place
+from medray.jobs.record import Driver
 from medray.jobs.submissions import mark, read
 from medray.spec.load import Source
 from medray.storage.objects import Objects
@@ -43,7 +45,7 @@ def drive(
             f"medray {submission.medray} submitted this, and here is {__version__}",
             code="version-mismatch",
             about=submission.id,
-            hint="install the same on the nodes, or let it travel: `medray: shipped` in the profile",
+            hint="install the same on the nodes, or `medray: shipped` in the profile",
         )
     if not mark(objects, submission, "begun"):
         raise InterruptedRun(
@@ -52,7 +54,13 @@ def drive(
     record = json.loads(objects.get(f"runs/{job}/job.json"))
     entry = Entry(submission.id, job, submission.priority, submission.at)
     places = int(submission.profile["max_runs"])
-    with Place(objects, submission.cluster, entry, places, stop, f"runs/{job}/cancel"):
+    with ExitStack() as stack:
+        place = Place(objects, submission.cluster, entry, places, stop, f"runs/{job}/cancel")
+        try:
+            stack.enter_context(place)
+        except InterruptedRun:
+            with Driver(objects, job, stop, number):  # so that storage says how it ended
+                raise
         # What follows loads the libraries of the work: one that waits does without.
         from medray.jobs.run import run_documents
 

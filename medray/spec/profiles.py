@@ -27,8 +27,8 @@ class Pool(Settings):
     @field_validator("workers")
     @classmethod
     def _in_order(cls, value: tuple[int, int] | int | None) -> tuple[int, int] | int | None:
-        low, high = value if isinstance(value, tuple) else (value or 1, value or 1)
-        if not 1 <= low <= high:
+        low, high = value if isinstance(value, tuple) else (value, value)
+        if low is not None and high is not None and not 1 <= low <= high:
             raise ValueError("give a number from 1, or [fewest, most]")
         return value
 

@@ -17,6 +17,7 @@ from proxy import a_proxy
 
 from medray.errors import RetryableError
 from medray.jobs import submit as submitting
+from medray.jobs.capacity import cluster_checks
 from medray.jobs.rest import connect
 from medray.jobs.run import run
 from medray.jobs.status import job_status
@@ -108,6 +109,76 @@ def test_a_submission_whose_reply_is_lost_runs_once(
     assert len(in_ray(head)) == before + 1
     commits = list((tmp_path / "store").glob("datasets/heads/attempts/*/*.json"))
     assert sum(path.name.count(".") == 1 for path in commits) == 8, "each unit was begun once"
+
+
+def test_runs_wait_for_their_turn_and_can_be_cancelled(
+    head: Head, job_file: str, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    cluster = head.profile(tmp_path / "one.yaml", max_runs=1, forward=["MEDRAY_FAULTS"])
+    place = ("--cluster", cluster, "--storage", str(store))
+
+    def start(output: str, *more: str, **env: str) -> str:
+        sent = medray(
+            "submit", job_file, *place, "--set", f"output={output}", "--json", *more, env=env
+        )
+        assert sent.returncode == 0, sent.stderr
+        return str(json.loads(sent.stdout)["run"])
+
+    def state(name: str) -> str:
+        return job_status(Objects(str(store)), name).state
+
+    def queue() -> list[tuple[str, bool]]:
+        line = medray("cluster", "queue", cluster, "--storage", str(store), "--json")
+        return [(entry["job"], entry["running"]) for entry in json.loads(line.stdout)["queue"]]
+
+    spent = tmp_path / "spent"
+    first = start("a", MEDRAY_FAULTS=f"shard.written=hang@{spent}")
+    wait(spent.exists)
+    late, urgent, gone = start("b"), start("c", "--priority", "5"), start("d")
+    wait(lambda: queue() == [(first, True), (urgent, False), (late, False), (gone, False)])
+    assert [state(name) for name in (first, urgent)] == ["running", "waiting"]
+    assert start("b") == late, "joined, not sent again"
+    assert len(list(store.glob(f"runs/{late}/submissions/*.json"))) == 1
+
+    for name in (gone, first):
+        assert medray("cancel", name, "--storage", str(store)).returncode == 0
+    wait(lambda: state(gone) == state(first) == "interrupted")
+    wait(lambda: state(late) == "done")
+    assert state(urgent) == "done"
+    began = [job_status(Objects(str(store)), name).started for name in (urgent, late)]
+    assert began == sorted(began)
+    assert medray("cancel", late, "--storage", str(store)).returncode == 2
+    ended = medray("resume", first, "--storage", str(store), "--json")
+    assert json.loads(ended.stdout)["steps"][0]["units"]["quarantined"] == 1
+    said = medray("logs", first, "--driver", "--storage", str(store)).stdout
+    assert "quarantined in a: no-label 1" in said
+
+
+def test_nobody_gets_in_without_the_token(head: Head, job_file: str, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong"
+    wrong.touch(mode=0o600)
+    wrong.write_text("0" * 64)
+    store = ("--storage", str(tmp_path / "store"))
+    cluster = head.profile(tmp_path / "c.yaml", token_file=str(wrong))
+    ended = medray("submit", job_file, "--cluster", cluster, *store)
+    assert (ended.returncode, "[wrong-token]" in ended.stderr) == (2, True)
+    wrong.chmod(0o644)
+    ended = medray("submit", job_file, "--cluster", cluster, *store)
+    assert (ended.returncode, "[open-token-file]" in ended.stderr) == (2, True)
+    cluster = head.profile(tmp_path / "c.yaml", token_file=str(tmp_path / "none"))
+    ended = medray("submit", job_file, "--cluster", cluster, *store)
+    assert (ended.returncode, "[no-token]" in ended.stderr) == (2, True)
+    assert not list((tmp_path / "store").glob("runs/*")), "nothing was written down"
+
+    good = head.profile(tmp_path / "good.yaml")
+    checks = {name: check()[0] for name, check in cluster_checks(good).items()}
+    assert checks == {"cluster": True, "token": True, "pools": True}
+    large = head.profile(tmp_path / "large.yaml", default_pool={"workers": [3, 4]})
+    assert cluster_checks(large)["pools"]() == (
+        False,
+        "ingest: at least 3 workers of 1 CPU, and 2 fit",
+    )
 
 
 def test_the_head_is_killed_and_another_goes_on(
