@@ -10,6 +10,7 @@ from typing import Self
 from medray.engine.inline import run_inline
 from medray.engine.operation import Unit
 from medray.engine.worker import Receipt, WorkerSpec
+from medray.errors import SpecError
 from medray.jobs.resolve import Resolved
 from medray.spec.profiles import Cluster, Inline, Local, Pool, RayCluster
 from medray.storage.objects import Objects
@@ -95,10 +96,18 @@ class Executor:
         """Start Ray, or join the one this process is a job of, unless that was done.
 
         Raises:
+            SpecError: the cluster is elsewhere (code "not-on-the-cluster").
             RetryableError: it did not start, or cannot be reached.
         """
         if self._started or isinstance(self.profile, Inline):
             return
+        if isinstance(self.profile, RayCluster) and "RAY_ADDRESS" not in os.environ:
+            raise SpecError(
+                "this process is no job of that cluster",
+                code="not-on-the-cluster",
+                about=self.profile.address,
+                hint="`medray submit JOB --cluster NAME` runs it there",
+            )
         from medray.cluster.session import join, start_local
 
         here = isinstance(self.profile, Local)

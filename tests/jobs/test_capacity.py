@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from medray.errors import SpecError
 from medray.jobs.capacity import Group, cluster_checks, misfits
+from medray.jobs.run import run
 from medray.spec.profiles import CLUSTER
+from medray.storage.objects import Objects
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -42,3 +45,15 @@ def test_labels_narrow_the_choice() -> None:
 def test_the_profiles_that_ship_fit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     assert cluster_checks(name)["pools"]() == (True, "each fits")
+
+
+def test_a_cluster_elsewhere_is_submitted_to(objects: Objects, cohort: Path) -> None:
+    step = {
+        "kind": "ingest",
+        "format": {"name": "nifti", "layout": "msd"},
+        "source": str(cohort),
+        "output": "heads",
+        "policy": {"error_budget": 0.2},
+    }
+    with pytest.raises(SpecError, match="not-on-the-cluster"):
+        run(step, storage=objects, cluster="ray-jobs")
