@@ -12,7 +12,8 @@ from medray.version import __version__
 
 COMMANDS = {
     "run": "medray.commands.run:run",
-    "resume": "medray.commands.run:resume",
+    "submit": "medray.commands.submit:submit",
+    "resume": "medray.commands.submit:resume",
     "cancel": "medray.commands.run:cancel",
     "demo": "medray.commands.run:demo",
     "runs": "medray.commands.follow:runs",
@@ -25,7 +26,9 @@ COMMANDS = {
     "gc": "medray.commands.keep:gc",
     "init": "medray.commands.setup:init",
     "doctor": "medray.commands.setup:doctor",
+    "cluster": "medray.commands.cluster:cluster",
     "schema": "medray.commands.setup:schema",
+    "drive": "medray.commands.submit:drive",
 }
 
 INTERRUPTED = 130  # as shells have it: 128 + SIGINT

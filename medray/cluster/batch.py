@@ -46,6 +46,8 @@ def run_on_ray(
     num_cpus: float = 1,
     num_gpus: float = 0,
     memory_bytes: int | None = None,
+    labels: dict[str, str] | None = None,
+    grows: bool = False,
     grace_s: float = GRACE_S,
 ) -> None:
     """Run `units` by a pool of workers on the Ray that this process is connected to.
@@ -64,6 +66,8 @@ def run_on_ray(
         num_gpus: of each worker.
         memory_bytes: that a worker may allocate on top of what it holds at its start; None: no
             limit.
+        labels: of the nodes that may hold a worker.
+        grows: nodes come when they are asked for, so that workers may exceed the cluster of now.
         grace_s: beyond `spec.unit_timeout_s`, before a worker that shows no sign of life is killed.
 
     Raises:
@@ -75,7 +79,8 @@ def run_on_ray(
         return
     low, high = (workers, workers) if isinstance(workers, int) else workers
     low, high = min(low, len(units)), min(high, len(units))
-    require(low, num_cpus, num_gpus)
+    if not grows:
+        require(low, num_cpus, num_gpus)
     board = pin_board()
     pool = _Pool(
         units,
@@ -83,6 +88,7 @@ def run_on_ray(
         kwargs={"spec": spec, "board": board, "memory_bytes": memory_bytes},
         num_cpus=num_cpus,
         num_gpus=num_gpus,
+        labels=labels or None,
         patience_s=max(1800.0, 3 * MAX_PER_TASK * (spec.unit_timeout_s + grace_s)),
     )
     missing = {unit.index: unit for unit in units}
@@ -122,6 +128,7 @@ class _Pool:
         kwargs: dict[str, Any],
         num_cpus: float,
         num_gpus: float,
+        labels: dict[str, str] | None,
         patience_s: float,
     ) -> None:
         each = min(MAX_PER_TASK, max(1, len(units) // (size[1] * TASKS_PER_WORKER)))
@@ -133,7 +140,7 @@ class _Pool:
             with warnings.catch_warnings():
                 # max_restarts and max_task_retries have no other way in, up to Ray 2.64.
                 warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")
-                self._receipts = _map(rows, each, size, kwargs, num_cpus, num_gpus)
+                self._receipts = _map(rows, each, size, kwargs, num_cpus, num_gpus, labels)
         finally:
             # A dataset keeps the settings it was made with; others in this process get their own.
             DataContext._set_current(users)  # noqa: SLF001
@@ -177,6 +184,7 @@ def _map(
     kwargs: dict[str, Any],
     num_cpus: float,
     num_gpus: float,
+    labels: dict[str, str] | None,
 ) -> ray.data.Dataset:
     return ray.data.from_items(rows, override_num_blocks=math.ceil(len(rows) / each)).map_batches(
         UnitActor,
@@ -194,6 +202,7 @@ def _map(
         ),
         num_cpus=num_cpus,
         num_gpus=num_gpus,
+        label_selector=labels,
         max_restarts=RESTARTS,
         max_task_retries=RESTARTS,
     )

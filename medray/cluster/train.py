@@ -28,7 +28,12 @@ COLLECTIVE_TIMEOUT_S = 600  # ranks that wait longer for one that hangs give up
 
 
 def train_on_ray(
-    setup: TrainSetup, *, cpus_per_worker: float = 1, gpus_per_worker: float = 0
+    setup: TrainSetup,
+    *,
+    cpus_per_worker: float = 1,
+    gpus_per_worker: float = 0,
+    labels: dict[str, str] | None = None,
+    grows: bool = False,
 ) -> TrainResult:
     """Train on the Ray that this process is connected to; resumes a run that was begun before.
 
@@ -37,6 +42,8 @@ def train_on_ray(
             grow or shrink; the global batch, and so the learning rate, stay the same.
         cpus_per_worker: of each rank; its torch threads, unless the settings name a number.
         gpus_per_worker: 1 for training on GPUs.
+        labels: of the nodes that may hold a rank.
+        grows: nodes come when they are asked for, so that workers may exceed the cluster of now.
 
     Raises:
         SpecError: the setup does not fit together, or the cluster can't hold the fewest workers.
@@ -45,7 +52,8 @@ def train_on_ray(
             (code "ranks-lost"), or storage failed them as often (its own code).
     """
     low, high = setup.settings.world_sizes
-    require(low, cpus_per_worker, gpus_per_worker)
+    if not grows:
+        require(low, cpus_per_worker, gpus_per_worker)
     attempt = attempt_id()
     refusal = f"{setup.run}/refusals/{attempt}.json"
     resources: dict[str, float] = {"CPU": cpus_per_worker}
@@ -63,6 +71,7 @@ def train_on_ray(
             num_workers=low if low == high else (low, high),  # type: ignore[arg-type]
             use_gpu=gpus_per_worker > 0,
             resources_per_worker=resources,
+            label_selector=labels or None,  # type: ignore[call-arg]
         ),
         # A name of its own each time: Ray's state is bound to its version, ours is not.
         run_config=RunConfig(

@@ -2,13 +2,19 @@
 
 import json
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
 from medray.commands.output import json_option, print_json, print_table, storage_option
 
+if TYPE_CHECKING:
+    from medray.storage.objects import Objects
+
 LOOK_S = 1.0
+MOST_S = 15.0  # between two tries, while storage or cluster are away
 
 
 @click.command()
@@ -71,20 +77,60 @@ def status(run: str, storage: str | None, as_json: bool) -> None:
 @click.command()
 @click.argument("run", metavar="RUN")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the job ends.")
+@click.option("--driver", is_flag=True, help="What the driver of a submitted job prints, from Ray.")
 @storage_option
-def logs(run: str, follow: bool, storage: str | None) -> None:
+def logs(run: str, follow: bool, driver: bool, storage: str | None) -> None:
     """Print what happened in a job, one JSON object a line."""
+    from medray.errors import RetryableError
     from medray.jobs.session import open_storage
-    from medray.jobs.status import events, find_job, job_status
+    from medray.jobs.status import AHEAD, find_job, job_status
 
     objects = open_storage(storage)
     job = find_job(objects, run)
-    seen: set[str] = set()
+    said = _of_driver(objects, job) if driver else _of_storage(objects, job)
+    pause = LOOK_S
     while True:
-        # Asked before reading: what is written until then is read below.
-        running = follow and job_status(objects, job).state == "running"
-        for event in events(objects, job, seen):
-            click.echo(json.dumps(event))
-        if not running:
+        try:
+            # Asked before reading: what is written until then is read below.
+            going = follow and job_status(objects, job).state in AHEAD
+            for line in said():
+                click.echo(line)
+        except RetryableError as error:
+            if not follow:
+                raise
+            click.echo(f"medray: {error.code}, trying again", err=True)
+            going, pause = True, min(2 * pause, MOST_S)
+        else:
+            pause = LOOK_S
+        if not going:
             return
-        time.sleep(LOOK_S)
+        time.sleep(pause)
+
+
+def _of_storage(objects: "Objects", job: str) -> Callable[[], Iterator[str]]:
+    from medray.jobs.status import events
+
+    seen: set[str] = set()
+    return lambda: (json.dumps(event) for event in events(objects, job, seen))
+
+
+def _of_driver(objects: "Objects", job: str) -> Callable[[], Iterator[str]]:
+    """Whole new lines of what the driver printed; Ray gives all of it each time."""
+    from medray.errors import SpecError
+    from medray.jobs.rest import connect
+    from medray.jobs.submissions import newest
+    from medray.spec.profiles import RayCluster
+
+    submission = newest(objects, job)
+    if submission is None:
+        raise SpecError("the job was never submitted", code="not-submitted", about=job)
+    jobs = connect(RayCluster.model_validate(submission.profile), patience_s=2)
+    told = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal told
+        found = jobs.output(submission.id).splitlines()
+        fresh, told = found[told:], max(told, len(found))
+        yield from fresh
+
+    return lines

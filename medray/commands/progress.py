@@ -1,5 +1,6 @@
 """Progress while a job runs: bars on a terminal, else plain lines; and the account at its end."""
 
+import sys
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -69,7 +70,9 @@ class Bars:
         if event.name == "step":
             label = f"{event.fields['kind']:<9}{event.fields['output']}"
             self._task = self._progress.add_task(label, total=None, note="")
-        if event.name != "job":
+        if event.name == "waiting":
+            self._progress.console.print(_waiting(event))
+        elif event.name != "job":
             self._progress.update(
                 self._task, total=count.total, completed=count.done, note=count.note
             )
@@ -97,13 +100,24 @@ class Lines:
         """Show an event, if the last line is old enough or the event ends something."""
         self._count.take(event)
         now = time.monotonic()
-        if event.name == "job":
+        if event.name == "waiting":
+            click.echo(_waiting(event), err=True)
+        elif event.name == "job":
             click.echo(f"{event.fields['job']}: {event.fields['steps']} steps", err=True)
         elif event.name in ("step", "done") or now - self._last >= LINE_S:
             self._last = now
             count = self._count
             note = f", {count.note}" if count.note else ""
             click.echo(f"{count.label}: {count.done} of {count.total}{note}", err=True)
+
+
+def _waiting(event: Event) -> str:
+    return f"waiting for its turn: {event.fields['ahead']} go before"
+
+
+def watcher() -> Watcher:
+    """Bars on a terminal, else lines."""
+    return Bars() if sys.stderr.isatty() else Lines()
 
 
 class _Count:

@@ -1,4 +1,4 @@
-"""Commands that run jobs here, attached, and can be stopped: run, resume, cancel, demo."""
+"""Commands that run jobs here, attached, and can be stopped: run, cancel, demo."""
 
 import os
 import signal
@@ -28,7 +28,8 @@ SHOWN = ("kind", "run", "output", "digest", "units", "metrics")
 Start = Callable[["Objects", "Listener", threading.Event], "Run"]
 
 
-def _options(command: Any) -> Any:
+def job_options(command: Any) -> Any:
+    """Options of every command that runs a job."""
     for option in (
         click.option("--cluster", metavar="NAME", help="Cluster profile (default: local)."),
         storage_option,
@@ -48,7 +49,7 @@ def _options(command: Any) -> Any:
     metavar="PATH=VALUE",
     help="Override a value: train.epochs=3, or in one step: 2.train.epochs=3, NAME.train.epochs=3.",
 )
-@_options
+@job_options
 def run(
     job: str,
     overrides: tuple[str, ...],
@@ -65,20 +66,7 @@ def run(
             job, storage=objects, cluster=cluster, overrides=overrides, on_event=listen, stop=stop
         )
 
-    _attached(start, storage, Path(job).stem, as_json=as_json, report=report)
-
-
-@click.command()
-@click.argument("run", metavar="RUN")
-@_options
-def resume(run: str, cluster: str | None, storage: str | None, as_json: bool, report: bool) -> None:
-    """Go on with a job where it stopped."""
-    from medray.jobs.resume import resume as resume_job
-
-    def start(objects: "Objects", listen: "Listener", stop: threading.Event) -> "Run":
-        return resume_job(run, storage=objects, cluster=cluster, on_event=listen, stop=stop)
-
-    _attached(start, storage, "", as_json=as_json, report=report)
+    attached(start, storage, Path(job).stem, as_json=as_json, report=report)
 
 
 @click.command()
@@ -96,7 +84,7 @@ def cancel(run: str, storage: str | None) -> None:
 @click.option(
     "--data", metavar="DIR", default="medray-data/demo-raw", help="Where the raw files go."
 )
-@_options
+@job_options
 def demo(data: str, cluster: str | None, storage: str | None, as_json: bool, report: bool) -> None:
     """Synthesise a small CT cohort as DICOM files, and run the whole way over it."""
     from medray.demo import synthesise
@@ -111,18 +99,18 @@ def demo(data: str, cluster: str | None, storage: str | None, as_json: bool, rep
     def start(objects: "Objects", listen: "Listener", stop: threading.Event) -> "Run":
         return run_job("demo", storage=objects, cluster=cluster, on_event=listen, stop=stop)
 
-    _attached(start, storage, "demo", as_json=as_json, report=report)
+    attached(start, storage, "demo", as_json=as_json, report=report)
 
 
-def _attached(start: Start, storage: str | None, name: str, *, as_json: bool, report: bool) -> None:
+def attached(start: Start, storage: str | None, name: str, *, as_json: bool, report: bool) -> None:
     """Run with progress and signals; print the account, or JSON."""
-    from medray.commands.progress import Bars, Lines, print_account
+    from medray.commands.progress import print_account, watcher
     from medray.jobs.session import open_storage
 
     objects = open_storage(storage)
     stop = threading.Event()
     steps: list[dict[str, Any]] = []
-    watcher = Bars() if sys.stderr.isatty() else Lines()
+    watch = watcher()
 
     def listen(event: "Event") -> None:
         nonlocal name
@@ -130,21 +118,14 @@ def _attached(start: Start, storage: str | None, name: str, *, as_json: bool, re
             name = name or Path(event.fields["file"]).stem
         if event.name == "done":
             steps.append({key: event.fields[key] for key in SHOWN})
-        watcher(event)
+        watch(event)
 
     def fail(error: MedrayError) -> None:
         if as_json:
-            failed = {
-                "code": error.code,
-                "message": error.message,
-                "about": error.about,
-                "hint": error.hint,
-                "exit_status": error.exit_status,
-            }
-            print_json({"steps": steps, "error": failed})
+            report_error(steps, error)
 
     try:
-        with watcher, _Signals(stop, fail):
+        with watch, _Signals(stop, fail):
             done = start(objects, listen, stop)
     except MedrayError as error:
         fail(error)
@@ -157,6 +138,18 @@ def _attached(start: Start, storage: str | None, name: str, *, as_json: bool, re
     click.echo(f"run {done.id}")
     if page:
         click.echo(f"report {page}")
+
+
+def report_error(steps: list[dict[str, Any]], error: MedrayError) -> None:
+    """The JSON of a run that failed: what it had done, and why it ended."""
+    failed = {
+        "code": error.code,
+        "message": error.message,
+        "about": error.about,
+        "hint": error.hint,
+        "exit_status": error.exit_status,
+    }
+    print_json({"steps": steps, "error": failed})
 
 
 def _write_page(objects: "Objects", name: str, run_id: str, steps: "list[StepResult]") -> str:

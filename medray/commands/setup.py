@@ -37,13 +37,14 @@ def init(folder: Path) -> None:
 
 
 @click.command()
+@click.option("--cluster", metavar="NAME", help="Cluster profile to check as well.")
 @storage_option
 @json_option
-def doctor(storage: str | None, as_json: bool) -> None:
-    """Check that this machine can run medray."""
+def doctor(cluster: str | None, storage: str | None, as_json: bool) -> None:
+    """Check that this machine, and a cluster, can run medray."""
     from medray.jobs.doctor import examine
 
-    findings = examine(storage)
+    findings = examine(storage, cluster)
     if as_json:
         print_json({name: {"ok": ok, "detail": detail} for name, ok, detail in findings})
     else:

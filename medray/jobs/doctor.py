@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 from medray.errors import MedrayError
+from medray.jobs.capacity import cluster_checks
 from medray.jobs.session import open_storage
 
 FREE_BYTES = 2 * 2**30  # below this a run is likely to fill the disk
@@ -17,11 +18,12 @@ FREE_BYTES = 2 * 2**30  # below this a run is likely to fill the disk
 Finding = tuple[str, bool, str]
 
 
-def examine(storage: str | None = None) -> list[Finding]:
+def examine(storage: str | None = None, cluster: str | None = None) -> list[Finding]:
     """(check, whether it passed, detail) of each check; none raises.
 
     Args:
         storage: see `medray.jobs.session.open_storage`.
+        cluster: profile to examine as well.
     """
     checks: dict[str, Callable[[], tuple[bool, str]]] = {
         "python": _python,
@@ -32,6 +34,8 @@ def examine(storage: str | None = None) -> list[Finding]:
         "torch": _torch,
         "ray": _ray,
     }
+    if cluster is not None:
+        checks |= cluster_checks(cluster)
     findings: list[Finding] = []
     for name, check in checks.items():
         try:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-Name = Literal["job", "step", "unit", "epoch", "done"]
+Name = Literal["waiting", "job", "step", "unit", "epoch", "done"]
 
 
 @dataclass(frozen=True)
@@ -12,8 +12,8 @@ class Event:
     """Something that happened.
 
     Args:
-        name: "job" (the run is known), "step" (a step is planned), "unit" (a receipt came in),
-            "epoch" (a training went on), "done" (a step is).
+        name: "waiting" (for its turn on a cluster), "job" (the run is known), "step" (a step is
+            planned), "unit" (a receipt came in), "epoch" (a training went on), "done" (a step is).
         fields: ids, counts and durations; of "done", those of a StepResult.
     """
 
@@ -68,6 +68,11 @@ class StepResult:
     def as_json(self) -> dict[str, Any]:
         """JSON-able values."""
         return asdict(self)
+
+
+def step_result(raw: dict[str, Any]) -> StepResult:
+    """A result from the JSON-able values of `StepResult.as_json`."""
+    return StepResult(**{**raw, "units": Tally(**raw["units"])})
 
 
 @dataclass(frozen=True)

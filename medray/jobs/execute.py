@@ -10,8 +10,9 @@ from typing import Self
 from medray.engine.inline import run_inline
 from medray.engine.operation import Unit
 from medray.engine.worker import Receipt, WorkerSpec
+from medray.errors import SpecError
 from medray.jobs.resolve import Resolved
-from medray.spec.profiles import Inline, Local
+from medray.spec.profiles import Cluster, Inline, Local, Pool, RayCluster
 from medray.storage.objects import Objects
 
 
@@ -24,11 +25,16 @@ class Executor:
         session: of the driver; deaths of workers are counted within it.
     """
 
-    def __init__(self, profile: Inline | Local, objects: Objects, session: str) -> None:
+    def __init__(self, profile: Cluster, objects: Objects, session: str) -> None:
         self.profile = profile
         self._objects, self._session = objects, session
         self._ray = contextlib.ExitStack()
         self._started = False
+
+    @property
+    def grows(self) -> bool:
+        """Whether nodes come when they are asked for, so that what is missing now is no error."""
+        return isinstance(self.profile, RayCluster) and self.profile.deploy is not None
 
     def __enter__(self) -> Self:
         return self
@@ -55,6 +61,7 @@ class Executor:
         """
         policy = resolved.step.policy
         profile = self.profile
+        pool = profile.pool(resolved.step.kind)
         spec = WorkerSpec(
             operation=resolved.operation,
             parameters=resolved.parameters,
@@ -64,9 +71,7 @@ class Executor:
             session="" if isinstance(profile, Inline) else self._session,
             max_attempts=policy.max_attempts,
             unit_timeout_s=policy.unit_timeout_s,
-            threads=profile.threads
-            if isinstance(profile, Inline)
-            else max(1, int(profile.cpus_per_worker)),
+            threads=max(1, int(pool.cpus)),
         )
         if isinstance(profile, Inline):
             run_inline(spec, units, on_receipt, stop)
@@ -79,25 +84,37 @@ class Executor:
             units,
             on_receipt,
             stop,
-            workers=profile.workers or _fitting(profile),
-            num_cpus=profile.cpus_per_worker,
-            num_gpus=profile.gpus_per_worker,
-            memory_bytes=profile.memory_bytes_per_worker,
+            workers=pool.workers or _fitting(pool),
+            num_cpus=pool.cpus,
+            num_gpus=pool.gpus,
+            memory_bytes=pool.memory_bytes,
+            labels=pool.labels,
+            grows=self.grows,
         )
 
     def start(self) -> None:
-        """Start Ray, where the profile asks for one and it isn't there yet.
+        """Start Ray, or join the one this process is a job of, unless that was done.
 
         Raises:
-            RetryableError: it did not start.
+            SpecError: the cluster is elsewhere (code "not-on-the-cluster").
+            RetryableError: it did not start, or cannot be reached.
         """
-        if not self._started and isinstance(self.profile, Local):
-            from medray.cluster.session import start_local
+        if self._started or isinstance(self.profile, Inline):
+            return
+        if isinstance(self.profile, RayCluster) and "RAY_ADDRESS" not in os.environ:
+            raise SpecError(
+                "this process is no job of that cluster",
+                code="not-on-the-cluster",
+                about=self.profile.address,
+                hint="`medray submit JOB --cluster NAME` runs it there",
+            )
+        from medray.cluster.session import join, start_local
 
-            self._ray.enter_context(start_local())
-            self._started = True
+        here = isinstance(self.profile, Local)
+        self._ray.enter_context(start_local() if here else join("auto"))
+        self._started = True
 
 
-def _fitting(profile: Local) -> int:
+def _fitting(pool: Pool) -> int:
     """As many workers as this process's CPUs allow."""
-    return max(1, int(len(os.sched_getaffinity(0)) / profile.cpus_per_worker))
+    return max(1, int(len(os.sched_getaffinity(0)) / pool.cpus))

@@ -12,22 +12,24 @@ import io
 import json
 import threading
 from types import TracebackType
-from typing import Any, Literal, Self
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from medray.clock import stamp
 from medray.errors import MedrayError, RetryableError
-from medray.ids import attempt_id
-from medray.jobs.plan import Planned
+from medray.ids import attempt_id, short
+from medray.jobs.events import StepResult, step_result
 from medray.log import event as log_event
+from medray.spec.load import Source
 from medray.storage.objects import Objects
+
+if TYPE_CHECKING:
+    from medray.jobs.plan import Planned
 
 State = Literal["running", "done", "interrupted", "failed"]
 LOOK_S = 1.0
 BEAT_S = 5.0
 GONE_S = 60.0  # a driver not seen for so long is taken for dead
+RUN_DIGITS = 12
 
 
 class Driver:
@@ -37,12 +39,15 @@ class Driver:
         objects: the storage root.
         job: id of the job's run.
         stop: set when somebody cancels the job.
+        submission: number of the submission that it drives; 0: it was started here.
     """
 
-    def __init__(self, objects: Objects, job: str, stop: threading.Event) -> None:
+    def __init__(
+        self, objects: Objects, job: str, stop: threading.Event, submission: int = 0
+    ) -> None:
         self.session = attempt_id()
         self.job = job
-        self._objects, self._stop = objects, stop
+        self._objects, self._stop, self._submission = objects, stop, submission
         self._root = f"runs/{job}"
         self._started = stamp()
         self._steps: list[str] = []
@@ -53,8 +58,9 @@ class Driver:
         self._thread = threading.Thread(target=self._watch, name="driver-record", daemon=True)
 
     def __enter__(self) -> Self:
-        # A mark left by the life before is not meant for this one.
-        self._objects.delete([f"{self._root}/cancel"])
+        if not self._submission:
+            # A mark left by the life before is not meant for this one.
+            self._objects.delete([f"{self._root}/cancel"])
         self._beat("running", 0)
         self._thread.start()
         return self
@@ -76,7 +82,7 @@ class Driver:
             self._flush()
             self._beat(state, status)
 
-    def step(self, run: str, spec: str, planned: Planned | None) -> None:
+    def step(self, run: str, spec: str, planned: "Planned | None") -> None:
         """Write down a step before its work begins."""
         self._steps.append(run)
         root = f"runs/{run}"
@@ -120,6 +126,7 @@ class Driver:
     def _beat(self, state: State, status: int) -> None:
         life = {
             "session": self.session,
+            "submission": self._submission,
             "started": self._started,
             "seen": stamp(),
             "state": state,
@@ -129,8 +136,11 @@ class Driver:
         self._objects.put(f"{self._root}/drivers/{self.session}.json", json.dumps(life).encode())
 
 
-def _table(planned: Planned) -> bytes:
+def _table(planned: "Planned") -> bytes:
     """The plan as Parquet: unit, index, input, bytes; keys only, no paths."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     rows = [
         {
             "unit": unit.id,
@@ -152,3 +162,25 @@ def _table(planned: Planned) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema), buffer, compression="zstd")
     return buffer.getvalue()
+
+
+def job_id(source: Source) -> str:
+    """Id of the run of a job: equal documents, equal id."""
+    return f"job-{short(source.documents)[:RUN_DIGITS]}"
+
+
+def keep_job(objects: Objects, source: Source, cluster: str | None) -> str:
+    """Write a job's documents down, to run them from anywhere; returns the id of the job's run."""
+    job = job_id(source)
+    record = {"name": source.name, "documents": source.documents, "cluster": cluster}
+    objects.put(f"runs/{job}/job.json", json.dumps(record).encode())
+    return job
+
+
+def stored_result(objects: Objects, step_run: str) -> StepResult | None:
+    """What a step's run made when it was done last; None if it never was."""
+    try:
+        raw: dict[str, Any] = json.loads(objects.get(f"runs/{step_run}/result.json"))
+    except FileNotFoundError:
+        return None
+    return step_result(raw)

@@ -16,6 +16,7 @@ from medray.formats import FORMATS
 from medray.formats.base import Source
 from medray.ids import short
 from medray.jobs.plan import Planned, plan_ingest, plan_shards
+from medray.jobs.record import RUN_DIGITS
 from medray.jobs.target import claim
 from medray.models import MODELS
 from medray.spec.base import Plugin
@@ -27,7 +28,6 @@ from medray.storage.objects import Objects
 from medray.tasks import TASKS
 
 Place = Callable[..., str]
-RUN_DIGITS = 12
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ import threading
 from medray.clock import stamp
 from medray.errors import SpecError
 from medray.jobs.events import Listener, Run
-from medray.jobs.run import run_documents
 from medray.jobs.session import open_storage
-from medray.jobs.status import find_job, job_status
-from medray.spec.load import Source
+from medray.jobs.status import AHEAD, find_job, job_status
+from medray.spec.load import Source, cluster_profile
+from medray.spec.profiles import RayCluster
 from medray.storage.objects import Objects
 
 
@@ -33,6 +33,8 @@ def resume(
     Raises:
         SpecError: there is no such run (code "no-such-run"); else as `medray.jobs.run.run`.
     """
+    from medray.jobs.run import run_documents
+
     objects = open_storage(storage)
     job = json.loads(objects.get(f"runs/{find_job(objects, run)}/job.json"))
     return run_documents(
@@ -44,6 +46,20 @@ def resume(
     )
 
 
+def cluster_of(run: str, *, storage: str | Objects | None, cluster: str | None) -> str | None:
+    """The cluster that a job is to be resumed on by submission; None: it goes on in this process.
+
+    Args:
+        run: see `resume`.
+        storage: see `resume`.
+        cluster: profile that was asked for; None: as the job was begun.
+    """
+    objects = open_storage(storage)
+    job = json.loads(objects.get(f"runs/{find_job(objects, run)}/job.json"))
+    name = cluster or job["cluster"]
+    return name if name and isinstance(cluster_profile(name), RayCluster) else None
+
+
 def cancel(run: str, *, storage: str | Objects | None = None) -> str:
     """Ask the driver of a job to stop; it looks every second. Returns the job's id.
 
@@ -53,7 +69,7 @@ def cancel(run: str, *, storage: str | Objects | None = None) -> str:
     objects = open_storage(storage)
     job = find_job(objects, run)
     state = job_status(objects, job).state
-    if state != "running":
+    if state not in AHEAD:
         raise SpecError(
             f"the job is {state}, so there is nothing to cancel", code="not-running", about=job
         )

@@ -5,14 +5,12 @@ import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from typing import Any
 
 from medray.errors import InterruptedRun
-from medray.ids import short
-from medray.jobs.events import Event, Listener, Run, StepResult, Tally
+from medray.jobs.events import Event, Listener, Run, StepResult
 from medray.jobs.execute import Executor
-from medray.jobs.record import Driver
-from medray.jobs.resolve import RUN_DIGITS, Resolved, resolve
+from medray.jobs.record import Driver, job_id, keep_job, stored_result
+from medray.jobs.resolve import Resolved, resolve
 from medray.jobs.session import open_storage
 from medray.jobs.units import run_units
 from medray.spec.documents import place
@@ -66,8 +64,9 @@ def run_documents(
     cluster: str | None,
     on_event: Listener | None,
     stop: threading.Event,
+    submission: int = 0,
 ) -> Run:
-    """Run a job's documents; see `run`."""
+    """Run a job's documents; see `run`. `submission` is the number of the one that asked for it."""
     # Every document is checked before any of them costs time.
     profiles = [
         cluster_profile(cluster or str(document.get("cluster") or DEFAULT_CLUSTER))
@@ -75,10 +74,9 @@ def run_documents(
     ]
     steps = [check_step(source, index, profile.defaults) for index, profile in enumerate(profiles)]
     objects.probe()
-    job = f"job-{short(source.documents)[:RUN_DIGITS]}"
-    objects.put(f"runs/{job}/job.json", _job(source, cluster))
+    job = job_id(source) if submission else keep_job(objects, source, cluster)
     results: list[StepResult] = []
-    with Driver(objects, job, stop) as driver, ExitStack() as stack:
+    with Driver(objects, job, stop, submission) as driver, ExitStack() as stack:
 
         def tell(event: Event) -> None:
             driver.event(event.name, **event.fields)
@@ -132,18 +130,3 @@ def _keep(objects: Objects, result: StepResult) -> None:
         return
     record(objects, what=result.kind, about=result.output, details={"run": result.run})
     objects.put(path, json.dumps(asdict(result)).encode())
-
-
-def stored_result(objects: Objects, step_run: str) -> StepResult | None:
-    """What a step's run made when it was done last; None if it never was."""
-    try:
-        raw: dict[str, Any] = json.loads(objects.get(f"runs/{step_run}/result.json"))
-    except FileNotFoundError:
-        return None
-    return StepResult(**{**raw, "units": Tally(**raw["units"])})
-
-
-def _job(source: Source, cluster: str | None) -> bytes:
-    return json.dumps(
-        {"name": source.name, "documents": source.documents, "cluster": cluster}
-    ).encode()

@@ -1,11 +1,14 @@
 """Storage by name, and what stands in it by reference."""
 
 import os
+from typing import TYPE_CHECKING
 
 from medray.spec.load import storage_profile
-from medray.storage.datasets import Dataset, check_name, open_dataset
-from medray.storage.models import ModelPackage, open_model
 from medray.storage.objects import Objects
+
+if TYPE_CHECKING:
+    from medray.storage.datasets import Dataset
+    from medray.storage.models import ModelPackage
 
 ENVIRONMENT = "MEDRAY_STORAGE"
 
@@ -28,7 +31,9 @@ def open_storage(storage: str | Objects | None = None) -> Objects:
     return Objects(storage_profile(name).url)
 
 
-def open_reference(reference: str, storage: str | Objects | None = None) -> Dataset | ModelPackage:
+def open_reference(
+    reference: str, storage: str | Objects | None = None
+) -> "Dataset | ModelPackage":
     """A dataset or a trained model: `name` (the newest version) or `name@version`.
 
     Args:
@@ -38,6 +43,9 @@ def open_reference(reference: str, storage: str | Objects | None = None) -> Data
     Raises:
         SpecError: there is neither (code "no-such-dataset"), or no such version.
     """
+    from medray.storage.datasets import check_name, open_dataset
+    from medray.storage.models import open_model
+
     objects = open_storage(storage)
     name = check_name(reference.partition("@")[0])
     is_model = not objects.exists(f"datasets/{name}/HEAD") and objects.exists(f"models/{name}/HEAD")

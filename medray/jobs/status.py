@@ -7,14 +7,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from medray.clock import SYSTEM, Clock
 from medray.errors import SpecError
 from medray.jobs.events import StepResult
-from medray.jobs.record import GONE_S
-from medray.jobs.run import stored_result
+from medray.jobs.line import read_line
+from medray.jobs.record import GONE_S, stored_result
+from medray.jobs.submissions import Submission, marked
+from medray.jobs.submissions import newest as newest_submission
 from medray.storage.objects import Objects
+
+AHEAD = frozenset({"submitted", "waiting", "running"})  # states that something comes after
+START_S = 900.0  # Ray gives a job so long to begin
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ class JobStatus:
         job: id of its run.
         name: of the job file.
         state: of the newest driver: running, done, interrupted, failed; "lost" if it was not seen
-            for a minute and did not say that it ended.
+            for a minute and did not say that it ended. Of a submission without a driver:
+            submitted, waiting (for its turn), lost.
         started: when that driver began, ISO 8601 in UTC.
         seen: when it was last seen.
         exit_status: that it ended with.
@@ -91,8 +95,12 @@ def job_status(objects: Objects, job: str, clock: Clock = SYSTEM) -> JobStatus:
     )
     state = newest["state"]
     if state == "running":
-        unseen = clock.now() - datetime.datetime.fromisoformat(newest["seen"])
-        state = "lost" if unseen.total_seconds() > GONE_S else "running"
+        state = "lost" if unseen_s(newest, clock) > GONE_S else "running"
+    sent = newest_submission(objects, job)
+    if sent is not None and all(driver.get("submission") != sent.number for driver in drivers):
+        # Nothing of an earlier life is true of what was sent since.
+        newest = {"started": sent.at, "seen": sent.at, "exit_status": 0, "steps": newest["steps"]}
+        state = _before_it_runs(objects, sent, clock)
     return JobStatus(
         job=job,
         name=record["name"],
@@ -103,6 +111,21 @@ def job_status(objects: Objects, job: str, clock: Clock = SYSTEM) -> JobStatus:
         steps=[_step(objects, run) for run in newest["steps"]],
         planned=len(record["documents"]),
     )
+
+
+def _before_it_runs(objects: Objects, sent: Submission, clock: Clock) -> str:
+    """The state of a submission whose driver has not written anything."""
+    for entry in read_line(objects, sent.cluster):
+        if entry.id == sent.id:
+            silent = unseen_s({"seen": entry.seen}, clock) > GONE_S
+            return "lost" if silent else "waiting"
+    age = unseen_s({"seen": sent.at}, clock)
+    return "lost" if age > (GONE_S if marked(objects, sent, "begun") else START_S) else "submitted"
+
+
+def unseen_s(life: dict[str, Any], clock: Clock = SYSTEM) -> float:
+    """For how long a driver has not said that it lives."""
+    return (clock.now() - datetime.datetime.fromisoformat(life["seen"])).total_seconds()
 
 
 def find_job(objects: Objects, run: str) -> str:
@@ -125,23 +148,28 @@ def find_job(objects: Objects, run: str) -> str:
     return str(json.loads(objects.get(f"runs/{found[0]}/job.json"))["job"])
 
 
-def events(objects: Objects, job: str, seen: set[str]) -> Iterator[dict[str, Any]]:
+def events(
+    objects: Objects, job: str, seen: set[str], session: str = ""
+) -> Iterator[dict[str, Any]]:
     """What happened in a job, in order, but for what `seen` holds; `seen` grows.
 
     Args:
         objects: the storage root.
         job: id as `find_job` gives it.
         seen: names of the pieces that were read before.
+        session: of the driver that is meant; empty: all of them.
     """
     paths = sorted(entry.path for entry in objects.walk(f"runs/{job}/events"))
     for path in paths:
-        if path not in seen:
-            seen.add(path)
-            for line in objects.get(path).splitlines():
-                yield json.loads(line)
+        if path not in seen and session in path:
+            lines = objects.get(path).splitlines()
+            seen.add(path)  # once it is read: a store that fails is asked again
+            yield from map(json.loads, lines)
 
 
 def _step(objects: Objects, run: str) -> StepStatus:
+    import pyarrow.parquet as pq
+
     spec = json.loads(objects.get(f"runs/{run}/spec.json"))
     result = stored_result(objects, run)
     output = spec.get("output") or (result.output.partition("@")[0] if result else "")

@@ -22,7 +22,7 @@ from medray.jobs.events import Event, Listener, StepResult, Tally
 from medray.jobs.execute import Executor
 from medray.jobs.resolve import Resolved
 from medray.spec.jobs import Train
-from medray.spec.profiles import Local
+from medray.spec.profiles import Inline
 from medray.storage.datasets import move_head, open_dataset
 from medray.storage.models import ModelPackage, open_model
 from medray.storage.objects import Objects
@@ -101,7 +101,7 @@ def _train(
     plan = setup.plan.model_dump_json(indent=1)
     objects.put(f"{setup.run}/plan.json", plan.encode())
 
-    if isinstance(executor.profile, Local):
+    if not isinstance(executor.profile, Inline):
         result = _fit_on_ray(setup, executor, stop, tell)
     else:
 
@@ -119,7 +119,7 @@ def _fit_on_ray(
     """Train on Ray from a thread of its own, so that this one can watch and be stopped."""
     from medray.cluster.train import train_on_ray
 
-    profile = cast("Local", executor.profile)
+    pool = executor.profile.pool("train")
     executor.start()
     ended: queue.Queue[TrainResult | BaseException] = queue.Queue()
 
@@ -128,8 +128,10 @@ def _fit_on_ray(
             ended.put(
                 train_on_ray(
                     setup,
-                    cpus_per_worker=profile.cpus_per_worker,
-                    gpus_per_worker=profile.gpus_per_worker,
+                    cpus_per_worker=pool.cpus,
+                    gpus_per_worker=pool.gpus,
+                    labels=pool.labels,
+                    grows=executor.grows,
                 )
             )
         except BaseException as error:  # noqa: BLE001 - raised again on the thread that waits
@@ -207,6 +209,6 @@ def _setup(step: Train, resolved: Resolved, executor: Executor, objects: Objects
 
 def _device(executor: Executor) -> str:
     """Where the network will be trained, which the plan has to know before any rank exists."""
-    if isinstance(executor.profile, Local):
-        return "cuda" if executor.profile.gpus_per_worker else "cpu"
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if isinstance(executor.profile, Inline):
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return "cuda" if executor.profile.pool("train").gpus else "cpu"

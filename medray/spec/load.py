@@ -14,7 +14,7 @@ from medray.spec.check import check
 from medray.spec.documents import expand, place, read_documents
 from medray.spec.jobs import STEP, AnyStep
 from medray.spec.override import merge, override
-from medray.spec.profiles import CLUSTER, STORAGE, Inline, Local, Storage
+from medray.spec.profiles import CLUSTER, STORAGE, Cluster, Storage
 
 T = TypeVar("T")
 Job = str | Path | dict[str, Any] | Sequence[dict[str, Any]]
@@ -79,7 +79,7 @@ def check_step(
     return step
 
 
-def cluster_profile(name: str) -> Inline | Local:
+def cluster_profile(name: str) -> Cluster:
     """The cluster profile in cluster/<name>.yaml, in a file, or as shipped.
 
     Raises:

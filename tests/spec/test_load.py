@@ -134,7 +134,7 @@ def test_profiles_here_win_over_those_that_ship(
     with pytest.raises(SpecError) as caught:
         cluster_profile("moon")
     assert caught.value.code == "no-such-profile"
-    assert "inline, local" in caught.value.hint
+    assert "inline, kuberay, local" in caught.value.hint
 
 
 def test_storage_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

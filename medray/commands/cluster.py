@@ -1,0 +1,55 @@
+"""Commands for clusters: what makes them, and who waits for them."""
+
+import click
+
+from medray.commands.output import json_option, print_json, print_table, storage_option
+
+
+@click.group()
+def cluster() -> None:
+    """Render what makes a cluster; see who waits for it."""
+
+
+@cluster.command()
+@click.argument("name", metavar="NAME")
+@click.option("--job", default="", metavar="JOB", help="A RayJob: a cluster for this job alone.")
+@click.option("--cron", default="", metavar="WHEN", help="With --job: a RayCronJob.")
+@click.option("--time-zone", default="Etc/UTC", metavar="ZONE", help="Of --cron.")
+@click.option("--serve", "models", multiple=True, metavar="MODEL", help="A RayService.")
+def render(name: str, job: str, cron: str, time_zone: str, models: tuple[str, ...]) -> None:
+    """Print the `ray up` file or the KubeRay manifests that a cluster profile stands for."""
+    from medray.jobs.render import Wanted
+    from medray.jobs.render import render as render_cluster
+
+    click.echo(render_cluster(name, Wanted(job, cron, time_zone, models)), nl=False)
+
+
+@cluster.command()
+@click.argument("name", metavar="NAME")
+@storage_option
+@json_option
+def queue(name: str, storage: str | None, as_json: bool) -> None:
+    """List the runs that have a place on a cluster, and those that wait for one."""
+    from dataclasses import asdict
+    from pathlib import Path
+
+    from medray.jobs.line import read_line
+    from medray.jobs.session import open_storage
+
+    line = read_line(open_storage(storage), Path(name).stem)
+    if as_json:
+        print_json({"queue": [asdict(entry) for entry in line]})
+        return
+    print_table(
+        ["run", "state", "priority", "submitted", "last seen"],
+        [
+            [
+                entry.job,
+                "running" if entry.running else "waiting",
+                entry.priority,
+                entry.at[:19],
+                entry.seen[:19],
+            ]
+            for entry in line
+        ],
+    )

@@ -1,0 +1,90 @@
+"""What travels with a run: its profiles, and where asked these sources and a folder of the user's.
+
+A shipment is a zip that depends on its content alone, so that equal ones are uploaded once.
+"""
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import yaml
+
+import medray
+from medray.errors import SpecError
+from medray.spec.profiles import RayCluster, Storage
+
+MAX_BYTES = 100 * 2**20
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+# Names that hold data, builds or secrets, never a project's code.
+_LEFT = frozenset({"__pycache__", "node_modules", "medray-data", "build", "dist", "out"})
+_SECRET_SUFFIXES = frozenset({".pem", ".key", ".p12", ".pfx", ".token"})
+
+
+def pack(
+    profile: RayCluster, cluster: str, storage: Storage | None, storage_name: str
+) -> tuple[str, bytes]:
+    """The package of a run: its name, made of its content, and its bytes.
+
+    Args:
+        profile: to go by on the cluster, as `cluster/<cluster>.yaml`.
+        cluster: its name there.
+        storage: likewise, as `storage/<storage_name>.yaml`; None where a URL says it all.
+        storage_name: its name there.
+
+    Raises:
+        SpecError: the working directory is larger than `MAX_BYTES` (code "too-large-to-ship").
+    """
+    files: dict[str, bytes] = {}
+    if profile.working_dir is not None:
+        files.update(_project(Path(profile.working_dir).expanduser()))
+    if profile.medray == "shipped":
+        files.update(_sources(Path(medray.__file__).parent))
+    files[f"cluster/{cluster}.yaml"] = _yaml(profile.model_dump(mode="json"))
+    if storage is not None:
+        files[f"storage/{storage_name}.yaml"] = _yaml(storage.model_dump(mode="json"))
+    data = _zip(files)
+    return f"_ray_pkg_{hashlib.sha256(data).hexdigest()[:32]}.zip", data
+
+
+def _yaml(value: object) -> bytes:
+    return yaml.safe_dump(value, sort_keys=True).encode()
+
+
+def _sources(package: Path) -> Iterator[tuple[str, bytes]]:
+    """This medray, and the profiles and jobs beside it where it is not from a wheel."""
+    for path in sorted(package.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            yield f"medray/{path.relative_to(package).as_posix()}", path.read_bytes()
+
+
+def _project(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """The user's folder, without what is hidden, built, data or looks like a secret."""
+    if not folder.is_dir():
+        raise SpecError("there is no such folder to ship", code="no-such-folder", about=str(folder))
+    size = 0
+    for path in sorted(folder.rglob("*")):
+        name = PurePosixPath(path.relative_to(folder).as_posix())
+        hidden = any(part.startswith(".") or part in _LEFT for part in name.parts)
+        if hidden or path.suffix in _SECRET_SUFFIXES or path.is_symlink() or not path.is_file():
+            continue
+        size += path.stat().st_size
+        if size > MAX_BYTES:
+            raise SpecError(
+                f"more than {MAX_BYTES} bytes to ship",
+                code="too-large-to-ship",
+                about=str(folder),
+                hint="name the folder with the code alone in the profile: working_dir",
+            )
+        yield str(name), path.read_bytes()
+
+
+def _zip(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, files[name], zipfile.ZIP_DEFLATED, 1)
+    return buffer.getvalue()

@@ -1,0 +1,191 @@
+"""Submit jobs to a Ray cluster. What was sent is recorded first, so that nothing starts twice."""
+
+import json
+import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medray.errors import RetryableError, SpecError
+from medray.jobs.record import GONE_S, keep_job
+from medray.jobs.rest import ENDED, RayJobs, connect
+from medray.jobs.session import ENVIRONMENT, open_storage
+from medray.jobs.shipment import pack
+from medray.jobs.status import find_job, unseen_s
+from medray.jobs.submissions import Submission, claim, life_of, mark, marked, new_submission, newest
+from medray.spec.load import Job, Source, check_step, cluster_profile, read_job, storage_profile
+from medray.spec.profiles import RayCluster, Storage
+from medray.storage.objects import Objects
+from medray.version import __version__
+
+STOP_S = 15  # from SIGTERM to SIGKILL: longer than a driver takes to drain
+_CLAIMS = 100
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A submission that the cluster has.
+
+    Args:
+        submission: as recorded.
+        fresh: whether this call sent it, rather than an earlier one whose run goes on.
+    """
+
+    submission: Submission
+    fresh: bool
+
+
+def submit(
+    job: Job,
+    *,
+    cluster: str,
+    storage: str | None = None,
+    overrides: Sequence[str] = (),
+    priority: int | None = None,
+) -> Sent:
+    """Submit a job to a cluster; one that is under way is joined, not started again.
+
+    Args:
+        job: path or name of a job file, one step, or several.
+        cluster: profile of kind `ray`.
+        storage: see `medray.jobs.session.open_storage`.
+        overrides: see `medray.jobs.run.run`.
+        priority: higher goes first; None: the profile's.
+
+    Raises:
+        SpecError: job or profile are wrong, or the cluster refuses the token.
+        RetryableError: storage or cluster can't be reached. Submit again: nothing starts twice.
+    """
+    source = read_job(job, overrides)
+    return _submit(source, cluster, storage, priority)
+
+
+def resubmit(
+    run: str, *, cluster: str, storage: str | None = None, priority: int | None = None
+) -> Sent:
+    """Submit a job that was run or submitted before, from what storage holds of it."""
+    objects = open_storage(storage)
+    record = json.loads(objects.get(f"runs/{find_job(objects, run)}/job.json"))
+    return _submit(Source(record["name"], record["documents"]), cluster, storage, priority)
+
+
+def ray_profile(cluster: str) -> RayCluster:
+    """A profile that jobs can be submitted to.
+
+    Raises:
+        SpecError: it is of another kind (code "not-a-ray-cluster").
+    """
+    profile = cluster_profile(cluster)
+    if not isinstance(profile, RayCluster):
+        raise SpecError(
+            f"nothing can be submitted to a cluster of kind {profile.kind}",
+            code="not-a-ray-cluster",
+            about=cluster,
+            hint="`medray run` runs it here; cluster/ray-jobs.yaml is an example of kind ray",
+        )
+    return profile
+
+
+def _submit(source: Source, cluster: str, storage: str | None, priority: int | None) -> Sent:
+    profile = ray_profile(cluster)
+    for index in range(len(source.documents)):
+        check_step(source, index, profile.defaults)
+    objects = open_storage(storage)
+    name = Path(cluster).stem
+    with connect(profile) as jobs:
+        # Before anything is written down: a wrong token or a closed tunnel is no submission.
+        jobs.version()
+        job = keep_job(objects, source, cluster)
+        submission, fresh = _choose(objects, jobs, job, name, profile, priority)
+        if fresh:
+            _deliver(jobs, submission, profile, storage, objects)
+            mark(objects, submission, "taken")
+    return Sent(submission, fresh)
+
+
+def _choose(
+    objects: Objects,
+    jobs: RayJobs,
+    job: str,
+    name: str,
+    profile: RayCluster,
+    priority: int | None,
+) -> tuple[Submission, bool]:
+    """The submission that is meant, and whether it is still to be sent."""
+    settings = profile.model_dump(mode="json")
+    rank = profile.priority if priority is None else priority
+    for _ in range(_CLAIMS):
+        last = newest(objects, job)
+        if last is not None:
+            there = _stands(objects, jobs, last)
+            if there == "unsent" and last.address == profile.address:
+                return last, True
+            if there == "under way":
+                mark(objects, last, "taken")
+                return last, False
+        submission = new_submission(
+            objects, job, last.number + 1 if last else 1, name, settings, rank
+        )
+        objects.delete([f"runs/{job}/cancel"])  # it was meant for an earlier one
+        if claim(objects, submission):
+            return submission, True
+    raise RetryableError(
+        "others submit the same job again and again", code="submission-contended", about=job
+    )
+
+
+def _stands(objects: Objects, jobs: RayJobs, last: Submission) -> str:
+    """How the last submission stands: "unsent", "under way" or "over"."""
+    taken = marked(objects, last, "taken")
+    life = life_of(objects, last)
+    if life is not None:
+        if life["state"] != "running":
+            # Never told to whoever sent it: the reply was lost, and this is its second try.
+            return "over" if taken else "under way"
+        return "under way" if unseen_s(life) < GONE_S else "over"
+    if marked(objects, last, "begun") and not taken:
+        return "under way"
+    known = jobs.job(last.id)
+    if known is None:
+        return "over" if taken else "unsent"
+    return "over" if known["status"] in ENDED and taken else "under way"
+
+
+def _deliver(
+    jobs: RayJobs,
+    submission: Submission,
+    profile: RayCluster,
+    storage: str | None,
+    objects: Objects,
+) -> None:
+    root, shipped = _storage(storage, objects)
+    package, data = pack(profile, submission.cluster, shipped, root)
+    if not jobs.has_package(package):
+        jobs.put_package(package, data)
+    variables = {
+        "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_S),
+        **{name: os.environ[name] for name in profile.forward if name in os.environ},
+    }
+    runtime: dict[str, Any] = {"working_dir": f"gcs://{package}", "env_vars": variables}
+    command = [profile.python, "-m", "medray", "drive", submission.job, str(submission.number)]
+    jobs.submit(
+        {
+            "entrypoint": shlex.join(
+                [*command, "--storage", root, "--cluster", submission.cluster]
+            ),
+            "submission_id": submission.id,
+            "runtime_env": runtime,
+            "metadata": {"medray": __version__, "job": submission.job, "by": submission.by},
+        }
+    )
+
+
+def _storage(storage: str | None, objects: Objects) -> tuple[str, Storage | None]:
+    """What the driver is to be given as --storage, and the profile to ship, if it is one."""
+    name = storage or os.environ.get(ENVIRONMENT, "") or "local"
+    if "://" in name or ("/" in name and not name.endswith((".yaml", ".yml"))):
+        return objects.url, None
+    profile = storage_profile(name)
+    return Path(name).stem, profile.model_copy(update={"url": objects.url})
