@@ -24,6 +24,8 @@ COMMANDS = {
     "verify": "medray.commands.keep:verify",
     "gc": "medray.commands.keep:gc",
     "init": "medray.commands.setup:init",
+    "schedule": "medray.commands.schedule:schedule",
+    "scheduler": "medray.commands.schedule:scheduler",
     "doctor": "medray.commands.setup:doctor",
     "schema": "medray.commands.setup:schema",
 }

@@ -65,7 +65,7 @@ def run(
             job, storage=objects, cluster=cluster, overrides=overrides, on_event=listen, stop=stop
         )
 
-    _attached(start, storage, Path(job).stem, as_json=as_json, report=report)
+    attached(start, storage, Path(job).stem, as_json=as_json, report=report)
 
 
 @click.command()
@@ -78,7 +78,7 @@ def resume(run: str, cluster: str | None, storage: str | None, as_json: bool, re
     def start(objects: "Objects", listen: "Listener", stop: threading.Event) -> "Run":
         return resume_job(run, storage=objects, cluster=cluster, on_event=listen, stop=stop)
 
-    _attached(start, storage, "", as_json=as_json, report=report)
+    attached(start, storage, "", as_json=as_json, report=report)
 
 
 @click.command()
@@ -111,10 +111,10 @@ def demo(data: str, cluster: str | None, storage: str | None, as_json: bool, rep
     def start(objects: "Objects", listen: "Listener", stop: threading.Event) -> "Run":
         return run_job("demo", storage=objects, cluster=cluster, on_event=listen, stop=stop)
 
-    _attached(start, storage, "demo", as_json=as_json, report=report)
+    attached(start, storage, "demo", as_json=as_json, report=report)
 
 
-def _attached(start: Start, storage: str | None, name: str, *, as_json: bool, report: bool) -> None:
+def attached(start: Start, storage: str | None, name: str, *, as_json: bool, report: bool) -> None:
     """Run with progress and signals; print the account, or JSON."""
     from medray.commands.progress import Bars, Lines, print_account
     from medray.jobs.session import open_storage
