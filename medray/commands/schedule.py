@@ -181,6 +181,21 @@ def run(name: str, storage: str | None) -> None:
     click.get_current_context().exit(record.end.exit_status)
 
 
+@schedule.command()
+@click.argument("name", metavar="NAME")
+@click.option("--due", metavar="TIME", help="20261121T220000Z (default: the newest that ended).")
+@click.option("--reference", metavar="TIME", help="Run to compare with (default: the first done).")
+@storage_option
+def page(name: str, due: str | None, reference: str | None, storage: str | None) -> None:
+    """Write the morning page of a run: new, refused, drift, cost. Runs write it by themselves."""
+    from medray.jobs.session import open_storage
+    from medray.report.morning import write_morning
+
+    objects = open_storage(storage)
+    path = write_morning(objects, name, due=due, reference=reference)
+    click.echo(f"{objects.url.removeprefix('file://').rstrip('/')}/{path}")
+
+
 @schedule.command(hidden=True)
 @click.argument("name", metavar="NAME")
 @click.argument("due", metavar="DUE")
