@@ -168,8 +168,10 @@ def run(name: str, storage: str | None) -> None:
     from medray.jobs.session import open_storage
 
     objects = open_storage(storage)
-    scheduler = Scheduler(objects, Attached(storage), after=_Pages(storage))
+    pages = _Pages(storage)
+    scheduler = Scheduler(objects, Attached(storage), after=pages)
     record = scheduler.run_now(name, _asked_to_stop())
+    pages.wait()
     click.echo(f"{name}: {record.claim.due} {_state(record)}")
     if record.end is None:
         raise InterruptedRun(
