@@ -25,6 +25,8 @@ COMMANDS = {
     "verify": "medray.commands.keep:verify",
     "gc": "medray.commands.keep:gc",
     "init": "medray.commands.setup:init",
+    "schedule": "medray.commands.schedule:schedule",
+    "scheduler": "medray.commands.schedule:scheduler",
     "doctor": "medray.commands.setup:doctor",
     "cluster": "medray.commands.cluster:cluster",
     "schema": "medray.commands.setup:schema",

@@ -113,14 +113,16 @@ class Predict(Operation):
             network_shape=inner,
             device=trained.device,
         )
-        made = Sample(sample.id, sample.row)
+        made = Sample(sample.id, dict(sample.row))
         if options["outputs"] == "probabilities":
             shape = (len(plan.classes), *space)
             made.arrays["probability"] = Slabs(shape, np.dtype(np.float32), 1, slabs)
         elif trained.task.needs_whole_mask:
-            made.arrays["label"] = trained.task.postprocess(np.concatenate(list(slabs)))
+            mask = trained.task.postprocess(np.concatenate(list(slabs)))
+            (made.arrays["label"],) = _counted(iter([mask]), len(plan.classes), made.row)
         else:
-            made.arrays["label"] = Slabs(space, np.dtype(np.uint8), 0, slabs)
+            counted = _counted(slabs, len(plan.classes), made.row)
+            made.arrays["label"] = Slabs(space, np.dtype(np.uint8), 0, counted)
         return made
 
     def _decide(self, samples: Sequence[Sample]) -> Iterator[Sample]:
@@ -134,6 +136,17 @@ class Predict(Operation):
         probabilities = trained.task.probabilities(logits).cpu().numpy()
         for sample, values in zip(samples, probabilities, strict=True):
             yield Sample(sample.id, sample.row | trained.task.decide(values))
+
+
+def _counted(
+    slabs: Iterator[np.ndarray], classes: int, row: dict[str, Any]
+) -> Iterator[np.ndarray]:
+    """The slabs as they are; once they have passed, `row` holds `label_voxels`, as after ingest."""
+    voxels = np.zeros(classes, np.int64)
+    for slab in slabs:
+        voxels += np.bincount(slab.reshape(-1), minlength=classes)
+        yield slab
+    row["label_voxels"] = voxels.tolist()
 
 
 def _parts(image: SampleArray) -> Iterator[np.ndarray]:

@@ -18,6 +18,7 @@ from medray.engine.operation import Unit
 from medray.errors import SpecError
 from medray.formats.base import Input, Plan, grouped
 from medray.ids import digest, short, unit_id
+from medray.jobs.regroup import Earlier, regroup
 from medray.storage.datasets import Dataset
 from medray.storage.samples import Refusal
 
@@ -48,7 +49,12 @@ class Planned:
 
 
 def plan_ingest(
-    found: Plan, *, name: str, identity: dict[str, Any], samples: int | None = None
+    found: Plan,
+    *,
+    name: str,
+    identity: dict[str, Any],
+    samples: int | None = None,
+    before: Earlier | None = None,
 ) -> Planned:
     """Units of an ingest.
 
@@ -57,13 +63,21 @@ def plan_ingest(
         name: of the format.
         identity: everything but the inputs that decides what is made.
         samples: inputs per unit, about; None keeps the format's own groups.
+        before: an earlier plan of the same; its inputs keep their units.
     """
+
+    def identify(group: list[Input]) -> str:
+        return unit_id(f"ingest/{name}", identity, [_fingerprint(item) for item in group])
+
     groups = found.groups
     if samples is not None:
         groups = grouped((item for group in groups for item in group), samples=samples)
+    _no_key_twice(item.key for group in groups for item in group)
+    if before is not None:
+        groups = regroup(groups, before, identify, samples)
     units = [
         Unit(
-            id=unit_id(f"ingest/{name}", identity, [_fingerprint(item) for item in group]),
+            id=identify(group),
             index=index,
             inputs=tuple(item.key for item in group),
             payload={"inputs": [{**asdict(item), "paths": list(item.paths)} for item in group]},
@@ -71,7 +85,7 @@ def plan_ingest(
         for index, group in enumerate(groups)
     ]
     sizes = {item.key: item.size for group in groups for item in group}
-    return Planned(_distinct(units), found.refused, sizes)
+    return Planned(units, found.refused, sizes)
 
 
 def plan_shards(
@@ -122,7 +136,8 @@ def plan_shards(
         units.append(
             Unit(unit_id(operation, identity, inputs, model), len(units), tuple(keys), payload)
         )
-    return Planned(_distinct(units), [], {})
+    _no_key_twice(key for unit in units for key in unit.inputs)
+    return Planned(units, [], {})
 
 
 @dataclass(frozen=True)
@@ -148,13 +163,10 @@ def _fingerprint(item: Input) -> str:
     return digest(asdict(item))
 
 
-def _distinct(units: Iterable[Unit]) -> list[Unit]:
-    """The units, if every input has a key of its own: only then can each be accounted for."""
-    units = list(units)
+def _no_key_twice(keys: Iterable[str]) -> None:
+    """Every input has a key of its own: only then can each be accounted for."""
     seen: set[str] = set()
-    for unit in units:
-        for key in unit.inputs:
-            if key in seen:
-                raise SpecError("two inputs have the same key", code="duplicate-input", about=key)
-            seen.add(key)
-    return units
+    for key in keys:
+        if key in seen:
+            raise SpecError("two inputs have the same key", code="duplicate-input", about=key)
+        seen.add(key)

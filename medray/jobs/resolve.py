@@ -17,6 +17,7 @@ from medray.formats.base import Source
 from medray.ids import short
 from medray.jobs.plan import Planned, plan_ingest, plan_shards
 from medray.jobs.record import RUN_DIGITS
+from medray.jobs.regroup import earlier
 from medray.jobs.target import claim
 from medray.models import MODELS
 from medray.spec.base import Plugin
@@ -71,7 +72,7 @@ def resolve(step: AnyStep, objects: Objects, place: Place) -> Resolved:
     """
     match step:
         case Ingest():
-            return _ingest(step, place)
+            return _ingest(step, objects, place)
         case Train():
             return _train(step, objects, place)
         case Predict():
@@ -82,7 +83,7 @@ def resolve(step: AnyStep, objects: Objects, place: Place) -> Resolved:
             return _export(step, objects, place)
 
 
-def _ingest(step: Ingest, place: Place) -> Resolved:
+def _ingest(step: Ingest, objects: Objects, place: Place) -> Resolved:
     kind = FORMATS.get(step.format.name)
     step = step.model_copy(update={"format": _filled(step.format, kind.Options, place, "format")})
     options = kind.Options.model_validate(step.format.options)
@@ -92,7 +93,8 @@ def _ingest(step: Ingest, place: Place) -> Resolved:
         kind(options).plan(_source(step.source)),
         name=step.format.name,
         identity=identity,
-        samples=step.units.samples if step.units else None,
+        samples=units_of(step),
+        before=earlier(objects, step.output, short(step.identity())),
     )
     return _resolved(
         step,
@@ -102,6 +104,11 @@ def _ingest(step: Ingest, place: Place) -> Resolved:
         parameters={**identity, "source": step.source},
         attributes={"format": step.format.name},
     )
+
+
+def units_of(step: Ingest) -> int | None:
+    """Inputs per unit that the job asks for; None leaves it to the format."""
+    return step.units.samples if step.units else None
 
 
 def _source(path: str) -> Source:

@@ -10,10 +10,12 @@ from medray.errors import InterruptedRun
 from medray.jobs.events import Event, Listener, Run, StepResult
 from medray.jobs.execute import Executor
 from medray.jobs.record import Driver, job_id, keep_job, stored_result
-from medray.jobs.resolve import Resolved, resolve
+from medray.jobs.regroup import remember
+from medray.jobs.resolve import Resolved, resolve, units_of
 from medray.jobs.session import open_storage
 from medray.jobs.units import run_units
 from medray.spec.documents import place
+from medray.spec.jobs import Ingest
 from medray.spec.load import Job, Source, check_step, cluster_profile, dump, read_job
 from medray.storage.audit import record
 from medray.storage.objects import Objects
@@ -97,6 +99,9 @@ def run_documents(
                 step, objects, lambda *parts, at=index: place(source.name, at + 1, *parts)
             )
             driver.step(resolved.run, dump(resolved.step), resolved.planned)
+            if isinstance(resolved.step, Ingest):
+                samples = units_of(resolved.step)
+                remember(objects, resolved.output, resolved.spec, resolved.run, samples)
             if executor is None or executor.profile != profile:
                 stack.close()  # one Ray at a time
                 executor = stack.enter_context(Executor(profile, objects, driver.session))

@@ -101,6 +101,22 @@ def strip(title: str, label: str, values: Mapping[str, Sequence[float]]) -> str:
     return svg[0]
 
 
+def shift(title: str, reference: Any, tonight: Any) -> str:
+    """Two distributions of one number, as shares: the reference filled, tonight as a line."""
+    with _figure(title) as (axes, svg):
+        edges = np.histogram_bin_edges(np.concatenate([reference, tonight]), 24).tolist()
+        weights = [np.full(len(values), 1 / len(values)) for values in (reference, tonight)]
+        label = f"reference, {len(reference)}"
+        axes.hist(reference, edges, weights=weights[0], color=PALETTE[5], alpha=0.45, label=label)
+        label, colour = f"tonight, {len(tonight)}", PALETTE[1]
+        axes.hist(
+            tonight, edges, weights=weights[1], histtype="step", color=colour, label=label, lw=1.8
+        )
+        axes.set_ylabel("share of samples")
+        axes.legend()
+    return svg[0]
+
+
 def roc(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> str:
     """ROC curves, one per class."""
     with _figure("ROC") as (axes, svg):

@@ -89,15 +89,7 @@ def render(report: Report) -> str:
 
     Everything that isn't a figure made here is escaped, whoever named it.
     """
-    environment = Environment(
-        loader=PackageLoader("medray.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"fixed": _fixed, "duration": _duration, "data_uri": _data_uri}
-    template = environment.get_template("page.html.j2")
+    template = environment_of().get_template("page.html.j2")
     return template.render(
         report=report,
         trainings=[_training(training) for training in report.trainings],
@@ -111,6 +103,19 @@ def render(report: Report) -> str:
         text_columns=_TEXT,
         count_columns=_COUNTS,
     )
+
+
+def environment_of() -> Environment:
+    """Where pages are made: the templates of this room, escaping on, an unknown name an error."""
+    environment = Environment(
+        loader=PackageLoader("medray.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"fixed": _fixed, "duration": _duration, "data_uri": _data_uri}
+    return environment
 
 
 def _training(training: Training) -> dict[str, Any]:

@@ -34,6 +34,8 @@ FROZEN = {
     "verify": ["reference", "--storage", "--json"],
     "gc": ["--older-than", "--delete", "--storage", "--json"],
     "init": ["folder"],
+    "schedule": [],
+    "scheduler": ["--once", "--render", "--image", "--storage"],
     "doctor": ["--storage", "--json"],
     "schema": [],
 }

@@ -150,7 +150,7 @@ def test_masks_are_those_of_the_whole_volume(
         assert found.id == sample.id
         assert found.row["subject"] == sample.row["subject"]
         assert found.row["spacing_mm"] == [2.0, 1.0, 1.0]
-        assert "label_voxels" not in found.row, "it describes another array"
+        assert sum(found.row["label_voxels"]) == found.arrays["label"].size, "of this mask"
         wanted = expected(net, sample, (16, 48, 48)).argmax(0).numpy()
         assert wanted.any()
         label = np.asarray(found.arrays["label"])
@@ -252,3 +252,16 @@ def test_weights_of_another_network_are_refused(objects: Objects) -> None:
     with pytest.raises(DataError) as caught:
         load_trained(objects, "m")
     assert caught.value.code == "bad-package"
+
+
+@pytest.mark.parametrize("task", [MASKS, MASKS | {"keep_largest": True}])
+def test_a_row_counts_the_voxels_of_its_mask(objects: Objects, task: dict[str, Any]) -> None:
+    """Whether slab by slab or whole; the truth's counts are not taken over."""
+    model(objects, UNET, task, (16, 16, 16), scale=3.0)
+    samples = volumes()
+    for sample in samples:
+        sample.row["label_voxels"] = [7, 7]
+    made, _ = run(objects, dataset(objects, samples))
+    for sample in made:
+        counted = np.bincount(np.ravel(sample.arrays["label"]), minlength=2)
+        assert sample.row["label_voxels"] == counted.tolist()

@@ -1,0 +1,302 @@
+"""Commands for jobs that run by the clock: schedule and what is below it, scheduler."""
+
+import datetime
+import signal
+import subprocess
+import threading
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from medray.commands.output import json_option, print_json, print_table, storage_option
+
+if TYPE_CHECKING:
+    from medray.jobs.events import Listener, Run
+    from medray.jobs.schedule_claims import Claim, Record
+    from medray.spec.schedules import Schedule
+    from medray.storage.objects import Objects
+
+
+@click.group()
+def schedule() -> None:
+    """Run jobs by the clock; `medray scheduler` does it."""
+
+
+@schedule.command()
+@click.argument("job", metavar="JOB")
+@click.option(
+    "--cron", required=True, metavar="EXPR", help='When: "0 22 * * *" is at ten each night.'
+)
+@click.option("--tz", default="UTC", metavar="ZONE", help="Time zone of --cron (default: UTC).")
+@click.option("--name", metavar="NAME", help="Of the schedule (default: the job file's).")
+@click.option(
+    "--catch-up",
+    type=click.Choice(["last", "all", "none"]),
+    default="last",
+    help="Which missed due times are made good (default: last).",
+)
+@click.option(
+    "--overlap",
+    type=click.Choice(["skip", "queue"]),
+    default="skip",
+    help="A due time that comes during a run is skipped, or waits (default: skip).",
+)
+@click.option("--window", metavar="FROM-TO", help="Runs stay inside it: 22:00-06:00.")
+@click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="As of `medray run`.")
+@click.option("--cluster", metavar="NAME", help="Cluster profile (default: local).")
+@storage_option
+def add(
+    job: str, name: str | None, storage: str | None, overrides: tuple[str, ...], **fields: Any
+) -> None:
+    """Put a job on a schedule."""
+    from medray.clock import SYSTEM
+    from medray.jobs import schedules
+    from medray.jobs.session import open_storage
+
+    made = schedules.add(
+        open_storage(storage), name or Path(job).stem, job, overrides=overrides, **fields
+    )
+    click.echo(f"{made.name}: next due {_local(made, made.next_due(SYSTEM.now()))}")
+
+
+@schedule.command()
+@storage_option
+@json_option
+def ls(storage: str | None, as_json: bool) -> None:
+    """List the schedules, what is due next and how the last run ended."""
+    from medray.clock import SYSTEM
+    from medray.jobs import schedules
+    from medray.jobs.schedule_claims import Claims
+    from medray.jobs.session import open_storage
+
+    objects = open_storage(storage)
+    rows = []
+    for name in schedules.names(objects):
+        one = schedules.read(objects, name)
+        newest = next(Claims(objects, name, SYSTEM).history(1), None)
+        rows.append(
+            {
+                "name": name,
+                "cron": one.cron,
+                "tz": one.tz,
+                "next": None if one.paused else one.next_due(SYSTEM.now()).isoformat(),
+                "last": newest and newest.claim.at.isoformat(),
+                "state": "paused" if one.paused else newest and _state(newest),
+            }
+        )
+    if as_json:
+        print_json({"schedules": rows})
+        return
+    columns = ["name", "cron", "tz", "next", "last", "state"]
+    print_table(columns, [[row[column] for column in columns] for row in rows])
+
+
+@schedule.command()
+@click.argument("name", metavar="NAME")
+@click.option("-n", "newest", default=20, metavar="N", help="Due times to show (default: 20).")
+@storage_option
+@json_option
+def show(name: str, newest: int, storage: str | None, as_json: bool) -> None:
+    """Show a schedule and its history, newest first."""
+    from medray.clock import SYSTEM
+    from medray.jobs import schedules
+    from medray.jobs.schedule_claims import Claims
+    from medray.jobs.session import open_storage
+
+    objects = open_storage(storage)
+    one = schedules.read(objects, name)
+    records = list(Claims(objects, name, SYSTEM).history(newest))
+    if as_json:
+        history = [{**asdict(record), "state": _state(record)} for record in records]
+        print_json({"schedule": one.model_dump(mode="json"), "history": history})
+        return
+    facts = f"catch-up {one.catch_up}, overlap {one.overlap}, window {one.window or 'none'}"
+    click.echo(f"{one.name}: {one.file} at {one.cron!r} {one.tz}; {facts}")
+    if one.paused:
+        click.echo("paused")
+    columns = ["due", "state", "run", "attempts", "seconds", "new", "skipped", "quarantined"]
+    print_table(columns, [_row(one, record) for record in records])
+
+
+@schedule.command()
+@click.argument("name", metavar="NAME")
+@storage_option
+def pause(name: str, storage: str | None) -> None:
+    """Let nothing begin until `resume`."""
+    from medray.jobs import schedules
+    from medray.jobs.session import open_storage
+
+    schedules.pause(open_storage(storage), name)
+    click.echo(f"{name}: paused")
+
+
+@schedule.command()
+@click.argument("name", metavar="NAME")
+@storage_option
+def resume(name: str, storage: str | None) -> None:
+    """End a pause; what would have been due during it is not made good."""
+    from medray.clock import SYSTEM
+    from medray.jobs import schedules
+    from medray.jobs.session import open_storage
+
+    one = schedules.resume(open_storage(storage), name)
+    click.echo(f"{name}: next due {_local(one, one.next_due(SYSTEM.now()))}")
+
+
+@schedule.command()
+@click.argument("name", metavar="NAME")
+@storage_option
+def rm(name: str, storage: str | None) -> None:
+    """Remove a schedule with its history; what its runs made stays."""
+    from medray.jobs import schedules
+    from medray.jobs.session import open_storage
+
+    schedules.remove(open_storage(storage), name)
+    click.echo(f"{name}: removed")
+
+
+@schedule.command()
+@click.argument("name", metavar="NAME")
+@storage_option
+def run(name: str, storage: str | None) -> None:
+    """Run a schedule's job now, here, as if it were due."""
+    from medray.errors import InterruptedRun
+    from medray.jobs.schedule_start import Attached
+    from medray.jobs.scheduler import Scheduler
+    from medray.jobs.session import open_storage
+
+    objects = open_storage(storage)
+    pages = _Pages(storage)
+    scheduler = Scheduler(objects, Attached(storage), after=pages)
+    record = scheduler.run_now(name, _asked_to_stop())
+    pages.wait()
+    click.echo(f"{name}: {record.claim.due} {_state(record)}")
+    if record.end is None:
+        raise InterruptedRun(
+            "it waits for a scheduler",
+            code="not-ended",
+            about=name,
+            hint=f"`medray schedule show {name}` tells when it is done",
+        )
+    click.get_current_context().exit(record.end.exit_status)
+
+
+@schedule.command()
+@click.argument("name", metavar="NAME")
+@click.option("--due", metavar="TIME", help="20261121T220000Z (default: the newest that ended).")
+@click.option("--reference", metavar="TIME", help="Run to compare with (default: the first done).")
+@storage_option
+def page(name: str, due: str | None, reference: str | None, storage: str | None) -> None:
+    """Write the morning page of a run: new, refused, drift, cost. Runs write it by themselves."""
+    from medray.jobs.session import open_storage
+    from medray.report.morning import write_morning
+
+    objects = open_storage(storage)
+    path = write_morning(objects, name, due=due, reference=reference)
+    click.echo(f"{objects.url.removeprefix('file://').rstrip('/')}/{path}")
+
+
+@schedule.command(hidden=True)
+@click.argument("name", metavar="NAME")
+@click.argument("due", metavar="DUE")
+@click.option("--parent", type=int, required=True, help="Process to end with.")
+@storage_option
+def start(name: str, due: str, parent: int, storage: str | None) -> None:
+    """Run what is claimed for one due time, for the scheduler that started this process."""
+    from medray.clock import SYSTEM
+    from medray.commands.run import attached
+    from medray.jobs.run import run_documents
+    from medray.jobs.schedule_claims import Claims
+    from medray.jobs.schedule_start import die_with
+    from medray.jobs.session import open_storage
+    from medray.spec.load import Source
+
+    die_with(parent)
+    claim: Claim = Claims(open_storage(storage), name, SYSTEM).claim(due)
+
+    def begin(objects: "Objects", listen: "Listener", stop: threading.Event) -> "Run":
+        source = Source(claim.file, claim.documents)
+        return run_documents(source, objects, cluster=claim.cluster, on_event=listen, stop=stop)
+
+    attached(begin, storage, name, as_json=True, report=True)
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="End when nothing is due and nothing runs.")
+@click.option(
+    "--render",
+    type=click.Choice(["systemd", "kubernetes"]),
+    help="Print what runs it for good, and end.",
+)
+@click.option("--image", metavar="IMAGE", help="For --render kubernetes: with medray in it.")
+@storage_option
+def scheduler(once: bool, render: str | None, image: str | None, storage: str | None) -> None:
+    """Run what is due, until stopped. Any number of these may share a storage."""
+    from medray.jobs import schedule_render
+
+    if render == "systemd":
+        click.echo(schedule_render.systemd(storage, str(Path.cwd())), nl=False)
+        return
+    if render == "kubernetes":
+        click.echo(schedule_render.kubernetes(storage, image), nl=False)
+        return
+    from medray.jobs.schedule_start import Attached
+    from medray.jobs.scheduler import Scheduler
+    from medray.jobs.session import open_storage
+
+    objects = open_storage(storage)
+    objects.probe()
+    pages = _Pages(storage)
+    Scheduler(objects, Attached(storage), after=pages).serve(_asked_to_stop(), once=once)
+    pages.wait()
+
+
+class _Pages:
+    """Writes the page of a run that has ended, in a process of its own: it may take its time."""
+
+    def __init__(self, storage: str | None) -> None:
+        self._given = ["--storage", storage] if storage else []
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def __call__(self, claim: "Claim") -> None:
+        from medray.jobs.schedule_start import medray
+
+        command = medray("schedule", "page", claim.schedule, "--due", claim.due, *self._given)
+        self._processes = [one for one in self._processes if one.poll() is None]
+        self._processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))  # noqa: S603
+
+    def wait(self) -> None:
+        for process in self._processes:
+            process.wait()
+
+
+def _asked_to_stop() -> threading.Event:
+    """An event that SIGTERM and Ctrl-C set."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _state(record: "Record") -> str:
+    if record.end is not None:
+        return record.end.state
+    return "running" if record.lease and record.lease.holder else "waiting"
+
+
+def _row(one: "Schedule", record: "Record") -> list[object]:
+    end = record.end
+    head = [_local(one, record.claim.at), _state(record), record.claim.run]
+    if end is None or not end.began:
+        return [*head, None, None, None, None, None]
+    units = [step["units"] for step in end.steps]
+    counts = [sum(unit[key] for unit in units) for key in ("committed", "skipped", "quarantined")]
+    return [*head, end.attempts, round(end.seconds), *counts]
+
+
+def _local(one: "Schedule", at: datetime.datetime) -> str:
+    from zoneinfo import ZoneInfo
+
+    return at.astimezone(ZoneInfo(one.tz)).strftime("%Y-%m-%d %H:%M %Z")

@@ -1,0 +1,97 @@
+"""Plans that grow: inputs keep the units they were planned into, new ones get units of their own.
+
+Cut anew, every group that a new file falls into would be another unit: 5 % new files in groups of
+64 would compute nearly all of a dataset again.
+
+<root>/datasets/<name>/plans/<spec>.json    {"run": …, "samples": …}: whose plan to go on from
+"""
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pyarrow.parquet as pq
+
+from medray.formats.base import Input, grouped
+from medray.storage.objects import Objects
+
+Identify = Callable[[list[Input]], str]
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """The newest plan of the same step.
+
+    Args:
+        units: inputs' keys by unit, in the plan's order.
+        samples: inputs per unit that the job asked for then.
+        committed: units that are done.
+    """
+
+    units: dict[str, list[str]]
+    samples: int | None
+    committed: frozenset[str]
+
+
+def earlier(objects: Objects, output: str, spec: str) -> Earlier | None:
+    """The newest plan of a step, if it was ever planned.
+
+    Args:
+        objects: the storage root.
+        output: dataset that the step makes.
+        spec: hash of the step without its inputs.
+    """
+    try:
+        known = json.loads(objects.get(_path(output, spec)))
+        data = objects.get(f"runs/{known['run']}/plan.parquet")
+    except FileNotFoundError:
+        return None
+    table = pq.ParquetFile(io.BytesIO(data)).read(columns=["unit", "input"], use_threads=False)
+    units: dict[str, list[str]] = {}
+    for unit, key in zip(table["unit"].to_pylist(), table["input"].to_pylist(), strict=True):
+        units.setdefault(unit, []).append(key)
+    commits = objects.walk(f"datasets/{output}/commits")
+    done = frozenset(entry.path.rsplit("/", 1)[1].removesuffix(".json") for entry in commits)
+    return Earlier(units, known["samples"], done)
+
+
+def remember(objects: Objects, output: str, spec: str, run: str, samples: int | None) -> None:
+    """Let the next plan of this step go on from that of `run`."""
+    data = json.dumps({"run": run, "samples": samples}).encode()
+    objects.put(_path(output, spec), data)
+
+
+def regroup(
+    groups: list[list[Input]], before: Earlier, identify: Identify, samples: int | None
+) -> list[list[Input]]:
+    """The inputs of `groups`, those of `before` in the groups they were in.
+
+    A group is kept whole, if each input of it is there unchanged: its unit's id tells. Where the
+    job asks for another size of units now, only what is committed is kept. The order is that of the
+    groups' first inputs, so equal inputs and an equal past make an equal plan.
+
+    Args:
+        groups: as the plan would have them without a past.
+        before: the past.
+        identify: the id of a group's unit.
+        samples: inputs per unit that the job asks for.
+    """
+    items = {item.key: item for group in groups for item in group}
+    place = {key: number for number, key in enumerate(items)}
+    kept: list[list[Input]] = []
+    for unit, keys in before.units.items():
+        group = [items[key] for key in keys if key in items]
+        wanted = samples == before.samples or unit in before.committed
+        if wanted and len(group) == len(keys) and identify(group) == unit:
+            kept.append(group)
+    if not kept:
+        return groups
+    taken = {item.key for group in kept for item in group}
+    rest = (item for key, item in items.items() if key not in taken)
+    size = samples or -(-len(items) // len(groups))
+    return sorted([*kept, *grouped(rest, samples=size)], key=lambda group: place[group[0].key])
+
+
+def _path(output: str, spec: str) -> str:
+    return f"datasets/{output}/plans/{spec}.json"
