@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def write_file(place: Path, data: bytes) -> None:
-    """Write a file beside its place, sync it, move it there, sync the folder."""
+    """Write a file beside its place, move it there, and wait until both are on the disk."""
     # Named as obstore names a file that isn't whole: its listings leave such files out.
     part = place.with_name(f"{place.name}#{secrets.randbits(48)}")
     try:
@@ -16,12 +16,14 @@ def write_file(place: Path, data: bytes) -> None:
             left = memoryview(data)
             while left:
                 left = left[file.write(left) :]
-            os.fsync(file)
+            if place.exists():
+                os.fsync(file)  # a power cut must leave the old one or the new one
         part.replace(place)
+        # After the move, so that the journal takes file and name in one go: half the time.
+        sync(place, place.parent)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    sync(place.parent)
 
 
 def _create(place: Path) -> FileIO:
