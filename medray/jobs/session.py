@@ -25,7 +25,7 @@ def open_storage(storage: str | Objects | None = None) -> Objects:
     name = storage or os.environ.get(ENVIRONMENT, "") or "local"
     if "://" in name or ("/" in name and not name.endswith((".yaml", ".yml"))):
         return Objects(name)
-    return Objects(storage_profile(name).url)
+    return Objects(storage_profile(name))
 
 
 def open_reference(reference: str, storage: str | Objects | None = None) -> Dataset | ModelPackage:

@@ -1,4 +1,4 @@
-"""Profiles: where it runs and where the bytes live."""
+"""Cluster profiles: where it runs."""
 
 from typing import Annotated, Any, Literal
 
@@ -36,12 +36,3 @@ class Local(Settings):
 
 AnyCluster = Annotated[Inline | Local, Field(discriminator="kind")]
 CLUSTER: TypeAdapter[Inline | Local] = TypeAdapter(AnyCluster)
-
-
-class Storage(Settings):
-    """Where datasets, models and runs are kept."""
-
-    url: str = Field(description="a folder, or a URL such as file:///…")
-
-
-STORAGE: TypeAdapter[Storage] = TypeAdapter(Storage)

@@ -247,13 +247,22 @@ class ArrayReader:
             path, [first for _, first, _ in wanted], [first + n for _, first, n in wanted]
         )
 
+        def fetch(first: int, size: int) -> memoryview:
+            return self._objects.get_ranges(path, [first], [first + size])[0]
+
         def decode(share: int) -> None:
             buffer = np.empty(chunk, self.dtype)
-            for (at, _, _), data in zip(wanted[share::shares], parts[share::shares], strict=True):
-                try:
-                    decompress(data, buffer)
-                except DataError as error:
-                    raise DataError(error.message, code=error.code, about=path) from error
+            for (at, first, size), data in zip(
+                wanted[share::shares], parts[share::shares], strict=True
+            ):
+                for again in (True, True, False):
+                    try:
+                        decompress(data, buffer)
+                        break
+                    except DataError as error:
+                        if not again:
+                            raise DataError(error.message, code=error.code, about=path) from error
+                        data = fetch(first, size)  # a network may have altered it on its way
                 target, source = [], []
                 for i, c, o, a, b in zip(at, chunk, origin, starts, stops, strict=True):
                     low = o + i * c
@@ -277,9 +286,7 @@ class ArrayReader:
             return self._indices[place]
         path = self._shard_path(place)
         try:
-            index = decode_index(
-                self._objects.get_tail(path, self.meta.index_bytes), self.meta.inner
-            )
+            index = self._read_index(path)
         except FileNotFoundError as error:
             raise DataError("a shard is missing", code="missing-shard", about=path) from error
         except DataError as error:
@@ -288,3 +295,13 @@ class ArrayReader:
         if len(self._indices) > 64:
             self._indices.popitem(last=False)
         return index
+
+    def _read_index(self, path: str) -> np.ndarray:
+        for again in (True, True, False):
+            tail = self._objects.get_tail(path, self.meta.index_bytes)
+            try:
+                return decode_index(tail, self.meta.inner)
+            except DataError:
+                if not again:
+                    raise
+        raise AssertionError
