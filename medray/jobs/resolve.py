@@ -4,7 +4,7 @@ What is resolved decides the step's identity: equal work on equal inputs is the 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from pydantic import BaseModel, TypeAdapter
 from medray.engine import OPERATIONS
 from medray.errors import SpecError
 from medray.formats import FORMATS
-from medray.formats.base import Source
+from medray.formats.base import Format, Plan, Source
+from medray.formats.bucket import outlined
 from medray.ids import short
 from medray.jobs.plan import Planned, plan_ingest, plan_shards
 from medray.jobs.target import claim
@@ -71,7 +72,7 @@ def resolve(step: AnyStep, objects: Objects, place: Place) -> Resolved:
     """
     match step:
         case Ingest():
-            return _ingest(step, place)
+            return _ingest(step, objects, place)
         case Train():
             return _train(step, objects, place)
         case Predict():
@@ -82,14 +83,14 @@ def resolve(step: AnyStep, objects: Objects, place: Place) -> Resolved:
             return _export(step, objects, place)
 
 
-def _ingest(step: Ingest, place: Place) -> Resolved:
+def _ingest(step: Ingest, objects: Objects, place: Place) -> Resolved:
     kind = FORMATS.get(step.format.name)
     step = step.model_copy(update={"format": _filled(step.format, kind.Options, place, "format")})
     options = kind.Options.model_validate(step.format.options)
     split = step.split.parameters() if step.split else None
     identity = {"format": step.format.model_dump(mode="json"), "split": split}
     planned = plan_ingest(
-        kind(options).plan(_source(step.source)),
+        _found(kind(options), step.source, objects),
         name=step.format.name,
         identity=identity,
         samples=step.units.samples if step.units else None,
@@ -102,6 +103,15 @@ def _ingest(step: Ingest, place: Place) -> Resolved:
         parameters={**identity, "source": step.source},
         attributes={"format": step.format.name},
     )
+
+
+def _found(made: Format, source: str, objects: Objects) -> Plan:
+    """What a format finds in a folder or a bucket."""
+    if "://" not in source:
+        return made.plan(_source(source))
+    with outlined(objects.beside(source)) as outline:
+        found = made.plan(outline)
+        return replace(found, refused=[*found.refused, *outline.refused])
 
 
 def _source(path: str) -> Source:

@@ -76,7 +76,7 @@ class Ingest(Step):
 
     kind: Literal["ingest"]
     format: Plugin
-    source: str = Field(description="folder or file with the raw data")
+    source: str = Field(description="folder or file with the raw data, or s3://bucket/prefix")
     output: Name
     split: Split | None = None
     units: UnitSize | None = Field(None, description="null: as the format sees fit")

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import unquote, urlparse
 
 import obstore
@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from medray.errors import DataError, SpecError
 from medray.spec.storage import Storage
 from medray.storage.disk import read_ranges, sync, write_file
-from medray.storage.remote import Remote, new_token
+from medray.storage.remote import Remote, copy_to, new_token
 from medray.storage.trouble import LASTING, code_of, explain, is_exhausted
 
 READS = 3  # of an object that comes otherwise than it was written, before it counts as damaged
@@ -140,6 +140,13 @@ class Objects:
             return read_ranges(self._place(path), starts, ends)
 
         return list(self._try(path, read))
+
+    def download(self, path: str, file: BinaryIO, size: int | None = None) -> None:
+        """Write the first `size` bytes of an object (None: all) to the beginning of a file.
+
+        It may be an object that others wrote; see `medray.storage.remote.copy_to`.
+        """
+        self._try(path, lambda: copy_to(self._store, path, file, size))
 
     def put(self, path: str, data: bytes) -> None:
         """Write an object whole, replacing what stood there; durable when this returns.

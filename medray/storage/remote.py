@@ -6,10 +6,12 @@ indices carry sums of their own.) A conditional write carries a random token bes
 store's answer was lost and a second try is refused, the token tells whose object stands there.
 """
 
+import hashlib
+import re
 import secrets
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, BinaryIO
 
 import obstore
 from google_crc32c import value as crc32c
@@ -21,6 +23,8 @@ from medray.spec.storage import Storage
 from medray.storage.credentials import provider
 
 SUM, TOKEN = "medray-crc32c", "medray-write"
+READINGS = 4
+_MD5 = re.compile(r"[0-9a-f]{32}")
 PART_BYTES = 16 * 2**20  # of an upload in parts; 128 MiB shards go up in eight of them
 
 
@@ -117,6 +121,31 @@ class Remote:
         except FileNotFoundError:
             return None
         return answer.meta["e_tag"] or "", str(answer.attributes.get(TOKEN, ""))
+
+
+def copy_to(store: ObjectStore, path: str, file: BinaryIO, size: int | None) -> None:
+    """Write an object's first `size` bytes (None: all) to the beginning of a file.
+
+    Of a whole object whose ETag looks like an MD5 sum the sum is checked. It is none where a key of
+    KMS encrypts the object: then two readings that are equal are believed.
+
+    Raises:
+        DataError: no two readings are equal (code "damaged-object").
+    """
+    seen: set[str] = set()
+    for _ in range(READINGS):
+        file.seek(0)
+        answer = obstore.get(store, path, options={"range": (0, size)} if size else None)
+        found = hashlib.md5(usedforsecurity=False)
+        for part in answer.stream():
+            file.write(part)
+            found.update(part)
+        etag = (answer.meta["e_tag"] or "").strip('"')
+        known = etag if size is None and _MD5.fullmatch(etag) else found.hexdigest()
+        if found.hexdigest() in (known, *seen):
+            return
+        seen.add(found.hexdigest())
+    raise DataError("each reading gives other bytes", code="damaged-object", about=path)
 
 
 def new_token() -> str:
