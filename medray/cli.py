@@ -23,6 +23,7 @@ COMMANDS = {
     "quarantine": "medray.commands.look:quarantine",
     "verify": "medray.commands.keep:verify",
     "gc": "medray.commands.keep:gc",
+    "storage": "medray.commands.storage:storage",
     "init": "medray.commands.setup:init",
     "doctor": "medray.commands.setup:doctor",
     "schema": "medray.commands.setup:schema",

@@ -1,7 +1,6 @@
 """What every test stands on: a private home, no armed faults, data sets small and real."""
 
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -51,11 +50,10 @@ def ceph_server() -> Iterator[Server]:
     """A one-node Ceph in memory, for the whole session."""
     if ceph.missing():
         pytest.skip(f"not installed: {ceph.missing()}")
-    folder = Path(tempfile.mkdtemp(prefix="ceph-"))
-    server = ceph.start(folder)
-    yield server
-    server.stop()
-    shutil.rmtree(folder)
+    with tempfile.TemporaryDirectory(prefix="ceph-", ignore_cleanup_errors=True) as folder:
+        server = ceph.start(Path(folder))
+        yield server
+        server.stop()
 
 
 @pytest.fixture(params=["moto", "ceph"])

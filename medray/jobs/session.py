@@ -3,6 +3,7 @@
 import os
 
 from medray.spec.load import storage_profile
+from medray.spec.storage import Storage, at
 from medray.storage.datasets import Dataset, check_name, open_dataset
 from medray.storage.models import ModelPackage, open_model
 from medray.storage.objects import Objects
@@ -20,12 +21,20 @@ def open_storage(storage: str | Objects | None = None) -> Objects:
     Raises:
         SpecError: there is no such profile (code "no-such-profile").
     """
-    if isinstance(storage, Objects):
-        return storage
-    name = storage or os.environ.get(ENVIRONMENT, "") or "local"
+    return storage if isinstance(storage, Objects) else Objects(storage_of(storage))
+
+
+def storage_of(name: str | None = None) -> Storage:
+    """The storage profile that is meant; see `open_storage`.
+
+    Raises:
+        SpecError: there is no such profile (code "no-such-profile"), or no such kind of storage
+            ("bad-storage").
+    """
+    name = name or os.environ.get(ENVIRONMENT, "") or "local"
     if "://" in name or ("/" in name and not name.endswith((".yaml", ".yml"))):
-        return Objects(name)
-    return Objects(storage_profile(name))
+        return at(name)
+    return storage_profile(name)
 
 
 def open_reference(reference: str, storage: str | Objects | None = None) -> Dataset | ModelPackage:

@@ -4,8 +4,9 @@ from ipaddress import ip_address
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, TypeAdapter, field_validator, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
+from medray.errors import SpecError
 from medray.spec.base import Settings
 
 
@@ -93,6 +94,24 @@ class Storage(Settings):
         if self.is_bucket and url.startswith("s3://"):
             changed = self.model_dump(exclude_unset=True) | changed
         return Storage.model_validate(changed)
+
+
+def at(url: str) -> Storage:
+    """The profile of a root that needs none: a folder, or a bucket of Amazon's.
+
+    Raises:
+        SpecError: there is no such kind of storage (code "bad-storage").
+    """
+    try:
+        return Storage(url=url)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise SpecError(
+            f"cannot be a root of storage: {reason}",
+            code="bad-storage",
+            about=url,
+            hint="give a folder that can be made and written to, or s3://BUCKET/PREFIX",
+        ) from None
 
 
 def _is_loopback(host: str) -> bool:

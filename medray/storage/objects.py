@@ -19,10 +19,9 @@ from urllib.parse import unquote, urlparse
 import obstore
 from obstore.exceptions import AlreadyExistsError, PreconditionError
 from obstore.store import LocalStore, ObjectStore
-from pydantic import ValidationError
 
 from medray.errors import DataError, SpecError
-from medray.spec.storage import Storage
+from medray.spec.storage import Storage, at
 from medray.storage.disk import read_ranges, sync, write_file
 from medray.storage.remote import Remote, copy_to, new_token
 from medray.storage.trouble import LASTING, code_of, explain, is_exhausted
@@ -54,22 +53,19 @@ class Objects:
     def __init__(self, place: str | Storage) -> None:
         url = place if isinstance(place, str) else place.url
         self.url = url if "://" in url else Path(url).absolute().as_uri()
+        self.profile = place if isinstance(place, Storage) else at(url)
+        parts = urlparse(self.url)
+        self._folder = Path(unquote(parts.path)) if parts.scheme == "file" else None
+        self._remote: Remote | None = None
         try:
-            self.profile = place if isinstance(place, Storage) else Storage(url=url)
-            parts = urlparse(self.url)
-            self._folder = Path(unquote(parts.path)) if parts.scheme == "file" else None
-            self._remote: Remote | None = None
             if self._folder is not None:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 self._store: ObjectStore = LocalStore(self._folder)
             else:
                 self._open()
         except (obstore.exceptions.BaseError, OSError, ValueError) as error:
-            reason = type(error).__name__
-            if isinstance(error, ValidationError):
-                reason = error.errors()[0]["msg"].removeprefix("Value error, ")
             raise SpecError(
-                f"cannot be a root of storage ({reason})",
+                f"cannot be a root of storage ({type(error).__name__})",
                 code="bad-storage",
                 about=self.url,
                 hint="give a folder that can be made and written to, or s3://BUCKET/PREFIX",

@@ -5,6 +5,7 @@ import re
 from medray.errors import FatalError, MedrayError, RetryableError
 
 _CODE = re.compile(r"<Code>(\w+)</Code>")
+_NONE = re.compile(r": (there are no credentials [^\[\n]*) \[no-credentials\] \(([^)\n]*)\)")
 _STATUS = re.compile(r"status code: (\d{3})")
 _RETRIED = re.compile(r"\bretries: (\d+),\s+max_retries: (\d+)")
 
@@ -58,11 +59,6 @@ def explain(error: BaseException, about: str) -> MedrayError:
         error: of obstore or the operating system.
         about: URL of the object.
     """
-    cause: BaseException | None = error
-    while cause is not None:  # what a provider of credentials raises comes wrapped
-        if isinstance(cause, MedrayError):
-            return cause
-        cause = cause.__cause__ or cause.__context__
     text = str(error)
     if "No space left" in text or "Disk quota" in text:
         return RetryableError(
@@ -75,6 +71,11 @@ def explain(error: BaseException, about: str) -> MedrayError:
         return FatalError(
             "the file system refused the file's size", code="storage-limit", about=about
         )
+    # What the provider of credentials raises arrives here as text in obstore's error.
+    none = _NONE.search(text)
+    if none:
+        message, hint = none.groups()
+        return RetryableError(message, code="no-credentials", about=about, hint=hint)
     code = code_of(text)
     if code in _SAID:
         message, hint = _SAID[code]
@@ -92,8 +93,6 @@ def code_of(text: str) -> str:
     named = _CODE.search(text)
     if named and named.group(1) in _BY_CODE:
         return _BY_CODE[named.group(1)]
-    if "no-credentials" in text:
-        return "no-credentials"
     status = _STATUS.search(text)
     # The answer to HEAD has no body that could name a code.
     return {"401": "bad-credentials", "403": "access-denied", "301": "wrong-region"}.get(

@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.servers.process import Server, end, free_port, listens, wait_until
 
 PROGRAMS = ("ceph", "ceph-mon", "ceph-mgr", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin")
+TRIES = 5
 CONFIGURATION = """\
 [global]
 fsid = {fsid}
@@ -66,14 +67,19 @@ def start(folder: Path) -> Server:
         CONFIGURATION.format(fsid=fsid, folder=folder, port=port, mon_port=mon_port)
     )
 
+    # The programs are the system's; this process's Python must not get in their way.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    environment["CEPH_CONF"] = str(configuration)
+
     def call(*command: str) -> None:
-        subprocess.run(
-            command,
-            check=True,
-            capture_output=True,
-            timeout=60,
-            env={**os.environ, "CEPH_CONF": str(configuration)},
-        )
+        for left in reversed(range(TRIES)):
+            done = subprocess.run(command, capture_output=True, timeout=60, env=environment)
+            if done.returncode == 0:
+                return
+            # A client quicker than its map of the monitors is now and then told "wrong fsid".
+            if not left or b"EPERM" not in done.stderr:
+                raise RuntimeError(f"{command}: {done.stderr.decode()[-2000:]}")
+            time.sleep(1)
 
     server = Server(f"http://127.0.0.1:{port}")
     try:
