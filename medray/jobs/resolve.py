@@ -204,7 +204,7 @@ def _export(step: Export, objects: Objects, place: Place) -> Resolved:
     images = step.images or data.attributes.get("data")
     identity = {
         "format": step.format.model_dump(mode="json"),
-        "target": claim(Path(step.to)),
+        "target": claim(step.to, objects),
         "task": data.attributes.get("task"),
     }
     planned = plan_shards(

@@ -146,7 +146,7 @@ class Export(Step):
     )
     select: Where = Field({}, description="only samples whose columns have these values")
     format: Plugin
-    to: str = Field(description="folder to write to")
+    to: str = Field(description="folder to write to, or s3://bucket/prefix")
     output: Name | None = Field(None, description="dataset that records what was written")
 
     @property

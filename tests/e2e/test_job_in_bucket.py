@@ -111,3 +111,22 @@ def test_an_empty_source_and_a_bucket_that_is_not_there(bucket: Bucket) -> None:
         run(ingest(f"s3://{bucket.name}/no", form, "d"), storage=root, cluster="inline")
     with pytest.raises(RetryableError, match="no-such-bucket"):
         run(ingest("s3://nobodys-bucket/x", form, "d"), storage=root, cluster="inline")
+
+
+@pytest.mark.parametrize("form", ["nifti", "ome_zarr"])
+def test_export_to_a_bucket(
+    form: str, bucket: Bucket, cohort: Path, objects: Objects, tmp_path: Path
+) -> None:
+    read = ingest(str(cohort), {"name": "nifti", "layout": "msd"}, "d")
+    write = {"kind": "export", "data": "d", "format": {"name": form}}
+    here = run([read, {**write, "to": str(tmp_path / "out")}], storage=objects, cluster="inline")
+    out = bucket.objects("out")
+    there = run([read, {**write, "to": out.url}], storage=bucket.objects(), cluster="inline")
+    assert there.steps[1].units == here.steps[1].units
+    written = {
+        path.relative_to(tmp_path / "out").as_posix(): path.read_bytes()
+        for path in (tmp_path / "out").rglob("*")
+        if path.is_file() and path.name != ".medray-target"
+    }
+    uploaded = {e.path: out.get(e.path) for e in out.walk() if e.path != ".medray-target"}
+    assert uploaded == written
