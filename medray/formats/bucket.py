@@ -110,8 +110,12 @@ def _sketch(root: Path, entry: Entry) -> bool:
     if unsafe or len(entry.path.encode()) > MAX_PATH:
         return False
     place = root / entry.path
+    if entry.size == 0 and place.is_dir():
+        return True  # a console's mark of a folder
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
+        if not place.parent.is_dir():
+            _unmark(root, place)
+            place.parent.mkdir(parents=True, exist_ok=True)
         with place.open("xb") as file:
             file.truncate(entry.size)
     except (FileExistsError, NotADirectoryError):  # an object that is a folder of others too
@@ -119,6 +123,15 @@ def _sketch(root: Path, entry: Entry) -> bool:
     mark = int(hashlib.sha256(entry.etag.encode()).hexdigest()[:15], 16)
     os.utime(place, ns=(mark, mark))
     return True
+
+
+def _unmark(root: Path, place: Path) -> None:
+    """Remove the empty files that consoles make to mark folders, and whose place is a folder."""
+    for folder in place.parents:
+        if folder == root:
+            return
+        if folder.is_file() and folder.stat().st_size == 0:
+            folder.unlink()
 
 
 def _fill(objects: Objects, path: str, place: Path, size: int | None) -> None:
