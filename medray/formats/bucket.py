@@ -103,7 +103,7 @@ def fetched(objects: Objects, paths: Iterable[str]) -> Iterator[Source]:
 
 def _sketch(root: Path, entry: Entry) -> bool:
     """Make an object's sparse file; False where its key cannot be a path."""
-    parts = entry.path.split("/")
+    parts = entry.path.split("/") if entry.path else []
     unsafe = any(
         part in ("", ".", "..") or "\0" in part or len(part.encode()) > MAX_PART for part in parts
     )
@@ -111,7 +111,7 @@ def _sketch(root: Path, entry: Entry) -> bool:
         return False
     place = root / entry.path
     if entry.size == 0 and place.is_dir():
-        return True  # a console's mark of a folder
+        return True  # a console's mark of a folder, the root among them
     try:
         if not place.parent.is_dir():
             _unmark(root, place)
