@@ -24,6 +24,7 @@ COMMANDS = {
     "quarantine": "medray.commands.look:quarantine",
     "verify": "medray.commands.keep:verify",
     "gc": "medray.commands.keep:gc",
+    "storage": "medray.commands.storage:storage",
     "init": "medray.commands.setup:init",
     "schedule": "medray.commands.schedule:schedule",
     "scheduler": "medray.commands.schedule:scheduler",

@@ -1,7 +1,9 @@
 """What every test stands on: a private home, no armed faults, data sets small and real."""
 
 import os
-from collections.abc import Callable
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,12 @@ from medray.storage.ledger import Commit, Ledger
 from medray.storage.objects import Objects
 from medray.storage.samples import Sample
 from medray.storage.shards import ShardWriter
+
+sys.path.insert(0, str(Path(__file__).parent.parent))  # tests.servers, from test files and drills
+
+from tests.servers import ceph, moto
+from tests.servers.bucket import Bucket
+from tests.servers.process import Server
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +34,49 @@ def _private(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 def objects(tmp_path: Path) -> Objects:
     """A storage root on disk."""
     return Objects(str(tmp_path / "store"))
+
+
+@pytest.fixture(scope="session")
+def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """moto's S3 server, for the whole session."""
+    pytest.importorskip("moto", reason="moto is not installed")
+    server = moto.start(tmp_path_factory.mktemp("moto"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def ceph_server() -> Iterator[Server]:
+    """A one-node Ceph in memory, for the whole session."""
+    if ceph.missing():
+        pytest.skip(f"not installed: {ceph.missing()}")
+    with tempfile.TemporaryDirectory(prefix="ceph-", ignore_cleanup_errors=True) as folder:
+        server = ceph.start(Path(folder))
+        yield server
+        server.stop()
+
+
+@pytest.fixture(params=["moto", "ceph"])
+def bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """A new bucket of each server, with the credentials to it in the environment."""
+    server: Server = request.getfixturevalue(f"{request.param}_server")
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    return Bucket.new(server)
+
+
+@pytest.fixture(params=["disk", "memory", "moto", "ceph"])
+def any_objects(request: pytest.FixtureRequest, tmp_path: Path) -> Objects:
+    """A root of each kind."""
+    if request.param == "disk":
+        return Objects(str(tmp_path / "root"))
+    if request.param == "memory":
+        return Objects("memory:///")
+    server: Server = request.getfixturevalue(f"{request.param}_server")
+    monkeypatch: pytest.MonkeyPatch = request.getfixturevalue("monkeypatch")
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    return Bucket.new(server).objects()
 
 
 @pytest.fixture(scope="session")

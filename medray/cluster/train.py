@@ -6,9 +6,8 @@ killed and a run that gets other workers are one case.
 """
 
 import json
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlparse
+from urllib.parse import quote, urlencode, urlsplit
 
 import ray
 import ray.train
@@ -147,7 +146,14 @@ def _cause(lost: TrainingFailedError) -> MedrayError | None:
 
 def _ray_folder(setup: TrainSetup) -> str:
     """Where Ray Train keeps its own state: beside the run, so that every node reaches it."""
-    parts = urlparse(setup.objects.url)
-    if parts.scheme == "file":
-        return str(Path(unquote(parts.path)) / setup.run / "ray")
-    return f"{setup.objects.url.rstrip('/')}/{setup.run}/ray"
+    folder, storage = setup.objects.folder, setup.objects.profile
+    if folder is not None:
+        return str(folder / setup.run / "ray")
+    # Ray reaches buckets by pyarrow, which takes the service from the query, and keys from the
+    # same places as we do, but for a role that is to be assumed.
+    options = {"region": storage.region}
+    if storage.endpoint:
+        service = urlsplit(storage.endpoint)
+        options |= {"scheme": service.scheme, "endpoint_override": service.netloc}
+    path = "/".join(filter(None, (storage.prefix, setup.run, "ray")))
+    return f"s3://{storage.bucket}/{quote(path)}?{urlencode(options)}"

@@ -2,9 +2,12 @@
 
 import hashlib
 import os
+import shutil
+import weakref
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any, ClassVar
 
 from medray.engine.operation import Operation, Unit
@@ -20,10 +23,11 @@ class Export(Operation):
     """Writes samples by the format's `write`.
 
     Files appear whole under their names (see medray.formats.files.replacing) and are on disk before
-    the unit commits; doing a unit again replaces them by equal ones.
+    the unit commits; doing a unit again replaces them by equal ones. To a bucket they go from a
+    folder of this process's own, one by one.
 
-    Parameters: `format` (options with `name`), `to` (folder), `task` (of the model that made the
-    samples, or None: its classes name the segments).
+    Parameters: `format` (options with `name`), `to` (folder, or URL of a bucket), `task` (of
+    the model that made the samples, or None: its classes name the segments).
     Payload of a unit: `shard`, `rows` and, where there are images, `paired` (see medray.jobs.plan).
     Output samples: one per sample, with `file`, `bytes` and `sha256`; of a format that puts many
     samples into a file, the same file for all of a unit, and `samples`, their number.
@@ -36,7 +40,12 @@ class Export(Operation):
         options = dict(parameters["format"])
         kind = FORMATS.get(options.pop("name"))
         self.format = kind(kind.Options.model_validate(options))
-        self.target = Path(parameters["to"])
+        to = str(parameters["to"])
+        self.bucket = objects.beside(to) if "://" in to else None
+        self.target = Path(to)
+        if self.bucket is not None:
+            self.target = Path(mkdtemp(prefix="medray-export-"))
+            weakref.finalize(self, shutil.rmtree, self.target, ignore_errors=True)
         self.classes = (parameters.get("task") or {}).get("classes")
         self.many: bool = getattr(self.format, "many", False)
         self._joined: dict[str, dict[str, Any]] = {}
@@ -92,7 +101,20 @@ class Export(Operation):
             raise FatalError("a format left its target", code="outside-target", about=path.name)
         point("export.written")
         size, sha256 = _settled(path)
+        if self.bucket is not None:
+            _move(path, self.bucket)
         return {"file": path.name, "bytes": size, "sha256": sha256}
+
+
+def _move(path: Path, bucket: Objects) -> None:
+    """Upload a file, or a folder's files, and remove it here."""
+    if path.is_file():
+        bucket.put(path.name, path.read_bytes())
+        path.unlink()
+        return
+    for inside in sorted(place for place in path.rglob("*") if place.is_file()):
+        bucket.put(inside.relative_to(path.parent).as_posix(), inside.read_bytes())
+    shutil.rmtree(path)
 
 
 def _settled(path: Path) -> tuple[int, str]:

@@ -1,12 +1,14 @@
 """Ingest: raw files of one format to samples."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
 from medray.engine.operation import Operation, Unit
 from medray.formats import FORMATS
 from medray.formats.base import Input, Source
+from medray.formats.bucket import fetched
 from medray.ids import fraction
 from medray.storage.objects import Objects
 from medray.storage.samples import Refusal, Sample
@@ -15,7 +17,8 @@ from medray.storage.samples import Refusal, Sample
 class Ingest(Operation):
     """Reads inputs by the format's `read`; adds the split.
 
-    Parameters: `format` (options with `name`), `source` (folder), `split` (see `split_of`).
+    Parameters: `format` (options with `name`), `source` (folder, or URL of a bucket), `split` (see
+    `split_of`).
     Payload of a unit: `inputs`, a list of Input fields.
     """
 
@@ -26,7 +29,9 @@ class Ingest(Operation):
         options = dict(parameters["format"])
         kind = FORMATS.get(options.pop("name"))
         self.format = kind(kind.Options.model_validate(options))
-        self.source = Source(Path(parameters["source"]))
+        source = str(parameters["source"])
+        self.bucket = objects.beside(source) if "://" in source else None
+        self.source = Source(Path(source))
 
     def files(self, unit: Unit, key: str) -> int:
         """The files of the input, a DICOM series for example."""
@@ -35,10 +40,16 @@ class Ingest(Operation):
     def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:
         fields = self._fields(unit, key)
         item = Input(**{**fields, "paths": tuple(fields["paths"])})
-        for sample in self.format.read(self.source, item):
-            if isinstance(sample, Sample) and self.parameters.get("split"):
-                sample.row["split"] = split_of(self.parameters["split"], sample)
-            yield sample
+        with self._source_of(item) as source:
+            for sample in self.format.read(source, item):
+                if isinstance(sample, Sample) and self.parameters.get("split"):
+                    sample.row["split"] = split_of(self.parameters["split"], sample)
+                yield sample
+
+    def _source_of(self, item: Input) -> AbstractContextManager[Source]:
+        if self.bucket is None:
+            return nullcontext(self.source)
+        return fetched(self.bucket, self.format.files(item))
 
     @staticmethod
     def _fields(unit: Unit, key: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from medray.storage.ledger import Attempt, Commit, Ledger
 from medray.storage.objects import Objects
 from medray.storage.samples import Refusal, Sample
 from medray.storage.shards import ShardWriter
+from medray.storage.trouble import LASTING
 
 RETRIES = 3  # of a unit, when storage fails in passing; the store's client has retried before
 State = Literal["committed", "skipped", "drained", "failed"]
@@ -325,7 +326,7 @@ def _is_lack_of_memory(error: BaseException) -> bool:
 
 
 def _is_passing(error: BaseException) -> bool:
-    return isinstance(error, RetryableError) and error.code != "storage-full"
+    return isinstance(error, RetryableError) and error.code not in LASTING
 
 
 def _receipt(unit: Unit, state: State, commit: Commit) -> Receipt:

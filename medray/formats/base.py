@@ -21,13 +21,19 @@ class FormatOptions(BaseModel):
 
 @dataclass(frozen=True)
 class Source:
-    """Where raw files lie.
+    """Where raw files lie. Of a bucket it is a folder that stands for it; see `formats.bucket`.
 
     Args:
         root: folder (or single file) that every path is confined to.
     """
 
     root: Path
+
+    def fetch(self, path: str, size: int | None = None) -> None:
+        """Bring the first `size` bytes of a file here, or all of it; in a folder they are."""
+
+    def drop(self, path: str) -> None:
+        """Give back the room that `fetch` took."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +81,15 @@ class Format(ABC):
     def plan(self, source: Source) -> Plan:
         """List the inputs: names, sizes and headers at most, never payload.
 
+        What is read of a file is asked for by `source.fetch` before.
+
         Raises:
             SpecError: the source does not exist or is not of this format at all.
         """
+
+    def files(self, item: Input) -> Iterator[str]:
+        """Every path below the source that `read` opens."""
+        yield from item.paths
 
     @abstractmethod
     def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:

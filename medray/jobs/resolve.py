@@ -4,7 +4,7 @@ What is resolved decides the step's identity: equal work on equal inputs is the 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from pydantic import BaseModel, TypeAdapter
 from medray.engine import OPERATIONS
 from medray.errors import SpecError
 from medray.formats import FORMATS
-from medray.formats.base import Source
+from medray.formats.base import Format, Plan, Source
+from medray.formats.bucket import outlined
 from medray.ids import short
 from medray.jobs.plan import Planned, plan_ingest, plan_shards
 from medray.jobs.record import RUN_DIGITS
@@ -90,7 +91,7 @@ def _ingest(step: Ingest, objects: Objects, place: Place) -> Resolved:
     split = step.split.parameters() if step.split else None
     identity = {"format": step.format.model_dump(mode="json"), "split": split}
     planned = plan_ingest(
-        kind(options).plan(_source(step.source)),
+        _found(kind(options), step.source, objects),
         name=step.format.name,
         identity=identity,
         samples=units_of(step),
@@ -109,6 +110,15 @@ def _ingest(step: Ingest, objects: Objects, place: Place) -> Resolved:
 def units_of(step: Ingest) -> int | None:
     """Inputs per unit that the job asks for; None leaves it to the format."""
     return step.units.samples if step.units else None
+
+
+def _found(made: Format, source: str, objects: Objects) -> Plan:
+    """What a format finds in a folder or a bucket."""
+    if "://" not in source:
+        return made.plan(_source(source))
+    with outlined(objects.beside(source)) as outline:
+        found = made.plan(outline)
+        return replace(found, refused=[*found.refused, *outline.refused])
 
 
 def _source(path: str) -> Source:
@@ -201,7 +211,7 @@ def _export(step: Export, objects: Objects, place: Place) -> Resolved:
     images = step.images or data.attributes.get("data")
     identity = {
         "format": step.format.model_dump(mode="json"),
-        "target": claim(Path(step.to)),
+        "target": claim(step.to, objects),
         "task": data.attributes.get("task"),
     }
     planned = plan_shards(

@@ -4,6 +4,7 @@ import os
 from typing import TYPE_CHECKING
 
 from medray.spec.load import storage_profile
+from medray.spec.storage import Storage, at
 from medray.storage.objects import Objects
 
 if TYPE_CHECKING:
@@ -23,12 +24,20 @@ def open_storage(storage: str | Objects | None = None) -> Objects:
     Raises:
         SpecError: there is no such profile (code "no-such-profile").
     """
-    if isinstance(storage, Objects):
-        return storage
-    name = storage or os.environ.get(ENVIRONMENT, "") or "local"
+    return storage if isinstance(storage, Objects) else Objects(storage_of(storage))
+
+
+def storage_of(name: str | None = None) -> Storage:
+    """The storage profile that is meant; see `open_storage`.
+
+    Raises:
+        SpecError: there is no such profile (code "no-such-profile"), or no such kind of storage
+            ("bad-storage").
+    """
+    name = name or os.environ.get(ENVIRONMENT, "") or "local"
     if "://" in name or ("/" in name and not name.endswith((".yaml", ".yml"))):
-        return Objects(name)
-    return Objects(storage_profile(name).url)
+        return at(name)
+    return storage_profile(name)
 
 
 def open_reference(

@@ -13,7 +13,8 @@ import yaml
 
 import medray
 from medray.errors import SpecError
-from medray.spec.profiles import RayCluster, Storage
+from medray.spec.profiles import RayCluster
+from medray.spec.storage import Storage
 
 MAX_BYTES = 100 * 2**20
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -43,7 +44,9 @@ def pack(
         files.update(_sources(Path(medray.__file__).parent))
     files[f"cluster/{cluster}.yaml"] = _yaml(profile.model_dump(mode="json"))
     if storage is not None:
-        files[f"storage/{storage_name}.yaml"] = _yaml(storage.model_dump(mode="json"))
+        files[f"storage/{storage_name}.yaml"] = _yaml(
+            storage.model_dump(mode="json", exclude_unset=True)
+        )
     data = _zip(files)
     return f"_ray_pkg_{hashlib.sha256(data).hexdigest()[:32]}.zip", data
 

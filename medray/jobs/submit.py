@@ -16,7 +16,8 @@ from medray.jobs.shipment import pack
 from medray.jobs.status import find_job, unseen_s
 from medray.jobs.submissions import Submission, claim, life_of, mark, marked, new_submission, newest
 from medray.spec.load import Job, Source, check_step, cluster_profile, read_job, storage_profile
-from medray.spec.profiles import RayCluster, Storage
+from medray.spec.profiles import RayCluster
+from medray.spec.storage import Storage
 from medray.storage.objects import Objects
 from medray.version import __version__
 

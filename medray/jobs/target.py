@@ -1,4 +1,4 @@
-"""The folder that an export writes to. It is no part of storage, so it says itself who it is.
+"""The folder or bucket that an export writes to. It is no part of storage, so it says who it is.
 
 A marker file holds a random id, which is part of the export's identity: to export again, delete the
 folder.
@@ -11,16 +11,29 @@ from pathlib import Path
 
 from medray.errors import SpecError
 from medray.ids import attempt_id
+from medray.storage.objects import Objects
 
 MARKER = ".medray-target"
 
 
-def claim(folder: Path) -> str:
+def claim(to: str, objects: Objects) -> str:
     """Make the folder if need be, and return its id.
+
+    Args:
+        to: a folder, or the URL of a bucket.
+        objects: the storage root, by whose right a bucket is reached.
 
     Raises:
         SpecError: it can't be made or written to (code "bad-target").
     """
+    if "://" not in to:
+        return _claim_folder(Path(to))
+    bucket = objects.beside(to)
+    bucket.put_new(MARKER, json.dumps({"target": attempt_id()}).encode())
+    return str(json.loads(bucket.get(MARKER))["target"])
+
+
+def _claim_folder(folder: Path) -> str:
     marker = folder / MARKER
     try:
         folder.mkdir(parents=True, exist_ok=True)

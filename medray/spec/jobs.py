@@ -76,7 +76,7 @@ class Ingest(Step):
 
     kind: Literal["ingest"]
     format: Plugin
-    source: str = Field(description="folder or file with the raw data")
+    source: str = Field(description="folder or file with the raw data, or s3://bucket/prefix")
     output: Name
     split: Split | None = None
     units: UnitSize | None = Field(None, description="null: as the format sees fit")
@@ -146,7 +146,7 @@ class Export(Step):
     )
     select: Where = Field({}, description="only samples whose columns have these values")
     format: Plugin
-    to: str = Field(description="folder to write to")
+    to: str = Field(description="folder to write to, or s3://bucket/prefix")
     output: Name | None = Field(None, description="dataset that records what was written")
 
     @property

@@ -14,7 +14,8 @@ from medray.spec.check import check
 from medray.spec.documents import expand, place, read_documents
 from medray.spec.jobs import STEP, AnyStep
 from medray.spec.override import merge, override
-from medray.spec.profiles import CLUSTER, STORAGE, Cluster, Storage
+from medray.spec.profiles import CLUSTER, Cluster
+from medray.spec.storage import STORAGE, Storage
 
 T = TypeVar("T")
 Job = str | Path | dict[str, Any] | Sequence[dict[str, Any]]
@@ -53,7 +54,7 @@ def _absolute(document: dict[str, Any]) -> dict[str, Any]:
     folders = {
         field: str(Path(document[field]).expanduser().absolute())
         for field in ("source", "to")
-        if isinstance(document.get(field), str)
+        if isinstance(document.get(field), str) and "://" not in document[field]
     }
     return {**document, **folders}
 

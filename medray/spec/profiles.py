@@ -1,4 +1,4 @@
-"""Profiles: where it runs and where the bytes live."""
+"""Cluster profiles: where it runs."""
 
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -145,12 +145,3 @@ class RayCluster(Settings):
 AnyCluster = Annotated[Inline | Local | RayCluster, Field(discriminator="kind")]
 Cluster = Inline | Local | RayCluster
 CLUSTER: TypeAdapter[Cluster] = TypeAdapter(AnyCluster)
-
-
-class Storage(Settings):
-    """Where datasets, models and runs are kept."""
-
-    url: str = Field(description="a folder, or a URL such as file:///…")
-
-
-STORAGE: TypeAdapter[Storage] = TypeAdapter(Storage)

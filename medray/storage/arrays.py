@@ -9,10 +9,10 @@ import json
 import math
 import os
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from typing import Any
+from functools import cache, partial
+from typing import Any, TypeVar
 
 import numpy as np
 from blake3 import blake3
@@ -29,6 +29,9 @@ from medray.storage.zarr3 import (
     encode_index,
 )
 
+Raw = TypeVar("Raw")
+Decoded = TypeVar("Decoded")
+REREADS = 2
 SHARD_BYTES = 128 * 2**20  # raw bytes in a shard, about
 _CHUNK = {1: (2**18,), 2: (512, 512), 3: (32, 64, 64)}  # at most 256 Ki elements: 512 KiB as int16
 
@@ -247,11 +250,16 @@ class ArrayReader:
             path, [first for _, first, _ in wanted], [first + n for _, first, n in wanted]
         )
 
+        def fetch(first: int, size: int) -> memoryview:
+            return self._objects.get_ranges(path, [first], [first + size])[0]
+
         def decode(share: int) -> None:
             buffer = np.empty(chunk, self.dtype)
-            for (at, _, _), data in zip(wanted[share::shares], parts[share::shares], strict=True):
+            for (at, first, size), data in zip(
+                wanted[share::shares], parts[share::shares], strict=True
+            ):
                 try:
-                    decompress(data, buffer)
+                    _sound(data, partial(fetch, first, size), lambda raw: decompress(raw, buffer))
                 except DataError as error:
                     raise DataError(error.message, code=error.code, about=path) from error
                 target, source = [], []
@@ -277,9 +285,11 @@ class ArrayReader:
             return self._indices[place]
         path = self._shard_path(place)
         try:
-            index = decode_index(
-                self._objects.get_tail(path, self.meta.index_bytes), self.meta.inner
-            )
+
+            def tail() -> bytes:
+                return self._objects.get_tail(path, self.meta.index_bytes)
+
+            index = _sound(tail(), tail, lambda raw: decode_index(raw, self.meta.inner))
         except FileNotFoundError as error:
             raise DataError("a shard is missing", code="missing-shard", about=path) from error
         except DataError as error:
@@ -288,3 +298,13 @@ class ArrayReader:
         if len(self._indices) > 64:
             self._indices.popitem(last=False)
         return index
+
+
+def _sound(data: Raw, read: Callable[[], Raw], decode: Callable[[Raw], Decoded]) -> Decoded:
+    """Decode; what fails its checksum is read again first: a network may have altered it."""
+    for _ in range(REREADS):
+        try:
+            return decode(data)
+        except DataError:
+            data = read()
+    return decode(data)

@@ -2,25 +2,32 @@
 
 Two verbs carry the promise of exactly-once output: `put_new` (create only) and `swap`
 (compare-and-swap). obstore gives both on object stores; for folders it lacks compare-and-swap,
-which is made here of a lock file and a rename.
+which is made here of a lock file and a rename. What a bucket adds is in `bucket`.
 """
 
 import fcntl
 import os
+import random
 import secrets
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import unquote, urlparse
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, PreconditionError
-from obstore.store import ObjectStore, from_url
+from obstore.store import LocalStore, ObjectStore
 
-from medray.errors import FatalError, RetryableError, SpecError
+from medray.errors import DataError, SpecError
+from medray.spec.storage import Storage, at
 from medray.storage.disk import read_ranges, sync, write_file
+from medray.storage.remote import Remote, copy_to, new_token
+from medray.storage.trouble import LASTING, code_of, explain, is_exhausted
+
+READS = 3  # of an object that comes otherwise than it was written, before it counts as damaged
+PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 
 
 @dataclass(frozen=True)
@@ -34,77 +41,108 @@ class Entry:
 
 
 class Objects:
-    """Objects below a root URL. Cheap to pickle: it travels as URL and options.
+    """Objects below a root. Cheap to pickle: it travels as its profile, which holds no secrets.
 
     Args:
-        url: `file:///folder`, `s3://bucket/prefix`, `memory:///`, or a plain path.
-        options: of the store (endpoint, region, …), passed on to obstore; never secrets.
+        place: a profile; or the URL or path of a root that needs none.
 
     Raises:
         SpecError: nothing can be stored there (code "bad-storage").
     """
 
-    def __init__(self, url: str, **options: Any) -> None:
+    def __init__(self, place: str | Storage) -> None:
+        url = place if isinstance(place, str) else place.url
         self.url = url if "://" in url else Path(url).absolute().as_uri()
-        self.options = options
+        self.profile = place if isinstance(place, Storage) else at(url)
         parts = urlparse(self.url)
         self._folder = Path(unquote(parts.path)) if parts.scheme == "file" else None
+        self._remote: Remote | None = None
         try:
             if self._folder is not None:
                 self._folder.mkdir(parents=True, exist_ok=True)
-            self._store: ObjectStore = from_url(self.url, **options)
+                self._store: ObjectStore = LocalStore(self._folder)
+            else:
+                self._open()
         except (obstore.exceptions.BaseError, OSError, ValueError) as error:
             raise SpecError(
                 f"cannot be a root of storage ({type(error).__name__})",
                 code="bad-storage",
                 about=self.url,
-                hint="give a folder that can be made and written to, or the URL of a store",
+                hint="give a folder that can be made and written to, or s3://BUCKET/PREFIX",
             ) from error
 
+    def _open(self) -> None:
+        self._remote = Remote(self.profile)
+        self._store = self._remote.store
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (self.url, self.options)
+        return Objects, (self.profile.model_copy(update={"url": self.url}),)
 
     def __repr__(self) -> str:
         return f"Objects({self.url!r})"
+
+    def beside(self, url: str) -> "Objects":
+        """Another root of the same service, reached by the same right."""
+        return Objects(self.profile.beside(url))
+
+    @property
+    def folder(self) -> Path | None:
+        """The root as a folder of this machine; None where it is none."""
+        return self._folder
 
     def get(self, path: str) -> bytes:
         """The object's bytes.
 
         Raises:
             FileNotFoundError: there is none.
-            RetryableError: the store cannot be reached.
+            DataError: a store gives other bytes than were written (code "damaged-object").
+            RetryableError: the store cannot be reached, or refuses (see `medray.storage.trouble`).
         """
         if self._folder is not None:
             return bytes(self._try(path, (self._folder / path).read_bytes))
-        return bytes(self._try(path, lambda: obstore.get(self._store, path).bytes()))
+        return self.get_tagged(path)[0]
 
     def get_tagged(self, path: str) -> tuple[bytes, str]:
         """The object's bytes and its ETag, for a later `swap`."""
-        answer = self._try(path, lambda: obstore.get(self._store, path))
-        return bytes(answer.bytes()), answer.meta["e_tag"] or ""
+
+        def read() -> tuple[bytes, str]:
+            if self._remote is not None:
+                return self._remote.get_tagged(path)
+            answer = obstore.get(self._store, path)
+            return bytes(answer.bytes()), answer.meta["e_tag"] or ""
+
+        data, etag = self._try(path, read)
+        return data, etag
 
     def get_tail(self, path: str, size: int) -> bytes:
         """The last `size` bytes of the object."""
-        return bytes(
-            self._try(
-                path,
-                lambda: obstore.get(self._store, path, options={"range": {"suffix": size}}).bytes(),
+
+        def read() -> bytes:
+            return bytes(
+                obstore.get(self._store, path, options={"range": {"suffix": size}}).bytes()
             )
-        )
+
+        return bytes(self._try(path, read))
 
     def get_ranges(self, path: str, starts: Sequence[int], ends: Sequence[int]) -> list[memoryview]:
         """Several byte ranges of one object, in one request where the store can.
 
         Ranges past the object's end come back short.
         """
-        if self._folder is not None:
-            place = self._folder / path
-            views = self._try(path, partial(read_ranges, place, starts, ends))
-            return list(views)
-        parts = self._try(
-            path, lambda: obstore.get_ranges(self._store, path, starts=starts, ends=ends)
-        )
-        return [memoryview(part) for part in parts]
+
+        def read() -> list[memoryview]:
+            if self._remote is not None:
+                return self._remote.get_ranges(path, starts, ends)
+            return read_ranges(self._place(path), starts, ends)
+
+        return list(self._try(path, read))
+
+    def download(self, path: str, file: BinaryIO, size: int | None = None) -> None:
+        """Write the first `size` bytes of an object (None: all) to the beginning of a file.
+
+        It may be an object that others wrote; see `medray.storage.remote.copy_to`.
+        """
+        self._try(path, lambda: copy_to(self._store, path, file, size))
 
     def put(self, path: str, data: bytes) -> None:
         """Write an object whole, replacing what stood there; durable when this returns.
@@ -112,33 +150,48 @@ class Objects:
         Raises:
             RetryableError: the write failed; on a full disk the code is "storage-full".
         """
-        if self._folder is None:
-            self._try(path, lambda: obstore.put(self._store, path, data))
-        else:
-            place = self._folder / path
-            self._try(path, lambda: write_file(place, data))
+
+        def write() -> None:
+            if self._remote is not None:
+                self._remote.put(path, data)
+            else:
+                write_file(self._place(path), data)
+
+        self._try(path, write)
 
     def put_new(self, path: str, data: bytes) -> bool:
         """Write an object only where there is none. False: somebody else's stands there."""
+        token = new_token()
+
+        def create() -> bool:
+            if self._remote is not None:
+                return self._remote.put_new(path, data, token)
+            obstore.put(self._store, path, data, mode="create")
+            # obstore renames into place without fsync; a commit must outlive a power cut too.
+            sync(self._place(path), self._place(path).parent)
+            return True
+
         try:
-            self._try(path, lambda: obstore.put(self._store, path, data, mode="create"))
+            return bool(self._try(path, create))
         except AlreadyExistsError:
             return False
-        self._sync(path)
-        return True
 
     def swap(self, path: str, data: bytes, etag: str | None) -> bool:
-        """Replace an object only if its ETag is still `etag` (None: only if there is none)."""
+        """Replace an object only if its ETag is still `etag` (None: only if there is none).
+
+        False says that ours does not stand there now. Where an answer of the store was lost, it may
+        have stood there, until somebody replaced it.
+        """
         if etag is None:
             return self.put_new(path, data)
-        if self._folder is not None:
-            place = self._folder / path
-            return bool(self._try(path, lambda: self._swap_local(place, path, data, etag)))
-        try:
-            self._try(path, lambda: obstore.put(self._store, path, data, mode={"e_tag": etag}))
-        except PreconditionError:
-            return False
-        return True
+        token = new_token()
+
+        def replace() -> bool:
+            if self._remote is not None:
+                return self._remote.swap(path, data, token, etag)
+            return self._swap_local(self._place(path), path, data, etag)
+
+        return bool(self._try(path, replace))
 
     def walk(self, prefix: str = "") -> Iterator[Entry]:
         """Every object below `prefix`, in no particular order. A prefix is a folder."""
@@ -177,13 +230,15 @@ class Objects:
 
     def delete(self, paths: Iterable[str]) -> None:
         """Remove objects; those already gone are no error."""
+        if self._folder is None:
+            gone = list(paths)
+            if gone:
+                self._try(gone[0], lambda: self._delete_remote(gone))
+            return
         for path in paths:
             try:
-                if self._folder is None:
-                    self._try(path, partial(obstore.delete, self._store, path))
-                else:
-                    self._try(path, (self._folder / path).unlink)
-                    self._prune(self._folder / path)
+                self._try(path, self._place(path).unlink)
+                self._prune(self._place(path))
             except FileNotFoundError:
                 continue
 
@@ -210,37 +265,43 @@ class Objects:
             )
 
     def _try(self, path: str, action: Callable[[], Any]) -> Any:
-        try:
-            return action()
-        except (FileNotFoundError, AlreadyExistsError, PreconditionError):
-            raise
-        except (obstore.exceptions.BaseError, OSError) as error:
-            text = str(error)
-            if "No space left" in text or "Disk quota" in text:
-                raise RetryableError(
-                    "no space left in storage",
-                    code="storage-full",
-                    about=f"{self.url}/{path}",
-                    hint="free space, then `medray resume`",
-                ) from error
-            if "File too large" in text:
-                raise FatalError(
-                    "the file system refused the file's size",
-                    code="storage-limit",
-                    about=f"{self.url}/{path}",
-                ) from error
-            raise RetryableError(
-                f"storage failed ({type(error).__name__})",
-                code="storage-failed",
-                about=f"{self.url}/{path}",
-                hint="check that the store is reachable and writable, then `medray resume`",
-            ) from error
+        """Do it; in a store that is no folder again and again, within the profile's budget."""
+        deadline = time.monotonic() + self.profile.retry_s
+        tries = reads = renewed = 0
+        while True:
+            try:
+                return action()
+            except (AlreadyExistsError, PreconditionError):
+                raise
+            except DataError:
+                reads += 1
+                if reads == READS:
+                    raise
+            except (FileNotFoundError, obstore.exceptions.BaseError, OSError) as error:
+                if isinstance(error, FileNotFoundError) and not code_of(str(error)):
+                    raise
+                fault = explain(error, f"{self.url}/{path}")
+                if self._remote is None:
+                    raise fault from error
+                if fault.code == "credentials-expired" and not renewed:
+                    renewed = 1
+                    self._open()
+                elif (
+                    fault.code in LASTING
+                    or is_exhausted(error)
+                    or tries >= self.profile.retries
+                    or time.monotonic() > deadline
+                ):
+                    raise fault from error
+                tries += 1
+            time.sleep(min(LONGEST_PAUSE_S, PAUSE_S * 2**tries) * random.uniform(0.5, 1.0))
 
-    def _sync(self, path: str) -> None:
-        # obstore renames into place without fsync; a commit must outlive a power cut too.
-        if self._folder is not None:
-            place = self._folder / path
-            self._try(path, lambda: sync(place, place.parent))
+    def _delete_remote(self, paths: list[str]) -> None:
+        if self._remote is not None:
+            self._remote.delete(paths)
+
+    def _place(self, path: str) -> Path:
+        return Path(f"{self._folder}/{path}")
 
     def _swap_local(self, place: Path, path: str, data: bytes, etag: str) -> bool:
         lock = os.open(place.parent / f".lock-{place.name}", os.O_CREAT | os.O_RDWR, 0o600)
@@ -265,7 +326,3 @@ class Objects:
                 folder.rmdir()
             except OSError:
                 return
-
-
-def _reopen(url: str, options: dict[str, Any]) -> Objects:
-    return Objects(url, **options)

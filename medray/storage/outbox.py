@@ -1,7 +1,8 @@
 """What one attempt writes: small objects wait and go out together, large ones go at once.
 
 Volumes of a few voxels make hundreds of small objects a unit. Written one by one, each waits for
-the disk (6.8 ms a piece) or the network; eight at a time share the wait (0.3 ms a piece).
+the disk (6.8 ms a piece) or the network; eight at a time share the wait (0.3 ms a piece). Of a
+bucket it is the profile that says how many.
 """
 
 from collections.abc import Iterable
@@ -14,7 +15,6 @@ from medray.storage.objects import Objects
 
 LARGE_BYTES = 2**20
 HELD_BYTES = 32 * 2**20
-_AT_ONCE = 8
 
 
 class Outbox:
@@ -52,7 +52,7 @@ class Outbox:
         """Write what waits; raises as `put` does."""
         # What fails here may be half out, so from now on all of it counts as written.
         waiting, self._waiting, self._held = self._waiting, {}, 0
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
+        with ThreadPoolExecutor(self._objects.profile.concurrency) as pool:
             list(pool.map(self._write, waiting, waiting.values()))
 
     def drop(self, names: Iterable[str]) -> None:

@@ -21,6 +21,7 @@ from medray.engine.world import World
 from medray.spec.training import OptimiserSettings, TrainSettings
 from medray.storage.datasets import Dataset
 from medray.tasks import build_task
+from tests.servers.bucket import Bucket
 
 TASK = {"name": "segmentation", "classes": ["background", "a", "b"], "patch": [8, 8, 8]}
 DRIVER = """
@@ -148,3 +149,17 @@ def test_other_numbers_of_workers_go_on_with_the_same_order(setup: TrainSetup) -
     assert run(of(1), faults="train.step=exit:5") == ["error ranks-lost"]
     assert run(of(2)) == ["done 12"]
     assert curve(setup) == pytest.approx(wanted, rel=1e-3)
+
+
+@pytest.mark.drill
+@pytest.mark.timeout(300)
+def test_ray_trains_in_a_bucket_as_on_a_disk(setup: TrainSetup, bucket: Bucket) -> None:
+    torch.set_num_threads(1)
+    wanted = [row["loss"] for row in fit(replace(setup, run="runs/alone"), World()).rows]
+    root = bucket.objects()
+    for entry in setup.objects.walk("datasets"):
+        root.put(entry.path, setup.objects.get(entry.path))
+    there = replace(setup, objects=root)
+    assert run(there) == ["done 12"]
+    assert curve(there) == pytest.approx(wanted, rel=1e-3)
+    assert sum(entry.size for entry in root.walk("runs/a/ray")) == 0, "empty marks of folders stay"

@@ -10,7 +10,8 @@ import yaml
 from medray.errors import SpecError
 from medray.jobs import shipment
 from medray.jobs.shipment import pack
-from medray.spec.profiles import CLUSTER, RayCluster, Storage
+from medray.spec.profiles import CLUSTER, RayCluster
+from medray.spec.storage import Storage
 
 
 def profile(**fields: object) -> RayCluster:

@@ -1,4 +1,5 @@
-"""The two verbs that exactly-once output stands on, raced by threads; reading and writing."""
+"""The contract of storage, held to a disk, memory, moto and Ceph: the two verbs that exactly-once
+output stands on, raced by threads; reading and writing."""
 
 import os
 import pickle
@@ -11,12 +12,6 @@ from medray.errors import FatalError, RetryableError, SpecError
 from medray.storage.objects import Objects
 
 RACERS = 16
-
-
-@pytest.fixture(params=["disk", "memory"])
-def any_objects(request: pytest.FixtureRequest, tmp_path: Path) -> Objects:
-    """A root of each kind."""
-    return Objects(str(tmp_path / "root") if request.param == "disk" else "memory:///")
 
 
 def test_put_new_has_one_winner_whose_bytes_stay(any_objects: Objects) -> None:

@@ -90,7 +90,7 @@ class Dicom(Format):
                 "the source is no folder", code="no-such-source", about=str(source.root)
             )
         root = source.root.resolve()
-        found = sort_out(scan_tree(root, self.limits))
+        found = sort_out(scan_tree(root, self.limits, source))
         refused = [
             self._refusal(self.names.name("file", entry.path), entry.fault, 1)
             for entry in found.turned
@@ -109,6 +109,14 @@ class Dicom(Format):
         refused += self._unused_segmentations(found, used)
         items.sort(key=lambda item: item.key)
         return Plan(grouped(items, samples=GROUP_SAMPLES), refused)
+
+    def files(self, item: Input) -> Iterator[str]:
+        """Slices, their copies and the label, where it lies below the source."""
+        yield from item.paths
+        yield from (path for _, path in item.extra["copies"])
+        label, folder = item.extra.get("label"), self.options.labels
+        if label is not None and not Path(folder).is_absolute():
+            yield label if folder == "seg" else f"{folder}/{label}"
 
     def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
         """The volumes of one series, image (C, Z, Y, X) and where there is one label (Z, Y, X).

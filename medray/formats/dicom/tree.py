@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medray.errors import DataError
+from medray.formats.base import Source
 from medray.formats.dicom import tags
 from medray.formats.dicom.deidentify import burned_in_risk
 from medray.formats.dicom.elements import Elements
 from medray.formats.dicom.frames import Frame, frames
-from medray.formats.dicom.headers import Header, Limits, open_confined, scan
+from medray.formats.dicom.headers import FIRST_READ, Header, Limits, open_confined, scan
 from medray.formats.dicom.pixels import Layout
 
 SCAN_THREADS = 8
@@ -146,21 +147,32 @@ def _link(root: Path, path: str) -> DataError:
     return DataError("a link that leads out of the source", code="outside-root")
 
 
-def scan_tree(root: Path, limits: Limits) -> Iterator[Instance | Turned]:
+def scan_tree(
+    root: Path, limits: Limits, source: Source | None = None
+) -> Iterator[Instance | Turned]:
     """Scan every file below `root`; the order is that of `walk`.
 
     Args:
         root: resolved.
         limits: of a file.
+        source: that `root` stands for, to fetch headers from.
     """
 
     seen: dict[Facts, Facts] = {}
 
     def look(batch: list[str | Turned]) -> list[Instance | Turned]:
-        return [
-            entry if isinstance(entry, Turned) else look_at(root, entry, limits, seen)
-            for entry in batch
-        ]
+        return [entry if isinstance(entry, Turned) else look_into(entry) for entry in batch]
+
+    def look_into(path: str) -> Instance | Turned:
+        if source is None:
+            return look_at(root, path, limits, seen)
+        source.fetch(path, FIRST_READ)
+        found = look_at(root, path, limits, seen)
+        if not _is_settled(found):  # the header may go on beyond what was fetched
+            source.fetch(path, limits.header_bytes)
+            found = look_at(root, path, limits, seen)
+        source.drop(path)
+        return found
 
     with ThreadPoolExecutor(SCAN_THREADS, "dicom-scan") as pool:
         # Batches in flight are bounded, so a tree of 20 million files is never listed whole.
@@ -171,6 +183,12 @@ def scan_tree(root: Path, limits: Limits) -> Iterator[Instance | Turned]:
                 yield from waiting.pop(0).result()
         for future in waiting:
             yield from future.result()
+
+
+def _is_settled(found: Instance | Turned) -> bool:
+    # Of an image nothing is read behind its pixels' tag; of a segmentation, references are.
+    whole = isinstance(found, Instance) and found.fault is None
+    return whole and found.facts.sop_class not in SEGMENTATIONS  # type: ignore[union-attr]
 
 
 def _batches(entries: Iterator[str | Turned]) -> Iterator[list[str | Turned]]:

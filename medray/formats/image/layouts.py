@@ -105,11 +105,13 @@ def plan_npz(source: Source) -> Planned:
         nothing_found(source, ".npz archive", "name another `layout` for image files")
     items = []
     for file in found:
+        source.fetch(file.path)
         try:
             pieces = npz.parts(open_path(source, file.path))
         except DataError as error:
             refused.append(Refusal(file.path, error.code, error.message))
             continue
+        source.drop(file.path)
         name = stem(file.path, (".npz",)).replace("/", "_")
         items += [
             item(
@@ -161,6 +163,7 @@ def _rows(source: Source, table: str, needed: set[str]) -> Iterator[dict[str, st
         raise SpecError("the table is not there", code="no-table", about=table) from error
     if path.stat().st_size > MAX_TABLE:
         raise SpecError("the table is larger than any of ours", code="bad-table", about=table)
+    source.fetch(table)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)

@@ -159,6 +159,7 @@ def _document(source: Source) -> dict[str, Any]:
     if not path.is_file():
         return {}
     document = None
+    source.fetch("dataset.json", MAX_DOCUMENT)
     if path.stat().st_size <= MAX_DOCUMENT:
         with contextlib.suppress(ValueError):
             document = json.loads(path.read_bytes())

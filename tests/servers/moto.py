@@ -1,0 +1,25 @@
+"""moto's S3 server: light, in memory, in a process of its own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.servers.process import Server, free_port, listens, wait_until
+
+
+def start(folder: Path) -> Server:
+    """Start it; its log goes below `folder`."""
+    port = free_port()
+    with (folder / "moto.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+            stdout=log,
+            stderr=log,
+        )
+    server = Server(f"http://127.0.0.1:{port}", processes=[process])
+    try:
+        wait_until(lambda: listens(port), "moto listens")
+    except BaseException:
+        server.stop()
+        raise
+    return server
