@@ -222,7 +222,7 @@ def test_cancel_is_for_what_runs(objects: Objects, cohort: Path) -> None:
         cancel(job, storage=objects)
     assert caught.value.code == "not-running"
     with pytest.raises(SpecError, match="no such run"):
-        cancel("job-0", storage=objects)
+        cancel("job-of-nobody", storage=objects)
 
 
 def test_cancel_reaches_the_driver(
