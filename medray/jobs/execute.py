@@ -12,6 +12,7 @@ from medray.engine.operation import Unit
 from medray.engine.worker import Receipt, WorkerSpec
 from medray.errors import SpecError
 from medray.jobs.resolve import Resolved
+from medray.spec.jobs import Predict
 from medray.spec.profiles import Cluster, Inline, Local, Pool, RayCluster
 from medray.storage.objects import Objects
 
@@ -76,9 +77,14 @@ class Executor:
         if isinstance(profile, Inline):
             run_inline(spec, units, on_receipt, stop)
             return
+        self.start()
+        if isinstance(resolved.step, Predict) and resolved.step.engine == "serve":
+            from medray.cluster.units import run_on_serve
+
+            run_on_serve(spec, units, on_receipt, stop, pool=pool)
+            return
         from medray.cluster.batch import run_on_ray
 
-        self.start()
         run_on_ray(
             spec,
             units,

@@ -81,7 +81,7 @@ def _manifests(
         application = {
             "name": "medray",
             "route_prefix": "/",
-            "import_path": "medray.cluster.serve:build",
+            "import_path": "medray.jobs.serve:build",
             "args": {"models": list(wanted.models), "storage": deploy.storage},
         }
         return service_manifests("medray-serve", application, deploy, ray_version, _dump)
