@@ -107,18 +107,28 @@ class Executor:
         """
         if self._started or isinstance(self.profile, Inline):
             return
-        if isinstance(self.profile, RayCluster) and "RAY_ADDRESS" not in os.environ:
-            raise SpecError(
-                "this process is no job of that cluster",
-                code="not-on-the-cluster",
-                about=self.profile.address,
-                hint="`medray submit JOB --cluster NAME` runs it there",
-            )
+        if isinstance(self.profile, RayCluster):
+            require_job(self.profile)
         from medray.cluster.session import join, start_local
 
         here = isinstance(self.profile, Local)
         self._ray.enter_context(start_local() if here else join("auto"))
         self._started = True
+
+
+def require_job(profile: RayCluster) -> None:
+    """Refuse to reach into a cluster from outside of it.
+
+    Raises:
+        SpecError: this process is no job there (code "not-on-the-cluster").
+    """
+    if "RAY_ADDRESS" not in os.environ:
+        raise SpecError(
+            "this process is no job of that cluster",
+            code="not-on-the-cluster",
+            about=profile.address,
+            hint="`medray submit JOB --cluster NAME` runs it there",
+        )
 
 
 def _fitting(pool: Pool) -> int:

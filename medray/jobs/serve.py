@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from medray.errors import SpecError
+from medray.jobs.execute import require_job
 from medray.jobs.session import open_storage
 from medray.serving.tokens import read_tokens
 from medray.spec.check import check
-from medray.spec.profiles import LOOPBACK
+from medray.spec.load import cluster_profile
+from medray.spec.profiles import LOOPBACK, Inline, RayCluster
 from medray.spec.serving import Serving
 from medray.storage.models import open_model
 from medray.storage.objects import Objects
@@ -84,15 +86,18 @@ def check_address(host: str, tls: tuple[str, str] | None) -> None:
 def serving(
     args: dict[str, Any],
     *,
+    cluster: str | None = None,
     host: str = "127.0.0.1",
     port: int = PORT,
     tls: tuple[str, str] | None = None,
     num_cpus: float | None = None,
 ) -> Iterator[list[dict[str, Any]]]:
-    """Serve on a Ray of this machine's own while the context lasts; gives `/v1/models`.
+    """Serve while the context lasts; gives `/v1/models`.
 
     Args:
         args: see `build`.
+        cluster: profile; None or one of kind `local`: a Ray of this machine's own. One of kind
+            `ray`: that which this process is a job of.
         host: address to bind to.
         port: to listen on.
         tls: files of certificate and key.
@@ -103,17 +108,24 @@ def serving(
         RetryableError: Ray or the application did not start.
     """
     check_address(host, tls)
+    profile = cluster_profile(cluster) if cluster else None
+    if isinstance(profile, Inline):
+        raise SpecError("serving needs Ray", code="needs-ray", about=cluster or "")
+    if isinstance(profile, RayCluster):
+        require_job(profile)
     options = check(SERVING, args, lambda *parts: ".".join(map(str, parts)))
     objects = open_storage(options.storage)
     hashes = read_tokens(Path(options.token_file).expanduser())
     models = described(objects, options.models)
 
     from medray.cluster.serve import application, deployed
-    from medray.cluster.session import require, start_local
+    from medray.cluster.session import join, require, start_local
 
     fewest = options.replicas[0] if isinstance(options.replicas, tuple) else options.replicas
-    with start_local(num_cpus=num_cpus):
-        require(fewest * len(models), options.cpus, options.gpus)
+    elsewhere = isinstance(profile, RayCluster)
+    with join("auto") if elsewhere else start_local(num_cpus=num_cpus):
+        if not elsewhere:  # a cluster may grow
+            require(fewest * len(models), options.cpus, options.gpus)
         app = application(options, objects, models, hashes)
         with deployed(app, host=host, port=port, tls=tls):
             yield models
