@@ -36,6 +36,7 @@ def run_on_serve(
     on_receipt: Callable[[Receipt], None],
     stop: threading.Event,
     *,
+    workers: int | tuple[int, int],
     pool: Pool,
 ) -> None:
     """Run `units` of a predict step by the replicas of its model, on the Ray that is joined.
@@ -48,8 +49,9 @@ def run_on_serve(
         units: to do.
         on_receipt: called on this thread with each receipt, in order of completion.
         stop: as in `medray.cluster.batch.run_on_ray`.
-        pool: how many replicas, and of what size, where they are to be started; how many there
-            are at most, where they run already.
+        workers: how many replicas, or (fewest, most): the fewest are started where none run; twice
+            the most are kept under way.
+        pool: the size of a replica that is started here.
 
     Raises:
         SpecError: more replicas than the cluster has room for (code "pool-too-large").
@@ -57,10 +59,9 @@ def run_on_serve(
     """
     if not units:
         return
-    workers = pool.workers or 1
-    most = min(len(units), workers[1] if isinstance(workers, tuple) else workers)
-    with _handle(spec, most, pool) as handle:
-        work = _Work(spec, units, handle, stop, IN_FLIGHT * most)
+    low, high = (workers, workers) if isinstance(workers, int) else workers
+    with _handle(spec, min(low, len(units)), pool) as handle:
+        work = _Work(spec, units, handle, stop, min(len(units), IN_FLIGHT * high))
         missing = {unit.index: unit for unit in units}
         while missing and not work.expired:
             for receipt in work.arrived():
@@ -143,7 +144,7 @@ def _handle(spec: WorkerSpec, replicas: int, pool: Pool) -> Iterator[DeploymentH
     if running is not None:
         yield running
         return
-    require(1, pool.cpus, pool.gpus)
+    require(replicas, pool.cpus, pool.gpus)
     options = Serving(models=(reference,), replicas=replicas, cpus=pool.cpus, gpus=pool.gpus)
     name = f"bulk-{spec.dataset}-{spec.session}"
     try:
@@ -158,7 +159,8 @@ def _handle(spec: WorkerSpec, replicas: int, pool: Pool) -> Iterator[DeploymentH
     except (RuntimeError, RayServeException, ray.exceptions.RayError) as error:
         raise _failed(error) from error
     finally:
-        serve.delete(name)
+        with contextlib.suppress(RayServeException, ray.exceptions.RayError):
+            serve.delete(name)
 
 
 _QUIET: dict[str, Any] = {"enable_access_log": False, "log_level": "ERROR"}

@@ -78,10 +78,11 @@ class Executor:
             run_inline(spec, units, on_receipt, stop)
             return
         self.start()
+        workers = pool.workers or _fitting(pool)
         if isinstance(resolved.step, Predict) and resolved.step.engine == "serve":
             from medray.cluster.units import run_on_serve
 
-            run_on_serve(spec, units, on_receipt, stop, pool=pool)
+            run_on_serve(spec, units, on_receipt, stop, workers=workers, pool=pool)
             return
         from medray.cluster.batch import run_on_ray
 
@@ -90,7 +91,7 @@ class Executor:
             units,
             on_receipt,
             stop,
-            workers=pool.workers or _fitting(pool),
+            workers=workers,
             num_cpus=pool.cpus,
             num_gpus=pool.gpus,
             memory_bytes=pool.memory_bytes,
