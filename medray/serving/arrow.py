@@ -10,6 +10,8 @@ import pyarrow as pa
 from medray.errors import DataError
 
 ROWS = 4096  # of one request
+# What pyarrow raises on damage besides its own; StopIteration where the stream is empty.
+_DAMAGE = (KeyError, ValueError, TypeError, OSError, EOFError, StopIteration, struct.error)
 
 
 def read_images(body: bytes, image_bytes: int) -> Iterator[tuple[str, np.ndarray]]:
@@ -35,7 +37,7 @@ def read_images(body: bytes, image_bytes: int) -> Iterator[tuple[str, np.ndarray
                 f"{table.num_rows} images of {columns.nbytes} bytes", code="image-too-large"
             )
         images = [one for chunk in columns.chunks for one in chunk.to_numpy_ndarray()]
-    except (pa.ArrowException, KeyError, ValueError, TypeError, struct.error) as error:
+    except (*_DAMAGE, pa.ArrowException) as error:
         raise _bad(type(error).__name__) from error
     if len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
         raise _bad("sample ids are no distinct texts")

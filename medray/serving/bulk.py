@@ -66,7 +66,8 @@ class Bulk:
         step = step.model_copy(update={"model": reference, "engine": "serve"})
         job = short(step.model_dump(mode="json"))[:12]
         known = self._jobs.get(job)
-        if known is None or known.process.poll() not in (None, 0):
+        # One that has ended runs again: the dataset may have grown, and what is done is skipped.
+        if known is None or known.process.poll() is not None:
             if sum(one.process.poll() is None for one in self._jobs.values()) >= MOST:
                 raise RetryableError("too many bulk jobs are under way", code="busy")
             self._jobs[job] = self._spawn(job, step)
@@ -98,11 +99,7 @@ class Bulk:
     def _spawn(self, job: str, step: Predict) -> _Job:
         folder = self._folder / job
         folder.mkdir(exist_ok=True)
-        profile = {
-            "kind": "ray",
-            "default_pool": {"workers": self._workers},
-            "forward": [],
-        }
+        profile = {"kind": "ray", "default_pool": {"workers": self._workers}}
         # JSON is YAML.
         (folder / "cluster.yaml").write_text(json.dumps(profile))
         (folder / "job.yaml").write_text(json.dumps(step.model_dump(mode="json")))
