@@ -44,6 +44,10 @@ class Predictor:
         """Whole images go through the network together; windows are batched image by image."""
         return 1 if self.trained.task.dense else int(self.options["batch"])
 
+    def giving(self, outputs: str) -> "Predictor":
+        """The same with other outputs, "labels" or "probabilities"; dense tasks alone differ."""
+        return Predictor(self.trained, {**self.options, "outputs": outputs})
+
     def prepare(self, name: str, row: dict[str, Any], image: Stored, *, held: bool) -> Sample:
         """The sample with its normalised image: `Slabs` for dense tasks, else (C, *patch).
 

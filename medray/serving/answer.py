@@ -4,11 +4,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medray.engine.predict import Predictor
 from medray.errors import DataError, MedrayError, RetryableError
 from medray.formats.image.raster import encode_png
 from medray.formats.nifti.volume import encode
@@ -17,6 +16,9 @@ from medray.serving import decode as media
 from medray.serving.arrow import write_rows
 from medray.serving.decode import Upload, decode
 from medray.storage.samples import Sample, Slabs
+
+if TYPE_CHECKING:
+    from medray.engine.predict import Predictor  # loads torch, which the ingress needs not
 
 DENSE = (media.NPY, media.NIFTI, media.PNG, media.JSON, media.ARROW)
 
@@ -62,7 +64,7 @@ class Answerer:
         predictor: the model, and how it is to answer.
     """
 
-    def __init__(self, predictor: Predictor) -> None:
+    def __init__(self, predictor: "Predictor") -> None:
         self._predictor = predictor
         self._reference = predictor.trained.reference
 
@@ -93,9 +95,7 @@ class Answerer:
 
     def compute(self, samples: Sequence[Sample], outputs: str = "labels") -> list[Sample]:
         """Predictions for prepared samples, arrays whole."""
-        predictor = self._predictor
-        if outputs != predictor.options["outputs"]:
-            predictor = Predictor(predictor.trained, {**predictor.options, "outputs": outputs})
+        predictor = self._predictor.giving(outputs)
         made = []
         for start in range(0, len(samples), predictor.batch):
             for sample in predictor.compute(samples[start : start + predictor.batch]):
