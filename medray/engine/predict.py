@@ -183,8 +183,7 @@ class Predict(Operation):
 
 def _parts(image: Stored) -> Iterator[np.ndarray]:
     """Slabs along axis 1 that begin and end where stored chunks do, or would."""
-    held = isinstance(image, np.ndarray)
-    chunk = chunk_for(image.shape, image.ndim - 1) if held else image.chunk
+    chunk = chunk_for(image.shape, image.ndim - 1) if isinstance(image, np.ndarray) else image.chunk
     depth, step = image.shape[1], chunk[1]
     for start in range(0, depth, step):
         yield image[:, start : min(start + step, depth)]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -74,15 +74,16 @@ TOO_LARGE = frozenset(
 
 
 def _npy(upload: Upload) -> list[Sample]:
-    shape, dtype, offset = _npy_header(upload.body)
+    shape, dtype, order, offset = _npy_header(upload.body)
     if math.prod(shape) * dtype.itemsize != len(upload.body) - offset:
         raise DataError("the body does not hold what its header says", code="damaged-npy")
-    values = np.frombuffer(upload.body, dtype, offset=offset).reshape(shape)
+    values = np.frombuffer(upload.body, dtype, offset=offset).reshape(shape, order=order)
+    values = np.ascontiguousarray(values)
     return [_sample(values.astype(dtype.newbyteorder("="), copy=False), upload, {})]
 
 
-def _npy_header(body: bytes) -> tuple[tuple[int, ...], np.dtype[Any], int]:
-    """Shape, type and offset of the values, read without numpy's loader, which knows pickles."""
+def _npy_header(body: bytes) -> tuple[tuple[int, ...], np.dtype[Any], Literal["C", "F"], int]:
+    """Shape, type, order and offset of the values, read without numpy's loader, which knows pickles."""
     wide = body[6:7] != b"\x01"
     start = 12 if wide else 10
     size = int.from_bytes(body[8:start], "little")
@@ -91,14 +92,13 @@ def _npy_header(body: bytes) -> tuple[tuple[int, ...], np.dtype[Any], int]:
     try:
         fields = ast.literal_eval(body[start : start + size].decode("latin-1").strip())
         dtype, shape = np.dtype(fields["descr"]), tuple(fields["shape"])
-        good = not fields["fortran_order"] and dtype.kind in "uifb" and dtype.subdtype is None
+        order: Literal["C", "F"] = "F" if fields["fortran_order"] else "C"
+        good = dtype.kind in "uifb" and dtype.subdtype is None
         if not good or not all(isinstance(n, int) and 0 < n < 2**40 for n in shape):
             raise ValueError
     except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError) as error:
-        raise DataError(
-            "the header names no plain array of numbers in C order", code="damaged-npy"
-        ) from error
-    return shape, dtype, start + size
+        raise DataError("the header names no plain array of numbers", code="damaged-npy") from error
+    return shape, dtype, order, start + size
 
 
 def _json(upload: Upload) -> list[Sample]:
