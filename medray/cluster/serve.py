@@ -69,8 +69,8 @@ def application(
         model["name"]: replica_of(options, model["name"]).bind(options, objects, model["reference"])
         for model in models
     }
-    ingress = serve.deployment(serve.ingress()(Ingress))
-    return ingress.options(
+    wrapped = cast("serve.Deployment", serve.deployment(serve.ingress()(Ingress)))
+    ingress = wrapped.options(
         name="ingress",
         num_replicas=1,
         ray_actor_options={"num_cpus": 0},
@@ -78,7 +78,8 @@ def application(
         max_queued_requests=options.queue,
         backpressure_config={"status_code": 429, "retry_after_s": 1},
         graceful_shutdown_timeout_s=options.timeout_s,
-    ).bind(options, list(models), hashes, replicas)
+    )
+    return ingress.bind(options, list(models), hashes, replicas)
 
 
 def deployment_of(model: str) -> str:
@@ -95,7 +96,7 @@ def replica_of(options: Serving, model: str) -> serve.Deployment:
     )
     # Two batches a replica: one computes while the next one is decoded and waits.
     ongoing = 2 * options.batch
-    return serve.deployment(Replica).options(
+    return cast("serve.Deployment", serve.deployment(Replica)).options(
         name=deployment_of(model),
         **(
             {"num_replicas": low}
@@ -125,7 +126,7 @@ class Ingress:
         options: Serving,
         models: list[dict[str, Any]],
         hashes: tuple[str, ...],
-        replicas: dict[str, DeploymentHandle],
+        replicas: dict[str, DeploymentHandle[Any]],
     ) -> None:
         self._options, self._models, self._hashes = options, models, hashes
         self._replicas = replicas
@@ -191,8 +192,9 @@ class Replica:
         wanted = options.model_dump(include={"overlap", "tta", "precision", "batch"})
         self._answerer = Answerer(Predictor(self._trained, {**wanted, "outputs": "labels"}))
         self._device = asyncio.Lock()
-        self._together.set_max_batch_size(options.batch)
-        self._together.set_batch_wait_timeout_s(options.batch_wait_s)
+        together: Any = self._together  # its type hides what serve.batch adds
+        together.set_max_batch_size(options.batch)
+        together.set_batch_wait_timeout_s(options.batch_wait_s)
 
     async def predict(self, body: bytes, asked: dict[str, str]) -> Reply:
         """Answer one request; every failure is a reply."""
@@ -273,7 +275,7 @@ def deployed(
         serve.start(proxy_location="HeadOnly", http_options=http, logging_config=quiet)
         serve.run(app, name=APPLICATION, route_prefix="/", logging_config=quiet)
     except (RuntimeError, RayServeException, ray.exceptions.RayError) as error:
-        serve.shutdown()
+        serve.shutdown()  # type: ignore[no-untyped-call]
         raise RetryableError(
             f"the application did not come up ({type(error).__name__})",
             code="serve-failed",
@@ -283,4 +285,4 @@ def deployed(
     try:
         yield
     finally:
-        serve.shutdown()
+        serve.shutdown()  # type: ignore[no-untyped-call]

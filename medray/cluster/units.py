@@ -78,7 +78,7 @@ class _Work:
         self,
         spec: WorkerSpec,
         units: Sequence[Unit],
-        handle: DeploymentHandle,
+        handle: DeploymentHandle[Any],
         stop: threading.Event,
         in_flight: int,
     ) -> None:
@@ -137,7 +137,7 @@ class _Work:
 
 
 @contextlib.contextmanager
-def _handle(spec: WorkerSpec, replicas: int, pool: Pool) -> Iterator[DeploymentHandle]:
+def _handle(spec: WorkerSpec, replicas: int, pool: Pool) -> Iterator[DeploymentHandle[Any]]:
     """Of the model's replicas: those that run, or some of our own."""
     reference = spec.parameters["model"]
     running = _running(reference)
@@ -166,7 +166,7 @@ def _handle(spec: WorkerSpec, replicas: int, pool: Pool) -> Iterator[DeploymentH
 _QUIET: dict[str, Any] = {"enable_access_log": False, "log_level": "ERROR"}
 
 
-def _running(reference: str) -> DeploymentHandle | None:
+def _running(reference: str) -> DeploymentHandle[Any] | None:
     name = deployment_of(reference.partition("@")[0])
     try:
         status = serve.status().applications.get(APPLICATION)

@@ -83,7 +83,7 @@ def _npy(upload: Upload) -> list[Sample]:
 
 
 def _npy_header(body: bytes) -> tuple[tuple[int, ...], np.dtype[Any], Literal["C", "F"], int]:
-    """Shape, type, order and offset of the values, read without numpy's loader, which knows pickles."""
+    """Shape, type, order and offset of the values; numpy's own loader knows pickles."""
     wide = body[6:7] != b"\x01"
     start = 12 if wide else 10
     size = int.from_bytes(body[8:start], "little")
