@@ -19,6 +19,7 @@ COMMANDS = {
     "runs": "medray.commands.follow:runs",
     "status": "medray.commands.follow:status",
     "logs": "medray.commands.follow:logs",
+    "serve": "medray.commands.serve:serve",
     "ls": "medray.commands.look:ls",
     "show": "medray.commands.look:show",
     "quarantine": "medray.commands.look:quarantine",

@@ -15,87 +15,84 @@ from medray.engine.infer import forward, predict_volume
 from medray.engine.operation import Operation, Unit
 from medray.engine.trained import Trained, load_trained
 from medray.errors import DataError
+from medray.storage.arrays import chunk_for
 from medray.storage.objects import Objects
 from medray.storage.samples import Refusal, Sample, Slabs
 from medray.storage.shards import SampleArray, Shard
 
 AHEAD_BYTES = 64 * 2**20  # of a unit's images are read before its turn; larger ones stream
 
+Stored = SampleArray | np.ndarray
+
 # Columns that describe arrays which a prediction does not have.
 _DESCRIBE_ARRAYS = ("image_", "foreground_", "label_")
 
 
-class Predict(Operation):
-    """Runs a trained model over samples.
+class Predictor:
+    """A model and how it is to answer: the same in bulk and behind an endpoint.
 
-    Parameters: `model` (reference), `overlap`, `tta`, `precision`, `batch`, `outputs`.
-    Payload of a unit: `shard`, `rows` (see medray.jobs.plan).
-    Output samples have the id of their input and its row, without what that says of arrays. Dense
-    tasks add the array `label`, or `probability` (classes, *space) with outputs "probabilities",
-    slab by slab. Tasks on whole images add the columns of `Task.decide`.
+    Args:
+        trained: the model.
+        options: `overlap`, `tta`, `precision`, `batch`, `outputs`, as of a step.
     """
 
-    name: ClassVar[str] = "predict"
-    device: ClassVar[bool] = True
-
-    def __init__(self, objects: Objects, parameters: dict[str, Any]) -> None:
-        super().__init__(objects, parameters)
-        self._shard = lru_cache(maxsize=4)(lambda path: Shard(objects, path))
-
-    def open(self) -> None:
-        """Load the network, once for all units."""
-        _ = self._trained
-
-    @cached_property
-    def _trained(self) -> Trained:
-        return load_trained(self.objects, self.parameters["model"])
+    def __init__(self, trained: Trained, options: dict[str, Any]) -> None:
+        self.trained, self.options = trained, options
 
     @property
     def batch(self) -> int:
         """Whole images go through the network together; windows are batched image by image."""
-        return 1 if self._trained.task.dense else int(self.parameters["batch"])
+        return 1 if self.trained.task.dense else int(self.options["batch"])
 
-    def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:
-        """The sample with its normalised image: `Slabs` for dense tasks, else (C, *patch)."""
-        at = unit.inputs.index(key)
-        shard, number = self._shard(unit.payload["shard"]), unit.payload["rows"][at]
-        row = shard.table.slice(number, 1).to_pylist()[0]
-        image = shard.array(number, "image")
-        plan = self._trained.plan
+    def giving(self, outputs: str) -> "Predictor":
+        """The same with other outputs, "labels" or "probabilities"; dense tasks alone differ."""
+        return Predictor(self.trained, {**self.options, "outputs": outputs})
+
+    def prepare(self, name: str, row: dict[str, Any], image: Stored, *, held: bool) -> Sample:
+        """The sample with its normalised image: `Slabs` for dense tasks, else (C, *patch).
+
+        Args:
+            name: of the sample.
+            row: what is known of it; statistics of the image among it.
+            image: (C, Z, Y, X) or (C, Y, X).
+            held: read it now, all of it; else dense tasks stream it.
+
+        Raises:
+            DataError: the image is not of the kind the model takes (code "model-mismatch").
+        """
+        plan = self.trained.plan
         if image.ndim != plan.dims + 1 or image.shape[0] != plan.in_channels:
             raise DataError(
                 f"an image of {image.shape} for a model of {plan.in_channels} channels and "
                 f"{plan.dims} spatial axes",
                 code="model-mismatch",
-                about=key,
+                about=name,
                 hint="select samples like those the model was trained on",
             )
         known = all(channel.scheme != "zscore" for channel in plan.channels)
         known = known or stored_statistics(row, plan.in_channels) is not None
         normalise = plan.normaliser(row, None if known else _statistics(_parts(image)))
         arrays: dict[str, np.ndarray | Slabs]
-        if self._trained.task.dense:
-            held = math.prod(image.shape) * image.dtype.itemsize * len(unit.inputs) <= AHEAD_BYTES
+        if self.trained.task.dense:
             parts = iter([image[...]]) if held else _parts(image)
             normalised = (normalise(part) for part in parts)
             arrays = {"image": Slabs(image.shape, np.dtype(np.float32), 1, normalised)}
         else:
             fitted = whole_image(torch.from_numpy(normalise(image[...])), plan.patch)
             arrays = {"image": fitted.numpy()}
-        name = row.pop("sample_id")
         kept = {name: row[name] for name in row if not name.startswith(_DESCRIBE_ARRAYS)}
-        yield Sample(name, kept, arrays)
+        return Sample(name, kept, arrays)
 
     def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
-        """One output sample for each input sample, in order."""
-        if self._trained.task.dense:
+        """One output sample for each prepared one, in order; see `Predict`."""
+        if self.trained.task.dense:
             for sample in samples:
                 yield self._mask(sample)
         else:
             yield from self._decide(samples)
 
     def _mask(self, sample: Sample) -> Sample:
-        trained, options = self._trained, self.parameters
+        trained, options = self.trained, self.options
         plan, image = trained.plan, sample.arrays["image"]
         space = image.shape[1:]
         inner = plan.network_shape(space, sample.row.get("spacing_mm"))
@@ -126,7 +123,7 @@ class Predict(Operation):
         return made
 
     def _decide(self, samples: Sequence[Sample]) -> Iterator[Sample]:
-        trained, options = self._trained, self.parameters
+        trained, options = self.trained, self.options
         images = torch.stack([torch.as_tensor(sample.arrays["image"]) for sample in samples])
         if options["precision"] == "bf16":
             images = images.to(torch.bfloat16)
@@ -136,6 +133,54 @@ class Predict(Operation):
         probabilities = trained.task.probabilities(logits).cpu().numpy()
         for sample, values in zip(samples, probabilities, strict=True):
             yield Sample(sample.id, sample.row | trained.task.decide(values))
+
+
+class Predict(Operation):
+    """Runs a trained model over samples.
+
+    Parameters: `model` (reference), `overlap`, `tta`, `precision`, `batch`, `outputs`.
+    Payload of a unit: `shard`, `rows` (see medray.jobs.plan).
+    Output samples have the id of their input and its row, without what that says of arrays. Dense
+    tasks add the array `label`, or `probability` (classes, *space) with outputs "probabilities",
+    slab by slab. Tasks on whole images add the columns of `Task.decide`.
+    """
+
+    name: ClassVar[str] = "predict"
+    device: ClassVar[bool] = True
+
+    def __init__(self, objects: Objects, parameters: dict[str, Any]) -> None:
+        super().__init__(objects, parameters)
+        self._shard = lru_cache(maxsize=4)(lambda path: Shard(objects, path))
+
+    def open(self) -> None:
+        """Load the network, once for all units."""
+        _ = self._predictor
+
+    @cached_property
+    def _predictor(self) -> Predictor:
+        return Predictor(load_trained(self.objects, self.parameters["model"]), self.parameters)
+
+    def adopt(self, trained: Trained) -> None:
+        """Use a network that is loaded already; the caller vouches that it is the one named."""
+        self._predictor = Predictor(trained, self.parameters)
+
+    @property
+    def batch(self) -> int:
+        """See Predictor."""
+        return self._predictor.batch
+
+    def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:
+        """The sample, prepared; see Predictor."""
+        at = unit.inputs.index(key)
+        shard, number = self._shard(unit.payload["shard"]), unit.payload["rows"][at]
+        row = shard.table.slice(number, 1).to_pylist()[0]
+        image = shard.array(number, "image")
+        held = math.prod(image.shape) * image.dtype.itemsize * len(unit.inputs) <= AHEAD_BYTES
+        yield self._predictor.prepare(row.pop("sample_id"), row, image, held=held)
+
+    def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
+        """One output sample for each input sample, in order."""
+        yield from self._predictor.compute(samples)
 
 
 def _counted(
@@ -149,9 +194,10 @@ def _counted(
     row["label_voxels"] = voxels.tolist()
 
 
-def _parts(image: SampleArray) -> Iterator[np.ndarray]:
-    """Slabs along axis 1 that begin and end where stored chunks do."""
-    depth, step = image.shape[1], image.chunk[1]
+def _parts(image: Stored) -> Iterator[np.ndarray]:
+    """Slabs along axis 1 that begin and end where stored chunks do, or would."""
+    chunk = chunk_for(image.shape, image.ndim - 1) if isinstance(image, np.ndarray) else image.chunk
+    depth, step = image.shape[1], chunk[1]
     for start in range(0, depth, step):
         yield image[:, start : min(start + step, depth)]
 

@@ -12,6 +12,7 @@ from medray.engine.operation import Unit
 from medray.engine.worker import Receipt, WorkerSpec
 from medray.errors import SpecError
 from medray.jobs.resolve import Resolved
+from medray.spec.jobs import Predict
 from medray.spec.profiles import Cluster, Inline, Local, Pool, RayCluster
 from medray.storage.objects import Objects
 
@@ -76,15 +77,21 @@ class Executor:
         if isinstance(profile, Inline):
             run_inline(spec, units, on_receipt, stop)
             return
+        self.start()
+        workers = pool.workers or _fitting(pool)
+        if isinstance(resolved.step, Predict) and resolved.step.engine == "serve":
+            from medray.cluster.units import run_on_serve
+
+            run_on_serve(spec, units, on_receipt, stop, workers=workers, pool=pool)
+            return
         from medray.cluster.batch import run_on_ray
 
-        self.start()
         run_on_ray(
             spec,
             units,
             on_receipt,
             stop,
-            workers=pool.workers or _fitting(pool),
+            workers=workers,
             num_cpus=pool.cpus,
             num_gpus=pool.gpus,
             memory_bytes=pool.memory_bytes,
@@ -101,18 +108,28 @@ class Executor:
         """
         if self._started or isinstance(self.profile, Inline):
             return
-        if isinstance(self.profile, RayCluster) and "RAY_ADDRESS" not in os.environ:
-            raise SpecError(
-                "this process is no job of that cluster",
-                code="not-on-the-cluster",
-                about=self.profile.address,
-                hint="`medray submit JOB --cluster NAME` runs it there",
-            )
+        if isinstance(self.profile, RayCluster):
+            require_job(self.profile)
         from medray.cluster.session import join, start_local
 
         here = isinstance(self.profile, Local)
         self._ray.enter_context(start_local() if here else join("auto"))
         self._started = True
+
+
+def require_job(profile: RayCluster) -> None:
+    """Refuse to reach into a cluster from outside of it.
+
+    Raises:
+        SpecError: this process is no job there (code "not-on-the-cluster").
+    """
+    if "RAY_ADDRESS" not in os.environ:
+        raise SpecError(
+            "this process is no job of that cluster",
+            code="not-on-the-cluster",
+            about=profile.address,
+            hint="`medray submit JOB --cluster NAME` runs it there",
+        )
 
 
 def _fitting(pool: Pool) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 from medray.spec.deploy import Kubernetes, Nodes
 
 API = "ray.io/v1"
+TOKENS = "medray-serve-tokens"  # a Secret with the key `tokens`: hashes, no token
 MOUNT = "/etc/medray"
 DRAIN_S = 30  # of the grace period, for what comes after Ray's draining
 
@@ -77,9 +78,18 @@ def service_manifests(
         ray_version: of the image.
         dump: makes text of `application`; KubeRay wants it as one string.
     """
+    cluster = cluster_spec(deploy, ray_version)
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        pod = group["template"]["spec"]
+        # Any node may hold the ingress. The file is its group's to read, and nobody else's.
+        pod["securityContext"]["fsGroup"] = 1000
+        secret = {"secretName": TOKENS, "defaultMode": 0o440}
+        pod["volumes"] = [{"name": TOKENS, "secret": secret}]
+        mount = {"name": TOKENS, "mountPath": f"{MOUNT}/tokens", "readOnly": True}
+        pod["containers"][0]["volumeMounts"] = [mount]
     spec = {
         "serveConfigV2": dump({"applications": [application]}),
-        "rayClusterConfig": cluster_spec(deploy, ray_version),
+        "rayClusterConfig": cluster,
     }
     return [_wall(name, deploy), _object("RayService", name, deploy, spec)]
 

@@ -43,7 +43,7 @@ def launcher_config(name: str, deploy: Launcher, ray_version: str) -> dict[str, 
             (
                 f"test -x {HOME}/bin/ray || (sudo install -d -o $USER {HOME} && "
                 f"python3 -m venv {HOME} && "
-                f"{HOME}/bin/pip install --quiet 'ray[default,data,train]=={ray_version}' "
+                f"{HOME}/bin/pip install --quiet 'ray[default,data,serve,train]=={ray_version}' "
                 f"'{deploy.install}')"
             ),
         ],

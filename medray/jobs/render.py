@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from medray.errors import SpecError
-from medray.jobs.kuberay import Task, cluster_manifests, job_manifests, service_manifests
+from medray.jobs.kuberay import MOUNT, Task, cluster_manifests, job_manifests, service_manifests
 from medray.jobs.launcher import launcher_config
 from medray.jobs.submit import ray_profile
 from medray.spec.deploy import Kubernetes
@@ -81,8 +81,12 @@ def _manifests(
         application = {
             "name": "medray",
             "route_prefix": "/",
-            "import_path": "medray.cluster.serve:build",
-            "args": {"models": list(wanted.models), "storage": deploy.storage},
+            "import_path": "medray.jobs.serve:build",
+            "args": {
+                "models": list(wanted.models),
+                "storage": deploy.storage,
+                "token_file": f"{MOUNT}/tokens/tokens",
+            },
         }
         return service_manifests("medray-serve", application, deploy, ray_version, _dump)
     return cluster_manifests("medray", deploy, ray_version)

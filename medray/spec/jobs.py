@@ -108,6 +108,8 @@ class Train(Step):
 class Predict(Step):
     """A model and a dataset to a dataset of predictions."""
 
+    incidental = frozenset({"policy", "cluster", "engine"})
+
     kind: Literal["predict"]
     model: Reference
     data: Reference
@@ -118,6 +120,9 @@ class Predict(Step):
     precision: Literal["fp32", "bf16"] = "fp32"
     batch: int = Field(1, ge=1, description="windows (or samples, in classification) at once")
     outputs: Literal["labels", "probabilities"] = "labels"
+    engine: Literal["data", "serve"] = Field(
+        "data", description="workers of Ray Data, or the replicas that serve the model"
+    )
 
 
 class Evaluate(Step):

@@ -1,5 +1,6 @@
 """What clusters are made of: valid by Ray's own validator, private, and as the profile says."""
 
+import importlib
 import os
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import yaml
 
 from medray.errors import SpecError
 from medray.jobs.render import Wanted, render
+from medray.spec.serving import Serving
 
 ROOT = Path(__file__).parent.parent.parent
 CRDS = os.environ.get("MEDRAY_KUBERAY_CRDS", "")
@@ -88,7 +90,14 @@ def test_jobs_bring_their_files_and_services_their_models() -> None:
     assert cron["spec"]["jobTemplate"] == job["spec"]
     service = rendered("kuberay", models=("hippocampus-unet",))[1]
     applications = yaml.safe_load(service["spec"]["serveConfigV2"])["applications"]
-    assert applications[0]["args"]["models"] == ["hippocampus-unet"]
+    args = applications[0]["args"]
+    assert Serving.model_validate(args).models == ("hippocampus-unet",)
+    module, _, name = applications[0]["import_path"].partition(":")
+    assert callable(getattr(importlib.import_module(module), name))
+    groups = service["spec"]["rayClusterConfig"]
+    for group in (groups["headGroupSpec"], *groups["workerGroupSpecs"]):
+        (mount,) = group["template"]["spec"]["containers"][0]["volumeMounts"]
+        assert args["token_file"].startswith(mount["mountPath"])
 
 
 def test_what_cannot_be_rendered_says_so() -> None:

@@ -1,0 +1,194 @@
+"""The endpoint against bare FastAPI with the same model and batching; bulk through it against Ray
+Data.
+
+    python benchmarks/serve.py [--seconds S] [--clients N]
+
+Bare: one uvicorn process, the same bodies decoded, prepared and answered by the same code, batches
+collected by a queue of 30 lines. Both answer the same pictures of the same clients, in turn, on the
+same cores. Bulk: one dataset, predicted by workers of Ray Data and by as many replicas.
+"""
+
+import argparse
+import asyncio
+import http.client
+import multiprocessing
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "tests" / "serving"))
+
+from endpoint import CNN, commit_model, free_port, pixels, png  # noqa: E402
+
+from medray.jobs.events import Event  # noqa: E402
+from medray.jobs.run import run  # noqa: E402
+from medray.jobs.serve import serving  # noqa: E402
+from medray.serving.tokens import add_token, read_tokens  # noqa: E402
+from medray.spec.serving import Serving  # noqa: E402
+from medray.storage.objects import Objects  # noqa: E402
+
+NETWORK = {**CNN, "features": [32, 64, 128]}
+PATCH = (128, 128)
+OPTIONS = {"overlap": 0.5, "tta": False, "precision": "fp32", "batch": 8, "outputs": "labels"}
+
+
+class Bare:
+    """A backend that a careful user would write: one process, one queue, one network."""
+
+    def __init__(self, root: str, options: Serving) -> None:
+        from medray.engine.predict import Predictor
+        from medray.engine.trained import load_trained
+        from medray.serving.answer import Answerer
+
+        self._answerer = Answerer(Predictor(load_trained(Objects(root), "m"), OPTIONS))
+        self._options = options
+        self._waiting: asyncio.Queue[Any] = asyncio.Queue()
+        self._task: Any = None
+
+    def models(self) -> list[dict[str, Any]]:
+        return [{"name": "m"}]
+
+    async def predict(self, model: str, body: bytes, asked: dict[str, str]) -> Any:
+        from medray.serving.decode import Upload
+
+        self._task = self._task or asyncio.create_task(self._compute())
+        upload = Upload(body, asked["media"], self._options.image_bytes)
+        question = await asyncio.to_thread(self._answerer.read, upload)
+        answer = asyncio.get_running_loop().create_future()
+        self._waiting.put_nowait((question.samples[0], answer))
+        return self._answerer.write(question, [await answer])
+
+    async def _compute(self) -> None:
+        while True:
+            batch = [await self._waiting.get()]
+            until = time.monotonic() + self._options.batch_wait_s
+            while len(batch) < self._options.batch and (left := until - time.monotonic()) > 0:
+                try:
+                    batch.append(await asyncio.wait_for(self._waiting.get(), left))
+                except TimeoutError:
+                    break
+            made = await asyncio.to_thread(self._answerer.compute, [one for one, _ in batch])
+            for (_, answer), sample in zip(batch, made, strict=True):
+                answer.set_result(sample)
+
+
+def bare(root: str, tokens: str, port: int) -> None:
+    """Serve until killed."""
+    import torch
+    import uvicorn
+
+    from medray.serving.http import make_app
+
+    torch.set_num_threads(1)
+    options = Serving(models=("m",), bulk=False)
+    app = make_app(Bare(root, options), options, read_tokens(Path(tokens)))
+    uvicorn.run(app, port=port, log_config=None, access_log=False)
+
+
+def load(port: int, token: str, clients: int, seconds: float) -> tuple[float, list[float]]:
+    """Requests a second, and the seconds of each, by clients that each keep one line open."""
+    bodies = [png(pixels(number, (160, 160))) for number in range(8)]
+    taken: list[float] = []
+    until = time.monotonic() + seconds
+
+    def client(number: int) -> None:
+        line = http.client.HTTPConnection("127.0.0.1", port)
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "image/png"}
+        while time.monotonic() < until:
+            number += 1
+            began = time.perf_counter()
+            line.request("POST", "/v1/models/m:predict", bodies[number % 8], headers)
+            reply = line.getresponse()
+            reply.read()
+            assert reply.status == 200, reply.status
+            taken.append(time.perf_counter() - began)
+
+    threads = [threading.Thread(target=client, args=(n,)) for n in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return len(taken) / seconds, taken
+
+
+def main(seconds: float, clients: int, samples: int) -> None:
+    """Print the figures."""
+    with tempfile.TemporaryDirectory() as folder:
+        here = Path(folder)
+        objects = Objects(str(here / "store"))
+        commit_model(objects, "m", NETWORK, patch=PATCH)
+        token = add_token(here / "tokens")
+        _online(objects, here / "tokens", token, seconds, clients)
+        _bulk(objects, here, samples)
+
+
+def _online(objects: Objects, tokens: Path, token: str, seconds: float, clients: int) -> None:
+    ports = {"medray": free_port(), "bare": free_port()}
+    other = multiprocessing.get_context("spawn").Process(
+        target=bare, args=(objects.url, str(tokens), ports["bare"])
+    )
+    other.start()
+    args = {"models": ("m",), "storage": objects.url, "token_file": str(tokens), "bulk": False}
+    rates: dict[str, list[float]] = {name: [] for name in ports}
+    taken: dict[str, list[float]] = {name: [] for name in ports}
+    try:
+        with serving(args, port=ports["medray"]):
+            for port in ports.values():
+                load(port, token, clients, 3)
+            for _ in range(3):
+                for name, port in ports.items():
+                    rate, each = load(port, token, clients, seconds)
+                    rates[name].append(rate)
+                    taken[name] += each
+    finally:
+        other.terminate()
+        other.join()
+    for name in ports:
+        cuts = statistics.quantiles(taken[name], n=100)
+        print(f"{name} p50 ms: {cuts[49] * 1e3:.2f}")
+        print(f"{name} p99 ms: {cuts[98] * 1e3:.2f}")
+        print(f"{name} requests/s: {statistics.median(rates[name]):.1f}")
+    ratio = statistics.median(rates["medray"]) / statistics.median(rates["bare"])
+    print(f"endpoint / bare FastAPI, requests/s: {ratio:.3f}")
+
+
+def _bulk(objects: Objects, here: Path, samples: int) -> None:
+    source = here / "raw"
+    source.mkdir()
+    for number in range(samples):
+        (source / f"{number:05d}.png").write_bytes(png(pixels(number, (160, 160))))
+    ingest = {"kind": "ingest", "format": {"name": "image"}, "source": str(source)}
+    run([{**ingest, "output": "raw", "units": {"samples": 32}}], storage=objects, cluster="inline")
+    rates: dict[str, list[float]] = {"data": [], "serve": []}
+    for turn in range(3):
+        for engine, found in rates.items():
+            step = {"kind": "predict", "model": "m", "data": "raw", "engine": engine, "batch": 8}
+            found.append(_rate({**step, "output": f"{engine}-{turn}"}, objects))
+    data, through = (statistics.median(found) for found in rates.values())
+    print(f"bulk through serve / through ray data: {through / data:.3f}")
+
+
+def _rate(step: dict[str, Any], objects: Objects) -> float:
+    """Units a second from the first one done to the last: without the start of Ray and weights."""
+    done: list[float] = []
+
+    def listen(event: Event) -> None:
+        if event.name == "unit":
+            done.append(time.perf_counter())
+
+    run([step], storage=objects, cluster="local", on_event=listen)
+    return (len(done) - 1) / (done[-1] - done[0])
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--samples", type=int, default=2000)
+    arguments = parser.parse_args()
+    main(arguments.seconds, arguments.clients, arguments.samples)

@@ -1,0 +1,131 @@
+"""Serve models: who may reach them is checked first; then the application starts, on Ray."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+
+from medray.errors import SpecError
+from medray.jobs.execute import require_job
+from medray.jobs.session import open_storage
+from medray.serving.tokens import read_tokens
+from medray.spec.check import check
+from medray.spec.load import cluster_profile
+from medray.spec.profiles import LOOPBACK, Inline, RayCluster
+from medray.spec.serving import Serving
+from medray.storage.models import open_model
+from medray.storage.objects import Objects
+
+if TYPE_CHECKING:
+    from ray.serve import Application
+
+SERVING: TypeAdapter[Serving] = TypeAdapter(Serving)
+PORT = 8000
+
+
+def build(args: dict[str, Any]) -> "Application":
+    """The application, as Ray Serve's configuration files and KubeRay ask for it.
+
+    Args:
+        args: fields of `medray.spec.serving.Serving`.
+
+    Raises:
+        SpecError: a field is wrong ("bad-field"), there is no such model, or no token.
+    """
+    from medray.cluster.serve import application
+
+    options = check(SERVING, args, lambda *parts: ".".join(map(str, ("args", *parts))))
+    objects = open_storage(options.storage)
+    hashes = read_tokens(Path(options.token_file).expanduser())
+    return application(options, objects, described(objects, options.models), hashes)
+
+
+def described(objects: Objects, models: tuple[str, ...]) -> list[dict[str, Any]]:
+    """What `/v1/models` says of each model; the version is pinned here, once for all replicas.
+
+    Raises:
+        SpecError: there is no such model (code "no-such-model").
+    """
+    packages = [open_model(objects, reference) for reference in models]
+    return [
+        {
+            "name": package.name,
+            "version": package.version,
+            "reference": package.reference,
+            "digest": package.digest,
+            "task": package.config["task"]["name"],
+            "classes": package.config["plan"]["classes"],
+            "dims": package.config["plan"]["dims"],
+            "channels": package.config["plan"]["in_channels"],
+        }
+        for package in packages
+    ]
+
+
+def check_address(host: str, tls: tuple[str, str] | None) -> None:
+    """Refuse an address that others reach, without TLS: token and images would pass in the clear.
+
+    Raises:
+        SpecError: codes "public-without-tls", "no-such-file".
+    """
+    if tls is None and host not in LOOPBACK:
+        raise SpecError(
+            "others could read tokens and images on their way",
+            code="public-without-tls",
+            about=host,
+            hint="give --tls-cert and --tls-key, or bind to 127.0.0.1 behind a proxy with TLS",
+        )
+    for file in tls or ():
+        if not Path(file).is_file():
+            raise SpecError("there is no such file", code="no-such-file", about=file)
+
+
+@contextlib.contextmanager
+def serving(
+    args: dict[str, Any],
+    *,
+    cluster: str | None = None,
+    host: str = "127.0.0.1",
+    port: int = PORT,
+    tls: tuple[str, str] | None = None,
+    num_cpus: float | None = None,
+) -> Iterator[list[dict[str, Any]]]:
+    """Serve while the context lasts; gives `/v1/models`.
+
+    Args:
+        args: see `build`.
+        cluster: profile; None or one of kind `local`: a Ray of this machine's own. One of kind
+            `ray`: that which this process is a job of.
+        host: address to bind to.
+        port: to listen on.
+        tls: files of certificate and key.
+        num_cpus: of the Ray; None: those this process may use.
+
+    Raises:
+        SpecError: the address is open to others without TLS, or see `build`.
+        RetryableError: Ray or the application did not start.
+    """
+    check_address(host, tls)
+    profile = cluster_profile(cluster) if cluster else None
+    if isinstance(profile, Inline):
+        raise SpecError("serving needs Ray", code="needs-ray", about=cluster or "")
+    if isinstance(profile, RayCluster):
+        require_job(profile)
+    options = check(SERVING, args, lambda *parts: ".".join(map(str, parts)))
+    objects = open_storage(options.storage)
+    hashes = read_tokens(Path(options.token_file).expanduser())
+    models = described(objects, options.models)
+
+    from medray.cluster.serve import application, deployed
+    from medray.cluster.session import join, require, start_local
+
+    fewest = options.replicas[0] if isinstance(options.replicas, tuple) else options.replicas
+    elsewhere = isinstance(profile, RayCluster)
+    with join("auto") if elsewhere else start_local(num_cpus=num_cpus):
+        if not elsewhere:  # a cluster may grow
+            require(fewest * len(models), options.cpus, options.gpus)
+        app = application(options, objects, models, hashes)
+        with deployed(app, host=host, port=port, tls=tls):
+            yield models

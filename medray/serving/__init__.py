@@ -1,0 +1,1 @@
+"""What answers requests, without Ray: bytes to samples, samples to bytes, and the HTTP around."""

@@ -1,0 +1,255 @@
+"""A real Ray Serve on a Ray of its own: answers, tokens, deaths, and bulk through the replicas."""
+
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "serving"))
+
+from endpoint import MASKS, UNET, Answer, Client, commit_model, free_port, npy, pixels, png
+
+from medray.errors import SpecError
+from medray.jobs.run import run
+from medray.jobs.serve import serving
+from medray.serving.tokens import add_token
+from medray.storage.datasets import open_dataset
+from medray.storage.objects import Objects
+
+pytestmark = [
+    pytest.mark.drill,
+    pytest.mark.timeout(400),
+    # Ray 2.60 uses what it has deprecated itself, and leaves sockets to the collector.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+VOLUME = np.random.default_rng(5).normal(30, 90, (1, 40, 44, 50)).astype(np.int16)
+
+
+@dataclass
+class Served:
+    objects: Objects
+    client: Client
+    wanted: dict[int, str] = field(default_factory=dict)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Two models and a dataset of twelve pictures; two replicas of each model."""
+    folder = tmp_path_factory.mktemp("served")
+    objects = Objects(str(folder / "store"))
+    commit_model(objects, "chest")
+    commit_model(objects, "liver", UNET, MASKS, (16, 32, 32))
+    (folder / "raw").mkdir()
+    for number in range(12):
+        (folder / f"raw/{number}.png").write_bytes(png(pixels(number)))
+    ingest = {"kind": "ingest", "format": {"name": "image"}, "output": "pictures"}
+    plain = {"kind": "predict", "model": "chest", "data": "pictures", "output": "plain"}
+    run([{**ingest, "source": str(folder / "raw")}, plain], storage=objects, cluster="inline")
+    rows = open_dataset(objects, "plain").samples.to_pylist()
+    token = add_token(folder / "tokens")
+    port = free_port()
+    args = {
+        "models": ("chest", "liver"),
+        "storage": objects.url,
+        "token_file": str(folder / "tokens"),
+        "replicas": 2,
+        "cpus": 0.25,
+        "timeout_s": 20,
+        "body_bytes": 2**20,
+    }
+    with serving(args, port=port, num_cpus=2):
+        wanted = {int(row["sample_id"]): row["predicted"] for row in rows}
+        yield Served(objects, Client(port, token), wanted)
+
+
+def test_answers_are_those_of_bulk_predict(served: Served) -> None:
+    for number, wanted in served.wanted.items():
+        reply = served.client.predict("chest", png(pixels(number)), "image/png")
+        assert (reply.status, reply.json["predicted"]) == (200, wanted)
+        assert reply.headers["medray-model"].startswith("chest@")
+    reply = served.client.predict("liver", npy(VOLUME), "application/x-npy")
+    assert reply.status == 200
+    assert reply.headers["content-type"] == "application/x-npy"
+    reply = served.client.predict("liver", b"x" * (2**20 + 1), "application/x-npy")
+    assert reply.status == 413
+    assert served.client.predict("chest", b"x", "image/png").status == 422
+    known = served.client.ask("GET", "/v1/models").json["models"]
+    assert [(model["name"], model["task"]) for model in known] == [
+        ("chest", "classification"),
+        ("liver", "segmentation"),
+    ]
+
+
+def test_nothing_answers_without_the_token(served: Served) -> None:
+    for token in ("", "wrong"):
+        client = Client(served.client.port, token)
+        for method, path in [
+            ("POST", "/v1/models/chest:predict"), ("GET", "/v1/models"), ("POST", "/v1/bulk"),
+            ("GET", "/v1/bulk/x"), ("GET", "/metrics"), ("GET", "/docs"), ("GET", "/openapi.json"),
+        ]:  # fmt: skip
+            body = b"x" if method == "POST" else b""
+            assert (path, client.ask(method, path, body).status) == (path, 401)
+        assert client.ask("GET", "/healthz").status == 200
+
+
+def test_killed_replicas_cost_no_wrong_answer(served: Served) -> None:
+    """Four clients ask without pause while replicas are killed, one as soon as there are two."""
+    found: list[tuple[int, Answer | str]] = []
+    over = threading.Event()
+
+    def client(first: int) -> None:
+        number = first
+        while not over.is_set():
+            number = (number + 1) % 12
+            try:
+                found.append(
+                    (number, served.client.predict("chest", png(pixels(number)), "image/png"))
+                )
+            except OSError as error:
+                found.append((number, type(error).__name__))
+
+    threads = [threading.Thread(target=client, args=(3 * n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    killed = 0
+    until = time.monotonic() + 60
+    while killed < 4 and time.monotonic() < until:
+        time.sleep(2)
+        victims = _replicas("chest")
+        if len(victims) > 1:
+            victims[killed % 2].send_signal(signal.SIGKILL)
+            killed += 1
+    time.sleep(2)
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert killed >= 3
+    outcomes = Counter(reply if isinstance(reply, str) else reply.status for _, reply in found)
+    good = outcomes[200] + outcomes[503] + outcomes[429]
+    assert len(found) > 100
+    assert good / len(found) >= 0.999, outcomes
+    for number, reply in found:
+        if isinstance(reply, Answer) and reply.status == 200:
+            assert reply.json["predicted"] == served.wanted[number]
+    sys.stdout.write(f"{len(found)} requests, {killed} killed: {dict(outcomes)}\n")
+
+
+def test_bulk_goes_to_the_same_replicas_and_commits_the_same(served: Served) -> None:
+    asked = {"model": "chest", "data": "pictures", "output": "bulk"}
+    started = served.client.ask("POST", "/v1/bulk", json.dumps(asked).encode())
+    assert started.status == 202, started.body
+    job = started.json["job"]
+    again = served.client.ask("POST", "/v1/bulk", json.dumps(asked).encode())
+    assert again.json["job"] == job
+    until = time.monotonic() + 120
+    while (state := served.client.ask("GET", f"/v1/bulk/{job}").json)["state"] == "running":
+        assert time.monotonic() < until
+        time.sleep(0.5)
+    assert state["state"] == "done", state
+    assert state["result"]["steps"][0]["units"]["committed"] == 12
+    digest = open_dataset(served.objects, "plain").digest
+    assert open_dataset(served.objects, "bulk").digest == digest
+
+    def refused(**changed: Any) -> int:
+        body = json.dumps({**asked, **changed}).encode()
+        return served.client.ask("POST", "/v1/bulk", body).status
+
+    assert refused(model="other") == 404
+    assert refused(output="../x") == 422
+    assert refused(kind="export", to="/tmp") == 422
+    assert served.client.ask("GET", "/v1/bulk/none").status == 404
+
+
+# Below: Rays of their own, once the module's is gone.
+
+
+def test_a_job_asks_for_replicas_of_its_own(served: Served, tmp_path: Path) -> None:
+    step = {"kind": "predict", "model": "chest", "data": "pictures", "output": "own"}
+    store = served.objects.url
+    (tmp_path / "job.yaml").write_text(json.dumps({**step, "engine": "serve"}))
+    command = [
+        sys.executable, "-m", "medray", "run", str(tmp_path / "job.yaml"), "--storage", store,
+        "--json", "--no-report",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    (made,) = json.loads(done.stdout)["steps"]
+    assert made["digest"] == open_dataset(served.objects, "plain").digest
+    assert made["units"]["committed"] == 12
+
+
+def test_a_public_address_without_tls_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecError) as caught, serving({"models": ("m",)}, host="0.0.0.0"):
+        pass
+    assert caught.value.code == "public-without-tls"
+    store = Objects(str(tmp_path / "store"))
+    commit_model(store, "chest")
+    command = [sys.executable, "-m", "medray", "serve", "chest", "--storage", store.url]
+    done = subprocess.run([*command, "--host", "0.0.0.0"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "public-without-tls" in done.stderr
+
+
+def test_the_command_serves_over_tls_until_it_is_stopped(tmp_path: Path) -> None:
+    store = Objects(str(tmp_path / "store"))
+    commit_model(store, "chest")
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+         "-nodes", "-keyout", key, "-out", cert, "-days", "1", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=IP:127.0.0.1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    tokens, port = tmp_path / "tokens", free_port()
+    new = [sys.executable, "-m", "medray", "serve", "--new-token", "--token-file", str(tokens)]
+    token = subprocess.run(new, capture_output=True, text=True, check=True).stdout.strip()
+    command = [
+        sys.executable, "-m", "medray", "serve", "chest", "--storage", store.url,
+        "--token-file", str(tokens), "--port", str(port), "--host", "0.0.0.0",
+        "--tls-cert", str(cert), "--tls-key", str(key), "--set", "batch=4",
+    ]  # fmt: skip
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        assert "https://" in server.stdout.readline()
+        client = Client(port, token, ssl.create_default_context(cafile=str(cert)))
+        reply = client.predict("chest", png(pixels(1)), "image/png")
+        assert (reply.status, len(reply.json["probability"])) == (200, 2)
+        with pytest.raises(OSError, match=r".*"):
+            Client(port, token).predict("chest", png(pixels(1)), "image/png")
+        words = " ".join(_title(process) for process in psutil.process_iter())
+        assert token not in words
+        server.terminate()
+        _, errors = server.communicate(timeout=60)
+        assert server.returncode == 0, errors
+    finally:
+        server.kill()
+        server.communicate()
+
+
+def _replicas(model: str) -> list[psutil.Process]:
+    """Processes of a model's replicas on this test's Ray."""
+    own = psutil.Process(os.getpid()).children(recursive=True)
+    return [one for one in own if f"model-{model}" in _title(one)]
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""

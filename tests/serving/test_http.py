@@ -1,0 +1,178 @@
+"""The endpoint over a real socket, without Ray: who may ask, how much, for how long."""
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import uvicorn
+from endpoint import Client, free_port
+
+from medray.serving.answer import Reply
+from medray.serving.http import make_app
+from medray.serving.tokens import hash_of
+from medray.spec.serving import Serving
+
+TOKEN = "a" * 43
+OPTIONS = Serving(models=("chest",), timeout_s=1, body_bytes=1000, held_bytes=2500)
+
+
+@dataclass
+class Echo:
+    """Answers with the number of bytes it got, as late as the body says."""
+
+    bodies: list[int] = field(default_factory=list)
+
+    def models(self) -> list[dict[str, Any]]:
+        return [{"name": "chest"}]
+
+    async def predict(self, model: str, body: bytes, asked: dict[str, str]) -> Reply:
+        self.bodies.append(len(body))
+        if body.startswith(b"sleep"):
+            await asyncio.sleep(float(body.split()[1]))
+        if body == b"fail":
+            raise ValueError("patient Doe, John")
+        return Reply(200, "text/plain", str(len(body)).encode(), {"medray-model": "chest@1"})
+
+    async def start_bulk(self, asked: dict[str, Any]) -> dict[str, Any]:
+        return asked
+
+    def bulk(self, job: str) -> dict[str, Any]:
+        return {"job": job}
+
+
+@dataclass
+class Endpoint:
+    client: Client
+    backend: Echo
+    port: int
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    backend, port = Echo(), free_port()
+    app = make_app(backend, OPTIONS, (hash_of(TOKEN), hash_of("b" * 43)))
+    config = uvicorn.Config(app, port=port, log_config=None, ws="none", http="h11", loop="asyncio")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield Endpoint(Client(port, TOKEN), backend, port)
+    server.should_exit = True
+    thread.join(10)
+
+
+ENDPOINTS = [
+    ("GET", "/v1/models"),
+    ("POST", "/v1/models/chest:predict"),
+    ("POST", "/v1/models/none:predict"),
+    ("POST", "/v1/bulk"),
+    ("GET", "/v1/bulk/1"),
+    ("GET", "/metrics"),
+    ("GET", "/docs"),
+    ("GET", "/openapi.json"),
+    ("GET", "/nothing"),
+    ("HEAD", "/healthz/"),
+    ("OPTIONS", "/v1/models"),
+    ("GET", "//healthz"),
+    ("GET", "/healthz/../v1/models"),
+]
+
+
+@pytest.mark.parametrize("token", ["", "wrong", "a" * 42, TOKEN + "a", hash_of(TOKEN)])
+def test_without_the_token_nothing_answers_but_health(endpoint: Endpoint, token: str) -> None:
+    client = Client(endpoint.port, token)
+    assert client.ask("GET", "/healthz").status == 200
+    for method, path in ENDPOINTS:
+        reply = client.ask(method, path, b"x" if method == "POST" else b"")
+        assert (method, path, reply.status) == (method, path, 401)
+        assert reply.headers["www-authenticate"] == "Bearer"
+    assert endpoint.backend.bodies == []
+
+
+def test_any_of_the_tokens_passes(endpoint: Endpoint) -> None:
+    for token in (TOKEN, "b" * 43):
+        assert Client(endpoint.port, token).ask("GET", "/v1/models").json == {
+            "models": [{"name": "chest"}]
+        }
+    described = endpoint.client.ask("GET", "/openapi.json").json
+    assert "/v1/models/{name}:predict" in described["paths"]
+    assert b"/v1/bulk" in endpoint.client.ask("GET", "/docs").body
+
+
+def test_limits_hold_before_a_body_is_read(endpoint: Endpoint) -> None:
+    client = endpoint.client
+    assert client.predict("chest", b"x" * 1000, "image/png").body == b"1000"
+    assert client.predict("chest", b"x" * 1001, "image/png").status == 413
+    assert client.predict("none", b"x", "image/png").status == 404
+    # It says how much it would send, and is answered before it sends any of it.
+    with socket.create_connection(("127.0.0.1", endpoint.port), 5) as line:
+        line.sendall(_head(f"Content-Length: {2**40}"))
+        assert line.recv(100).startswith(b"HTTP/1.1 413")
+    # It does not say, and is cut off where the limit is.
+    with socket.create_connection(("127.0.0.1", endpoint.port), 5) as line:
+        line.sendall(_head("Transfer-Encoding: chunked"))
+        line.sendall(b"3E9\r\n" + b"x" * 1001 + b"\r\n")
+        assert line.recv(100).startswith(b"HTTP/1.1 413")
+    assert endpoint.backend.bodies == [1000]
+
+
+def test_a_body_that_never_comes_and_an_answer_that_never_comes(endpoint: Endpoint) -> None:
+    with socket.create_connection(("127.0.0.1", endpoint.port), 5) as line:
+        line.sendall(_head("Content-Length: 10"))
+        assert line.recv(100).startswith(b"HTTP/1.1 504")
+    started = time.monotonic()
+    reply = endpoint.client.predict("chest", b"sleep 30", "image/png")
+    assert (reply.status, reply.json["error"]["code"]) == (504, "timeout")
+    assert time.monotonic() - started < 3
+
+
+def test_bodies_beyond_what_is_held_wait_their_turn(endpoint: Endpoint) -> None:
+    """Three of 1000 bytes where 2500 may be held: one is told to come again."""
+    found: list[Any] = []
+    body = b"sleep 0.5 ".ljust(1000)
+    threads = [
+        threading.Thread(
+            target=lambda: found.append(endpoint.client.predict("chest", body, "image/png"))
+        )
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(reply.status for reply in found) == [200, 200, 429]
+    assert [reply.headers["retry-after"] for reply in found if reply.status == 429] == ["1"]
+    # And what was held is free again.
+    assert endpoint.client.predict("chest", b"x" * 1000, "image/png").status == 200
+
+
+def test_failures_are_counted_and_not_quoted(endpoint: Endpoint) -> None:
+    client = endpoint.client
+    client.predict("chest", b"abc", "image/png")
+    reply = client.predict("chest", b"fail", "image/png")
+    assert reply.status == 500
+    assert b"Doe" not in reply.body
+    lines = client.ask("GET", "/metrics").body.decode().splitlines()
+    assert 'medray_requests_total{model="chest",status="200"} 1.0' in lines
+    assert 'medray_requests_total{model="chest",status="500"} 1.0' in lines
+    assert 'medray_request_bytes_total{model="chest"} 7.0' in lines
+    assert "medray_requests_open 0.0" in lines
+
+
+def test_bulk_takes_an_object(endpoint: Endpoint) -> None:
+    assert endpoint.client.ask("POST", "/v1/bulk", b'{"data": "ct"}').json == {"data": "ct"}
+    assert endpoint.client.ask("POST", "/v1/bulk", b"[]").status == 422
+    assert endpoint.client.ask("POST", "/v1/bulk", b"{").status == 422
+
+
+def _head(length: str) -> bytes:
+    return (
+        f"POST /v1/models/chest:predict HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+        f"Content-Type: image/png\r\n{length}\r\n\r\n"
+    ).encode()
