@@ -19,12 +19,14 @@ CLI = [sys.executable, "-c", "from medray.cli import main; main()"]
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended: exit status, what it printed, and the arguments `ps` showed."""
+    """How a command ended: exit status, what it printed, the arguments that `ps` showed, and the
+    most memory that it held itself."""
 
     status: int
     out: str
     err: str
     seen: str = ""
+    peak_bytes: int = 0
 
 
 def write_job(path: Path, *steps: dict[str, Any]) -> str:
@@ -43,11 +45,13 @@ def medray(*arguments: str, timeout_s: float = 120, **environment: str) -> Ended
         text=True,
     )
     seen: set[str] = set()
+    peaks = [0]
     over = threading.Event()
 
     def look() -> None:
         while not over.wait(0.2):
             try:
+                peaks.append(high_water(process.pid))
                 mine = psutil.Process(process.pid)
                 for one in mine.children(recursive=True):
                     seen.add(" ".join(one.cmdline()))
@@ -62,7 +66,17 @@ def medray(*arguments: str, timeout_s: float = 120, **environment: str) -> Ended
         process.kill()
         over.set()
         watcher.join()
-    return Ended(process.returncode, out, err, "\n".join(sorted(seen)))
+    return Ended(process.returncode, out, err, "\n".join(sorted(seen)), max(peaks))
+
+
+def high_water(process: int) -> int:
+    """Bytes that a process has held at most since it began. (What rusage says of a child begins
+    with the size of its parent.)"""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return 0
+    return int((status.partition("VmHWM:")[2].split() or ["0"])[0]) * 1024
 
 
 def here(*arguments: str) -> Ended:
