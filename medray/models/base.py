@@ -33,6 +33,8 @@ class Network(nn.Module, ABC):
 
     Options: ClassVar[type[ModelOptions]]
 
+    takes: ClassVar[Literal["image", "sequence", "table"]] = "image"
+
     divisor: tuple[int, ...]
     """Sizes that `forward` takes are multiples of this, per axis; tiling rounds up to it."""
 
