@@ -7,13 +7,14 @@ data are looked at before a training, how a batch is drawn, and how one stored s
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from medray.data.order import Order
+from medray.errors import SpecError
 from medray.models.base import Network
 from medray.spec.training import TrainSettings
 from medray.storage.datasets import Dataset
@@ -41,6 +42,28 @@ class Plan(BaseModel):
     )
     samples: int
     reasons: dict[str, str] = Field({}, description="field: why it is so")
+
+
+P = TypeVar("P", bound=Plan)
+
+
+def planned_fields(
+    kind: type[P], given: dict[str, Any], found: dict[str, Any], reasons: dict[str, str]
+) -> P:
+    """A plan of what was found, where the job has not given it.
+
+    Raises:
+        SpecError: the job names a field that the plan has not (code "unknown-field").
+    """
+    unknown = set(given) - set(kind.model_fields)
+    if unknown:
+        raise SpecError(
+            f"the plan has no field {min(unknown)!r}",
+            code="unknown-field",
+            hint=f"one of {', '.join(kind.model_fields)}",
+        )
+    why = {name: "given by the job" if name in given else text for name, text in reasons.items()}
+    return kind.model_validate({**found, **given, "reasons": why})
 
 
 class Batch(Protocol):
