@@ -294,6 +294,6 @@ def _filled(plugin: Plugin, options: type[BaseModel], place: Place, name: str) -
     """The plugin with every option it has, checked."""
     model = check(TypeAdapter(options), plugin.options, lambda *parts: place(name, *parts))
     values = model.model_dump(mode="json")
-    if "dims" not in plugin.options:
-        values.pop("dims", None)  # of a network: as many as the data have
+    for planned in getattr(options, "planned", frozenset()) - plugin.options.keys():
+        del values[planned]  # of a network: the data and the task decide
     return Plugin.model_validate({"name": plugin.name, **values})
