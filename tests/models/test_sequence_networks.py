@@ -188,12 +188,14 @@ def test_options_that_do_not_go_together_are_refused() -> None:
     with pytest.raises(SpecError) as caught:
         SeqCnn.build(SeqCnn.Options(pool="flat"), 4, 2, None)
     assert caught.value.code == "no-length"
-    for options in ({"strands": "both", "pool": "flat"}, {"kernels": (6,)}):
+    refused: list[Case] = [
+        (SeqCnn, {"strands": "both", "pool": "flat"}),
+        (SeqCnn, {"kernels": (6,)}),
+        (Transformer, {"width": 12, "heads": 4}),
+        (Transformer, {"per_base": True, "pool": 2}),
+        (AttentionLstm, {"features": (8, 8)}),
+        (AttentionLstm, {"pools": (0,)}),
+    ]
+    for network, options in refused:
         with pytest.raises(ValidationError):
-            SeqCnn.Options.model_validate(options)
-    for options in ({"width": 12, "heads": 4}, {"per_base": True, "pool": 2}):
-        with pytest.raises(ValidationError):
-            Transformer.Options.model_validate(options)
-    for options in ({"features": (8, 8)}, {"pools": (0,)}):
-        with pytest.raises(ValidationError):
-            AttentionLstm.Options.model_validate(options)
+            network.Options.model_validate(options)
