@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from medray.engine.plan import Plan
+from medray.engine.plan import ImagePlan
 from medray.errors import SpecError
 from medray.models import MODELS
 from medray.models.base import ModelOptions, Network
@@ -31,7 +31,7 @@ def levels_of(model: dict[str, Any]) -> int | None:
     return None if features is None else len(features) + 1
 
 
-def build_network(model: dict[str, Any], plan: Plan) -> Network:
+def build_network(model: dict[str, Any], plan: ImagePlan) -> Network:
     """The network with fresh weights, drawn from torch's global generator.
 
     Raises:

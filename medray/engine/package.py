@@ -7,6 +7,7 @@ from safetensors.torch import save
 
 from medray.engine.assemble import TrainSetup
 from medray.engine.checkpoint import Checkpoints
+from medray.engine.modalities import modality_of
 from medray.engine.train import TrainResult
 from medray.storage.models import ModelPackage, save_model
 
@@ -59,11 +60,11 @@ def _card(name: str, setup: TrainSetup, result: TrainResult) -> str:
     lines = [
         f"# {name}",
         "",
-        f"{setup.model['name']} {plan.dims}-D, {setup.task['name']}: {', '.join(plan.classes)}.",
+        f"{setup.model['name']}, {setup.task['name']}: {', '.join(plan.classes)}.",
         "",
         f"- learnt from: `{setup.data}`, {plan.samples} samples, {setup.select}",
         f"- validated on: {setup.validation or 'nothing'}",
-        f"- patch {list(plan.patch)}, grid {list(plan.spacing_mm or ()) or 'of each image'} (mm)",
+        *(f"- {line}" for line in modality_of(setup.model).describe(plan)),
         f"- {result.step} steps of {setup.batch_size} samples, {settings.precision}",
         "",
         "| metric | value |",

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import torch
 from pydantic import ValidationError
 
-from medray.engine.layout import channels_last
-from medray.engine.network import build_network
-from medray.engine.plan import Plan
+from medray.engine.modalities import modality_of, read_plan
+from medray.engine.modalities.base import Modality, Plan
 from medray.errors import DataError
 from medray.models.base import Network
 from medray.storage.models import open_model
@@ -21,6 +20,7 @@ class Trained:
     """A trained network and what is needed to use it.
 
     Args:
+        modality: how samples come to it.
         network: in evaluation mode, on `device`.
         task: what its logits mean.
         plan: grid, patch and normalisation it was trained on.
@@ -28,6 +28,7 @@ class Trained:
         reference: of the package, "name@version".
     """
 
+    modality: Modality
     network: Network
     task: Task
     plan: Plan
@@ -54,9 +55,10 @@ def load_trained(objects: Objects, reference: str, device: torch.device | None =
     package = open_model(objects, reference)
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        plan = Plan.model_validate(package.config["plan"])
-        task = build_task(package.config["task"])
-        network = build_network(package.config["model"], plan)
+        plan = read_plan(package.config["plan"])
+        task = build_task(package.config["task"], plan.frequencies)
+        modality = modality_of(package.config["model"])
+        network = modality.build(package.config["model"], plan)
         weights = {name: torch.from_numpy(value) for name, value in package.weights().items()}
         network.load_state_dict(weights)
     except (KeyError, ValidationError, RuntimeError) as error:
@@ -67,6 +69,5 @@ def load_trained(objects: Objects, reference: str, device: torch.device | None =
             hint="train again, or export with the version of medray that trained it",
         ) from error
     network.eval().requires_grad_(False)
-    if device.type == "cpu":
-        channels_last(network, plan.dims)
-    return Trained(network.to(device), task, plan, device, package.reference)
+    modality.layout(network, plan, device)
+    return Trained(modality, network.to(device), task, plan, device, package.reference)

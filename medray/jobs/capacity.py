@@ -14,7 +14,7 @@ from medray.spec.load import cluster_profile
 from medray.spec.profiles import Cluster, Inline, Pool, RayCluster
 
 PATIENCE_S = 3.0
-_KINDS = ("ingest", "train", "predict", "evaluate", "export")
+_KINDS = ("ingest", "transform", "train", "predict", "evaluate", "export")
 
 Check = Callable[[], tuple[bool, str]]
 

@@ -11,10 +11,9 @@ import torch
 from medray.clock import SYSTEM, Clock
 from medray.engine.assemble import TrainSetup
 from medray.engine.checkpoint import STATE, Checkpoints
-from medray.engine.fingerprint import fingerprint
-from medray.engine.network import levels_of
+from medray.engine.modalities import modality_of
+from medray.engine.modalities.base import Wish
 from medray.engine.package import save_trained
-from medray.engine.plan import make_plan
 from medray.engine.train import TrainResult, fit
 from medray.engine.world import World
 from medray.errors import InterruptedRun, SpecError
@@ -182,18 +181,8 @@ def _setup(step: Train, resolved: Resolved, executor: Executor, objects: Objects
     data = open_dataset(objects, resolved.parents[0])
     task = step.task.model_dump(mode="json")
     model = step.model.model_dump(mode="json")
-    built = build_task(task)
-    found = fingerprint(data, data.select(step.select), built)
-    plan = make_plan(
-        found,
-        built,
-        dims=model.get("dims"),
-        levels=levels_of(model),
-        batch_size=step.train.batch_size,
-        augment=step.train.augment,
-        device=_device(executor),
-        given=step.plan,
-    )
+    wish = Wish(model, step.train, step.plan, _device(executor))
+    plan = modality_of(model).plan(data, data.select(step.select), build_task(task), wish)
     return TrainSetup(
         objects=objects,
         data=data.reference,

@@ -40,8 +40,8 @@ class Network(nn.Module, ABC):
       and takes any size.
     - "sequence": tokens uint8 (B, L), or bases one-hot (B, 4, L), see medray.models.tokens. The
       answer is (B, out_channels), or (B, out_channels, L) with the option `per_base`.
-    - "table": float32 (B, in_channels), or {modality: (B, features)} for a fusion. The answer is
-      (B, out_channels).
+    - "table": float32 (B, in_channels), the features of all modalities beside each other, NaN
+      where a sample lacks a modality. The answer is (B, out_channels).
     """
 
     Options: ClassVar[type[ModelOptions]]

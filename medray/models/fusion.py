@@ -14,8 +14,7 @@ from medray.models.mlp import DenseOptions, dense_layers
 class Fusion(Network):
     """Early: one network over all features. Late: one for each modality, whose logits are averaged.
 
-    A modality may be missing: left out of the dict for all samples, or a row that holds a NaN for
-    one. Early fusion sees zeros and a flag in its place; late fusion averages what is there, with
+    A modality of a sample may be missing: its features are NaN. Early fusion sees zeros and a flag in its place; late fusion averages what is there, with
     learnt weights. A sample of which nothing is there gets the logits of no evidence: the bias.
     """
 
@@ -77,9 +76,9 @@ class Fusion(Network):
             )
         return cls(chosen, out_channels)
 
-    def forward(self, tables: dict[str, Tensor]) -> Tensor:
-        """{modality: (B, features)} to logits (B, out_channels)."""
-        rows, there = self._gather(tables)
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, features), the modalities beside each other, to logits (B, out_channels)."""
+        rows, there = self._parts(x)
         if self.early is not None:
             logits: Tensor = self.early(torch.cat([*rows, there.to(rows[0].dtype)], 1))
             return logits
@@ -90,17 +89,13 @@ class Fusion(Network):
         weights = trust.softmax(1) * there
         return (weights[:, :, None] * answers).sum(1) + self.bias
 
-    def _gather(self, tables: dict[str, Tensor]) -> tuple[list[Tensor], Tensor]:
+    def _parts(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
         """Features of each modality, zero where it is missing, and bool (B, modalities)."""
-        some = next(iter(tables.values()))
         rows, flags = [], []
-        for name, features in self.modalities.items():
-            x = tables.get(name)
-            if x is None:
-                x = some.new_full((len(some), features), torch.nan)
-            there = ~x.isnan().any(1)
+        for part in x.split(list(self.modalities.values()), 1):
+            there = ~part.isnan().any(1)
             if self.training and self.drop:
                 there = there & (torch.rand(len(x), device=x.device) >= self.drop)
-            rows.append(torch.where(there[:, None], x, 0.0))
+            rows.append(torch.where(there[:, None], part, 0.0))
             flags.append(there)
         return rows, torch.stack(flags, 1)

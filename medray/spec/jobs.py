@@ -82,6 +82,19 @@ class Ingest(Step):
     units: UnitSize | None = Field(None, description="null: as the format sees fit")
 
 
+class Transform(Step):
+    """A dataset to a dataset: windows of a genome, quality control, and what plugins add."""
+
+    kind: Literal["transform"]
+    data: Reference
+    operation: Plugin
+    using: dict[str, Reference] = Field(
+        {}, description="further datasets that the operation looks things up in, by role"
+    )
+    select: Where = Field({}, description="only samples whose columns have these values")
+    output: Name
+
+
 class Train(Step):
     """A dataset to a trained model."""
 
@@ -160,12 +173,15 @@ class Export(Step):
         return self.output or f"{self.data.partition('@')[0]}-{self.format.name.replace('_', '-')}"
 
 
-AnyStep = Annotated[Ingest | Train | Predict | Evaluate | Export, Field(discriminator="kind")]
+AnyStep = Annotated[
+    Ingest | Transform | Train | Predict | Evaluate | Export, Field(discriminator="kind")
+]
 KINDS: dict[str, type[Step]] = {
     "ingest": Ingest,
+    "transform": Transform,
     "train": Train,
     "predict": Predict,
     "evaluate": Evaluate,
     "export": Export,
 }
-STEP: TypeAdapter[Ingest | Train | Predict | Evaluate | Export] = TypeAdapter(AnyStep)
+STEP: TypeAdapter[Ingest | Transform | Train | Predict | Evaluate | Export] = TypeAdapter(AnyStep)

@@ -8,7 +8,7 @@ from pydantic import Field, TypeAdapter, field_validator, model_validator
 from medray.spec.base import Settings
 from medray.spec.deploy import AnyDeploy
 
-Kind = Literal["ingest", "train", "predict", "evaluate", "export"]
+Kind = Literal["ingest", "transform", "train", "predict", "evaluate", "export"]
 
 
 class Pool(Settings):

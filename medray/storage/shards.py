@@ -263,6 +263,13 @@ class Shard:
             hint=f"it has: {', '.join(self.names(row)) or 'none'}",
         )
 
+    def stack(self, name: str) -> np.ndarray | None:
+        """That array of every sample, (rows, …), where they are stacked; None where they aren't."""
+        document = self._members.get(name)
+        if document is None or document.get("node_type") != "array":
+            return None
+        return self._reader(name, document)[()]
+
     def sample(self, row: int) -> Sample:
         """One sample with its arrays in memory."""
         values = self.table.slice(row, 1).to_pylist()[0]

@@ -164,6 +164,7 @@ def test_json_schema_knows_every_kind() -> None:
     schema = json_schema()
     assert set(schema["discriminator"]["mapping"]) == {
         "ingest",
+        "transform",
         "train",
         "predict",
         "evaluate",

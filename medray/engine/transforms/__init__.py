@@ -1,0 +1,10 @@
+"""Transforms: datasets to datasets. One file each, loaded lazily."""
+
+from typing import TYPE_CHECKING
+
+from medray.registry import Registry
+
+if TYPE_CHECKING:
+    from medray.engine.transforms.base import Transformation
+
+TRANSFORMS: "Registry[Transformation]" = Registry("medray.transforms", {})
