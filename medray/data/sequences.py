@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -121,7 +122,7 @@ def tokens_of(texts: pa.ChunkedArray, length: int, align: Align) -> np.ndarray:
         if (sizes == length).all():
             tokens[at : at + len(flat)] = codes.reshape(-1, length)
         else:
-            for row, (start, stop) in enumerate(zip(ends[:-1], ends[1:], strict=True)):
+            for row, (start, stop) in enumerate(pairwise(ends)):
                 tokens[at + row] = _fitted(codes[start:stop], length, align, PAD)
         at += len(flat)
     return tokens
@@ -190,12 +191,11 @@ class SequenceLoader:
                 tokens[row] = _shifted(tokens[row], int(places), PAD)
                 if labels is not None:
                     labels[row] = _shifted(labels[row], int(places), NO_LABEL)
-        target = torch.from_numpy(labels) if labels is not None else self._of(samples)
+        if labels is not None:
+            target = torch.from_numpy(labels)
+        else:
+            target = self._targets[torch.from_numpy(samples)]  # type: ignore[index]
         return SequenceBatch(step, self._move(torch.from_numpy(tokens)), self._move(target))
-
-    def _of(self, samples: np.ndarray) -> Tensor:
-        assert self._targets is not None
-        return self._targets[torch.from_numpy(samples)]
 
     def _move(self, tensor: Tensor) -> Tensor:
         if self._device.type != "cuda":

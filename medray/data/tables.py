@@ -98,7 +98,8 @@ class Columns:
         known = np.isfinite(matrix)
         made = (np.where(known, matrix, self.median) - self.mean) / self.std
         made[~known.any(1)] = np.nan
-        return made.astype(np.float32)
+        scaled: np.ndarray = made.astype(np.float32)
+        return scaled
 
 
 class TableCases:

@@ -14,8 +14,9 @@ from medray.models.mlp import DenseOptions, dense_layers
 class Fusion(Network):
     """Early: one network over all features. Late: one for each modality, whose logits are averaged.
 
-    A modality of a sample may be missing: its features are NaN. Early fusion sees zeros and a flag in its place; late fusion averages what is there, with
-    learnt weights. A sample of which nothing is there gets the logits of no evidence: the bias.
+    A modality of a sample may be missing: its features are NaN. Early fusion sees zeros and a flag
+    in its place; late fusion averages what is there, with learnt weights. A sample of which nothing
+    is there gets the logits of no evidence: the bias.
     """
 
     class Options(DenseOptions):
@@ -92,7 +93,7 @@ class Fusion(Network):
     def _parts(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
         """Features of each modality, zero where it is missing, and bool (B, modalities)."""
         rows, flags = [], []
-        for part in x.split(list(self.modalities.values()), 1):
+        for part in torch.split(x, list(self.modalities.values()), 1):
             there = ~part.isnan().any(1)
             if self.training and self.drop:
                 there = there & (torch.rand(len(x), device=x.device) >= self.drop)

@@ -11,7 +11,7 @@ from medray.spec.base import Settings
 
 
 class AugmentSettings(Settings):
-    """Augmentation on tensors; of images the defaults are nnU-Net's (Isensee et al. 2021), nearly."""
+    """Augmentation on tensors; for images nearly nnU-Net's (Isensee et al. 2021)."""
 
     mirror: tuple[int, ...] | None = Field(
         None, description="spatial axes to mirror along, 0 = slowest; null: all of them"

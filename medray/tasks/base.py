@@ -62,6 +62,20 @@ class Task(ABC):
             DataError: a row has no such column, or a value that is no class.
         """
 
+    def statistics(self, values: np.ndarray) -> tuple[float, ...]:
+        """What the training targets say; the task is built with it as `frequencies`.
+
+        Args:
+            values: as `targets` gave them, or the labels of all bases.
+
+        Returns:
+            The share of each class.
+        """
+        if values.ndim == 2:
+            return tuple(float(share) for share in values.mean(0))
+        counts = np.bincount(values, minlength=len(self.classes))
+        return tuple(float(count) / max(1, len(values)) for count in counts)
+
     @abstractmethod
     def loss(self, outputs: Logits, target: Tensor) -> Tensor:
         """Loss per sample, (B,), float32.

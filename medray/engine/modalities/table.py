@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal, cast
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
 
 from medray.data.order import Order
 from medray.data.tables import Columns, TableCases, TableLoader, gather
@@ -71,13 +72,6 @@ class Tables(Modality):
 
     def plan(self, dataset: Dataset, indices: Sequence[int], task: Task, wish: Wish) -> TablePlan:
         """Medians, means and deviations of the training rows."""
-        if task.dense:
-            raise SpecError(
-                "a table has no bases or voxels to answer for",
-                code="task-mismatch",
-                about=task.name,
-                hint="take classification or regression",
-            )
         names = modalities_of(dataset, indices)
         columns = {}
         for name, part in zip(names, gather(dataset, indices, names), strict=True):
@@ -87,8 +81,7 @@ class Tables(Modality):
                 mean=tuple(map(float, found.mean)),
                 std=tuple(map(float, found.std)),
             )
-        targets = task.targets(dataset.samples.take(list(indices)).to_pylist())
-        assert targets is not None
+        targets = _targets(task, dataset.samples.take(list(indices)).to_pylist())
         return planned_fields(
             TablePlan,
             wish.given,
@@ -130,8 +123,7 @@ class Tables(Modality):
         device: torch.device,
     ) -> TableLoader:
         """See medray.data.tables."""
-        targets = task.targets(cases.rows)
-        assert targets is not None
+        targets = _targets(task, cases.rows)
         return TableLoader(
             cases, order, targets, share=share, device=device, prefetch=settings.prefetch
         )
@@ -244,6 +236,18 @@ def modalities_of(dataset: Dataset, indices: Sequence[int]) -> list[str]:
             hint="this network takes samples with features, as the format `table` reads them",
         )
     return sorted(names)
+
+
+def _targets(task: Task, rows: Sequence[dict[str, Any]]) -> Tensor:
+    targets = task.targets(rows)
+    if targets is None:
+        raise SpecError(
+            "a table has no bases or voxels to answer for",
+            code="task-mismatch",
+            about=task.name,
+            hint="take classification or regression",
+        )
+    return targets
 
 
 def _answers(

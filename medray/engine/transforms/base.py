@@ -64,7 +64,7 @@ class Transformation(ABC):
         self.options, self.using, self.attributes = options, using, attributes
 
     @classmethod
-    def reads(cls, attributes: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG003 - of subclasses
+    def reads(cls, attributes: dict[str, Any]) -> dict[str, Any]:
         """What of a dataset's attributes decides what is made; nothing by default."""
         return {}
 
