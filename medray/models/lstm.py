@@ -2,6 +2,7 @@
 
 from typing import ClassVar, Literal, Self, cast
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -76,7 +77,7 @@ class Lstm(Network):
 
 
 class Recurrence(nn.Module):
-    """LSTM layers that begin at a sequence's own end where they run backward, not at padding.
+    """LSTM layers that begin at a sequence's own start and end, not at padding.
 
     Args:
         inward: features of a position.
@@ -103,18 +104,30 @@ class Recurrence(nn.Module):
 
         Args:
             x: (B, L, inward).
-            there: bool (B, L), False behind a sequence's end.
+            there: bool (B, L), False before a sequence's start and behind its end.
 
         Returns:
-            (B, L, features), zero behind the end, and (B, features).
+            (B, L, features), zero outside the sequence, and (B, features).
         """
         if bool(there.all()):
             states, (last, _) = self.lstm(x)
         else:
-            # Packing refuses length 0; a sequence of padding alone becomes one position of zeros.
+            # Packing wants sequences that begin at 0, and none of length 0: one of padding alone
+            # becomes one position of zeros.
+            start = there.int().argmax(1, keepdim=True)
             lengths = there.sum(1).clamp(min=1).cpu()
-            packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+            packed = pack_padded_sequence(
+                _rolled(x, start), lengths, batch_first=True, enforce_sorted=False
+            )
             packed, (last, _) = self.lstm(packed)
             states, _ = pad_packed_sequence(packed, batch_first=True, total_length=x.shape[1])
+            states = _rolled(states, -start) * there[:, :, None]
         top = last[-2:] if self.lstm.bidirectional else last[-1:]
         return states, top.transpose(0, 1).flatten(1)
+
+
+def _rolled(x: Tensor, by: Tensor) -> Tensor:
+    """Each row of (B, L, C) moved `by` positions (B, 1) to the left, around the end."""
+    length = x.shape[1]
+    place = (torch.arange(length, device=x.device) + by) % length
+    return x.gather(1, place[:, :, None].expand_as(x))

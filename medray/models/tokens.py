@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from medray.models.base import ModelOptions
 
 BASES = 4  # A, C, G, T are tokens 0 to 3; 4 is N
-PAD = 5  # behind the end of a sequence that is shorter than others of its batch
+PAD = 5  # before the start or behind the end of a sequence that is shorter than its batch
 
 
 def _odd(kernel: int) -> int:
@@ -34,8 +34,8 @@ def one_hot(tokens: Tensor) -> tuple[Tensor, Tensor]:
     """Bases as channels, and where they are.
 
     Args:
-        tokens: uint8 (B, L), 0 to 4 and PAD at the end; or (B, 4, L) of a floating type, which is
-            taken as it is and has no padding: attributions and designs move between bases.
+        tokens: uint8 (B, L), 0 to 4 and PAD at the ends; or (B, 4, L) of a floating type, which
+            is taken as it is and has no padding: attributions and designs move between bases.
 
     Returns:
         float32 (B, 4, L), zero for N and padding, and bool (B, L), False for padding.
@@ -53,16 +53,16 @@ def reverse_complement(tokens: Tensor) -> Tensor:
         tokens: as `one_hot` takes them.
 
     Returns:
-        The same shape and type; padding stays at the end.
+        The same shape and type; padding stays where it is.
     """
     if tokens.is_floating_point():
         return tokens.flip(1, 2)
+    there = tokens != PAD
     length = tokens.shape[1]
-    own = (tokens != PAD).sum(1, keepdim=True)
-    place = own - 1 - torch.arange(length, device=tokens.device)
-    turned = tokens.gather(1, place.clamp(min=0))
-    complement = torch.where(turned < BASES, BASES - 1 - turned, turned)
-    return torch.where(place >= 0, complement, PAD).to(tokens.dtype)
+    first_and_last = 2 * there.int().argmax(1, keepdim=True) + there.sum(1, keepdim=True) - 1
+    place = (first_and_last - torch.arange(length, device=tokens.device)) % length
+    turned = tokens.gather(1, place)
+    return torch.where(turned < BASES, BASES - 1 - turned, turned).to(tokens.dtype)
 
 
 class ConvStem(nn.Module):
