@@ -92,12 +92,15 @@ def blocks(path: Path, start: int = 0, size: int | None = None) -> Iterator[byte
             raise DataError("the gzip stream is damaged", code="damaged-gzip") from error
 
 
-def ranges(path: Path, mark: bytes = b"\n", *, size: int = RANGE_BYTES) -> Iterator[Range]:
+def ranges(
+    path: Path, mark: bytes = b"\n", *, until: bytes = b"", size: int = RANGE_BYTES
+) -> Iterator[Range]:
     """The text of a file cut behind lines, or before records, into pieces of about `size` bytes.
 
     Args:
         path: of the file.
         mark: a newline, or a newline and the character that begins a record.
+        until: what a line begins with that is behind the last piece; b"" for all of the text.
         size: least bytes of a piece but the last.
 
     Raises:
@@ -105,10 +108,11 @@ def ranges(path: Path, mark: bytes = b"\n", *, size: int = RANGE_BYTES) -> Itera
     """
     if kind_of(path) == "gzip":
         size = max(size, sum(map(len, blocks(path))) // GZIP_RANGES)
+    end = _line(path, until) if until else None
     keep = len(mark) - 1
     start = held = marks = first = 0
     tail = b""
-    for block in blocks(path):
+    for block in blocks(path, 0, end):
         text = tail + block
         marks += text.count(mark)
         held += len(block)
@@ -134,12 +138,24 @@ def lines(path: Path, piece: Range | None = None) -> Iterator[bytes]:
     for block in text:
         whole = (tail + block).split(b"\n")
         tail = whole.pop()
-        if len(tail) > MAX_LINE:
-            raise DataError("a line has more than a MiB", code="long-line")
         for line in whole:
             yield line.removesuffix(b"\r")
+        if len(tail) > MAX_LINE:
+            raise DataError("a line has more than a MiB", code="long-line")
     if tail:
         yield tail.removesuffix(b"\r")
+
+
+def _line(path: Path, begin: bytes) -> int | None:
+    """Where the first line that begins so is; None if there is none."""
+    at, text = -1, b"\n"
+    for block in blocks(path):
+        text += block
+        found = text.find(b"\n" + begin)
+        if found >= 0:
+            return at + found + 1
+        at, text = at + len(text) - len(begin), text[len(text) - len(begin) :]
+    return None
 
 
 def _block_size(head: bytes) -> int:
