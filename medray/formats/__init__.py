@@ -12,6 +12,7 @@ FORMATS: Registry[Format] = Registry(
         "image": "medray.formats.image:Image",
         "ome_zarr": "medray.formats.ome_zarr:OmeZarr",
         "bed": "medray.formats.bed:Bed",
+        "bigwig": "medray.formats.bigwig:Bigwig",
         "gff": "medray.formats.gff:Gff",
         "fasta": "medray.formats.fasta:Fasta",
         "table": "medray.formats.table:Table",

@@ -154,7 +154,8 @@ def _line(path: Path, begin: bytes) -> int | None:
         found = text.find(b"\n" + begin)
         if found >= 0:
             return at + found + 1
-        at, text = at + len(text) - len(begin), text[len(text) - len(begin) :]
+        keep = min(len(text), len(begin))
+        at, text = at + len(text) - keep, text[len(text) - keep :]
     return None
 
 
