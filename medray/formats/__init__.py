@@ -11,6 +11,10 @@ FORMATS: Registry[Format] = Registry(
         "nifti": "medray.formats.nifti:Nifti",
         "image": "medray.formats.image:Image",
         "ome_zarr": "medray.formats.ome_zarr:OmeZarr",
+        "bed": "medray.formats.bed:Bed",
+        "bigwig": "medray.formats.bigwig:Bigwig",
+        "gff": "medray.formats.gff:Gff",
+        "fasta": "medray.formats.fasta:Fasta",
         "table": "medray.formats.table:Table",
         # Draws with the engine's pictures; a plugin, as those of outsiders are.
         "overlay": "medray.engine.pictures:Overlay",
