@@ -263,7 +263,7 @@ def numbers(cells: Sequence[str]) -> np.ndarray:
     try:
         # float() takes 1_000 and inf, which no table means.
         values = np.array(list(map(float, cells)), np.float64)
-        if np.isfinite(values).all() and not "_" not in "".join(cells):
+        if np.isfinite(values).all() and "_" not in "".join(cells):
             return _single(values)
     except ValueError:
         pass
