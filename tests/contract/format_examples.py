@@ -4,6 +4,7 @@ Whoever adds a format adds one line to SOURCES or WRITTEN; `test_formats` then h
 contract.
 """
 
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -74,11 +75,18 @@ def dicom(root: Path) -> dict[str, Any]:
     return {"deidentify": {"method": "none"}}
 
 
+def table(root: Path) -> dict[str, Any]:
+    lines = ["id,label,g1,g2,g3", *(f"p{n},{'ab'[n % 2]},{n},,{n * 1.5}" for n in range(20))]
+    (root / "t.csv.gz").write_bytes(gzip.compress("\n".join(lines).encode(), mtime=0))
+    return {"id": "id", "target": "label", "classes": ["a", "b"]}
+
+
 SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "dicom": dicom,
     "image": image,
     "nifti": nifti,
     "ome_zarr": ome_zarr,
+    "table": table,
 }
 
 
