@@ -11,6 +11,7 @@ FORMATS: Registry[Format] = Registry(
         "nifti": "medray.formats.nifti:Nifti",
         "image": "medray.formats.image:Image",
         "ome_zarr": "medray.formats.ome_zarr:OmeZarr",
+        "expression": "medray.formats.expression:Expression",
         "table": "medray.formats.table:Table",
         # Draws with the engine's pictures; a plugin, as those of outsiders are.
         "overlay": "medray.engine.pictures:Overlay",

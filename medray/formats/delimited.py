@@ -121,7 +121,7 @@ def head(path: Path, *, header: bool) -> Head:
     """
     found: list[tuple[int, int, list[str]]] = []
     delimiter, offset = "", 0
-    with _opened(path) as (file, packed):
+    with opened(path) as (file, packed):
         for number, line in enumerate(_lines(file), start=1):
             if line.strip():
                 delimiter = delimiter or _delimiter(line, path)
@@ -166,7 +166,7 @@ def scan(path: Path, *, header: bool, key: str | None = None) -> Scan:
     keys: list[str] = []
     held, start, row, hashed = 0, top.first, 0, blake3()
     offset = top.first[1]
-    with _opened(path) as (file, _):
+    with opened(path) as (file, _):
         _to(file, offset)
         for number, line in enumerate(_lines(file), start=top.first[0]):
             begin, offset = offset, offset + len(line)
@@ -204,7 +204,7 @@ def read(
     """
     wanted = itertools.count(row) if rows is None else iter(rows)
     want = next(wanted, None)
-    with _opened(path) as (file, _):
+    with opened(path) as (file, _):
         _to(file, offset)
         for at, text in enumerate(_lines(file), start=line):
             if want is None:
@@ -284,6 +284,26 @@ def fingerprint(parts: Sequence[str]) -> str:
     return blake3("\0".join(parts).encode()).hexdigest()
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[IO[bytes], bool]]:
+    """The file, unpacked as it is read, and whether it is packed.
+
+    Raises:
+        DataError: it cannot be read or unpacked, now or later (code "damaged-gzip").
+    """
+    try:
+        with path.open("rb") as raw:
+            packed = raw.read(2) == b"\x1f\x8b"
+            raw.seek(0)
+            if packed:
+                with io.BufferedReader(gzip.GzipFile(fileobj=raw), 2**20) as file:
+                    yield file, True
+            else:
+                yield raw, False
+    except _DAMAGE as error:
+        raise DataError("the file cannot be unpacked or read", code="damaged-gzip") from error
+
+
 def _single(values: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):
         single = values.astype(np.float32)
@@ -310,19 +330,3 @@ def _lines(file: IO[bytes]) -> Iterator[bytes]:
 def _to(file: IO[bytes], offset: int) -> None:
     if file.seek(offset) != offset:
         raise DataError("the table is shorter than when it was planned", code="changed")
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple[IO[bytes], bool]]:
-    """The file, unpacked as it is read, and whether it is packed."""
-    try:
-        with path.open("rb") as raw:
-            packed = raw.read(2) == b"\x1f\x8b"
-            raw.seek(0)
-            if packed:
-                with io.BufferedReader(gzip.GzipFile(fileobj=raw), 2**20) as file:
-                    yield file, True
-            else:
-                yield raw, False
-    except _DAMAGE as error:
-        raise DataError("the file cannot be unpacked or read", code="damaged-gzip") from error
