@@ -249,6 +249,8 @@ def _export(step: Export, objects: Objects, place: Place) -> Resolved:
         "target": claim(step.to, objects),
         "task": data.attributes.get("task"),
     }
+    if "features" in data.attributes:
+        identity["features"] = data.attributes["features"]
     planned = plan_shards(
         data,
         f"export/{step.format.name}",

@@ -2,7 +2,8 @@
 
 Two layouts of arrays, chosen by the data: small arrays of one shape are stacked, sample by sample
 along the first axis (`arrays.zarr/image`); all others stand alone, as OME-Zarr images
-(`arrays.zarr/<row>/image`, `arrays.zarr/<row>/labels/label/0`).
+(`arrays.zarr/<row>/image`, `arrays.zarr/<row>/labels/label/0`). Of a stack that some samples lack,
+the group's attribute `rows` says which row of the table each entry belongs to.
 """
 
 import hashlib
@@ -69,6 +70,7 @@ class ShardWriter:
         self._members: dict[str, Any] = {}
         self._alone: dict[int, dict[str, int]] = {}
         self._content: dict[str, str] = {}
+        self._partial: dict[str, list[int]] = {}
 
     @property
     def rows(self) -> int:
@@ -120,6 +122,8 @@ class ShardWriter:
         point("shard.written")
         content = hashlib.sha256(canonical(self._rows))
         content.update(canonical(sorted(self._content.items())))
+        if self._partial:
+            content.update(canonical(self._partial))
         files = dict(sorted(self._outbox.files.items()))
         return ShardRecord(
             path=self.path,
@@ -132,14 +136,17 @@ class ShardWriter:
 
     def _write_small(self, name: str, arrays: dict[int, np.ndarray]) -> None:
         kinds = {(array.shape, str(array.dtype)) for array in arrays.values()}
-        if len(kinds) > 1 or len(arrays) != len(self._rows) or len(arrays) == 1:
+        if len(kinds) > 1 or len(arrays) == 1:
             for number, array in arrays.items():
                 self._write_alone(number, name, array, self._rows[number])
             return
-        stacked = np.stack([arrays[number] for number in range(len(arrays))])
+        rows = sorted(arrays)
+        if len(rows) < len(self._rows):
+            self._partial[name] = rows
+        stacked = np.stack([arrays[number] for number in rows])
         many = max(1, STACK_CHUNK_BYTES // max(1, stacked[0].nbytes))
         chunk = (min(len(stacked), many), *stacked.shape[1:])
-        axes = ("n", *axes_of(stacked.ndim - 1, _spatial(stacked.ndim - 1, self._rows[0])))
+        axes = ("n", *axes_of(stacked.ndim - 1, _spatial(stacked.ndim - 1, self._rows[rows[0]])))
         self._write_array(name, stacked, axis=0, chunk=chunk, axes=axes)
 
     def _write_alone(
@@ -186,7 +193,8 @@ class ShardWriter:
                 self._members[path] = json.loads(group(attributes))
                 self._outbox.put(f"{ARRAYS}/{path}/zarr.json", group(attributes))
         members = dict(sorted(self._members.items()))
-        self._outbox.put(f"{ARRAYS}/zarr.json", group({"content": self._content}, members))
+        attributes = {"content": self._content, "rows": self._partial}
+        self._outbox.put(f"{ARRAYS}/zarr.json", group(attributes, members))
 
 
 class Shard:
@@ -218,7 +226,8 @@ class Shard:
         return table
 
     @cached_property
-    def _members(self) -> dict[str, Any]:
+    def _group(self) -> tuple[dict[str, Any], dict[str, dict[int, int]]]:
+        """Metadata of every array, and the entry of each row in stacks that some samples lack."""
         path = f"{self.path}/{ARRAYS}/zarr.json"
         try:
             document = json.loads(self._objects.get(path))
@@ -226,22 +235,28 @@ class Shard:
                 name: dict(member)
                 for name, member in document["consolidated_metadata"]["metadata"].items()
             }
+            partial = {
+                name: {int(row): entry for entry, row in enumerate(rows)}
+                for name, rows in document["attributes"].get("rows", {}).items()
+            }
         except FileNotFoundError:
-            return {}
+            return {}, {}
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DataError(
                 "the arrays' metadata is damaged", code="damaged-metadata", about=path
             ) from error
-        return members
+        return members, partial
 
     def names(self, row: int) -> list[str]:
         """Names of the arrays that sample `row` has, sorted."""
-        stacked = {name for name in self._members if "/" not in name and not name.isdigit()}
-        alone = {IMAGE} if place(row, IMAGE) in self._members else set()
+        members, partial = self._group
+        stacked = {name for name in members if "/" not in name and not name.isdigit()}
+        stacked -= {name for name, entries in partial.items() if row not in entries}
+        alone = {IMAGE} if place(row, IMAGE) in members else set()
         prefix = f"{row}/labels/"
         alone |= {
             path.split("/")[2]
-            for path in self._members
+            for path in members
             if path.startswith(prefix) and path.endswith("/0")
         }
         return sorted(stacked | alone)
@@ -252,8 +267,11 @@ class Shard:
         Raises:
             DataError: the sample has no array of that name (code "no-such-array").
         """
-        for path, index in ((place(row, name), None), (name, row)):
-            document = self._members.get(path)
+        members, partial = self._group
+        entry = partial[name].get(row) if name in partial else row
+        stack = () if entry is None else ((name, entry),)
+        for path, index in ((place(row, name), None), *stack):
+            document = members.get(path)
             if document is not None and document.get("node_type") == "array":
                 return SampleArray(self._reader(path, document), index)
         raise DataError(
@@ -263,12 +281,18 @@ class Shard:
             hint=f"it has: {', '.join(self.names(row)) or 'none'}",
         )
 
-    def stack(self, name: str) -> np.ndarray | None:
-        """That array of every sample, (rows, …), where they are stacked; None where they aren't."""
-        document = self._members.get(name)
+    def stack(self, name: str) -> list[np.ndarray | None] | None:
+        """That array of every sample, None for those without; None where they aren't stacked."""
+        members, partial = self._group
+        document = members.get(name)
         if document is None or document.get("node_type") != "array":
             return None
-        return self._reader(name, document)[()]
+        whole = self._reader(name, document)[()]
+        if name not in partial:
+            return list(whole)
+        entries = partial[name]
+        rows = range(self.table.num_rows)
+        return [whole[entries[row]] if row in entries else None for row in rows]
 
     def sample(self, row: int) -> Sample:
         """One sample with its arrays in memory."""
