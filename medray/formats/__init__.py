@@ -12,6 +12,7 @@ FORMATS: Registry[Format] = Registry(
         "image": "medray.formats.image:Image",
         "ome_zarr": "medray.formats.ome_zarr:OmeZarr",
         "table": "medray.formats.table:Table",
+        "vcf": "medray.formats.vcf:Vcf",
         # Draws with the engine's pictures; a plugin, as those of outsiders are.
         "overlay": "medray.engine.pictures:Overlay",
     },
