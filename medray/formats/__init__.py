@@ -15,6 +15,7 @@ FORMATS: Registry[Format] = Registry(
         "bigwig": "medray.formats.bigwig:Bigwig",
         "gff": "medray.formats.gff:Gff",
         "fasta": "medray.formats.fasta:Fasta",
+        "sequences": "medray.formats.sequences:Sequences",
         "table": "medray.formats.table:Table",
         # Draws with the engine's pictures; a plugin, as those of outsiders are.
         "overlay": "medray.engine.pictures:Overlay",
