@@ -210,8 +210,9 @@ def _spread(first: FloatArray, second: FloatArray, weights: FloatArray) -> Float
     # About the plain means first: the sums below would lose digits where values are far from 0.
     first, second = first - first.mean(), second - second.mean()
     total = np.maximum(weights.sum(1), np.finfo(np.float64).tiny)
-    both: FloatArray = weights @ (first * second)
-    return both - (weights @ first) * (weights @ second) / total
+    spread: FloatArray = weights @ (first * second)
+    spread -= (weights @ first) * (weights @ second) / total
+    return spread
 
 
 def _ranks(values: FloatArray, weights: FloatArray) -> FloatArray:
