@@ -66,7 +66,9 @@ class SequenceCases:
     ) -> None:
         texts = sequences_of(dataset, indices)
         rest = [name for name in dataset.samples.column_names if name != "sequence"]
-        self.rows: list[dict[str, Any]] = dataset.samples.select(rest).take(indices).to_pylist()
+        self.rows: list[dict[str, Any]] = (
+            dataset.samples.select(rest).take(list(indices)).to_pylist()
+        )
         self.length = length
         self.tokens = tokens_of(texts, length, align)
         self.labels = np.full((0, length), NO_LABEL, np.uint8)
@@ -99,7 +101,7 @@ def sequences_of(dataset: Dataset, indices: Sequence[int]) -> pa.ChunkedArray:
             about=dataset.reference,
             hint="this network takes samples with a column `sequence`",
         )
-    column = dataset.samples["sequence"].take(pa.array(indices, pa.int64()))
+    column = dataset.samples["sequence"].take(pa.array(list(indices), pa.int64()))
     if column.null_count:
         raise DataError("a sample has no sequence", code="no-sequences", about=dataset.reference)
     return column

@@ -37,7 +37,7 @@ def gather(dataset: Dataset, indices: Sequence[int], names: Sequence[str]) -> li
     made = []
     for name in names:
         rows: list[np.ndarray | None] = []
-        stacks: dict[int, np.ndarray | None] = {}
+        stacks: dict[int, list[np.ndarray | None] | None] = {}
         for place in places:
             shard = dataset.shards[place["_shard"]]
             if place["_shard"] not in stacks:

@@ -11,11 +11,12 @@ import torch
 from medray.data.loader import whole_image
 from medray.data.normalise import stored_statistics
 from medray.engine.blend import require_finite
+from medray.engine.folds import load_predictor
 from medray.engine.infer import forward, predict_volume
-from medray.engine.modalities.base import Predictor
+from medray.engine.modalities.base import Answering, Predictor
 from medray.engine.operation import Operation, Unit
 from medray.engine.plan import ImagePlan
-from medray.engine.trained import Trained, load_trained
+from medray.engine.trained import Trained
 from medray.errors import DataError
 from medray.storage.arrays import chunk_for
 from medray.storage.objects import Objects
@@ -30,7 +31,7 @@ Stored = SampleArray | np.ndarray
 _DESCRIBE_ARRAYS = ("image_", "foreground_", "label_")
 
 
-class ImagePredictor(Predictor):
+class ImagePredictor(Answering):
     """How a model of images answers."""
 
     @property
@@ -95,7 +96,7 @@ class ImagePredictor(Predictor):
             for sample in samples:
                 yield self._mask(sample)
         else:
-            yield from self._decide(samples)
+            yield from super().compute(samples)
 
     def _mask(self, sample: Sample) -> Sample:
         trained, options = self.trained, self.options
@@ -128,7 +129,8 @@ class ImagePredictor(Predictor):
             made.arrays["label"] = Slabs(space, np.dtype(np.uint8), 0, counted)
         return made
 
-    def _decide(self, samples: Sequence[Sample]) -> Iterator[Sample]:
+    def answers(self, samples: Sequence[Sample]) -> np.ndarray:
+        """Of whole images; see Predictor."""
         trained, options = self.trained, self.options
         images = torch.stack([torch.as_tensor(sample.arrays["image"]) for sample in samples])
         if options["precision"] == "bf16":
@@ -136,9 +138,8 @@ class ImagePredictor(Predictor):
         mirror_axes = self.plan.mirror_axes if options["tta"] else ()
         logits = forward(trained.network, images.to(trained.device), mirror_axes)
         require_finite(logits)
-        probabilities = trained.task.probabilities(logits).cpu().numpy()
-        for sample, values in zip(samples, probabilities, strict=True):
-            yield Sample(sample.id, sample.row | trained.task.decide(values))
+        probabilities: np.ndarray = trained.task.probabilities(logits).cpu().numpy()
+        return probabilities
 
 
 class Predict(Operation):
@@ -164,11 +165,11 @@ class Predict(Operation):
 
     @cached_property
     def _predictor(self) -> Predictor:
-        return _predictor(load_trained(self.objects, self.parameters["model"]), self.parameters)
+        return load_predictor(self.objects, self.parameters["model"], self.parameters)
 
     def adopt(self, trained: Trained) -> None:
         """Use a network that is loaded already; the caller vouches that it is the one named."""
-        self._predictor = _predictor(trained, self.parameters)
+        self._predictor = trained.modality.predictor(trained, self.parameters)
 
     @property
     def batch(self) -> int:
@@ -184,10 +185,6 @@ class Predict(Operation):
     def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
         """One output sample for each input sample, in order."""
         yield from self._predictor.compute(samples)
-
-
-def _predictor(trained: Trained, options: dict[str, Any]) -> Predictor:
-    return trained.modality.predictor(trained, options)
 
 
 def _counted(

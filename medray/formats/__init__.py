@@ -11,7 +11,13 @@ FORMATS: Registry[Format] = Registry(
         "nifti": "medray.formats.nifti:Nifti",
         "image": "medray.formats.image:Image",
         "ome_zarr": "medray.formats.ome_zarr:OmeZarr",
+        "bed": "medray.formats.bed:Bed",
+        "bigwig": "medray.formats.bigwig:Bigwig",
+        "gff": "medray.formats.gff:Gff",
+        "fasta": "medray.formats.fasta:Fasta",
+        "expression": "medray.formats.expression:Expression",
         "table": "medray.formats.table:Table",
+        "vcf": "medray.formats.vcf:Vcf",
         # Draws with the engine's pictures; a plugin, as those of outsiders are.
         "overlay": "medray.engine.pictures:Overlay",
     },

@@ -192,6 +192,8 @@ def _train(step: Train, objects: Objects, place: Place) -> Resolved:
 def _predict(step: Predict, objects: Objects) -> Resolved:
     model, data = open_model(objects, step.model), open_dataset(objects, step.data)
     identity = step.model_dump(include={"overlap", "tta", "precision", "batch", "outputs"})
+    if "folds" in model.config:
+        identity["held_out"] = data.name == model.parents[0].partition("@")[0]
     planned = plan_shards(
         data, "predict", identity=identity, select=step.select, model=model.digest
     )
@@ -247,6 +249,8 @@ def _export(step: Export, objects: Objects, place: Place) -> Resolved:
         "target": claim(step.to, objects),
         "task": data.attributes.get("task"),
     }
+    if "features" in data.attributes:
+        identity["features"] = data.attributes["features"]
     planned = plan_shards(
         data,
         f"export/{step.format.name}",

@@ -102,6 +102,11 @@ class Train(Step):
     data: Reference
     select: Where = Field({"split": "train"}, description="samples to learn from: column: value(s)")
     validation: Where = Field({"split": "val"}, description="samples to validate on")
+    folds: str | None = Field(
+        None,
+        description="column: for each value of it, a network learns from the samples of all "
+        "others, and is validated on its own; one model of them all",
+    )
     task: Plugin
     model: Plugin
     output: Name

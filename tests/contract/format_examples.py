@@ -4,6 +4,7 @@ Whoever adds a format adds one line to SOURCES or WRITTEN; `test_formats` then h
 contract.
 """
 
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -74,11 +75,30 @@ def dicom(root: Path) -> dict[str, Any]:
     return {"deidentify": {"method": "none"}}
 
 
+def table(root: Path) -> dict[str, Any]:
+    lines = ["id,label,g1,g2,g3", *(f"p{n},{'ab'[n % 2]},{n},,{n * 1.5}" for n in range(20))]
+    (root / "t.csv.gz").write_bytes(gzip.compress("\n".join(lines).encode(), mtime=0))
+    return {"id": "id", "target": "label", "classes": ["a", "b"]}
+
+
+def expression(root: Path) -> dict[str, Any]:
+    head = "%%MatrixMarket matrix coordinate integer general\n%made by a test\n3 20 20\n"
+    for name, text in (
+        ("matrix.mtx.gz", head + "".join(f"{n % 3 + 1} {n + 1} {n + 5}\n" for n in range(20))),
+        ("barcodes.tsv.gz", "".join(f"CELL{n}-1\n" for n in range(20))),
+        ("features.tsv.gz", "".join(f"ENSG{n}.4\tG{n}\tGene Expression\n" for n in range(3))),
+    ):
+        (root / name).write_bytes(gzip.compress(text.encode(), mtime=0))
+    return {}
+
+
 SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "dicom": dicom,
+    "expression": expression,
     "image": image,
     "nifti": nifti,
     "ome_zarr": ome_zarr,
+    "table": table,
 }
 
 
@@ -120,8 +140,15 @@ def flat(sample_id: str = "case") -> Sample:
     return Sample(sample_id, {"subject": "subject-1", "spacing_mm": [0.9, 0.8]}, arrays)
 
 
+def measured(sample_id: str = "case") -> Sample:
+    """A cell with the expression of three genes."""
+    row = {"subject": "subject-1", "feature_names": ["a", "b", "c"], "cells": 2}
+    return Sample(sample_id, row, {"features": np.arange(3, dtype=np.float32)})
+
+
 WRITTEN: dict[str, Callable[[str], Sample]] = {
     "dicom_seg": written,
+    "expression": measured,
     "image": flat,
     "nifti": written,
     "ome_zarr": written,

@@ -94,6 +94,9 @@ def test_samples_keep_the_conventions(name: str, tmp_path: Path) -> None:
     found = samples(form, source)
     assert len({one.id for one in found}) == len(found)
     for one in found:
+        assert one.row["subject"]
+        if "image" not in one.arrays:
+            continue
         image, label = one.arrays["image"], one.arrays.get("label")
         spatial = len(one.row["spacing_mm"])
         assert image.ndim == spatial + 1
@@ -107,7 +110,6 @@ def test_samples_keep_the_conventions(name: str, tmp_path: Path) -> None:
         if "affine" in one.row:
             steps = np.linalg.norm(np.reshape(one.row["affine"], (4, 4))[:3, :3], axis=0)
             assert one.row["spacing_mm"] == pytest.approx(steps[::-1].tolist())
-        assert one.row["subject"]
         assert one.row["image_mean"] == pytest.approx(float(image.mean()))
 
 
@@ -127,7 +129,7 @@ def test_samples_are_repeatable_and_shards_hold_them(
         back = Shard(objects, "one").sample(row)
         assert back.id == one.id
         for array, values in one.arrays.items():
-            assert np.array_equal(back.arrays[array], values)
+            np.testing.assert_array_equal(back.arrays[array], values)
 
 
 @pytest.mark.parametrize("name", READABLE)
@@ -242,7 +244,7 @@ def test_files_are_repeatable_and_replaced_whole(name: str, tmp_path: Path) -> N
     assert [path.name for path in (tmp_path / "two").iterdir()] == [second.name]
 
 
-@pytest.mark.parametrize("name", [name for name in WRITABLE if name != "table"])
+@pytest.mark.parametrize("name", [name for name in WRITABLE if name not in ("expression", "table")])
 def test_ids_never_lead_out_of_the_target(name: str, tmp_path: Path) -> None:
     for sample_id in ("../out", "a/b", "/etc/x", ".hidden"):
         with pytest.raises(DataError, match="unsafe-name"):

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
@@ -130,6 +131,23 @@ class Predictor(ABC):
         """One output sample for each prepared one, in order."""
 
 
+class Answering(Predictor):
+    """A predictor whose samples are answered by arrays, many at a time."""
+
+    @abstractmethod
+    def answers(self, samples: Sequence[Sample]) -> np.ndarray:
+        """What the task makes of the network's answer to each prepared sample, (B, classes, …)."""
+
+    def finish(self, sample: Sample, answer: np.ndarray) -> Sample:
+        """The output sample that an answer makes of a prepared one."""
+        return Sample(sample.id, sample.row | self.trained.task.decide(answer))
+
+    def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
+        """One output sample for each prepared one, in order."""
+        for sample, answer in zip(samples, self.answers(samples), strict=True):
+            yield self.finish(sample, answer)
+
+
 @dataclass(frozen=True)
 class Wish:
     """What a job says about the plan.
@@ -208,7 +226,7 @@ class Modality(ABC):
         """A row of `Task.judge` for each chosen case, in order, of a network in eval mode."""
 
     @abstractmethod
-    def predictor(self, trained: "Trained", options: dict[str, Any]) -> Predictor:
+    def predictor(self, trained: "Trained", options: dict[str, Any]) -> Answering:
         """How a trained model answers."""
 
     def layout(self, network: Network, plan: Any, device: torch.device) -> None:  # noqa: B027 - optional

@@ -13,7 +13,7 @@ from medray.data.order import Order
 from medray.engine.fingerprint import fingerprint
 from medray.engine.infer import predict_volume
 from medray.engine.layout import channels_last
-from medray.engine.modalities.base import Modality, Precision, Predictor, Wish
+from medray.engine.modalities.base import Answering, Modality, Precision, Wish
 from medray.engine.network import build_network, levels_of
 from medray.engine.plan import ImagePlan, make_plan
 from medray.engine.trained import Trained
@@ -115,7 +115,7 @@ class Images(Modality):
             for answer in _answers(network, cases, some, task, plan, device, precision):
                 yield task.judge(answer, None)
 
-    def predictor(self, trained: Trained, options: dict[str, Any]) -> Predictor:
+    def predictor(self, trained: Trained, options: dict[str, Any]) -> Answering:
         """See medray.engine.predict."""
         from medray.engine.predict import ImagePredictor
 

@@ -20,10 +20,10 @@ from medray.data.sequences import (
 from medray.engine.blend import require_finite
 from medray.engine.infer import forward
 from medray.engine.modalities.base import (
+    Answering,
     Modality,
     Plan,
     Precision,
-    Predictor,
     Wish,
     planned_fields,
 )
@@ -141,7 +141,7 @@ class Sequences(Modality):
             for case, answer in zip(some, answers, strict=True):
                 yield task.judge(answer, cases.labels[case] if task.dense else None)
 
-    def predictor(self, trained: Trained, options: dict[str, Any]) -> Predictor:
+    def predictor(self, trained: Trained, options: dict[str, Any]) -> Answering:
         """One row for each sequence, or an array of its bases."""
         return SequencePredictor(trained, options)
 
@@ -150,7 +150,7 @@ class Sequences(Modality):
         return [f"sequences of {plan.length} bases, {plan.align}-aligned"]
 
 
-class SequencePredictor(Predictor):
+class SequencePredictor(Answering):
     """How a model of sequences answers."""
 
     @property
@@ -177,22 +177,22 @@ class SequencePredictor(Predictor):
         row["bases"] = len(one["sequence"][0].as_py())
         return Sample(str(row.pop("sample_id")), row, {"tokens": tokens})
 
-    def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
-        """See Predictor. A task per base adds the array `probability`, float32 (classes, L)."""
+    def answers(self, samples: Sequence[Sample]) -> np.ndarray:
+        """See Predictor."""
         trained = self.trained
         tokens = np.stack([np.asarray(sample.arrays["tokens"]) for sample in samples])
-        answers = _answers(
+        return _answers(
             trained.network, tokens, trained.task, trained.device, self.options["precision"]
         )
-        for sample, answer in zip(samples, answers, strict=True):
-            row = dict(sample.row)
-            bases = min(int(row.pop("bases")), self.plan.length)
-            if trained.task.dense:
-                inside = _inside(bases, self.plan.length, self.plan.align)
-                made = np.ascontiguousarray(answer[:, inside])
-                yield Sample(sample.id, row, {"probability": made})
-            else:
-                yield Sample(sample.id, row | trained.task.decide(answer))
+
+    def finish(self, sample: Sample, answer: np.ndarray) -> Sample:
+        """See Predictor. A task per base makes the array `probability`, float32 (classes, L)."""
+        if not self.trained.task.dense:
+            return super().finish(sample, answer)
+        bases = min(int(sample.row["bases"]), self.plan.length)
+        inside = _inside(bases, self.plan.length, self.plan.align)
+        made = np.ascontiguousarray(answer[:, inside])
+        return Sample(sample.id, dict(sample.row), {"probability": made})
 
 
 def _inside(bases: int, length: int, align: Align) -> slice:

@@ -1,6 +1,6 @@
 """Tables: features of one or several modalities, imputed and standardised as in training."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
@@ -13,10 +13,10 @@ from medray.data.tables import Columns, TableCases, TableLoader, gather
 from medray.engine.blend import require_finite
 from medray.engine.infer import forward
 from medray.engine.modalities.base import (
+    Answering,
     Modality,
     Plan,
     Precision,
-    Predictor,
     Wish,
     planned_fields,
 )
@@ -144,7 +144,7 @@ class Tables(Modality):
             for answer in _answers(network, features, task, device, precision):
                 yield task.judge(answer, None)
 
-    def predictor(self, trained: Trained, options: dict[str, Any]) -> Predictor:
+    def predictor(self, trained: Trained, options: dict[str, Any]) -> Answering:
         """One row for each row."""
         return TablePredictor(trained, options)
 
@@ -153,7 +153,7 @@ class Tables(Modality):
         return [", ".join(f"{name}: {width} features" for name, width in plan.widths.items())]
 
 
-class TablePredictor(Predictor):
+class TablePredictor(Answering):
     """How a model of tables answers.
 
     Of several modalities, `without` holds the answer when each of them is hidden: what it is worth.
@@ -188,27 +188,25 @@ class TablePredictor(Predictor):
             parts.append(self._scalers[name].apply(values[None])[0])
         return Sample(str(row.pop("sample_id")), row, {"features": np.concatenate(parts)})
 
-    def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
-        """See Predictor."""
-        features = np.stack([np.asarray(sample.arrays["features"]) for sample in samples])
-        answers = self._answer(features)
-        hidden = self._hidden(features)
-        for at, sample in enumerate(samples):
-            row = sample.row | self.trained.task.decide(answers[at])
-            if hidden:
-                row["without"] = {name: hidden[name][at].tolist() for name in hidden}
-            yield Sample(sample.id, row)
+    def answers(self, samples: Sequence[Sample]) -> np.ndarray:
+        """Of all modalities, and behind it, without each of them: (B, 1 + hidden, classes)."""
+        whole = np.stack([np.asarray(sample.arrays["features"]) for sample in samples])
+        made = [self._answer(whole)]
+        widths = list(self._plan.widths.values())
+        for at, width in enumerate(widths if len(widths) > 1 else []):
+            less = whole.copy()
+            less[:, sum(widths[:at]) :][:, :width] = np.nan
+            made.append(self._answer(less))
+        return np.stack(made, 1)
 
-    def _hidden(self, features: np.ndarray) -> Mapping[str, np.ndarray]:
-        widths = self._plan.widths
-        if len(widths) == 1:
-            return {}
-        made, start = {}, 0
-        for name, width in widths.items():
-            less = features.copy()
-            less[:, start : start + width] = np.nan
-            made[name] = self._answer(less)
-            start += width
+    def finish(self, sample: Sample, answer: np.ndarray) -> Sample:
+        """See Predictor."""
+        made = super().finish(sample, answer[0])
+        if len(answer) > 1:
+            names = list(self._plan.widths)
+            made.row["without"] = {
+                name: less.tolist() for name, less in zip(names, answer[1:], strict=True)
+            }
         return made
 
     def _answer(self, features: np.ndarray) -> np.ndarray:
