@@ -162,9 +162,10 @@ def summarise_regression(
         "task": "regression",
         "cases": count,
         "counts": dict(Counter(cases["status"].to_pylist())),
-        "metrics": each[names[0]]
-        if len(names) == 1
-        else {key: estimate(mean_of(key)) for key in METRICS},
+        "metrics": {
+            key: each[names[0]][key] if len(names) == 1 else estimate(mean_of(key))
+            for key in METRICS
+        },
         "classes": each,
         "curves": {"calibration": curves},
         "worst": _worst(cases, worst),
