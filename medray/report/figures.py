@@ -147,6 +147,20 @@ def reliability(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
     return svg[0]
 
 
+def calibration(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
+    """Mean truth against mean prediction of tenths of the cases, in each value's own unit."""
+    with _figure("Predicted and true") as (axes, svg):
+        for colour, (name, points) in zip(_colours(curves), curves.items(), strict=True):
+            axes.plot(points["predicted"], points["actual"], "o-", color=colour, label=name)
+        ends = [*axes.get_xlim(), *axes.get_ylim()]
+        line = [min(ends), max(ends)]
+        axes.plot(line, line, color=_INK, alpha=0.3, linewidth=1, linestyle="--")
+        axes.set_xlabel("mean prediction of a tenth of the cases")
+        axes.set_ylabel("mean truth")
+        axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
+    return svg[0]
+
+
 @contextmanager
 def _figure(title: str) -> Iterator[tuple[Axes, list[str]]]:
     """Axes to draw into, and a list that holds the SVG once the block has ended."""
