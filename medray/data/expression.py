@@ -21,13 +21,13 @@ OVERSAMPLES, POWERS = 10, 4  # of the randomised decomposition (Halko, Martinsso
 MAX_LINKED = 5000  # samples in a tree: the distances of all pairs are held, 100 MB
 
 
-def matrix(dataset: Dataset, name: str = "features", select: dict[str, Any] | None = None) -> Lazy:
+def matrix(dataset: Dataset, name: str = "features", indices: Sequence[int] | None = None) -> Lazy:
     """The features of a dataset's samples as a lazy array, float32 (samples, genes).
 
     Args:
         dataset: whose samples have the array.
         name: of the array.
-        select: see Dataset.select.
+        indices: samples, ascending; None takes all.
 
     Raises:
         SpecError: no sample is selected ("nothing-selected"), or has the array ("no-features").
@@ -36,7 +36,7 @@ def matrix(dataset: Dataset, name: str = "features", select: dict[str, Any] | No
     import dask.array
 
     da: Any = dask.array
-    chosen = dataset.select(select or {})
+    chosen = list(range(len(dataset)) if indices is None else indices)
     if not chosen:
         raise SpecError("no sample is selected", code="nothing-selected", about=dataset.reference)
     places = dataset.samples.select(["_shard", "_row"]).take(chosen).to_pylist()
