@@ -23,7 +23,7 @@ from medray.storage.samples import Refusal, Sample
 from medray.storage.shards import Shard
 
 SHOWN = 2000  # cells on a page at most
-CORRELATED = 40  # genes on a page
+CORRELATED = 25  # genes on a page
 
 
 class ExpressionQc(Transformation):
