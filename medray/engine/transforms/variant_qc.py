@@ -30,7 +30,7 @@ HISTOGRAMS = {
     "het_observed": (0.0, 1.0),
     "het_expected": (0.0, 1.0),
     "log_hwe": (0.0, 20.0),
-    "depth": (0.0, 200.0),
+    "depth": (0.0, 100.0),
 }
 
 
