@@ -68,7 +68,7 @@ def collect(
         run: id of the run.
         clock: stamps the page.
     """
-    shown, refusals, trainings, scores = [], [], [], []
+    shown, refusals, trainings, scores, qualities = [], [], [], [], []
     for step in steps:
         name, _, version = step["output"].partition("@")
         if not version:
@@ -83,6 +83,8 @@ def collect(
             refusals += group_refusals(name, dataset.quarantine().to_pylist())
             if step["kind"] == "evaluate" and len(dataset):
                 scores.append(_scores(dataset))
+            if "qc" in dataset.attributes:
+                qualities.append((dataset.name, dataset.attributes["qc"]))
     return Report(
         title=title,
         run=run,
@@ -91,6 +93,7 @@ def collect(
         refusals=refusals,
         trainings=trainings,
         scores=scores,
+        qualities=qualities,
         environment=environment(),
     )
 

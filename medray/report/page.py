@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from medray.engine.overlay import COLOURS
-from medray.report import figures
+from medray.report import figures, qc
 from medray.report.content import Report, Scores, Training
 
 _LABELS = {
@@ -117,6 +117,7 @@ def render(report: Report) -> str:
     return template.render(
         report=report,
         trainings=[_training(training) for training in report.trainings],
+        qualities=[_quality(name, found) for name, found in report.qualities],
         sections=[_section(scores) for scores in report.scores],
         stages=list(dict.fromkeys(name for step in report.steps for name in step.stages)),
         headline_of=lambda summary: _HEADLINES[summary["task"]],
@@ -140,6 +141,12 @@ def environment_of() -> Environment:
     )
     environment.filters |= {"fixed": _fixed, "duration": _duration, "data_uri": _data_uri}
     return environment
+
+
+def _quality(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
+    made = qc.quality(name, found)
+    drawn = [Markup(svg) for svg in made.figures]  # noqa: S704 - made by qc.py
+    return {"name": made.name, "tiles": made.tiles, "refused": made.refused, "figures": drawn}
 
 
 def _training(training: Training) -> dict[str, Any]:
