@@ -24,13 +24,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "2"
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import numpy as np
 import obstore
 import torch
 from material import store_unet, store_volumes
 from pairs import interleave, ratio
+from servers import ceph
+from servers.bucket import Bucket
 
 from medray.engine.inline import run_inline
 from medray.engine.worker import Receipt, WorkerSpec
@@ -41,8 +43,6 @@ from medray.storage.objects import Objects
 from medray.storage.remote import open_store
 from medray.storage.shards import Shard
 from medray.storage.zarr3 import EMPTY, ArrayMeta, decode_index, decompress
-from tests.servers import ceph
-from tests.servers.bucket import Bucket
 
 PATCH = (64, 96, 96)
 SHAPE = (96, 192, 192)
@@ -145,6 +145,7 @@ def measure(roots: dict[str, Objects], rounds: int, volumes: int) -> None:
     ratio(seconds, "shard from ceph", "raw GET and decode")
 
     for objects in roots.values():
+        torch.manual_seed(11)
         store_unet(objects, "net", PATCH)
         store_volumes(objects, "ct", [SHAPE] * volumes)
     contents: set[str] = set()

@@ -31,8 +31,8 @@ TIMEOUT_S = 8
 
 
 def volume(depth: int) -> bytes:
-    """Each 16 slices cost the network some tenths of a second."""
-    return npy(np.random.default_rng(5).normal(30, 90, (1, depth, 128, 128)).astype(np.int16))
+    """Each 16 slices cost the network about a tenth of a second."""
+    return npy(np.random.default_rng(5).normal(30, 90, (1, depth, 64, 64)).astype(np.int16))
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     folder = tmp_path_factory.mktemp("served")
     objects = Objects(str(folder / "store"))
     commit_model(objects, "chest")
-    commit_model(objects, "liver", {**UNET, "features": [16, 32]}, MASKS, (16, 32, 32))
+    commit_model(objects, "liver", {**UNET, "features": [8, 16]}, MASKS, (16, 32, 32))
     token, port = add_token(folder / "tokens"), free_port()
     args = {
         "models": ("chest", "liver"),
