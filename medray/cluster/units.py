@@ -17,7 +17,8 @@ from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from medray.cluster.batch import DRAIN_S, GRACE_S, RESTARTS
-from medray.cluster.serve import APPLICATION, LOST, deployment_of, replica_of
+from medray.cluster.replica import deployment_of, replica_of
+from medray.cluster.serve import APPLICATION, LOST, QUIET
 from medray.cluster.session import require
 from medray.engine.operation import Unit
 from medray.engine.worker import Receipt, WorkerSpec
@@ -148,13 +149,13 @@ def _handle(spec: WorkerSpec, replicas: int, pool: Pool) -> Iterator[DeploymentH
     options = Serving(models=(reference,), replicas=replicas, cpus=pool.cpus, gpus=pool.gpus)
     name = f"bulk-{spec.dataset}-{spec.session}"
     try:
-        serve.start(proxy_location="Disabled", logging_config=_QUIET)
+        serve.start(proxy_location="Disabled", logging_config=QUIET)
         deployment = replica_of(options, reference.partition("@")[0])
         yield serve.run(
             deployment.bind(options, spec.objects, reference),
             name=name,
             route_prefix=None,
-            logging_config=_QUIET,
+            logging_config=QUIET,
         )
     except (RuntimeError, RayServeException, ray.exceptions.RayError) as error:
         raise _failed(error) from error
@@ -163,20 +164,18 @@ def _handle(spec: WorkerSpec, replicas: int, pool: Pool) -> Iterator[DeploymentH
             serve.delete(name)
 
 
-_QUIET: dict[str, Any] = {"enable_access_log": False, "log_level": "ERROR"}
-
-
 def _running(reference: str) -> DeploymentHandle[Any] | None:
     name = deployment_of(reference.partition("@")[0])
     try:
-        status = serve.status().applications.get(APPLICATION)
+        applications = serve.status().applications
     except RayServeException:
         return None
-    if status is None or name not in status.deployments:
-        return None
-    handle = serve.get_deployment_handle(name, APPLICATION)
-    served: str = handle.reference.remote().result(timeout_s=GRACE_S)
-    return handle if served == reference else None
+    for one in (name, APPLICATION):  # as `medray serve` deploys it; as a configuration file does
+        if one in applications and name in applications[one].deployments:
+            handle = serve.get_deployment_handle(name, one)
+            served: str = handle.reference.remote().result(timeout_s=GRACE_S)
+            return handle if served == reference else None
+    return None
 
 
 def _failed(error: BaseException) -> MedrayError:

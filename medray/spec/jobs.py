@@ -66,10 +66,13 @@ class Step(Settings):
     """What all steps have."""
 
     # Where, how fast and how tolerantly a step runs is not what it makes.
-    incidental: ClassVar[frozenset[str]] = frozenset({"policy", "cluster"})
+    incidental: ClassVar[frozenset[str]] = frozenset({"policy", "cluster", "tracking"})
 
     policy: Policy = Policy()
     cluster: str | None = Field(None, description="profile to run on; --cluster wins over it")
+    tracking: Literal["mlflow"] | None = Field(
+        None, description="who is told of settings and metrics besides"
+    )
 
     def identity(self) -> dict[str, Any]:
         """Everything about the step that decides what it makes, JSON-able."""
@@ -80,7 +83,7 @@ class Ingest(Step):
     """Raw files of one format to a dataset."""
 
     # The inputs' fingerprints stand for the source: a moved folder is not ingested again.
-    incidental = frozenset({"policy", "cluster", "source", "units"})
+    incidental = Step.incidental | {"source", "units"}
 
     kind: Literal["ingest"]
     format: Plugin
@@ -134,7 +137,7 @@ class Train(Step):
 class Predict(Step):
     """A model and a dataset to a dataset of predictions."""
 
-    incidental = frozenset({"policy", "cluster", "engine"})
+    incidental = Step.incidental | {"engine"}
 
     kind: Literal["predict"]
     model: Reference
@@ -168,7 +171,7 @@ class Evaluate(Step):
 class Export(Step):
     """A dataset to files, outside of storage."""
 
-    incidental = frozenset({"policy", "cluster", "to"})
+    incidental = Step.incidental | {"to"}
 
     kind: Literal["export"]
     data: Reference
