@@ -1,9 +1,10 @@
 """A shard: one Parquet table, a row per sample, and one Zarr v3 group where samples hold arrays.
 
-Two layouts of arrays, chosen by the data: small arrays of one shape are stacked, sample by sample
-along the first axis (`arrays.zarr/image`); all others stand alone, as OME-Zarr images
+Where a sample names no layout, the data choose one: small arrays of one shape are stacked, sample by
+sample along the first axis (`arrays.zarr/image`); all others stand alone, as OME-Zarr images
 (`arrays.zarr/<row>/image`, `arrays.zarr/<row>/labels/label/0`). Of a stack that some samples lack,
-the group's attribute `rows` says which row of the table each entry belongs to.
+the group's attribute `rows` says which row of the table each entry belongs to. A sample with a
+layout is a group of its own (`arrays.zarr/<row>/<array>`), which Zarr libraries open by itself.
 """
 
 import hashlib
@@ -26,8 +27,8 @@ from medray.storage.arrays import ArrayReader, ArrayWriter, chunk_for
 from medray.storage.objects import Objects
 from medray.storage.ome import IMAGE, axes_of, groups, place
 from medray.storage.outbox import Outbox
-from medray.storage.samples import Sample, Slabs
-from medray.storage.zarr3 import ArrayMeta, group
+from medray.storage.samples import Layout, Sample, Slabs
+from medray.storage.zarr3 import DENSE, FAST, ArrayMeta, Packing, group
 
 ARRAYS = "arrays.zarr"
 STACK_BYTES = 256 * 2**10  # arrays below this wait for the end of the unit, to be stacked
@@ -69,6 +70,7 @@ class ShardWriter:
         self._small: dict[str, dict[int, np.ndarray]] = {}
         self._members: dict[str, Any] = {}
         self._alone: dict[int, dict[str, int]] = {}
+        self._laid: dict[int, dict[str, Any]] = {}
         self._content: dict[str, str] = {}
         self._partial: dict[str, list[int]] = {}
 
@@ -80,7 +82,9 @@ class ShardWriter:
     def add(self, sample: Sample) -> None:
         """Add a sample; large arrays are written now, slab by slab where they come so."""
         number = len(self._rows)
-        for name, value in sorted(sample.arrays.items()):
+        if sample.layout is not None:
+            self._write_laid(number, sample.arrays, sample.layout)
+        for name, value in sorted(sample.arrays.items()) if sample.layout is None else ():
             if isinstance(value, np.ndarray) and value.nbytes < STACK_BYTES:
                 self._small.setdefault(name, {})[number] = value
             else:
@@ -93,8 +97,9 @@ class ShardWriter:
         for arrays in self._small.values():
             for number in [n for n in arrays if n >= rows]:
                 del arrays[number]
-        for number in [n for n in self._alone if n >= rows]:
-            del self._alone[number]
+        for held in (self._alone, self._laid):
+            for number in [n for n in held if n >= rows]:
+                del held[number]
         for name in [n for n in self._members if int(n.split("/")[0]) >= rows]:
             del self._members[name], self._content[name]
         self._outbox.drop([n for n in self._outbox.files if int(n.split("/")[1]) >= rows])
@@ -112,7 +117,7 @@ class ShardWriter:
         """
         for name, arrays in sorted(self._small.items()):
             self._write_small(name, arrays)
-        if self._members:
+        if self._members or self._laid:
             self._write_groups()
         table = table_of(self._rows)
         buffer = io.BytesIO()
@@ -164,6 +169,21 @@ class ShardWriter:
         )
         self._alone.setdefault(number, {})[name] = ndim
 
+    def _write_laid(
+        self, number: int, arrays: dict[str, np.ndarray | Slabs], layout: Layout
+    ) -> None:
+        for name, value in sorted(arrays.items()):
+            self._write_array(
+                f"{number}/{name}",
+                value,
+                axis=0,
+                chunk=layout.chunks[name],
+                axes=layout.axes[name],
+                packing=DENSE,
+                attributes=layout.notes.get(name),
+            )
+        self._laid[number] = layout.attributes
+
     def _write_array(
         self,
         name: str,
@@ -172,6 +192,8 @@ class ShardWriter:
         axis: int,
         chunk: tuple[int, ...],
         axes: tuple[str, ...],
+        packing: Packing = FAST,
+        attributes: dict[str, Any] | None = None,
     ) -> None:
         writer = ArrayWriter(
             self._outbox,
@@ -181,6 +203,8 @@ class ShardWriter:
             axis=axis,
             chunk=chunk,
             axes=axes,
+            packing=packing,
+            attributes=attributes,
         )
         for part in value.parts if isinstance(value, Slabs) else (value,):
             writer.append(part)
@@ -192,6 +216,15 @@ class ShardWriter:
             for path, attributes in groups(number, names, self._rows[number]).items():
                 self._members[path] = json.loads(group(attributes))
                 self._outbox.put(f"{ARRAYS}/{path}/zarr.json", group(attributes))
+        for number, attributes in sorted(self._laid.items()):
+            self._members[str(number)] = json.loads(group(attributes))
+            prefix = f"{number}/"
+            own = {
+                path.removeprefix(prefix): member
+                for path, member in sorted(self._members.items())
+                if path.startswith(prefix)
+            }
+            self._outbox.put(f"{ARRAYS}/{number}/zarr.json", group(attributes, own))
         members = dict(sorted(self._members.items()))
         attributes = {"content": self._content, "rows": self._partial}
         self._outbox.put(f"{ARRAYS}/zarr.json", group(attributes, members))
@@ -252,14 +285,41 @@ class Shard:
         members, partial = self._group
         stacked = {name for name in members if "/" not in name and not name.isdigit()}
         stacked -= {name for name, entries in partial.items() if row not in entries}
-        alone = {IMAGE} if place(row, IMAGE) in members else set()
         prefix = f"{row}/labels/"
-        alone |= {
+        labels = {
             path.split("/")[2]
             for path in members
             if path.startswith(prefix) and path.endswith("/0")
         }
-        return sorted(stacked | alone)
+        return sorted(stacked | labels | self._direct(row).keys())
+
+    def _direct(self, row: int) -> dict[str, dict[str, Any]]:
+        """Arrays that lie right in a sample's group: its image, or those of its layout."""
+        prefix = f"{row}/"
+        return {
+            path.removeprefix(prefix): member
+            for path, member in self._group[0].items()
+            if path.startswith(prefix)
+            and path.count("/") == 1
+            and member.get("node_type") == "array"
+        }
+
+    def layout(self, row: int) -> Layout | None:
+        """The layout that a sample was written with, if any."""
+        members, _ = self._group
+        attributes = (members.get(str(row)) or {}).get("attributes") or {}
+        direct = self._direct(row)
+        if "ome" in attributes or (str(row) not in members):
+            return None
+        if not direct and f"{row}/labels" in members:
+            return None
+        metas = {name: ArrayMeta.decode(member, self.path) for name, member in direct.items()}
+        return Layout(
+            attributes,
+            axes={name: meta.axes for name, meta in metas.items()},
+            chunks={name: meta.chunk for name, meta in metas.items()},
+            notes={name: meta.attributes for name, meta in metas.items() if meta.attributes},
+        )
 
     def array(self, row: int, name: str) -> "SampleArray":
         """One sample's array, to be sliced.
@@ -270,7 +330,7 @@ class Shard:
         members, partial = self._group
         entry = partial[name].get(row) if name in partial else row
         stack = () if entry is None else ((name, entry),)
-        for path, index in ((place(row, name), None), *stack):
+        for path, index in ((place(row, name), None), (f"{row}/{name}", None), *stack):
             document = members.get(path)
             if document is not None and document.get("node_type") == "array":
                 return SampleArray(self._reader(path, document), index)
@@ -299,7 +359,7 @@ class Shard:
         values = self.table.slice(row, 1).to_pylist()[0]
         sample_id = values.pop("sample_id")
         arrays = {name: self.array(row, name)[...] for name in self.names(row)}
-        return Sample(sample_id, values, dict(arrays))
+        return Sample(sample_id, values, dict(arrays), self.layout(row))
 
     def _reader(self, path: str, document: dict[str, Any]) -> ArrayReader:
         full = f"{self.path}/{ARRAYS}/{path}"
