@@ -52,21 +52,22 @@ class Reading:
         self._first = ""
         self._order = Order(set())
 
-    def tables(self) -> Iterator[Table]:
-        """Sound records, in order.
+    def blocks(self) -> Iterator[tuple[Table, Verdicts]]:
+        """Records, in order, and which stand so far; who reads more of them may refuse more.
 
         Raises:
             DataError: the file is damaged (see `bgzf.lines_of`), or more records are refused than
                 the options allow (code "too-many-bad-records").
         """
         extra, first = self.item.extra, 1
-        blocks = lines_of(
+        texts = lines_of(
             self.path, self.kind, extra["start"], extra["stop"], max_line=self.options.max_line
         )
-        for block in blocks:
-            table, verdicts, count = self._examined(block, first)
+        for text in texts:
+            table, verdicts, count = self._examined(text, first)
             first += count
-            yield table[verdicts.sound]
+            yield table, verdicts
+            self._note(table, verdicts)
         if extra["last"] and self.kind == "bgzf" and not ends_marked(self.path):
             self._refuse("end", "no-eof-mark", "the file lacks the mark of its end: cut off?")
 
@@ -75,8 +76,7 @@ class Reading:
         yield from self._refused
         self._refused.clear()
 
-    def refuse(self, table: Table, verdicts: Verdicts) -> None:
-        """Note the records of `table` that are refused."""
+    def _note(self, table: Table, verdicts: Verdicts) -> None:
         for row in np.flatnonzero(~verdicts.sound).tolist():
             code = verdicts.codes[row]
             self._refuse(f"line {table.numbers[row]}", code, REASONS[code])
@@ -91,7 +91,6 @@ class Reading:
             verdicts.refuse(np.isin(table.numbers - first, spoiled), "not-utf8")
         if not block.endswith(b"\n") and self.header.version in ENDED:
             verdicts.refuse(table.numbers == first + count - 1, "no-final-newline")
-        self.refuse(table, verdicts)
         return table, verdicts, count
 
     def _refuse(self, place: str, code: str, reason: str) -> None:

@@ -1,12 +1,15 @@
 """Sites: one row per ALT allele, without samples. What scoring and joining need of a VCF."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
 
+from medray.formats.vcf.info import Present
 from medray.formats.vcf.lines import Spans, Table
 from medray.formats.vcf.records import ALT, CHROM, FILTER, ID, POS, QUAL, REF, text_of
+from medray.formats.vcf.values import INT_FILL, INT_MISSING
 from medray.storage.samples import Sample
 
 KINDS = (
@@ -14,7 +17,9 @@ KINDS = (
 )  # fmt: skip
 
 
-def rows_of(table: Table, file: str, partition: int) -> Iterator[Sample]:
+def rows_of(
+    table: Table, sound: np.ndarray, info: dict[str, Present], file: str, partition: int
+) -> Iterator[Sample]:
     """One sample per ALT, in the order of the records and of each record's ALT.
 
     A record without ALT (".") makes one row of kind "missing" with alt_index 0. `alt_index` counts
@@ -22,12 +27,19 @@ def rows_of(table: Table, file: str, partition: int) -> Iterator[Sample]:
     alt_index) restores the order of the file.
 
     Args:
-        table: sound records.
+        table: the records of a block.
+        sound: which of them stand, bool (records,).
+        info: fields to add, as `info_<name>`: of Number=A the allele's own value, of Number=1 the
+            value, of others a list; None where it is missing.
         file: path below the source.
         partition: number of the stretch in the file.
     """
-    if not len(table):
+    if not sound.any():
         return
+    if not sound.all():
+        place = np.cumsum(sound) - 1
+        info = {name: one.kept(sound, place) for name, one in info.items()}
+        table = table[sound]
     alts, counts = table.columns[ALT].split(ord(","))
     record = np.repeat(np.arange(len(table)), counts)
     index = np.arange(len(record)) - np.repeat(np.cumsum(counts) - counts, counts) + 1
@@ -50,12 +62,41 @@ def rows_of(table: Table, file: str, partition: int) -> Iterator[Sample]:
         "qual": [None if value != value else value for value in quality[record].tolist()],
         "filter": pc.take(text_of(table.columns[FILTER]), record).to_pylist(),
     }
+    for key, present in info.items():
+        columns[f"info_{key}"] = _values(present, record, index)
     lines = table.numbers[record].tolist()
     name = file.replace("/", "_")
     for line, *values in zip(lines, *columns.values(), strict=True):
         row = dict(zip(columns, values, strict=True))
         identity = f"{name}.{partition}.{line}.{row['alt_index']}"
         yield Sample(identity, {"file": file, "partition": partition, "line": line, **row})
+
+
+def _values(present: Present, record: np.ndarray, index: np.ndarray) -> list[Any]:
+    """An INFO field's value for each ALT."""
+    of_record = dict(zip(present.rows.tolist(), present.values.tolist(), strict=True))
+    out: list[Any] = []
+    for row, alt in zip(record.tolist(), index.tolist(), strict=True):
+        values = of_record.get(row)
+        if values is None:
+            out.append(None)
+        elif present.definition.type == "Flag":
+            out.append(True)
+        elif present.definition.number == "A":
+            value = values[alt - 1] if 0 < alt <= len(values) else None
+            out.append(_plain(value, present.definition.type))
+        else:
+            plain = [_plain(value, present.definition.type) for value in values]
+            out.append(plain[0] if present.definition.number == "1" else plain)
+    return out
+
+
+def _plain(value: Any, kind: str) -> Any:
+    if kind == "Integer":
+        return None if value in (INT_MISSING, INT_FILL) else value
+    if kind == "Float":
+        return None if value != value else value
+    return None if value in (".", "") else value
 
 
 def kinds_of(refs: Spans, alts: Spans) -> np.ndarray:
