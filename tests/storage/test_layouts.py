@@ -1,4 +1,4 @@
-"""Samples whose arrays are a Zarr group of a known form: texts, axes, attributes, and back again."""
+"""Samples whose arrays are a Zarr group of a known form: texts, axes, attributes, and back."""
 
 from pathlib import Path
 

@@ -6,7 +6,8 @@ they stand in the calls' arrays and nowhere else.
 
 import hashlib
 import hmac
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ from pydantic import Field, PositiveInt
 
 from medray.errors import DataError
 from medray.formats.base import Format, FormatOptions, Input, Plan, Source, grouped
-from medray.formats.files import Found, nothing_found, open_path, walk
+from medray.formats.files import Found, nothing_found, open_path, place, replacing, walk
 from medray.formats.site_key import load_key
 from medray.formats.vcf.bgzf import kind_of, stretches
 from medray.formats.vcf.calls import Group
@@ -22,6 +23,7 @@ from medray.formats.vcf.info import info_of
 from medray.formats.vcf.reader import Reading
 from medray.formats.vcf.samples import calls_of
 from medray.formats.vcf.sites import rows_of
+from medray.formats.vcf.vcz import Part, write_vcf, write_vcz
 from medray.storage.samples import Refusal, Sample
 
 SUFFIXES = (".vcf", ".vcf.gz", ".vcf.bgz", ".bcf")
@@ -57,6 +59,9 @@ class VcfOptions(FormatOptions):
     )
     key_env: str = Field("MEDRAY_DEID_KEY", description="environment variable that holds the key")
     key_file: str = Field("", description="file that holds the key; goes before key_env")
+    file: Literal["vcf", "vcz"] = Field(
+        "vcf", description="what `write` makes of calls: VCF, bgzipped, or VCF Zarr"
+    )
     allow: tuple[str, ...] = Field(
         ("unsorted",), description="codes of refusals that are passed over"
     )
@@ -104,6 +109,34 @@ class Vcf(Format):
             else self._calls(reading, item)
         )
         yield from reading.taken()
+
+    def write(self, samples: Iterable[Sample], target: Path) -> Iterator[Path]:
+        """`<sample>.vcf.gz` or `<sample>.vcz` of each group of calls; equal input, equal bytes.
+
+        In the order of the dataset the files are the pieces of one: `bcftools concat --naive` joins
+        them.
+
+        Raises:
+            DataError: a sample holds no calls (code "no-calls").
+        """
+        for sample in samples:
+            suffix = ".vcz" if self.options.file == "vcz" else ".vcf.gz"
+            path = place(target, sample.id, suffix)
+            if sample.layout is None or "vcf_zarr_version" not in sample.layout.attributes:
+                raise DataError(
+                    "the sample holds no calls",
+                    code="no-calls",
+                    about=sample.id,
+                    hint="sites are written by the format `table`",
+                )
+            arrays = {k: v for k, v in sample.arrays.items() if isinstance(v, np.ndarray)}
+            part = Part(sample.layout, dict(arrays))
+            with replacing(path) as temporary:
+                if self.options.file == "vcz":
+                    write_vcz([part], temporary)
+                else:
+                    write_vcf([part], temporary)
+            yield path
 
     def wants(self, category: Literal["INFO", "FORMAT"]) -> Callable[[str], bool]:
         """Which fields of a category the options take."""
@@ -158,6 +191,7 @@ class Vcf(Format):
         positions = arrays["variant_position"]
         contigs = arrays["contig_id"][np.unique(arrays["variant_contig"])].tolist()
         row = {
+            "subject": file,
             "file": file,
             "partition": partition,
             "part": part,

@@ -86,9 +86,9 @@ class Spans:
         """Values of decimal integers, int64 (n,), and which pieces are one, bool (n,)."""
         lengths = self.lengths
         values = np.zeros(len(self), np.int64)
-        if not len(self):
-            return values, np.zeros(0, bool)
-        top = np.int64(max(0, len(self.buffer) - 1))
+        if not len(self) or not len(self.buffer):
+            return values, np.zeros(len(self), bool)
+        top = len(self.buffer) - 1
         sign = self.buffer[np.minimum(self.starts, top)]
         signed = (lengths > 0) & ((sign == ord("-")) | (sign == ord("+")))
         first = self.starts + signed

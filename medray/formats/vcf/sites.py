@@ -69,7 +69,9 @@ def rows_of(
     for line, *values in zip(lines, *columns.values(), strict=True):
         row = dict(zip(columns, values, strict=True))
         identity = f"{name}.{partition}.{line}.{row['alt_index']}"
-        yield Sample(identity, {"file": file, "partition": partition, "line": line, **row})
+        # Sites near one another look alike: they stay in one split by their contig.
+        place = {"subject": row["contig"], "file": file, "partition": partition, "line": line}
+        yield Sample(identity, {**place, **row})
 
 
 def _values(present: Present, record: np.ndarray, index: np.ndarray) -> list[Any]:

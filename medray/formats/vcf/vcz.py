@@ -5,7 +5,7 @@ of an array as its chunks, so it reads no sharded store; what is written here is
 """
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +15,7 @@ import numpy as np
 from medray.errors import DataError
 from medray.formats.vcf.calls import SOURCE, VERSION, chunks_of, region_index
 from medray.formats.vcf.values import marks_of
+from medray.storage.datasets import Dataset
 from medray.storage.samples import Layout
 
 STATIC = frozenset({"contig_id", "contig_length", "filter_id", "filter_description", "sample_id"})
@@ -164,9 +165,7 @@ def write_vcz(parts: Sequence[Part], to: Any, chunk: tuple[int, int] = (1000, 10
     root = zarr.open_group(to, mode="w", zarr_format=3)
     first = parts[0].layout.attributes
     meta = first.get("vcf_meta_information", [])
-    root.attrs.update(
-        {"vcf_zarr_version": VERSION, "source": SOURCE, "vcf_meta_information": meta}
-    )
+    root.attrs.update({"vcf_zarr_version": VERSION, "source": SOURCE, "vcf_meta_information": meta})
     empty = {
         name: np.broadcast_to(np.zeros((), np.int8), (joined.variants, *shape))
         for name, shape in joined.shapes.items()
@@ -196,8 +195,7 @@ def write_vcz(parts: Sequence[Part], to: Any, chunk: tuple[int, int] = (1000, 10
         "filter_id": (joined.filters, "filters"),
         "sample_id": (joined.samples, "samples"),
     }
-    for name, values in _described(joined).items():
-        static[name] = values
+    static.update(_described(joined))
     for name, (values, axis) in static.items():
         size = min(len(values), chunk[1]) if name == "sample_id" else len(values)
         array = root.create_array(
@@ -213,27 +211,50 @@ def write_vcz(parts: Sequence[Part], to: Any, chunk: tuple[int, int] = (1000, 10
     array[...] = index
 
 
-def vcf_text(parts: Sequence[Part], write: Callable[[str], object]) -> None:
-    """The records of groups as VCF, header first, by vcztools.
+def write_vcf(parts: Sequence[Part], path: Path) -> None:
+    """Write groups as one bgzipped VCF, by vcztools.
+
+    Its header is made of the arrays; INFO and FORMAT fields stand in the order of their names.
 
     Args:
-        parts: the groups, in order.
-        write: takes the text piece by piece.
+        parts: the groups, in the order of their records.
+        path: of the file.
     """
+    import pysam
     import zarr
     from vcztools.retrieval import VczReader
-    from vcztools.vcf_writer import write_vcf
+    from vcztools.vcf_writer import write_vcf as write
 
     store = zarr.storage.MemoryStore()
     write_vcz(parts, store)
-    reader = VczReader(zarr.open_group(store, mode="r"))
+    with pysam.BGZFile(str(path), "wb") as file:
 
-    class Sink(io.TextIOBase):
-        def write(self, text: str) -> int:
-            write(text)
-            return len(text)
+        class Sink(io.TextIOBase):
+            def write(self, text: str) -> int:
+                file.write(text.encode())
+                return len(text)
 
-    write_vcf(reader, Sink(), no_version=True, encode_threads=1)
+        reader = VczReader(zarr.open_group(store, mode="r"))
+        write(reader, Sink(), no_version=True, encode_threads=1)
+
+
+def parts_of(dataset: Dataset) -> list[Part]:
+    """The groups of a dataset of calls, in its order; their arrays are read as they are asked for.
+
+    Raises:
+        DataError: a sample of it holds no calls (code "no-calls").
+    """
+    parts = []
+    places = zip(
+        dataset.samples["_shard"].to_pylist(), dataset.samples["_row"].to_pylist(), strict=True
+    )
+    for number, row in places:
+        shard = dataset.shards[number]
+        layout = shard.layout(row)
+        if layout is None or "vcf_zarr_version" not in layout.attributes:
+            raise DataError("a sample holds no calls", code="no-calls", about=dataset.name)
+        parts.append(Part(layout, {name: shard.array(row, name) for name in shard.names(row)}))
+    return parts
 
 
 def _marks(name: str, dtype: np.dtype[Any]) -> tuple[Any, Any]:
