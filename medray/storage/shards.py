@@ -1,7 +1,7 @@
 """A shard: one Parquet table, a row per sample, and one Zarr v3 group where samples hold arrays.
 
-Where a sample names no layout, the data choose one: small arrays of one shape are stacked, sample by
-sample along the first axis (`arrays.zarr/image`); all others stand alone, as OME-Zarr images
+Where a sample names no layout, the data choose one: small arrays of one shape are stacked, sample
+by sample along the first axis (`arrays.zarr/image`); all others stand alone, as OME-Zarr images
 (`arrays.zarr/<row>/image`, `arrays.zarr/<row>/labels/label/0`). Of a stack that some samples lack,
 the group's attribute `rows` says which row of the table each entry belongs to. A sample with a
 layout is a group of its own (`arrays.zarr/<row>/<array>`), which Zarr libraries open by itself.
@@ -25,7 +25,7 @@ from medray.faults import point
 from medray.ids import canonical
 from medray.storage.arrays import ArrayReader, ArrayWriter, chunk_for
 from medray.storage.objects import Objects
-from medray.storage.ome import IMAGE, axes_of, groups, place
+from medray.storage.ome import axes_of, groups, place
 from medray.storage.outbox import Outbox
 from medray.storage.samples import Layout, Sample, Slabs
 from medray.storage.zarr3 import DENSE, FAST, ArrayMeta, Packing, group

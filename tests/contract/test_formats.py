@@ -231,7 +231,7 @@ def write(name: str, target: Path, sample_id: str = "case", **options: Any) -> I
     wanted = form.takes(frozenset(sample.arrays))
     arrays = {key: value for key, value in sample.arrays.items() if key in wanted}
     target.mkdir(exist_ok=True)
-    return form.write([Sample(sample.id, sample.row, arrays)], target)
+    return form.write([Sample(sample.id, sample.row, arrays, sample.layout)], target)
 
 
 @pytest.mark.parametrize("name", WRITABLE)

@@ -149,17 +149,20 @@ class Table:
         return Table(columns, self.calls[rows], self.tabs[rows], self.numbers[rows])
 
 
-def table_of(block: bytes, columns: int, first: int) -> tuple[Table, np.ndarray, int]:
+def table_of(
+    block: bytes, columns: int, first: int, head: int = 0
+) -> tuple[Table, np.ndarray, int]:
     """A block of whole lines as columns.
 
     Args:
         block: text; its last line may lack the newline.
         columns: that every record must have: 8, or 10 and more.
         first: number of the block's first line.
+        head: number of the header's last line.
 
     Returns:
-        The records that have as many columns; the numbers of the lines that have not, int64; and
-        the number of lines. Lines of the header are passed over.
+        The records that have as many columns; the numbers of the lines that have not, or that begin
+        like the header's, int64; and the number of lines.
     """
     if not block.endswith(b"\n"):
         block += b"\n"
@@ -172,8 +175,8 @@ def table_of(block: bytes, columns: int, first: int) -> tuple[Table, np.ndarray,
     at = np.searchsorted(tabs, starts)
     many = np.searchsorted(tabs, stops) - at
     numbers = first + np.arange(len(starts))
-    data = buffer[starts] != ord("#")
-    whole = data & (many == columns - 1)
+    data = numbers > head
+    whole = data & (many == columns - 1) & (buffer[starts] != ord("#"))
     bad = numbers[data & ~whole]
     starts, stops, at = starts[whole], stops[whole], at[whole]
     between = (

@@ -51,6 +51,10 @@ class Reading:
         self._count = 0
         self._first = ""
         self._order = Order(set())
+        start = int(item.extra["start"])
+        self._head = self.header.lines if start == 0 else 0  # lines of this stretch
+        # Text is no shorter than what it is packed into, so a header that ends before, ends before.
+        self._in_header = 0 < start < self.header.bytes
 
     def blocks(self) -> Iterator[tuple[Table, Verdicts]]:
         """Records, in order, and which stand so far; who reads more of them may refuse more.
@@ -83,7 +87,8 @@ class Reading:
 
     def _examined(self, block: bytes, first: int) -> tuple[Table, Verdicts, int]:
         text, spoiled = _utf8(block)
-        table, odd, count = table_of(text, self.header.columns, first)
+        self._pass_header(text)
+        table, odd, count = table_of(text, self.header.columns, first, self._head)
         for line in odd.tolist():
             self._refuse(f"line {line}", "column-count", REASONS["column-count"])
         verdicts = check_fixed(table, self._order, self.allow)
@@ -92,6 +97,15 @@ class Reading:
         if not block.endswith(b"\n") and self.header.version in ENDED:
             verdicts.refuse(table.numbers == first + count - 1, "no-final-newline")
         return table, verdicts, count
+
+    def _pass_header(self, text: bytes) -> None:
+        """Go on in a header that reaches into a stretch that is not the file's first."""
+        at = 0
+        while self._in_header and at < len(text):
+            self._in_header = text[at] == ord("#")
+            if self._in_header:
+                at = text.find(b"\n", at) + 1 or len(text)
+                self._head += 1
 
     def _refuse(self, place: str, code: str, reason: str) -> None:
         if code in self.allow:
