@@ -96,13 +96,7 @@ def vcf(root: Path) -> dict[str, Any]:
     from pysam import BGZFile
 
     head = "##fileformat=VCFv4.2\n##contig=<ID=1>\n"
-    head += (
-        "#"
-        + "\t".join(
-            ["CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT", "CANARY1", "b"]
-        )
-        + "\n"
-    )
+    head += "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\tCANARY1\tb\n"
     lines = "".join(f"1\t{n}\t.\tA\tC\t9\tPASS\t.\tGT\t0/1\t1|1\n" for n in range(1, 40))
     (root / "a.vcf").write_text(head + lines)
     with BGZFile(str(root / "b.vcf.gz"), "wb") as file:
