@@ -78,12 +78,9 @@ class Group:
             self._fields.setdefault(key, []).append(present)
             self.held += present.values.nbytes
         for calls in called:
-            kept = sound[calls.rows]
-            whole = bool(kept.all())
-            alleles = calls.alleles if whole else calls.alleles[kept]
-            phased = calls.phased if whole else calls.phased[kept]
-            self._called.append(Called(place[calls.rows[kept]], alleles, phased))
-            self.held += 3 * alleles.nbytes
+            left = calls.kept(sound, place)
+            self._called.append(left)
+            self.held += 3 * left.alleles.nbytes
         table = table if sound.all() else table[sound]
         if len(table):
             self._fixed.append(self._columns(table))
@@ -129,6 +126,7 @@ class Group:
         attributes = {
             "vcf_zarr_version": VERSION,
             "source": SOURCE,
+            "vcf_version": "{}.{}".format(*self.header.version),
             "vcf_meta_information": [
                 [key, value]
                 for key, value in self.header.other
@@ -268,7 +266,11 @@ class Group:
             put(name, out[..., 0], *names)
         else:
             put(name, out, *names, axis)
-        notes[name] = {"description": definition.description}
+        notes[name] = {
+            "description": definition.description,
+            "vcf_number": definition.number,
+            "vcf_type": definition.type,
+        }
 
     def _lengths(self, arrays: dict[str, np.ndarray]) -> None:
         """Where END says so, a record is as long as to END (VCF 4.3, section 1.6.1)."""
@@ -295,7 +297,10 @@ def _last_axis(definition: Field, width: int, sizes: dict[str, int]) -> tuple[st
         return axis, sizes[axis]
     declared = int(definition.number) if definition.number.isdecimal() else 1
     width = max(width, declared)
-    return (None, 1) if width == 1 else (f"{definition.category}_{definition.name}_dim", width)
+    # LAA lists alleles even where each list has one (VCF Zarr specification).
+    if width == 1 and (definition.category, definition.name) != ("FORMAT", "LAA"):
+        return None, 1
+    return f"{definition.category}_{definition.name}_dim", width
 
 
 def narrowed(values: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 from medray.formats.vcf.header import RESERVED, Field, Header
 from medray.formats.vcf.lines import Spans, Table
 from medray.formats.vcf.records import ALT, INFO, Verdicts
-from medray.formats.vcf.values import Dense, dense, expected
+from medray.formats.vcf.values import Dense, dense, expected, marks_of
 
 EQUALS, SEMICOLON, COMMA = ord("="), ord(";"), ord(",")
 
@@ -30,8 +30,14 @@ class Present:
     def kept(self, sound: np.ndarray, place: np.ndarray) -> "Present":
         """The same without the records that are refused, whose others have new places."""
         kept = sound[self.rows]
-        values = self.values if kept.all() else self.values[kept]
-        return Present(self.definition, place[self.rows[kept]], values)
+        if kept.all():
+            return Present(self.definition, place[self.rows], self.values)
+        values = self.values[kept]
+        _, fill, _ = marks_of(self.definition.type)
+        empty = np.isnan(values) if values.dtype.kind == "f" else values == fill
+        used = np.flatnonzero(~empty.all(axis=tuple(range(values.ndim - 1))))
+        width = int(used[-1]) + 1 if len(used) else 1
+        return Present(self.definition, place[self.rows[kept]], values[..., :width])
 
 
 def info_of(
@@ -133,7 +139,9 @@ def _check(
         return
     count = expected(definition.number, alts, np.full(len(alts), 2))
     if count is not None:
-        _refuse(verdicts, places[~field.lone & (field.counts != count)], "wrong-count")
+        # Without ALT (".") tools count none or one.
+        wrong = ~field.lone & (field.counts != count) & (alts > 0)
+        _refuse(verdicts, places[wrong], "wrong-count")
 
 
 def _refuse(verdicts: Verdicts, rows: np.ndarray, code: str) -> None:

@@ -29,6 +29,16 @@ class Called:
     alleles: np.ndarray
     phased: np.ndarray
 
+    def kept(self, sound: np.ndarray, place: np.ndarray) -> "Called":
+        """The same without the records that are refused, whose others have new places."""
+        kept = sound[self.rows]
+        if kept.all():
+            return Called(place[self.rows], self.alleles, self.phased)
+        alleles = self.alleles[kept]
+        used = np.flatnonzero((alleles != -2).any(axis=(0, 1)))
+        width = int(used[-1]) + 1 if len(used) else 1
+        return Called(place[self.rows[kept]], alleles[..., :width], self.phased[kept])
+
 
 def calls_of(
     table: Table, header: Header, wanted: Callable[[str], bool], verdicts: Verdicts
@@ -122,7 +132,9 @@ def _checked(
     if definition.type in ("String", "Character") and definition.number.isdecimal():
         return field.bad, none
     count = expected(definition.number, alts, ploidy)
-    return field.bad, none if count is None else ~field.lone & (field.counts != count)
+    if count is None:
+        return field.bad, none
+    return field.bad, ~field.lone & (field.counts != count) & (alts > 0)
 
 
 def _refuse(verdicts: Verdicts, rows: np.ndarray, bad: np.ndarray, size: int, code: str) -> None:

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import pyarrow as pa
 
 from medray.errors import DataError
 from medray.formats.vcf.calls import SOURCE, VERSION, chunks_of, region_index
-from medray.formats.vcf.values import marks_of
+from medray.formats.vcf.header import FIXED
+from medray.formats.vcf.values import FLOAT_FILL, FLOAT_MISSING, TEXT, marks_of
 from medray.storage.datasets import Dataset
 from medray.storage.samples import Layout
 
@@ -159,11 +161,15 @@ def write_vcz(parts: Sequence[Part], to: Any, chunk: tuple[int, int] = (1000, 10
         to: folder, or any store of zarr-python.
         chunk: variants and samples of a chunk.
     """
+    _write(Joined(parts), to, chunk)
+
+
+def _write(joined: Joined, to: Any, chunk: tuple[int, int], *, spelled: bool = False) -> None:
+    """Write a store; `spelled`: with numbers of fields that are no integers as texts."""
     import zarr
 
-    joined = Joined(parts)
     root = zarr.open_group(to, mode="w", zarr_format=3)
-    first = parts[0].layout.attributes
+    first = joined.parts[0].layout.attributes
     meta = first.get("vcf_meta_information", [])
     root.attrs.update({"vcf_zarr_version": VERSION, "source": SOURCE, "vcf_meta_information": meta})
     empty = {
@@ -174,10 +180,11 @@ def write_vcz(parts: Sequence[Part], to: Any, chunk: tuple[int, int] = (1000, 10
     rows = chunks["variant_position"][0]
     small: dict[str, np.ndarray] = {}
     for name, axes in joined.axes.items():
+        text = spelled and joined.dtypes[name].kind == "f" and name != "variant_quality"
         array = root.create_array(
             name,
             shape=empty[name].shape,
-            dtype=joined.dtypes[name],
+            dtype=TEXT if text else joined.dtypes[name],
             chunks=chunks[name],
             dimension_names=axes,
             attributes=joined.notes.get(name, {}),
@@ -186,7 +193,7 @@ def write_vcz(parts: Sequence[Part], to: Any, chunk: tuple[int, int] = (1000, 10
         step = rows * max(1, SLAB_BYTES // (row * rows))
         at = 0
         for slab in joined.slabs(name, step):
-            array[at : at + len(slab)] = slab
+            array[at : at + len(slab)] = _spelled(slab) if text else slab
             at += len(slab)
         if name in ("variant_contig", "variant_position", "variant_length"):
             small[name] = array[...]  # type: ignore[assignment]
@@ -212,9 +219,11 @@ def write_vcz(parts: Sequence[Part], to: Any, chunk: tuple[int, int] = (1000, 10
 
 
 def write_vcf(parts: Sequence[Part], path: Path) -> None:
-    """Write groups as one bgzipped VCF, by vcztools.
+    """Write groups as one bgzipped VCF; vcztools makes the records of texts and integers.
 
-    Its header is made of the arrays; INFO and FORMAT fields stand in the order of their names.
+    vcztools 0.2 gives three digits behind the point, so it is handed Floats as texts, the shortest
+    that read back as the same float32; QUAL alone it rounds. INFO and FORMAT fields stand in the
+    order of their names.
 
     Args:
         parts: the groups, in the order of their records.
@@ -225,9 +234,11 @@ def write_vcf(parts: Sequence[Part], path: Path) -> None:
     from vcztools.retrieval import VczReader
     from vcztools.vcf_writer import write_vcf as write
 
+    joined = Joined(parts)
     store = zarr.storage.MemoryStore()
-    write_vcz(parts, store)
+    _write(joined, store, (1000, 10_000), spelled=True)
     with pysam.BGZFile(str(path), "wb") as file:
+        file.write(header_text(joined).encode())
 
         class Sink(io.TextIOBase):
             def write(self, text: str) -> int:
@@ -235,7 +246,46 @@ def write_vcf(parts: Sequence[Part], path: Path) -> None:
                 return len(text)
 
         reader = VczReader(zarr.open_group(store, mode="r"))
-        write(reader, Sink(), no_version=True, encode_threads=1)
+        write(reader, Sink(), no_header=True, encode_threads=1)
+
+
+def header_text(joined: Joined) -> str:
+    """A VCF header of what the groups hold, with the source's definitions and further lines."""
+    attributes = joined.parts[0].layout.attributes
+    lines = [f"##fileformat=VCFv{attributes.get('vcf_version', '4.3')}"]
+    described = _described(joined)
+    texts = described["filter_description"][0].tolist()
+    for name, text in zip(joined.filters.tolist(), texts, strict=True):
+        lines.append(f'##FILTER=<ID={name},Description="{text}">')
+    for prefix, category in (("variant_", "INFO"), ("call_", "FORMAT")):
+        for name in sorted(joined.axes):
+            note = joined.notes.get(name, {})
+            if name.startswith(prefix) and "vcf_type" in note:
+                lines.append(
+                    f"##{category}=<ID={name.removeprefix(prefix)},Number={note['vcf_number']},"
+                    f'Type={note["vcf_type"]},Description="{note["description"]}">'
+                )
+    if "call_genotype" in joined.axes:
+        lines.append('##FORMAT=<ID=GT,Number=1,Type=String,Description="Genotype">')
+    lengths = described.get("contig_length", (np.zeros(0), ""))[0].tolist()
+    for number, name in enumerate(joined.contigs.tolist()):
+        length = f",length={lengths[number]}" if lengths else ""
+        lines.append(f"##contig=<ID={name}{length}>")
+    lines += [f"##{key}={value}" for key, value in attributes.get("vcf_meta_information", [])]
+    columns = list(FIXED)
+    if len(joined.samples):
+        columns += ["FORMAT", *joined.samples.tolist()]
+    return "\n".join(lines) + "\n" + "\t".join(columns) + "\n"
+
+
+def _spelled(values: np.ndarray) -> np.ndarray:
+    """Numbers as the shortest texts that read back as the same, marks as "." and ""."""
+    bits = values.reshape(-1).view(np.int32)
+    texts = pa.array(values.reshape(-1)).cast(pa.string())
+    out = np.array(texts.to_pylist(), TEXT)
+    out[bits == FLOAT_MISSING.view(np.int32)] = "."
+    out[bits == FLOAT_FILL.view(np.int32)] = ""
+    return out.reshape(values.shape)
 
 
 def parts_of(dataset: Dataset) -> list[Part]:
@@ -272,7 +322,7 @@ def _united(lists: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
         np.array([places.setdefault(name, len(places)) for name in names.tolist()], np.int64)
         for names in lists
     ]
-    return np.array(list(places), np.dtypes.StringDType()), maps
+    return np.array(list(places), TEXT), maps
 
 
 def _described(joined: Joined) -> dict[str, tuple[np.ndarray, str]]:
@@ -287,10 +337,9 @@ def _described(joined: Joined) -> dict[str, tuple[np.ndarray, str]]:
         described = part.arrays["filter_description"][...].tolist()
         for name, text in zip(names, described, strict=True):
             texts[name] = text or texts.get(name, "")
-    text_type = np.dtypes.StringDType()
     out = {
         "filter_description": (
-            np.array([texts[name] for name in joined.filters.tolist()], text_type), "filters"
+            np.array([texts[name] for name in joined.filters.tolist()], TEXT), "filters"
         )
     }  # fmt: skip
     if all(name in lengths for name in joined.contigs.tolist()) and len(joined.contigs):
