@@ -47,7 +47,9 @@ def genotypes_of(texts: Spans) -> Genotypes:
         np.full(size, 2),
         np.zeros(size, bool),
     )
-    out.alleles[rows, 0], out.alleles[rows, 1] = _allele(first[plain]), _allele(second[plain])
+    if len(rows):
+        out.alleles[rows, 0] = _allele(first[plain])
+        out.alleles[rows, 1] = _allele(second[plain])
     out.phased[rows] = mark[plain] == PIPE
     where = np.flatnonzero(rest)
     out.alleles[where, : other.alleles.shape[1]] = other.alleles

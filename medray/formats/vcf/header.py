@@ -26,7 +26,7 @@ RESERVED: dict[Category, dict[str, tuple[str, str]]] = {
         "AN": ("1", "Integer"), "BQ": ("1", "Float"), "CIGAR": ("A", "String"),
         "DB": ("0", "Flag"), "DP": ("1", "Integer"), "END": ("1", "Integer"),
         "H2": ("0", "Flag"), "H3": ("0", "Flag"), "MQ": ("1", ""), "MQ0": ("1", "Integer"),
-        "NS": ("1", "Integer"), "SB": ("4", ""), "SOMATIC": ("0", "Flag"),
+        "NS": ("1", "Integer"), "SOMATIC": ("0", "Flag"),
         "VALIDATED": ("0", "Flag"), "1000G": ("0", "Flag"),
     },
     "FORMAT": {

@@ -123,8 +123,9 @@ def _halves(entries: Spans) -> tuple[Spans, Spans, np.ndarray]:
 
 def _flag(values: Spans, valued: np.ndarray) -> Dense:
     ones = np.ones(len(values), np.int64)
-    bad = valued & ~values.equal(b"1")
-    return Dense(np.ones((len(values), 1), bool), ones, bad, np.zeros(len(values), bool))
+    off = valued & values.equal(b"0")
+    bad = valued & ~off & ~values.equal(b"1")
+    return Dense(~off[:, None], ones, bad, np.zeros(len(values), bool))
 
 
 def _check(
@@ -132,9 +133,13 @@ def _check(
 ) -> None:
     _refuse(verdicts, places[field.bad], "bad-info-value")
     text = definition.type in ("String", "Character")
-    if definition.type == "Flag" or (
-        # Writers put commas into texts of Number=1; nothing is lost by it.
-        text and definition.number.isdecimal() and definition.name not in RESERVED["INFO"]
+    if (
+        definition.type == "Flag"
+        or definition.number == "G"
+        or (
+            # G means nothing without a genotype. Commas in texts of Number=1 lose nothing.
+            text and definition.number.isdecimal() and definition.name not in RESERVED["INFO"]
+        )
     ):
         return
     count = expected(definition.number, alts, np.full(len(alts), 2))

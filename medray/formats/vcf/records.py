@@ -137,7 +137,7 @@ def _each(
 def _once(separator: str) -> Callable[[str], bool]:
     def sound(text: str) -> bool:
         parts = text.split(separator)
-        lone = len(parts) > 1 and bool({".", "0", "PASS"} & set(parts))
+        lone = len(parts) > 1 and bool({".", "0"} & set(parts))
         return len(set(parts)) == len(parts) and not lone
 
     return sound

@@ -77,7 +77,9 @@ def calls_of(
             if key == "GT":
                 found = genotypes_of(pieces[at])
                 ploidy = found.ploidy
-                bad = found.bad | (found.alleles > here[:, None]).any(axis=1)
+                # Where ALT is ".", some write the allele that was asked for as 1.
+                beyond = found.alleles > np.maximum(here, 1)[:, None]
+                bad = found.bad | beyond.any(axis=1)
                 _refuse(verdicts, rows, bad, size, "bad-genotype")
                 small = np.int8 if found.alleles.max(initial=0) < 128 else np.int16
                 alleles = found.alleles.astype(small).reshape(len(rows), size, -1)
