@@ -7,4 +7,9 @@ from medray.registry import Registry
 if TYPE_CHECKING:
     from medray.engine.transforms.base import Transformation
 
-TRANSFORMS: "Registry[Transformation]" = Registry("medray.transforms", {})
+TRANSFORMS: "Registry[Transformation]" = Registry(
+    "medray.transforms",
+    {
+        "windows": "medray.engine.transforms.windows:Windows",
+    },
+)

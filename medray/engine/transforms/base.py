@@ -49,14 +49,16 @@ class Transformation(ABC):
 
     Args:
         options: an instance of `Options`.
-        using: the dataset of each of `roles`.
+        using: the dataset of each role that the step names.
         attributes: what `reads` took of the attributes of the dataset that is gone over.
     """
 
     name: ClassVar[str]
     Options: ClassVar[type[TransformOptions]]
     roles: ClassVar[tuple[str, ...]] = ()
-    """Further datasets that it looks things up in; a step names each under `using`."""
+    """Further datasets that it looks things up in; a step names them under `using`."""
+    required: ClassVar[frozenset[str]] = frozenset()
+    """Those of `roles` that a step has to name."""
 
     def __init__(
         self, options: Any, using: Mapping[str, Dataset], attributes: Mapping[str, Any]
