@@ -5,12 +5,15 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
+import pyarrow as pa
+
 from medray.engine.operation import Operation, Unit
 from medray.formats import FORMATS
 from medray.formats.base import Input, Source
 from medray.formats.bucket import fetched
 from medray.ids import fraction
 from medray.storage.objects import Objects
+from medray.storage.rows import Rows
 from medray.storage.samples import Refusal, Sample
 
 
@@ -42,8 +45,12 @@ class Ingest(Operation):
         item = Input(**{**fields, "paths": tuple(fields["paths"])})
         with self._source_of(item) as source:
             for sample in self.format.read(source, item):
-                if isinstance(sample, Sample) and self.parameters.get("split"):
-                    sample.row["split"] = split_of(self.parameters["split"], sample)
+                split = self.parameters.get("split")
+                if split and isinstance(sample, Rows):
+                    yield split_rows(split, sample)
+                    continue
+                if split and isinstance(sample, Sample):
+                    sample.row["split"] = split_of(split, sample)
                 yield sample
 
     def _source_of(self, item: Input) -> AbstractContextManager[Source]:
@@ -71,6 +78,22 @@ def split_of(split: dict[str, Any], sample: Sample) -> str:
         return str(sample.row[split["column"]])
     by = split.get("by", "subject")
     key = sample.id if by == "sample" else str(sample.row.get(by, sample.id))
+    return _fallen(split, key)
+
+
+def split_rows(split: dict[str, Any], rows: Rows) -> Rows:
+    """Many samples with the column `split`: what `split_of` says of each."""
+    table = rows.table
+    by = split.get("column") or split.get("by", "subject")
+    name = "sample_id" if by == "sample" or by not in table.column_names else by
+    keys = table[name].combine_chunks().cast(pa.string()).dictionary_encode()
+    names = keys.dictionary.to_pylist()
+    values = names if "column" in split else [_fallen(split, key) for key in names]
+    column = pa.DictionaryArray.from_arrays(keys.indices, pa.array(values)).cast(pa.string())
+    return Rows(table.append_column("split", column))
+
+
+def _fallen(split: dict[str, Any], key: str) -> str:
     at = fraction(int(split.get("seed", 0)), key)
     names = [name for name in split if name not in ("by", "seed")]
     total = sum(split[name] for name in names)

@@ -99,7 +99,7 @@ class Vcf(Format):
     def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
         """The records of one stretch; a refused one is named by its line.
 
-        Sites come as a sample per ALT; calls as one sample per group of records, of a size that
+        Sites come as tables, a row per ALT; calls as one sample per group of records, of a size that
         memory holds whatever the stretch unpacks to.
         """
         reading = Reading(open_path(source, item.paths[0]), item, self.options)
@@ -158,7 +158,9 @@ class Vcf(Format):
         file, partition = item.paths[0], int(item.extra["partition"])
         for table, verdicts in reading.blocks():
             info = info_of(table, reading.header, wanted, verdicts) if some else {}
-            yield from rows_of(table, verdicts.sound, info, file, partition)
+            rows = rows_of(table, verdicts.sound, info, file, partition)
+            if rows is not None:
+                yield rows
             yield from reading.taken()
 
     def _calls(self, reading: Reading, item: Input) -> Iterator[Sample | Refusal]:

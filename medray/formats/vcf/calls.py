@@ -18,7 +18,14 @@ from medray.formats.vcf.info import Present
 from medray.formats.vcf.lines import Table
 from medray.formats.vcf.records import ALT, CHROM, FILTER, ID, POS, QUAL, REF, text_of
 from medray.formats.vcf.samples import Called
-from medray.formats.vcf.values import FLOAT_MISSING, TEXT, marks_of, texts_of
+from medray.formats.vcf.values import (
+    FLOAT_MISSING,
+    STORED_FILL,
+    STORED_MISSING,
+    TEXT,
+    marks_of,
+    texts_of,
+)
 from medray.storage.samples import Layout
 from medray.storage.zarr3 import MAX_CHUNK_ELEMENTS
 
@@ -259,6 +266,8 @@ class Group:
                 out[rows, ..., part.values.shape[-1] :] = fill
         parts.clear()
         if out.dtype == np.int32:
+            out[out == missing] = STORED_MISSING
+            out[out == fill] = STORED_FILL
             out = narrowed(out)
         names = ("variants", "samples")[: out.ndim - 1]
         name = f"{'variant' if definition.category == 'INFO' else 'call'}_{definition.name}"

@@ -1,7 +1,8 @@
-"""Values of INFO and FORMAT fields as arrays, with VCF Zarr's marks of what is missing.
+"""Values of INFO and FORMAT fields as arrays, with marks of what is missing.
 
-Missing (".") is -1, NaN with the bits 0x7F800001, or "."; places that a shorter list leaves empty
-are -2, 0x7F800002, or "" (VCF Zarr specification 0.4, as bio2zarr and vcztools have it).
+Missing (".") is -2**31, NaN with the bits 0x7F800001, or "."; places that a shorter list leaves
+empty are -2**31 + 1, 0x7F800002, or "". Those are BCF's own. VCF Zarr stores -1 and -2 for the
+integers (`calls` does), so there, and there only, a true -1 is lost.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,8 @@ from medray.formats.vcf.header import Field
 from medray.formats.vcf.lines import Spans
 from medray.formats.vcf.records import matches
 
-INT_MISSING, INT_FILL = -1, -2
+INT_MISSING, INT_FILL = -(2**31), -(2**31) + 1
+STORED_MISSING, STORED_FILL = -1, -2
 FLOAT_MISSING, FLOAT_FILL = np.array([0x7F800001, 0x7F800002], np.uint32).view(np.float32)
 TEXT = np.dtypes.StringDType()
 COMMA = ord(",")

@@ -16,7 +16,14 @@ import pyarrow as pa
 from medray.errors import DataError
 from medray.formats.vcf.calls import SOURCE, VERSION, chunks_of, region_index
 from medray.formats.vcf.header import FIXED
-from medray.formats.vcf.values import FLOAT_FILL, FLOAT_MISSING, TEXT, marks_of
+from medray.formats.vcf.values import (
+    FLOAT_FILL,
+    FLOAT_MISSING,
+    STORED_FILL,
+    STORED_MISSING,
+    TEXT,
+    marks_of,
+)
 from medray.storage.datasets import Dataset
 from medray.storage.samples import Layout
 
@@ -308,10 +315,11 @@ def parts_of(dataset: Dataset) -> list[Part]:
 
 
 def _marks(name: str, dtype: np.dtype[Any]) -> tuple[Any, Any]:
-    kinds = {"i": "Integer", "f": "Float", "b": "Flag"}
-    missing, fill, _ = marks_of(kinds.get(dtype.kind, "String"))
     if name == "call_genotype_mask":
         return True, True
+    if dtype.kind == "i":
+        return STORED_MISSING, STORED_FILL
+    missing, fill, _ = marks_of({"f": "Float", "b": "Flag"}.get(dtype.kind, "String"))
     return missing, fill
 
 
