@@ -99,8 +99,8 @@ class Vcf(Format):
     def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
         """The records of one stretch; a refused one is named by its line.
 
-        Sites come as tables, a row per ALT; calls as one sample per group of records, of a size that
-        memory holds whatever the stretch unpacks to.
+        Sites come as tables, a row per ALT; calls as one sample per group of records, of a size
+        that memory holds whatever the stretch unpacks to.
         """
         reading = Reading(open_path(source, item.paths[0]), item, self.options)
         yield from (
