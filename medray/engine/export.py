@@ -69,7 +69,7 @@ class Export(Operation):
         paired = (unit.payload.get("paired") or [None] * len(unit.inputs))[at]
         wanted = self.format.takes(own | ({"image"} if paired else frozenset()))
         values = shard.table.slice(row, 1).to_pylist()[0]
-        sample = Sample(values.pop("sample_id"), values)
+        sample = Sample(values.pop("sample_id"), values, layout=shard.layout(row))
         for name in sorted(wanted & own):
             sample.arrays[name] = shard.array(row, name)[...]
         if "image" in wanted - own:

@@ -1,9 +1,11 @@
 """Ingest: raw files of one format to samples."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
+
+import pyarrow as pa
 
 from medray.engine.operation import Operation, Unit
 from medray.errors import DataError
@@ -12,6 +14,7 @@ from medray.formats.base import Input, Source
 from medray.formats.bucket import fetched
 from medray.ids import fraction
 from medray.storage.objects import Objects
+from medray.storage.rows import Rows
 from medray.storage.samples import Refusal, Sample
 
 
@@ -43,8 +46,12 @@ class Ingest(Operation):
         item = Input(**{**fields, "paths": tuple(fields["paths"])})
         with self._source_of(item) as source:
             for sample in self.format.read(source, item):
-                if isinstance(sample, Sample) and self.parameters.get("split"):
-                    divide(self.parameters["split"], sample)
+                split = self.parameters.get("split")
+                if split and isinstance(sample, Rows):
+                    yield divide_rows(split, sample)
+                    continue
+                if split and isinstance(sample, Sample):
+                    divide(split, sample)
                 yield sample
 
     def _source_of(self, item: Input) -> AbstractContextManager[Source]:
@@ -77,17 +84,53 @@ def divide(split: dict[str, Any], sample: Sample) -> None:
         sample.row["split"] = split_of(split, sample)
     if "folds" in split:
         if "fold" in sample.row:
-            raise DataError("the samples have a column `fold` already", code="fold-is-taken")
-        # Another draw than the split's: else each fold would lie in one split.
-        key = f"fold\0{_key(split, sample)}"
-        sample.row["fold"] = int(fraction(int(split.get("seed", 0)), key) * split["folds"])
+            raise _fold_is_taken()
+        sample.row["fold"] = _fold(split, _key(split, sample))
 
 
 def split_of(split: dict[str, Any], sample: Sample) -> str:
     """The split a sample falls into; see `divide`."""
     if "column" in split:
         return str(sample.row[split["column"]])
-    at = fraction(int(split.get("seed", 0)), _key(split, sample))
+    return _fallen(split, _key(split, sample))
+
+
+def divide_rows(split: dict[str, Any], rows: Rows) -> Rows:
+    """As `divide`, many samples at once.
+
+    Raises:
+        DataError: they have a `fold` already (code "fold-is-taken").
+    """
+    table = rows.table
+    if "column" in split:
+        table = table.append_column("split", table[split["column"]].cast(pa.string()))
+    elif _names(split):
+        table = table.append_column("split", _each(split, rows, _fallen))
+    if "folds" in split:
+        if "fold" in table.column_names:
+            raise _fold_is_taken()
+        table = table.append_column("fold", _each(split, rows, _fold))
+    return Rows(table)
+
+
+def _each(
+    split: dict[str, Any], rows: Rows, falls: Callable[[dict[str, Any], str], str | int]
+) -> pa.Array:
+    """Where each row falls, looked at once for each value that is divided by."""
+    by = split.get("by", "subject")
+    name = "sample_id" if by == "sample" or by not in rows.table.column_names else by
+    keys = rows.table[name].combine_chunks().cast(pa.string()).dictionary_encode()
+    values = pa.array([falls(split, key) for key in keys.dictionary.to_pylist()])
+    return values.take(keys.indices)
+
+
+def _fold(split: dict[str, Any], key: str) -> int:
+    # Another draw than the split's: else each fold would lie in one split.
+    return int(fraction(int(split.get("seed", 0)), f"fold\0{key}") * split["folds"])
+
+
+def _fallen(split: dict[str, Any], key: str) -> str:
+    at = fraction(int(split.get("seed", 0)), key)
     names = _names(split)
     total = sum(split[name] for name in names)
     for name in names:
@@ -95,6 +138,10 @@ def split_of(split: dict[str, Any], sample: Sample) -> str:
         if at < 0:
             return name
     return names[-1]
+
+
+def _fold_is_taken() -> DataError:
+    return DataError("the samples have a column `fold` already", code="fold-is-taken")
 
 
 def _names(split: dict[str, Any]) -> list[str]:

@@ -20,13 +20,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from medray.errors import DataError
+from medray.errors import DataError, FatalError
 from medray.faults import point
 from medray.ids import canonical
 from medray.storage.arrays import ArrayReader, ArrayWriter, chunk_for
 from medray.storage.objects import Objects
 from medray.storage.ome import axes_of, groups, place
 from medray.storage.outbox import Outbox
+from medray.storage.rows import Rows, content_of, joined
 from medray.storage.samples import Layout, Sample, Slabs
 from medray.storage.zarr3 import DENSE, FAST, ArrayMeta, Packing, group
 
@@ -67,6 +68,7 @@ class ShardWriter:
         self.path = path
         self._outbox = Outbox(objects, path)
         self._rows: list[dict[str, Any]] = []
+        self._tables: list[pa.Table] = []
         self._small: dict[str, dict[int, np.ndarray]] = {}
         self._members: dict[str, Any] = {}
         self._alone: dict[int, dict[str, int]] = {}
@@ -77,10 +79,19 @@ class ShardWriter:
     @property
     def rows(self) -> int:
         """Samples added so far."""
-        return len(self._rows)
+        return len(self._rows) + sum(table.num_rows for table in self._tables)
 
     def add(self, sample: Sample) -> None:
-        """Add a sample; large arrays are written now, slab by slab where they come so."""
+        """Add a sample; large arrays are written now, slab by slab where they come so.
+
+        Raises:
+            FatalError: a shard is given both whole tables and single samples (code "mixed-rows").
+        """
+        if bool(self._tables if not isinstance(sample, Rows) else self._rows):
+            raise FatalError("tables and single samples in one shard", code="mixed-rows")
+        if isinstance(sample, Rows):
+            self._tables.append(sample.table)
+            return
         number = len(self._rows)
         if sample.layout is not None:
             self._write_laid(number, sample.arrays, sample.layout)
@@ -93,6 +104,9 @@ class ShardWriter:
 
     def forget(self, rows: int) -> None:
         """Take back every sample after the first `rows`, and what a failed `add` left behind."""
+        if self._tables:
+            self._tables = [joined(self._tables).slice(0, rows)]
+            return
         del self._rows[rows:]
         for arrays in self._small.values():
             for number in [n for n in arrays if n >= rows]:
@@ -119,20 +133,22 @@ class ShardWriter:
             self._write_small(name, arrays)
         if self._members or self._laid:
             self._write_groups()
-        table = table_of(self._rows)
+        table = joined(self._tables) if self._tables else table_of(self._rows)
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
         self._outbox.put("table.parquet", buffer.getvalue())
         self._outbox.flush()
         point("shard.written")
-        content = hashlib.sha256(canonical(self._rows))
+        content = hashlib.sha256(
+            content_of(table).encode() if self._tables else canonical(self._rows)
+        )
         content.update(canonical(sorted(self._content.items())))
         if self._partial:
             content.update(canonical(self._partial))
         files = dict(sorted(self._outbox.files.items()))
         return ShardRecord(
             path=self.path,
-            rows=len(self._rows),
+            rows=self.rows,
             bytes=sum(size for size, _ in files.values()),
             sha256=hashlib.sha256(canonical(files)).hexdigest(),
             content=content.hexdigest(),
@@ -306,10 +322,10 @@ class Shard:
 
     def layout(self, row: int) -> Layout | None:
         """The layout that a sample was written with, if any."""
-        members = self._group[0]
+        members, _ = self._group
         attributes = (members.get(str(row)) or {}).get("attributes") or {}
         direct = self._direct(row)
-        if "ome" in attributes or str(row) not in members:
+        if "ome" in attributes or (str(row) not in members):
             return None
         if not direct and f"{row}/labels" in members:
             return None

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from medray.formats.ome_zarr import OmeZarr
-from medray.storage.samples import Sample
+from medray.storage.samples import Layout, Sample
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 AFFINE = np.diag([0.8, 0.9, 2.0, 1.0])
@@ -160,6 +160,18 @@ def sequences(root: Path) -> dict[str, Any]:
     return {}
 
 
+def vcf(root: Path) -> dict[str, Any]:
+    from pysam import BGZFile
+
+    head = "##fileformat=VCFv4.2\n##contig=<ID=1>\n"
+    head += "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\tCANARY1\tb\n"
+    lines = "".join(f"1\t{n}\t.\tA\tC\t9\tPASS\t.\tGT\t0/1\t1|1\n" for n in range(1, 40))
+    (root / "a.vcf").write_text(head + lines)
+    with BGZFile(str(root / "b.vcf.gz"), "wb") as file:
+        file.write((head + lines).encode())
+    return {}
+
+
 SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "bed": bed,
     "bigwig": bigwig,
@@ -172,6 +184,7 @@ SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "ome_zarr": ome_zarr,
     "sequences": sequences,
     "table": table,
+    "vcf": vcf,
 }
 IMAGES = ("dicom", "image", "nifti", "ome_zarr")
 # Text that is cut between two lines is a shorter text: nothing in it says that there was more.
@@ -234,6 +247,35 @@ def contig(sample_id: str = "case") -> Sample:
     return Sample(sample_id, {"contig": "chr1"}, {"sequence": np.arange(5, dtype=np.uint8)})
 
 
+def called(sample_id: str = "case") -> Sample:
+    """Two records of two samples."""
+    text = np.dtypes.StringDType()
+    arrays = {
+        "variant_contig": np.zeros(2, np.int8),
+        "variant_position": np.array([5, 9], np.int8),
+        "variant_length": np.ones(2, np.int8),
+        "variant_allele": np.array([["A", "C"], ["G", "T"]], text),
+        "variant_filter": np.ones((2, 1), bool),
+        "variant_id": np.array([".", "rs1"], text),
+        "variant_quality": np.array([1, 2], np.float32),
+        "call_genotype": np.array([[[0, 1], [1, 1]], [[-1, -1], [0, 0]]], np.int8),
+        "call_genotype_phased": np.zeros((2, 2), bool),
+        "contig_id": np.array(["1"], text),
+        "filter_id": np.array(["PASS"], text),
+        "filter_description": np.array([""], text),
+        "sample_id": np.array(["a", "b"], text),
+    }
+    names = {"variant": "variants", "call": "variants", "contig": "contigs", "filter": "filters"}
+    inner = {
+        "variant_allele": ("alleles",), "variant_filter": ("filters",), "call_genotype": ("samples",
+        "ploidy"), "call_genotype_phased": ("samples",),
+    }  # fmt: skip
+    axes = {n: (names.get(n.split("_")[0], "samples"), *inner.get(n, ())) for n in arrays}
+    chunks = {name: values.shape for name, values in arrays.items()}
+    layout = Layout({"vcf_zarr_version": "0.5"}, axes, chunks)
+    return Sample(sample_id, {"subject": "a.vcf"}, dict(arrays), layout)
+
+
 WRITTEN: dict[str, Callable[[str], Sample]] = {
     "bed": track,
     "dicom_seg": written,
@@ -244,4 +286,5 @@ WRITTEN: dict[str, Callable[[str], Sample]] = {
     "ome_zarr": written,
     "overlay": written,
     "table": written,
+    "vcf": called,
 }

@@ -20,6 +20,7 @@ from medray.errors import DataError, MedrayError, SpecError
 from medray.formats import FORMATS
 from medray.formats.base import Format, Input, Plan, Source
 from medray.storage.objects import Objects
+from medray.storage.rows import Rows
 from medray.storage.samples import Refusal, Sample
 from medray.storage.shards import Shard, ShardWriter
 
@@ -44,7 +45,12 @@ def items(plan: Plan) -> list[Input]:
 
 def samples(form: Format, source: Source) -> list[Sample]:
     read = (one for item in items(form.plan(source)) for one in form.read(source, item))
-    return [one for one in read if isinstance(one, Sample)]
+    return [single for one in read if isinstance(one, Sample) for single in singles(one)]
+
+
+def singles(sample: Sample) -> Iterator[Sample]:
+    """The samples of an item: itself, or the rows of a table."""
+    return sample.each() if isinstance(sample, Rows) else iter([sample])
 
 
 def test_every_format_has_an_example() -> None:
@@ -188,7 +194,7 @@ def outcome(form: Format, source: Source, secret: Path) -> tuple[list[Sample], l
                 if isinstance(one, Refusal):
                     codes.append(one.code)
                 else:
-                    taken.append(one)
+                    taken.extend(singles(one))
         except DataError as error:
             note(error)
     return taken, codes
@@ -257,7 +263,7 @@ def write(name: str, target: Path, sample_id: str = "case", **options: Any) -> I
     wanted = form.takes(frozenset(sample.arrays))
     arrays = {key: value for key, value in sample.arrays.items() if key in wanted}
     target.mkdir(exist_ok=True)
-    return form.write([Sample(sample.id, sample.row, arrays)], target)
+    return form.write([Sample(sample.id, sample.row, arrays, sample.layout)], target)
 
 
 @pytest.mark.parametrize("name", WRITABLE)

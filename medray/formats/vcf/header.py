@@ -26,7 +26,7 @@ RESERVED: dict[Category, dict[str, tuple[str, str]]] = {
         "AN": ("1", "Integer"), "BQ": ("1", "Float"), "CIGAR": ("A", "String"),
         "DB": ("0", "Flag"), "DP": ("1", "Integer"), "END": ("1", "Integer"),
         "H2": ("0", "Flag"), "H3": ("0", "Flag"), "MQ": ("1", ""), "MQ0": ("1", "Integer"),
-        "NS": ("1", "Integer"), "SB": ("4", ""), "SOMATIC": ("0", "Flag"),
+        "NS": ("1", "Integer"), "SOMATIC": ("0", "Flag"),
         "VALIDATED": ("0", "Flag"), "1000G": ("0", "Flag"),
     },
     "FORMAT": {
@@ -80,6 +80,7 @@ class Header:
         samples: ids, personal data: never in messages, logs or rows.
         other: further lines as (key, value).
         lines: how many lines it has.
+        bytes: of its text.
     """
 
     version: tuple[int, int]
@@ -90,6 +91,7 @@ class Header:
     samples: tuple[str, ...] = ()
     other: tuple[tuple[str, str], ...] = ()
     lines: int = 0
+    bytes: int = 0
 
     @property
     def columns(self) -> int:
@@ -148,11 +150,11 @@ def parse_header(text: bytes, allow: frozenset[str] = frozenset()) -> Header:
         )
     if not ended and version in ENDED and "no-final-newline" not in allow:
         raise DataError("the file ends within its header", code="no-final-newline")
-    header = Header(version, samples=_samples(lines[-1], len(lines)), lines=len(lines))
+    header = Header(version, samples=_samples(lines[-1], len(lines)))
     other: list[tuple[str, str]] = []
     for number, line in enumerate(lines[1:-1], start=2):
         _meta(header, other, line, number, allow)
-    return replace(header, other=tuple(other))
+    return replace(header, other=tuple(other), lines=len(lines), bytes=len(text))
 
 
 def _bad(number: int, rule: str, code: str = "bad-header") -> DataError:

@@ -86,9 +86,9 @@ class Spans:
         """Values of decimal integers, int64 (n,), and which pieces are one, bool (n,)."""
         lengths = self.lengths
         values = np.zeros(len(self), np.int64)
-        if not len(self):
-            return values, np.zeros(0, bool)
-        top = np.int64(max(0, len(self.buffer) - 1))
+        if not len(self) or not len(self.buffer):
+            return values, np.zeros(len(self), bool)
+        top = len(self.buffer) - 1
         sign = self.buffer[np.minimum(self.starts, top)]
         signed = (lengths > 0) & ((sign == ord("-")) | (sign == ord("+")))
         first = self.starts + signed
@@ -149,17 +149,20 @@ class Table:
         return Table(columns, self.calls[rows], self.tabs[rows], self.numbers[rows])
 
 
-def table_of(block: bytes, columns: int, first: int) -> tuple[Table, np.ndarray, int]:
+def table_of(
+    block: bytes, columns: int, first: int, head: int = 0
+) -> tuple[Table, np.ndarray, int]:
     """A block of whole lines as columns.
 
     Args:
         block: text; its last line may lack the newline.
         columns: that every record must have: 8, or 10 and more.
         first: number of the block's first line.
+        head: number of the header's last line.
 
     Returns:
-        The records that have as many columns; the numbers of the lines that have not, int64; and
-        the number of lines. Lines of the header are passed over.
+        The records that have as many columns; the numbers of the lines that have not, or that begin
+        like the header's, int64; and the number of lines.
     """
     if not block.endswith(b"\n"):
         block += b"\n"
@@ -172,8 +175,8 @@ def table_of(block: bytes, columns: int, first: int) -> tuple[Table, np.ndarray,
     at = np.searchsorted(tabs, starts)
     many = np.searchsorted(tabs, stops) - at
     numbers = first + np.arange(len(starts))
-    data = buffer[starts] != ord("#")
-    whole = data & (many == columns - 1)
+    data = numbers > head
+    whole = data & (many == columns - 1) & (buffer[starts] != ord("#"))
     bad = numbers[data & ~whole]
     starts, stops, at = starts[whole], stops[whole], at[whole]
     between = (

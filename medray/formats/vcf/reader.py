@@ -51,22 +51,27 @@ class Reading:
         self._count = 0
         self._first = ""
         self._order = Order(set())
+        start = int(item.extra["start"])
+        self._head = self.header.lines if start == 0 else 0  # lines of this stretch
+        # Text is no shorter than what it is packed into, so a header that ends before, ends before.
+        self._in_header = 0 < start < self.header.bytes
 
-    def tables(self) -> Iterator[Table]:
-        """Sound records, in order.
+    def blocks(self) -> Iterator[tuple[Table, Verdicts]]:
+        """Records, in order, and which stand so far; who reads more of them may refuse more.
 
         Raises:
             DataError: the file is damaged (see `bgzf.lines_of`), or more records are refused than
                 the options allow (code "too-many-bad-records").
         """
         extra, first = self.item.extra, 1
-        blocks = lines_of(
+        texts = lines_of(
             self.path, self.kind, extra["start"], extra["stop"], max_line=self.options.max_line
         )
-        for block in blocks:
-            table, verdicts, count = self._examined(block, first)
+        for text in texts:
+            table, verdicts, count = self._examined(text, first)
             first += count
-            yield table[verdicts.sound]
+            yield table, verdicts
+            self._note(table, verdicts)
         if extra["last"] and self.kind == "bgzf" and not ends_marked(self.path):
             self._refuse("end", "no-eof-mark", "the file lacks the mark of its end: cut off?")
 
@@ -75,15 +80,15 @@ class Reading:
         yield from self._refused
         self._refused.clear()
 
-    def refuse(self, table: Table, verdicts: Verdicts) -> None:
-        """Note the records of `table` that are refused."""
+    def _note(self, table: Table, verdicts: Verdicts) -> None:
         for row in np.flatnonzero(~verdicts.sound).tolist():
             code = verdicts.codes[row]
             self._refuse(f"line {table.numbers[row]}", code, REASONS[code])
 
     def _examined(self, block: bytes, first: int) -> tuple[Table, Verdicts, int]:
         text, spoiled = _utf8(block)
-        table, odd, count = table_of(text, self.header.columns, first)
+        self._pass_header(text)
+        table, odd, count = table_of(text, self.header.columns, first, self._head)
         for line in odd.tolist():
             self._refuse(f"line {line}", "column-count", REASONS["column-count"])
         verdicts = check_fixed(table, self._order, self.allow)
@@ -91,8 +96,16 @@ class Reading:
             verdicts.refuse(np.isin(table.numbers - first, spoiled), "not-utf8")
         if not block.endswith(b"\n") and self.header.version in ENDED:
             verdicts.refuse(table.numbers == first + count - 1, "no-final-newline")
-        self.refuse(table, verdicts)
         return table, verdicts, count
+
+    def _pass_header(self, text: bytes) -> None:
+        """Go on in a header that reaches into a stretch that is not the file's first."""
+        at = 0
+        while self._in_header and at < len(text):
+            self._in_header = text[at] == ord("#")
+            if self._in_header:
+                at = text.find(b"\n", at) + 1 or len(text)
+                self._head += 1
 
     def _refuse(self, place: str, code: str, reason: str) -> None:
         if code in self.allow:

@@ -47,6 +47,10 @@ REASONS = {
     "bad-filter": "FILTER is no list of filters, each once",
     "bad-info": "INFO is no list of key=value, each key once",
     "bad-format": "FORMAT is no list of keys, each once, GT first",
+    "bad-info-value": "a value of INFO is not of its field's type",
+    "bad-genotype": "a GT is no genotype of the record's alleles",
+    "bad-call": "a sample's values are not of their fields' types, or more than FORMAT names",
+    "wrong-count": "a field has not as many values as its definition says",
     "unsorted": "before the record above it, or apart from its contig's others",
     "no-final-newline": "the file ends within it",
 }
@@ -133,7 +137,7 @@ def _each(
 def _once(separator: str) -> Callable[[str], bool]:
     def sound(text: str) -> bool:
         parts = text.split(separator)
-        lone = len(parts) > 1 and bool({".", "0", "PASS"} & set(parts))
+        lone = len(parts) > 1 and bool({".", "0"} & set(parts))
         return len(set(parts)) == len(parts) and not lone
 
     return sound
