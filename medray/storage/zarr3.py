@@ -162,11 +162,11 @@ def group(attributes: dict[str, Any], members: dict[str, Any] | None = None) -> 
     return json.dumps(document).encode()
 
 
-def compress(chunk: np.ndarray) -> bytes:
-    """Encode one inner chunk; `chunk` has the full chunk shape and is C-ordered."""
+def compress(chunk: np.ndarray) -> tuple[bytes, bytes]:
+    """Encode one inner chunk of full shape, C-ordered: its bytes, and the checksum behind them."""
     shuffle = blosc.SHUFFLE if chunk.itemsize > 1 else blosc.NOSHUFFLE
     data: bytes = blosc.compress(chunk, COMPRESSOR.encode(), LEVEL, shuffle)
-    return data + _checksum(data)
+    return data, _checksum(data)
 
 
 def decompress(data: memoryview, out: np.ndarray) -> None:
