@@ -152,9 +152,7 @@ class VariantWindows:
         self._shift = ref.lengths - alt.lengths
         last = first + length + np.maximum(self._shift, 0)
         self.edge = (first < 0) | (last > stretch.contig)
-        self.contains_n = self._unknown(first, last) | (
-            _sums(alt.codes == UNKNOWN, alt.starts) > 0
-        )
+        self.contains_n = self._unknown(first, last) | (_sums(alt.codes == UNKNOWN, alt.starts) > 0)
         self.status = np.select(
             [symbolic, too_long, ~self.ref_match, self.edge, self.contains_n],
             [SYMBOLIC, TOO_LONG, REF_MISMATCH, EDGE, CONTAINS_N],

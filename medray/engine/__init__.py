@@ -10,6 +10,7 @@ OPERATIONS: Registry[Operation] = Registry(
         "transform": "medray.engine.transform:Transform",
         "predict": "medray.engine.predict:Predict",
         "evaluate": "medray.engine.evaluate:Evaluate",
+        "score": "medray.engine.score:Score",
         "export": "medray.engine.export:Export",
     },
 )

@@ -190,6 +190,19 @@ def _train(step: Train, objects: Objects, place: Place) -> Resolved:
 
 
 def _predict(step: Predict, objects: Objects) -> Resolved:
+    if step.variants is not None:
+        from medray.jobs.scores import plan_scores  # loads torch
+
+        planned, parameters, attributes = plan_scores(step, step.variants, objects)
+        return _resolved(
+            step,
+            step.output,
+            [attributes["data"], attributes["model"], attributes["genome"]],
+            operation="score",
+            planned=planned,
+            parameters=parameters,
+            attributes=attributes,
+        )
     model, data = open_model(objects, step.model), open_dataset(objects, step.data)
     identity = step.model_dump(include={"overlap", "tta", "precision", "batch", "outputs"})
     if "folds" in model.config:
@@ -273,21 +286,23 @@ def _resolved(
     output: str,
     parents: list[str],
     *,
+    operation: str = "",
     planned: Planned | None = None,
     parameters: dict[str, Any] | None = None,
     attributes: dict[str, Any] | None = None,
 ) -> Resolved:
     spec = short(step.identity())
     inputs = [*parents, planned.identity if planned else ""]
+    operation = operation or step.kind
     if planned is not None:
-        OPERATIONS.get(step.kind)  # a missing library is known before the work begins
+        OPERATIONS.get(operation)  # a missing library is known before the work begins
     return Resolved(
         step=step,
         run=f"{step.kind}-{short([spec, inputs])[:RUN_DIGITS]}",
         spec=spec,
         output=output,
         parents=parents,
-        operation="" if planned is None else step.kind,
+        operation="" if planned is None else operation,
         parameters=parameters or {},
         planned=planned,
         attributes=attributes or {},

@@ -21,7 +21,7 @@ from medray.jobs.events import Event, Listener, StepResult, Tally
 from medray.jobs.execute import Executor
 from medray.jobs.plan import Planned
 from medray.jobs.resolve import Resolved
-from medray.spec.jobs import Evaluate, Transform
+from medray.spec.jobs import Evaluate, Predict, Transform
 from medray.storage.datasets import Dataset, publish
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.objects import Objects
@@ -208,6 +208,12 @@ def _scores(resolved: Resolved, objects: Objects, commits: Sequence[Commit]) -> 
 
         shards = [Shard(objects, commit.shard.path) for commit in commits if commit.shard.rows]
         return conclude(resolved.parameters, objects, shards)
+    if isinstance(resolved.step, Predict) and resolved.step.variants is not None:
+        from medray.engine.score import conclude as conclude_scores
+
+        return conclude_scores(
+            [Shard(objects, one.shard.path) if one.shard.rows else None for one in commits]
+        )
     if not isinstance(resolved.step, Evaluate):
         return {}
     from medray.engine.evaluate import headline, summarise

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,22 @@ class Sample:
     row: dict[str, Any]
     arrays: dict[str, np.ndarray | Slabs] = field(default_factory=dict)
     layout: Layout | None = None
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Many samples without arrays, as columns: what is too many to be handled one by one.
+
+    Args:
+        table: a row per sample; `sample_id`, text, is unique in the dataset.
+    """
+
+    table: pa.Table
+
+    @property
+    def id(self) -> str:
+        """No sample's own."""
+        return ""
 
 
 @dataclass(frozen=True)

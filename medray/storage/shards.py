@@ -1,7 +1,7 @@
 """A shard: one Parquet table, a row per sample, and one Zarr v3 group where samples hold arrays.
 
-Where a sample names no layout, the data choose one: small arrays of one shape are stacked, sample by
-sample along the first axis (`arrays.zarr/image`); all others stand alone, as OME-Zarr images
+Where a sample names no layout, the data choose one: small arrays of one shape are stacked, sample
+by sample along the first axis (`arrays.zarr/image`); all others stand alone, as OME-Zarr images
 (`arrays.zarr/<row>/image`, `arrays.zarr/<row>/labels/label/0`). Of a stack that some samples lack,
 the group's attribute `rows` says which row of the table each entry belongs to. A sample with a
 layout is a group of its own (`arrays.zarr/<row>/<array>`), which Zarr libraries open by itself.
@@ -18,16 +18,17 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from medray.errors import DataError
+from medray.errors import DataError, FatalError
 from medray.faults import point
 from medray.ids import canonical
 from medray.storage.arrays import ArrayReader, ArrayWriter, chunk_for
 from medray.storage.objects import Objects
 from medray.storage.ome import axes_of, groups, place
 from medray.storage.outbox import Outbox
-from medray.storage.samples import Layout, Sample, Slabs
+from medray.storage.samples import Layout, Rows, Sample, Slabs
 from medray.storage.zarr3 import DENSE, FAST, ArrayMeta, Packing, group
 
 ARRAYS = "arrays.zarr"
@@ -67,6 +68,7 @@ class ShardWriter:
         self.path = path
         self._outbox = Outbox(objects, path)
         self._rows: list[dict[str, Any]] = []
+        self._tables: list[pa.Table] = []
         self._small: dict[str, dict[int, np.ndarray]] = {}
         self._members: dict[str, Any] = {}
         self._alone: dict[int, dict[str, int]] = {}
@@ -77,10 +79,19 @@ class ShardWriter:
     @property
     def rows(self) -> int:
         """Samples added so far."""
-        return len(self._rows)
+        return len(self._rows) + sum(table.num_rows for table in self._tables)
 
-    def add(self, sample: Sample) -> None:
-        """Add a sample; large arrays are written now, slab by slab where they come so."""
+    def add(self, sample: Sample | Rows) -> None:
+        """Add a sample; large arrays are written now, slab by slab where they come so.
+
+        Raises:
+            FatalError: samples come singly and as columns (code "mixed-rows").
+        """
+        if self._rows if isinstance(sample, Rows) else self._tables:
+            raise FatalError("a shard of columns and of samples", code="mixed-rows")
+        if isinstance(sample, Rows):
+            self._tables.append(sample.table)
+            return
         number = len(self._rows)
         if sample.layout is not None:
             self._write_laid(number, sample.arrays, sample.layout)
@@ -93,6 +104,9 @@ class ShardWriter:
 
     def forget(self, rows: int) -> None:
         """Take back every sample after the first `rows`, and what a failed `add` left behind."""
+        kept, self._tables = self._tables, []
+        for table in kept:
+            self._tables.append(table.slice(0, max(0, rows - self.rows)))
         del self._rows[rows:]
         for arrays in self._small.values():
             for number in [n for n in arrays if n >= rows]:
@@ -119,20 +133,20 @@ class ShardWriter:
             self._write_small(name, arrays)
         if self._members or self._laid:
             self._write_groups()
-        table = table_of(self._rows)
+        table = pa.concat_tables(self._tables) if self._tables else table_of(self._rows)
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
         self._outbox.put("table.parquet", buffer.getvalue())
         self._outbox.flush()
         point("shard.written")
-        content = hashlib.sha256(canonical(self._rows))
+        content = hashlib.sha256(_values(table) if self._tables else canonical(self._rows))
         content.update(canonical(sorted(self._content.items())))
         if self._partial:
             content.update(canonical(self._partial))
         files = dict(sorted(self._outbox.files.items()))
         return ShardRecord(
             path=self.path,
-            rows=len(self._rows),
+            rows=self.rows,
             bytes=sum(size for size, _ in files.values()),
             sha256=hashlib.sha256(canonical(files)).hexdigest(),
             content=content.hexdigest(),
@@ -244,6 +258,17 @@ class Shard:
         Raises:
             DataError: the table is damaged or gone (codes "damaged-table", "missing-table").
         """
+        return self._read(None)
+
+    def columns(self, names: list[str]) -> pa.Table:
+        """Some columns of the rows; only these are decoded.
+
+        Raises:
+            DataError: as of `table`.
+        """
+        return self._read(names)
+
+    def _read(self, names: list[str] | None) -> pa.Table:
         path = f"{self.path}/table.parquet"
         try:
             data = io.BytesIO(self._objects.get(path))
@@ -252,8 +277,9 @@ class Shard:
         try:
             # Without Arrow's threads, which now and then abort the process when it exits.
             file = pq.ParquetFile(data, page_checksum_verification=True)
-            table = file.read(use_threads=False)
-            table["sample_id"].cast(pa.string())
+            table = file.read(names, use_threads=False)
+            if names is None:
+                table["sample_id"].cast(pa.string())
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise DataError("the table is damaged", code="damaged-table", about=path) from error
         return table
@@ -404,6 +430,15 @@ class SampleArray:
         return values
 
 
+def selected(objects: Objects, path: str, start: int, stop: int, where: dict[str, Any]) -> pa.Table:
+    """Rows [start, stop) of a shard whose columns equal the values in `where` (lists: any of)."""
+    table = Shard(objects, path).table.slice(start, stop - start)
+    for column, value in where.items():
+        wanted = pa.array(value if isinstance(value, list) else [value])
+        table = table.filter(pc.is_in(table[column], value_set=wanted.cast(table[column].type)))
+    return table
+
+
 def table_of(rows: list[dict[str, Any]]) -> pa.Table:
     """Rows as a table; columns are the union of the keys, in order of first appearance."""
     names = list(dict.fromkeys(name for row in rows for name in row)) or ["sample_id"]
@@ -411,6 +446,15 @@ def table_of(rows: list[dict[str, Any]]) -> pa.Table:
     if not rows:
         return pa.table({"sample_id": pa.array([], pa.string())})
     return pa.table(columns)
+
+
+def _values(table: pa.Table) -> memoryview:
+    """A table's values, whatever pieces it came in, as bytes of an Arrow stream."""
+    sink = pa.BufferOutputStream()
+    whole = table.replace_schema_metadata(None).combine_chunks()
+    with pa.ipc.new_stream(sink, whole.schema) as stream:
+        stream.write_table(whole)
+    return memoryview(sink.getvalue())
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
