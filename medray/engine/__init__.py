@@ -11,6 +11,8 @@ OPERATIONS: Registry[Operation] = Registry(
         "predict": "medray.engine.predict:Predict",
         "evaluate": "medray.engine.evaluate:Evaluate",
         "score": "medray.engine.score:Score",
+        "part": "medray.engine.join:Part",
+        "join": "medray.engine.join:Join",
         "export": "medray.engine.export:Export",
     },
 )

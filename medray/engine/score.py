@@ -274,7 +274,7 @@ def tracks_of(plan: dict[str, Any], wanted: Sequence[str] | None, about: str) ->
             about=about,
             hint=f"this one takes samples of kind {plan.get('modality')!r}",
         )
-    names = list(cast("SequencePlan", SequencePlan.model_validate(plan)).classes)
+    names = list(SequencePlan.model_validate(plan).classes)
     strange = [track for track in wanted or () if track not in names]
     if strange:
         raise SpecError(
@@ -292,7 +292,7 @@ def conclude(shards: Sequence[Shard | None]) -> dict[str, Any]:
     Args:
         shards: in order; None for those without a row.
     """
-    counts = dict.fromkeys(STATUSES, 0)
+    counts: dict[str, int] = dict.fromkeys(STATUSES, 0)
     extents: list[dict[str, list[int]]] = []
     for shard in shards:
         table = None if shard is None else shard.columns(["contig", "pos", "status"])

@@ -17,6 +17,7 @@ FORMATS: Registry[Format] = Registry(
         "fasta": "medray.formats.fasta:Fasta",
         "expression": "medray.formats.expression:Expression",
         "table": "medray.formats.table:Table",
+        "annotated_vcf": "medray.formats.vcf.annotated:AnnotatedVcf",
         "vcf": "medray.formats.vcf:Vcf",
         # Draws with the engine's pictures; a plugin, as those of outsiders are.
         "overlay": "medray.engine.pictures:Overlay",

@@ -4,6 +4,7 @@ Payloads, by operation; never pixels:
 
 - ingest: `inputs`, the fields of each `medray.formats.base.Input`.
 - score: `shard`, `start` and `stop`: a range of its rows, which is the unit's one input.
+- part, join: see medray.engine.join.
 - predict, evaluate, export: `shard`, the path of the input shard, and `rows`, the row in it of each
   of the unit's inputs, in the same order. Inputs are sample ids. Evaluate and export also get
   `paired`: for each input [shard path, row] of the sample with the same id in a second dataset, or

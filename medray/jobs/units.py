@@ -56,6 +56,37 @@ def run_units(
     """
     started = clock.monotonic()
     ledger = Ledger(objects, resolved.output)
+    first = resolved.first.planned if resolved.first is not None else None
+    if resolved.first is not None and first is not None:
+        done = ledger.committed((unit.id for unit in planned.units), brief=True)
+        if len(done) < len(planned.units):
+            _complete(resolved.first, first, ledger, executor, stop, tell)
+    before, ordered = _complete(resolved, planned, ledger, executor, stop, tell)
+    dataset = publish(
+        objects,
+        resolved.output,
+        kind=resolved.step.kind,
+        spec=resolved.spec,
+        commits=ordered,
+        refused=planned.refused,
+        parents=resolved.parents,
+        attributes={**resolved.attributes, **_scores(resolved, objects, ordered)},
+    )
+    dataset.check()
+    if first is not None:
+        ledger.drop(unit.id for unit in first.units)
+    return _result(resolved, planned, before, ordered, dataset, clock.monotonic() - started)
+
+
+def _complete(
+    resolved: Resolved,
+    planned: Planned,
+    ledger: Ledger,
+    executor: Executor,
+    stop: threading.Event,
+    tell: Listener,
+) -> tuple[dict[str, Commit], list[Commit]]:
+    """Commit every unit; returns what was committed before, and all commits in order."""
     before = ledger.committed((unit.id for unit in planned.units), brief=True)
     budget = _Budget(resolved, planned, list(before.values()))
     tell(Event("step", _outset(resolved, planned, before)))
@@ -70,18 +101,7 @@ def run_units(
     commits = {**before, **ledger.committed((unit.id for unit in pending), brief=True)}
     ordered = [commits[unit.id] for unit in planned.units]
     budget.check(ordered)
-    dataset = publish(
-        objects,
-        resolved.output,
-        kind=resolved.step.kind,
-        spec=resolved.spec,
-        commits=ordered,
-        refused=planned.refused,
-        parents=resolved.parents,
-        attributes={**resolved.attributes, **_scores(resolved, objects, ordered)},
-    )
-    dataset.check()
-    return _result(resolved, planned, before, ordered, dataset, clock.monotonic() - started)
+    return before, ordered
 
 
 class _Budget:
