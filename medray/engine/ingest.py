@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from medray.engine.operation import Operation, Unit
+from medray.errors import DataError
 from medray.formats import FORMATS
 from medray.formats.base import Input, Source
 from medray.formats.bucket import fetched
@@ -18,7 +19,7 @@ class Ingest(Operation):
     """Reads inputs by the format's `read`; adds the split.
 
     Parameters: `format` (options with `name`), `source` (folder, or URL of a bucket), `split` (see
-    `split_of`).
+    `divide`).
     Payload of a unit: `inputs`, a list of Input fields.
     """
 
@@ -43,7 +44,7 @@ class Ingest(Operation):
         with self._source_of(item) as source:
             for sample in self.format.read(source, item):
                 if isinstance(sample, Sample) and self.parameters.get("split"):
-                    sample.row["split"] = split_of(self.parameters["split"], sample)
+                    divide(self.parameters["split"], sample)
                 yield sample
 
     def _source_of(self, item: Input) -> AbstractContextManager[Source]:
@@ -57,25 +58,49 @@ class Ingest(Operation):
         return fields
 
 
-def split_of(split: dict[str, Any], sample: Sample) -> str:
-    """The split a sample falls into: a pure function of the seed and the value split by.
+def divide(split: dict[str, Any], sample: Sample) -> None:
+    """Write a sample's `split` and `fold` into its row, where they are asked for.
 
-    It is the same on every worker and stays the same as a dataset grows. `by` names a column,
-    `subject` by default, whose equal values never part; fractions are expectations, not counts.
+    Both are pure functions of the seed and the value divided by: the same on every worker, and the
+    same as a dataset grows. `by` names a column, `subject` by default, whose equal values never
+    part; fractions and sizes of folds are expectations, not counts.
 
     Args:
         split: `by`, `seed` and one fraction per split name, e.g. {"train": 0.8, "val": 0.2}; or
-            `column`, whose value is the split (official splits).
+            `column`, whose value is the split (official splits). And `folds`, their number.
+        sample: whose row is written to.
+
+    Raises:
+        DataError: the sample has a `fold` already (code "fold-is-taken").
     """
+    if "column" in split or _names(split):
+        sample.row["split"] = split_of(split, sample)
+    if "folds" in split:
+        if "fold" in sample.row:
+            raise DataError("the samples have a column `fold` already", code="fold-is-taken")
+        # Another draw than the split's: else each fold would lie in one split.
+        key = f"fold\0{_key(split, sample)}"
+        sample.row["fold"] = int(fraction(int(split.get("seed", 0)), key) * split["folds"])
+
+
+def split_of(split: dict[str, Any], sample: Sample) -> str:
+    """The split a sample falls into; see `divide`."""
     if "column" in split:
         return str(sample.row[split["column"]])
-    by = split.get("by", "subject")
-    key = sample.id if by == "sample" else str(sample.row.get(by, sample.id))
-    at = fraction(int(split.get("seed", 0)), key)
-    names = [name for name in split if name not in ("by", "seed")]
+    at = fraction(int(split.get("seed", 0)), _key(split, sample))
+    names = _names(split)
     total = sum(split[name] for name in names)
     for name in names:
         at -= split[name] / total
         if at < 0:
             return name
     return names[-1]
+
+
+def _names(split: dict[str, Any]) -> list[str]:
+    return [name for name in split if name not in ("by", "seed", "column", "folds")]
+
+
+def _key(split: dict[str, Any], sample: Sample) -> str:
+    by = split.get("by", "subject")
+    return sample.id if by == "sample" else str(sample.row.get(by, sample.id))

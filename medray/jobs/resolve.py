@@ -119,14 +119,14 @@ def _transform(step: Transform, objects: Objects, place: Place) -> Resolved:
     kind = TRANSFORMS.get(step.operation.name)
     filled = _filled(step.operation, kind.Options, place, "operation")
     data = open_dataset(objects, step.data)
-    if set(step.using) != set(kind.roles):
+    if not kind.required <= set(step.using) <= set(kind.roles):
         raise SpecError(
             f"{step.operation.name} uses {', '.join(kind.roles) or 'no further dataset'}",
             code="bad-roles",
             about=place("using"),
-            hint="name one dataset for each role",
+            hint=f"it needs {', '.join(sorted(kind.required)) or 'none of them'}",
         )
-    using = {role: open_dataset(objects, step.using[role]) for role in kind.roles}
+    using = {role: open_dataset(objects, name) for role, name in sorted(step.using.items())}
     step = step.model_copy(update={"operation": filled})
     identity = {
         "operation": filled.model_dump(mode="json"),
@@ -139,7 +139,7 @@ def _transform(step: Transform, objects: Objects, place: Place) -> Resolved:
         step.output,
         [data.reference, *references.values()],
         planned=plan_shards(data, "transform", identity=identity, select=step.select),
-        parameters={**identity, "using": references},
+        parameters={**identity, "using": references, "data": data.reference},
         attributes={"operation": filled.name, "data": data.reference},
     )
 

@@ -49,14 +49,16 @@ class Transformation(ABC):
 
     Args:
         options: an instance of `Options`.
-        using: the dataset of each of `roles`.
+        using: the dataset of each role that the step names.
         attributes: what `reads` took of the attributes of the dataset that is gone over.
     """
 
     name: ClassVar[str]
     Options: ClassVar[type[TransformOptions]]
     roles: ClassVar[tuple[str, ...]] = ()
-    """Further datasets that it looks things up in; a step names each under `using`."""
+    """Further datasets that it looks things up in; a step names them under `using`."""
+    required: ClassVar[frozenset[str]] = frozenset()
+    """Those of `roles` that a step has to name."""
 
     def __init__(
         self, options: Any, using: Mapping[str, Dataset], attributes: Mapping[str, Any]
@@ -76,9 +78,13 @@ class Transformation(ABC):
             DataError: the sample is unusable; it is quarantined.
         """
 
-    def conclude(self, shards: Sequence[Shard]) -> dict[str, Any]:
+    def conclude(self, shards: Sequence[Shard], data: Dataset) -> dict[str, Any]:
         """Attributes of the dataset that was made, JSON-able, from all its shards in order.
 
         Runs once, on the driver: shards hold what workers have summed up already.
+
+        Args:
+            shards: of the dataset that was made.
+            data: the dataset that was gone over, for what needs all samples at once.
         """
         return {}
