@@ -243,5 +243,7 @@ WRITTEN: dict[str, Callable[[str], Sample]] = {
     "nifti": written,
     "ome_zarr": written,
     "overlay": written,
-    "table": written,
 }
+
+JOINED = ("annotated_vcf", "table")
+"""Written from many units together: tests/engine/test_join.py, tests/jobs/test_annotated_vcf.py."""
