@@ -288,3 +288,6 @@ WRITTEN: dict[str, Callable[[str], Sample]] = {
     "table": written,
     "vcf": called,
 }
+
+JOINED = ("annotated_vcf", "table")
+"""Written from many units together: tests/engine/test_join.py, tests/jobs/test_annotated_vcf.py."""
