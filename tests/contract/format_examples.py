@@ -286,6 +286,7 @@ WRITTEN: dict[str, Callable[[str], Sample]] = {
     "ome_zarr": written,
     "overlay": written,
     "table": written,
+    "track_plot": track,
     "vcf": called,
 }
 
