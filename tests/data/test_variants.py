@@ -23,7 +23,7 @@ def windows_of(contig: str, variants: list[Variant], length: int) -> VariantWind
     ref, alt = (Alleles.of(pa.array([v[n] for v in variants], pa.string())) for n in (1, 2))
     low, high = reach(positions, ref, length)
     codes = np.full(max(0, high - low), 4, np.uint8)
-    first, last = max(low, 0), max(0, min(high, len(contig)), max(low, 0))
+    first, last = max(low, 0), max(0, low, min(high, len(contig)))
     if last > first:
         codes[first - low : last - low] = encode(contig[first:last])
     return VariantWindows(Stretch(codes, low, len(contig)), positions, ref, alt, length)
