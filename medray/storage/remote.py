@@ -142,6 +142,10 @@ class NewObject:
         """Write the object."""
         self._put(b"".join(self._pieces))
 
+    def abandon(self) -> None:
+        """Write nothing."""
+        self._pieces.clear()
+
 
 def copy_to(store: ObjectStore, path: str, file: BinaryIO, size: int | None) -> None:
     """Write an object's first `size` bytes (None: all) to the beginning of a file.
