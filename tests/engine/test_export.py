@@ -44,7 +44,8 @@ def shard(objects: Objects, path: str, samples: list[Sample]) -> str:
 def unit(objects: Objects) -> Unit:
     masks, images = volumes()
     where = shard(objects, "masks", masks)
-    paired = [[shard(objects, "images", images), row] for row in range(2)]
+    beside = shard(objects, "images", images)
+    paired = [[beside, row] for row in range(2)]
     payload = {"shard": where, "rows": [0, 1], "paired": paired}
     return Unit("u", 0, ("a", "b"), payload)
 

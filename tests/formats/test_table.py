@@ -1,8 +1,6 @@
 """Tables: columns by their meaning, several tables to one sample, bad rows named by their line."""
 
-import csv
 import gzip
-import json
 from pathlib import Path
 from typing import Any
 
@@ -226,16 +224,6 @@ def test_tables_of_other_columns_are_refused(tmp_path: Path) -> None:
 def test_options_that_do_not_fit(options: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         made(**options)
-
-
-def test_rows_written_as_csv(tmp_path: Path) -> None:
-    samples = [Sample("a", {"x": [1, 2], "note": "=1+1"}), Sample("b", {"y": 2.5})]
-    (path,) = made().write(samples, tmp_path)
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert json.loads(rows[0]["x"]) == [1, 2]
-    assert rows[0]["note"] == "'=1+1"
-    assert rows[1] == {"sample_id": "b", "x": "", "note": "", "y": "2.5"}
 
 
 def test_golub_and_rosmap(data_dir: Path) -> None:
