@@ -285,7 +285,6 @@ WRITTEN: dict[str, Callable[[str], Sample]] = {
     "nifti": written,
     "ome_zarr": written,
     "overlay": written,
-    "table": written,
     "track_plot": track,
     "vcf": called,
 }
