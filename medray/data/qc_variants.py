@@ -6,7 +6,7 @@ what comes out are counts, per variant and per sample, and masks over them. Thre
 names.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ MISSING, FILL = -1, -2
 HOM_REF, HET, HOM_ALT = "hom_ref", "het", "hom_alt"
 TABLE = 2**22  # entries of the table that exact tests are computed in: 32 MiB
 TIE = 1e-7  # relative: as probable as what was seen, as plink 1.9 has it
+ROUNDING = 1e-12  # a share that is equal to its threshold keeps to it
 _PURINES, _PYRIMIDINES = frozenset("AG"), frozenset("CT")
 
 
@@ -121,8 +122,9 @@ def statistics(counts: Mapping[str, Array], samples: int) -> dict[str, Array]:
         shares = allele_counts / total[:, None]
         made = {
             "call_rate": counts["calls"] / max(1, samples),
-            "af": 1 - shares[:, 0],
-            "maf": 1 - shares.max(1),
+            # Of counts, not of shares: 1 - 0.9 would be below a threshold of 0.1.
+            "af": (total - allele_counts[:, 0]) / total,
+            "maf": (total - allele_counts.max(1)) / total,
             "het_observed": counts[HET] / counts["calls"],
             "het_expected": 1 - (shares**2).sum(1),
             "hwe": hwe_exact(counts["pairs_het"], counts["pairs_ref"], counts["pairs_alt"]),
@@ -168,7 +170,7 @@ class Thresholds:
         """For each threshold that is set, which variants keep to it: bool (variants,)."""
         masks = {}
         if self.geno is not None:
-            masks["geno"] = found["call_rate"] >= 1 - self.geno
+            masks["geno"] = 1 - found["call_rate"] <= self.geno + ROUNDING
         if self.maf is not None:
             masks["maf"] = found["maf"] >= self.maf
         if self.hwe is not None:
@@ -177,25 +179,31 @@ class Thresholds:
 
     def samples(self, found: Mapping[str, Array]) -> dict[str, Array]:
         """For each threshold that is set, which samples keep to it: bool (samples,)."""
-        return {} if self.mind is None else {"mind": found["call_rate"] >= 1 - self.mind}
+        return {} if self.mind is None else {"mind": 1 - found["call_rate"] <= self.mind + ROUNDING}
 
 
-def add_up(parts: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
-    """The per-sample counts of several stretches of variants, added in a tree.
+def add_up(parts: Iterable[Mapping[str, Array]]) -> dict[str, Array]:
+    """The per-sample counts of several stretches of variants, pairwise in a tree.
+
+    Of n parts about log2(n) are held at a time.
 
     Raises:
         ValueError: there is no part.
     """
-    level = [{name: part[name] for name in part if name.startswith("sample_")} for part in parts]
-    while len(level) > 1:
-        pairs = [level[at : at + 2] for at in range(0, len(level), 2)]
-        level = [
-            {name: pair[0][name] + pair[1][name] for name in pair[0]} if len(pair) == 2 else pair[0]
-            for pair in pairs
-        ]
-    if not level:
+    held: list[tuple[int, dict[str, Array]]] = []
+    for part in parts:
+        size, total = 1, {name: part[name] for name in part if name.startswith("sample_")}
+        while held and held[-1][0] == size:
+            more, before = held.pop()
+            size, total = size + more, {name: before[name] + total[name] for name in total}
+        held.append((size, total))
+    if not held:
         raise ValueError("nothing to add up")
-    return level[0]
+    whole = held.pop()[1]
+    while held:
+        before = held.pop()[1]
+        whole = {name: before[name] + whole[name] for name in whole}
+    return whole
 
 
 def hwe_exact(hets: Array, homs: Array, others: Array) -> Array:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from medray.engine.operation import Operation, Unit
+from medray.errors import DataError
 from medray.formats import FORMATS
 from medray.formats.base import Input, Source
 from medray.formats.bucket import fetched
@@ -21,7 +22,7 @@ class Ingest(Operation):
     """Reads inputs by the format's `read`; adds the split.
 
     Parameters: `format` (options with `name`), `source` (folder, or URL of a bucket), `split` (see
-    `split_of`).
+    `divide`).
     Payload of a unit: `inputs`, a list of Input fields.
     """
 
@@ -47,10 +48,10 @@ class Ingest(Operation):
             for sample in self.format.read(source, item):
                 split = self.parameters.get("split")
                 if split and isinstance(sample, Rows):
-                    yield split_rows(split, sample)
+                    yield divide_rows(split, sample)
                     continue
                 if split and isinstance(sample, Sample):
-                    sample.row["split"] = split_of(split, sample)
+                    divide(split, sample)
                 yield sample
 
     def _source_of(self, item: Input) -> AbstractContextManager[Source]:
@@ -64,41 +65,76 @@ class Ingest(Operation):
         return fields
 
 
-def split_of(split: dict[str, Any], sample: Sample) -> str:
-    """The split a sample falls into: a pure function of the seed and the value split by.
+def divide(split: dict[str, Any], sample: Sample) -> None:
+    """Write a sample's `split` and `fold` into its row, where they are asked for.
 
-    It is the same on every worker and stays the same as a dataset grows. `by` names a column,
-    `subject` by default, whose equal values never part; fractions are expectations, not counts.
+    Both are pure functions of the seed and the value divided by: the same on every worker, and the
+    same as a dataset grows. `by` names a column, `subject` by default, whose equal values never
+    part; fractions and sizes of folds are expectations, not counts.
 
     Args:
         split: `by`, `seed` and one fraction per split name, e.g. {"train": 0.8, "val": 0.2}; or
-            `column`, whose value is the split (official splits).
+            `column`, whose value is the split (official splits). And `folds`, their number.
+        sample: whose row is written to.
+
+    Raises:
+        DataError: the sample has a `fold` already (code "fold-is-taken").
     """
+    if "column" in split or _names(split):
+        sample.row["split"] = split_of(split, sample)
+    if "folds" in split:
+        if "fold" in sample.row:
+            raise DataError("the samples have a column `fold` already", code="fold-is-taken")
+        # Another draw than the split's: else each fold would lie in one split.
+        key = f"fold\0{_key(split, sample)}"
+        sample.row["fold"] = int(fraction(int(split.get("seed", 0)), key) * split["folds"])
+
+
+def divide_rows(split: dict[str, Any], rows: Rows) -> Rows:
+    """The rows with `split` and `fold`: what `divide` says of each, asked once for each key.
+
+    Raises:
+        DataError: see `divide`.
+    """
+    table = rows.table
+    by = split.get("by", "subject")
+    name = "sample_id" if by == "sample" or by not in table.column_names else by
+    added: dict[str, pa.Array] = {}
+    if "column" in split:
+        added["split"] = table[split["column"]].cast(pa.string())
+    keyed = {key: value for key, value in split.items() if key != "column"}
+    keys = table[name].combine_chunks().cast(pa.string()).dictionary_encode()
+    taken = {"fold": None} if "fold" in table.column_names else {}
+    distinct = [Sample(key, dict(taken)) for key in keys.dictionary.to_pylist()]
+    for sample in distinct:
+        divide(keyed, sample)
+    for column in ("split", "fold"):
+        if distinct and column in distinct[0].row and column not in (*added, *taken):
+            values = pa.array([sample.row[column] for sample in distinct])
+            added[column] = values.take(keys.indices)
+    for column, values in added.items():
+        table = table.append_column(column, values)
+    return Rows(table)
+
+
+def split_of(split: dict[str, Any], sample: Sample) -> str:
+    """The split a sample falls into; see `divide`."""
     if "column" in split:
         return str(sample.row[split["column"]])
-    by = split.get("by", "subject")
-    key = sample.id if by == "sample" else str(sample.row.get(by, sample.id))
-    return _fallen(split, key)
-
-
-def split_rows(split: dict[str, Any], rows: Rows) -> Rows:
-    """Many samples with the column `split`: what `split_of` says of each."""
-    table = rows.table
-    by = split.get("column") or split.get("by", "subject")
-    name = "sample_id" if by == "sample" or by not in table.column_names else by
-    keys = table[name].combine_chunks().cast(pa.string()).dictionary_encode()
-    names = keys.dictionary.to_pylist()
-    values = names if "column" in split else [_fallen(split, key) for key in names]
-    column = pa.DictionaryArray.from_arrays(keys.indices, pa.array(values)).cast(pa.string())
-    return Rows(table.append_column("split", column))
-
-
-def _fallen(split: dict[str, Any], key: str) -> str:
-    at = fraction(int(split.get("seed", 0)), key)
-    names = [name for name in split if name not in ("by", "seed")]
+    at = fraction(int(split.get("seed", 0)), _key(split, sample))
+    names = _names(split)
     total = sum(split[name] for name in names)
     for name in names:
         at -= split[name] / total
         if at < 0:
             return name
     return names[-1]
+
+
+def _names(split: dict[str, Any]) -> list[str]:
+    return [name for name in split if name not in ("by", "seed", "column", "folds")]
+
+
+def _key(split: dict[str, Any], sample: Sample) -> str:
+    by = split.get("by", "subject")
+    return sample.id if by == "sample" else str(sample.row.get(by, sample.id))

@@ -17,7 +17,7 @@ class Transform(Operation):
     """Runs a transformation over stored samples.
 
     Parameters: `operation` (options with `name`), `using` (reference of each role's dataset),
-    `attributes` (see Transformation.reads).
+    `attributes` (see Transformation.reads), `data` (reference of what is gone over).
     Payload of a unit: `shard`, `rows` (see medray.jobs.plan).
     """
 
@@ -38,7 +38,8 @@ def conclude(
     parameters: dict[str, Any], objects: Objects, shards: Sequence[Shard]
 ) -> dict[str, Any]:
     """What a transformation says of all it made; see Transformation.conclude."""
-    return _transformation(parameters, objects).conclude(shards)
+    data = open_dataset(objects, parameters["data"])
+    return _transformation(parameters, objects).conclude(shards, data)
 
 
 def _transformation(parameters: dict[str, Any], objects: Objects) -> Transformation:

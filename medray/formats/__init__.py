@@ -16,6 +16,7 @@ FORMATS: Registry[Format] = Registry(
         "gff": "medray.formats.gff:Gff",
         "fasta": "medray.formats.fasta:Fasta",
         "expression": "medray.formats.expression:Expression",
+        "sequences": "medray.formats.sequences:Sequences",
         "table": "medray.formats.table:Table",
         "vcf": "medray.formats.vcf:Vcf",
         # Draws with the engine's pictures; a plugin, as those of outsiders are.

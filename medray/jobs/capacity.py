@@ -107,6 +107,8 @@ def _asks_for_token(profile: RayCluster) -> tuple[bool, str]:
 
 
 def _pools(profile: RayCluster) -> tuple[bool, str]:
+    if profile.grows and profile.deploy is None:
+        return True, "nodes come when they are asked for; which ones, the profile does not say"
     wrong = misfits(profile, _groups(profile))
     return not wrong, "; ".join(wrong) or "each fits"
 

@@ -135,7 +135,7 @@ def _transform(step: Transform, objects: Objects, place: Place) -> Resolved:
         step.output,
         [data.reference, *references.values()],
         planned=plan_shards(data, "transform", identity=identity, select=step.select),
-        parameters={**identity, "using": references},
+        parameters={**identity, "using": references, "data": data.reference},
         attributes={"operation": filled.name, "data": data.reference},
     )
 

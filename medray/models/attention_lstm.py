@@ -46,6 +46,7 @@ class AttentionLstm(Network):
         super().__init__()
         drop = options.dropout
         self.stem = ConvStem(BASES, options.features, options.kernels, options.pools, drop)
+        self.drop = nn.Dropout(drop)
         self.recurrence = Recurrence(
             options.features[-1], options.hidden, options.layers, drop, both=True
         )
@@ -94,7 +95,7 @@ class AttentionLstm(Network):
 
     def _context(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         x, there = self.stem(*one_hot(tokens))
-        states, _ = self.recurrence(x.transpose(1, 2), there)
+        states, _ = self.recurrence(self.drop(x).transpose(1, 2), there)
         context: tuple[Tensor, Tensor] = self.attention(states, there)
         return context
 

@@ -39,9 +39,7 @@ class Lstm(Network):
         self.embed = nn.Conv1d(BASES, width, 1, bias=False) if options.embedding else nn.Identity()
         self.stem = None
         if options.stem:
-            self.stem = ConvStem(
-                width, (options.stem,), (options.stem_kernel,), (1,), options.dropout
-            )
+            self.stem = ConvStem(width, (options.stem,), (options.stem_kernel,), (1,), 0.0)
             width = options.stem
         self.recurrence = Recurrence(
             width, options.hidden, options.layers, options.dropout, both=options.bidirectional
@@ -66,6 +64,7 @@ class Lstm(Network):
         x = self.embed(bases)
         if self.stem is not None:
             x, there = self.stem(x, there)
+            x = self.drop(x)
         states, last = self.recurrence(x.transpose(1, 2), there)
         if self.per_base:
             answer: Tensor = self.head(self.drop(states)).transpose(1, 2)

@@ -51,10 +51,11 @@ class SeqCnn(Network):
         self.pool, self.strands, self.bases = options.pool, options.strands, bases
         drop = options.dropout
         self.motifs = nn.ModuleList(
-            ConvStem(BASES, (options.filters,), (kernel,), (options.step,), drop)
+            ConvStem(BASES, (options.filters,), (kernel,), (options.step,), 0.0)
             for kernel in options.kernels
         )
         width, depth = options.filters * len(options.kernels), len(options.features)
+        self.drop = nn.Dropout(drop if depth else 0.0)
         self.body = ConvStem(width, options.features, (5,) * depth, (2,) * depth, drop)
         width = options.features[-1] if depth else width
         if options.pool == "flat":
@@ -112,7 +113,7 @@ class SeqCnn(Network):
     def _features(self, tokens: Tensor) -> dict[str, Tensor]:
         bases, there = one_hot(tokens)
         motifs = [motif(bases, there) for motif in self.motifs]
-        x, there = self.body(torch.cat([x for x, _ in motifs], 1), motifs[0][1])
+        x, there = self.body(self.drop(torch.cat([x for x, _ in motifs], 1)), motifs[0][1])
         if self.pool == "flat":
             return {"flat": x.flatten(1)}
         found: dict[str, Tensor] = {}

@@ -66,7 +66,10 @@ def reverse_complement(tokens: Tensor) -> Tensor:
 
 
 class ConvStem(nn.Module):
-    """Convolutions over bases, each with batch norm, ReLU, dropout and a max pool.
+    """Convolutions over bases, each with batch norm, ReLU and a max pool; dropout between them.
+
+    Dropout comes after a pool: before it, what is kept, and scaled up for it, would win the pool,
+    and training would see larger maxima than prediction.
 
     Padding is zeroed after each of them, so a sequence's features are those it has alone; ReLU
     leaves nothing below zero, so padding never wins a pool either.
@@ -76,7 +79,7 @@ class ConvStem(nn.Module):
         features: channels of each convolution.
         kernels: their widths in positions.
         pools: positions that each pool makes one; 1 for no pool. A rest at the end is pooled too.
-        drop: share of values dropped after each convolution.
+        drop: share of values dropped between one convolution and the next.
     """
 
     def __init__(
@@ -99,8 +102,10 @@ class ConvStem(nn.Module):
 
     def forward(self, x: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
         """(B, inward, L) and bool (B, L) to (B, outward, ceil(L / pools)) and its bool."""
-        for conv, norm, pool in zip(self.convs, self.norms, self.pools, strict=True):
-            x = self.drop(norm(conv(x)).relu()) * there[:, None]
+        for at, (conv, norm, pool) in enumerate(
+            zip(self.convs, self.norms, self.pools, strict=True)
+        ):
+            x = norm(conv(self.drop(x) if at else x)).relu() * there[:, None]
             if pool > 1:
                 x = nn.functional.max_pool1d(x, pool, ceil_mode=True)
                 there = coarser(there, pool)

@@ -29,7 +29,7 @@ class UnitSize(Settings):
 
 
 class Split(Settings):
-    """Which samples are for what: fractions by name, or the column that says so."""
+    """Which samples are for what: fractions by name, or the column that says so; or folds."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
     __pydantic_extra__: dict[str, Annotated[float, Field(ge=0)]]
@@ -37,31 +37,42 @@ class Split(Settings):
     by: str = Field("subject", description="column whose equal values never part, or `sample`")
     seed: int = 0
     column: str | None = Field(None, description="column that holds the split (official splits)")
+    folds: int | None = Field(
+        None, ge=2, le=1000, description="also a column `fold`, 0 … folds - 1, for cross-validation"
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         fractions = self.__pydantic_extra__
-        if (self.column is None) == (not fractions):
-            raise ValueError("give fractions by name, such as train: 0.8 and val: 0.2, or a column")
+        both = self.column is not None and bool(fractions)
+        if both or (self.column is None and not fractions and self.folds is None):
+            raise ValueError(
+                "give fractions by name, such as train: 0.8 and val: 0.2, or a column, or folds"
+            )
         if fractions and sum(fractions.values()) <= 0:
             raise ValueError("the fractions add up to nothing")
         return self
 
     def parameters(self) -> dict[str, Any]:
-        """As `medray.engine.ingest.split_of` takes it."""
+        """As `medray.engine.ingest.divide` takes it: only what has a say."""
+        by = {"by": self.by, "seed": self.seed}
+        folds = {} if self.folds is None else {"folds": self.folds}
         if self.column is not None:
-            return {"column": self.column}
-        return {**self.__pydantic_extra__, "by": self.by, "seed": self.seed}
+            return {"column": self.column, **(folds and {**folds, **by})}
+        return {**self.__pydantic_extra__, **by, **folds}
 
 
 class Step(Settings):
     """What all steps have."""
 
     # Where, how fast and how tolerantly a step runs is not what it makes.
-    incidental: ClassVar[frozenset[str]] = frozenset({"policy", "cluster"})
+    incidental: ClassVar[frozenset[str]] = frozenset({"policy", "cluster", "tracking"})
 
     policy: Policy = Policy()
     cluster: str | None = Field(None, description="profile to run on; --cluster wins over it")
+    tracking: Literal["mlflow"] | None = Field(
+        None, description="who is told of settings and metrics besides"
+    )
 
     def identity(self) -> dict[str, Any]:
         """Everything about the step that decides what it makes, JSON-able."""
@@ -72,7 +83,7 @@ class Ingest(Step):
     """Raw files of one format to a dataset."""
 
     # The inputs' fingerprints stand for the source: a moved folder is not ingested again.
-    incidental = frozenset({"policy", "cluster", "source", "units"})
+    incidental = Step.incidental | {"source", "units"}
 
     kind: Literal["ingest"]
     format: Plugin
@@ -126,7 +137,7 @@ class Train(Step):
 class Predict(Step):
     """A model and a dataset to a dataset of predictions."""
 
-    incidental = frozenset({"policy", "cluster", "engine"})
+    incidental = Step.incidental | {"engine"}
 
     kind: Literal["predict"]
     model: Reference
@@ -160,7 +171,7 @@ class Evaluate(Step):
 class Export(Step):
     """A dataset to files, outside of storage."""
 
-    incidental = frozenset({"policy", "cluster", "to"})
+    incidental = Step.incidental | {"to"}
 
     kind: Literal["export"]
     data: Reference

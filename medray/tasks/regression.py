@@ -97,12 +97,14 @@ class Regression(Task):
             loss = functional.huber_loss(answers, wanted, reduction="none", delta=delta)
         else:
             loss = functional.mse_loss(answers, wanted, reduction="none")
-        return loss.sum(1) / known.sum(1).clamp(min=1)
+        mean: Tensor = loss.sum(1) / known.sum(1).clamp(min=1)
+        return mean
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Values in their own unit, (B, values)."""
         mean, std = self._mean.to(logits.device), self._std.to(logits.device)
-        return logits.float() * std + mean
+        values: Tensor = logits.float() * std + mean
+        return values
 
     @property
     def columns(self) -> int:

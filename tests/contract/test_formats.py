@@ -6,6 +6,7 @@ import random
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -87,18 +88,27 @@ def test_plans_are_repeatable_and_travel(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", READABLE)
 def test_fingerprints_follow_the_files(name: str, tmp_path: Path) -> None:
     form, source = made(name, tmp_path / "source")
-    before = {item.key: item.fingerprint for item in items(form.plan(source))}
+    planned = items(form.plan(source))
+    before = {item.key: item.fingerprint for item in planned}
     path = next(p for p in sorted(source.root.rglob("*"), reverse=True) if p.is_file())
     path.write_bytes(path.read_bytes() + b"\n")
     after = {item.key: item.fingerprint for item in items(form.plan(source))}
-    assert sum(before[key] != after.get(key) for key in before) == 1
+    changed = {key for key in before if before[key] != after.get(key)}
+    below = path.relative_to(source.root).as_posix()
+    assert changed == {item.key for item in planned if below in form.files(item)} != set()
 
 
 @pytest.mark.parametrize("name", READABLE)
-def test_samples_keep_the_conventions(name: str, tmp_path: Path) -> None:
+def test_samples_have_ids_of_their_own(name: str, tmp_path: Path) -> None:
     form, source = made(name, tmp_path / "source")
     found = samples(form, source)
-    assert len({one.id for one in found}) == len(found)
+    assert len({one.id for one in found}) == len(found) > 0
+
+
+@pytest.mark.parametrize("name", examples.IMAGES)
+def test_images_keep_the_conventions(name: str, tmp_path: Path) -> None:
+    form, source = made(name, tmp_path / "source")
+    found = samples(form, source)
     for one in found:
         assert one.row["subject"]
         if "image" not in one.arrays:
@@ -190,18 +200,34 @@ def outcome(form: Format, source: Source, secret: Path) -> tuple[list[Sample], l
     return taken, codes
 
 
-@pytest.mark.parametrize("name", READABLE)
-def test_mutated_files_are_read_or_refused(name: str, tmp_path: Path) -> None:
-    form, source = made(name, tmp_path / "source")
+def mutate(name: str, root: Path, count: int, reach: int = 2048) -> None:
+    form, source = made(name, root / "source")
     whole = len(samples(form, source))
     counts = {"read": 0, "refused": 0}
-    for seed in range(MUTATIONS):
-        path, original = damage.strike(source.root, seed)
-        taken, codes = outcome(form, source, tmp_path)
-        assert len(taken) == whole or codes, f"seed {seed}: an input was lost without a word"
+    slowest = 0.0
+    for seed in range(count):
+        path, original = damage.strike(source.root, seed, reach)
+        started = time.perf_counter()
+        taken, codes = outcome(form, source, root)
+        slowest = max(slowest, time.perf_counter() - started)
+        if name not in examples.UNCOUNTED:
+            assert len(taken) == whole or codes, f"seed {seed}: an input was lost without a word"
         counts["refused" if codes else "read"] += 1
         path.write_bytes(original)
-    assert counts["refused"] > MUTATIONS / 10
+    assert counts["refused"] > count / 10
+    assert slowest < 5
+
+
+@pytest.mark.parametrize("name", READABLE)
+def test_mutated_files_are_read_or_refused(name: str, tmp_path: Path) -> None:
+    mutate(name, tmp_path, MUTATIONS)
+
+
+@pytest.mark.drill
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", [*examples.UNCOUNTED, "bigwig"])
+def test_five_thousand_mutations(name: str, tmp_path: Path) -> None:
+    mutate(name, tmp_path, 5000, reach=2**20)
 
 
 @pytest.mark.drill

@@ -11,7 +11,7 @@ from medray.data.order import Order
 from medray.data.sequences import SequenceCases, SequenceLoader, tokens_of
 from medray.engine.modalities import modality_of
 from medray.engine.modalities.base import Wish
-from medray.engine.modalities.sequence import SequencePlan
+from medray.engine.modalities.sequence import SequencePlan, Sequences
 from medray.errors import SpecError
 from medray.formats.bases import PAD, decode, reverse_complement
 from medray.jobs.run import run
@@ -181,3 +181,19 @@ def test_images_are_no_sequences(balls: Dataset) -> None:
     with pytest.raises(SpecError) as caught:
         SequenceCases(balls, [0], 5)
     assert caught.value.code == "no-sequences"
+
+
+def test_an_answer_per_base_needs_a_network_that_gives_one() -> None:
+    plan = SequencePlan(
+        classes=("no", "yes"),
+        batch_size=2,
+        frequencies=(0.5, 0.5),
+        samples=2,
+        length=8,
+        per_base=True,
+    )
+    with pytest.raises(SpecError) as caught:
+        Sequences().build({"name": "attention_lstm"}, plan)
+    assert caught.value.code == "task-mismatch"
+    network = Sequences().build({"name": "lstm"}, plan)
+    assert network(torch.zeros(2, 8, dtype=torch.uint8)).shape == (2, 2, 8)

@@ -29,7 +29,7 @@ from medray.engine.modalities.base import (
 )
 from medray.engine.network import model_options
 from medray.engine.trained import Trained
-from medray.errors import DataError
+from medray.errors import DataError, SpecError
 from medray.models import MODELS
 from medray.models.base import Network
 from medray.models.tokens import BASES
@@ -87,8 +87,20 @@ class Sequences(Modality):
         )
 
     def build(self, model: dict[str, Any], plan: SequencePlan) -> Network:
-        """The network for sequences of the plan's length."""
+        """The network for sequences of the plan's length.
+
+        Raises:
+            SpecError: the task asks for an answer per base, and the network has one for the
+                sequence alone (code "task-mismatch").
+        """
         kind = MODELS.get(model["name"])
+        if plan.per_base and "per_base" not in kind.Options.planned:
+            raise SpecError(
+                "this network answers for sequences, not for their bases",
+                code="task-mismatch",
+                about=str(model["name"]),
+                hint="take lstm or transformer",
+            )
         options = model_options(model, per_base=plan.per_base)
         return kind.build(options, BASES, len(plan.classes), (plan.length,))
 

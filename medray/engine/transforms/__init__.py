@@ -11,5 +11,7 @@ TRANSFORMS: "Registry[Transformation]" = Registry(
     "medray.transforms",
     {
         "windows": "medray.engine.transforms.windows:Windows",
+        "expression-qc": "medray.engine.transforms.expression_qc:ExpressionQc",
+        "variant-qc": "medray.engine.transforms.variant_qc:VariantQc",
     },
 )

@@ -78,9 +78,13 @@ class Transformation(ABC):
             DataError: the sample is unusable; it is quarantined.
         """
 
-    def conclude(self, shards: Sequence[Shard]) -> dict[str, Any]:
+    def conclude(self, shards: Sequence[Shard], data: Dataset) -> dict[str, Any]:
         """Attributes of the dataset that was made, JSON-able, from all its shards in order.
 
         Runs once, on the driver: shards hold what workers have summed up already.
+
+        Args:
+            shards: of the dataset that was made.
+            data: the dataset that was gone over, for what needs all samples at once.
         """
         return {}

@@ -55,20 +55,22 @@ def slabs(text: Iterable[bytes], record: Record) -> Iterator[tuple[np.ndarray, i
             "protein", and as `medray.formats.text`.
     """
     header, missing, left = b"", before(record), record.size
+    last = after = b""
     for block in text:
         if missing:
             header, block = header + block[:missing], block[missing:]
             missing = before(record) - len(header)
             if not missing:
                 _check_header(header, record)
-        inside, after = block[:left], block[left:]
-        left -= len(inside)
-        if after.strip(_BLANKS)[:1] not in (b"", b">"):
-            raise _misfit(record)
+        inside, after = block[:left], after + block[left:]
+        left, last = left - len(inside), inside[-1:] or last
         letters = inside.translate(None, _BLANKS)
         if letters:
             yield encode(letters), ambiguous(letters)
-    if left:
+    # An index counts to the last base, a pass over the file to the next header.
+    after = after if record.length < 0 else after.strip(_BLANKS)
+    open_end = after and record.length < 0 and last != b"\n"
+    if left or open_end or after[:1] not in (b"", b">"):
         raise _misfit(record)
 
 

@@ -162,9 +162,10 @@ def summarise_regression(
         "task": "regression",
         "cases": count,
         "counts": dict(Counter(cases["status"].to_pylist())),
-        "metrics": each[names[0]]
-        if len(names) == 1
-        else {key: estimate(mean_of(key)) for key in METRICS},
+        "metrics": {
+            key: each[names[0]][key] if len(names) == 1 else estimate(mean_of(key))
+            for key in METRICS
+        },
         "classes": each,
         "curves": {"calibration": curves},
         "worst": _worst(cases, worst),
@@ -210,8 +211,9 @@ def _spread(first: FloatArray, second: FloatArray, weights: FloatArray) -> Float
     # About the plain means first: the sums below would lose digits where values are far from 0.
     first, second = first - first.mean(), second - second.mean()
     total = np.maximum(weights.sum(1), np.finfo(np.float64).tiny)
-    both: FloatArray = weights @ (first * second)
-    return both - (weights @ first) * (weights @ second) / total
+    spread: FloatArray = weights @ (first * second)
+    spread -= (weights @ first) * (weights @ second) / total
+    return spread
 
 
 def _ranks(values: FloatArray, weights: FloatArray) -> FloatArray:
