@@ -172,7 +172,7 @@ class ArrayWriter:
                 padded = np.zeros(chunk, row.dtype)
                 padded[tuple(slice(0, n) for n in piece.shape)] = piece
                 piece = padded
-            if not (piece != "" if piece.dtype.kind == "T" else piece).any():
+            if not _filled(piece):
                 continue
             data = compress(piece, self.meta.packing)
             place = tuple(position if a == self._axis else i for a, i in enumerate(at))
@@ -334,6 +334,14 @@ class ArrayReader:
         if len(self._indices) > 64:
             self._indices.popitem(last=False)
         return index
+
+
+def _filled(piece: np.ndarray) -> bool:
+    """Whether a chunk holds more than the fill value."""
+    if piece.dtype.kind == "T":
+        return bool((piece != "").any())
+    # By their bits: arithmetic warns of the NaNs by which VCF marks what is missing.
+    return bool((piece.view(f"u{piece.itemsize}") if piece.dtype.kind == "f" else piece).any())
 
 
 def _sound(data: Raw, read: Callable[[], Raw], decode: Callable[[Raw], Decoded]) -> Decoded:
