@@ -54,7 +54,7 @@ def marks_of(kind: str) -> tuple[object, object, np.dtype[np.generic]]:
 
 
 def bits_of(values: np.ndarray) -> np.ndarray:
-    """Values that can be compared with their marks: floats by their bits, since a NaN equals none."""
+    """Values to compare with their marks: floats by their bits, since a NaN equals none."""
     return values.view(np.int32) if values.dtype.kind == "f" else values
 
 
