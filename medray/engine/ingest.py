@@ -1,6 +1,6 @@
 """Ingest: raw files of one format to samples."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
@@ -84,44 +84,53 @@ def divide(split: dict[str, Any], sample: Sample) -> None:
         sample.row["split"] = split_of(split, sample)
     if "folds" in split:
         if "fold" in sample.row:
-            raise DataError("the samples have a column `fold` already", code="fold-is-taken")
-        # Another draw than the split's: else each fold would lie in one split.
-        key = f"fold\0{_key(split, sample)}"
-        sample.row["fold"] = int(fraction(int(split.get("seed", 0)), key) * split["folds"])
-
-
-def divide_rows(split: dict[str, Any], rows: Rows) -> Rows:
-    """The rows with `split` and `fold`: what `divide` says of each, asked once for each key.
-
-    Raises:
-        DataError: see `divide`.
-    """
-    table = rows.table
-    by = split.get("by", "subject")
-    name = "sample_id" if by == "sample" or by not in table.column_names else by
-    added: dict[str, pa.Array] = {}
-    if "column" in split:
-        added["split"] = table[split["column"]].cast(pa.string())
-    keyed = {key: value for key, value in split.items() if key != "column"}
-    keys = table[name].combine_chunks().cast(pa.string()).dictionary_encode()
-    taken = {"fold": None} if "fold" in table.column_names else {}
-    distinct = [Sample(key, dict(taken)) for key in keys.dictionary.to_pylist()]
-    for sample in distinct:
-        divide(keyed, sample)
-    for column in ("split", "fold"):
-        if distinct and column in distinct[0].row and column not in (*added, *taken):
-            values = pa.array([sample.row[column] for sample in distinct])
-            added[column] = values.take(keys.indices)
-    for column, values in added.items():
-        table = table.append_column(column, values)
-    return Rows(table)
+            raise _fold_is_taken()
+        sample.row["fold"] = _fold(split, _key(split, sample))
 
 
 def split_of(split: dict[str, Any], sample: Sample) -> str:
     """The split a sample falls into; see `divide`."""
     if "column" in split:
         return str(sample.row[split["column"]])
-    at = fraction(int(split.get("seed", 0)), _key(split, sample))
+    return _fallen(split, _key(split, sample))
+
+
+def divide_rows(split: dict[str, Any], rows: Rows) -> Rows:
+    """As `divide`, many samples at once.
+
+    Raises:
+        DataError: they have a `fold` already (code "fold-is-taken").
+    """
+    table = rows.table
+    if "column" in split:
+        table = table.append_column("split", table[split["column"]].cast(pa.string()))
+    elif _names(split):
+        table = table.append_column("split", _each(split, rows, _fallen))
+    if "folds" in split:
+        if "fold" in table.column_names:
+            raise _fold_is_taken()
+        table = table.append_column("fold", _each(split, rows, _fold))
+    return Rows(table)
+
+
+def _each(
+    split: dict[str, Any], rows: Rows, falls: Callable[[dict[str, Any], str], str | int]
+) -> pa.Array:
+    """Where each row falls, looked at once for each value that is divided by."""
+    by = split.get("by", "subject")
+    name = "sample_id" if by == "sample" or by not in rows.table.column_names else by
+    keys = rows.table[name].combine_chunks().cast(pa.string()).dictionary_encode()
+    values = pa.array([falls(split, key) for key in keys.dictionary.to_pylist()])
+    return values.take(keys.indices)
+
+
+def _fold(split: dict[str, Any], key: str) -> int:
+    # Another draw than the split's: else each fold would lie in one split.
+    return int(fraction(int(split.get("seed", 0)), f"fold\0{key}") * split["folds"])
+
+
+def _fallen(split: dict[str, Any], key: str) -> str:
+    at = fraction(int(split.get("seed", 0)), key)
     names = _names(split)
     total = sum(split[name] for name in names)
     for name in names:
@@ -129,6 +138,10 @@ def split_of(split: dict[str, Any], sample: Sample) -> str:
         if at < 0:
             return name
     return names[-1]
+
+
+def _fold_is_taken() -> DataError:
+    return DataError("the samples have a column `fold` already", code="fold-is-taken")
 
 
 def _names(split: dict[str, Any]) -> list[str]:

@@ -32,6 +32,7 @@ class Commit:
         inputs: accountable inputs of the unit.
         refused: those of them, or samples in them, that were quarantined.
         seconds: time spent by stage, for reports; no part of any identity.
+        session: of the driver that it was made for, empty where deaths count over all lives.
     """
 
     unit: str
@@ -40,6 +41,7 @@ class Commit:
     inputs: int
     refused: list[Refusal]
     seconds: dict[str, float] = field(default_factory=dict)
+    session: str = ""
 
     def encode(self) -> bytes:
         """As JSON."""
@@ -242,6 +244,18 @@ class Ledger:
         self.end(attempt, "superseded")
         self._objects.delete(f"{commit.shard.path}/{name}" for name in commit.shard.files)
         return winner
+
+    def drop(self, units: Iterable[str]) -> None:
+        """Forget units that served their purpose, and what they wrote. No version may name it."""
+        for unit in units:
+            commit = self.commit_of(unit)
+            if commit is not None:
+                # The record goes first: a commit without its shard would be damage.
+                self._objects.delete([f"{self._root}/commits/{unit}.json"])
+                self._objects.delete(f"{commit.shard.path}/{name}" for name in commit.shard.files)
+            self._objects.delete(
+                entry.path for entry in list(self._objects.walk(self._folder(unit)))
+            )
 
     def _folder(self, unit: str) -> str:
         return f"{self._root}/attempts/{unit}"

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from medray.errors import DataError, FatalError
@@ -260,6 +261,17 @@ class Shard:
         Raises:
             DataError: the table is damaged or gone (codes "damaged-table", "missing-table").
         """
+        return self._read(None)
+
+    def columns(self, names: list[str]) -> pa.Table:
+        """Some columns of the rows; only these are decoded.
+
+        Raises:
+            DataError: as of `table`.
+        """
+        return self._read(names)
+
+    def _read(self, names: list[str] | None) -> pa.Table:
         path = f"{self.path}/table.parquet"
         try:
             data = io.BytesIO(self._objects.get(path))
@@ -268,8 +280,9 @@ class Shard:
         try:
             # Without Arrow's threads, which now and then abort the process when it exits.
             file = pq.ParquetFile(data, page_checksum_verification=True)
-            table = file.read(use_threads=False)
-            table["sample_id"].cast(pa.string())
+            table = file.read(names, use_threads=False)
+            if names is None:
+                table["sample_id"].cast(pa.string())
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise DataError("the table is damaged", code="damaged-table", about=path) from error
         return table
@@ -420,6 +433,15 @@ class SampleArray:
         return values
 
 
+def selected(objects: Objects, path: str, start: int, stop: int, where: dict[str, Any]) -> pa.Table:
+    """Rows [start, stop) of a shard whose columns equal the values in `where` (lists: any of)."""
+    table = Shard(objects, path).table.slice(start, stop - start)
+    for column, value in where.items():
+        wanted = pa.array(value if isinstance(value, list) else [value])
+        table = table.filter(pc.is_in(table[column], value_set=wanted.cast(table[column].type)))
+    return table
+
+
 def table_of(rows: list[dict[str, Any]]) -> pa.Table:
     """Rows as a table; columns are the union of the keys, in order of first appearance."""
     names = list(dict.fromkeys(name for row in rows for name in row)) or ["sample_id"]
@@ -427,6 +449,15 @@ def table_of(rows: list[dict[str, Any]]) -> pa.Table:
     if not rows:
         return pa.table({"sample_id": pa.array([], pa.string())})
     return pa.table(columns)
+
+
+def _values(table: pa.Table) -> memoryview:
+    """A table's values, whatever pieces it came in, as bytes of an Arrow stream."""
+    sink = pa.BufferOutputStream()
+    whole = table.replace_schema_metadata(None).combine_chunks()
+    with pa.ipc.new_stream(sink, whole.schema) as stream:
+        stream.write_table(whole)
+    return memoryview(sink.getvalue())
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

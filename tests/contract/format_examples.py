@@ -94,18 +94,6 @@ def expression(root: Path) -> dict[str, Any]:
     return {}
 
 
-def vcf(root: Path) -> dict[str, Any]:
-    from pysam import BGZFile
-
-    head = "##fileformat=VCFv4.2\n##contig=<ID=1>\n"
-    head += "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\tCANARY1\tb\n"
-    lines = "".join(f"1\t{n}\t.\tA\tC\t9\tPASS\t.\tGT\t0/1\t1|1\n" for n in range(1, 40))
-    (root / "a.vcf").write_text(head + lines)
-    with BGZFile(str(root / "b.vcf.gz"), "wb") as file:
-        file.write((head + lines).encode())
-    return {}
-
-
 def fasta(root: Path) -> dict[str, Any]:
     """Plain with an index, plain without, gzipped and bgzipped."""
     letters = "".join(np.random.default_rng(0).choice(list("ACGTacgtN"), 300))
@@ -172,6 +160,18 @@ def sequences(root: Path) -> dict[str, Any]:
     return {}
 
 
+def vcf(root: Path) -> dict[str, Any]:
+    from pysam import BGZFile
+
+    head = "##fileformat=VCFv4.2\n##contig=<ID=1>\n"
+    head += "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\tCANARY1\tb\n"
+    lines = "".join(f"1\t{n}\t.\tA\tC\t9\tPASS\t.\tGT\t0/1\t1|1\n" for n in range(1, 40))
+    (root / "a.vcf").write_text(head + lines)
+    with BGZFile(str(root / "b.vcf.gz"), "wb") as file:
+        file.write((head + lines).encode())
+    return {}
+
+
 SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "bed": bed,
     "bigwig": bigwig,
@@ -235,6 +235,18 @@ def measured(sample_id: str = "case") -> Sample:
     return Sample(sample_id, row, {"features": np.arange(3, dtype=np.float32)})
 
 
+def track(sample_id: str = "case") -> Sample:
+    """A contig's track, one bin without a value."""
+    row = {"contig": "chr1", "length": 30, "bin_bases": 8}
+    values = np.array([[0.5, 0.5, np.nan, 2]], np.float16)
+    return Sample(sample_id, row, {"track": values})
+
+
+def contig(sample_id: str = "case") -> Sample:
+    """A contig's bases."""
+    return Sample(sample_id, {"contig": "chr1"}, {"sequence": np.arange(5, dtype=np.uint8)})
+
+
 def called(sample_id: str = "case") -> Sample:
     """Two records of two samples."""
     text = np.dtypes.StringDType()
@@ -264,18 +276,6 @@ def called(sample_id: str = "case") -> Sample:
     return Sample(sample_id, {"subject": "a.vcf"}, dict(arrays), layout)
 
 
-def track(sample_id: str = "case") -> Sample:
-    """A contig's track, one bin without a value."""
-    row = {"contig": "chr1", "length": 30, "bin_bases": 8}
-    values = np.array([[0.5, 0.5, np.nan, 2]], np.float16)
-    return Sample(sample_id, row, {"track": values})
-
-
-def contig(sample_id: str = "case") -> Sample:
-    """A contig's bases."""
-    return Sample(sample_id, {"contig": "chr1"}, {"sequence": np.arange(5, dtype=np.uint8)})
-
-
 WRITTEN: dict[str, Callable[[str], Sample]] = {
     "bed": track,
     "dicom_seg": written,
@@ -288,3 +288,6 @@ WRITTEN: dict[str, Callable[[str], Sample]] = {
     "table": written,
     "vcf": called,
 }
+
+JOINED = ("annotated_vcf", "table")
+"""Written from many units together: tests/engine/test_join.py, tests/jobs/test_annotated_vcf.py."""
