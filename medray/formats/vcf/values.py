@@ -53,6 +53,11 @@ def marks_of(kind: str) -> tuple[object, object, np.dtype[np.generic]]:
     return ".", "", TEXT
 
 
+def bits_of(values: np.ndarray) -> np.ndarray:
+    """Values to compare with their marks: floats by their bits, since a NaN equals none."""
+    return values.view(np.int32) if values.dtype.kind == "f" else values
+
+
 def dense(spans: Spans, definition: Field) -> Dense:
     """Read the texts of one field, (m,)."""
     _, fill, dtype = marks_of(definition.type)
