@@ -27,7 +27,8 @@ from medray.storage.ledger import Commit, Ledger
 from medray.storage.objects import Objects
 from medray.storage.quarantine import keep_refusals
 from medray.storage.samples import Refusal
-from medray.storage.shards import Shard, table_of
+from medray.storage.shard_writer import table_of
+from medray.storage.shards import Shard
 
 # Of several failures the gravest names the run's: a bug, then wrong data, then an ill store.
 _GRAVITY: dict[int, type[MedrayError]] = {

@@ -22,7 +22,8 @@ from medray.formats.base import Format, Input, Plan, Source
 from medray.storage.objects import Objects
 from medray.storage.rows import Rows
 from medray.storage.samples import Refusal, Sample
-from medray.storage.shards import Shard, ShardWriter
+from medray.storage.shard_writer import ShardWriter
+from medray.storage.shards import Shard
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))

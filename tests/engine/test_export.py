@@ -14,7 +14,7 @@ from medray.engine.operation import Unit
 from medray.errors import DataError
 from medray.storage.objects import Objects
 from medray.storage.samples import Sample
-from medray.storage.shards import ShardWriter
+from medray.storage.shard_writer import ShardWriter
 
 AFFINE = np.diag([0.5, 1.0, 2.0, 1.0])
 

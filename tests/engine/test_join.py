@@ -13,7 +13,8 @@ from medray.engine.operation import Unit
 from medray.storage.objects import Objects
 from medray.storage.rows import Rows
 from medray.storage.samples import Sample
-from medray.storage.shards import Shard, ShardWriter
+from medray.storage.shard_writer import ShardWriter
+from medray.storage.shards import Shard
 
 MORE = [
     [Sample("a", {"n": 1, "where": [1.0, 2.0]}), Sample("b", {"n": None, "where": [3.0, 4.0]})],

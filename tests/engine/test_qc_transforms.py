@@ -16,7 +16,7 @@ from medray.errors import DataError
 from medray.storage.datasets import Dataset
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.samples import Sample
-from medray.storage.shards import ShardWriter
+from medray.storage.shard_writer import ShardWriter
 
 Make = Callable[[str, list[Sample]], Dataset]
 

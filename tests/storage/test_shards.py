@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from medray.errors import DataError, FatalError
 from medray.storage.objects import Objects
 from medray.storage.samples import Sample, Slabs
-from medray.storage.shards import Shard, ShardRecord, ShardWriter
+from medray.storage.shard_writer import ShardRecord, ShardWriter
+from medray.storage.shards import Shard
 
 
 def write(objects: Objects, path: str, samples: list[Sample]) -> ShardRecord:
