@@ -246,7 +246,7 @@ def statistics_of(
     def logarithm(values: np.ndarray) -> np.ndarray:
         return np.log2(np.maximum(np.where(values < 0, np.nan, values), LEAST))
 
-    made = {
+    made: dict[str, Callable[[], np.ndarray]] = {
         "diff": lambda: changed - reference,
         "log2fc": lambda: logarithm(changed) - logarithm(reference),
         "l2": lambda: np.sqrt(((changed - reference) ** 2).sum(1, keepdims=True)),

@@ -160,7 +160,7 @@ class ArrayWriter:
 
     def _write_row(self, row: np.ndarray) -> None:
         row = np.ascontiguousarray(row)
-        self._hash.update(memoryview(raw_bytes(row)))
+        self._hash.update(raw_bytes(row))
         chunk, inner, buffer = self.meta.chunk, self.meta.inner, self._buffer
         text = row.dtype.kind == "T"
         position = self._row % inner[self._axis]

@@ -120,8 +120,10 @@ def matches(spans: Spans, pattern: str, *, few: bool = False) -> np.ndarray:
     if few:
         encoded = text.dictionary_encode()
         good = pc.match_substring_regex(encoded.dictionary, pattern)
-        return good.to_numpy(zero_copy_only=False)[encoded.indices.to_numpy()]
-    return pc.match_substring_regex(text, pattern).to_numpy(zero_copy_only=False)
+        found: np.ndarray = good.to_numpy(zero_copy_only=False)[encoded.indices.to_numpy()]
+        return found
+    each: np.ndarray = pc.match_substring_regex(text, pattern).to_numpy(zero_copy_only=False)
+    return each
 
 
 def _each(
