@@ -80,7 +80,7 @@ class ShardWriter:
     @property
     def rows(self) -> int:
         """Samples added so far."""
-        return len(self._rows) + sum(table.num_rows for table in self._tables)
+        return len(self._rows) + sum(int(table.num_rows) for table in self._tables)
 
     def add(self, sample: Sample) -> None:
         """Add a sample; large arrays are written now, slab by slab where they come so.

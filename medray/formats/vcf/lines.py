@@ -37,11 +37,12 @@ class Spans:
     @property
     def lengths(self) -> np.ndarray:
         """Bytes of each piece, int64 (n,)."""
-        return self.stops - self.starts
+        lengths: np.ndarray = self.stops - self.starts
+        return lengths
 
     def equal(self, text: bytes) -> np.ndarray:
         """Which pieces are this text, bool (n,)."""
-        same = self.lengths == len(text)
+        same: np.ndarray = self.lengths == len(text)
         places = self.starts[same]
         kept = np.ones(len(places), bool)
         for at, byte in enumerate(text):

@@ -136,7 +136,8 @@ class Joined:
             return np.full(shape, missing, dtype)
         values = part.arrays[name][start:stop]
         if name == "variant_contig":
-            return self._contig_maps[number][values].astype(dtype)
+            contigs: np.ndarray = self._contig_maps[number][values].astype(dtype)
+            return contigs
         if name == "variant_filter":
             out = np.zeros(shape, bool)
             out[:, self._filter_maps[number]] = values
@@ -238,7 +239,7 @@ def write_vcf(parts: Sequence[Part], path: Path) -> None:
     joined = Joined(parts)
     store = zarr.storage.MemoryStore()
     _write(joined, store, (1000, 10_000), spelled=True)
-    with pysam.BGZFile(str(path), "wb") as file:
+    with pysam.BGZFile(str(path), "wb", None) as file:
         file.write(header_text(joined).encode())
 
         class Sink(io.TextIOBase):
