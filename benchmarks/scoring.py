@@ -38,7 +38,7 @@ from medray.storage.ledger import Commit, Ledger
 from medray.storage.models import save_model
 from medray.storage.objects import Objects
 from medray.storage.samples import Rows, Sample
-from medray.storage.shards import ShardWriter
+from medray.storage.shard_writer import ShardWriter
 
 
 def stored(objects: Objects, name: str, samples: list[Sample | Rows]) -> Dataset:

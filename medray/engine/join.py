@@ -23,7 +23,8 @@ from medray.formats.joined import Joined, Piece, Share
 from medray.storage.ledger import Ledger
 from medray.storage.objects import Objects
 from medray.storage.samples import Refusal, Sample
-from medray.storage.shards import Shard, selected, table_of
+from medray.storage.shard_writer import table_of
+from medray.storage.shards import Shard, selected
 
 PART = "part"  # array of a part's bytes
 READ_BYTES = 16 * 2**20

@@ -20,7 +20,8 @@ FORMATS: Registry[Format] = Registry(
         "table": "medray.formats.table:Table",
         "annotated_vcf": "medray.formats.vcf.annotated:AnnotatedVcf",
         "vcf": "medray.formats.vcf:Vcf",
-        # Draws with the engine's pictures; a plugin, as those of outsiders are.
+        # They draw with the engine; plugins, as those of outsiders are.
         "overlay": "medray.engine.pictures:Overlay",
+        "track_plot": "medray.engine.track_pictures:TrackPlot",
     },
 )

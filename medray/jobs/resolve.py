@@ -191,6 +191,14 @@ def _predict(step: Predict, objects: Objects) -> Resolved:
         )
     model, data = open_model(objects, step.model), open_dataset(objects, step.data)
     identity = step.model_dump(include={"overlap", "tta", "precision", "batch", "outputs"})
+    takes = MODELS.get(model.config["model"]["name"]).takes
+    if step.outputs not in ("labels", "probabilities") and takes != "sequence":
+        raise SpecError(
+            f"{step.outputs} is of networks that take sequences",
+            code="no-attributions",
+            about=model.reference,
+            hint=f"this one takes {takes}s",
+        )
     if "folds" in model.config:
         identity["held_out"] = data.name == model.parents[0].partition("@")[0]
     planned = plan_shards(
@@ -217,7 +225,7 @@ def _evaluate(step: Evaluate, objects: Objects) -> Resolved:
     data = open_dataset(objects, step.data)
     predictions = open_dataset(objects, step.predictions)
     task = predictions.attributes.get("task")
-    if task is None:
+    if task is None or predictions.attributes.get("outputs") not in ("labels", "probabilities"):
         raise SpecError(
             "the dataset holds no predictions",
             code="no-predictions",

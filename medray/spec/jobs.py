@@ -166,7 +166,9 @@ class Predict(Step):
     tta: bool = Field(False, description="average over copies mirrored as in training")
     precision: Literal["fp32", "bf16"] = "fp32"
     batch: int = Field(1, ge=1, description="windows (or samples, in classification) at once")
-    outputs: Literal["labels", "probabilities"] = "labels"
+    outputs: Literal["labels", "probabilities", "attention", "gradients", "mutagenesis"] = Field(
+        "labels", description="the last three: what a network of sequences looks at, base by base"
+    )
     engine: Literal["data", "serve"] = Field(
         "data", description="workers of Ray Data, or the replicas that serve the model"
     )

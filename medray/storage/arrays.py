@@ -165,8 +165,8 @@ class ArrayWriter:
         text = row.dtype.kind == "T"
         position = self._row % inner[self._axis]
         if self._filled == 0:
-            place = [self._row // inner[a] if a == self._axis else 0 for a in range(len(inner))]
-            self._key = "/".join([self._path, "c", *map(str, place)])
+            shard = [self._row // n if a == self._axis else 0 for a, n in enumerate(inner)]
+            self._key = "/".join([self._path, "c", *map(str, shard)])
         # Whole lines of a chunk are copied as one value each: half the time of elements.
         if not text and row.shape[-1] % chunk[-1] == 0 < row.size:
             line = f"V{chunk[-1] * row.itemsize}"

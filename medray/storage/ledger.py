@@ -18,7 +18,7 @@ from medray.faults import point
 from medray.ids import attempt_id
 from medray.storage.objects import Objects
 from medray.storage.samples import Refusal
-from medray.storage.shards import ShardRecord
+from medray.storage.shard_writer import ShardRecord
 
 
 @dataclass(frozen=True)

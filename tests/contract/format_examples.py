@@ -285,7 +285,7 @@ WRITTEN: dict[str, Callable[[str], Sample]] = {
     "nifti": written,
     "ome_zarr": written,
     "overlay": written,
-    "table": written,
+    "track_plot": track,
     "vcf": called,
 }
 

@@ -14,7 +14,7 @@ from medray.engine.operation import Unit
 from medray.errors import DataError
 from medray.storage.objects import Objects
 from medray.storage.samples import Sample
-from medray.storage.shards import ShardWriter
+from medray.storage.shard_writer import ShardWriter
 
 AFFINE = np.diag([0.5, 1.0, 2.0, 1.0])
 
@@ -44,7 +44,8 @@ def shard(objects: Objects, path: str, samples: list[Sample]) -> str:
 def unit(objects: Objects) -> Unit:
     masks, images = volumes()
     where = shard(objects, "masks", masks)
-    paired = [[shard(objects, "images", images), row] for row in range(2)]
+    beside = shard(objects, "images", images)
+    paired = [[beside, row] for row in range(2)]
     payload = {"shard": where, "rows": [0, 1], "paired": paired}
     return Unit("u", 0, ("a", "b"), payload)
 

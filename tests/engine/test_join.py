@@ -13,7 +13,8 @@ from medray.engine.operation import Unit
 from medray.storage.objects import Objects
 from medray.storage.rows import Rows
 from medray.storage.samples import Sample
-from medray.storage.shards import Shard, ShardWriter
+from medray.storage.shard_writer import ShardWriter
+from medray.storage.shards import Shard
 
 MORE = [
     [Sample("a", {"n": 1, "where": [1.0, 2.0]}), Sample("b", {"n": None, "where": [3.0, 4.0]})],
@@ -35,7 +36,7 @@ def joined(objects: Objects, to: Path, file: str, where: dict[str, Any] | None =
         "format": {"name": "table", "file": file},
         "about": {},
         "where": where or {},
-        "shards": [shard(objects, f"s{n}-{file}", samples) for n, samples in enumerate(MORE)],
+        "shards": [shard(objects, f"{to.name}/{n}-{file}", some) for n, some in enumerate(MORE)],
         "to": str(to),
         "parts": "",
     }

@@ -18,7 +18,8 @@ from medray.formats.vcf import Vcf
 from medray.formats.vcf.vcz import Part, write_vcf, write_vcz
 from medray.storage.objects import Objects
 from medray.storage.samples import Refusal, Sample
-from medray.storage.shards import Shard, ShardWriter
+from medray.storage.shard_writer import ShardWriter
+from medray.storage.shards import Shard
 
 BCFTOOLS = shutil.which("bcftools")
 HEAD = """##fileformat=VCFv4.2

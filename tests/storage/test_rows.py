@@ -8,7 +8,8 @@ from medray.errors import DataError, FatalError
 from medray.storage.objects import Objects
 from medray.storage.rows import Rows, content_of
 from medray.storage.samples import Sample
-from medray.storage.shards import Shard, ShardWriter
+from medray.storage.shard_writer import ShardWriter
+from medray.storage.shards import Shard
 
 
 def table(start: int = 0, stop: int = 100) -> pa.Table:

@@ -26,10 +26,13 @@ class Annotations:
     """
 
     def __init__(self, rows: pa.Table, keys: dict[str, str]) -> None:
+        self.lines: list[int] = []
+        if not rows.num_rows:
+            return
         rows = rows.filter(pc.greater(rows["alt_index"], 0))
         lines = rows["line"].to_numpy()
         firsts = np.flatnonzero(np.diff(lines, prepend=-1))
-        self.lines: list[int] = lines[firsts].tolist()
+        self.lines = lines[firsts].tolist()
         some = rows.take(firsts)
         self.positions = _bytes(some["pos"].cast(pa.string()))
         self.references = _bytes(some["ref"])
