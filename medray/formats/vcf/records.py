@@ -117,13 +117,10 @@ def check_fixed(table: Table, order: Order, allow: frozenset[str]) -> Verdicts:
 def matches(spans: Spans, pattern: str, *, few: bool = False) -> np.ndarray:
     """Which pieces match a regular expression, bool (n,); of `few` texts each is looked at once."""
     text = spans.strings()
-    if few:
-        encoded = text.dictionary_encode()
-        good = pc.match_substring_regex(encoded.dictionary, pattern)
-        found: np.ndarray = good.to_numpy(zero_copy_only=False)[encoded.indices.to_numpy()]
-        return found
-    each: np.ndarray = pc.match_substring_regex(text, pattern).to_numpy(zero_copy_only=False)
-    return each
+    encoded = text.dictionary_encode() if few else None
+    distinct = text if encoded is None else encoded.dictionary
+    good: np.ndarray = pc.match_substring_regex(distinct, pattern).to_numpy(zero_copy_only=False)
+    return good if encoded is None else good[encoded.indices.to_numpy()]
 
 
 def _each(

@@ -7,7 +7,7 @@ integers (`calls` does), so there, and there only, a true -1 is lost.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class Dense:
     lone: np.ndarray
 
 
-def marks_of(kind: str) -> tuple[object, object, np.dtype[np.generic]]:
+def marks_of(kind: str) -> tuple[Any, Any, np.dtype[Any]]:
     """Missing, fill and type in memory of a field's type (see `header.TYPES`)."""
     if kind == "Integer":
         return INT_MISSING, INT_FILL, np.dtype(np.int32)
@@ -51,7 +51,7 @@ def marks_of(kind: str) -> tuple[object, object, np.dtype[np.generic]]:
         return FLOAT_MISSING, FLOAT_FILL, np.dtype(np.float32)
     if kind == "Flag":
         return False, False, np.dtype(bool)
-    return ".", "", cast("np.dtype[Any]", TEXT)
+    return ".", "", TEXT
 
 
 def bits_of(values: np.ndarray) -> np.ndarray:
@@ -116,9 +116,9 @@ def texts_of(spans: Spans) -> np.ndarray:
     encoded = spans.strings().dictionary_encode()
     if not len(encoded):
         return np.zeros(0, TEXT)
-    distinct = np.array(encoded.dictionary.to_pylist(), TEXT)
-    each: np.ndarray = distinct[encoded.indices.to_numpy()]
-    return each
+    distinct: np.ndarray = np.array(encoded.dictionary.to_pylist(), TEXT)
+    texts: np.ndarray = distinct[encoded.indices.to_numpy()]
+    return texts
 
 
 READERS: dict[str, Callable[[Spans, np.ndarray], tuple[np.ndarray, np.ndarray]]] = {

@@ -136,8 +136,8 @@ class Joined:
             return np.full(shape, missing, dtype)
         values = part.arrays[name][start:stop]
         if name == "variant_contig":
-            renamed: np.ndarray = self._contig_maps[number][values].astype(dtype)
-            return renamed
+            contigs: np.ndarray = self._contig_maps[number][values].astype(dtype)
+            return contigs
         if name == "variant_filter":
             out = np.zeros(shape, bool)
             out[:, self._filter_maps[number]] = values
