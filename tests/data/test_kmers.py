@@ -23,7 +23,9 @@ def test_counts_and_places(length: int) -> None:
     names = ["A", "C", "G", "T"]
     at = places
     for k in range(1, 5):
-        every = ["".join(names[(code >> 2 * (k - 1 - p)) & 3] for p in range(k)) for code in range(4**k)]
+        every = [
+            "".join(names[(code >> 2 * (k - 1 - p)) & 3] for p in range(k)) for code in range(4**k)
+        ]
         for row, line in zip(got, tokens, strict=True):
             text = "".join("." if code >= 4 else names[code] for code in line)
             found = Counter(text[p : p + k] for p in range(length - k + 1))

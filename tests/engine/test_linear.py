@@ -57,9 +57,7 @@ def test_labels_each_for_itself() -> None:
 
 
 @pytest.mark.parametrize(("samples", "columns"), [(300, 10), (50, 400)])
-def test_values_by_ridge(
-    samples: int, columns: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_values_by_ridge(samples: int, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     design, _ = problem(samples, columns)
     generator = np.random.default_rng(1)
     values = design[:, 1:3] * 2 + generator.normal(0, 1, (samples, 2))

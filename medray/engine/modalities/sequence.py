@@ -155,9 +155,7 @@ class Sequences(Modality):
             for case, answer in zip(some, answers, strict=True):
                 yield task.judge(answer, cases.labels[case] if task.dense else None)
 
-    def design(
-        self, dataset: Dataset, indices: Sequence[int], plan: SequencePlan
-    ) -> np.ndarray:
+    def design(self, dataset: Dataset, indices: Sequence[int], plan: SequencePlan) -> np.ndarray:
         """Which base stands where, and counts of k-mers; see medray.data.kmers."""
         return kmer_design(tokens_of(sequences_of(dataset, indices), plan.length, plan.align))
 
