@@ -21,6 +21,9 @@ from medray.tasks.base import Task
 from medray.tasks.metrics.bootstrap import Bootstrap
 
 FILE = "baseline.safetensors"
+MOST = 20_000  # samples that logistic regression learns from, and
+MOST_VALUES = 100_000  # ridge regression; more are thinned out evenly
+TOGETHER = 20_000  # samples that are answered at once
 LINKS = ("softmax", "sigmoid", "identity")
 
 
@@ -28,10 +31,12 @@ def fit_baseline(setup: TrainSetup) -> Linear | None:
     """Logistic or ridge regression of the training samples; None where none fits the modality,
     the task is one of every voxel or base, or all samples are of one class."""
     task = build_task(setup.task, setup.plan.frequencies)
-    data = open_dataset(setup.objects, setup.data)
-    indices = data.select(setup.select)
     if task.dense:
         return None
+    data = open_dataset(setup.objects, setup.data)
+    indices = data.select(setup.select)
+    most = min(len(indices), MOST_VALUES if task.name == "regression" else MOST)
+    indices = [indices[at] for at in np.linspace(0, len(indices) - 1, most).astype(int)]
     design = modality_of(setup.model).design(data, indices, setup.plan)
     targets = task.targets(data.samples.take(indices).to_pylist())
     if design is None or targets is None:
@@ -160,10 +165,13 @@ def _by_members(
 def _answers(
     model: dict[str, Any], plan: Any, fitted: Linear, data: Dataset, indices: list[int]
 ) -> np.ndarray:
-    design = modality_of(model).design(data, indices, plan)
-    if design is None:
-        raise DataError("this modality has no baseline", code="no-baseline")
-    return fitted.answers(design)
+    made = []
+    for start in range(0, len(indices), TOGETHER):
+        design = modality_of(model).design(data, indices[start : start + TOGETHER], plan)
+        if design is None:
+            raise DataError("this modality has no baseline", code="no-baseline")
+        made.append(fitted.answers(design))
+    return np.concatenate(made)
 
 
 def _prediction(task: Task, row: dict[str, Any], answer: np.ndarray) -> Sample:

@@ -4,6 +4,7 @@ A network that is no better than these has learnt nothing they had not; so they 
 Regularisation is chosen within the training samples alone. All is deterministic.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -18,7 +19,7 @@ STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # of logistic regression: sklearn's C
 ALPHAS = tuple(10.0**power for power in range(-1, 7))  # of ridge regression
 PARTS = 5  # inner folds
 FEW = 2000  # samples up to which every inner fold is tried, else one
-MOST = 20_000  # samples that logistic regression learns from; more are thinned out evenly
+STEPS = (1000, 150)  # of the optimiser, for few samples and for many: 150 are converged enough
 ROWS = 4096  # at a time, of ridge regression: (rows, columns) float64
 NEVER = -30.0  # logit of a class that training samples lack
 
@@ -60,8 +61,6 @@ def fit_classes(design: np.ndarray, classes: np.ndarray, count: int) -> Linear:
     Raises:
         SpecError: all samples are of one class (code "one-class").
     """
-    chosen = _thinned(len(design))
-    design, classes = design[chosen], classes[chosen]
     present = np.unique(classes)
     if len(present) < 2:
         raise SpecError("all training samples are of one class", code="one-class")
@@ -79,11 +78,10 @@ def fit_classes(design: np.ndarray, classes: np.ndarray, count: int) -> Linear:
 
 def fit_labels(design: np.ndarray, labels: np.ndarray) -> Linear:
     """Logistic regression of each of several labels: 0 or 1, (samples, labels)."""
-    chosen = _thinned(len(design))
-    reduced, back, centre, scale = _reduced(design[chosen])
+    reduced, back, centre, scale = _reduced(design)
     weights = np.zeros((design.shape[1], labels.shape[1]))
     intercepts = np.zeros(labels.shape[1])
-    for number, column in enumerate((labels[chosen] > 0.5).T):
+    for number, column in enumerate((labels > 0.5).T):
         if column.all() or not column.any():
             intercepts[number] = -NEVER if column.all() else NEVER
             continue
@@ -129,8 +127,16 @@ def _ridge(design: np.ndarray, target: np.ndarray, alphas: Sequence[float]) -> n
 
 def _logistic(design: np.ndarray, classes: np.ndarray):  # type: ignore[no-untyped-def]  # noqa: ANN202 - sklearn's
     """Fitted with the strength that loses least on inner folds."""
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import log_loss
+
+    steps = STEPS[0] if len(classes) <= FEW else STEPS[1]
+
+    def fit(strength: float, some: np.ndarray) -> LogisticRegression:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return LogisticRegression(C=strength, max_iter=steps).fit(design[some], classes[some])
 
     names = np.unique(classes)
     part = np.empty(len(classes), int)
@@ -142,13 +148,12 @@ def _logistic(design: np.ndarray, classes: np.ndarray):  # type: ignore[no-untyp
         if len(np.unique(classes[inner])) < len(names) or not held.any():
             continue
         for strength in STRENGTHS:
-            model = LogisticRegression(C=strength, max_iter=1000)
-            model.fit(design[inner], classes[inner])
+            model = fit(strength, inner)
             losses[strength] += log_loss(
                 classes[held], model.predict_proba(design[held]), labels=names
             ) * int(held.sum())
     best = min(STRENGTHS, key=lambda strength: losses[strength])
-    return LogisticRegression(C=best, max_iter=1000).fit(design, classes)
+    return fit(best, np.ones(len(classes), bool))
 
 
 def _reduced(design: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -177,8 +182,3 @@ def _unscaled(
     weights = weights / scale[:, None]
     moved = intercepts - centre @ weights
     return Linear(weights.astype(np.float32), moved.astype(np.float32), link)
-
-
-def _thinned(samples: int) -> np.ndarray:
-    chosen: np.ndarray = np.unique(np.linspace(0, samples - 1, min(samples, MOST)).astype(int))
-    return chosen
