@@ -153,7 +153,7 @@ def _by_members(
         _answers(model, read_plan(fold["plan"]), member, truth, indices)
         for fold, member in zip(folds["members"], members, strict=True)
     ]
-    answers = np.mean(each, axis=0)
+    answers: np.ndarray = np.mean(each, axis=0)
     learnt_from = package.parents[0].partition("@")[0]
     if predictions.attributes["data"].partition("@")[0] == learnt_from:  # as engine.folds answers
         number = {fold["value"]: at for at, fold in enumerate(folds["members"])}
@@ -171,7 +171,8 @@ def _answers(
         if design is None:
             raise DataError("this modality has no baseline", code="no-baseline")
         made.append(fitted.answers(design))
-    return np.concatenate(made)
+    answers: np.ndarray = np.concatenate(made)
+    return answers
 
 
 def _prediction(task: Task, row: dict[str, Any], answer: np.ndarray) -> Sample:

@@ -25,7 +25,8 @@ class Calls:
     """A partition of calls, as `apply` sees it: texts have no place in a plain sample's arrays."""
 
     def __init__(self, name: str, genotype: np.ndarray, alleles: np.ndarray, at: Any) -> None:
-        self.id, self.row, self._at = name, {}, at
+        self.id, self._at = name, at
+        self.row: dict[str, Any] = {}
         self._arrays = {"call_genotype": genotype, "variant_allele": alleles}
         self.names = ["call_genotype", "variant_allele"]
 

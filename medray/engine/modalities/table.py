@@ -146,7 +146,8 @@ class Tables(Modality):
 
     def design(self, dataset: Dataset, indices: Sequence[int], plan: TablePlan) -> np.ndarray:
         """The standardised features; those of a modality that is not there are all at the mean."""
-        return np.nan_to_num(TableCases(dataset, indices, plan.scalers()).features)
+        design: np.ndarray = np.nan_to_num(TableCases(dataset, indices, plan.scalers()).features)
+        return design
 
     def predictor(self, trained: Trained, options: dict[str, Any]) -> Answering:
         """One row for each row."""
