@@ -11,7 +11,7 @@ from safetensors.torch import save
 
 from medray.data.loader import whole_image
 from medray.data.normalise import ChannelNorm
-from medray.engine import predict
+from medray.engine import image_predictor
 from medray.engine.plan import ImagePlan
 from medray.engine.trained import load_trained
 from medray.engine.worker import Receipt, Worker, WorkerSpec
@@ -140,7 +140,7 @@ def test_masks_are_those_of_the_whole_volume(
     objects: Objects, monkeypatch: pytest.MonkeyPatch, ahead_bytes: int
 ) -> None:
     """Streamed from storage chunk by chunk, or read ahead: the same."""
-    monkeypatch.setattr(predict, "AHEAD_BYTES", ahead_bytes)
+    monkeypatch.setattr(image_predictor, "AHEAD_BYTES", ahead_bytes)
     net = model(objects, UNET, MASKS, (16, 48, 48))
     samples = volumes()
     made, receipt = run(objects, dataset(objects, samples))
@@ -227,7 +227,7 @@ def test_images_are_classified_in_batches(objects: Objects, *, tta: bool) -> Non
 
 def test_statistics_over_slabs_are_those_of_the_whole() -> None:
     image = np.random.default_rng(0).normal(1000, 3, (2, 50, 20, 20)).astype(np.float32)
-    means, stds = predict._statistics(image[:, at : at + 16] for at in range(0, 50, 16))
+    means, stds = image_predictor._statistics(image[:, at : at + 16] for at in range(0, 50, 16))
     np.testing.assert_allclose(means, image.mean((1, 2, 3), dtype=np.float64), rtol=1e-9)
     np.testing.assert_allclose(stds, image.std((1, 2, 3), dtype=np.float64), rtol=1e-7)
 
