@@ -15,7 +15,7 @@ from medray.storage.datasets import Dataset, open_dataset
 from medray.storage.models import ModelPackage, open_model
 from medray.storage.objects import Objects
 from medray.storage.samples import Sample
-from medray.storage.shards import table_of
+from medray.storage.shard_writer import table_of
 from medray.tasks import build_task
 from medray.tasks.base import Task
 from medray.tasks.metrics.bootstrap import Bootstrap

@@ -14,8 +14,9 @@ import numpy as np
 import pyarrow as pa
 
 from medray.errors import DataError
-from medray.formats.vcf.calls import SOURCE, VERSION, chunks_of, region_index
+from medray.formats.vcf.calls import SOURCE, VERSION
 from medray.formats.vcf.header import FIXED
+from medray.formats.vcf.shapes import chunks_of, region_index, united
 from medray.formats.vcf.values import (
     FLOAT_FILL,
     FLOAT_MISSING,
@@ -72,8 +73,8 @@ class Joined:
                 code="samples-differ",
                 hint="join the groups of files that have the same samples",
             )
-        self.contigs, self._contig_maps = _united([p.arrays["contig_id"][...] for p in parts])
-        self.filters, self._filter_maps = _united([p.arrays["filter_id"][...] for p in parts])
+        self.contigs, self._contig_maps = united([p.arrays["contig_id"][...] for p in parts])
+        self.filters, self._filter_maps = united([p.arrays["filter_id"][...] for p in parts])
         self.variants = sum(part.variants for part in parts)
         self.axes: dict[str, tuple[str, ...]] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
@@ -316,16 +317,6 @@ def _marks(name: str, dtype: np.dtype[Any]) -> tuple[Any, Any]:
         return STORED_MISSING, STORED_FILL
     missing, fill, _ = marks_of({"f": "Float", "b": "Flag"}.get(dtype.kind, "String"))
     return missing, fill
-
-
-def _united(lists: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Every name once, in order of first appearance, and each list's places in it."""
-    places: dict[str, int] = {}
-    maps = [
-        np.array([places.setdefault(name, len(places)) for name in names.tolist()], np.int64)
-        for names in lists
-    ]
-    return np.array(list(places), TEXT), maps
 
 
 def _described(joined: Joined) -> dict[str, tuple[np.ndarray, str]]:
