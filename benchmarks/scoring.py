@@ -37,7 +37,8 @@ from medray.storage.datasets import Dataset, publish
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.models import save_model
 from medray.storage.objects import Objects
-from medray.storage.samples import Rows, Sample
+from medray.storage.rows import Rows
+from medray.storage.samples import Sample
 from medray.storage.shard_writer import ShardWriter
 
 

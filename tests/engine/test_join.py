@@ -36,7 +36,9 @@ def joined(objects: Objects, to: Path, file: str, where: dict[str, Any] | None =
         "format": {"name": "table", "file": file},
         "about": {},
         "where": where or {},
-        "shards": [shard(objects, f"{to.name}/{n}-{file}", some) for n, some in enumerate(MORE)],
+        "shards": [
+            shard(objects, f"s{n}-{file}-{to.name}", samples) for n, samples in enumerate(MORE)
+        ],
         "to": str(to),
         "parts": "",
     }
