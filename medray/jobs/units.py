@@ -22,7 +22,7 @@ from medray.jobs.execute import Executor
 from medray.jobs.plan import Planned
 from medray.jobs.resolve import Resolved
 from medray.spec.jobs import Evaluate, Predict, Transform
-from medray.storage.datasets import Dataset, publish
+from medray.storage.datasets import Dataset, open_dataset, publish
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.objects import Objects
 from medray.storage.quarantine import keep_refusals
@@ -259,7 +259,14 @@ def _scores(resolved: Resolved, objects: Objects, commits: Sequence[Commit]) -> 
         repeats=resolved.step.bootstrap,
         seed=resolved.step.seed,
     )
-    return {"summary": summary, "metrics": headline(summary)}
+    from medray.engine.baseline import score_baseline
+
+    predictions, truth = (open_dataset(objects, name) for name in resolved.parents[:2])
+    beside = score_baseline(objects, predictions, truth, cases)
+    if beside:
+        summary["baseline"] = beside
+    metrics = {**headline(summary), **{f"baseline_{name}": beside[name] for name in beside}}
+    return {"summary": summary, "metrics": metrics}
 
 
 def _outset(resolved: Resolved, planned: Planned, before: dict[str, Commit]) -> dict[str, object]:

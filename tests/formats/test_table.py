@@ -106,6 +106,13 @@ def test_bad_rows_are_named_by_their_line_and_the_rest_is_taken(tmp_path: Path) 
     assert not any(word in str(refused) for word in ("canary", "p5", "1e39"))
 
 
+def test_a_table_without_a_single_id_is_refused_whole(tmp_path: Path) -> None:
+    table(tmp_path / "t.csv", ["id,a", ",1", ",2"])
+    samples, refused, _ = read(made(id="id"), tmp_path)
+    assert not samples
+    assert [(one.source, one.code) for one in refused] == [("t.csv", "no-id")]
+
+
 def test_a_row_that_lacks_values_can_be_refused(tmp_path: Path) -> None:
     table(tmp_path / "t.csv", ["a,b", "1,2", "1,"])
     samples, refused, _ = read(made(missing="refuse"), tmp_path)

@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 import torch
 from pydantic import Field
 
+from medray.data.kmers import kmer_design
 from medray.data.order import Order
 from medray.data.sequences import (
     NO_LABEL,
@@ -152,6 +153,10 @@ class Sequences(Modality):
             answers = _answers(network, cases.tokens[some], task, device, precision)
             for case, answer in zip(some, answers, strict=True):
                 yield task.judge(answer, cases.labels[case] if task.dense else None)
+
+    def design(self, dataset: Dataset, indices: Sequence[int], plan: SequencePlan) -> np.ndarray:
+        """Which base stands where, and counts of k-mers; see medray.data.kmers."""
+        return kmer_design(tokens_of(sequences_of(dataset, indices), plan.length, plan.align))
 
     def predictor(self, trained: Trained, options: dict[str, Any]) -> Answering:
         """One row for each sequence, or an array of its bases."""

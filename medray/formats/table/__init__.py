@@ -139,7 +139,9 @@ class Table(Joined):
             if name != ROWS:
                 self._agree(source, name, survey, columns)
         cut, left = join(surveys, by_id=by_id, leading=ROWS in surveys, seen=seen)
-        size = sum(file.size for file in files.values()) // max(1, len(cut))
+        if not cut:
+            raise DataError("no row makes a sample", code=left[0].code if left else "empty-table")
+        size = sum(file.size for file in files.values()) // len(cut)
         return [
             Input(
                 key=f"{part}:{one.start}",
