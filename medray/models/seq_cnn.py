@@ -8,12 +8,14 @@ from torch import Tensor, nn
 
 from medray.errors import SpecError
 from medray.models.base import ModelOptions, Network
+from medray.models.kmers import KmerPath, count_kmers
 from medray.models.tokens import BASES, PAD, ConvStem, Kernel, one_hot, reverse_complement, summary
 
 
 class SeqCnn(Network):
     """Filters of several widths side by side (as DeepBind's, Alipanahi et al. 2015, and CNNProm's,
-    Umarov & Solovyev 2017), more convolutions upon them on request, and a dense layer."""
+    Umarov & Solovyev 2017), more convolutions upon them on request, and a dense layer; on request
+    counts of k-mers beside them."""
 
     class Options(ModelOptions):
         """What can be chosen."""
@@ -34,6 +36,9 @@ class SeqCnn(Network):
             "one", description="both: the same filters read the other strand too, places are pooled"
         )
         dense: int = Field(64, ge=0, description="units of a layer before the last; 0: none")
+        kmers: int = Field(
+            0, ge=0, le=6, description="beside it all, a linear path: words up to so long, counted"
+        )
         dropout: float = Field(0.2, ge=0, lt=1)
 
         @model_validator(mode="after")
@@ -67,6 +72,7 @@ class SeqCnn(Network):
             between += [nn.Linear(width, options.dense), nn.ReLU(), nn.Dropout(drop)]
             width = options.dense
         self.head = nn.Sequential(*between, nn.Linear(width, out_channels))
+        self.kmers = KmerPath(options.kmers, out_channels, drop) if options.kmers else None
 
     @classmethod
     def build(
@@ -108,7 +114,7 @@ class SeqCnn(Network):
                 for how, value in found.items()
             }
         logits: Tensor = self.head(torch.cat(list(found.values()), 1))
-        return logits
+        return logits if self.kmers is None else logits + self.kmers(self._counts(tokens))
 
     def _features(self, tokens: Tensor) -> dict[str, Tensor]:
         bases, there = one_hot(tokens)
@@ -122,6 +128,13 @@ class SeqCnn(Network):
         if self.pool != "max":
             found["mean"] = summary(x, there, "mean")
         return found
+
+    def _counts(self, tokens: Tensor) -> Tensor:
+        longest = cast("KmerPath", self.kmers).longest
+        counts = count_kmers(one_hot(tokens)[0], longest)
+        if self.strands == "both":
+            counts = counts + count_kmers(one_hot(reverse_complement(tokens))[0], longest)
+        return counts
 
     def _filled(self, tokens: Tensor) -> Tensor:
         """Padded up to the length that the flat pool was built for."""

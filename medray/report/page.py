@@ -20,6 +20,7 @@ _LABELS = {
     "voxel_error": "wrong voxels",
     "auroc": "AUROC",
     "average_precision": "average precision",
+    "mcc": "MCC",
     "brier": "Brier score",
     "ece": "calibration error",
     "actual_ml": "truth, ml",
@@ -43,7 +44,7 @@ _LABELS = {
 }
 _HEADLINES = {
     "segmentation": ("dice", "hd95_mm", "surface_dice", "voxel_error"),
-    "classification": ("auroc", "accuracy", "average_precision", "sensitivity", "specificity"),
+    "classification": ("auroc", "accuracy", "mcc", "sensitivity", "specificity"),
     "regression": ("r2", "pearson", "spearman", "rmse"),
     "tagging": ("auroc", "average_precision", "f1", "auroc_per_sample"),
 }
@@ -60,6 +61,7 @@ _CLASS_COLUMNS = {
         "auroc",
         "average_precision",
         "accuracy",
+        "mcc",
         "sensitivity",
         "specificity",
         "brier",

@@ -142,6 +142,7 @@ def test_rows_that_are_refused(tmp_path: Path) -> None:
         ("a,b\n1,2\n", {}, "no-such-column"),
         ("sequence,sequence\n1,2\n", {}, "bad-header"),
         ("sequence\nACGT\n", {"where": {"x": 1}}, "no-such-column"),
+        ("sequence\nACGT\n", {"known": ["x"]}, "no-such-column"),
         ('"sequence\nACGT\n', {}, "bad-line"),
     ],
 )
@@ -150,6 +151,12 @@ def test_tables_that_are_refused(
 ) -> None:
     (tmp_path / "a.csv").write_text(content)
     assert codes(tmp_path, **options) == [code]
+
+
+def test_rows_that_say_nothing_are_left_out_where_that_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("sequence,x\nACGT,1\nCCGT,NA\nGCGT,\nTCGT,0\n")
+    assert codes(tmp_path, value="x") == ["no-value", "no-value"]
+    assert [one.row["value"] for one in taken(tmp_path, value="x", known=["x"])] == [1.0, 0.0]
 
 
 def test_columns_must_not_stand_where_ours_do(tmp_path: Path) -> None:
@@ -264,3 +271,5 @@ def test_real_yeast_promoters(data_dir: Path) -> None:
     assert {one.row["length"] for one in rows} == {120}
     assert rows[0].row["EL.combined"] == pytest.approx(5.3747928587784)
     assert {type(one.row["isNative"]) for one in rows} == {bool}
+    measured = taken(path, sequence=["seq"], value="EL.combined", columns={}, known=["EL.combined"])
+    assert len(measured) == 69_240

@@ -27,6 +27,7 @@ POOLED: list[Case] = [
     (SeqCnn, {"kernels": (3, 7), "filters": 4}),
     (SeqCnn, {"filters": 4, "features": (6, 6), "pool": "max", "strands": "both"}),
     (SeqCnn, {"filters": 4, "step": 2, "features": (6,), "pool": "flat", "dense": 0}),
+    (SeqCnn, {"filters": 4, "kmers": 3}),
 ]
 TAGGERS: list[Case] = [
     (Lstm, {"hidden": 5, "per_base": True, "stem": 6}),

@@ -11,7 +11,7 @@ from medray.errors import DataError, SpecError
 from medray.formats.base import Format, FormatOptions, Input, Plan, Source
 from medray.formats.files import Found, item, nothing_found, open_path, stem, walk
 from medray.formats.nucleotides import ambiguous
-from medray.formats.sequences.cells import Kind, Value, kind_of, passes, value_of
+from medray.formats.sequences.cells import MISSING, Kind, Value, kind_of, passes, value_of
 from medray.formats.sequences.table import Records, Survey, Table, table_at
 from medray.formats.text import Range, ranges
 from medray.storage.samples import Refusal, Sample
@@ -50,6 +50,7 @@ class SequencesOptions(FormatOptions):
     where: dict[str, Value | tuple[Value, ...]] = Field(
         {}, description="only rows whose columns have these values"
     )
+    known: tuple[str, ...] = Field((), description="only rows in which these columns say something")
     files: dict[str, str] = Field(
         {}, description="file below the source → class of all its sequences; only these are read"
     )
@@ -95,7 +96,7 @@ class Sequences(Format):
                     raise cells
                 if number in twice:
                     raise DataError("another row has the same id", code="duplicate-id")
-                if passes(cells, self.options.where):
+                if passes(cells, self.options.where) and self._known(cells):
                     yield self._sample(name, cells, item)
             except DataError as error:
                 refused += 1
@@ -105,6 +106,9 @@ class Sequences(Format):
                         code="too-many-bad-rows",
                     ) from error
                 yield Refusal(item.key, error.code, error.message, sample=name)
+
+    def _known(self, cells: dict[str, str]) -> bool:
+        return all(cells[name].lower() not in MISSING for name in self.options.known)
 
     def _found(self, source: Source) -> tuple[list[Found], list[Refusal]]:
         found, refused = walk(source, (*FASTA, *TABLES))
@@ -126,7 +130,7 @@ class Sequences(Format):
         if not fasta:
             delimiter = options.delimiter or ("," if file.path.lower().endswith(COMMAS) else "\t")
             table = table_at(path, options.header, delimiter)
-        table.require([*options.sequence, *(name for name in named if name), *options.where])
+        table.require([*options.sequence, *filter(None, named), *options.where, *options.known])
         twice: list[int] = []
         if options.columns is None or options.id or (options.target and not options.classes):
             twice = survey.take(path, table, options.where, options.id)

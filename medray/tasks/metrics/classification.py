@@ -138,11 +138,12 @@ def summarise_classification(
         truth = (actual == 1).astype(np.float64)
         everyone = np.ones(len(cases), dtype=bool)
         statistics["accuracy"] = lambda w: metric.share(right, everyone, w)
+        statistics["mcc"] = lambda w: metric.matthews(called == 1, actual == 1, w)
         statistics["brier"] = lambda w: metric.brier(scores, truth, w)
         statistics["ece"] = lambda w: metric.calibration_error(top, right, w)
         reliability = {"winning class": metric.reliability(top, right)}
     else:
-        for name in ("accuracy", "brier", "ece"):
+        for name in ("accuracy", "mcc", "brier", "ece"):
             statistics[name] = _macro([label.statistics()[name] for label in labels], len(cases))
         reliability = {
             name: metric.reliability(label.score[label.known], label.positive[label.known])
@@ -193,12 +194,14 @@ class _Label:
         """Each metric as a function of case weights; unknown cases weigh nothing."""
         score, positive, called, known = self.score, self.positive, self.called, self.known
         negative, truth = known & ~positive, positive.astype(np.float64)
+        sides, sides_called = (np.stack([~one, one], 1) for one in (positive, called))
         return {
             "auroc": lambda w: metric.auroc(score, positive, w * known),
             "average_precision": lambda w: metric.average_precision(score, positive, w * known),
             "sensitivity": lambda w: metric.share(called, positive, w),
             "specificity": lambda w: metric.share(~called, negative, w),
             "accuracy": lambda w: metric.share(called == positive, known, w),
+            "mcc": lambda w: metric.matthews(sides_called, sides, w * known),
             "brier": lambda w: metric.brier(score, truth, w * known),
             "ece": lambda w: metric.calibration_error(score, positive, w * known),
         }

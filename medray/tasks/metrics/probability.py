@@ -49,6 +49,23 @@ def share(correct: BoolArray, among: BoolArray, weights: FloatArray) -> FloatArr
     return _ratio(weights @ (correct & among), weights @ among)
 
 
+def matthews(called: BoolArray, actual: BoolArray, weights: FloatArray) -> FloatArray:
+    """Matthews' correlation of called and actual classes; of more than two, Gorodkin's (2004) R_K.
+
+    1 is perfect, 0 no better than chance; not defined where all cases are, or are called, the same.
+
+    Args:
+        called: (cases, classes), one True in each row; a row of no case is left out by its weight.
+        actual: the same shape.
+        weights: (repeats, cases).
+    """
+    total = weights.sum(axis=1)
+    right = weights @ (called & actual).any(axis=1)
+    given, there = weights @ called, weights @ actual
+    spread = (total**2 - (given**2).sum(axis=1)) * (total**2 - (there**2).sum(axis=1))
+    return _ratio(right * total - (given * there).sum(axis=1), np.sqrt(spread))
+
+
 def brier(probabilities: FloatArray, truth: FloatArray, weights: FloatArray) -> FloatArray:
     """Mean squared error of probabilities (Brier 1950); 0 is perfect.
 

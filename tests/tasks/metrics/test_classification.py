@@ -39,6 +39,7 @@ def test_binary_agrees_with_scikit_learn() -> None:
     assert value["accuracy"] == pytest.approx(sk.accuracy_score(y, called))
     assert value["sensitivity"] == pytest.approx(sk.recall_score(y, called))
     assert value["specificity"] == pytest.approx(sk.recall_score(y, called, pos_label=0))
+    assert value["mcc"] == pytest.approx(sk.matthews_corrcoef(y, called))
     assert value["brier"] == pytest.approx(sk.brier_score_loss(y, p[:, 1]))
     assert 0 < value["ece"] < 0.2
     assert summary["confusion"] == sk.confusion_matrix(y, called).tolist()
@@ -58,6 +59,7 @@ def test_multiclass_is_one_against_the_rest_macro() -> None:
     assert value["average_precision"] == pytest.approx(sk.average_precision_score(np.eye(4)[y], p))
     assert value["sensitivity"] == pytest.approx(sk.balanced_accuracy_score(y, p.argmax(axis=1)))
     assert value["accuracy"] == pytest.approx(sk.accuracy_score(y, p.argmax(axis=1)))
+    assert value["mcc"] == pytest.approx(sk.matthews_corrcoef(y, p.argmax(axis=1)))
     assert value["brier"] == pytest.approx(((p - np.eye(4)[y]) ** 2).sum(axis=1).mean())
     assert list(summary["curves"]["reliability"]) == ["winning class"]
 
@@ -82,13 +84,15 @@ def test_multilabel_ignores_what_is_unknown() -> None:
         table(score_classification(p, y, names)), names, multilabel=True
     )
     known = y != UNKNOWN
-    areas, rights = [], []
+    areas, rights, correlations = [], [], []
     for c in range(3):
         areas.append(sk.roc_auc_score(y[known[:, c], c], p[known[:, c], c]))
         rights.append(np.mean((p[:, c] > 0.5)[known[:, c]] == y[known[:, c], c]))
+        correlations.append(sk.matthews_corrcoef(y[known[:, c], c], p[known[:, c], c] > 0.5))
         assert summary["classes"][names[c]]["auroc"]["value"] == pytest.approx(areas[-1])
     assert summary["metrics"]["auroc"]["value"] == pytest.approx(np.mean(areas))
     assert summary["metrics"]["accuracy"]["value"] == pytest.approx(np.mean(rights))
+    assert summary["metrics"]["mcc"]["value"] == pytest.approx(np.mean(correlations))
     assert summary["confusion"] is None
 
 

@@ -1,6 +1,11 @@
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+from sklearn.metrics import (
+    average_precision_score,
+    brier_score_loss,
+    matthews_corrcoef,
+    roc_auc_score,
+)
 from sklearn.metrics import roc_curve as sklearn_roc_curve
 
 from medray.tasks.metrics.probability import (
@@ -8,6 +13,7 @@ from medray.tasks.metrics.probability import (
     average_precision,
     brier,
     calibration_error,
+    matthews,
     reliability,
     roc_curve,
     share,
@@ -49,6 +55,18 @@ def test_one_class_only_is_not_defined() -> None:
     for positive in (np.array([True, True]), np.array([False, False])):
         assert np.isnan(auroc(scores, positive, weights)[0])
     assert np.isnan(average_precision(scores, np.array([False, False]), weights)[0])
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_weighted_matthews_agrees_with_scikit_learn(classes: int) -> None:
+    random = np.random.default_rng(7)
+    y, called = random.integers(0, classes, (2, 200))
+    called = np.where(random.random(200) < 0.5, y, called)
+    weights = random.integers(0, 4, (5, 200)).astype(float)
+    one = np.eye(classes, dtype=bool)
+    for row, got in zip(weights, matthews(one[called], one[y], weights), strict=True):
+        assert got == pytest.approx(matthews_corrcoef(y, called, sample_weight=row))
+    assert np.isnan(matthews(one[called], one[np.zeros_like(y)], weights)).all()
 
 
 def test_brier_agrees_with_scikit_learn() -> None:
