@@ -1,4 +1,4 @@
-"""Every benchmark in turn, small enough for a quarter of an hour on two quiet cores: `make bench`.
+"""Every benchmark in turn, small enough for twenty minutes on two quiet cores: `make bench`.
 
 Prints what each says, then one table of its figures beside floor and goal. The exit status is 1
 if a benchmark fails; a figure below its floor is marked, for a busy machine is no failure.
@@ -103,6 +103,22 @@ BENCHMARKS = [
         "scale.py",
         ["--units", "2000"],
         {"throughput / ideal, 64 actors": Limit("≥", 0.9, 0.95), "driver, units x 10": FLAT},
+    ),
+    Benchmark(
+        "serve.py",
+        ["--seconds", "5", "--samples", "1000"],
+        {
+            "endpoint / bare, requests/s": Limit("≥", 0.9, 1.0),
+            "endpoint / bare, p50": Limit("≥", 0.9, 1.0),
+            "endpoint / bare, p99": Limit("≥", 0.9, 1.0),
+            "endpoint / documented, requests/s": Limit("≥", 1.0, 1.3),
+            "bulk through serve / through ray data": Limit("≥", 0.9, 1.0),
+        },
+    ),
+    Benchmark(
+        "submit.py",
+        ["3"],
+        {"submit and wait / ray job submit, same job": Limit("≤", 0.25, 0.22)},
     ),
 ]
 

@@ -1,11 +1,12 @@
-"""The endpoint against bare FastAPI with the same model and batching; bulk through it against Ray
-Data.
+"""The endpoint against bare FastAPI and against Ray Serve as its documentation does it, with the
+same model and batching; bulk through it against Ray Data.
 
-    python benchmarks/serve.py [--seconds S] [--clients N]
+    python benchmarks/serve.py [--seconds S] [--clients N] [--samples N]
 
 Bare: one uvicorn process, the same bodies decoded, prepared and answered by the same code, batches
-collected by a queue of 30 lines. Both answer the same pictures of the same clients, in turn, on the
-same cores. Bulk: one dataset, predicted by workers of Ray Data and by as many replicas.
+collected by a queue of 30 lines. Documented: reference/rayserve.py. Each has one process with one
+thread for the network, and they answer the same pictures of the same clients, in turn, on the same
+cores. Bulk: one dataset, predicted by workers of Ray Data and by as many replicas.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import asyncio
 import http.client
 import multiprocessing
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
@@ -34,6 +36,8 @@ from medray.storage.objects import Objects  # noqa: E402
 
 NETWORK = {**CNN, "features": [32, 64, 128]}
 PATCH = (128, 128)
+ROUNDS = 4
+Round = tuple[float, float, float]  # requests a second, p50 and p99 in seconds
 OPTIONS = {"overlap": 0.5, "tta": False, "precision": "fp32", "batch": 8, "outputs": "labels"}
 
 
@@ -41,11 +45,11 @@ class Bare:
     """A backend that a careful user would write: one process, one queue, one network."""
 
     def __init__(self, root: str, options: Serving) -> None:
-        from medray.engine.predict import Predictor
+        from medray.engine.predict import ImagePredictor
         from medray.engine.trained import load_trained
         from medray.serving.answer import Answerer
 
-        self._answerer = Answerer(Predictor(load_trained(Objects(root), "m"), OPTIONS))
+        self._answerer = Answerer(ImagePredictor(load_trained(Objects(root), "m"), OPTIONS))
         self._options = options
         self._waiting: asyncio.Queue[Any] = asyncio.Queue()
         self._task: Any = None
@@ -90,8 +94,8 @@ def bare(root: str, tokens: str, port: int) -> None:
     uvicorn.run(app, port=port, log_config=None, access_log=False)
 
 
-def load(port: int, token: str, clients: int, seconds: float) -> tuple[float, list[float]]:
-    """Requests a second, and the seconds of each, by clients that each keep one line open."""
+def load(port: int, token: str, clients: int, seconds: float) -> list[float]:
+    """The seconds of each request, by clients that each keep one line open."""
     bodies = [png(pixels(number, (160, 160))) for number in range(8)]
     taken: list[float] = []
     until = time.monotonic() + seconds
@@ -113,7 +117,7 @@ def load(port: int, token: str, clients: int, seconds: float) -> tuple[float, li
         thread.start()
     for thread in threads:
         thread.join()
-    return len(taken) / seconds, taken
+    return taken
 
 
 def main(seconds: float, clients: int, samples: int) -> None:
@@ -128,33 +132,50 @@ def main(seconds: float, clients: int, samples: int) -> None:
 
 
 def _online(objects: Objects, tokens: Path, token: str, seconds: float, clients: int) -> None:
-    ports = {"medray": free_port(), "bare": free_port()}
+    ports = {"medray": free_port(), "bare": free_port(), "documented": free_port()}
     other = multiprocessing.get_context("spawn").Process(
         target=bare, args=(objects.url, str(tokens), ports["bare"])
     )
     other.start()
+    script = [sys.executable, str(Path(__file__).parent / "reference" / "rayserve.py")]
+    documented = subprocess.Popen(
+        [*script, objects.url, str(ports["documented"])],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     args = {"models": ("m",), "storage": objects.url, "token_file": str(tokens), "bulk": False}
-    rates: dict[str, list[float]] = {name: [] for name in ports}
-    taken: dict[str, list[float]] = {name: [] for name in ports}
+    rounds: dict[str, list[Round]] = {name: [] for name in ports}
     try:
+        assert documented.stdout
+        assert documented.stdout.readline() == "ready\n"
         with serving(args, port=ports["medray"]):
             for port in ports.values():
                 load(port, token, clients, 3)
-            for _ in range(3):
-                for name, port in ports.items():
-                    rate, each = load(port, token, clients, seconds)
-                    rates[name].append(rate)
-                    taken[name] += each
+            for turn in range(ROUNDS):
+                for name in list(ports)[:: 1 if turn % 2 else -1]:
+                    rounds[name].append(_round(load(ports[name], token, clients, seconds), seconds))
     finally:
         other.terminate()
         other.join()
+        documented.communicate("")
     for name in ports:
-        cuts = statistics.quantiles(taken[name], n=100)
-        print(f"{name} p50 ms: {cuts[49] * 1e3:.2f}")
-        print(f"{name} p99 ms: {cuts[98] * 1e3:.2f}")
-        print(f"{name} requests/s: {statistics.median(rates[name]):.1f}")
-    ratio = statistics.median(rates["medray"]) / statistics.median(rates["bare"])
-    print(f"endpoint / bare FastAPI, requests/s: {ratio:.3f}")
+        rate, p50, p99 = (statistics.median(one[k] for one in rounds[name]) for k in range(3))
+        print(f"{name}: {rate:.1f} requests/s, p50 {p50 * 1e3:.0f} ms, p99 {p99 * 1e3:.0f} ms")
+    for name in ("bare", "documented"):
+        pairs = list(zip(rounds["medray"], rounds[name], strict=True))
+        for what, ratios in (
+            ("requests/s", [ours[0] / theirs[0] for ours, theirs in pairs]),
+            ("p50", [theirs[1] / ours[1] for ours, theirs in pairs]),
+            ("p99", [theirs[2] / ours[2] for ours, theirs in pairs]),
+        ):
+            spread = f"{min(ratios):.2f}-{max(ratios):.2f}, n={len(ratios)}"
+            print(f"endpoint / {name}, {what}: {statistics.median(ratios):.3f} ({spread})")
+
+
+def _round(taken: list[float], seconds: float) -> Round:
+    cuts = statistics.quantiles(taken, n=100)
+    return len(taken) / seconds, cuts[49], cuts[98]
 
 
 def _bulk(objects: Objects, here: Path, samples: int) -> None:

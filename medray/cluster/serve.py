@@ -1,16 +1,15 @@
-"""Models behind an address: a Ray Serve application of one deployment a model, and an ingress.
+"""Models behind an address, on Ray Serve: one deployment a model, and a front that asks them.
 
-Bodies travel from proxy to ingress to replica, and are decoded there; weights are loaded once a
-replica. A replica also runs units of bulk jobs (medray.cluster.units).
+`medray serve` is its own front: HTTP ends in its process, one call away from the replicas. Where
+Ray Serve is deployed by a configuration file (KubeRay), Ray's proxy takes requests and the front is
+a deployment as well.
 """
 
 import asyncio
 import contextlib
 import logging
-import os
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import ray
 from fastapi import FastAPI
@@ -23,24 +22,17 @@ from ray.serve.exceptions import (
 )
 from ray.serve.handle import DeploymentHandle
 
-from medray.engine.allocator import keep_freed_memory
-from medray.engine.operation import Unit
-from medray.engine.worker import Receipt, Worker, WorkerSpec
-from medray.errors import FatalError, RetryableError
-from medray.ids import digest
-from medray.serving.answer import Answerer, Reply, failure, refuse
+from medray.cluster.replica import deployment_of, replica_of
+from medray.errors import RetryableError
+from medray.serving.answer import Reply, refuse
 from medray.serving.bulk import Bulk
-from medray.serving.decode import Upload
+from medray.serving.decode import ARROW
 from medray.serving.http import make_app
 from medray.spec.serving import Serving
 from medray.storage.objects import Objects
-from medray.storage.samples import Sample
-
-if TYPE_CHECKING:
-    from medray.engine.predict import Predict
 
 APPLICATION = "medray"
-WORKERS = 4  # bulk jobs that a replica keeps open
+QUIET: dict[str, Any] = {"enable_access_log": False, "log_level": "ERROR"}
 TRIES = 3  # of a request whose replica died: another one answers it
 LOST = (
     ray.exceptions.ActorDiedError,
@@ -51,13 +43,99 @@ LOST = (
 )
 
 
+class Front:
+    """Hands requests to the replicas of the model that is meant; see `medray.serving.http.Backend`.
+
+    Args:
+        options: of the endpoint.
+        models: as `/v1/models` shows them.
+        replicas: by the name of the model.
+        short: names of the models whose answers are short: they are asked by gRPC, past Ray's actor
+            calls and its object store.
+    """
+
+    def __init__(
+        self,
+        options: Serving,
+        models: Sequence[dict[str, Any]],
+        replicas: dict[str, DeploymentHandle[Any]],
+        short: Sequence[str] = (),
+    ) -> None:
+        self._models = list(models)
+        self._replicas = replicas
+        # A call takes 1.6 ms of CPU and not 3.6, but such an answer has 4 MiB at most.
+        self._direct = {name: replicas[name].options(_by_reference=False) for name in short}
+        most = options.replicas[1] if isinstance(options.replicas, tuple) else options.replicas
+        self._bulk = Bulk(
+            options.storage,
+            {model["name"]: model["reference"] for model in models},
+            most,
+            ray.get_runtime_context().gcs_address,
+        )
+
+    def models(self) -> list[dict[str, Any]]:
+        """See Backend."""
+        return self._models
+
+    async def predict(self, model: str, body: bytes, asked: dict[str, str]) -> Reply:
+        """See Backend. A replica that dies takes no request with it: another one answers."""
+        handle = self._replicas[model]
+        if asked["media"] != ARROW:
+            handle = self._direct.get(model, handle)
+        for left in reversed(range(TRIES)):
+            try:
+                reply: Reply = await handle.predict.remote(body, asked)
+            except BackPressureError:
+                return refuse(429, "busy", "too many requests wait for the model")
+            except LOST:
+                if not left:
+                    return refuse(503, "replica-lost", "the replicas that had it died")
+                await asyncio.sleep(0.1)
+            else:
+                return reply
+        raise AssertionError
+
+    async def start_bulk(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """See Backend."""
+        return await asyncio.to_thread(self._bulk.start, asked)
+
+    def bulk(self, job: str) -> dict[str, Any]:
+        """See Backend."""
+        return self._bulk.look(job)
+
+    def close(self) -> None:
+        """Ask bulk jobs that are under way to stop."""
+        self._bulk.close()
+
+
+class Ingress(Front):
+    """The front as a deployment, behind Ray's proxy."""
+
+    def __init__(
+        self,
+        options: Serving,
+        models: list[dict[str, Any]],
+        hashes: tuple[str, ...],
+        replicas: dict[str, DeploymentHandle[Any]],
+    ) -> None:
+        # None is asked by gRPC: where HTTP came through Ray's proxy, Ray would not decode answers.
+        super().__init__(options, models, replicas)
+        self._options, self._hashes = options, hashes
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return make_app(self, self._options, self._hashes)
+
+    def __del__(self) -> None:
+        self.close()
+
+
 def application(
     options: Serving,
     objects: Objects,
     models: Sequence[dict[str, Any]],
     hashes: tuple[str, ...],
 ) -> serve.Application:
-    """The application, ready for `serve.run`.
+    """The application for a Ray Serve with a proxy of its own.
 
     Args:
         options: of the endpoint.
@@ -82,207 +160,46 @@ def application(
     return ingress.bind(options, list(models), hashes, replicas)
 
 
-def deployment_of(model: str) -> str:
-    """Name of a model's deployment."""
-    return f"model-{model}"
-
-
-def replica_of(options: Serving, model: str) -> serve.Deployment:
-    """The deployment of a model, not bound yet."""
-    low, high = (
-        options.replicas
-        if isinstance(options.replicas, tuple)
-        else (options.replicas, options.replicas)
-    )
-    # Two batches a replica: one computes while the next one is decoded and waits.
-    ongoing = 2 * options.batch
-    return cast("serve.Deployment", serve.deployment(Replica)).options(
-        name=deployment_of(model),
-        **(
-            {"num_replicas": low}
-            if low == high
-            else {
-                "autoscaling_config": {
-                    "min_replicas": low,
-                    "max_replicas": high,
-                    "target_ongoing_requests": options.batch,
-                }
-            }
-        ),
-        ray_actor_options={"num_cpus": options.cpus, "num_gpus": options.gpus},
-        max_ongoing_requests=ongoing,
-        max_queued_requests=options.queue,
-        health_check_period_s=2,
-        health_check_timeout_s=max(30, options.timeout_s),
-        graceful_shutdown_timeout_s=options.timeout_s,
-    )
-
-
-class Ingress:
-    """Takes requests in, and hands them to the replicas of the model that is meant."""
-
-    def __init__(
-        self,
-        options: Serving,
-        models: list[dict[str, Any]],
-        hashes: tuple[str, ...],
-        replicas: dict[str, DeploymentHandle[Any]],
-    ) -> None:
-        self._options, self._models, self._hashes = options, models, hashes
-        self._replicas = replicas
-        most = options.replicas[1] if isinstance(options.replicas, tuple) else options.replicas
-        self._bulk = Bulk(
-            options.storage,
-            {model["name"]: model["reference"] for model in models},
-            most,
-            ray.get_runtime_context().gcs_address,
-        )
-
-    def __serve_build_asgi_app__(self) -> FastAPI:
-        return make_app(self, self._options, self._hashes)
-
-    def models(self) -> list[dict[str, Any]]:
-        """See Backend."""
-        return self._models
-
-    async def predict(self, model: str, body: bytes, asked: dict[str, str]) -> Reply:
-        """See Backend. A replica that dies takes no request with it: another one answers."""
-        for left in reversed(range(TRIES)):
-            try:
-                reply: Reply = await self._replicas[model].predict.remote(body, asked)
-            except BackPressureError:
-                return refuse(429, "busy", "too many requests wait for the model")
-            except LOST:
-                if not left:
-                    return refuse(503, "replica-lost", "the replicas that had it died")
-                await asyncio.sleep(0.1)
-            else:
-                return reply
-        raise AssertionError
-
-    async def start_bulk(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """See Backend."""
-        return await asyncio.to_thread(self._bulk.start, asked)
-
-    def bulk(self, job: str) -> dict[str, Any]:
-        """See Backend."""
-        return self._bulk.look(job)
-
-    def __del__(self) -> None:
-        self._bulk.close()
-
-
-class Replica:
-    """One model, loaded once; requests for whole images go through the network together."""
-
-    def __init__(self, options: Serving, objects: Objects, reference: str) -> None:
-        threads = max(1, int(options.cpus))
-        # Before any library with threads of its own is loaded: they read it once.
-        os.environ["OMP_NUM_THREADS"] = str(threads)
-        import torch
-
-        from medray.engine.predict import Predictor
-        from medray.engine.trained import load_trained
-
-        torch.set_num_threads(threads)
-        keep_freed_memory()
-        self._options, self._objects = options, objects
-        self._workers: OrderedDict[str, Worker] = OrderedDict()
-        self._trained = load_trained(objects, reference)
-        wanted = options.model_dump(include={"overlap", "tta", "precision", "batch"})
-        self._answerer = Answerer(Predictor(self._trained, {**wanted, "outputs": "labels"}))
-        self._device = asyncio.Lock()
-        together: Any = self._together  # its type hides what serve.batch adds
-        together.set_max_batch_size(options.batch)
-        together.set_batch_wait_timeout_s(options.batch_wait_s)
-
-    async def predict(self, body: bytes, asked: dict[str, str]) -> Reply:
-        """Answer one request; every failure is a reply."""
-        upload = Upload(body, asked["media"], self._options.image_bytes)
-        answerer = self._answerer
-        try:
-            question = await asyncio.to_thread(
-                answerer.read, upload, asked["accept"], asked["outputs"]
-            )
-            if answerer.dense:
-                async with self._device:
-                    made = await asyncio.to_thread(
-                        answerer.compute, question.samples, question.outputs
-                    )
-            else:
-                made = await asyncio.gather(*(self._together(one) for one in question.samples))
-            return await asyncio.to_thread(answerer.write, question, made)
-        except Exception as error:  # noqa: BLE001 - errors of ours have no class at the other end
-            return failure(error)
-
-    async def reference(self) -> str:
-        """Of the model that is loaded, name@version."""
-        return self._trained.reference
-
-    async def unit(self, spec: WorkerSpec, unit: Unit) -> Receipt:
-        """Run a unit of a bulk job with the network that is loaded already, and commit it."""
-        return await asyncio.to_thread(self._worker(spec).run, unit)
-
-    def _worker(self, spec: WorkerSpec) -> Worker:
-        if spec.parameters["model"] != self._trained.reference:
-            raise FatalError(
-                f"the replica serves {self._trained.reference}",
-                code="wrong-model",
-                about=spec.parameters["model"],
-            )
-        key = digest([spec.dataset, spec.session, spec.parameters])
-        worker = self._workers.get(key)
-        if worker is None:
-            worker = Worker(spec)
-            cast("Predict", worker.operation).adopt(self._trained)
-            self._workers[key] = worker
-            if len(self._workers) > WORKERS:
-                self._workers.popitem(last=False)
-        return worker
-
-    @serve.batch(max_batch_size=8, batch_wait_timeout_s=0.005)
-    async def _together(self, samples: list[Sample]) -> list[Sample]:
-        async with self._device:
-            return await asyncio.to_thread(self._answerer.compute, samples)
-
-
 @contextlib.contextmanager
 def deployed(
-    app: serve.Application,
-    *,
-    host: str,
-    port: int,
-    tls: tuple[str, str] | None = None,
-) -> Iterator[None]:
-    """Run an application on the Ray that this process is connected to; gone on leaving.
+    options: Serving, objects: Objects, models: Sequence[dict[str, Any]]
+) -> Iterator[Front]:
+    """Replicas of each model on the Ray that this process is connected to, gone on leaving.
 
     Args:
-        app: of `application`.
-        host: address to bind to.
-        port: to listen on.
-        tls: files of certificate and key, on the head.
+        options: of the endpoint.
+        objects: the storage root.
+        models: see `application`.
+
+    Yields:
+        The front, for `medray.serving.http.make_app`.
 
     Raises:
-        RetryableError: it did not come up (code "serve-failed").
+        RetryableError: they did not come up (code "serve-failed").
     """
-    http = {"host": host, "port": port}
-    if tls:
-        http |= {"ssl_certfile": tls[0], "ssl_keyfile": tls[1]}
     # What goes wrong is raised here; Serve would tell all it does besides.
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
-    quiet = {"enable_access_log": False, "log_level": "ERROR"}
     try:
-        serve.start(proxy_location="HeadOnly", http_options=http, logging_config=quiet)
-        serve.run(app, name=APPLICATION, route_prefix="/", logging_config=quiet)
+        serve.start(proxy_location="Disabled", logging_config=QUIET)
+        handles = {model["name"]: _run(options, objects, model) for model in models}
+        short = [name for name, one in handles.items() if not one.dense.remote().result()]
     except (RuntimeError, RayServeException, ray.exceptions.RayError) as error:
         serve.shutdown()  # type: ignore[no-untyped-call]
         raise RetryableError(
-            f"the application did not come up ({type(error).__name__})",
+            f"the replicas did not come up ({type(error).__name__})",
             code="serve-failed",
-            about=f"{host}:{port}",
-            hint="look at the replicas' logs, free memory, and who else listens there",
+            about=", ".join(model["reference"] for model in models),
+            hint="look at the replicas' logs and at free memory",
         ) from error
+    front = Front(options, models, handles, short)
     try:
-        yield
+        yield front
     finally:
+        front.close()
         serve.shutdown()  # type: ignore[no-untyped-call]
+
+
+def _run(options: Serving, objects: Objects, model: dict[str, Any]) -> DeploymentHandle[Any]:
+    replicas = replica_of(options, model["name"]).bind(options, objects, model["reference"])
+    name = deployment_of(model["name"])
+    return serve.run(replicas, name=name, route_prefix=None, logging_config=QUIET)

@@ -17,7 +17,8 @@ from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from medray.cluster.batch import DRAIN_S, GRACE_S, RESTARTS
-from medray.cluster.serve import APPLICATION, LOST, deployment_of, replica_of
+from medray.cluster.replica import deployment_of, replica_of
+from medray.cluster.serve import APPLICATION, LOST, QUIET
 from medray.cluster.session import require
 from medray.engine.operation import Unit
 from medray.engine.worker import Receipt, WorkerSpec
@@ -38,6 +39,7 @@ def run_on_serve(
     *,
     workers: int | tuple[int, int],
     pool: Pool,
+    grows: bool = False,
 ) -> None:
     """Run `units` of a predict step by the replicas of its model, on the Ray that is joined.
 
@@ -52,6 +54,7 @@ def run_on_serve(
         workers: how many replicas, or (fewest, most): the fewest are started where none run; twice
             the most are kept under way.
         pool: the size of a replica that is started here.
+        grows: nodes come when they are asked for, so that replicas may exceed the cluster of now.
 
     Raises:
         SpecError: more replicas than the cluster has room for (code "pool-too-large").
@@ -60,7 +63,7 @@ def run_on_serve(
     if not units:
         return
     low, high = (workers, workers) if isinstance(workers, int) else workers
-    with _handle(spec, min(low, len(units)), pool) as handle:
+    with _handle(spec, min(low, len(units)), pool, grows=grows) as handle:
         work = _Work(spec, units, handle, stop, min(len(units), IN_FLIGHT * high))
         missing = {unit.index: unit for unit in units}
         while missing and not work.expired:
@@ -137,24 +140,27 @@ class _Work:
 
 
 @contextlib.contextmanager
-def _handle(spec: WorkerSpec, replicas: int, pool: Pool) -> Iterator[DeploymentHandle[Any]]:
+def _handle(
+    spec: WorkerSpec, replicas: int, pool: Pool, *, grows: bool
+) -> Iterator[DeploymentHandle[Any]]:
     """Of the model's replicas: those that run, or some of our own."""
     reference = spec.parameters["model"]
     running = _running(reference)
     if running is not None:
         yield running
         return
-    require(replicas, pool.cpus, pool.gpus)
+    if not grows:
+        require(replicas, pool.cpus, pool.gpus)
     options = Serving(models=(reference,), replicas=replicas, cpus=pool.cpus, gpus=pool.gpus)
     name = f"bulk-{spec.dataset}-{spec.session}"
     try:
-        serve.start(proxy_location="Disabled", logging_config=_QUIET)
+        serve.start(proxy_location="Disabled", logging_config=QUIET)
         deployment = replica_of(options, reference.partition("@")[0])
         yield serve.run(
             deployment.bind(options, spec.objects, reference),
             name=name,
             route_prefix=None,
-            logging_config=_QUIET,
+            logging_config=QUIET,
         )
     except (RuntimeError, RayServeException, ray.exceptions.RayError) as error:
         raise _failed(error) from error
@@ -163,20 +169,18 @@ def _handle(spec: WorkerSpec, replicas: int, pool: Pool) -> Iterator[DeploymentH
             serve.delete(name)
 
 
-_QUIET: dict[str, Any] = {"enable_access_log": False, "log_level": "ERROR"}
-
-
 def _running(reference: str) -> DeploymentHandle[Any] | None:
     name = deployment_of(reference.partition("@")[0])
     try:
-        status = serve.status().applications.get(APPLICATION)
+        applications = serve.status().applications
     except RayServeException:
         return None
-    if status is None or name not in status.deployments:
-        return None
-    handle = serve.get_deployment_handle(name, APPLICATION)
-    served: str = handle.reference.remote().result(timeout_s=GRACE_S)
-    return handle if served == reference else None
+    for one in (name, APPLICATION):  # as `medray serve` deploys it; as a configuration file does
+        if one in applications and name in applications[one].deployments:
+            handle = serve.get_deployment_handle(name, one)
+            served: str = handle.reference.remote().result(timeout_s=GRACE_S)
+            return handle if served == reference else None
+    return None
 
 
 def _failed(error: BaseException) -> MedrayError:

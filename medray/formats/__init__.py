@@ -11,8 +11,17 @@ FORMATS: Registry[Format] = Registry(
         "nifti": "medray.formats.nifti:Nifti",
         "image": "medray.formats.image:Image",
         "ome_zarr": "medray.formats.ome_zarr:OmeZarr",
+        "bed": "medray.formats.bed:Bed",
+        "bigwig": "medray.formats.bigwig:Bigwig",
+        "gff": "medray.formats.gff:Gff",
+        "fasta": "medray.formats.fasta:Fasta",
+        "expression": "medray.formats.expression:Expression",
+        "sequences": "medray.formats.sequences:Sequences",
         "table": "medray.formats.table:Table",
-        # Draws with the engine's pictures; a plugin, as those of outsiders are.
+        "annotated_vcf": "medray.formats.vcf.annotated:AnnotatedVcf",
+        "vcf": "medray.formats.vcf:Vcf",
+        # They draw with the engine; plugins, as those of outsiders are.
         "overlay": "medray.engine.pictures:Overlay",
+        "track_plot": "medray.engine.track_pictures:TrackPlot",
     },
 )

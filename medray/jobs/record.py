@@ -88,7 +88,9 @@ class Driver:
         root = f"runs/{run}"
         self._objects.put(f"{root}/spec.json", spec.encode())
         self._objects.put(f"{root}/job.json", json.dumps({"job": self.job}).encode())
-        if planned is not None:
+        # A run's id says what its plan is. Made again it would cost pyarrow's import of pandas, a
+        # second, where there may be nothing to do.
+        if planned is not None and not self._objects.exists(f"{root}/plan.parquet"):
             self._objects.put(f"{root}/plan.parquet", _table(planned))
         self._beat("running", 0)
 

@@ -13,6 +13,7 @@ from medray.jobs.record import Driver, job_id, keep_job, stored_result
 from medray.jobs.regroup import remember
 from medray.jobs.resolve import Resolved, resolve, units_of
 from medray.jobs.session import open_storage
+from medray.jobs.tracking import tracked
 from medray.jobs.units import run_units
 from medray.spec.documents import place
 from medray.spec.jobs import Ingest
@@ -105,10 +106,11 @@ def run_documents(
             if executor is None or executor.profile != profile:
                 stack.close()  # one Ray at a time
                 executor = stack.enter_context(Executor(profile, objects, driver.session))
-            result = _run_step(resolved, executor, objects, stop, tell)
-            results.append(result)
-            _keep(objects, result)
-            tell(Event("done", result.as_json()))
+            with tracked(resolved, tell) as heard:
+                result = _run_step(resolved, executor, objects, stop, heard)
+                results.append(result)
+                _keep(objects, result)
+                heard(Event("done", result.as_json()))
     return Run(job, results)
 
 

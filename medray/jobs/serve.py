@@ -105,7 +105,7 @@ def serving(
 
     Raises:
         SpecError: the address is open to others without TLS, or see `build`.
-        RetryableError: Ray or the application did not start.
+        RetryableError: the address is taken, or Ray or the replicas did not start.
     """
     check_address(host, tls)
     profile = cluster_profile(cluster) if cluster else None
@@ -118,14 +118,19 @@ def serving(
     hashes = read_tokens(Path(options.token_file).expanduser())
     models = described(objects, options.models)
 
-    from medray.cluster.serve import application, deployed
+    from medray.cluster.serve import deployed
     from medray.cluster.session import join, require, start_local
+    from medray.serving.http import make_app
+    from medray.serving.listen import bind, listening
 
     fewest = options.replicas[0] if isinstance(options.replicas, tuple) else options.replicas
     elsewhere = isinstance(profile, RayCluster)
-    with join("auto") if elsewhere else start_local(num_cpus=num_cpus):
+    with contextlib.ExitStack() as stack:
+        bound = stack.enter_context(bind(host, port))  # Ray takes seconds to say that it is taken
+        stack.enter_context(join("auto") if elsewhere else start_local(num_cpus=num_cpus))
         if not elsewhere:  # a cluster may grow
             require(fewest * len(models), options.cpus, options.gpus)
-        app = application(options, objects, models, hashes)
-        with deployed(app, host=host, port=port, tls=tls):
-            yield models
+        front = stack.enter_context(deployed(options, objects, models))
+        app = make_app(front, options, hashes)
+        stack.enter_context(listening(app, bound, tls, options.timeout_s))
+        yield models

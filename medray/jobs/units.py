@@ -21,7 +21,7 @@ from medray.jobs.events import Event, Listener, StepResult, Tally
 from medray.jobs.execute import Executor
 from medray.jobs.plan import Planned
 from medray.jobs.resolve import Resolved
-from medray.spec.jobs import Evaluate
+from medray.spec.jobs import Evaluate, Predict, Transform
 from medray.storage.datasets import Dataset, publish
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.objects import Objects
@@ -57,6 +57,38 @@ def run_units(
     """
     started = clock.monotonic()
     ledger = Ledger(objects, resolved.output)
+    first = resolved.first.planned if resolved.first is not None else None
+    if resolved.first is not None and first is not None:
+        done = ledger.committed((unit.id for unit in planned.units), brief=True)
+        if len(done) < len(planned.units):
+            _complete(resolved.first, first, objects, executor, stop, tell)
+    own, ordered = _complete(resolved, planned, objects, executor, stop, tell)
+    dataset = publish(
+        objects,
+        resolved.output,
+        kind=resolved.step.kind,
+        spec=resolved.spec,
+        commits=ordered,
+        refused=planned.refused,
+        parents=resolved.parents,
+        attributes={**resolved.attributes, **_scores(resolved, objects, ordered)},
+    )
+    dataset.check()
+    if first is not None:
+        ledger.drop(unit.id for unit in first.units)
+    return _result(resolved, planned, own, ordered, dataset, clock.monotonic() - started)
+
+
+def _complete(
+    resolved: Resolved,
+    planned: Planned,
+    objects: Objects,
+    executor: Executor,
+    stop: threading.Event,
+    tell: Listener,
+) -> tuple[set[str], list[Commit]]:
+    """Commit every unit; returns those that this call committed, and all commits in order."""
+    ledger = Ledger(objects, resolved.output)
     before = ledger.committed((unit.id for unit in planned.units), brief=True)
     budget = _Budget(resolved, planned, list(before.values()), objects)
     tell(Event("step", _outset(resolved, planned, before)))
@@ -71,18 +103,7 @@ def run_units(
     commits = {**before, **ledger.committed((unit.id for unit in pending), brief=True)}
     ordered = [commits[unit.id] for unit in planned.units]
     budget.check(ordered)
-    dataset = publish(
-        objects,
-        resolved.output,
-        kind=resolved.step.kind,
-        spec=resolved.spec,
-        commits=ordered,
-        refused=planned.refused,
-        parents=resolved.parents,
-        attributes={**resolved.attributes, **_scores(resolved, objects, ordered)},
-    )
-    dataset.check()
-    return _result(resolved, planned, own, ordered, dataset, clock.monotonic() - started)
+    return own, ordered
 
 
 class _Budget:
@@ -214,7 +235,18 @@ def _failure(resolved: Resolved, planned: Planned, failed: dict[str, Receipt]) -
 
 
 def _scores(resolved: Resolved, objects: Objects, commits: Sequence[Commit]) -> dict[str, object]:
-    """Of an evaluation: the summary of all score rows, and its plain metrics."""
+    """What all units say together: of an evaluation its metrics, of a transform what it tells."""
+    if isinstance(resolved.step, Transform):
+        from medray.engine.transform import conclude
+
+        shards = [Shard(objects, commit.shard.path) for commit in commits if commit.shard.rows]
+        return conclude(resolved.parameters, objects, shards)
+    if isinstance(resolved.step, Predict) and resolved.step.variants is not None:
+        from medray.engine.score import conclude as conclude_scores
+
+        return conclude_scores(
+            [Shard(objects, one.shard.path) if one.shard.rows else None for one in commits]
+        )
     if not isinstance(resolved.step, Evaluate):
         return {}
     from medray.engine.evaluate import headline, summarise

@@ -2,6 +2,7 @@
 reference run, and what it cost.
 """
 
+import datetime
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from markupsafe import Markup
 from medray.clock import SYSTEM, Clock
 from medray.errors import SpecError
 from medray.jobs import schedules
-from medray.jobs.schedule_claims import Claims, End, Record
+from medray.jobs.schedule_claims import Claims, End, Record, parse_due
 from medray.report import figures
 from medray.report.content import RefusalGroup, Tone, group_refusals
 from medray.report.drift import Drift, compare, statistics
@@ -275,8 +276,14 @@ def _fresh(made: Dataset, known: frozenset[str]) -> pa.Table:
 def _render(morning: Morning) -> str:
     zone = ZoneInfo(morning.schedule.tz)
 
+    def shown(at: datetime.datetime) -> str:
+        return at.astimezone(zone).strftime("%a %d %b %Y %H:%M %Z")
+
     def local(record: Record) -> str:
-        return record.claim.at.astimezone(zone).strftime("%a %d %b %Y %H:%M %Z")
+        return shown(record.claim.at)
+
+    def due(name: str) -> str:
+        return shown(parse_due(name))
 
     template = environment_of().get_template("morning.html.j2")
-    return template.render(morning=morning, local=local)
+    return template.render(morning=morning, local=local, due=due)

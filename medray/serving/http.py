@@ -130,8 +130,8 @@ def make_app(backend: Backend, options: Serving, hashes: tuple[str, ...]) -> Fas
         return Response(meters.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @app.get("/docs", summary="This page", response_class=HTMLResponse)
-    async def docs() -> str:
-        return page_of(app.openapi())
+    async def docs(request: Request) -> str:
+        return page_of(app.openapi(), backend.models(), str(request.base_url).rstrip("/"))
 
     @app.post("/v1/models/{name}:predict", summary="Ask a model", openapi_extra=_BODY)
     async def predict(

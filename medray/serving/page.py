@@ -1,24 +1,37 @@
-"""A page of the endpoints for people: no script, and nothing fetched from elsewhere."""
+"""A page of models and endpoints for people: no script, and nothing fetched from elsewhere."""
 
-from html import escape
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from medray.serving.decode import NIFTI, PNG
 
-def page_of(schema: dict[str, Any]) -> str:
-    """HTML of an OpenAPI schema; /openapi.json has all of it."""
-    rows = []
-    for path, methods in schema["paths"].items():
-        for method, entry in methods.items():
-            kinds = entry.get("requestBody", {}).get("content", {})
-            rows.append(
-                f"<tr><td><code>{method.upper()} {escape(path)}</code></td>"
-                f"<td>{escape(entry.get('summary', ''))}</td>"
-                f"<td>{escape(', '.join(kinds))}</td></tr>"
-            )
-    title = escape(f"{schema['info']['title']} {schema['info']['version']}")
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
-        f"<h1>{title}</h1><p>Send <code>Authorization: Bearer &lt;token&gt;</code>. "
-        '<a href="/openapi.json">OpenAPI</a></p><table><tr><th>endpoint</th><th>what</th>'
-        f"<th>bodies</th></tr>{''.join(rows)}</table></html>"
+
+def page_of(schema: dict[str, Any], models: Sequence[dict[str, Any]], address: str) -> str:
+    """HTML of what there is to ask.
+
+    Args:
+        schema: OpenAPI; /openapi.json has all of it.
+        models: as `/v1/models` shows them.
+        address: scheme, host and port that the page was asked for at.
+    """
+    import jinja2
+
+    template = Path(__file__).with_name("page.html.j2").read_text()
+    endpoints = [
+        (method.upper(), path, entry.get("summary", ""), _kinds(entry))
+        for path, methods in schema["paths"].items()
+        for method, entry in methods.items()
+    ]
+    page = jinja2.Environment(autoescape=True).from_string(template)
+    return page.render(
+        title=f"{schema['info']['title']} {schema['info']['version']}",
+        models=models,
+        endpoints=endpoints,
+        example=NIFTI if models[0]["dims"] == 3 else PNG,
+        address=address,
     )
+
+
+def _kinds(entry: dict[str, Any]) -> list[str]:
+    return list(entry.get("requestBody", {}).get("content", {}))

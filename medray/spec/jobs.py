@@ -29,7 +29,7 @@ class UnitSize(Settings):
 
 
 class Split(Settings):
-    """Which samples are for what: fractions by name, or the column that says so."""
+    """Which samples are for what: fractions by name, or the column that says so; or folds."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
     __pydantic_extra__: dict[str, Annotated[float, Field(ge=0)]]
@@ -37,31 +37,42 @@ class Split(Settings):
     by: str = Field("subject", description="column whose equal values never part, or `sample`")
     seed: int = 0
     column: str | None = Field(None, description="column that holds the split (official splits)")
+    folds: int | None = Field(
+        None, ge=2, le=1000, description="also a column `fold`, 0 … folds - 1, for cross-validation"
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         fractions = self.__pydantic_extra__
-        if (self.column is None) == (not fractions):
-            raise ValueError("give fractions by name, such as train: 0.8 and val: 0.2, or a column")
+        both = self.column is not None and bool(fractions)
+        if both or (self.column is None and not fractions and self.folds is None):
+            raise ValueError(
+                "give fractions by name, such as train: 0.8 and val: 0.2, or a column, or folds"
+            )
         if fractions and sum(fractions.values()) <= 0:
             raise ValueError("the fractions add up to nothing")
         return self
 
     def parameters(self) -> dict[str, Any]:
-        """As `medray.engine.ingest.split_of` takes it."""
+        """As `medray.engine.ingest.divide` takes it: only what has a say."""
+        by = {"by": self.by, "seed": self.seed}
+        folds = {} if self.folds is None else {"folds": self.folds}
         if self.column is not None:
-            return {"column": self.column}
-        return {**self.__pydantic_extra__, "by": self.by, "seed": self.seed}
+            return {"column": self.column, **(folds and {**folds, **by})}
+        return {**self.__pydantic_extra__, **by, **folds}
 
 
 class Step(Settings):
     """What all steps have."""
 
     # Where, how fast and how tolerantly a step runs is not what it makes.
-    incidental: ClassVar[frozenset[str]] = frozenset({"policy", "cluster"})
+    incidental: ClassVar[frozenset[str]] = frozenset({"policy", "cluster", "tracking"})
 
     policy: Policy = Policy()
     cluster: str | None = Field(None, description="profile to run on; --cluster wins over it")
+    tracking: Literal["mlflow"] | None = Field(
+        None, description="who is told of settings and metrics besides"
+    )
 
     def identity(self) -> dict[str, Any]:
         """Everything about the step that decides what it makes, JSON-able."""
@@ -72,7 +83,7 @@ class Ingest(Step):
     """Raw files of one format to a dataset."""
 
     # The inputs' fingerprints stand for the source: a moved folder is not ingested again.
-    incidental = frozenset({"policy", "cluster", "source", "units"})
+    incidental = Step.incidental | {"source", "units"}
 
     kind: Literal["ingest"]
     format: Plugin
@@ -82,6 +93,19 @@ class Ingest(Step):
     units: UnitSize | None = Field(None, description="null: as the format sees fit")
 
 
+class Transform(Step):
+    """A dataset to a dataset: windows of a genome, quality control, and what plugins add."""
+
+    kind: Literal["transform"]
+    data: Reference
+    operation: Plugin
+    using: dict[str, Reference] = Field(
+        {}, description="further datasets that the operation looks things up in, by role"
+    )
+    select: Where = Field({}, description="only samples whose columns have these values")
+    output: Name
+
+
 class Train(Step):
     """A dataset to a trained model."""
 
@@ -89,6 +113,11 @@ class Train(Step):
     data: Reference
     select: Where = Field({"split": "train"}, description="samples to learn from: column: value(s)")
     validation: Where = Field({"split": "val"}, description="samples to validate on")
+    folds: str | None = Field(
+        None,
+        description="column: for each value of it, a network learns from the samples of all "
+        "others, and is validated on its own; one model of them all",
+    )
     task: Plugin
     model: Plugin
     output: Name
@@ -105,10 +134,28 @@ class Train(Step):
         return made
 
 
+class VariantEffect(Settings):
+    """Rows of the data are sites of a VCF: what does each ALT change in the model's answer?"""
+
+    genome: Reference
+    window: int | None = Field(None, ge=1, description="bases; null: as the model was trained")
+    statistics: tuple[Literal["diff", "log2fc", "l2", "ref", "alt"], ...] = Field(
+        ("diff",), min_length=1, description="of the answers to ALT and to REF"
+    )
+    tracks: tuple[str, ...] | None = Field(
+        None, min_length=1, description="outputs of the model to compare; null: all"
+    )
+    reverse_complement: Literal["forward", "reverse", "average"] = Field(
+        "forward", description="strand that the network sees; average: both, each by itself"
+    )
+    batch: int = Field(256, ge=1, description="windows at once")
+    unit: int = Field(50_000, ge=1, description="variants in a unit at most")
+
+
 class Predict(Step):
     """A model and a dataset to a dataset of predictions."""
 
-    incidental = frozenset({"policy", "cluster", "engine"})
+    incidental = Step.incidental | {"engine"}
 
     kind: Literal["predict"]
     model: Reference
@@ -119,10 +166,25 @@ class Predict(Step):
     tta: bool = Field(False, description="average over copies mirrored as in training")
     precision: Literal["fp32", "bf16"] = "fp32"
     batch: int = Field(1, ge=1, description="windows (or samples, in classification) at once")
-    outputs: Literal["labels", "probabilities"] = "labels"
+    outputs: Literal["labels", "probabilities", "attention", "gradients", "mutagenesis"] = Field(
+        "labels", description="the last three: what a network of sequences looks at, base by base"
+    )
     engine: Literal["data", "serve"] = Field(
         "data", description="workers of Ray Data, or the replicas that serve the model"
     )
+    variants: VariantEffect | None = Field(
+        None, description="score the ALTs of a table of sites instead of its rows"
+    )
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> Self:
+        if self.variants is None:
+            return self
+        alien = ("overlap", "tta", "batch", "outputs", "engine")
+        said = [name for name in alien if getattr(self, name) != Predict.model_fields[name].default]
+        if said:
+            raise ValueError(f"{said[0]} has no meaning where variants are scored")
+        return self
 
 
 class Evaluate(Step):
@@ -142,7 +204,7 @@ class Evaluate(Step):
 class Export(Step):
     """A dataset to files, outside of storage."""
 
-    incidental = frozenset({"policy", "cluster", "to"})
+    incidental = Step.incidental | {"to"}
 
     kind: Literal["export"]
     data: Reference
@@ -160,12 +222,15 @@ class Export(Step):
         return self.output or f"{self.data.partition('@')[0]}-{self.format.name.replace('_', '-')}"
 
 
-AnyStep = Annotated[Ingest | Train | Predict | Evaluate | Export, Field(discriminator="kind")]
+AnyStep = Annotated[
+    Ingest | Transform | Train | Predict | Evaluate | Export, Field(discriminator="kind")
+]
 KINDS: dict[str, type[Step]] = {
     "ingest": Ingest,
+    "transform": Transform,
     "train": Train,
     "predict": Predict,
     "evaluate": Evaluate,
     "export": Export,
 }
-STEP: TypeAdapter[Ingest | Train | Predict | Evaluate | Export] = TypeAdapter(AnyStep)
+STEP: TypeAdapter[Ingest | Transform | Train | Predict | Evaluate | Export] = TypeAdapter(AnyStep)

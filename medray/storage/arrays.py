@@ -22,16 +22,22 @@ from medray.storage.objects import Objects
 from medray.storage.outbox import Outbox
 from medray.storage.zarr3 import (
     EMPTY,
+    FAST,
     ArrayMeta,
+    Packing,
     compress,
     decode_index,
     decompress,
+    dtype_of,
     encode_index,
+    name_of,
+    raw_bytes,
 )
 
 Raw = TypeVar("Raw")
 Decoded = TypeVar("Decoded")
 REREADS = 2
+REQUEST_BYTES = 4 * 2**20  # about, of a large window in a bucket
 SHARD_BYTES = 128 * 2**20  # raw bytes in a shard, about
 _CHUNK = {1: (2**18,), 2: (512, 512), 3: (32, 64, 64)}  # at most 256 Ki elements: 512 KiB as int16
 
@@ -59,6 +65,11 @@ def _decoders() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_threads(), thread_name_prefix="decode")
 
 
+@cache
+def _fetchers(concurrency: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(concurrency, thread_name_prefix="fetch")
+
+
 class ArrayWriter:
     """Writes one array, slab by slab along `axis`.
 
@@ -70,6 +81,8 @@ class ArrayWriter:
         axis: along which slabs arrive.
         chunk: inner chunk.
         axes: names of the axes.
+        packing: how chunks are compressed.
+        attributes: of the array.
     """
 
     def __init__(
@@ -82,13 +95,16 @@ class ArrayWriter:
         axis: int,
         chunk: tuple[int, ...],
         axes: tuple[str, ...] = (),
+        packing: Packing = FAST,
+        attributes: dict[str, Any] | None = None,
     ) -> None:
         full = [max(1, math.ceil(n / c)) * c for n, c in zip(shape, chunk, strict=True)]
         row = dtype.itemsize * chunk[axis] * math.prod(full) // full[axis]
         full[axis] = min(full[axis], chunk[axis] * max(1, SHARD_BYTES // row))
-        self.meta = ArrayMeta(shape, str(dtype), chunk, tuple(full), axes)
+        name = name_of(dtype)
+        self.meta = ArrayMeta(shape, name, chunk, tuple(full), axes, packing, attributes or {})
         self._outbox, self._path, self._axis = outbox, path, axis
-        self._hash = blake3(repr((shape, str(dtype), chunk[axis], axis)).encode())
+        self._hash = blake3(repr((shape, name, chunk[axis], axis)).encode())
         self._pending: list[np.ndarray] = []
         self._held = self._row = 0
         self._buffer = np.empty(chunk, dtype)
@@ -98,7 +114,7 @@ class ArrayWriter:
         """Add the next slab; its shape is the array's except along the slab axis."""
         expected = [*self.meta.shape]
         expected[self._axis] = slab.shape[self._axis]
-        if list(slab.shape) != expected or str(slab.dtype) != self.meta.dtype:
+        if list(slab.shape) != expected or name_of(slab.dtype) != self.meta.dtype:
             raise FatalError(
                 f"a slab of {slab.dtype}{slab.shape} does not fit "
                 f"{self.meta.dtype}{self.meta.shape}",
@@ -144,14 +160,15 @@ class ArrayWriter:
 
     def _write_row(self, row: np.ndarray) -> None:
         row = np.ascontiguousarray(row)
-        self._hash.update(row.reshape(-1).view(np.uint8).data)
+        self._hash.update(memoryview(raw_bytes(row)))
         chunk, inner, buffer = self.meta.chunk, self.meta.inner, self._buffer
+        text = row.dtype.kind == "T"
         position = self._row % inner[self._axis]
         if self._filled == 0:
             shard = [self._row // n if a == self._axis else 0 for a, n in enumerate(inner)]
             self._key = "/".join([self._path, "c", *map(str, shard)])
         # Whole lines of a chunk are copied as one value each: half the time of elements.
-        if row.shape[-1] % chunk[-1] == 0 < row.size:
+        if not text and row.shape[-1] % chunk[-1] == 0 < row.size:
             line = f"V{chunk[-1] * row.itemsize}"
             source, target, width = row.view(line), buffer.view(line), 1
         else:
@@ -163,11 +180,11 @@ class ArrayWriter:
             if piece.shape == step:
                 target[...] = piece
             else:
-                buffer[...] = 0
+                buffer[...] = "" if text else 0
                 target[tuple(slice(0, n) for n in piece.shape)] = piece
-            if not buffer.item(0) and not buffer.any():
+            if not buffer.item(0) and not _filled(buffer):
                 continue
-            data, checksum = compress(buffer)
+            data, checksum = compress(buffer, self.meta.packing)
             place = tuple(position if a == self._axis else i for a, i in enumerate(at))
             self._index[place] = (self._size, len(data) + len(checksum))
             self._outbox.add(self._key, data)
@@ -208,7 +225,7 @@ class ArrayReader:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Data type of the array."""
-        return np.dtype(self.meta.dtype)
+        return dtype_of(self.meta.dtype)
 
     def __getitem__(self, window: tuple[slice, ...] | slice) -> np.ndarray:
         """The values in `window`: slices with step 1 along the leading axes, all of the rest.
@@ -252,20 +269,18 @@ class ArrayReader:
         if not wanted:
             return
         path = self._shard_path(place)
-        parts = self._objects.get_ranges(
-            path, [first for _, first, _ in wanted], [first + n for _, first, n in wanted]
-        )
+        per, fetched = self._fetch(path, wanted)
 
-        def fetch(first: int, size: int) -> memoryview:
+        def again(first: int, size: int) -> memoryview:
             return self._objects.get_ranges(path, [first], [first + size])[0]
 
         def decode(share: int) -> None:
             buffer = np.empty(chunk, self.dtype)
-            for (at, first, size), data in zip(
-                wanted[share::shares], parts[share::shares], strict=True
-            ):
+            for number in range(share, len(wanted), shares):
+                at, first, size = wanted[number]
+                data = fetched[number // per]()[number % per]
                 try:
-                    _sound(data, partial(fetch, first, size), lambda raw: decompress(raw, buffer))
+                    _sound(data, partial(again, first, size), lambda raw: decompress(raw, buffer))
                 except DataError as error:
                     raise DataError(error.message, code=error.code, about=path) from error
                 target, source = [], []
@@ -281,6 +296,28 @@ class ArrayReader:
             decode(0)
         else:
             list(_decoders().map(decode, range(shares)))
+
+    def _fetch(
+        self, path: str, wanted: Sequence[tuple[tuple[int, ...], int, int]]
+    ) -> tuple[int, list[Callable[[], list[memoryview]]]]:
+        """Bytes of chunks: how many come together, and a call for each of these groups.
+
+        From a disk all come at once. Of a bucket large windows come in several requests side by
+        side, and the first ones are decoded while the others are on their way.
+        """
+
+        def read(group: Sequence[tuple[tuple[int, ...], int, int]]) -> list[memoryview]:
+            starts = [first for _, first, _ in group]
+            return self._objects.get_ranges(path, starts, [first + n for _, first, n in group])
+
+        total = sum(size for _, _, size in wanted)
+        if self._objects.folder is not None or total < 2 * REQUEST_BYTES:
+            parts = read(wanted)
+            return len(wanted), [lambda: parts]
+        per = -(-len(wanted) * REQUEST_BYTES // total)
+        pool = _fetchers(self._objects.profile.concurrency)
+        groups = [wanted[first : first + per] for first in range(0, len(wanted), per)]
+        return per, [pool.submit(read, group).result for group in groups]
 
     def _shard_path(self, place: tuple[int, ...]) -> str:
         return f"{self._path}/c/{'/'.join(map(str, place))}"
@@ -304,6 +341,14 @@ class ArrayReader:
         if len(self._indices) > 64:
             self._indices.popitem(last=False)
         return index
+
+
+def _filled(chunk: np.ndarray) -> bool:
+    """Whether a chunk holds more than the fill value."""
+    if chunk.dtype.kind == "T":
+        return bool((chunk != "").any())
+    # By their bits: arithmetic warns of the NaNs by which VCF marks what is missing.
+    return bool((chunk.view(f"u{chunk.itemsize}") if chunk.dtype.kind == "f" else chunk).any())
 
 
 def _sound(data: Raw, read: Callable[[], Raw], decode: Callable[[Raw], Decoded]) -> Decoded:

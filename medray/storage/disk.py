@@ -51,7 +51,7 @@ class NewFile:
         self._guard(finish)
 
     def abandon(self) -> None:
-        """Leave it as it is; the caller removes it."""
+        """Let go of a file that nobody wants any more; whoever owns its folder removes it."""
         self._file.close()
 
 

@@ -143,7 +143,7 @@ class NewObject:
         self._put(b"".join(self._pieces))
 
     def abandon(self) -> None:
-        """Write nothing."""
+        """Forget the pieces."""
         self._pieces.clear()
 
 

@@ -101,6 +101,8 @@ def test_nothing_answers_without_the_token(served: Served) -> None:
         for method, path in [
             ("POST", "/v1/models/chest:predict"), ("GET", "/v1/models"), ("POST", "/v1/bulk"),
             ("GET", "/v1/bulk/x"), ("GET", "/metrics"), ("GET", "/docs"), ("GET", "/openapi.json"),
+            ("GET", "/-/routes"), ("GET", "/-/healthz"), ("GET", "/"), ("OPTIONS", "/v1/models"),
+            ("DELETE", "/v1/models"), ("GET", "/healthz/"),
         ]:  # fmt: skip
             body = b"x" if method == "POST" else b""
             assert (path, client.ask(method, path, body).status) == (path, 401)
@@ -208,6 +210,7 @@ def test_a_public_address_without_tls_is_refused(tmp_path: Path) -> None:
 def test_the_command_serves_over_tls_until_it_is_stopped(tmp_path: Path) -> None:
     store = Objects(str(tmp_path / "store"))
     commit_model(store, "chest")
+    commit_model(store, "liver", UNET, MASKS, (16, 32, 32))
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
@@ -219,17 +222,21 @@ def test_the_command_serves_over_tls_until_it_is_stopped(tmp_path: Path) -> None
     new = [sys.executable, "-m", "medray", "serve", "--new-token", "--token-file", str(tokens)]
     token = subprocess.run(new, capture_output=True, text=True, check=True).stdout.strip()
     command = [
-        sys.executable, "-m", "medray", "serve", "chest", "--storage", store.url,
+        sys.executable, "-m", "medray", "serve", "chest", "liver", "--storage", store.url,
         "--token-file", str(tokens), "--port", str(port), "--host", "0.0.0.0",
-        "--tls-cert", str(cert), "--tls-key", str(key), "--set", "batch=4",
+        "--tls-cert", str(cert), "--tls-key", str(key), "--set", "batch=4", "--set", "cpus=0.5",
     ]  # fmt: skip
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
-        assert "https://" in server.stdout.readline()
+        said = [server.stdout.readline(), server.stdout.readline()]
+        assert ["chest@" in said[0], "liver@" in said[1]] == [True, True], said
+        assert all("https://0.0.0.0" in line for line in said)
         client = Client(port, token, ssl.create_default_context(cafile=str(cert)))
         reply = client.predict("chest", png(pixels(1)), "image/png")
         assert (reply.status, len(reply.json["probability"])) == (200, 2)
+        reply = client.predict("liver", npy(VOLUME), "application/x-npy")
+        assert (reply.status, reply.headers["medray-model"]) == (200, said[1].split()[0])
         with pytest.raises(OSError, match=r".*"):
             Client(port, token).predict("chest", png(pixels(1)), "image/png")
         words = " ".join(_title(process) for process in psutil.process_iter())

@@ -118,6 +118,8 @@ def test_a_night_that_failed(objects: Objects, clock: VirtualClock) -> None:
     night(objects, clock)
     page = night(objects, clock, status=3)
     assert '<p class="verdict">Failed</p>' in page
+    assert "Nothing was made tonight that could be compared" in page
+    assert "<dt>compared with</dt><dd>Fri 01 May 2026 22:00 UTC</dd>" in page
     assert "it &lt;b&gt;broke&lt;/b&gt;" in page
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from medray.spec.storage import Storage
 from medray.storage.objects import Objects
-from tests.servers.process import Server
+
+from .process import Server
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import time
 import uuid
 from pathlib import Path
 
-from tests.servers.process import Server, end, free_port, listens, wait_until
+from .process import Server, end, free_port, listens, wait_until
 
 PROGRAMS = ("ceph", "ceph-mon", "ceph-mgr", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin")
 TRIES = 5

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.servers.process import Server, free_port, listens, wait_until
+from .process import Server, free_port, listens, wait_until
 
 
 def start(folder: Path) -> Server:

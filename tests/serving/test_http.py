@@ -28,7 +28,8 @@ class Echo:
     bodies: list[int] = field(default_factory=list)
 
     def models(self) -> list[dict[str, Any]]:
-        return [{"name": "chest"}]
+        shape = {"task": "classification", "classes": ["<b>no", "yes"], "dims": 2, "channels": 1}
+        return [{"name": "chest", "version": "0123456789abcdef", **shape}]
 
     async def predict(self, model: str, body: bytes, asked: dict[str, str]) -> Reply:
         self.bodies.append(len(body))
@@ -98,11 +99,14 @@ def test_without_the_token_nothing_answers_but_health(endpoint: Endpoint, token:
 def test_any_of_the_tokens_passes(endpoint: Endpoint) -> None:
     for token in (TOKEN, "b" * 43):
         assert Client(endpoint.port, token).ask("GET", "/v1/models").json == {
-            "models": [{"name": "chest"}]
+            "models": endpoint.backend.models()
         }
     described = endpoint.client.ask("GET", "/openapi.json").json
     assert "/v1/models/{name}:predict" in described["paths"]
-    assert b"/v1/bulk" in endpoint.client.ask("GET", "/docs").body
+    page = endpoint.client.ask("GET", "/docs").body.decode()
+    assert f"http://127.0.0.1:{endpoint.port}/v1/models/chest:predict" in page
+    assert "&lt;b&gt;no, yes" in page
+    assert "/v1/bulk/{job}" in page
 
 
 def test_limits_hold_before_a_body_is_read(endpoint: Endpoint) -> None:

@@ -191,3 +191,37 @@ def test_foreign_and_absurd_metadata_are_refused() -> None:
     with pytest.raises(DataError) as caught:
         ArrayMeta.decode(bomb, "x")
     assert caught.value.code == "array-too-large"
+
+
+def test_large_windows_of_a_bucket_come_in_several_requests(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(arrays, "REQUEST_BYTES", 2**16)
+    objects = Objects("memory:///")
+    data = np.random.default_rng(7).integers(-(2**15), 2**15, (40, 96, 70)).astype(np.int16)
+    outbox = Outbox(objects, "a")
+    writer = ArrayWriter(outbox, "x", data.shape, data.dtype, axis=0, chunk=(8, 16, 32))
+    writer.append(data)
+    writer.close()
+    outbox.flush()
+    asked: list[int] = []
+    read = objects.get_ranges
+
+    def count(path: str, starts: Any, ends: Any) -> Any:
+        asked.append(len(starts))
+        return read(path, starts, ends)
+
+    monkeypatch.setattr(objects, "get_ranges", count)
+    reader = ArrayReader(objects, "a/x", writer.meta)
+    assert np.array_equal(reader[:], data)
+    assert len(asked) > 5  # 540 kB, 64 KiB a request
+    assert sum(asked) == 5 * 6 * 3
+    asked.clear()
+    assert np.array_equal(reader[3:9, 10:20, :40], data[3:9, 10:20, :40])
+    assert asked == [2 * 2 * 2]  # a patch comes at once
+    body = bytearray(objects.get("a/x/c/0/0/0"))
+    body[-2000] ^= 1  # in the last chunk, before the index
+    objects.put("a/x/c/0/0/0", bytes(body))
+    with pytest.raises(DataError) as caught:
+        ArrayReader(objects, "a/x", writer.meta)[:]
+    assert (caught.value.code, caught.value.about) == ("damaged-chunk", "a/x/c/0/0/0")

@@ -11,18 +11,17 @@ import math
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import nibabel
 import numpy as np
-from nibabel.spatialimages import HeaderDataError
 
 from medray.errors import DataError
 from medray.formats.imaging import checked_affine
 
-Array = np.ndarray[Any, Any]
+if TYPE_CHECKING:
+    from types import ModuleType
 
-_NIB: Any = nibabel  # says that it is typed, and is not
+Array = np.ndarray[Any, Any]
 
 SUFFIXES = (".nii", ".nii.gz")
 DEFLATE_LIMIT = 1040  # no deflate stream grows more than 1032-fold
@@ -110,7 +109,7 @@ def read_header(path: Path) -> Header:
     try:
         with np.errstate(all="ignore"):
             affine = header.get_best_affine()
-    except (HeaderDataError, ValueError, np.linalg.LinAlgError) as error:
+    except (_nibabel().spatialimages.HeaderDataError, ValueError, np.linalg.LinAlgError) as error:
         raise DataError("the header's quaternion is no rotation", code="bad-qform") from error
     return Header(tuple(shape), dtype, checked_affine(affine), int(offset), slope, intercept)
 
@@ -177,12 +176,13 @@ def encode(values: Array, affine: Array) -> bytes:
         affine: 4 x 4, voxel (x, y, z) to RAS+ millimetres; stored as sform and, where it has no
             shear, as qform too.
     """
-    image = _NIB.Nifti1Image(values.T, affine, dtype=values.dtype)
+    nib = _nibabel()
+    image = nib.Nifti1Image(values.T, affine, dtype=values.dtype)
     image.header.set_xyzt_units("mm")
     image.set_sform(affine, code=1)
     try:
         image.set_qform(affine, code=1, strip_shears=False)
-    except HeaderDataError:
+    except nib.spatialimages.HeaderDataError:
         image.set_qform(None, code=0)
     # Level 6 is gzip's own default: half the time of 9, labels 2 % larger.
     return gzip.compress(image.to_bytes(), compresslevel=6, mtime=0)
@@ -207,7 +207,8 @@ def _scaled(values: Array, slope: float, intercept: float) -> Array:
 
 
 def _parse(raw: bytes) -> Any:
-    for size, kind in ((348, _NIB.Nifti1Header), (540, _NIB.Nifti2Header)):
+    nib = _nibabel()
+    for size, kind in ((348, nib.Nifti1Header), (540, nib.Nifti2Header)):
         for order, name in (("<", "little"), (">", "big")):
             if len(raw) >= 4 and int.from_bytes(raw[:4], name) == size:  # type: ignore[arg-type]
                 if len(raw) < size:
@@ -218,6 +219,13 @@ def _parse(raw: bytes) -> Any:
                     raise DataError("the file has no NIfTI magic", code="not-nifti")
                 return header
     raise DataError("the file is no NIfTI", code="truncated" if len(raw) < 4 else "not-nifti")
+
+
+def _nibabel() -> "ModuleType":
+    # Half a second with all it loads, of which a driver that only plans needs nothing.
+    import nibabel
+
+    return nibabel
 
 
 def _opened(path: Path) -> gzip.GzipFile | io.BufferedReader:

@@ -1,0 +1,136 @@
+"""The deployment of a model: replicas that load it once and answer requests by it.
+
+Bodies are decoded there. A replica also runs units of bulk jobs (medray.cluster.units).
+"""
+
+import asyncio
+import os
+from collections import OrderedDict
+from typing import TYPE_CHECKING, cast
+
+from ray import serve
+
+from medray.engine.allocator import keep_freed_memory
+from medray.engine.operation import Unit
+from medray.engine.worker import Receipt, Worker, WorkerSpec
+from medray.errors import FatalError
+from medray.ids import digest
+from medray.serving.answer import Answerer, Reply, failure
+from medray.serving.batching import Batcher
+from medray.serving.decode import Upload
+from medray.spec.serving import Serving
+from medray.storage.objects import Objects
+
+if TYPE_CHECKING:
+    from medray.engine.predict import Predict
+
+WORKERS = 4  # bulk jobs that a replica keeps open
+
+
+def deployment_of(model: str) -> str:
+    """Name of a model's deployment."""
+    return f"model-{model}"
+
+
+def replica_of(options: Serving, model: str) -> serve.Deployment:
+    """The deployment of a model, not bound yet."""
+    low, high = (
+        options.replicas
+        if isinstance(options.replicas, tuple)
+        else (options.replicas, options.replicas)
+    )
+    # Two batches a replica: one computes while the next one is decoded and waits.
+    ongoing = 2 * options.batch
+    return cast("serve.Deployment", serve.deployment(Replica)).options(
+        name=deployment_of(model),
+        **(
+            {"num_replicas": low}
+            if low == high
+            else {
+                "autoscaling_config": {
+                    "min_replicas": low,
+                    "max_replicas": high,
+                    "target_ongoing_requests": options.batch,
+                }
+            }
+        ),
+        ray_actor_options={"num_cpus": options.cpus, "num_gpus": options.gpus},
+        max_ongoing_requests=ongoing,
+        max_queued_requests=options.queue,
+        health_check_period_s=2,
+        health_check_timeout_s=max(30, options.timeout_s),
+        graceful_shutdown_timeout_s=options.timeout_s,
+    )
+
+
+class Replica:
+    """One model, loaded once; requests for whole images go through the network together."""
+
+    def __init__(self, options: Serving, objects: Objects, reference: str) -> None:
+        threads = max(1, int(options.cpus))
+        # Before any library with threads of its own is loaded: they read it once.
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+        import torch
+
+        from medray.engine.predict import ImagePredictor
+        from medray.engine.trained import load_trained
+
+        torch.set_num_threads(threads)
+        keep_freed_memory()
+        self._options, self._objects = options, objects
+        self._workers: OrderedDict[str, Worker] = OrderedDict()
+        self._trained = load_trained(objects, reference)
+        wanted = options.model_dump(include={"overlap", "tta", "precision", "batch"})
+        self._answerer = Answerer(ImagePredictor(self._trained, {**wanted, "outputs": "labels"}))
+        self._device = asyncio.Lock()
+        self._together = Batcher(self._answerer.compute, options.batch, options.batch_wait_s)
+
+    async def predict(self, body: bytes, asked: dict[str, str]) -> Reply:
+        """Answer one request; every failure is a reply."""
+        upload = Upload(body, asked["media"], self._options.image_bytes)
+        answerer = self._answerer
+        try:
+            question = await asyncio.to_thread(
+                answerer.read, upload, asked["accept"], asked["outputs"]
+            )
+            if answerer.dense:
+                async with self._device:
+                    made = await asyncio.to_thread(
+                        answerer.compute, question.samples, question.outputs
+                    )
+            else:
+                made = await asyncio.gather(*(self._together(one) for one in question.samples))
+                if len(made) == 1:  # a line of JSON: less than the way to a thread and back
+                    return answerer.write(question, made)
+            return await asyncio.to_thread(answerer.write, question, made)
+        except Exception as error:  # noqa: BLE001 - errors of ours have no class at the other end
+            return failure(error)
+
+    async def reference(self) -> str:
+        """Of the model that is loaded, name@version."""
+        return self._trained.reference
+
+    async def dense(self) -> bool:
+        """Whether answers are masks, which may be as large as the images."""
+        return self._answerer.dense
+
+    async def unit(self, spec: WorkerSpec, unit: Unit) -> Receipt:
+        """Run a unit of a bulk job with the network that is loaded already, and commit it."""
+        return await asyncio.to_thread(self._worker(spec).run, unit)
+
+    def _worker(self, spec: WorkerSpec) -> Worker:
+        if spec.parameters["model"] != self._trained.reference:
+            raise FatalError(
+                f"the replica serves {self._trained.reference}",
+                code="wrong-model",
+                about=spec.parameters["model"],
+            )
+        key = digest([spec.dataset, spec.session, spec.parameters])
+        worker = self._workers.get(key)
+        if worker is None:
+            worker = Worker(spec)
+            cast("Predict", worker.operation).adopt(self._trained)
+            self._workers[key] = worker
+            if len(self._workers) > WORKERS:
+                self._workers.popitem(last=False)
+        return worker
