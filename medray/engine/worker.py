@@ -323,7 +323,8 @@ def _is_fault_of_storage(error: Exception) -> bool:
 def _is_lack_of_memory(error: BaseException) -> bool:
     # torch raises RuntimeError, in words that differ between CPU and GPU.
     return isinstance(error, MemoryError) or any(
-        words in str(error) for words in ("allocate memory", "out of memory")
+        words in str(error)
+        for words in ("allocate memory", "out of memory", "can't start new thread")
     )
 
 

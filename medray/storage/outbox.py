@@ -1,7 +1,7 @@
 """What one attempt writes: small objects wait and go out together, large ones as they come.
 
 Volumes of a few voxels make hundreds of small objects a unit. Written one by one, each waits for
-the disk (6.8 ms a piece) or the network; together they share the wait (0.1 ms a piece). Large ones
+the disk (6.8 ms a piece) or the network; together they share the wait (0.2 ms a piece). Large ones
 come in pieces that go out at once: no shard waits in memory to be joined, and each piece is hashed
 and written while the processor's cache holds it.
 """
