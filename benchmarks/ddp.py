@@ -100,7 +100,7 @@ def dump(root: str, folder: Path, steps: int) -> None:
         batches = {}
         for step in range(steps):
             batch = parts.loader.batch(step)
-            batches[f"image{step}"] = batch.image.contiguous()
+            batches[f"image{step}"] = batch.inputs.contiguous()
             batches[f"target{step}"] = batch.target.contiguous()
         save_file(batches, folder / f"rank{rank}.safetensors")
     save_file(parts.network.state_dict(), folder / "weights.safetensors")

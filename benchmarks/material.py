@@ -13,7 +13,7 @@ from torch import nn
 
 from medray.data.normalise import ChannelNorm
 from medray.engine.network import build_network
-from medray.engine.plan import Plan
+from medray.engine.plan import ImagePlan
 from medray.models.unet import UNet
 from medray.storage.datasets import Dataset, publish
 from medray.storage.ledger import Commit, Ledger
@@ -56,7 +56,9 @@ def store_volumes(
 def written_network(root: Path, name: str = "net") -> nn.Module:
     """A package's network as any script would load it, without what medray does to it."""
     package = open_model(Objects(str(root)), name)
-    network = build_network(package.config["model"], Plan.model_validate(package.config["plan"]))
+    network = build_network(
+        package.config["model"], ImagePlan.model_validate(package.config["plan"])
+    )
     weights = {name: torch.from_numpy(value) for name, value in package.weights().items()}
     network.load_state_dict(weights)
     return network.eval().requires_grad_(False)
@@ -70,7 +72,7 @@ def store_unet(
 ) -> None:
     """A package of a 3-D U-Net with fresh weights."""
     network = UNet.build(UNet.Options(dims=3, features=features), 1, len(CLASSES), patch)
-    plan = Plan(
+    plan = ImagePlan(
         dims=3,
         in_channels=1,
         classes=CLASSES,

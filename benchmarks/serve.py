@@ -45,11 +45,11 @@ class Bare:
     """A backend that a careful user would write: one process, one queue, one network."""
 
     def __init__(self, root: str, options: Serving) -> None:
-        from medray.engine.predict import Predictor
+        from medray.engine.predict import ImagePredictor
         from medray.engine.trained import load_trained
         from medray.serving.answer import Answerer
 
-        self._answerer = Answerer(Predictor(load_trained(Objects(root), "m"), OPTIONS))
+        self._answerer = Answerer(ImagePredictor(load_trained(Objects(root), "m"), OPTIONS))
         self._options = options
         self._waiting: asyncio.Queue[Any] = asyncio.Queue()
         self._task: Any = None

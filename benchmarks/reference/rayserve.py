@@ -19,7 +19,7 @@ class Model:
     def __init__(self, root: str, name: str) -> None:
         import torch
 
-        from medray.engine.predict import Predictor
+        from medray.engine.predict import ImagePredictor
         from medray.engine.trained import load_trained
         from medray.serving.answer import Answerer
         from medray.storage.objects import Objects
@@ -27,7 +27,7 @@ class Model:
         torch.set_num_threads(1)
         options = {"overlap": 0.5, "tta": False, "precision": "fp32", "batch": 8}
         self.answerer = Answerer(
-            Predictor(load_trained(Objects(root), name), {**options, "outputs": "labels"})
+            ImagePredictor(load_trained(Objects(root), name), {**options, "outputs": "labels"})
         )
 
     @serve.batch(max_batch_size=8, batch_wait_timeout_s=0.005)

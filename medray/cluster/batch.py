@@ -61,7 +61,8 @@ def run_on_ray(
         on_receipt: called on this thread with each receipt, in order of completion.
         stop: once set, units not begun come back "drained", and so do those under way that don't
             end within `DRAIN_S`; their attempts are left as a killed worker leaves them.
-        workers: how many, or (fewest, most).
+        workers: how many, or (fewest, most): most are asked for where the cluster grows, and
+            those that find no place do without; elsewhere Ray Data keeps between the two.
         num_cpus: of each worker.
         num_gpus: of each worker.
         memory_bytes: that a worker may allocate on top of what it holds at its start; None: no
@@ -79,7 +80,9 @@ def run_on_ray(
         return
     low, high = (workers, workers) if isinstance(workers, int) else workers
     low, high = min(low, len(units)), min(high, len(units))
-    if not grows:
+    if grows:
+        low = high  # workers that wait for a node are what brings it
+    else:
         require(low, num_cpus, num_gpus)
     board = pin_board()
     pool = _Pool(

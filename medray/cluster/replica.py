@@ -72,7 +72,7 @@ class Replica:
         os.environ["OMP_NUM_THREADS"] = str(threads)
         import torch
 
-        from medray.engine.predict import Predictor
+        from medray.engine.predict import ImagePredictor
         from medray.engine.trained import load_trained
 
         torch.set_num_threads(threads)
@@ -81,7 +81,7 @@ class Replica:
         self._workers: OrderedDict[str, Worker] = OrderedDict()
         self._trained = load_trained(objects, reference)
         wanted = options.model_dump(include={"overlap", "tta", "precision", "batch"})
-        self._answerer = Answerer(Predictor(self._trained, {**wanted, "outputs": "labels"}))
+        self._answerer = Answerer(ImagePredictor(self._trained, {**wanted, "outputs": "labels"}))
         self._device = asyncio.Lock()
         self._together = Batcher(self._answerer.compute, options.batch, options.batch_wait_s)
 

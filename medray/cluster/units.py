@@ -39,6 +39,7 @@ def run_on_serve(
     *,
     workers: int | tuple[int, int],
     pool: Pool,
+    grows: bool = False,
 ) -> None:
     """Run `units` of a predict step by the replicas of its model, on the Ray that is joined.
 
@@ -53,6 +54,7 @@ def run_on_serve(
         workers: how many replicas, or (fewest, most): the fewest are started where none run; twice
             the most are kept under way.
         pool: the size of a replica that is started here.
+        grows: nodes come when they are asked for, so that replicas may exceed the cluster of now.
 
     Raises:
         SpecError: more replicas than the cluster has room for (code "pool-too-large").
@@ -61,7 +63,7 @@ def run_on_serve(
     if not units:
         return
     low, high = (workers, workers) if isinstance(workers, int) else workers
-    with _handle(spec, min(low, len(units)), pool) as handle:
+    with _handle(spec, min(low, len(units)), pool, grows=grows) as handle:
         work = _Work(spec, units, handle, stop, min(len(units), IN_FLIGHT * high))
         missing = {unit.index: unit for unit in units}
         while missing and not work.expired:
@@ -138,14 +140,17 @@ class _Work:
 
 
 @contextlib.contextmanager
-def _handle(spec: WorkerSpec, replicas: int, pool: Pool) -> Iterator[DeploymentHandle[Any]]:
+def _handle(
+    spec: WorkerSpec, replicas: int, pool: Pool, *, grows: bool
+) -> Iterator[DeploymentHandle[Any]]:
     """Of the model's replicas: those that run, or some of our own."""
     reference = spec.parameters["model"]
     running = _running(reference)
     if running is not None:
         yield running
         return
-    require(replicas, pool.cpus, pool.gpus)
+    if not grows:
+        require(replicas, pool.cpus, pool.gpus)
     options = Serving(models=(reference,), replicas=replicas, cpus=pool.cpus, gpus=pool.gpus)
     name = f"bulk-{spec.dataset}-{spec.session}"
     try:

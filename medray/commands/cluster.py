@@ -15,13 +15,26 @@ def cluster() -> None:
 @click.option("--job", default="", metavar="JOB", help="A RayJob: a cluster for this job alone.")
 @click.option("--cron", default="", metavar="WHEN", help="With --job: a RayCronJob.")
 @click.option("--time-zone", default="Etc/UTC", metavar="ZONE", help="Of --cron.")
+@click.option("--schedule", metavar="NAME", help="A RayCronJob of a schedule in storage.")
 @click.option("--serve", "models", multiple=True, metavar="MODEL", help="A RayService.")
-def render(name: str, job: str, cron: str, time_zone: str, models: tuple[str, ...]) -> None:
+@storage_option
+def render(
+    name: str,
+    job: str,
+    cron: str,
+    time_zone: str,
+    schedule: str | None,
+    models: tuple[str, ...],
+    storage: str | None,
+) -> None:
     """Print the `ray up` file or the KubeRay manifests that a cluster profile stands for."""
     from medray.jobs.render import Wanted
     from medray.jobs.render import render as render_cluster
+    from medray.jobs.schedules import read
+    from medray.jobs.session import open_storage
 
-    click.echo(render_cluster(name, Wanted(job, cron, time_zone, models)), nl=False)
+    due = read(open_storage(storage), schedule) if schedule else None
+    click.echo(render_cluster(name, Wanted(job, cron, time_zone, models, due)), nl=False)
 
 
 @cluster.command()

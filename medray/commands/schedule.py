@@ -1,6 +1,8 @@
 """Commands for jobs that run by the clock: schedule and what is below it, scheduler."""
 
+import contextlib
 import datetime
+import os
 import signal
 import subprocess
 import threading
@@ -209,18 +211,54 @@ def start(name: str, due: str, parent: int, storage: str | None) -> None:
     from medray.commands.run import attached
     from medray.jobs.run import run_documents
     from medray.jobs.schedule_claims import Claims
-    from medray.jobs.schedule_start import die_with
+    from medray.jobs.schedule_start import die_with, is_elsewhere
     from medray.jobs.session import open_storage
     from medray.spec.load import Source
 
     die_with(parent)
     claim: Claim = Claims(open_storage(storage), name, SYSTEM).claim(due)
+    if is_elsewhere(claim):
+        _submit(claim, storage, parent)
+        return
 
     def begin(objects: "Objects", listen: "Listener", stop: threading.Event) -> "Run":
         source = Source(claim.file, claim.documents)
         return run_documents(source, objects, cluster=claim.cluster, on_event=listen, stop=stop)
 
     attached(begin, storage, name, as_json=True, report=True)
+
+
+def _submit(claim: "Claim", storage: str | None, parent: int) -> None:
+    """Submit what is claimed, once, and attend to it. The scheduler's SIGTERM cancels the run; that
+    of the system, which says that the scheduler is gone, leaves it alone."""
+    from medray.commands.submit import attend_to
+    from medray.errors import SpecError
+    from medray.jobs.resume import cancel
+    from medray.jobs.schedule_start import LEAVE
+    from medray.jobs.submit import submit_documents
+    from medray.spec.load import Source
+
+    left, unwanted = threading.Event(), threading.Event()
+
+    def asked(*_: object) -> None:
+        (unwanted if os.getppid() == parent else left).set()
+
+    signal.signal(signal.SIGTERM, asked)
+    signal.signal(LEAVE, lambda *_: left.set())
+    sent = submit_documents(
+        Source(claim.file, claim.documents),
+        cluster=str(claim.cluster),
+        storage=storage,
+        due=claim.run,
+    )
+
+    def end() -> None:
+        unwanted.wait()
+        with contextlib.suppress(SpecError):  # it has ended by itself
+            cancel(sent.submission.job, storage=storage)
+
+    threading.Thread(target=end, name="cancel", daemon=True).start()
+    attend_to(sent, storage, as_json=True, left=left)
 
 
 @click.command()

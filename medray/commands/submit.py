@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from medray.jobs.submit import Sent
     from medray.storage.objects import Objects
 
-DETACHED = 130  # as shells have it: 128 + SIGINT
-
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="As of `medray run`."
 )
@@ -49,7 +47,7 @@ def submit(
 
     sent = submit_job(job, cluster=cluster, storage=storage, overrides=overrides, priority=priority)
     if wait:
-        _attend(sent, storage, as_json=as_json)
+        attend_to(sent, storage, as_json=as_json)
     else:
         _say(sent, as_json=as_json)
 
@@ -74,7 +72,7 @@ def resume(
     there = cluster_of(run, storage=storage, cluster=cluster)
     if there is not None:
         sent = resubmit(run, cluster=there, storage=storage, priority=priority)
-        _attend(sent, storage, as_json=as_json)
+        attend_to(sent, storage, as_json=as_json)
         return
 
     def start(objects: "Objects", listen: "Listener", stop: threading.Event) -> "Run":
@@ -116,18 +114,28 @@ def _say(sent: "Sent", *, as_json: bool) -> None:
     click.echo(f"`medray status {submission.job}` says how it stands")
 
 
-def _attend(sent: "Sent", storage: str | None, *, as_json: bool) -> None:
-    """Show a submitted run until it ends, then end as it did; Ctrl-C leaves it alone."""
+def attend_to(
+    sent: "Sent", storage: str | None, *, as_json: bool, left: threading.Event | None = None
+) -> None:
+    """Show a submitted run until it ends, then end as it did.
+
+    Args:
+        sent: what is attended to.
+        storage: see `medray.jobs.session.open_storage`.
+        as_json: print one JSON object.
+        left: set by Ctrl-C, and by whoever else wants it: the run is left alone.
+    """
     from medray.commands.progress import print_account, watcher
     from medray.jobs.attend import attend
     from medray.jobs.rest import connect
+    from medray.jobs.schedule_start import LEFT
     from medray.jobs.session import open_storage
     from medray.spec.profiles import RayCluster
 
     submission = sent.submission
     steps: list[dict[str, Any]] = []
     watch = watcher()
-    left = threading.Event()
+    left = left or threading.Event()
 
     def listen(event: "Event") -> None:
         if event.name == "done":
@@ -150,7 +158,7 @@ def _attend(sent: "Sent", storage: str | None, *, as_json: bool) -> None:
         signal.signal(signal.SIGINT, before)
     if done is None:
         click.echo(f"medray: left; {submission.job} goes on", err=True)
-        sys.exit(DETACHED)
+        sys.exit(LEFT)
     if as_json:
         print_json({"steps": steps, "job": done.id, "submission": submission.id})
         return

@@ -27,13 +27,13 @@ class Batch:
 
     Args:
         step: of the run.
-        image: (B, C, *patch), float32.
+        inputs: images (B, C, *patch), float32.
         target: labels int64 (B, *patch), or what `targets` held, (B,) or (B, T).
         cases: position of each sample among the cases.
     """
 
     step: int
-    image: Tensor
+    inputs: Tensor
     target: Tensor
     cases: list[int]
 

@@ -74,6 +74,20 @@ class Order:
         """A rank's slice of the global batch of a step."""
         return self.batch_at(step)[share(self.batch, rank, size)]
 
+    def slice_at(self, step: int, rank: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """As `share_at` for what is drawn by the thousand: samples int64 and seeds uint64.
+
+        Seeds are of a family of their own, mixed by splitmix64 (Steele et al. 2014).
+        """
+        part = share(self.batch, rank, size)
+        positions = step * self.batch + np.arange(part.start, part.stop)
+        epochs, places = np.divmod(positions, self.samples)
+        samples = np.empty(len(positions), np.int64)
+        for epoch in np.unique(epochs):
+            here = epochs == epoch
+            samples[here] = permutation(self.seed, int(epoch), self.samples)[places[here]]
+        return samples, _mixed(positions.astype(np.uint64) + np.uint64(seed_of(self.seed)))
+
     def batches(self, rank: int, size: int, step: int = 0) -> Iterator[list[Draw]]:
         """A rank's slices from `step` on, without end."""
         while True:
@@ -101,6 +115,14 @@ def permutation(seed: int, epoch: int, samples: int) -> np.ndarray:
     """Order of one pass: Philox keyed by seed and epoch, so it does not hang on earlier passes."""
     generator = np.random.Generator(np.random.Philox(key=seed_of(seed, epoch)))
     return generator.permutation(samples)
+
+
+def _mixed(numbers: np.ndarray) -> np.ndarray:
+    """Unrelated 64-bit numbers of neighbouring ones."""
+    mixed = numbers * np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
 
 
 def seed_of(*parts: int) -> int:

@@ -7,6 +7,7 @@ OPERATIONS: Registry[Operation] = Registry(
     "medray.operations",
     {
         "ingest": "medray.engine.ingest:Ingest",
+        "transform": "medray.engine.transform:Transform",
         "predict": "medray.engine.predict:Predict",
         "evaluate": "medray.engine.evaluate:Evaluate",
         "export": "medray.engine.export:Export",

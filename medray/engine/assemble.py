@@ -1,6 +1,5 @@
 """From names, plain values and storage to what the training loop turns over."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,18 +7,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from medray.data.cases import Cases
-from medray.data.loader import Loader
 from medray.data.order import Order
-from medray.engine.network import build_network
-from medray.engine.plan import Plan
+from medray.engine.modalities import modality_of
+from medray.engine.modalities.base import Cases, Loader, Modality, Plan
 from medray.engine.state import load_matching
 from medray.engine.world import World
 from medray.errors import SpecError
 from medray.log import event
 from medray.models.base import Network, freeze
 from medray.spec.training import OptimiserSettings, TrainSettings
-from medray.storage.datasets import Dataset, open_dataset
+from medray.storage.datasets import open_dataset
 from medray.storage.models import open_model
 from medray.storage.objects import Objects
 from medray.tasks import build_task
@@ -62,6 +59,7 @@ class TrainSetup:
 class Parts:
     """What a rank trains with."""
 
+    modality: Modality
     task: Task
     network: Network
     loader: Loader
@@ -78,35 +76,28 @@ def assemble(setup: TrainSetup, world: World) -> Parts:
     settings, plan = setup.settings, setup.plan
     dataset = open_dataset(setup.objects, setup.data)
     task = build_task(setup.task, plan.frequencies)
-    cases = _cases(setup, dataset, task, dataset.select(setup.select))
+    modality = modality_of(setup.model)
+    cases = modality.cases(dataset, dataset.select(setup.select), plan, task, settings)
     held_out = dataset.select(setup.validation) if setup.validation else []
     torch.manual_seed(settings.seed)
-    network = build_network(setup.model, plan)
+    network = modality.build(setup.model, plan)
     if settings.init_from is not None:
         _initialise(network, setup)
     if settings.freeze:
         freeze(network, settings.freeze)
     network.to(world.device)
     if settings.channels_last:
-        network.to(memory_format=memory_format(plan.dims))  # type: ignore[call-overload]
-    loader = Loader(
-        cases,
-        Order(len(cases), setup.batch_size, settings.seed),
-        plan.patch,
-        targets=task.targets(cases.rows),
-        augment=settings.augment,
-        foreground=settings.foreground if task.dense else 0.0,
-        rank=world.rank,
-        size=world.size,
-        device=world.device,
-        prefetch=settings.prefetch,
-    )
+        _channels_last(network)
+    order = Order(len(cases), setup.batch_size, settings.seed)
+    share = (world.rank, world.size)
+    judged = modality.cases(dataset, held_out, plan, task, settings) if held_out else None
     return Parts(
+        modality=modality,
         task=task,
         network=network,
-        loader=loader,
-        held_out=_cases(setup, dataset, task, held_out) if held_out else None,
-        ids=[cases.id(case) for case in range(len(cases))],
+        loader=modality.loader(cases, order, plan, task, settings, share, world.device),
+        held_out=judged,
+        ids=[str(row["sample_id"]) for row in cases.rows],
     )
 
 
@@ -136,16 +127,12 @@ def memory_format(dims: int) -> torch.memory_format:
     return torch.channels_last_3d if dims == 3 else torch.channels_last
 
 
-def _cases(setup: TrainSetup, dataset: Dataset, task: Task, indices: Sequence[int]) -> Cases:
-    return Cases(
-        dataset,
-        indices,
-        setup.plan.channels,
-        dims=setup.plan.dims,
-        spacing_mm=setup.plan.spacing_mm,
-        classes=len(task.classes) if task.dense else 0,
-        cache_bytes=setup.settings.cache_bytes,
-    )
+def _channels_last(network: Network) -> None:
+    """Convolutions' weights, of images; others have no such layout."""
+    for parameter in network.parameters():
+        if parameter.ndim in (4, 5):
+            layout = memory_format(parameter.ndim - 2)
+            parameter.data = parameter.data.contiguous(memory_format=layout)
 
 
 def _initialise(network: Network, setup: TrainSetup) -> None:

@@ -43,7 +43,10 @@ class Evaluate(Operation):
             shard, row = self._shard(paired[0]), paired[1]
             prediction = _without_image(shard, row)
             truth.row["prediction"] = prediction.row
-            if "label" in prediction.arrays:
+            if self.task.scores_probabilities:
+                if "probability" in shard.names(row):
+                    truth.arrays["predicted"] = np.asarray(shard.array(row, "probability")[...])
+            elif "label" in prediction.arrays:
                 truth.arrays["predicted"] = prediction.arrays["label"]
             elif "probability" in shard.names(row):
                 label = _most_probable(shard.array(row, "probability"))
@@ -55,7 +58,8 @@ class Evaluate(Operation):
         for truth in samples:
             prediction = None
             if truth.row["prediction"] is not None:
-                arrays = {"label": truth.arrays["predicted"]} if "predicted" in truth.arrays else {}
+                given = "probability" if self.task.scores_probabilities else "label"
+                arrays = {given: truth.arrays["predicted"]} if "predicted" in truth.arrays else {}
                 prediction = Sample(truth.id, truth.row["prediction"], arrays)
             about = {"case": truth.id}
             if truth.row.get("subject") is not None:

@@ -27,7 +27,8 @@ class Export(Operation):
     folder of this process's own, one by one.
 
     Parameters: `format` (options with `name`), `to` (folder, or URL of a bucket), `task` (of
-    the model that made the samples, or None: its classes name the segments).
+    the model that made the samples, or None: its classes name the segments), `features` (array →
+    names of its values, or None).
     Payload of a unit: `shard`, `rows` and, where there are images, `paired` (see medray.jobs.plan).
     Output samples: one per sample, with `file`, `bytes` and `sha256`; of a format that puts many
     samples into a file, the same file for all of a unit, and `samples`, their number.
@@ -47,6 +48,7 @@ class Export(Operation):
             self.target = Path(mkdtemp(prefix="medray-export-"))
             weakref.finalize(self, shutil.rmtree, self.target, ignore_errors=True)
         self.classes = (parameters.get("task") or {}).get("classes")
+        self.features: dict[str, list[str]] = parameters.get("features") or {}
         self.many: bool = getattr(self.format, "many", False)
         self._joined: dict[str, dict[str, Any]] = {}
         # A unit reads one shard of samples and few of images, in order.
@@ -67,7 +69,7 @@ class Export(Operation):
         paired = (unit.payload.get("paired") or [None] * len(unit.inputs))[at]
         wanted = self.format.takes(own | ({"image"} if paired else frozenset()))
         values = shard.table.slice(row, 1).to_pylist()[0]
-        sample = Sample(values.pop("sample_id"), values)
+        sample = Sample(values.pop("sample_id"), values, layout=shard.layout(row))
         for name in sorted(wanted & own):
             sample.arrays[name] = shard.array(row, name)[...]
         if "image" in wanted - own:
@@ -89,8 +91,16 @@ class Export(Operation):
     def _joint(self, unit: Unit) -> dict[str, Any]:
         done = self._joined.get(unit.id)
         if done is None:
-            table = self._shard(unit.payload["shard"]).table.take(unit.payload["rows"])
-            samples = [Sample(row.pop("sample_id"), row) for row in table.to_pylist()]
+            shard, rows = self._shard(unit.payload["shard"]), unit.payload["rows"]
+            samples = [
+                Sample(values.pop("sample_id"), values)
+                for values in shard.table.take(rows).to_pylist()
+            ]
+            for sample, row in zip(samples, rows, strict=True):
+                for name in sorted(self.format.takes(frozenset(shard.names(row)))):
+                    sample.arrays[name] = shard.array(row, name)[...]
+                    if name in self.features:
+                        sample.row["feature_names"] = self.features[name]
             (path,) = self.format.write(samples, self.target)
             done = {**self._receipt(path), "samples": len(samples)}
             self._joined[unit.id] = done

@@ -103,10 +103,7 @@ def _frequencies(
     classes = len(task.classes)
     targets = task.targets(rows)
     if targets is not None:
-        values = targets.numpy()
-        if values.ndim == 2:
-            return tuple(float(share) for share in values.mean(0))
-        return tuple(float(n) / len(values) for n in np.bincount(values, minlength=classes))
+        return task.statistics(targets.numpy())
     counts = [row.get("label_voxels") for row in rows]
     missing = [at for at, count in enumerate(counts) if not count]
     read = [delayed(_count)(dataset, indices[at], classes) for at in missing]

@@ -2,19 +2,24 @@
 
 from typing import Any
 
-from medray.engine.plan import Plan
+from medray.engine.plan import ImagePlan
 from medray.errors import SpecError
 from medray.models import MODELS
 from medray.models.base import ModelOptions, Network
 
 
-def model_options(model: dict[str, Any], dims: int | None = None) -> ModelOptions:
-    """The checked options of `model`: its `name` and the network's own, as in a job file."""
+def model_options(model: dict[str, Any], **planned: Any) -> ModelOptions:
+    """The checked options of `model`: its `name` and the network's own, as in a job file.
+
+    Args:
+        model: as in a job file.
+        planned: what the plan says; taken where the network has such an option (its `planned`)
+            and the job is silent.
+    """
     rest = dict(model)
     kind = MODELS.get(rest.pop("name"))
-    if dims is not None:
-        rest.setdefault("dims", dims)
-    return kind.Options.model_validate(rest)
+    asked = {name: value for name, value in planned.items() if name in kind.Options.planned}
+    return kind.Options.model_validate(asked | rest)
 
 
 def levels_of(model: dict[str, Any]) -> int | None:
@@ -26,7 +31,7 @@ def levels_of(model: dict[str, Any]) -> int | None:
     return None if features is None else len(features) + 1
 
 
-def build_network(model: dict[str, Any], plan: Plan) -> Network:
+def build_network(model: dict[str, Any], plan: ImagePlan) -> Network:
     """The network with fresh weights, drawn from torch's global generator.
 
     Raises:
@@ -34,7 +39,7 @@ def build_network(model: dict[str, Any], plan: Plan) -> Network:
     """
     kind = MODELS.get(model["name"])
     network = kind.build(
-        model_options(model, plan.dims), plan.in_channels, len(plan.classes), plan.patch
+        model_options(model, dims=plan.dims), plan.in_channels, len(plan.classes), plan.patch
     )
     if any(size % by for size, by in zip(plan.patch, network.divisor, strict=True)):
         raise SpecError(

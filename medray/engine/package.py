@@ -1,12 +1,17 @@
 """From a finished training to a model package."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import fmean
 from typing import Any
 
 from safetensors.torch import save
+from torch import Tensor
 
 from medray.engine.assemble import TrainSetup
 from medray.engine.checkpoint import Checkpoints
+from medray.engine.modalities import modality_of
 from medray.engine.train import TrainResult
 from medray.storage.models import ModelPackage, save_model
 
@@ -31,26 +36,79 @@ def save_trained(
         spec: hash of the resolved training step.
         parents: besides the data and the model it was initialised from.
     """
-    checkpoints = Checkpoints(setup.objects, f"{setup.run}/checkpoints")
-    tensors = checkpoints.read(result.checkpoint, only={"model", "average"}).tensors
     config: dict[str, Any] = {
         "model": setup.model,
         "task": setup.task,
         "plan": setup.plan.model_dump(mode="json"),
     }
-    rows = [{k: v for k, v in row.items() if k != "seconds"} for row in result.rows]
-    origins = [setup.data, *([setup.settings.init_from] if setup.settings.init_from else [])]
     return save_model(
         setup.objects,
         name,
-        weights=save(tensors.get("average", tensors["model"])),
+        weights=save(_weights(setup, result)),
         config=config,
         metrics={"steps": result.step, "stopped": result.stopped, **result.metrics},
-        parents=[*origins, *(parents or [])],
+        parents=[*_origins(setup), *(parents or [])],
         spec=spec,
         card=_card(name, setup, result),
-        extra={"history.json": json.dumps(rows).encode()},
+        extra={"history.json": _history(result)},
     )
+
+
+def save_folds(
+    made: Sequence[tuple[Any, TrainSetup, TrainResult]], name: str, *, column: str, spec: str
+) -> ModelPackage:
+    """Commit the networks of all folds as one model; see medray.engine.folds.
+
+    The package's config holds `model`, `task` and `folds`: the column, and `value` and `plan` of
+    each member, whose weights have its number before their names. Metrics are means over the
+    folds; history.json is the first fold's.
+
+    Args:
+        made: value of the column, setup and result of each fold.
+        name: of the model.
+        column: whose values part the folds.
+        spec: hash of the resolved training step.
+    """
+    weights = {
+        f"{at}.{key}": tensor
+        for at, (_, setup, result) in enumerate(made)
+        for key, tensor in _weights(setup, result).items()
+    }
+    _, setup, first = made[0]
+    members = [{"value": value, "plan": one.plan.model_dump(mode="json")} for value, one, _ in made]
+    metrics = {
+        metric: fmean(result.metrics[metric] for _, _, result in made) for metric in first.metrics
+    }
+    return save_model(
+        setup.objects,
+        name,
+        weights=save(weights),
+        config={
+            "model": setup.model,
+            "task": setup.task,
+            "folds": {"column": column, "members": members},
+        },
+        metrics={"folds": len(made), "steps": sum(result.step for _, _, result in made), **metrics},
+        parents=_origins(setup),
+        spec=spec,
+        card=_card(name, setup, replace(first, metrics=metrics)),
+        extra={"history.json": _history(first)},
+    )
+
+
+def _weights(setup: TrainSetup, result: TrainResult) -> dict[str, Tensor]:
+    checkpoints = Checkpoints(setup.objects, f"{setup.run}/checkpoints")
+    tensors = checkpoints.read(result.checkpoint, only={"model", "average"}).tensors
+    return tensors.get("average", tensors["model"])
+
+
+def _history(result: TrainResult) -> bytes:
+    rows = [{k: v for k, v in row.items() if k != "seconds"} for row in result.rows]
+    return json.dumps(rows).encode()
+
+
+def _origins(setup: TrainSetup) -> list[str]:
+    return [setup.data, *([setup.settings.init_from] if setup.settings.init_from else [])]
 
 
 def _card(name: str, setup: TrainSetup, result: TrainResult) -> str:
@@ -59,11 +117,11 @@ def _card(name: str, setup: TrainSetup, result: TrainResult) -> str:
     lines = [
         f"# {name}",
         "",
-        f"{setup.model['name']} {plan.dims}-D, {setup.task['name']}: {', '.join(plan.classes)}.",
+        f"{setup.model['name']}, {setup.task['name']}: {', '.join(plan.classes)}.",
         "",
         f"- learnt from: `{setup.data}`, {plan.samples} samples, {setup.select}",
         f"- validated on: {setup.validation or 'nothing'}",
-        f"- patch {list(plan.patch)}, grid {list(plan.spacing_mm or ()) or 'of each image'} (mm)",
+        *(f"- {line}" for line in modality_of(setup.model).describe(plan)),
         f"- {result.step} steps of {setup.batch_size} samples, {settings.precision}",
         "",
         "| metric | value |",

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from medray.data.normalise import ChannelNorm, Normaliser, Scheme, normaliser, stored_statistics
 from medray.data.spatial import grid_ratio
 from medray.engine.fingerprint import Fingerprint
+from medray.engine.modalities.base import Plan
 from medray.errors import SpecError
 from medray.models.base import divisor_of, pool_steps
 from medray.spec.training import AugmentSettings
@@ -34,28 +35,22 @@ WHOLE = 2.0  # images of up to so many patches are taken whole: no borders insid
 IMAGES = 64  # in a batch of whole images at most
 
 
-class Plan(BaseModel):
-    """What training and prediction need to know of the data. JSON and back without loss."""
+class ImagePlan(Plan):
+    """The plan of a training on images."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+    modality: Literal["image"] = "image"
     dims: Literal[2, 3]
     in_channels: int
-    classes: tuple[str, ...]
     spacing_mm: tuple[float, ...] | None = Field(
         None, description="grid of the network; null: the grid of each image"
     )
     patch: tuple[int, ...]
-    batch_size: int
     channels: tuple[ChannelNorm, ...] = Field(description="normalisation of each channel")
     pool_steps: tuple[tuple[int, ...], ...] = Field(description="pooling between the levels")
-    frequencies: tuple[float, ...] = Field(description="share of each class")
     median_shape: tuple[int, ...] = Field(description="on the grid of the network")
-    samples: int
     mirror_axes: tuple[int, ...] = Field(
         (), description="axes it is trained mirrored along; prediction may average over them"
     )
-    reasons: dict[str, str] = Field({}, description="field: why it is so")
 
     def network_shape(
         self, shape: Sequence[int], spacing_mm: Sequence[float] | None
@@ -112,7 +107,7 @@ def make_plan(
     augment: AugmentSettings | None = None,
     device: str = "cpu",
     given: dict[str, Any] | None = None,
-) -> Plan:
+) -> ImagePlan:
     """Plan a training.
 
     Args:
@@ -130,12 +125,12 @@ def make_plan(
             field of a plan ("unknown-field").
     """
     given = dict(given or {})
-    unknown = set(given) - set(Plan.model_fields)
+    unknown = set(given) - set(ImagePlan.model_fields)
     if unknown:
         raise SpecError(
             f"the plan has no field {min(unknown)!r}",
             code="unknown-field",
-            hint=f"one of {', '.join(Plan.model_fields)}",
+            hint=f"one of {', '.join(ImagePlan.model_fields)}",
         )
     axes = len(found.shapes[0])
     if dims is not None and dims != axes:
@@ -187,7 +182,7 @@ def make_plan(
     }
     fields.update(given)
     reasons.update({name: "given by the job" for name in given if name != "reasons"})
-    return Plan.model_validate({**fields, "reasons": reasons})
+    return ImagePlan.model_validate({**fields, "reasons": reasons})
 
 
 def target_spacing(found: Fingerprint, reasons: dict[str, str]) -> tuple[float, ...] | None:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -11,9 +11,12 @@ import torch
 from medray.data.loader import whole_image
 from medray.data.normalise import stored_statistics
 from medray.engine.blend import require_finite
+from medray.engine.folds import load_predictor
 from medray.engine.infer import forward, predict_volume
+from medray.engine.modalities.base import Answering, Predictor
 from medray.engine.operation import Operation, Unit
-from medray.engine.trained import Trained, load_trained
+from medray.engine.plan import ImagePlan
+from medray.engine.trained import Trained
 from medray.errors import DataError
 from medray.storage.arrays import chunk_for
 from medray.storage.objects import Objects
@@ -28,25 +31,29 @@ Stored = SampleArray | np.ndarray
 _DESCRIBE_ARRAYS = ("image_", "foreground_", "label_")
 
 
-class Predictor:
-    """A model and how it is to answer: the same in bulk and behind an endpoint.
+class ImagePredictor(Answering):
+    """How a model of images answers."""
 
-    Args:
-        trained: the model.
-        options: `overlap`, `tta`, `precision`, `batch`, `outputs`, as of a step.
-    """
-
-    def __init__(self, trained: Trained, options: dict[str, Any]) -> None:
-        self.trained, self.options = trained, options
+    @property
+    def plan(self) -> ImagePlan:
+        """Of the model's training."""
+        return cast("ImagePlan", self.trained.plan)
 
     @property
     def batch(self) -> int:
         """Whole images go through the network together; windows are batched image by image."""
         return 1 if self.trained.task.dense else int(self.options["batch"])
 
-    def giving(self, outputs: str) -> "Predictor":
+    def giving(self, outputs: str) -> "ImagePredictor":
         """The same with other outputs, "labels" or "probabilities"; dense tasks alone differ."""
-        return Predictor(self.trained, {**self.options, "outputs": outputs})
+        return ImagePredictor(self.trained, {**self.options, "outputs": outputs})
+
+    def read(self, shard: Shard, number: int, together: int) -> Sample:
+        """See Predictor; an image is read at once where all that are held fit AHEAD_BYTES."""
+        row = shard.table.slice(number, 1).to_pylist()[0]
+        image = shard.array(number, "image")
+        held = math.prod(image.shape) * image.dtype.itemsize * together <= AHEAD_BYTES
+        return self.prepare(row.pop("sample_id"), row, image, held=held)
 
     def prepare(self, name: str, row: dict[str, Any], image: Stored, *, held: bool) -> Sample:
         """The sample with its normalised image: `Slabs` for dense tasks, else (C, *patch).
@@ -60,7 +67,7 @@ class Predictor:
         Raises:
             DataError: the image is not of the kind the model takes (code "model-mismatch").
         """
-        plan = self.trained.plan
+        plan = self.plan
         if image.ndim != plan.dims + 1 or image.shape[0] != plan.in_channels:
             raise DataError(
                 f"an image of {image.shape} for a model of {plan.in_channels} channels and "
@@ -89,11 +96,11 @@ class Predictor:
             for sample in samples:
                 yield self._mask(sample)
         else:
-            yield from self._decide(samples)
+            yield from super().compute(samples)
 
     def _mask(self, sample: Sample) -> Sample:
         trained, options = self.trained, self.options
-        plan, image = trained.plan, sample.arrays["image"]
+        plan, image = self.plan, sample.arrays["image"]
         space = image.shape[1:]
         inner = plan.network_shape(space, sample.row.get("spacing_mm"))
         slabs = predict_volume(
@@ -122,17 +129,17 @@ class Predictor:
             made.arrays["label"] = Slabs(space, np.dtype(np.uint8), 0, counted)
         return made
 
-    def _decide(self, samples: Sequence[Sample]) -> Iterator[Sample]:
+    def answers(self, samples: Sequence[Sample]) -> np.ndarray:
+        """Of whole images; see Predictor."""
         trained, options = self.trained, self.options
         images = torch.stack([torch.as_tensor(sample.arrays["image"]) for sample in samples])
         if options["precision"] == "bf16":
             images = images.to(torch.bfloat16)
-        mirror_axes = trained.plan.mirror_axes if options["tta"] else ()
+        mirror_axes = self.plan.mirror_axes if options["tta"] else ()
         logits = forward(trained.network, images.to(trained.device), mirror_axes)
         require_finite(logits)
-        probabilities = trained.task.probabilities(logits).cpu().numpy()
-        for sample, values in zip(samples, probabilities, strict=True):
-            yield Sample(sample.id, sample.row | trained.task.decide(values))
+        probabilities: np.ndarray = trained.task.probabilities(logits).cpu().numpy()
+        return probabilities
 
 
 class Predict(Operation):
@@ -158,11 +165,11 @@ class Predict(Operation):
 
     @cached_property
     def _predictor(self) -> Predictor:
-        return Predictor(load_trained(self.objects, self.parameters["model"]), self.parameters)
+        return load_predictor(self.objects, self.parameters["model"], self.parameters)
 
     def adopt(self, trained: Trained) -> None:
         """Use a network that is loaded already; the caller vouches that it is the one named."""
-        self._predictor = Predictor(trained, self.parameters)
+        self._predictor = trained.modality.predictor(trained, self.parameters)
 
     @property
     def batch(self) -> int:
@@ -173,10 +180,7 @@ class Predict(Operation):
         """The sample, prepared; see Predictor."""
         at = unit.inputs.index(key)
         shard, number = self._shard(unit.payload["shard"]), unit.payload["rows"][at]
-        row = shard.table.slice(number, 1).to_pylist()[0]
-        image = shard.array(number, "image")
-        held = math.prod(image.shape) * image.dtype.itemsize * len(unit.inputs) <= AHEAD_BYTES
-        yield self._predictor.prepare(row.pop("sample_id"), row, image, held=held)
+        yield self._predictor.read(shard, number, len(unit.inputs))
 
     def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
         """One output sample for each input sample, in order."""

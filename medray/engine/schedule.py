@@ -32,7 +32,7 @@ def learning_rate(step: int, total: int, peak: float, schedule: ScheduleSettings
 
 def lower_is_better(metric: str) -> bool:
     """Whether a metric falls as a model gets better: losses and errors do."""
-    return metric.endswith(("loss", "error"))
+    return metric.endswith(("loss", "error", "rmse"))
 
 
 def best_of(validations: Sequence[dict[str, Any]], metric: str, min_delta: float = 0) -> int | None:

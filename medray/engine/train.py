@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from medray.data.loader import Batch
 from medray.data.order import seed_of, share
 from medray.engine.allocator import keep_freed_memory
 from medray.engine.assemble import Parts, TrainSetup, assemble, build_optimiser, memory_format
 from medray.engine.averaging import Average
 from medray.engine.checkpoint import Checkpoints
 from medray.engine.history import History
+from medray.engine.modalities.base import Batch
 from medray.engine.schedule import best_of, learning_rate, should_stop
 from medray.engine.state import gather_network, gather_optimiser, load_network, load_optimiser
 from medray.engine.validate import validate
@@ -147,14 +147,14 @@ class _Training:
         lr = learning_rate(batch.step, self.total, settings.optimiser.lr, settings.schedule)
         for group in self.optimiser.param_groups:
             group["lr"] = lr
-        image = batch.image
-        if settings.channels_last:
-            image = image.contiguous(memory_format=memory_format(image.ndim - 2))
-        images = image.chunk(settings.accumulate)
+        inputs = batch.inputs
+        if settings.channels_last and inputs.ndim > 3:
+            inputs = inputs.contiguous(memory_format=memory_format(inputs.ndim - 2))
+        chunks = inputs.chunk(settings.accumulate)
         targets = batch.target.chunk(settings.accumulate)
         losses = []
-        for index, (some, target) in enumerate(zip(images, targets, strict=True)):
-            with world.synchronised(self.wrapped, last=index == len(images) - 1):
+        for index, (some, target) in enumerate(zip(chunks, targets, strict=True)):
+            with world.synchronised(self.wrapped, last=index == len(chunks) - 1):
                 with torch.autocast(
                     world.device.type, self._dtype, enabled=settings.precision != "fp32"
                 ):
@@ -263,6 +263,7 @@ class _Training:
         metrics = validate(
             judged,  # type: ignore[arg-type]
             self.parts.held_out,
+            self.parts.modality,
             self.task,
             self.setup.plan,
             self.world,

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -62,10 +62,12 @@ class Plan:
     Args:
         groups: inputs grouped so that each group makes one shard; order is the dataset's order.
         refused: files that were turned away while planning, each with its reason.
+        attributes: of the whole dataset, JSON-able, such as the names of a table's features.
     """
 
     groups: list[list[Input]]
     refused: list[Refusal]
+    attributes: dict[str, Any] = field(default_factory=dict)
 
 
 class Format(ABC):

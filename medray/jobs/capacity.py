@@ -14,7 +14,7 @@ from medray.spec.load import cluster_profile
 from medray.spec.profiles import Cluster, Inline, Pool, RayCluster
 
 PATIENCE_S = 3.0
-_KINDS = ("ingest", "train", "predict", "evaluate", "export")
+_KINDS = ("ingest", "transform", "train", "predict", "evaluate", "export")
 
 Check = Callable[[], tuple[bool, str]]
 
@@ -107,6 +107,8 @@ def _asks_for_token(profile: RayCluster) -> tuple[bool, str]:
 
 
 def _pools(profile: RayCluster) -> tuple[bool, str]:
+    if profile.grows and profile.deploy is None:
+        return True, "nodes come when they are asked for; which ones, the profile does not say"
     wrong = misfits(profile, _groups(profile))
     return not wrong, "; ".join(wrong) or "each fits"
 

@@ -35,7 +35,8 @@ class Executor:
     @property
     def grows(self) -> bool:
         """Whether nodes come when they are asked for, so that what is missing now is no error."""
-        return isinstance(self.profile, RayCluster) and self.profile.deploy is not None
+        profile = self.profile
+        return isinstance(profile, RayCluster) and (profile.grows or profile.deploy is not None)
 
     def __enter__(self) -> Self:
         return self
@@ -82,7 +83,9 @@ class Executor:
         if isinstance(resolved.step, Predict) and resolved.step.engine == "serve":
             from medray.cluster.units import run_on_serve
 
-            run_on_serve(spec, units, on_receipt, stop, workers=workers, pool=pool)
+            run_on_serve(
+                spec, units, on_receipt, stop, workers=workers, pool=pool, grows=self.grows
+            )
             return
         from medray.cluster.batch import run_on_ray
 

@@ -1,6 +1,7 @@
 """Render a cluster profile to what makes the cluster: a `ray up` file, or KubeRay manifests."""
 
 import importlib.metadata
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from medray.jobs.launcher import launcher_config
 from medray.jobs.submit import ray_profile
 from medray.spec.deploy import Kubernetes
 from medray.spec.load import find
+from medray.spec.schedules import Schedule
 
 _NOTE = "# Made by `medray cluster render {name}`: change cluster/{name}.yaml instead.\n"
 
@@ -26,12 +28,14 @@ class Wanted:
         cron: when it is due, again and again.
         time_zone: of `cron`.
         models: to serve.
+        schedule: of storage: its job, when it is due; stands for `job`, `cron` and `time_zone`.
     """
 
     job: str = ""
     cron: str = ""
     time_zone: str = "Etc/UTC"
     models: tuple[str, ...] = ()
+    schedule: Schedule | None = None
 
 
 def render(cluster: str, wanted: Wanted | None = None) -> str:
@@ -58,7 +62,7 @@ def render(cluster: str, wanted: Wanted | None = None) -> str:
         )
     note = _NOTE.format(name=name)
     if not isinstance(profile.deploy, Kubernetes):
-        if wanted.job or wanted.models:
+        if wanted.job or wanted.models or wanted.schedule:
             raise SpecError(
                 "only Kubernetes has jobs and services of their own cluster",
                 code="not-on-a-launcher",
@@ -73,9 +77,16 @@ def render(cluster: str, wanted: Wanted | None = None) -> str:
 def _manifests(
     cluster: str, deploy: Kubernetes, wanted: Wanted, ray_version: str
 ) -> list[dict[str, Any]]:
-    if wanted.job:
+    task: Task | None = None
+    if wanted.schedule is not None:
+        due = wanted.schedule
+        text = str(yaml.dump_all(due.documents, **_STYLE))
+        task = Task(f"medray-{_label(due.name)}", text, due.cron, due.tz)
+    elif wanted.job:
         path = find("jobs", wanted.job)
-        task = Task(f"medray-{path.stem}", path.read_text(), wanted.cron, wanted.time_zone)
+        name = f"medray-{_label(path.stem)}"
+        task = Task(name, path.read_text(), wanted.cron, wanted.time_zone)
+    if task is not None:
         return job_manifests(task, find("cluster", cluster).read_text(), deploy, ray_version)
     if wanted.models:
         application = {
@@ -90,6 +101,11 @@ def _manifests(
         }
         return service_manifests("medray-serve", application, deploy, ray_version, _dump)
     return cluster_manifests("medray", deploy, ray_version)
+
+
+def _label(name: str) -> str:
+    """A name as Kubernetes takes it: small letters, digits and dashes."""
+    return re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 _STYLE: dict[str, Any] = {"sort_keys": False, "width": 100, "Dumper": yaml.SafeDumper}

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 
 from medray.engine import OPERATIONS
+from medray.engine.transforms import TRANSFORMS
 from medray.errors import SpecError
 from medray.formats import FORMATS
 from medray.formats.base import Format, Plan, Source
@@ -23,7 +24,7 @@ from medray.jobs.target import claim
 from medray.models import MODELS
 from medray.spec.base import Plugin
 from medray.spec.check import check
-from medray.spec.jobs import AnyStep, Evaluate, Export, Ingest, Predict, Train
+from medray.spec.jobs import AnyStep, Evaluate, Export, Ingest, Predict, Train, Transform
 from medray.storage.datasets import check_name, open_dataset
 from medray.storage.models import open_model
 from medray.storage.objects import Objects
@@ -74,6 +75,8 @@ def resolve(step: AnyStep, objects: Objects, place: Place) -> Resolved:
     match step:
         case Ingest():
             return _ingest(step, objects, place)
+        case Transform():
+            return _transform(step, objects, place)
         case Train():
             return _train(step, objects, place)
         case Predict():
@@ -90,8 +93,9 @@ def _ingest(step: Ingest, objects: Objects, place: Place) -> Resolved:
     options = kind.Options.model_validate(step.format.options)
     split = step.split.parameters() if step.split else None
     identity = {"format": step.format.model_dump(mode="json"), "split": split}
+    found = _found(kind(options), step.source, objects)
     planned = plan_ingest(
-        _found(kind(options), step.source, objects),
+        found,
         name=step.format.name,
         identity=identity,
         samples=units_of(step),
@@ -103,7 +107,36 @@ def _ingest(step: Ingest, objects: Objects, place: Place) -> Resolved:
         [],
         planned=planned,
         parameters={**identity, "source": step.source},
-        attributes={"format": step.format.name},
+        attributes={**found.attributes, "format": step.format.name},
+    )
+
+
+def _transform(step: Transform, objects: Objects, place: Place) -> Resolved:
+    kind = TRANSFORMS.get(step.operation.name)
+    filled = _filled(step.operation, kind.Options, place, "operation")
+    data = open_dataset(objects, step.data)
+    if not kind.required <= set(step.using) <= set(kind.roles):
+        raise SpecError(
+            f"{step.operation.name} uses {', '.join(kind.roles) or 'no further dataset'}",
+            code="bad-roles",
+            about=place("using"),
+            hint=f"it needs {', '.join(sorted(kind.required)) or 'none of them'}",
+        )
+    using = {role: open_dataset(objects, name) for role, name in sorted(step.using.items())}
+    step = step.model_copy(update={"operation": filled})
+    identity = {
+        "operation": filled.model_dump(mode="json"),
+        "using": {role: dataset.digest for role, dataset in using.items()},
+        "attributes": kind.reads(data.attributes),
+    }
+    references = {role: dataset.reference for role, dataset in using.items()}
+    return _resolved(
+        step,
+        step.output,
+        [data.reference, *references.values()],
+        planned=plan_shards(data, "transform", identity=identity, select=step.select),
+        parameters={**identity, "using": references, "data": data.reference},
+        attributes={"operation": filled.name, "data": data.reference},
     )
 
 
@@ -159,6 +192,8 @@ def _train(step: Train, objects: Objects, place: Place) -> Resolved:
 def _predict(step: Predict, objects: Objects) -> Resolved:
     model, data = open_model(objects, step.model), open_dataset(objects, step.data)
     identity = step.model_dump(include={"overlap", "tta", "precision", "batch", "outputs"})
+    if "folds" in model.config:
+        identity["held_out"] = data.name == model.parents[0].partition("@")[0]
     planned = plan_shards(
         data, "predict", identity=identity, select=step.select, model=model.digest
     )
@@ -214,6 +249,8 @@ def _export(step: Export, objects: Objects, place: Place) -> Resolved:
         "target": claim(step.to, objects),
         "task": data.attributes.get("task"),
     }
+    if "features" in data.attributes:
+        identity["features"] = data.attributes["features"]
     planned = plan_shards(
         data,
         f"export/{step.format.name}",
@@ -261,6 +298,6 @@ def _filled(plugin: Plugin, options: type[BaseModel], place: Place, name: str) -
     """The plugin with every option it has, checked."""
     model = check(TypeAdapter(options), plugin.options, lambda *parts: place(name, *parts))
     values = model.model_dump(mode="json")
-    if "dims" not in plugin.options:
-        values.pop("dims", None)  # of a network: as many as the data have
+    for planned in getattr(options, "planned", frozenset()) - plugin.options.keys():
+        del values[planned]  # of a network: the data and the task decide
     return Plugin.model_validate({"name": plugin.name, **values})

@@ -1,5 +1,5 @@
-"""Starting the run of a due time. One function is the seam: whatever can start a claim, look after
-it and stop it can stand here; this is the way of a process attached to the scheduler.
+"""Starting the run of a due time: in a process attached to the scheduler, which runs the job, or
+submits it to a cluster and attends to it there. What was submitted goes on without a scheduler.
 """
 
 import ctypes
@@ -13,9 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from medray.errors import InterruptedRun
+from medray.errors import InterruptedRun, SpecError
 from medray.jobs.schedule_claims import Claim
+from medray.spec.load import cluster_profile
+from medray.spec.profiles import RayCluster
 
+LEFT = 130  # as shells have it: 128 + SIGINT
+LEAVE = signal.SIGUSR1  # to a child whose run goes on elsewhere
 _PR_SET_PDEATHSIG = 1
 
 
@@ -24,7 +28,8 @@ class Outcome:
     """How a started run ended.
 
     Args:
-        exit_status: as `medray run` has them; 5 also where its process was killed by accident.
+        exit_status: as `medray run` has them; 5 also where its process was killed by accident;
+            `LEFT`: it goes on without this scheduler.
         result: what `medray run --json` prints.
     """
 
@@ -43,6 +48,10 @@ class Started(Protocol):
 
     def stop(self) -> None:
         """Ask it to finish what is in flight and end with exit status 4."""
+        ...
+
+    def leave(self) -> None:
+        """This scheduler ends: as `stop`, but a run that can go on without it does (`LEFT`)."""
         ...
 
 
@@ -64,7 +73,17 @@ class Attached:
         """Start a claim's run."""
         given = ["--storage", self._storage] if self._storage else []
         parent = ["--parent", str(os.getpid())]
-        return _Child(medray("schedule", "start", claim.schedule, claim.due, *given, *parent))
+        command = medray("schedule", "start", claim.schedule, claim.due, *given, *parent)
+        try:
+            elsewhere = is_elsewhere(claim)
+        except SpecError:
+            elsewhere = False  # no such profile: the child ends with that
+        return _Child(command, elsewhere=elsewhere)
+
+
+def is_elsewhere(claim: Claim) -> bool:
+    """Whether a claim is to be submitted to a cluster, rather than run by the scheduler's child."""
+    return claim.cluster is not None and isinstance(cluster_profile(claim.cluster), RayCluster)
 
 
 def medray(*arguments: str) -> list[str]:
@@ -75,7 +94,8 @@ def medray(*arguments: str) -> list[str]:
 class _Child:
     nodes = 1
 
-    def __init__(self, command: list[str]) -> None:
+    def __init__(self, command: list[str], *, elsewhere: bool) -> None:
+        self._elsewhere = elsewhere
         # A file, not a pipe: nobody needs to read while the run goes on.
         self._out = tempfile.TemporaryFile()  # noqa: SIM115 - closed by poll
         # A session of its own: Ctrl-C at the terminal is the scheduler's to hand on.
@@ -96,10 +116,14 @@ class _Child:
             result = {}
         # Asked to stop before it could answer, it is stopped all the same; any other signal is an
         # accident, such as a lack of memory.
-        return Outcome(status if status >= 0 else 4 if status == -signal.SIGTERM else 5, result)
+        killed = {-signal.SIGTERM: 4, -LEAVE: LEFT}
+        return Outcome(status if status >= 0 else killed.get(status, 5), result)
 
     def stop(self) -> None:
         self._process.terminate()
+
+    def leave(self) -> None:
+        self._process.send_signal(LEAVE if self._elsewhere else signal.SIGTERM)
 
 
 def die_with(parent: int) -> None:

@@ -16,7 +16,7 @@ from medray.faults import point
 from medray.ids import attempt_id
 from medray.jobs import schedules
 from medray.jobs.schedule_claims import Claim, Claims, End, Lease, Record, State, Verdict, claim_for
-from medray.jobs.schedule_start import Outcome, Start, Started
+from medray.jobs.schedule_start import LEFT, Outcome, Start, Started
 from medray.log import event
 from medray.spec.schedules import Schedule
 from medray.storage.objects import Objects
@@ -119,9 +119,9 @@ class Scheduler:
         return claims.record(claim.due)
 
     def drain(self) -> None:
-        """Stop all runs and give their leases back: whoever comes next goes on with them."""
+        """Leave all runs and give their leases back: whoever comes next goes on with them."""
         for run in self.running.values():
-            run.started.stop()
+            run.started.leave()
             run.stopped = True
         until = self._clock.monotonic() + DRAIN_S
         while self.running and self._clock.monotonic() < until:
@@ -290,7 +290,7 @@ class Scheduler:
         if outcome is None:
             return
         claims = Claims(self._objects, name, self._clock)
-        if outcome.exit_status == 4:
+        if outcome.exit_status in (4, LEFT):
             claims.hold(run.claim.due, replace(run.lease, holder=""), run.tag)
             del self.running[name]
         else:

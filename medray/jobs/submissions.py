@@ -34,6 +34,7 @@ class Submission:
         by: whose account sent it.
         profile: of the cluster, as it was resolved; holds no secrets.
         medray: version that submitted it, which is to run it.
+        due: id of the run of a due time that it is for; empty: somebody asked for it.
     """
 
     job: str
@@ -46,6 +47,7 @@ class Submission:
     by: str
     profile: dict[str, Any]
     medray: str
+    due: str = ""
 
     @property
     def path(self) -> str:
@@ -54,7 +56,13 @@ class Submission:
 
 
 def new_submission(
-    objects: Objects, job: str, number: int, cluster: str, profile: dict[str, Any], priority: int
+    objects: Objects,
+    job: str,
+    number: int,
+    cluster: str,
+    profile: dict[str, Any],
+    priority: int,
+    due: str = "",
 ) -> Submission:
     """A submission, not yet recorded."""
     return Submission(
@@ -68,6 +76,7 @@ def new_submission(
         by=_user(),
         profile=profile,
         medray=__version__,
+        due=due,
     )
 
 

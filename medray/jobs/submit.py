@@ -23,6 +23,7 @@ from medray.version import __version__
 
 STOP_S = 15  # from SIGTERM to SIGKILL: longer than a driver takes to drain
 _CLAIMS = 100
+_FINAL = frozenset({0, 1, 2, 3})  # exit statuses after which trying again is no use
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def submit(
         RetryableError: storage or cluster can't be reached. Submit again: nothing starts twice.
     """
     source = read_job(job, overrides)
-    return _submit(source, cluster, storage, priority)
+    return submit_documents(source, cluster=cluster, storage=storage, priority=priority)
 
 
 def resubmit(
@@ -69,7 +70,8 @@ def resubmit(
     """Submit a job that was run or submitted before, from what storage holds of it."""
     objects = open_storage(storage)
     record = json.loads(objects.get(f"runs/{find_job(objects, run)}/job.json"))
-    return _submit(Source(record["name"], record["documents"]), cluster, storage, priority)
+    source = Source(record["name"], record["documents"])
+    return submit_documents(source, cluster=cluster, storage=storage, priority=priority)
 
 
 def ray_profile(cluster: str) -> RayCluster:
@@ -89,7 +91,24 @@ def ray_profile(cluster: str) -> RayCluster:
     return profile
 
 
-def _submit(source: Source, cluster: str, storage: str | None, priority: int | None) -> Sent:
+def submit_documents(
+    source: Source,
+    *,
+    cluster: str,
+    storage: str | None,
+    priority: int | None = None,
+    due: str = "",
+) -> Sent:
+    """Submit a job's documents; see `submit`.
+
+    Args:
+        source: of the job.
+        cluster: see `submit`.
+        storage: see `submit`.
+        priority: see `submit`.
+        due: id of the run of a due time. One that has ended well, or in a way that another try
+            would not mend, is joined as one under way is; one that was interrupted goes on.
+    """
     profile = ray_profile(cluster)
     for index in range(len(source.documents)):
         check_step(source, index, profile.defaults)
@@ -99,7 +118,7 @@ def _submit(source: Source, cluster: str, storage: str | None, priority: int | N
         # Before anything is written down: a wrong token or a closed tunnel is no submission.
         jobs.version()
         job = keep_job(objects, source, cluster)
-        submission, fresh = _choose(objects, jobs, job, name, profile, priority)
+        submission, fresh = _choose(objects, jobs, job, name, profile, priority, due)
         if fresh:
             _deliver(jobs, submission, profile, storage, objects)
             mark(objects, submission, "taken")
@@ -113,6 +132,7 @@ def _choose(
     name: str,
     profile: RayCluster,
     priority: int | None,
+    due: str,
 ) -> tuple[Submission, bool]:
     """The submission that is meant, and whether it is still to be sent."""
     settings = profile.model_dump(mode="json")
@@ -120,14 +140,14 @@ def _choose(
     for _ in range(_CLAIMS):
         last = newest(objects, job)
         if last is not None:
-            there = _stands(objects, jobs, last)
+            there = _stands(objects, jobs, last, due)
             if there == "unsent" and last.address == profile.address:
                 return last, True
             if there == "under way":
                 mark(objects, last, "taken")
                 return last, False
         submission = new_submission(
-            objects, job, last.number + 1 if last else 1, name, settings, rank
+            objects, job, last.number + 1 if last else 1, name, settings, rank, due
         )
         objects.delete([f"runs/{job}/cancel"])  # it was meant for an earlier one
         if claim(objects, submission):
@@ -137,12 +157,16 @@ def _choose(
     )
 
 
-def _stands(objects: Objects, jobs: RayJobs, last: Submission) -> str:
+def _stands(objects: Objects, jobs: RayJobs, last: Submission, due: str) -> str:
     """How the last submission stands: "unsent", "under way" or "over"."""
     taken = marked(objects, last, "taken")
     life = life_of(objects, last)
     if life is not None:
         if life["state"] != "running":
+            if last.due != due:
+                return "over"
+            if due and life["exit_status"] in _FINAL:
+                return "under way"
             # Never told to whoever sent it: the reply was lost, and this is its second try.
             return "over" if taken else "under way"
         return "under way" if unseen_s(life) < GONE_S else "over"

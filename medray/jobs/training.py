@@ -11,10 +11,9 @@ import torch
 from medray.clock import SYSTEM, Clock
 from medray.engine.assemble import TrainSetup
 from medray.engine.checkpoint import STATE, Checkpoints
-from medray.engine.fingerprint import fingerprint
-from medray.engine.network import levels_of
-from medray.engine.package import save_trained
-from medray.engine.plan import make_plan
+from medray.engine.modalities import modality_of
+from medray.engine.modalities.base import Wish
+from medray.engine.package import save_folds, save_trained
 from medray.engine.train import TrainResult, fit
 from medray.engine.world import World
 from medray.errors import InterruptedRun, SpecError
@@ -23,7 +22,7 @@ from medray.jobs.execute import Executor
 from medray.jobs.resolve import Resolved
 from medray.spec.jobs import Train
 from medray.spec.profiles import Inline
-from medray.storage.datasets import move_head, open_dataset
+from medray.storage.datasets import Dataset, move_head, open_dataset
 from medray.storage.models import ModelPackage, open_model
 from medray.storage.objects import Objects
 from medray.tasks import build_task
@@ -97,20 +96,67 @@ def _train(
     stop: threading.Event,
     tell: Listener,
 ) -> ModelPackage:
-    setup = _setup(step, resolved, executor, objects)
+    run = f"runs/{resolved.run}"
+    if step.folds is None:
+        setup = _setup(step, resolved, executor, objects, run)
+        result = _fit(setup, executor, stop, tell)
+        return save_trained(setup, result, resolved.output, spec=resolved.spec)
+    made = []
+    for at, (value, part) in enumerate(_folds(step, open_dataset(objects, resolved.parents[0]))):
+        setup = _setup(part, resolved, executor, objects, f"{run}/folds/{at}")
+        made.append((value, setup, _fit(setup, executor, stop, tell)))
+    return save_folds(made, resolved.output, column=step.folds, spec=resolved.spec)
+
+
+def _folds(step: Train, data: Dataset) -> list[tuple[Any, Train]]:
+    """For each value of the folds' column, the step that trains without it.
+
+    Raises:
+        SpecError: there is no such column ("no-such-column"), or it has one value ("one-fold").
+    """
+    column = str(step.folds)
+    if column not in data.samples.column_names:
+        raise SpecError(
+            f"there is no column {column!r} to part folds by",
+            code="no-such-column",
+            about=data.reference,
+            hint=f"columns: {', '.join(data.samples.column_names)}",
+        )
+    values = sorted(set(data.samples[column].take(data.select(step.select)).to_pylist()))
+    if len(values) < 2:
+        raise SpecError(
+            f"the column {column!r} has {len(values)} value",
+            code="one-fold",
+            about=data.reference,
+            hint="ingest with `folds`, or name another column",
+        )
+    return [
+        (
+            value,
+            step.model_copy(
+                update={
+                    "select": {**step.select, column: [one for one in values if one != value]},
+                    "validation": {**step.select, column: value},
+                }
+            ),
+        )
+        for value in values
+    ]
+
+
+def _fit(
+    setup: TrainSetup, executor: Executor, stop: threading.Event, tell: Listener
+) -> TrainResult:
     plan = setup.plan.model_dump_json(indent=1)
-    objects.put(f"{setup.run}/plan.json", plan.encode())
-
+    setup.objects.put(f"{setup.run}/plan.json", plan.encode())
     if not isinstance(executor.profile, Inline):
-        result = _fit_on_ray(setup, executor, stop, tell)
-    else:
+        return _fit_on_ray(setup, executor, stop, tell)
 
-        def report(metrics: dict[str, Any]) -> None:
-            tell(_epoch(setup, metrics))
-            _check(stop, setup)
+    def report(metrics: dict[str, Any]) -> None:
+        tell(_epoch(setup, metrics))
+        _check(stop, setup)
 
-        result = fit(setup, World(torch.device(_device(executor)), report))
-    return save_trained(setup, result, resolved.output, spec=resolved.spec)
+    return fit(setup, World(torch.device(_device(executor)), report))
 
 
 def _fit_on_ray(
@@ -164,8 +210,9 @@ def _tell_newest(setup: TrainSetup, told: int, tell: Listener) -> int:
 
 
 def _epoch(setup: TrainSetup, metrics: dict[str, Any]) -> Event:
-    run = setup.run.removeprefix("runs/")
-    return Event("epoch", {"run": run, "epochs": setup.settings.epochs, **metrics})
+    _, run, *fold = setup.run.split("/")
+    told = {"run": run, "epochs": setup.settings.epochs, **metrics}
+    return Event("epoch", told | ({"fold": int(fold[-1])} if fold else {}))
 
 
 def _check(stop: threading.Event, setup: TrainSetup) -> None:
@@ -178,22 +225,14 @@ def _check(stop: threading.Event, setup: TrainSetup) -> None:
         )
 
 
-def _setup(step: Train, resolved: Resolved, executor: Executor, objects: Objects) -> TrainSetup:
+def _setup(
+    step: Train, resolved: Resolved, executor: Executor, objects: Objects, run: str
+) -> TrainSetup:
     data = open_dataset(objects, resolved.parents[0])
     task = step.task.model_dump(mode="json")
     model = step.model.model_dump(mode="json")
-    built = build_task(task)
-    found = fingerprint(data, data.select(step.select), built)
-    plan = make_plan(
-        found,
-        built,
-        dims=model.get("dims"),
-        levels=levels_of(model),
-        batch_size=step.train.batch_size,
-        augment=step.train.augment,
-        device=_device(executor),
-        given=step.plan,
-    )
+    wish = Wish(model, step.train, step.plan, _device(executor))
+    plan = modality_of(model).plan(data, data.select(step.select), build_task(task), wish)
     return TrainSetup(
         objects=objects,
         data=data.reference,
@@ -201,7 +240,7 @@ def _setup(step: Train, resolved: Resolved, executor: Executor, objects: Objects
         model=model,
         plan=plan,
         settings=step.train,
-        run=f"runs/{resolved.run}",
+        run=run,
         select=step.select,
         validation=step.validation,
     )

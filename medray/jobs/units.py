@@ -21,7 +21,7 @@ from medray.jobs.events import Event, Listener, StepResult, Tally
 from medray.jobs.execute import Executor
 from medray.jobs.plan import Planned
 from medray.jobs.resolve import Resolved
-from medray.spec.jobs import Evaluate
+from medray.spec.jobs import Evaluate, Transform
 from medray.storage.datasets import Dataset, publish
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.objects import Objects
@@ -202,7 +202,12 @@ def _failure(resolved: Resolved, planned: Planned, failed: dict[str, Receipt]) -
 
 
 def _scores(resolved: Resolved, objects: Objects, commits: Sequence[Commit]) -> dict[str, object]:
-    """Of an evaluation: the summary of all score rows, and its plain metrics."""
+    """What all units say together: of an evaluation its metrics, of a transform what it tells."""
+    if isinstance(resolved.step, Transform):
+        from medray.engine.transform import conclude
+
+        shards = [Shard(objects, commit.shard.path) for commit in commits if commit.shard.rows]
+        return conclude(resolved.parameters, objects, shards)
     if not isinstance(resolved.step, Evaluate):
         return {}
     from medray.engine.evaluate import headline, summarise

@@ -14,5 +14,11 @@ MODELS: "Registry[Network]" = Registry(
         "segnet": "medray.models.segnet:SegNet",
         "resnet": "medray.models.resnet:ResNet",
         "cnn": "medray.models.cnn:Cnn",
+        "lstm": "medray.models.lstm:Lstm",
+        "attention_lstm": "medray.models.attention_lstm:AttentionLstm",
+        "transformer": "medray.models.transformer:Transformer",
+        "seq_cnn": "medray.models.seq_cnn:SeqCnn",
+        "mlp": "medray.models.mlp:Mlp",
+        "fusion": "medray.models.fusion:Fusion",
     },
 )

@@ -1,4 +1,4 @@
-"""The contract of a network: built from options, fed with B,C,*spatial, answers with logits."""
+"""The contract of a network: built from options, fed with a batch, answers with logits."""
 
 import math
 from abc import ABC, abstractmethod
@@ -19,22 +19,38 @@ class ModelOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    planned: ClassVar[frozenset[str]] = frozenset()
+    """Options that the plan sets from the data and the task, unless the job does."""
+
+
+class ImageOptions(ModelOptions):
+    """Base of the options of networks of images."""
+
+    planned: ClassVar[frozenset[str]] = frozenset({"dims"})
+
     dims: Literal[2, 3] = Field(2, description="spatial axes of a sample: Y,X or Z,Y,X")
 
 
 class Network(nn.Module, ABC):
-    """A network of medray.
+    """A network of medray. What `forward` takes and answers with depends on `takes`:
 
-    `forward` takes (B, in_channels, *spatial) with `dims` spatial axes, each a multiple of
-    `divisor`. A segmenter answers with logits (B, out_channels, *spatial); in train mode one with
-    deep supervision answers with a list of them, full resolution first. A classifier answers
-    (B, out_channels) and takes any size.
+    - "image": (B, in_channels, *spatial), each spatial size a multiple of `divisor`. A segmenter
+      answers with logits (B, out_channels, *spatial); in train mode one with deep supervision
+      answers with a list of them, full resolution first. A classifier answers (B, out_channels)
+      and takes any size.
+    - "sequence": tokens uint8 (B, L), or bases one-hot (B, 4, L), see medray.models.tokens. The
+      answer is (B, out_channels), or (B, out_channels, L) with the option `per_base`.
+    - "table": float32 (B, in_channels), the features of all modalities beside each other, NaN
+      where a sample lacks a modality. The answer is (B, out_channels).
     """
 
     Options: ClassVar[type[ModelOptions]]
 
-    divisor: tuple[int, ...]
-    """Sizes that `forward` takes are multiples of this, per axis; tiling rounds up to it."""
+    takes: ClassVar[Literal["image", "sequence", "table"]] = "image"
+
+    divisor: tuple[int, ...] = ()
+    """Sizes that `forward` takes are multiples of this, per spatial axis; tiling rounds up to it.
+    Sequences and tables have no such axis."""
 
     @classmethod
     @abstractmethod
@@ -49,10 +65,11 @@ class Network(nn.Module, ABC):
 
         Args:
             options: an instance of this class's `Options`.
-            in_channels: channels of a sample.
+            in_channels: channels of an image, features of a row (of all modalities together);
+                sequences have 4, one per base.
             out_channels: classes or targets.
-            patch: spatial size it will be trained on, in voxels; sets which axes are pooled and
-                how often. None if unknown: then every axis is pooled at every level.
+            patch: size it will be trained on, in voxels or (bases,); sets which axes are pooled
+                and how often. None if unknown: then every axis is pooled at every level.
 
         Raises:
             SpecError: options and patch don't fit together.

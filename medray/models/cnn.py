@@ -5,14 +5,14 @@ from typing import Self, cast
 from pydantic import Field
 from torch import Tensor, nn
 
-from medray.models.base import ModelOptions, Network, level_steps, start_weights
+from medray.models.base import ImageOptions, ModelOptions, Network, level_steps, start_weights
 from medray.models.layers import ConvNorm, Norm, dropout, global_pool, max_pool
 
 
 class Cnn(Network):
     """Levels of convolutions with a max pool between them, a global mean, one linear layer."""
 
-    class Options(ModelOptions):
+    class Options(ImageOptions):
         """What can be chosen."""
 
         features: tuple[int, ...] = Field(

@@ -5,7 +5,7 @@ from typing import Literal, Self, cast
 from pydantic import Field
 from torch import Tensor, nn
 
-from medray.models.base import ModelOptions, Network, start_weights
+from medray.models.base import ImageOptions, ModelOptions, Network, start_weights
 from medray.models.layers import ConvNorm, Norm, Residual, global_pool
 
 BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
@@ -18,7 +18,7 @@ class ResNet(Network):
     """Residual network (He et al. 2016), depth 10, 18, 34 (two 3x3 convolutions per block) or 50
     (bottlenecks, four times as wide at their ends)."""
 
-    class Options(ModelOptions):
+    class Options(ImageOptions):
         """What can be chosen."""
 
         depth: Literal[10, 18, 34, 50] = Field(18, description="layers with weights")

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from medray.errors import SpecError
 from medray.models.base import (
+    ImageOptions,
     ModelOptions,
     Network,
     divisor_of,
@@ -28,7 +29,7 @@ class SegNet(Network):
     is the 2-D default here; the bottom is at the last pool, as in the paper.
     """
 
-    class Options(ModelOptions):
+    class Options(ImageOptions):
         """What can be chosen."""
 
         features: tuple[int, ...] | None = Field(

@@ -7,6 +7,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from medray.models.base import (
+    ImageOptions,
     Logits,
     ModelOptions,
     Network,
@@ -32,7 +33,7 @@ class UNet(Network):
     2-D), strided convolutions, instance normalisation, leaky ReLU.
     """
 
-    class Options(ModelOptions):
+    class Options(ImageOptions):
         """What can be chosen; None takes the preset's value."""
 
         preset: Literal["dynunet", "ronneberger"] = Field(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from medray.clock import SYSTEM, Clock
-from medray.report.content import Report, Scores, Step, Training, group_refusals
+from medray.report.content import Overlay, Report, Scores, Step, Training, group_refusals
 from medray.report.page import render
 from medray.report.pictures import masks, thumbnails
 from medray.storage.datasets import Dataset, open_dataset
@@ -68,7 +68,7 @@ def collect(
         run: id of the run.
         clock: stamps the page.
     """
-    shown, refusals, trainings, scores = [], [], [], []
+    shown, refusals, trainings, scores, qualities = [], [], [], [], []
     for step in steps:
         name, _, version = step["output"].partition("@")
         if not version:
@@ -83,6 +83,8 @@ def collect(
             refusals += group_refusals(name, dataset.quarantine().to_pylist())
             if step["kind"] == "evaluate" and len(dataset):
                 scores.append(_scores(dataset))
+            if "qc" in dataset.attributes:
+                qualities.append((dataset.name, dataset.attributes["qc"]))
     return Report(
         title=title,
         run=run,
@@ -91,6 +93,7 @@ def collect(
         refusals=refusals,
         trainings=trainings,
         scores=scores,
+        qualities=qualities,
         environment=environment(),
     )
 
@@ -160,11 +163,13 @@ def _scores(dataset: Dataset) -> Scores:
     task, summary = dataset.attributes["task"], dataset.attributes["summary"]
     cases = dataset.samples.to_pylist()
     predictions, truth = (open_dataset(dataset.objects, name) for name in dataset.parents[:2])
+    classes = task.get("classes") or list(summary["classes"])  # a regression names its values
+    pictures: list[Overlay] = []
     if summary["task"] == "segmentation":
         pictures = masks(cases, truth, predictions)
-    else:
-        pictures = thumbnails(summary["worst"], truth, task["classes"])
-    return Scores(dataset.name, summary, cases, task["classes"], pictures)
+    elif summary["task"] == "classification" and "image" in truth.shards[0].names(0):
+        pictures = thumbnails(summary["worst"], truth, classes)
+    return Scores(dataset.name, summary, cases, classes, pictures)
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

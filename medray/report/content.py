@@ -108,7 +108,10 @@ class Training:
 
 @dataclass(frozen=True)
 class Report:
-    """All that stands on the page. No values of patient files: ids, counts and codes only."""
+    """All that stands on the page. No values of patient files: ids, counts and codes only.
+
+    `qualities` are names of datasets and what quality control says of them (report.qc).
+    """
 
     title: str
     run: str
@@ -117,6 +120,7 @@ class Report:
     refusals: Sequence[RefusalGroup] = ()
     trainings: Sequence[Training] = ()
     scores: Sequence[Scores] = ()
+    qualities: Sequence[tuple[str, Mapping[str, Any]]] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -64,7 +64,7 @@ def training_curves(history: Sequence[Mapping[str, float | None]]) -> list[str]:
         lines = {name: line for name, line in lines.items() if line[0]}
         if not lines:
             continue
-        with _figure(title) as (axes, svg):
+        with drawing(title) as (axes, svg):
             for colour, (name, (x, y)) in zip(_colours(lines), lines.items(), strict=True):
                 marker = "o" if len(x) == 1 else None
                 axes.plot(x, y, color=colour, label=_words(name), marker=marker)
@@ -82,7 +82,7 @@ def strip(title: str, label: str, values: Mapping[str, Sequence[float]]) -> str:
         label: of the axis, with the unit.
         values: class → values of its cases.
     """
-    with _figure(title) as (axes, svg):
+    with drawing(title) as (axes, svg):
         names = list(values)
         spread = np.random.default_rng(0)  # moves equal points apart, always the same way
         for row, (colour, name) in enumerate(zip(_colours(names), names, strict=True)):
@@ -103,7 +103,7 @@ def strip(title: str, label: str, values: Mapping[str, Sequence[float]]) -> str:
 
 def shift(title: str, reference: Any, tonight: Any) -> str:
     """Two distributions of one number, as shares: the reference filled, tonight as a line."""
-    with _figure(title) as (axes, svg):
+    with drawing(title) as (axes, svg):
         edges = np.histogram_bin_edges(np.concatenate([reference, tonight]), 24).tolist()
         weights = [np.full(len(values), 1 / len(values)) for values in (reference, tonight)]
         label = f"reference, {len(reference)}"
@@ -119,7 +119,7 @@ def shift(title: str, reference: Any, tonight: Any) -> str:
 
 def roc(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> str:
     """ROC curves, one per class."""
-    with _figure("ROC") as (axes, svg):
+    with drawing("ROC") as (axes, svg):
         axes.plot([0, 1], [0, 1], color=_INK, alpha=0.3, linewidth=1, linestyle="--")
         for colour, (name, (false, true)) in zip(_colours(curves), curves.items(), strict=True):
             axes.plot(false, true, color=colour, label=name)
@@ -132,7 +132,7 @@ def roc(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> str:
 
 def reliability(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
     """Reliability diagram: how often it was so, against how sure the model was."""
-    with _figure("Reliability") as (axes, svg):
+    with drawing("Reliability") as (axes, svg):
         axes.plot([0, 1], [0, 1], color=_INK, alpha=0.3, linewidth=1, linestyle="--")
         for colour, (name, points) in zip(_colours(curves), curves.items(), strict=True):
             cases = np.asarray(points["cases"], dtype=np.float64)
@@ -147,8 +147,22 @@ def reliability(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
     return svg[0]
 
 
+def calibration(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
+    """Mean truth against mean prediction of tenths of the cases, in each value's own unit."""
+    with _figure("Predicted and true") as (axes, svg):
+        for colour, (name, points) in zip(_colours(curves), curves.items(), strict=True):
+            axes.plot(points["predicted"], points["actual"], "o-", color=colour, label=name)
+        ends = [*axes.get_xlim(), *axes.get_ylim()]
+        line = [min(ends), max(ends)]
+        axes.plot(line, line, color=_INK, alpha=0.3, linewidth=1, linestyle="--")
+        axes.set_xlabel("mean prediction of a tenth of the cases")
+        axes.set_ylabel("mean truth")
+        axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
+    return svg[0]
+
+
 @contextmanager
-def _figure(title: str) -> Iterator[tuple[Axes, list[str]]]:
+def drawing(title: str) -> Iterator[tuple[Axes, list[str]]]:
     """Axes to draw into, and a list that holds the SVG once the block has ended."""
     result: list[str] = []
     with mpl.rc_context(_STYLE):

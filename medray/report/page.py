@@ -1,14 +1,14 @@
 """The page: one HTML file from a Report, with nothing loaded from elsewhere."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from medray.engine.overlay import COLOURS
-from medray.report import figures
+from medray.report import figures, qc
 from medray.report.content import Report, Scores, Training
 
 _LABELS = {
@@ -31,10 +31,21 @@ _LABELS = {
     "lesions_found": "lesions found",
     "lesions_false": "false",
     "lesions_missed": "missed",
+    "r2": "R²",
+    "pearson": "Pearson r",
+    "spearman": "Spearman r",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "f1": "F1",
+    "auroc_per_sample": "AUROC, mean of samples",
+    "average_precision_per_sample": "average precision, mean of samples",
+    "f1_per_sample": "F1, mean of samples",
 }
 _HEADLINES = {
     "segmentation": ("dice", "hd95_mm", "surface_dice", "voxel_error"),
     "classification": ("auroc", "accuracy", "average_precision", "sensitivity", "specificity"),
+    "regression": ("r2", "pearson", "spearman", "rmse"),
+    "tagging": ("auroc", "average_precision", "f1", "auroc_per_sample"),
 }
 _CLASS_COLUMNS = {
     "segmentation": (
@@ -54,6 +65,15 @@ _CLASS_COLUMNS = {
         "brier",
         "ece",
     ),
+    "regression": ("r2", "pearson", "spearman", "rmse", "mae"),
+    "tagging": (
+        "auroc",
+        "average_precision",
+        "f1",
+        "auroc_per_sample",
+        "average_precision_per_sample",
+        "f1_per_sample",
+    ),
 }
 _CASE_COLUMNS = {
     "segmentation": (
@@ -72,13 +92,17 @@ _CASE_COLUMNS = {
         "lesions_missed",
     ),
     "classification": ("case", "status", "actual_class", "called_class", "error"),
+    "regression": ("case", "status", "error"),
+    "tagging": ("case", "status", "bases"),
 }
 _WORST_COLUMNS = {
     "segmentation": ("case", "class", "status", "dice", "hd95_mm", "surface_dice"),
     "classification": _CASE_COLUMNS["classification"],
+    "regression": _CASE_COLUMNS["regression"],
+    "tagging": _CASE_COLUMNS["tagging"],
 }
 _TEXT = ("case", "class", "status", "actual_class", "called_class")
-_COUNTS = ("lesions_found", "lesions_false", "lesions_missed")
+_COUNTS = ("lesions_found", "lesions_false", "lesions_missed", "bases")
 _BAD = ("no-prediction", "failed", "interrupted")
 _GOOD = ("scored", "complete")
 _UNREMARKABLE = ("absent",)
@@ -93,6 +117,7 @@ def render(report: Report) -> str:
     return template.render(
         report=report,
         trainings=[_training(training) for training in report.trainings],
+        qualities=[_quality(name, found) for name, found in report.qualities],
         sections=[_section(scores) for scores in report.scores],
         stages=list(dict.fromkeys(name for step in report.steps for name in step.stages)),
         headline_of=lambda summary: _HEADLINES[summary["task"]],
@@ -118,6 +143,12 @@ def environment_of() -> Environment:
     return environment
 
 
+def _quality(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
+    made = qc.quality(name, found)
+    drawn = [Markup(svg) for svg in made.figures]  # noqa: S704 - made by qc.py
+    return {"name": made.name, "tiles": made.tiles, "refused": made.refused, "figures": drawn}
+
+
 def _training(training: Training) -> dict[str, Any]:
     return {
         "model": training.model,
@@ -130,8 +161,10 @@ def _section(scores: Scores) -> dict[str, Any]:
     """What the template shows of one evaluation."""
     task = scores.summary["task"]
     drawn = _mask_figures(scores.cases) if task == "segmentation" else _curve_figures(scores)
-    named = [_with_class_names(row, scores.classes) for row in scores.cases]
-    worst = [_with_class_names(row, scores.classes) for row in scores.summary["worst"]]
+    named, worst = list(scores.cases), list(scores.summary["worst"])
+    if task == "classification":
+        named = [_with_class_names(row, scores.classes) for row in named]
+        worst = [_with_class_names(row, scores.classes) for row in worst]
     return {
         "name": scores.name,
         "summary": {"confusion": None, **scores.summary, "worst": worst},
@@ -161,7 +194,12 @@ def _mask_figures(cases: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _curve_figures(scores: Scores) -> list[str]:
     curves = scores.summary["curves"]
-    return [figures.roc(curves["roc"]), figures.reliability(curves["reliability"])]
+    makers: dict[str, Callable[[Any], str]] = {
+        "roc": figures.roc,
+        "reliability": figures.reliability,
+        "calibration": figures.calibration,
+    }
+    return [make(curves[name]) for name, make in makers.items() if name in curves]
 
 
 def _with_class_names(row: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:

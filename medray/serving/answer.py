@@ -18,7 +18,7 @@ from medray.serving.decode import Upload, decode
 from medray.storage.samples import Sample, Slabs
 
 if TYPE_CHECKING:
-    from medray.engine.predict import Predictor  # loads torch, which the ingress needs not
+    from medray.engine.predict import ImagePredictor  # loads torch, which the ingress needs not
 
 DENSE = (media.NPY, media.NIFTI, media.PNG, media.JSON, media.ARROW)
 
@@ -64,7 +64,7 @@ class Answerer:
         predictor: the model, and how it is to answer.
     """
 
-    def __init__(self, predictor: "Predictor") -> None:
+    def __init__(self, predictor: "ImagePredictor") -> None:
         self._predictor = predictor
         self._reference = predictor.trained.reference
 

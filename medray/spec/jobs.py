@@ -29,7 +29,7 @@ class UnitSize(Settings):
 
 
 class Split(Settings):
-    """Which samples are for what: fractions by name, or the column that says so."""
+    """Which samples are for what: fractions by name, or the column that says so; or folds."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
     __pydantic_extra__: dict[str, Annotated[float, Field(ge=0)]]
@@ -37,21 +37,29 @@ class Split(Settings):
     by: str = Field("subject", description="column whose equal values never part, or `sample`")
     seed: int = 0
     column: str | None = Field(None, description="column that holds the split (official splits)")
+    folds: int | None = Field(
+        None, ge=2, le=1000, description="also a column `fold`, 0 … folds - 1, for cross-validation"
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         fractions = self.__pydantic_extra__
-        if (self.column is None) == (not fractions):
-            raise ValueError("give fractions by name, such as train: 0.8 and val: 0.2, or a column")
+        both = self.column is not None and bool(fractions)
+        if both or (self.column is None and not fractions and self.folds is None):
+            raise ValueError(
+                "give fractions by name, such as train: 0.8 and val: 0.2, or a column, or folds"
+            )
         if fractions and sum(fractions.values()) <= 0:
             raise ValueError("the fractions add up to nothing")
         return self
 
     def parameters(self) -> dict[str, Any]:
-        """As `medray.engine.ingest.split_of` takes it."""
+        """As `medray.engine.ingest.divide` takes it: only what has a say."""
+        by = {"by": self.by, "seed": self.seed}
+        folds = {} if self.folds is None else {"folds": self.folds}
         if self.column is not None:
-            return {"column": self.column}
-        return {**self.__pydantic_extra__, "by": self.by, "seed": self.seed}
+            return {"column": self.column, **(folds and {**folds, **by})}
+        return {**self.__pydantic_extra__, **by, **folds}
 
 
 class Step(Settings):
@@ -85,6 +93,19 @@ class Ingest(Step):
     units: UnitSize | None = Field(None, description="null: as the format sees fit")
 
 
+class Transform(Step):
+    """A dataset to a dataset: windows of a genome, quality control, and what plugins add."""
+
+    kind: Literal["transform"]
+    data: Reference
+    operation: Plugin
+    using: dict[str, Reference] = Field(
+        {}, description="further datasets that the operation looks things up in, by role"
+    )
+    select: Where = Field({}, description="only samples whose columns have these values")
+    output: Name
+
+
 class Train(Step):
     """A dataset to a trained model."""
 
@@ -92,6 +113,11 @@ class Train(Step):
     data: Reference
     select: Where = Field({"split": "train"}, description="samples to learn from: column: value(s)")
     validation: Where = Field({"split": "val"}, description="samples to validate on")
+    folds: str | None = Field(
+        None,
+        description="column: for each value of it, a network learns from the samples of all "
+        "others, and is validated on its own; one model of them all",
+    )
     task: Plugin
     model: Plugin
     output: Name
@@ -163,12 +189,15 @@ class Export(Step):
         return self.output or f"{self.data.partition('@')[0]}-{self.format.name.replace('_', '-')}"
 
 
-AnyStep = Annotated[Ingest | Train | Predict | Evaluate | Export, Field(discriminator="kind")]
+AnyStep = Annotated[
+    Ingest | Transform | Train | Predict | Evaluate | Export, Field(discriminator="kind")
+]
 KINDS: dict[str, type[Step]] = {
     "ingest": Ingest,
+    "transform": Transform,
     "train": Train,
     "predict": Predict,
     "evaluate": Evaluate,
     "export": Export,
 }
-STEP: TypeAdapter[Ingest | Train | Predict | Evaluate | Export] = TypeAdapter(AnyStep)
+STEP: TypeAdapter[Ingest | Transform | Train | Predict | Evaluate | Export] = TypeAdapter(AnyStep)

@@ -8,7 +8,7 @@ from pydantic import Field, TypeAdapter, field_validator, model_validator
 from medray.spec.base import Settings
 from medray.spec.deploy import AnyDeploy
 
-Kind = Literal["ingest", "train", "predict", "evaluate", "export"]
+Kind = Literal["ingest", "transform", "train", "predict", "evaluate", "export"]
 
 
 class Pool(Settings):
@@ -101,6 +101,9 @@ class RayCluster(Settings):
     )
     python: str = Field("python", description="interpreter on the nodes")
     forward: tuple[str, ...] = Field((), description="environment variables to pass on; no secrets")
+    grows: bool = Field(
+        False, description="nodes come when they are asked for; with `deploy` they always do"
+    )
     max_runs: int = Field(4, ge=1, description="side by side; others wait in storage")
     priority: int = Field(0, description="of runs that name none; higher goes first")
     pools: dict[Kind, Pool] = Field({}, description="workers by kind of step")

@@ -11,7 +11,7 @@ from medray.spec.base import Settings
 
 
 class AugmentSettings(Settings):
-    """Augmentation on tensors; the defaults are nnU-Net's (Isensee et al. 2021), nearly."""
+    """Augmentation on tensors; for images nearly nnU-Net's (Isensee et al. 2021)."""
 
     mirror: tuple[int, ...] | None = Field(
         None, description="spatial axes to mirror along, 0 = slowest; null: all of them"
@@ -35,6 +35,10 @@ class AugmentSettings(Settings):
     lowres_zoom: tuple[float, float] = (0.5, 1.0)
     gamma_chance: float = Field(0.3, ge=0, le=1)
     gamma: tuple[float, float] = (0.7, 1.5)
+    reverse_complement: bool = Field(
+        False, description="of sequences: every other draw shows the other strand"
+    )
+    shift_bases: int = Field(0, ge=0, description="of sequences: moved by up to so many, in ±")
     padding: Literal["zeros", "border"] = Field(
         "zeros", description="image beyond its border: its mean (0 once normalised), or continued"
     )

@@ -22,11 +22,16 @@ from medray.storage.objects import Objects
 from medray.storage.outbox import Outbox
 from medray.storage.zarr3 import (
     EMPTY,
+    FAST,
     ArrayMeta,
+    Packing,
     compress,
     decode_index,
     decompress,
+    dtype_of,
     encode_index,
+    name_of,
+    raw_bytes,
 )
 
 Raw = TypeVar("Raw")
@@ -76,6 +81,8 @@ class ArrayWriter:
         axis: along which slabs arrive.
         chunk: inner chunk.
         axes: names of the axes.
+        packing: how chunks are compressed.
+        attributes: of the array.
     """
 
     def __init__(
@@ -88,13 +95,16 @@ class ArrayWriter:
         axis: int,
         chunk: tuple[int, ...],
         axes: tuple[str, ...] = (),
+        packing: Packing = FAST,
+        attributes: dict[str, Any] | None = None,
     ) -> None:
         full = [max(1, math.ceil(n / c)) * c for n, c in zip(shape, chunk, strict=True)]
         row = dtype.itemsize * chunk[axis] * math.prod(full) // full[axis]
         full[axis] = min(full[axis], chunk[axis] * max(1, SHARD_BYTES // row))
-        self.meta = ArrayMeta(shape, str(dtype), chunk, tuple(full), axes)
+        name = name_of(dtype)
+        self.meta = ArrayMeta(shape, name, chunk, tuple(full), axes, packing, attributes or {})
         self._outbox, self._path, self._axis = outbox, path, axis
-        self._hash = blake3(repr((shape, str(dtype), chunk[axis], axis)).encode())
+        self._hash = blake3(repr((shape, name, chunk[axis], axis)).encode())
         self._pending: list[np.ndarray] = []
         self._held = self._row = 0
         self._open_shard()
@@ -103,7 +113,7 @@ class ArrayWriter:
         """Add the next slab; its shape is the array's except along the slab axis."""
         expected = [*self.meta.shape]
         expected[self._axis] = slab.shape[self._axis]
-        if list(slab.shape) != expected or str(slab.dtype) != self.meta.dtype:
+        if list(slab.shape) != expected or name_of(slab.dtype) != self.meta.dtype:
             raise FatalError(
                 f"a slab of {slab.dtype}{slab.shape} does not fit "
                 f"{self.meta.dtype}{self.meta.shape}",
@@ -149,7 +159,7 @@ class ArrayWriter:
 
     def _write_row(self, row: np.ndarray) -> None:
         row = np.ascontiguousarray(row)
-        self._hash.update(row.reshape(-1).view(np.uint8).data)
+        self._hash.update(memoryview(raw_bytes(row)))
         chunk, inner = self.meta.chunk, self.meta.inner
         position = self._row % inner[self._axis]
         counts = [1 if a == self._axis else n for a, n in enumerate(inner)]
@@ -162,9 +172,9 @@ class ArrayWriter:
                 padded = np.zeros(chunk, row.dtype)
                 padded[tuple(slice(0, n) for n in piece.shape)] = piece
                 piece = padded
-            if not piece.any():
+            if not (piece != "" if piece.dtype.kind == "T" else piece).any():
                 continue
-            data = compress(piece)
+            data = compress(piece, self.meta.packing)
             place = tuple(position if a == self._axis else i for a, i in enumerate(at))
             self._index[place] = (self._size, len(data))
             self._body.append(data)
@@ -208,7 +218,7 @@ class ArrayReader:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Data type of the array."""
-        return np.dtype(self.meta.dtype)
+        return dtype_of(self.meta.dtype)
 
     def __getitem__(self, window: tuple[slice, ...] | slice) -> np.ndarray:
         """The values in `window`: slices with step 1 along the leading axes, all of the rest.

@@ -24,6 +24,26 @@ class Slabs:
     parts: Iterator[np.ndarray]
 
 
+@dataclass(frozen=True)
+class Layout:
+    """How a sample's arrays stand as one Zarr group of a form that other tools know.
+
+    Without it arrays are images and labels (see `storage.ome`) or small things to be stacked. With
+    it each is stored under its own name, with its axes' names, e.g. as VCF Zarr.
+
+    Args:
+        attributes: of the group, JSON-able.
+        axes: names of each array's axes, by the array's name.
+        chunks: inner chunk of each array.
+        notes: attributes of arrays that have some.
+    """
+
+    attributes: dict[str, Any]
+    axes: dict[str, tuple[str, ...]]
+    chunks: dict[str, tuple[int, ...]]
+    notes: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
 @dataclass
 class Sample:
     """One sample: a row of plain values and, where it has them, named arrays.
@@ -36,12 +56,14 @@ class Sample:
     Args:
         id: unique in its dataset, and already a pseudonym where de-identification is on.
         row: JSON-like values; `subject` groups samples that must stay in one split.
-        arrays: by name.
+        arrays: by name. Texts are arrays of numpy's `StringDType`, in a layout only.
+        layout: how the arrays stand as a group, where they are more than images and labels.
     """
 
     id: str
     row: dict[str, Any]
     arrays: dict[str, np.ndarray | Slabs] = field(default_factory=dict)
+    layout: Layout | None = None
 
 
 @dataclass(frozen=True)

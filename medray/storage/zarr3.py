@@ -1,29 +1,67 @@
 """Zarr v3 metadata and the codec that medray's arrays use, so that shards need no zarr library.
 
-An array is sharded: inner chunks are Blosc (lz4, byte shuffle) with a CRC-32C, a shard ends with an
-index of (offset, bytes) pairs and its CRC-32C, as the codecs of the Zarr v3 specification say.
-zarr-python, tensorstore and zarrs read it; a test holds them to that.
+An array is sharded: inner chunks are Blosc with a CRC-32C, a shard ends with an index of (offset,
+bytes) pairs and its CRC-32C, as the codecs of the Zarr v3 specification say. zarr-python,
+tensorstore and zarrs read it; a test holds them to that. Arrays of texts are of data type "string"
+with the codec vlen-utf8, which zarr-python reads and writes.
 """
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from google_crc32c import value as crc32c
-from numcodecs import blosc
+from numcodecs import VLenUTF8, blosc
 
 from medray.errors import DataError
 
 # Contextual Blosc: re-entrant from any thread, and one thread a call; workers own their threads.
 blosc.use_threads = False
 
-COMPRESSOR = "lz4"
-LEVEL = 5
+STRING = "string"
+MAX_TEXT_BYTES = 2**28  # of one chunk of texts, whose size its shape does not tell
+_TEXT = VLenUTF8()
 EMPTY = 2**64 - 1
 MAX_ELEMENTS = 2**40  # a shape beyond this is damage, not data
 MAX_CHUNK_ELEMENTS = 2**24  # the largest that medray writes has 2**20
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How chunks are compressed by Blosc.
+
+    Args:
+        name: of the compressor.
+        level: of it.
+        bits: shuffle bits where elements are single bytes; bytes are shuffled always.
+    """
+
+    name: str
+    level: int
+    bits: bool
+
+    def shuffle(self, itemsize: int) -> int:
+        """Blosc's number of the shuffle for elements of a size; texts have size 0."""
+        if itemsize == 1 and self.bits:
+            return int(blosc.BITSHUFFLE)
+        return int(blosc.SHUFFLE if itemsize > 1 else blosc.NOSHUFFLE)
+
+
+FAST = Packing("lz4", 5, bits=False)  # voxels: decoding keeps up with a network
+DENSE = Packing("zstd", 3, bits=True)  # genotypes: 0 and 1 nearly everywhere
+_SHUFFLES = {blosc.NOSHUFFLE: "noshuffle", blosc.SHUFFLE: "shuffle", blosc.BITSHUFFLE: "bitshuffle"}
+
+
+def dtype_of(name: str) -> np.dtype[Any]:
+    """The data type in memory of an array whose type is called `name`."""
+    return np.dtypes.StringDType() if name == STRING else np.dtype(name)
+
+
+def name_of(dtype: np.dtype[Any]) -> str:
+    """What a data type is called in metadata, e.g. "int16" or "string"."""
+    return STRING if dtype.kind == "T" else str(dtype)
 
 
 @dataclass(frozen=True)
@@ -32,10 +70,12 @@ class ArrayMeta:
 
     Args:
         shape: of the array.
-        dtype: numpy name, e.g. "int16".
+        dtype: numpy name, e.g. "int16"; or "string".
         chunk: inner chunk, the unit of compression.
         shard: stored object, a multiple of `chunk` along every axis.
         axes: names of the axes, e.g. ("z", "y", "x").
+        packing: how chunks are compressed; to decode them it need not be known.
+        attributes: of the array.
     """
 
     shape: tuple[int, ...]
@@ -43,6 +83,8 @@ class ArrayMeta:
     chunk: tuple[int, ...]
     shard: tuple[int, ...]
     axes: tuple[str, ...] = ()
+    packing: Packing = FAST
+    attributes: dict[str, Any] = field(default_factory=dict)
 
     @property
     def inner(self) -> tuple[int, ...]:
@@ -65,24 +107,25 @@ class ArrayMeta:
             n >= 0 and c > 0 and s > 0 and s % c == 0
             for n, c, s in zip(self.shape, self.chunk, self.shard, strict=True)
         )
-        item = np.dtype(self.dtype)
-        if not fits or item.kind not in "biufc" or math.prod(self.chunk) > MAX_CHUNK_ELEMENTS:
+        kind = dtype_of(self.dtype).kind
+        if not fits or kind not in "biufcT" or math.prod(self.chunk) > MAX_CHUNK_ELEMENTS:
             raise ValueError("chunk")
 
     def encode(self) -> dict[str, Any]:
         """The array's zarr.json."""
-        item = np.dtype(self.dtype).itemsize
-        codecs: list[dict[str, Any]] = [{"name": "bytes"}]
+        text = self.dtype == STRING
+        item = 0 if text else dtype_of(self.dtype).itemsize
+        codecs: list[dict[str, Any]] = [{"name": "vlen-utf8" if text else "bytes"}]
         if item > 1:
             codecs = [{"name": "bytes", "configuration": {"endian": "little"}}]
         codecs.append(
             {
                 "name": "blosc",
                 "configuration": {
-                    "cname": COMPRESSOR,
-                    "clevel": LEVEL,
-                    "shuffle": "shuffle" if item > 1 else "noshuffle",
-                    "typesize": item,
+                    "cname": self.packing.name,
+                    "clevel": self.packing.level,
+                    "shuffle": _SHUFFLES[self.packing.shuffle(item)],
+                    "typesize": max(1, item),
                     "blocksize": 0,
                 },
             }
@@ -96,7 +139,7 @@ class ArrayMeta:
             "data_type": self.dtype,
             "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(self.shard)}},
             "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-            "fill_value": False if self.dtype == "bool" else 0,
+            "fill_value": "" if text else False if self.dtype == "bool" else 0,
             "codecs": [
                 {
                     "name": "sharding_indexed",
@@ -108,7 +151,7 @@ class ArrayMeta:
                     },
                 }
             ],
-            "attributes": {},
+            "attributes": self.attributes,
         }
         if self.axes:
             document["dimension_names"] = list(self.axes)
@@ -127,14 +170,16 @@ class ArrayMeta:
             if sharding["name"] != "sharding_indexed":
                 raise KeyError("sharding_indexed")
             codecs = [codec["name"] for codec in sharding["configuration"]["codecs"]]
-            if codecs != ["bytes", "blosc", "crc32c"]:
+            text = document["data_type"] == STRING
+            if codecs != ["vlen-utf8" if text else "bytes", "blosc", "crc32c"]:
                 raise KeyError("blosc")
             meta = cls(
                 shape=tuple(int(n) for n in document["shape"]),
-                dtype=str(np.dtype(document["data_type"])),
+                dtype=name_of(dtype_of(document["data_type"])),
                 chunk=tuple(int(n) for n in sharding["configuration"]["chunk_shape"]),
                 shard=tuple(int(n) for n in document["chunk_grid"]["configuration"]["chunk_shape"]),
                 axes=tuple(document.get("dimension_names") or ()),
+                attributes=dict(document.get("attributes") or {}),
             )
             meta.check()
         except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
@@ -162,10 +207,20 @@ def group(attributes: dict[str, Any], members: dict[str, Any] | None = None) -> 
     return json.dumps(document).encode()
 
 
-def compress(chunk: np.ndarray) -> bytes:
+def raw_bytes(values: np.ndarray) -> bytes | np.ndarray:
+    """Values as they are hashed and compressed: C-ordered memory, or texts by vlen-utf8."""
+    if values.dtype.kind == "T":
+        return bytes(_TEXT.encode(values.astype(object).reshape(-1)))
+    return np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+
+
+def compress(chunk: np.ndarray, packing: Packing = FAST) -> bytes:
     """Encode one inner chunk; `chunk` has the full chunk shape and is C-ordered."""
-    shuffle = blosc.SHUFFLE if chunk.itemsize > 1 else blosc.NOSHUFFLE
-    data: bytes = blosc.compress(chunk, COMPRESSOR.encode(), LEVEL, shuffle)
+    item = 0 if chunk.dtype.kind == "T" else chunk.itemsize
+    source = raw_bytes(chunk) if item == 0 else chunk
+    data: bytes = blosc.compress(
+        source, packing.name.encode(), packing.level, packing.shuffle(item)
+    )
     return data + _checksum(data)
 
 
@@ -179,12 +234,17 @@ def decompress(data: memoryview, out: np.ndarray) -> None:
     # Blosc checks nothing: a flipped bit would come out as other voxels.
     if bytes(checksum) != _checksum(data):
         raise DataError("a chunk fails its checksum", code="damaged-chunk")
+    text = out.dtype.kind == "T"
+    size = int.from_bytes(data[4:8], "little") if len(data) >= 16 else -1
     # The size stands in Blosc's own header; checked first, so that damage can't write past `out`.
-    if len(data) < 16 or int.from_bytes(data[4:8], "little") != out.nbytes:
+    if size < 0 or (size > MAX_TEXT_BYTES if text else size != out.nbytes):
         raise DataError("a chunk's size is wrong", code="damaged-chunk")
     try:
-        blosc.decompress(data, out)
-    except (RuntimeError, ValueError) as error:
+        if text:
+            out[...] = _TEXT.decode(blosc.decompress(data)).reshape(out.shape)
+        else:
+            blosc.decompress(data, out)
+    except (RuntimeError, ValueError, IndexError) as error:
         raise DataError("a chunk cannot be decoded", code="damaged-chunk") from error
 
 

@@ -14,6 +14,8 @@ TASKS: "Registry[Task]" = Registry(
     {
         "segmentation": "medray.tasks.segmentation:Segmentation",
         "classification": "medray.tasks.classification:Classification",
+        "regression": "medray.tasks.regression:Regression",
+        "tagging": "medray.tasks.tagging:Tagging",
     },
 )
 

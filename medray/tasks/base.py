@@ -19,9 +19,13 @@ ClassWeights = Literal["none", "balanced"] | tuple[float, ...]
 
 
 class TaskOptions(BaseModel):
-    """Base of a task's options: frozen, unknown keys refused. What is None, the plan decides."""
+    """Base of a task's options: frozen, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ImageTaskOptions(TaskOptions):
+    """Options of tasks that images have too. What is None, the plan decides."""
 
     patch: tuple[int, ...] | None = Field(
         None, min_length=2, max_length=3, description="voxels, slow axis first"
@@ -45,6 +49,8 @@ class Task(ABC):
     """Whether every voxel gets an answer (patches, a label array), or every image one."""
     metric: ClassVar[str]
     """Validation metric that tells which weights are best, unless the job names another."""
+    scores_probabilities: ClassVar[bool] = False
+    """Dense tasks: whether `score` reads the array `probability` of a prediction, not `label`."""
 
     def __init__(self, options: Any, frequencies: Sequence[float] | None = None) -> None:
         self.frequencies = frequencies
@@ -61,6 +67,20 @@ class Task(ABC):
         Raises:
             DataError: a row has no such column, or a value that is no class.
         """
+
+    def statistics(self, values: np.ndarray) -> tuple[float, ...]:
+        """What the training targets say; the task is built with it as `frequencies`.
+
+        Args:
+            values: as `targets` gave them, or the labels of all bases.
+
+        Returns:
+            The share of each class.
+        """
+        if values.ndim == 2:
+            return tuple(float(share) for share in values.mean(0))
+        counts = np.bincount(values, minlength=len(self.classes))
+        return tuple(float(count) / max(1, len(values)) for count in counts)
 
     @abstractmethod
     def loss(self, outputs: Logits, target: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch.nn import functional
 from medray.errors import DataError
 from medray.models.base import Logits
 from medray.storage.samples import Sample
-from medray.tasks.base import ClassWeights, Task, TaskOptions, weights_of
+from medray.tasks.base import ClassWeights, ImageTaskOptions, Task, weights_of
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.classification import score_classification, summarise_classification
 from medray.tasks.metrics.probability import auroc
@@ -22,7 +22,7 @@ from medray.tasks.metrics.probability import auroc
 class Classification(Task):
     """Cross-entropy over classes, or a binary one for each of labels that may go together."""
 
-    class Options(TaskOptions):
+    class Options(ImageTaskOptions):
         """What can be chosen."""
 
         classes: tuple[str, ...] = Field(min_length=2, description="classes 0, 1, …, or labels")

@@ -14,7 +14,7 @@ from torch.nn import functional
 from medray.errors import DataError
 from medray.models.base import Logits
 from medray.storage.samples import Sample
-from medray.tasks.base import ClassWeights, Task, TaskOptions, weights_of, whole
+from medray.tasks.base import ClassWeights, ImageTaskOptions, Task, weights_of, whole
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.overlap import confusion, overlap
 from medray.tasks.metrics.segmentation import score_segmentation, summarise_segmentation
@@ -25,7 +25,7 @@ SMOOTH = 1e-5  # of the Dice loss, as nnU-Net; matters for classes that a patch 
 class Segmentation(Task):
     """Dice and cross-entropy (Isensee et al. 2021), focal on request (Lin et al. 2017)."""
 
-    class Options(TaskOptions):
+    class Options(ImageTaskOptions):
         """What can be chosen."""
 
         classes: tuple[str, ...] = Field(min_length=2, description="of labels 0, 1, …")

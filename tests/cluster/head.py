@@ -14,10 +14,11 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
+from typing import Any
 
 START_S = 90
 _PORTS = (
@@ -50,6 +51,15 @@ class Head:
     process: subprocess.Popen[bytes]
     folder: Path
 
+    def ask(self, path: str) -> Any:
+        """What the dashboard answers, parsed."""
+        request = urllib.request.Request(
+            f"{self.address}{path}",
+            headers={"Authorization": f"Bearer {self.token_file.read_text()}"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as reply:
+            return json.loads(reply.read())
+
     def kill(self) -> None:
         """As a power cut: every process of it at once, none asked."""
         with contextlib.suppress(ProcessLookupError):
@@ -71,7 +81,7 @@ class Head:
         return str(path)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         held = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in held:
@@ -79,18 +89,31 @@ def _free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in held]
 
 
-def start_head(token_file: Path, cpus: int = 2, env: dict[str, str] | None = None) -> Head:
-    """Start a head and wait until its Jobs API answers."""
+def start_head(
+    token_file: Path,
+    cpus: int = 2,
+    env: dict[str, str] | None = None,
+    more: Mapping[str, object] | None = None,
+) -> Head:
+    """Start a head and wait until its Jobs API answers.
+
+    Args:
+        token_file: made if it is not there.
+        cpus: that it may hand out.
+        env: for all of its processes.
+        more: options of `ray start`, which come before those that are chosen here.
+    """
     if not token_file.exists():
         token_file.touch(mode=0o600)
         token_file.write_text(secrets.token_hex(32))
     # Sockets lie some 60 characters below; the kernel takes 107.
     folder = Path(tempfile.mkdtemp(prefix="medray-head-", dir="/tmp"))
-    ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
+    ports: dict[str, object] = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
+    options = {**ports, **(more or {})}
     command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block"]
     command += ["--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", "--num-gpus=0"]
     command += [f"--temp-dir={folder}", f"--num-cpus={cpus}", "--object-store-memory=150000000"]
-    command += [f"{name}={port}" for name, port in ports.items()]
+    command += [f"{name}={value}" for name, value in options.items()]
     command += ["--include-dashboard=true", "--disable-usage-stats"]
     out = (folder / "out").open("wb")
     process = subprocess.Popen(
@@ -120,13 +143,8 @@ def start_head(token_file: Path, cpus: int = 2, env: dict[str, str] | None = Non
 
 
 def _answers(head: Head) -> bool:
-    request = urllib.request.Request(
-        f"{head.address}/api/jobs/",
-        headers={"Authorization": f"Bearer {head.token_file.read_text()}"},
-    )
     try:
-        with urllib.request.urlopen(request, timeout=2) as reply:
-            return bool(reply.status == 200)
+        return isinstance(head.ask("/api/jobs/"), list)
     except OSError:
         return False
 

@@ -7,7 +7,6 @@ import random
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +41,7 @@ def medray(
 
 def in_ray(head: Head) -> list[dict[str, Any]]:
     """What Ray's own table holds."""
-    request = urllib.request.Request(
-        f"{head.address}/api/jobs/",
-        headers={"Authorization": f"Bearer {head.token_file.read_text()}"},
-    )
-    with urllib.request.urlopen(request, timeout=10) as reply:
-        found = json.loads(reply.read())
-    return [job for job in found if job["submission_id"]]
+    return [job for job in head.ask("/api/jobs/") if job["submission_id"]]
 
 
 def lives(store: Path) -> list[dict[str, Any]]:

@@ -4,7 +4,10 @@ Whoever adds a format adds one line to SOURCES or WRITTEN; `test_formats` then h
 contract.
 """
 
+import gzip
 import json
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from medray.formats.ome_zarr import OmeZarr
-from medray.storage.samples import Sample
+from medray.storage.samples import Layout, Sample
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 AFFINE = np.diag([0.8, 0.9, 2.0, 1.0])
@@ -74,12 +77,118 @@ def dicom(root: Path) -> dict[str, Any]:
     return {"deidentify": {"method": "none"}}
 
 
+def table(root: Path) -> dict[str, Any]:
+    lines = ["id,label,g1,g2,g3", *(f"p{n},{'ab'[n % 2]},{n},,{n * 1.5}" for n in range(20))]
+    (root / "t.csv.gz").write_bytes(gzip.compress("\n".join(lines).encode(), mtime=0))
+    return {"id": "id", "target": "label", "classes": ["a", "b"]}
+
+
+def expression(root: Path) -> dict[str, Any]:
+    head = "%%MatrixMarket matrix coordinate integer general\n%made by a test\n3 20 20\n"
+    for name, text in (
+        ("matrix.mtx.gz", head + "".join(f"{n % 3 + 1} {n + 1} {n + 5}\n" for n in range(20))),
+        ("barcodes.tsv.gz", "".join(f"CELL{n}-1\n" for n in range(20))),
+        ("features.tsv.gz", "".join(f"ENSG{n}.4\tG{n}\tGene Expression\n" for n in range(3))),
+    ):
+        (root / name).write_bytes(gzip.compress(text.encode(), mtime=0))
+    return {}
+
+
+def fasta(root: Path) -> dict[str, Any]:
+    """Plain with an index, plain without, gzipped and bgzipped."""
+    letters = "".join(np.random.default_rng(0).choice(list("ACGTacgtN"), 300))
+    lines = [letters[at : at + 60] for at in range(0, 300, 60)]
+    whole = "\n".join([">chr1 first", *lines, ""]).encode()
+    (root / "a.fa").write_bytes(whole)
+    (root / "a.fa.fai").write_text("chr1\t300\t12\t60\t61\n")
+    (root / "b.fa").write_bytes(b">chr2\n" + letters.encode() + b"\r\n>chr3\r\nACGT\r\n")
+    (root / "c.fa.gz").write_bytes(gzip.compress(b">chrM\nGATTACA\n", mtime=0))
+    (root / "d.fa.bgz").write_bytes(bgzip(b">chrX\nGATTACA\n"))
+    return {}
+
+
+def bgzip(text: bytes) -> bytes:
+    """One block and the empty one that ends a file (SAM specification, 4.1)."""
+    made = b""
+    for part in (text, b""):
+        packer = zlib.compressobj(6, zlib.DEFLATED, -15)
+        packed = packer.compress(part) + packer.flush()
+        head = struct.pack(
+            "<BBBBIBBHBBHH", 31, 139, 8, 4, 0, 0, 255, 6, 66, 67, 2, len(packed) + 25
+        )
+        made += head + packed + struct.pack("<II", zlib.crc32(part), len(part))
+    return made
+
+
+def bed(root: Path) -> dict[str, Any]:
+    (root / "a.bed").write_text(
+        "track name=x\nchr1\t10\t20\nchr1\t0\t5\tn\t3.5\t-\n"
+        "chr2\t5\t50\tn\t0\t+\t6\t7\t0,0,0\t2\t5,6,\t0,39,\n"
+    )
+    (root / "b.bedgraph").write_text("chr1 0 10 0.5\nchr1 10 20 -1e-3\n")
+    return {"lengths": {"chr1": 100, "chr2": 100}}
+
+
+def gff(root: Path) -> dict[str, Any]:
+    (root / "a.gtf").write_text(
+        'chr1\thavana\tgene\t11\t20\t.\t+\t.\tgene_id "ENSG00000236875.3"; gene_name "X";\n'
+        'chr1\thavana\texon\t11\t15\t1.5\t-\t0\tgene_id "ENSG00000236875.3"; tag "basic";\n'
+    )
+    (root / "b.gff3").write_text(
+        "##gff-version 3\nchr1\tx\tCDS\t1\t9\t.\t?\t2\tID=a%3Bb;Parent=c\n##FASTA\n>chr1\nACGT\n"
+    )
+    return {}
+
+
+def bigwig(root: Path) -> dict[str, Any]:
+    import pybigtools
+
+    values = np.random.default_rng(0).normal(size=200).round(3)
+    for name in ("a", "b"):
+        file = pybigtools.open(str(root / f"{name}.bw"), "w")
+        lengths = {"chr1": 2000, "chr2": 130}
+        runs = [("chr1", 10 * n, 10 * n + 9, float(v)) for n, v in enumerate(values)]
+        file.write(lengths, [*runs, ("chr2", 3, 100, 1.5)])
+    return {"missing": "zero", "dtype": "float32"}
+
+
+def sequences(root: Path) -> dict[str, Any]:
+    (root / "a.csv").write_text(
+        "sequence,label,count,score,note\n  ACGT ,EI,1,0.5,x\nggu,IE,-2,NA,\nNRYA,N,30,1e-3,y\n"
+    )
+    (root / "b.fa").write_text(">one x\nACGT\nAC\n>two\nGGGT\n")
+    return {}
+
+
+def vcf(root: Path) -> dict[str, Any]:
+    from pysam import BGZFile
+
+    head = "##fileformat=VCFv4.2\n##contig=<ID=1>\n"
+    head += "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\tCANARY1\tb\n"
+    lines = "".join(f"1\t{n}\t.\tA\tC\t9\tPASS\t.\tGT\t0/1\t1|1\n" for n in range(1, 40))
+    (root / "a.vcf").write_text(head + lines)
+    with BGZFile(str(root / "b.vcf.gz"), "wb") as file:
+        file.write((head + lines).encode())
+    return {}
+
+
 SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "bed": bed,
+    "bigwig": bigwig,
     "dicom": dicom,
+    "expression": expression,
+    "fasta": fasta,
+    "gff": gff,
     "image": image,
     "nifti": nifti,
     "ome_zarr": ome_zarr,
+    "sequences": sequences,
+    "table": table,
+    "vcf": vcf,
 }
+IMAGES = ("dicom", "image", "nifti", "ome_zarr")
+# Text that is cut between two lines is a shorter text: nothing in it says that there was more.
+UNCOUNTED = ("bed", "fasta", "gff", "sequences")
 
 
 def written(sample_id: str = "case") -> Sample:
@@ -120,11 +229,62 @@ def flat(sample_id: str = "case") -> Sample:
     return Sample(sample_id, {"subject": "subject-1", "spacing_mm": [0.9, 0.8]}, arrays)
 
 
+def measured(sample_id: str = "case") -> Sample:
+    """A cell with the expression of three genes."""
+    row = {"subject": "subject-1", "feature_names": ["a", "b", "c"], "cells": 2}
+    return Sample(sample_id, row, {"features": np.arange(3, dtype=np.float32)})
+
+
+def track(sample_id: str = "case") -> Sample:
+    """A contig's track, one bin without a value."""
+    row = {"contig": "chr1", "length": 30, "bin_bases": 8}
+    values = np.array([[0.5, 0.5, np.nan, 2]], np.float16)
+    return Sample(sample_id, row, {"track": values})
+
+
+def contig(sample_id: str = "case") -> Sample:
+    """A contig's bases."""
+    return Sample(sample_id, {"contig": "chr1"}, {"sequence": np.arange(5, dtype=np.uint8)})
+
+
+def called(sample_id: str = "case") -> Sample:
+    """Two records of two samples."""
+    text = np.dtypes.StringDType()
+    arrays = {
+        "variant_contig": np.zeros(2, np.int8),
+        "variant_position": np.array([5, 9], np.int8),
+        "variant_length": np.ones(2, np.int8),
+        "variant_allele": np.array([["A", "C"], ["G", "T"]], text),
+        "variant_filter": np.ones((2, 1), bool),
+        "variant_id": np.array([".", "rs1"], text),
+        "variant_quality": np.array([1, 2], np.float32),
+        "call_genotype": np.array([[[0, 1], [1, 1]], [[-1, -1], [0, 0]]], np.int8),
+        "call_genotype_phased": np.zeros((2, 2), bool),
+        "contig_id": np.array(["1"], text),
+        "filter_id": np.array(["PASS"], text),
+        "filter_description": np.array([""], text),
+        "sample_id": np.array(["a", "b"], text),
+    }
+    names = {"variant": "variants", "call": "variants", "contig": "contigs", "filter": "filters"}
+    inner = {
+        "variant_allele": ("alleles",), "variant_filter": ("filters",), "call_genotype": ("samples",
+        "ploidy"), "call_genotype_phased": ("samples",),
+    }  # fmt: skip
+    axes = {n: (names.get(n.split("_")[0], "samples"), *inner.get(n, ())) for n in arrays}
+    chunks = {name: values.shape for name, values in arrays.items()}
+    layout = Layout({"vcf_zarr_version": "0.5"}, axes, chunks)
+    return Sample(sample_id, {"subject": "a.vcf"}, dict(arrays), layout)
+
+
 WRITTEN: dict[str, Callable[[str], Sample]] = {
+    "bed": track,
     "dicom_seg": written,
+    "expression": measured,
+    "fasta": contig,
     "image": flat,
     "nifti": written,
     "ome_zarr": written,
     "overlay": written,
     "table": written,
+    "vcf": called,
 }

@@ -31,7 +31,7 @@ def test_data_are_the_same_bits_for_any_number_of_ranks(balls: Dataset, size: in
     shares = [list(loader_of(cases_of(balls), rank, size).batches(2, 5)) for rank in range(size)]
     for step, batch in enumerate(alone):
         parts = [part[step] for part in shares]
-        assert torch.equal(torch.cat([part.image for part in parts]), batch.image)
+        assert torch.equal(torch.cat([part.inputs for part in parts]), batch.inputs)
         assert torch.equal(torch.cat([part.target for part in parts]), batch.target)
         assert [case for part in parts for case in part.cases] == batch.cases
 
@@ -40,7 +40,7 @@ def test_prefetch_changes_nothing_and_steps_come_in_order(balls: Dataset) -> Non
     loader = loader_of(cases_of(balls))
     ahead = list(loader.batches(1, 7))
     assert [batch.step for batch in ahead] == [1, 2, 3, 4, 5, 6]
-    assert all(torch.equal(batch.image, loader.batch(batch.step).image) for batch in ahead)
+    assert all(torch.equal(batch.inputs, loader.batch(batch.step).inputs) for batch in ahead)
 
 
 def test_lazy_reading_gives_what_the_cache_gives(balls: Dataset) -> None:
@@ -50,7 +50,7 @@ def test_lazy_reading_gives_what_the_cache_gives(balls: Dataset) -> None:
     for one, two in zip(
         loader_of(cached).batches(0, 3), loader_of(lazy).batches(0, 3), strict=True
     ):
-        assert torch.equal(one.image, two.image)
+        assert torch.equal(one.inputs, two.inputs)
         assert torch.equal(one.target, two.target)
 
 
@@ -114,7 +114,7 @@ def test_whole_images_come_with_their_targets(balls: Dataset) -> None:
     targets = torch.arange(len(cases))
     loader = loader_of(cases, targets=targets, augment=None)
     batch = loader.batch(1)
-    assert batch.image.shape == (6, 1, 8, 8, 8)
+    assert batch.inputs.shape == (6, 1, 8, 8, 8)
     assert batch.target.tolist() == batch.cases
     wanted = whole_image(cases.image(batch.cases[0]), (8, 8, 8))
-    assert np.array_equal(batch.image[0].numpy(), wanted.numpy())
+    assert np.array_equal(batch.inputs[0].numpy(), wanted.numpy())

@@ -131,6 +131,38 @@ def test_probabilities_are_scored_against_the_column(objects: Objects) -> None:
     assert headline(summary)["auroc"] == pytest.approx(6 / 9)  # the lost positive is below all
 
 
+def test_values_are_scored_against_the_column(objects: Objects) -> None:
+    task = {"name": "regression", "target": "rate"}
+    truth = dataset(objects, "truth", [Sample(f"s{i}", {"rate": float(i)}, {}) for i in range(5)])
+    predictions = dataset(
+        objects, "answers", [Sample(f"s{i}", {"predicted": i + 0.5}, {}) for i in range(1, 5)]
+    )
+    scores = run(objects, task, truth, predictions)
+    assert scores.quarantine().to_pylist() == []
+    summary = summarise(task, scores.samples, repeats=20)
+    assert summary["counts"] == {"no-prediction": 1, "scored": 4}
+    # 0 is answered by 4, the truth furthest from it.
+    assert headline(summary)["r2"] == pytest.approx(1 - (16 + 4 * 0.25) / 10)
+
+
+def test_bases_are_scored_by_their_probabilities(objects: Objects) -> None:
+    task = {"name": "tagging", "classes": ["constant", "variable"]}
+    label = np.array([0, 1, 0, 1, 255, 0], np.uint8)
+    sure = np.array([0.1, 0.9, 0.2, 0.15, 0.99, 0.05], np.float32)
+    truth = dataset(objects, "truth", [Sample(f"w{i}", {}, {"label": label}) for i in range(2)])
+    made = {"probability": np.stack([1 - sure, sure])}
+    predictions = dataset(objects, "answers", [Sample("w1", {}, made)])
+    scores = run(objects, task, truth, predictions)
+    assert scores.quarantine().to_pylist() == []
+    rows = {row["case"]: row for row in scores.samples.to_pylist()}
+    assert rows["w1"]["auroc"] == [pytest.approx(5 / 6)]
+    assert rows["w0"]["auroc"] == [0.0]
+    assert rows["w1"]["bases"] == 5
+    summary = summarise(task, scores.samples, repeats=20)
+    assert headline(summary)["f1"] == pytest.approx(2 * 1 / (2 * 1 + 3 + 3))
+    assert headline(summary)["auroc_per_sample"] == pytest.approx(5 / 12)
+
+
 def test_a_case_on_another_grid_is_quarantined(objects: Objects) -> None:
     truth = dataset(objects, "truth", [Sample("a", {}, {"label": mask()})])
     predictions = dataset(objects, "masks", [Sample("a", {}, {"label": mask()[1:]})])

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from medray.demo import synthesise
-from medray.engine.ingest import split_of
+from medray.engine.ingest import divide, split_of
 from medray.engine.worker import Worker, WorkerSpec
+from medray.errors import DataError
 from medray.formats import FORMATS
 from medray.formats.base import Source
 from medray.jobs.plan import plan_ingest
@@ -51,3 +52,28 @@ def test_splits_follow_the_subject_and_their_fractions(seed: int, share: float) 
 
 def test_an_official_split_is_the_columns() -> None:
     assert split_of({"column": "fold"}, Sample("a", {"fold": "test"})) == "test"
+
+
+def test_folds_follow_the_subject_and_are_drawn_apart_from_splits() -> None:
+    split = {"train": 0.5, "val": 0.5, "by": "subject", "seed": 0, "folds": 5}
+    samples = [Sample(f"{n}-{part}", {"subject": str(n)}) for n in range(1000) for part in (0, 1)]
+    for sample in samples:
+        divide(split, sample)
+    folds = np.array([sample.row["fold"] for sample in samples])
+    assert (folds[::2] == folds[1::2]).all()
+    assert np.bincount(folds) == pytest.approx([400] * 5, abs=80)
+    train = np.array([sample.row["split"] == "train" for sample in samples])
+    assert np.bincount(folds[train]) == pytest.approx([200] * 5, abs=60)
+    # Goldens: a fold must never change, or models would be judged on what they learnt from.
+    assert folds[:20:2].tolist() == [0, 2, 1, 1, 0, 0, 0, 0, 0, 3]
+    with pytest.raises(DataError, match="fold-is-taken"):
+        divide(split, samples[0])
+
+
+def test_folds_alone_write_no_split() -> None:
+    sample = Sample("a", {"block": 3})
+    divide({"folds": 3, "by": "block", "seed": 1}, sample)
+    other = Sample("b", {"block": 3})
+    divide({"folds": 3, "by": "block", "seed": 1}, other)
+    assert "split" not in sample.row
+    assert sample.row["fold"] == other.row["fold"]

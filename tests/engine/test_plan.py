@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from medray.engine.fingerprint import Fingerprint, fingerprint
-from medray.engine.plan import Plan, choose_batch, choose_patch, make_plan
+from medray.engine.plan import ImagePlan, choose_batch, choose_patch, make_plan
 from medray.errors import DataError, SpecError
 from medray.spec.training import AugmentSettings
 from medray.storage.datasets import Dataset
@@ -76,7 +76,7 @@ def test_whole_images_are_not_rounded_and_batches_stay_small() -> None:
 
 def test_a_plan_survives_json() -> None:
     plan = make_plan(found([(20, 20, 20)] * 5), build_task(MASKS))
-    assert Plan.model_validate_json(plan.model_dump_json()) == plan
+    assert ImagePlan.model_validate_json(plan.model_dump_json()) == plan
 
 
 def test_windows_are_whole_images_or_patches() -> None:

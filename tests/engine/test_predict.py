@@ -12,7 +12,7 @@ from safetensors.torch import save
 from medray.data.loader import whole_image
 from medray.data.normalise import ChannelNorm
 from medray.engine import predict
-from medray.engine.plan import Plan
+from medray.engine.plan import ImagePlan
 from medray.engine.trained import load_trained
 from medray.engine.worker import Receipt, Worker, WorkerSpec
 from medray.errors import DataError
@@ -49,7 +49,7 @@ def model(
     with torch.no_grad():
         for parameter in net.parameters():
             parameter *= scale
-    plan = Plan(
+    plan = ImagePlan(
         dims=len(patch),
         in_channels=1,
         classes=tuple(task["classes"]),

@@ -75,6 +75,8 @@ class Child:
         self.asked = True
         self.night.stops += 1
 
+    leave = stop
+
 
 def pass_time(clock: Wall, seconds: float, *who: Scheduler, step: float = TICK_S) -> None:
     until = clock.passed + seconds

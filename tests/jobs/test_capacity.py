@@ -47,6 +47,13 @@ def test_the_profiles_that_ship_fit(name: str, monkeypatch: pytest.MonkeyPatch) 
     assert cluster_checks(name)["pools"]() == (True, "each fits")
 
 
+def test_of_nodes_that_come_when_asked_for_nothing_is_known_before(tmp_path: Path) -> None:
+    profile = tmp_path / "grows.yaml"
+    profile.write_text("{kind: ray, grows: true, default_pool: {workers: [2, 99], cpus: 64}}")
+    fits, detail = cluster_checks(str(profile))["pools"]()
+    assert (fits, detail.partition(";")[0]) == (True, "nodes come when they are asked for")
+
+
 def test_a_cluster_elsewhere_is_submitted_to(objects: Objects, cohort: Path) -> None:
     step = {
         "kind": "ingest",

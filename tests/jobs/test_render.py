@@ -9,10 +9,14 @@ import pytest
 import yaml
 
 from medray.errors import SpecError
+from medray.jobs import schedules
 from medray.jobs.render import Wanted, render
+from medray.jobs.schedule_render import kubernetes
 from medray.spec.serving import Serving
+from medray.storage.objects import Objects
 
 ROOT = Path(__file__).parent.parent.parent
+NIGHTLY = {"kind": "ingest", "format": {"name": "nifti"}, "source": "raw", "output": "heads"}
 CRDS = os.environ.get("MEDRAY_KUBERAY_CRDS", "")
 FILES = {"aws": ROOT / "ray-config.yaml", "gcp": ROOT / "cluster/launch/gcp-ray-config.yaml"}
 
@@ -100,6 +104,22 @@ def test_jobs_bring_their_files_and_services_their_models() -> None:
         assert args["token_file"].startswith(mount["mountPath"])
 
 
+def test_a_schedule_becomes_a_cron_job_of_its_own(objects: Objects) -> None:
+    made = schedules.add(
+        objects,
+        "ct_head.nightly",
+        {**NIGHTLY},
+        cron="0 22 * * *",
+        tz="Europe/Berlin",
+    )
+    config, cron = rendered("kuberay", schedule=made)
+    assert (cron["kind"], cron["metadata"]["name"]) == ("RayCronJob", "medray-ct-head-nightly")
+    assert (cron["spec"]["schedule"], cron["spec"]["timeZone"]) == ("0 22 * * *", "Europe/Berlin")
+    assert list(yaml.safe_load_all(config["data"]["job.yaml"])) == made.documents
+    with pytest.raises(SpecError, match="not-on-a-launcher"):
+        render("aws", Wanted(schedule=made))
+
+
 def test_what_cannot_be_rendered_says_so() -> None:
     with pytest.raises(SpecError, match="nothing-to-render"):
         render("ray-jobs")
@@ -119,7 +139,14 @@ def test_manifests_match_the_schemas_of_kuberay() -> None:
         kind = manifest["kind"].lower()
         crd = yaml.safe_load((Path(CRDS) / f"ray.io_{kind}s.yaml").read_text())
         version = next(item for item in crd["spec"]["versions"] if item["name"] == "v1")
-        jsonschema.validate(manifest, _strict(version["schema"]["openAPIV3Schema"]))
+        schema = _strict(version["schema"]["openAPIV3Schema"])
+        jsonschema.validate(manifest, schema)
+        if kind == "raycluster":
+            # Kubernetes' own schema of pods comes along: that of the scheduler's CronJob is one.
+            head = schema["properties"]["spec"]["properties"]["headGroupSpec"]["properties"]
+            cron = yaml.safe_load(kubernetes("s3", None))
+            pod = cron["spec"]["jobTemplate"]["spec"]["template"]
+            jsonschema.validate(pod, head["template"])
 
 
 def _strict(schema: Any) -> Any:

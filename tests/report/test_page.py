@@ -9,7 +9,9 @@ from medray.report.content import Overlay, Report, Scores, Step, Training, group
 from medray.report.page import render
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.classification import score_classification, summarise_classification
+from medray.tasks.metrics.regression import score_regression, summarise_regression
 from medray.tasks.metrics.segmentation import score_segmentation, summarise_segmentation
+from medray.tasks.metrics.tagging import score_tagging, summarise_tagging
 
 EVIL = "<script>alert(1)</script>"
 
@@ -36,6 +38,26 @@ def answers() -> Scores:
     cases = [{"case": f"s{i}", **row} for i, row in enumerate(rows)]
     summary = summarise_classification(pa.Table.from_pylist(cases), classes, Bootstrap(repeats=50))
     return Scores("answers-scores", summary, cases, classes)
+
+
+def rates() -> Scores:
+    actual = np.random.default_rng(0).normal(1234.5, 9, 60)
+    rows = [score_regression(np.array([one]), np.array([one + 1])) for one in actual]
+    cases = [{"case": f"p{i}", **row} for i, row in enumerate(rows)]
+    summary = summarise_regression(pa.Table.from_pylist(cases), ["rate"], Bootstrap(repeats=50))
+    return Scores("rate-scores", summary, cases, ["rate"])
+
+
+def sites() -> Scores:
+    random = np.random.default_rng(0)
+    classes, cases = ["constant", "variable"], []
+    for index in range(8):
+        label = random.integers(0, 2, 50)
+        p = np.clip(0.4 * label + random.uniform(0, 0.6, 50), 0, 1)
+        row = score_tagging(np.stack([1 - p, p]), label, classes, ignore=255)
+        cases.append({"case": f"block-{index}", **row})
+    summary = summarise_tagging(pa.Table.from_pylist(cases), classes, Bootstrap(repeats=50))
+    return Scores("site-scores", summary, cases, classes)
 
 
 def page(**fields: object) -> str:
@@ -132,3 +154,13 @@ def test_a_run_without_scores_has_a_page_too() -> None:
     assert "Nothing was quarantined" in text
     assert "How the scores are defined" not in text
     assert "Complete, with quarantine" in text
+
+
+def test_values_and_bases_have_their_scores_and_no_case_shows_its_value() -> None:
+    html = page(scores=[rates(), sites()])
+    for shown in ("R²", "Spearman r", "Predicted and true", "AUROC, mean of samples", "variable"):
+        assert shown in html
+    assert "block-3" in html
+    table = html[html.index("p3</") :][:400]
+    assert "1.000" in table  # how far off, and not what the value is
+    assert re.search(r"12[0-9]{2}\.[0-9]", table) is None

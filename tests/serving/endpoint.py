@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import save
 
 from medray.data.normalise import ChannelNorm
-from medray.engine.plan import Plan
+from medray.engine.plan import ImagePlan
 from medray.models import MODELS
 from medray.storage.models import save_model
 from medray.storage.objects import Objects
@@ -39,7 +39,7 @@ def commit_model(
     kind = MODELS.get(network["name"])
     options = {key: value for key, value in network.items() if key != "name"}
     net = kind.build(kind.Options.model_validate(options), channels, 2, tuple(patch)).eval()
-    plan = Plan(
+    plan = ImagePlan(
         dims=len(patch),
         in_channels=channels,
         classes=tuple(task["classes"]),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from endpoint import CNN, MASKS, UNET, commit_model, npy, pixels, png
 
-from medray.engine.predict import Predictor
+from medray.engine.predict import ImagePredictor
 from medray.engine.trained import load_trained
 from medray.errors import RetryableError
 from medray.jobs.run import run
@@ -25,7 +25,7 @@ OPTIONS = {"overlap": 0.5, "tta": False, "precision": "fp32", "batch": 4, "outpu
 
 
 def ask(objects: Objects, model: str, body: bytes, kind: str, **asked: str) -> Reply:
-    answerer = Answerer(Predictor(load_trained(objects, model), OPTIONS))
+    answerer = Answerer(ImagePredictor(load_trained(objects, model), OPTIONS))
     try:
         question = answerer.read(Upload(body, kind, 2**28), **asked)
         return answerer.write(question, answerer.compute(question.samples, question.outputs))

@@ -81,7 +81,9 @@ def test_kind_is_needed() -> None:
     assert "`kind` is missing" in refused({"output": "x"}).message
 
 
-@pytest.mark.parametrize("split", [{}, {"train": 0}, {"train": 1, "column": "split"}, {"a": -1}])
+@pytest.mark.parametrize(
+    "split", [{}, {"train": 0}, {"train": 1, "column": "split"}, {"a": -1}, {"folds": 1}]
+)
 def test_splits_that_say_nothing(split: dict[str, Any]) -> None:
     error = refused({**INGEST, "split": split})
     assert error.about.startswith("job, document 2, split")
@@ -95,6 +97,12 @@ def test_split_as_ingest_takes_it() -> None:
         "seed": 0,
     }
     assert Split.model_validate({"column": "fold"}).parameters() == {"column": "fold"}
+    folds = {"folds": 5, "by": "block", "seed": 1}
+    assert Split.model_validate(folds).parameters() == folds
+    assert Split.model_validate({"column": "set", **folds}).parameters() == {
+        "column": "set",
+        **folds,
+    }
 
 
 def test_identity_leaves_out_where_and_how_tolerantly() -> None:
@@ -164,6 +172,7 @@ def test_json_schema_knows_every_kind() -> None:
     schema = json_schema()
     assert set(schema["discriminator"]["mapping"]) == {
         "ingest",
+        "transform",
         "train",
         "predict",
         "evaluate",

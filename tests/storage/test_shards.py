@@ -45,6 +45,30 @@ def test_small_arrays_of_one_shape_are_stacked(objects: Objects) -> None:
     assert shard.array(2, "image").shape == (1, 8, 8)
 
 
+def test_a_stack_that_some_samples_lack(objects: Objects) -> None:
+    samples = [sample(n, (8,)) for n in range(6)]
+    for number in (0, 3):
+        del samples[number].arrays["image"]
+    samples[3].arrays["other"] = np.arange(3, dtype=np.float32)
+    record = write(objects, "s", samples)
+    assert len([name for name in record.files if "/image/" in name]) == 2  # metadata, one object
+    shard = Shard(objects, "s")
+    assert [shard.names(n) for n in range(6)] == [
+        [], ["image"], ["image"], ["other"], ["image"], ["image"]
+    ]  # fmt: skip
+    for number in (1, 2, 4, 5):
+        got = shard.sample(number).arrays["image"]
+        np.testing.assert_array_equal(got, samples[number].arrays["image"])
+    with pytest.raises(DataError, match="no-such-array"):
+        shard.array(3, "image")
+    stack = shard.stack("image") or []
+    assert [one is None for one in stack] == [True, False, False, True, False, False]
+    np.testing.assert_array_equal(stack[4], samples[4].arrays["image"])
+    assert shard.stack("other") is None
+    moved = [*samples[:2], samples[3], samples[2], *samples[4:]]
+    assert write(objects, "t", moved).content != record.content
+
+
 def test_volumes_stand_alone_as_ome_zarr(objects: Objects) -> None:
     volume = sample(0, (1, 40, 70, 70), **VOLUME)
     volume.arrays["label"] = (np.asarray(volume.arrays["image"])[0] > 0).astype("uint8")

@@ -12,12 +12,13 @@ from pydantic import Field
 
 from medray.errors import DataError, SpecError
 from medray.formats.base import Format, FormatOptions, Input, Plan, Source, grouped
-from medray.formats.dicom.deidentify import Keyed, Plain, Pseudonyms, load_key
+from medray.formats.dicom.deidentify import Keyed, Plain, Pseudonyms
 from medray.formats.dicom.headers import LIMITS, Limits
 from medray.formats.dicom.labels import find_nifti
 from medray.formats.dicom.reader import Rules, read_series
 from medray.formats.dicom.series import Select, Series, Sorted, judge, sort_out
 from medray.formats.dicom.tree import Instance, scan_tree
+from medray.formats.site_key import load_key
 from medray.storage.samples import Refusal, Sample
 
 GROUP_SAMPLES = 8

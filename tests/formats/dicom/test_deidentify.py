@@ -10,8 +10,9 @@ from pydicom.datadict import dictionary_VM, dictionary_VR, keyword_dict, tag_for
 
 from medray.errors import SpecError
 from medray.formats.dicom import tags
-from medray.formats.dicom.deidentify import Keyed, Plain, load_key
+from medray.formats.dicom.deidentify import Keyed, Plain
 from medray.formats.dicom.references import source_images
+from medray.formats.site_key import load_key
 
 KEY = b"0123456789abcdef"
 CANARY = "CANARY"

@@ -1,0 +1,249 @@
+"""Sequences of a split as a network sees them: tokens in memory, drawn batch by batch.
+
+A token is a byte, so a million windows of 2 kb are 2 GB; they go to the device as bytes, and
+become one-hot there.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from medray.data.order import Order
+from medray.errors import DataError, SpecError
+from medray.formats.bases import PAD, encode, reverse_complement
+from medray.spec.training import AugmentSettings
+from medray.storage.datasets import Dataset
+
+Align = Literal["left", "centre", "right"]
+NO_LABEL = 255  # of a base: not judged, not learnt
+
+
+@dataclass(frozen=True)
+class SequenceBatch:
+    """A rank's share of a global batch.
+
+    Args:
+        step: of the run.
+        inputs: tokens uint8 (B, length).
+        target: what `targets` held, or labels uint8 (B, length).
+    """
+
+    step: int
+    inputs: Tensor
+    target: Tensor
+
+
+class SequenceCases:
+    """Sequences as tokens, all in memory.
+
+    Args:
+        dataset: with a column `sequence`.
+        indices: which samples of it.
+        length: tokens that the network takes; longer sequences lose bases, shorter are padded.
+        align: which end, or the middle, of a sequence of another length is kept in its place.
+        labels: read the array `label`, a class per base.
+
+    Raises:
+        SpecError: there are no samples ("no-samples"), or they hold no sequences ("no-sequences").
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        indices: Sequence[int],
+        length: int,
+        align: Align = "left",
+        *,
+        labels: bool = False,
+    ) -> None:
+        texts = sequences_of(dataset, indices)
+        rest = [name for name in dataset.samples.column_names if name != "sequence"]
+        self.rows: list[dict[str, Any]] = (
+            dataset.samples.select(rest).take(list(indices)).to_pylist()
+        )
+        self.length = length
+        self.tokens = tokens_of(texts, length, align)
+        self.labels = np.full((0, length), NO_LABEL, np.uint8)
+        if labels:
+            made = [_fitted(dataset.array(i, "label")[...], length, align) for i in indices]
+            self.labels = np.stack(made)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def sequences_of(dataset: Dataset, indices: Sequence[int]) -> pa.ChunkedArray:
+    """The column `sequence` of some samples.
+
+    Raises:
+        SpecError: no sample is selected (code "no-samples"), or there is no such column (code
+            "no-sequences").
+    """
+    if not indices:
+        raise SpecError(
+            "no samples are selected",
+            code="no-samples",
+            about=dataset.reference,
+            hint="check `select` and the dataset's splits",
+        )
+    if "sequence" not in dataset.samples.column_names:
+        raise SpecError(
+            "the samples hold no sequences",
+            code="no-sequences",
+            about=dataset.reference,
+            hint="this network takes samples with a column `sequence`",
+        )
+    column = dataset.samples["sequence"].take(pa.array(list(indices), pa.int64()))
+    if column.null_count:
+        raise DataError("a sample has no sequence", code="no-sequences", about=dataset.reference)
+    return column
+
+
+def tokens_of(texts: pa.ChunkedArray, length: int, align: Align) -> np.ndarray:
+    """Letters to tokens uint8 (samples, length), as `SequenceCases` describes."""
+    tokens = np.full((len(texts), length), PAD, np.uint8)
+    at = 0
+    for chunk in texts.chunks:
+        flat = chunk.cast(pa.large_string())
+        _, offsets, data = flat.buffers()
+        if data is None:
+            at += len(flat)
+            continue
+        ends = np.frombuffer(offsets, np.int64)[flat.offset : flat.offset + len(flat) + 1]
+        codes = encode(memoryview(data)[int(ends[0]) : int(ends[-1])].tobytes())
+        ends = ends - ends[0]
+        sizes = np.diff(ends)
+        if (sizes == length).all():
+            tokens[at : at + len(flat)] = codes.reshape(-1, length)
+        else:
+            for row, (start, stop) in enumerate(pairwise(ends)):
+                tokens[at + row] = _fitted(codes[start:stop], length, align, PAD)
+        at += len(flat)
+    return tokens
+
+
+def _fitted(codes: np.ndarray, length: int, align: Align, fill: int = NO_LABEL) -> np.ndarray:
+    """One sequence's codes, cut or filled to `length`."""
+    spare = length - len(codes)
+    if spare == 0:
+        return codes
+    before = {"left": 0, "centre": spare // 2, "right": spare}[align]
+    if spare < 0:
+        return codes[-before : length - before]
+    return np.pad(codes, (before, spare - before), constant_values=fill)
+
+
+class SequenceLoader:
+    """Prepares a rank's batches of sequences, ahead, on a thread.
+
+    Args:
+        cases: the training samples.
+        order: of them.
+        targets: one per case; None: labels of the bases.
+        augment: its `reverse_complement` and `shift_bases` are done; None: none.
+        share: (rank, ranks).
+        device: where batches go.
+        prefetch: batches that are prepared ahead.
+    """
+
+    def __init__(
+        self,
+        cases: SequenceCases,
+        order: Order,
+        *,
+        targets: Tensor | None,
+        augment: AugmentSettings | None,
+        share: tuple[int, int] = (0, 1),
+        device: torch.device | None = None,
+        prefetch: int = 2,
+    ) -> None:
+        self.cases, self.order = cases, order
+        self._targets, self._share = targets, share
+        self._turn = augment is not None and augment.reverse_complement
+        self._shift = 0 if augment is None else augment.shift_bases
+        self._device = device or torch.device("cpu")
+        self._prefetch = prefetch
+
+    def batches(self, first: int, last: int) -> Iterator[SequenceBatch]:
+        """This rank's batches of the steps first … last - 1."""
+        return ahead(self.batch, first, last, self._prefetch)
+
+    def batch(self, step: int) -> SequenceBatch:
+        """This rank's batch of one step."""
+        samples, seeds = self.order.slice_at(step, *self._share)
+        tokens = self.cases.tokens[samples]
+        labels = None if self._targets is not None else self.cases.labels[samples]
+        if self._turn:
+            turned = (seeds & 1).astype(bool)
+            tokens[turned] = _turned(tokens[turned])
+            if labels is not None:
+                labels[turned] = _mirrored(labels[turned], tokens[turned])
+        if self._shift:
+            width = 2 * self._shift + 1
+            by = ((seeds >> 1) % width).astype(np.int64) - self._shift
+            for row, places in enumerate(by):
+                tokens[row] = _shifted(tokens[row], int(places), PAD)
+                if labels is not None:
+                    labels[row] = _shifted(labels[row], int(places), NO_LABEL)
+        if labels is not None:
+            target = torch.from_numpy(labels)
+        else:
+            target = self._targets[torch.from_numpy(samples)]  # type: ignore[index]
+        return SequenceBatch(step, self._move(torch.from_numpy(tokens)), self._move(target))
+
+    def _move(self, tensor: Tensor) -> Tensor:
+        if self._device.type != "cuda":
+            return tensor
+        return tensor.contiguous().pin_memory().to(self._device, non_blocking=True)
+
+
+def ahead(
+    make: Any, first: int, last: int, prefetch: int, threads: int = 1
+) -> Iterator[SequenceBatch]:
+    """`make(step)` of the steps first … last - 1, up to `prefetch` ahead on a thread."""
+    with ThreadPoolExecutor(threads, thread_name_prefix="loader") as pool:
+        waiting: deque[Future[SequenceBatch]] = deque()
+        try:
+            for step in range(first, last + prefetch):
+                if step < last:
+                    waiting.append(pool.submit(make, step))
+                if step >= first + prefetch and waiting:
+                    yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _turned(tokens: np.ndarray) -> np.ndarray:
+    """The other strand of each row; padding stays where it was."""
+    return _mirrored(reverse_complement(tokens)[:, ::-1], tokens)
+
+
+def _mirrored(values: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+    """Each row's values in reverse order, within the part that `tokens` do not pad."""
+    there = tokens != PAD
+    if there.all():
+        return np.ascontiguousarray(values[:, ::-1])
+    made = values.copy()
+    for row, inside in enumerate(there):
+        made[row, inside] = values[row, inside][::-1]
+    return made
+
+
+def _shifted(values: np.ndarray, by: int, fill: int) -> np.ndarray:
+    """Values moved `by` places to the right, or left below 0; what comes in is `fill`."""
+    if by == 0:
+        return values
+    made = np.full_like(values, fill)
+    if by > 0:
+        made[by:] = values[:-by]
+    else:
+        made[:by] = values[-by:]
+    return made

@@ -1,0 +1,123 @@
+"""BED of 3 to 12 columns, its kin (narrowPeak, broadPeak, bedGraph), and bedGraph of tracks."""
+
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from medray.errors import DataError
+from medray.formats.base import FormatOptions
+from medray.formats.features import Feature, FeatureOptions, Features, number, whole
+from medray.formats.files import place, replacing
+from medray.storage.samples import Sample, Slabs
+
+MAX_BLOCKS = 100_000
+SLAB_BINS = 2**20
+# Kinds that add columns to BED6 (ENCODE's definitions): name of the suffix → the columns.
+PEAKS = {
+    ".narrowpeak": ("signal", "p_value", "q_value", "peak"),
+    ".broadpeak": ("signal", "p_value", "q_value"),
+}
+GRAPHS = (".bedgraph", ".bg")
+
+
+class Bed(Features):
+    """Intervals: `contig`, `start`, `end`, `strand`, `name`, `score`, and blocks of exons."""
+
+    name: ClassVar[str] = "bed"
+    Options: ClassVar[type[FormatOptions]] = FeatureOptions
+    suffixes: ClassVar[tuple[str, ...]] = (".bed", *PEAKS, *GRAPHS)
+
+    def parse(self, line: str, path: str) -> Feature | None:
+        """See Features. Cells are apart by tabs, or by blanks where there are no tabs."""
+        if line.startswith(("track ", "track\t", "browser ", "browser\t")):
+            return None
+        cells = [cell.strip() for cell in (line.split("\t") if "\t" in line else line.split())]
+        if len(cells) < 3:
+            raise DataError("the line has fewer than 3 columns", code="too-few-columns")
+        contig, start, end = cells[0], whole(cells[1]), whole(cells[2])
+        bare = path.lower().removesuffix(".gz").removesuffix(".bgz")
+        if bare.endswith(GRAPHS):
+            if len(cells) < 4:
+                raise DataError("the line has fewer than 4 columns", code="too-few-columns")
+            return Feature(contig, start, end, ".", None, number(cells[3]), {})
+        peak = next((PEAKS[one] for one in PEAKS if bare.endswith(one)), ())
+        if peak and len(cells) < 6 + len(peak):
+            raise DataError("the line lacks columns of a peak", code="too-few-columns")
+        more: dict[str, Any] = {
+            name: number(cell) for name, cell in zip(peak, cells[6:], strict=False)
+        }
+        if not peak and len(cells) >= 8:
+            more = {"thick_start": whole(cells[6]), "thick_end": whole(cells[7])}
+        if not peak and len(cells) >= 12:
+            more.update(_blocks(cells[9:12], start, end))
+        return Feature(
+            contig,
+            start,
+            end,
+            cells[5] if len(cells) > 5 and cells[5] else ".",
+            cells[3] if len(cells) > 3 and cells[3] not in ("", ".") else None,
+            number(cells[4]) if len(cells) > 4 else None,
+            more,
+        )
+
+    def takes(self, names: frozenset[str]) -> frozenset[str]:
+        """The tracks."""
+        return names & {"track"}
+
+    def write(self, samples: Iterable[Sample], target: Path) -> Iterator[Path]:
+        """`<sample>.bedgraph` of each sample's `track` (tracks, bins): the first four columns of a
+        bedGraph, a column more for each further track; equal neighbours are one line, bins without
+        a value none.
+
+        Raises:
+            DataError: a sample has no track, or no contig ("no-such-array").
+        """
+        for sample in samples:
+            values = sample.arrays.get("track")
+            contig, width = sample.row.get("contig"), sample.row.get("bin_bases")
+            if values is None or isinstance(values, Slabs) or not contig or not width:
+                raise DataError("the sample has no track", code="no-such-array", about=sample.id)
+            path = place(target, sample.id, ".bedgraph")
+            length = int(sample.row.get("length") or values.shape[-1] * width)
+            offset = int(sample.row.get("offset") or 0)
+            with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+                for start, end, cells in _runs(np.atleast_2d(values), int(width), length):
+                    file.write(f"{contig}\t{start + offset}\t{end + offset}\t{cells}\n")
+            yield path
+
+
+def _blocks(cells: list[str], start: int, end: int) -> dict[str, list[int]]:
+    count = whole(cells[0])
+    sizes, starts = ([whole(one) for one in text.rstrip(",").split(",")] for text in cells[1:])
+    if not len(sizes) == len(starts) == count <= MAX_BLOCKS:
+        raise DataError("the blocks don't count alike", code="bad-blocks")
+    begins = [start + one for one in starts]
+    ends = [one + size for one, size in zip(begins, sizes, strict=True)]
+    if any(one > end for one in ends):
+        raise DataError("a block ends beyond its feature", code="bad-blocks")
+    return {"block_starts": begins, "block_ends": ends}
+
+
+def _runs(values: np.ndarray, width: int, length: int) -> Iterator[tuple[int, int, str]]:
+    """Runs of equal bins that have values: start and end in bases, cells of the line.
+
+    Args:
+        values: (tracks, bins).
+        width: bases of a bin.
+        length: bases of the contig, which may end within the last bin.
+    """
+    bins = values.shape[1]
+    for begin in range(0, bins, SLAB_BINS):
+        slab = values[:, begin : begin + SLAB_BINS]
+        same = (slab[:, 1:] == slab[:, :-1]) | (np.isnan(slab[:, 1:]) & np.isnan(slab[:, :-1]))
+        edges = [0, *(np.flatnonzero(~same.all(axis=0)) + 1).tolist(), slab.shape[1]]
+        for start, end in pairwise(edges):
+            column = slab[:, start]
+            if np.isnan(column).all():
+                continue
+            # As numpy writes the type: the fewest digits that give the same value again.
+            cells = "\t".join(np.format_float_positional(one, trim="-") for one in column)
+            yield (begin + start) * width, min((begin + end) * width, length), cells

@@ -1,0 +1,115 @@
+"""Wiggle text, fixedStep and variableStep: positions from 1, a value each for `span` bases."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from medray.errors import DataError
+from medray.formats.text import lines
+
+MAX_BASES = 2**29  # of a contig whose length nobody declares: its bins are held whole
+MAX_SPAN = 2**20
+BATCH = 2**16
+
+
+class Wig:
+    """A file of wiggle text. It has no index: each contig is a pass over the file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def contigs(self) -> dict[str, int]:
+        """The contigs, each with the end of its last base that has a value.
+
+        Raises:
+            DataError: "bad-wig", and as `medray.formats.text`.
+        """
+        ends: dict[str, int] = {}
+        for contig, starts, span, _ in self._batches(None):
+            ends[contig] = max(ends.get(contig, 0), int(starts.max()) + span)
+        if not ends:
+            raise DataError("the file has no values", code="empty-file")
+        return ends
+
+    def bins(self, contig: str, length: int, width: int, empty: float) -> Iterator[np.ndarray]:
+        """Means of the values in each bin, float32 (bins,), all at once.
+
+        Args:
+            contig: asked for.
+            length: its bases; values beyond them are refused.
+            width: bases of a bin.
+            empty: of bases without a value: NaN leaves them out of the means, 0 counts them as 0.
+
+        Raises:
+            DataError: as `contigs`, and "out-of-range".
+        """
+        count = -(-length // width)
+        total, covered = np.zeros(count), np.zeros(count, np.int64)
+        for _, starts, span, values in self._batches(contig):
+            if int(starts.max()) + span > length:
+                raise DataError("a value lies beyond the contig's end", code="out-of-range")
+            rows = max(1, BATCH // span)
+            for at in range(0, len(starts), rows):
+                bases = starts[at : at + rows, None] + np.arange(span)
+                np.add.at(total, bases // width, values[at : at + rows, None])
+                np.add.at(covered, bases // width, 1)
+        bases = np.minimum(np.arange(1, count + 1) * width, length) - np.arange(count) * width
+        with np.errstate(invalid="ignore"):
+            yield (total / (covered if np.isnan(empty) else bases)).astype(np.float32)
+
+    def _batches(self, wanted: str | None) -> Iterator[tuple[str, np.ndarray, int, np.ndarray]]:
+        """Contig, first bases (from 0), span and values of lines that have those in common."""
+        contig, at, step, span = "", 0, 0, 1
+        starts: list[int] = []
+        values: list[float] = []
+        for line in lines(self._path):
+            if line[:1] in (b"f", b"v"):
+                if starts:
+                    yield contig, np.array(starts), span, np.array(values)
+                    starts, values = [], []
+                contig, at, step, span = _declared(line)
+            elif line and line[:1] != b"#" and not line.startswith((b"track", b"browser")):
+                if not contig:
+                    raise DataError("values before their declaration", code="bad-wig")
+                if wanted not in (None, contig):
+                    continue
+                position, value = _value(line, at, step)
+                at += step
+                starts.append(position)
+                values.append(value)
+                if len(starts) == BATCH:
+                    yield contig, np.array(starts), span, np.array(values)
+                    starts, values = [], []
+        if starts:
+            yield contig, np.array(starts), span, np.array(values)
+
+
+def _declared(line: bytes) -> tuple[str, int, int, int]:
+    """Contig, first base (from 0), step (0: every line has its own position) and span."""
+    kind, *words = line.split()
+    fields = dict(word.split(b"=", 1) for word in words if b"=" in word)
+    fixed = kind == b"fixedStep"
+    try:
+        contig = fields[b"chrom"].decode("utf-8", "replace")
+        at = int(fields[b"start"]) - 1 if fixed else 0
+        step = int(fields.get(b"step", 1)) if fixed else 0
+        span = int(fields.get(b"span", 1))
+    except (KeyError, ValueError) as error:
+        raise DataError("a declaration can't be read", code="bad-wig") from error
+    sound = contig and at >= 0 and step >= int(fixed) and 1 <= span <= MAX_SPAN
+    if not sound or kind not in (b"fixedStep", b"variableStep"):
+        raise DataError("a declaration can't be read", code="bad-wig")
+    return contig, at, step, span
+
+
+def _value(line: bytes, at: int, step: int) -> tuple[int, float]:
+    words = line.split()
+    try:
+        position, value = (at, words[0]) if step else (int(words[0]) - 1, words[1])
+        number = float(value)
+    except (ValueError, IndexError) as error:
+        raise DataError("a line holds no value", code="bad-wig") from error
+    if not 0 <= position < 2**32 or not abs(number) < np.inf:
+        raise DataError("a position or value is out of range", code="bad-wig")
+    return position, number

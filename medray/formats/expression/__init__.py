@@ -1,0 +1,197 @@
+"""Expression matrices: CSV and TSV, 10x folders and HDF5, h5ad; cells (or samples) x genes."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+from medray.errors import DataError
+from medray.formats.base import Format, FormatOptions, Input, Plan, Source, grouped
+from medray.formats.delimited import SUFFIXES as TEXT
+from medray.formats.expression.anndata_zarr import write_anndata
+from medray.formats.expression.h5ad import H5ad
+from medray.formats.expression.matrices import (
+    Matrix,
+    checked_names,
+    digest_of,
+    strip_version,
+    unique_names,
+)
+from medray.formats.expression.options import FEATURES, ExpressionOptions
+from medray.formats.expression.tenx import File, Folder
+from medray.formats.expression.text import CellLines, GeneLines
+from medray.formats.files import Found, nothing_found, open_path, stem, walk
+from medray.storage.samples import Refusal, Sample
+
+MTX = ("matrix.mtx", "matrix.mtx.gz")
+BESIDE = ("barcodes.tsv", "features.tsv", "genes.tsv")
+SUFFIXES = (*TEXT, ".mtx", ".mtx.gz", ".h5", ".h5ad")
+RESERVED = frozenset({"sample_id", "subject", "split", "fold", "target", "class_name", "has_label"})
+GROUP = 2  # ranges of cells in a unit
+
+__all__ = ["Expression", "ExpressionOptions"]
+
+
+class Expression(Format):
+    """A cell is a sample: its values are the array `features`, what is known of it its row.
+
+    Names of genes stand once, in the dataset's attributes: `features` (array → names),
+    `duplicate_features` (names that occurred more than once, and were numbered).
+    """
+
+    name: ClassVar[str] = "expression"
+    Options: ClassVar[type[FormatOptions]] = ExpressionOptions
+    options: ExpressionOptions
+    many: ClassVar[bool] = True
+
+    def plan(self, source: Source) -> Plan:
+        """Genes and cells of every matrix."""
+        files, refused = walk(source, SUFFIXES)
+        if not files and not refused:
+            nothing_found(source, "expression matrix", f"files end in {', '.join(SUFFIXES)}")
+        items: list[Input] = []
+        genes: list[str] | None = None
+        twice: list[str] = []
+        found = _matrices(files)
+        for key, members in found.items():
+            for file in members:
+                source.fetch(file.path)
+            try:
+                paths = [file.path for file in members]
+                survey = self._matrix(source, paths).survey()
+                names, repeated = self._names(survey.genes)
+                if genes is None:
+                    genes, twice = names, repeated
+                if names != genes:
+                    raise DataError(
+                        "the genes are not those of the matrix before it",
+                        code="other-genes",
+                        hint="matrices of one dataset have the same genes in the same order",
+                    )
+            except DataError as error:
+                refused.append(Refusal(key, error.code, error.message, files=len(members)))
+                continue
+            finally:
+                for file in members:
+                    source.drop(file.path)
+            prefix = "" if len(found) == 1 else f"{stem(key, SUFFIXES).replace('/', '_')}-"
+            start = 0
+            for stop, digest in zip(survey.cut, survey.digests, strict=True):
+                items.append(
+                    Input(
+                        key=f"{key}:{start}",
+                        paths=tuple(paths),
+                        fingerprint=digest_of(digest, start, stop),
+                        size=4 * (stop - start) * len(names),
+                        extra={"start": start, "stop": stop, "prefix": prefix},
+                    )
+                )
+                start = stop
+        attributes: dict[str, Any] = {}
+        if genes is not None:
+            attributes = {FEATURES: {FEATURES: genes}, "duplicate_features": twice}
+        return Plan(grouped(items, samples=GROUP), refused, attributes)
+
+    def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
+        """Cells in order; a cell whose id was there before is refused."""
+        start, stop = item.extra["start"], item.extra["stop"]
+        matrix = self._matrix(source, list(item.paths))
+        cells = matrix.survey().cells
+        if stop > len(cells):
+            raise DataError("the matrix is smaller than when it was planned", code="changed")
+        seen, row = set(cells[:start]), start
+        for values, known in matrix.blocks(start, stop):
+            for one, told in zip(values, known, strict=True):
+                cell = cells[row]
+                row += 1
+                try:
+                    if not cell or cell in seen:
+                        code = "duplicate-id" if cell else "no-id"
+                        raise DataError("the cell has no id of its own", code=code)
+                    sample_id = f"{item.extra['prefix']}{cell}"
+                    yield Sample(sample_id, self._row(sample_id, told), {FEATURES: one})
+                except DataError as error:
+                    yield Refusal(item.key, error.code, error.message, f"cell {row}")
+                seen.add(cell)
+        if row < stop:
+            raise DataError("the matrix has fewer cells than ids", code="uneven-matrix")
+
+    def takes(self, names: frozenset[str]) -> frozenset[str]:
+        """The features."""
+        return names & {FEATURES}
+
+    def write(self, samples: Iterable[Sample], target: Path) -> Iterator[Path]:
+        """An AnnData-Zarr store of the samples, named by them.
+
+        Raises:
+            DataError: samples have no features, or not equally many (code "uneven-features").
+        """
+        yield write_anndata(list(samples), target)
+
+    def _matrix(self, source: Source, paths: list[str]) -> Matrix:
+        options = self.options
+        places = [open_path(source, path) for path in paths]
+        symbols, types = options.names == "symbol", options.feature_types
+        name = places[0].name.lower()
+        if name.endswith(MTX):
+            if len(places) < 3:
+                raise DataError("barcodes or features are not beside it", code="missing-file")
+            return Folder(*places, symbols=symbols, types=types)
+        if name.endswith(".h5ad"):
+            return H5ad(places[0], options.layer, options.observations)
+        if name.endswith(".h5"):
+            return File(places[0], symbols=symbols, types=types)
+        if options.genes == "rows":
+            return GeneLines(places[0])
+        return CellLines(places[0], options.observations or ())
+
+    def _names(self, names: tuple[str, ...]) -> tuple[list[str], list[str]]:
+        checked = checked_names(names, self.options.max_genes)
+        if self.options.versions == "strip":
+            checked = tuple(strip_version(name) for name in checked)
+        return unique_names(checked)
+
+    def _row(self, sample_id: str, known: dict[str, Any]) -> dict[str, Any]:
+        options = self.options
+        row: dict[str, Any] = {"subject": sample_id}
+        if options.subject is not None:
+            row["subject"] = str(_known(known, options.subject) or sample_id)
+        if options.target is not None:
+            value = _known(known, options.target)
+            row |= {"target": value, "has_label": value is not None}
+            if options.classes and value is not None:
+                if value not in options.classes:
+                    raise DataError("the target names no class", code="bad-label")
+                row |= {"target": options.classes.index(value), "class_name": value}
+        named = {f"obs_{name}" if name in RESERVED else name: v for name, v in known.items()}
+        return {**row, **named}
+
+
+def _known(known: dict[str, Any], name: str) -> Any:
+    if name not in known:
+        raise DataError(f"there is no column {name!r}", code="no-such-column")
+    return known[name]
+
+
+def _matrices(files: list[Found]) -> dict[str, list[Found]]:
+    """Files that make a matrix, by its key: of a 10x folder three, of all others one."""
+    by_path = {file.path: file for file in files}
+    beside = {name + end for name in BESIDE for end in ("", ".gz")}
+    folders = {file.folder for file in files if file.name.lower() in MTX}
+    made: dict[str, list[Found]] = {}
+    for file in files:
+        if file.name.lower() in MTX:
+            prefix = f"{file.folder}/" if file.folder else ""
+            found = [
+                next((by_path[path] for path in _either(prefix, *names) if path in by_path), None)
+                for names in (("barcodes.tsv",), ("features.tsv", "genes.tsv"))
+            ]
+            made[file.path] = [file, *(one for one in found if one is not None)]
+        elif not (file.folder in folders and file.name in beside):
+            made[file.path] = [file]
+    return made
+
+
+def _either(prefix: str, *names: str) -> Iterator[str]:
+    for name in names:
+        yield f"{prefix}{name}"
+        yield f"{prefix}{name}.gz"

@@ -1,0 +1,109 @@
+"""What is read of HDF5 files: numbers and texts at paths, never by way of another file."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medray.errors import DataError
+
+MAX_VALUES = 2**28  # of a list of names or ends: 2 GiB of numbers at most
+_DAMAGE = (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, MemoryError)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """The file; what is wrong with it, then or in the block, is a DataError ("damaged-hdf5")."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except _DAMAGE as error:
+        raise DataError(
+            "the HDF5 file is damaged or of another kind", code="damaged-hdf5"
+        ) from error
+
+
+def member(file: Any, path: str) -> Any:
+    """The group or dataset at a path.
+
+    Raises:
+        DataError: there is none ("no-such-member"), or it lies in another file ("foreign-link").
+    """
+    import h5py
+
+    node = file
+    for name in path.split("/"):
+        if not isinstance(node, h5py.Group) or name not in node:
+            raise DataError(f"the file has no {path!r}", code="no-such-member")
+        if not isinstance(node.get(name, getlink=True), h5py.HardLink):
+            raise _foreign(path)
+        node = node[name]
+    if isinstance(node, h5py.Dataset) and (node.external or node.is_virtual):
+        raise _foreign(path)
+    return node
+
+
+def has(file: Any, path: str) -> bool:
+    """Whether there is something at the path."""
+    return path in file
+
+
+def numbers_at(file: Any, path: str, start: int = 0, stop: int | None = None) -> np.ndarray:
+    """Values of one dimension, or a range of them.
+
+    Raises:
+        DataError: as `member`; they are too many, or no numbers ("damaged-matrix").
+    """
+    found = member(file, path)
+    if found.ndim != 1 or found.dtype.kind not in "biuf":
+        raise DataError(f"{path!r} is no list of numbers", code="damaged-matrix")
+    stop = found.shape[0] if stop is None else stop
+    if not 0 <= start <= stop <= found.shape[0] or stop - start > MAX_VALUES:
+        raise DataError(f"{path!r} has not the length it should", code="damaged-matrix")
+    values: np.ndarray = found[start:stop]
+    return values
+
+
+def texts_at(file: Any, path: str) -> list[str]:
+    """Texts of one dimension.
+
+    Raises:
+        DataError: as `member`; they are none or too many ("damaged-matrix").
+    """
+    found = member(file, path)
+    if found.ndim != 1 or found.shape[0] > MAX_VALUES or found.dtype.kind not in "SOU":
+        raise DataError(f"{path!r} is no list of texts", code="damaged-matrix")
+    return texts(found[...])
+
+
+def texts(values: Any) -> list[str]:
+    """Bytes or texts as texts."""
+    return [one.decode() if isinstance(one, bytes) else str(one) for one in values.tolist()]
+
+
+def ends_of_rows(file: Any, path: str, rows: int | None) -> np.ndarray:
+    """Where the values of each row of a sparse matrix begin, and the last end: int64 (rows + 1,).
+
+    Raises:
+        DataError: they do not ascend from 0, or are not as many as they should ("damaged-matrix").
+    """
+    ends = numbers_at(file, path).astype(np.int64)
+    fits = len(ends) > 0 and ends[0] == 0 and (np.diff(ends) >= 0).all()
+    if not fits or rows not in (None, len(ends) - 1):
+        raise DataError(f"{path!r} does not say where rows begin", code="damaged-matrix")
+    return ends
+
+
+def attribute(node: Any, name: str) -> str:
+    """An attribute as text; "" where there is none."""
+    attributes: Mapping[str, Any] = node.attrs
+    value = attributes.get(name, "")
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _foreign(path: str) -> DataError:
+    return DataError(f"{path!r} lies in another file", code="foreign-link")

@@ -1,0 +1,238 @@
+"""Tables of samples and their features: CSV, TSV and Parquet, one or several that are joined."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from medray.errors import DataError
+from medray.formats import delimited
+from medray.formats.base import Format, FormatOptions, Input, Plan, Source, grouped
+from medray.formats.files import Found, nothing_found, open_path, stem, walk
+from medray.formats.table.joins import decode, encode, join
+from medray.formats.table.options import FEATURES, TableOptions
+from medray.formats.table.rows import row_of
+from medray.formats.table.sheets import SUFFIXES, Record, Sheet, Survey, sheet
+from medray.formats.table.write import write_rows
+from medray.storage.samples import Refusal, Sample, Slabs
+
+ROWS = ""  # the table of samples, among the names of arrays
+GROUP = 4  # inputs, of 512 samples each, in a unit
+
+__all__ = ["Table", "TableOptions"]
+
+
+class Table(Format):
+    """A row per sample: its features as one array, or one of each table where there are several.
+
+    A sample that a table has no row for lacks that table's array. The names of features stand once,
+    in the dataset's attribute `features`: name of an array → names.
+    """
+
+    name: ClassVar[str] = "table"
+    Options: ClassVar[type[FormatOptions]] = TableOptions
+    options: TableOptions
+    many: ClassVar[bool] = True
+
+    def plan(self, source: Source) -> Plan:
+        """Every table is gone through once: its rows are counted, fingerprinted and joined."""
+        files, refused = walk(source, SUFFIXES)
+        if not files and not refused:
+            nothing_found(source, "table", f"files end in {', '.join(SUFFIXES)}")
+        items: list[Input] = []
+        columns: dict[str, list[str]] = {}
+        seen: set[str] = set()
+        for part, split, tables in self._parts({file.path: file for file in files}):
+            try:
+                items += self._items(source, part, split, tables, columns, seen)
+            except DataError as error:
+                refused.append(Refusal(part, error.code, error.message, files=len(tables)))
+        return Plan(grouped(items, samples=GROUP), refused, {FEATURES: columns} if columns else {})
+
+    def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
+        """Samples in order, each with the arrays that it has; rows without a sample are refused."""
+        extra = item.extra
+        for table, row, code in extra["left_over"]:
+            place = f"{table or 'rows'}, row {row + 1}"
+            yield Refusal(item.key, code, "the row makes no sample", place)
+        records: list[dict[str, Record | DataError]] = []
+        for path, (table, encoded) in zip(item.paths, extra["rows"].items(), strict=True):
+            rows = decode(encoded)
+            records = records or [{} for _ in rows]
+            wanted = {row: at for at, row in enumerate(rows) if row is not None}
+            if wanted:
+                first, line, offset = extra["starts"][table]
+                reader = self._sheet(source, path, table)
+                for row, record in reader.records(sorted(wanted), (first, line, offset)):
+                    records[wanted[row]][table] = record
+        for number, one in enumerate(records, extra["start"]):
+            sample_id = f"{extra['name']}-{number:06d}"
+            try:
+                yield self._sample(sample_id, one, extra["split"])
+            except DataError as error:
+                yield Refusal(item.key, error.code, error.message, f"sample {number + 1}")
+
+    def takes(self, names: frozenset[str]) -> frozenset[str]:
+        """No array: rows only."""
+        return frozenset()
+
+    def write(self, samples: Iterable[Sample], target: Path) -> Iterator[Path]:
+        """One file with a row per sample; lists stand in CSV cells as JSON."""
+        yield write_rows(samples, target, self.options.file)
+
+    def _parts(
+        self, files: Mapping[str, Found]
+    ) -> Iterator[tuple[str, str | None, dict[str, Found | None]]]:
+        """(name, split, array → its file, if it is there) of tables that belong together."""
+        options = self.options
+        named = {**({ROWS: options.rows} if options.rows else {}), **options.tables}
+        if not named:
+            for path, file in files.items():
+                yield path, None, {FEATURES: file}
+        parts: Mapping[str, str | None] = options.parts or {"": None}
+        for part, split in parts.items() if named else ():
+            paths = {name: path.replace("{part}", part) for name, path in named.items()}
+            yield part or "rows", split, {name: files.get(path) for name, path in paths.items()}
+
+    def _items(
+        self,
+        source: Source,
+        part: str,
+        split: str | None,
+        tables: Mapping[str, Found | None],
+        columns: dict[str, list[str]],
+        seen: set[str],
+    ) -> list[Input]:
+        files = {name: file for name, file in tables.items() if file is not None}
+        if len(files) < len(tables):
+            lacking = ", ".join(name or "rows" for name in tables if name not in files)
+            raise DataError(f"tables that are not there: {lacking}", code="missing-file")
+        surveys: dict[str, Survey] = {}
+        for name, file in files.items():
+            source.fetch(file.path)
+            surveys[name] = self._sheet(source, file.path, name).survey(self.options.id)
+            source.drop(file.path)
+        by_id = self._check(surveys)
+        for name, survey in surveys.items():
+            if name != ROWS:
+                self._agree(source, name, survey, columns)
+        cut, left = join(surveys, by_id=by_id, leading=ROWS in surveys, seen=seen)
+        size = sum(file.size for file in files.values()) // max(1, len(cut))
+        return [
+            Input(
+                key=f"{part}:{one.start}",
+                paths=tuple(file.path for file in files.values()),
+                fingerprint=one.fingerprint,
+                size=size,
+                extra={
+                    "name": stem(part, SUFFIXES).replace("/", "_"),
+                    "split": split,
+                    "start": one.start,
+                    "rows": {name: encode(rows) for name, rows in one.rows.items()},
+                    "starts": {name: list(start) for name, start in one.starts.items()},
+                    "left_over": [
+                        [row.table, row.row, row.code] for row in (left if one is cut[0] else ())
+                    ],
+                },
+            )
+            for one in cut
+        ]
+
+    def _check(self, surveys: Mapping[str, Survey]) -> bool:
+        """Every column that the options name is somewhere; whether rows are joined by ids."""
+        options = self.options
+        there = {name for survey in surveys.values() for name in survey.columns}
+        lacking = set(options.known) - set(options.drop) - there
+        if options.transposed:
+            lacking.discard(options.id or "")
+        if lacking:
+            raise DataError(
+                f"no column is called {min(lacking)!r}",
+                code="no-such-column",
+                hint="check the options; without `header` columns are called 0, 1, …",
+            )
+        by_id = len(surveys) > 1 and options.join == "id"
+        if by_id and not all(survey.keys for survey in surveys.values()):
+            raise DataError(f"a table has no column {options.id!r} to join by", code="no-id")
+        return by_id
+
+    def _agree(
+        self, source: Source, name: str, survey: Survey, columns: dict[str, list[str]]
+    ) -> None:
+        """The features of a table are those of the array's other tables."""
+        known = self._known(name)
+        features = [column for column in survey.columns if column not in known]
+        if name in self.options.feature_names:
+            given = self._names(source, self.options.feature_names[name])
+            if len(given) != len(features):
+                raise DataError(
+                    f"{len(given)} names for {len(features)} features", code="uneven-names"
+                )
+            features = given
+        if not features or len(features) > self.options.max_features:
+            raise DataError(
+                f"the table has {len(features)} features",
+                code="no-features" if not features else "too-many-features",
+            )
+        if columns.setdefault(name, features) != features:
+            raise DataError(
+                "the features are not those of the table before it",
+                code="other-columns",
+                hint="tables of one dataset have the same columns in the same order",
+            )
+
+    @staticmethod
+    def _names(source: Source, path: str) -> list[str]:
+        source.fetch(path)
+        names = [row.cells[0].strip() for row in delimited.read_all(open_path(source, path))]
+        source.drop(path)
+        return names
+
+    def _known(self, table: str) -> frozenset[str]:
+        """Columns of a table that are no features."""
+        options = self.options
+        if table != ROWS and options.transposed:
+            return frozenset()
+        if table == ROWS or not options.rows:
+            return options.known
+        return frozenset({*options.drop, *([] if options.id is None else [options.id])})
+
+    def _sheet(self, source: Source, path: str, table: str) -> Sheet:
+        return sheet(
+            open_path(source, path),
+            self._known(table),
+            header=self.options.header,
+            transposed=self.options.transposed and table != ROWS,
+        )
+
+    def _sample(
+        self, sample_id: str, records: Mapping[str, Record | DataError], split: str | None
+    ) -> Sample:
+        """One sample of its rows in each table.
+
+        Raises:
+            DataError: a row is bad, or it lacks a value that must be there.
+        """
+        known: dict[str, Any] = {}
+        arrays: dict[str, np.ndarray | Slabs] = {}
+        place = ""
+        for name, record in records.items():
+            if isinstance(record, DataError):
+                raise record
+            place = place or record.place
+            known = {**record.known, **known}
+            if name == ROWS:
+                continue
+            if self.options.missing == "refuse" and np.isnan(record.features).any():
+                raise DataError(f"{record.place} lacks values", code="missing-values")
+            arrays[name] = record.features
+        if self.options.id is not None:
+            sample_id = str(known.get(self.options.id) or sample_id)
+        try:
+            row = row_of(self.options, sample_id, known)
+        except DataError as error:
+            raise DataError(f"{place}: {error.message}", code=error.code) from error
+        if split is not None:
+            row["split"] = split
+        return Sample(sample_id, row, arrays)

@@ -1,0 +1,198 @@
+"""Text files, plain or gzipped (bgzip's among them), in blocks: nothing is as large as the file.
+
+An input is a range of the text: where it starts and how many bytes it has, counted uncompressed.
+Plain files are read from there, bgzip's from the block that holds it; gzip has to be unpacked up to
+there, so ranges of it are fewer.
+"""
+
+import gzip
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from medray.errors import DataError
+
+Kind = Literal["plain", "gzip", "bgzip"]
+
+BLOCK = 2**20
+MAX_LINE = 2**20
+RANGE_BYTES = 8 * 2**20
+GZIP_RANGES = 16  # each unpacks all that lies before it: half of the file, on average
+# Runs of N make a genome's text shrink a thousandfold in places, but never as a whole.
+BOMB_BYTES, BOMB_RATIO = 2**30, 200
+
+_BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+
+
+@dataclass(frozen=True)
+class Range:
+    """A piece of a file's text.
+
+    Args:
+        start: bytes before it.
+        size: bytes of it.
+        first: how many lines, or records, lie before it.
+    """
+
+    start: int
+    size: int
+    first: int
+
+
+def kind_of(path: Path) -> Kind:
+    """How a file is packed, by its first bytes, whatever its name."""
+    with path.open("rb") as file:
+        head = file.read(18)
+    if head[:3] != b"\x1f\x8b\x08":
+        return "plain"
+    return "bgzip" if _block_size(head) else "gzip"
+
+
+def blocks(path: Path, start: int = 0, size: int | None = None) -> Iterator[bytes]:
+    """The text from byte `start` on, at most `size` bytes of it, about a MiB at a time.
+
+    Raises:
+        DataError: "damaged-gzip" (checksums among what is checked), "truncated-bgzip",
+            "compression-bomb".
+    """
+    kind = kind_of(path)
+    with path.open("rb") as file:
+        whole = os.fstat(file.fileno()).st_size
+        skip = start
+        if kind == "plain":
+            file.seek(start)
+            skip = 0
+        elif kind == "bgzip":
+            at, skip = _block_before(file, start)
+            file.seek(at)
+        stream = file if kind == "plain" else gzip.GzipFile(fileobj=file)
+        given, left = 0, whole if size is None else size
+        try:
+            while size is None or left > 0:
+                block = stream.read(BLOCK)
+                if not block:
+                    return
+                given += len(block)
+                if kind != "plain" and given > max(BOMB_BYTES, BOMB_RATIO * whole):
+                    raise DataError(
+                        f"the file grows more than {BOMB_RATIO}-fold", code="compression-bomb"
+                    )
+                if skip:
+                    block, skip = block[skip:], max(0, skip - len(block))
+                if size is not None:
+                    block = block[:left]
+                    left -= len(block)
+                if block:
+                    yield block
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise DataError("the gzip stream is damaged", code="damaged-gzip") from error
+
+
+def ranges(
+    path: Path, mark: bytes = b"\n", *, until: bytes = b"", size: int = RANGE_BYTES
+) -> Iterator[Range]:
+    """The text of a file cut behind lines, or before records, into pieces of about `size` bytes.
+
+    Args:
+        path: of the file.
+        mark: a newline, or a newline and the character that begins a record.
+        until: what a line begins with that is behind the last piece; b"" for all of the text.
+        size: least bytes of a piece but the last.
+
+    Raises:
+        DataError: as `blocks`.
+    """
+    if kind_of(path) == "gzip":
+        size = max(size, sum(map(len, blocks(path))) // GZIP_RANGES)
+    end = _line(path, until) if until else None
+    keep = len(mark) - 1
+    start = held = marks = first = 0
+    tail = b""
+    for block in blocks(path, 0, end):
+        text = tail + block
+        marks += text.count(mark)
+        held += len(block)
+        if held >= size:
+            at = text.rfind(mark)
+            if at >= 0:
+                rest = len(text) - at - 1
+                yield Range(start, held - rest, first)
+                start, first, held = start + held - rest, marks, rest
+        tail = text[len(text) - keep :] if keep else b""
+    if held:
+        yield Range(start, held, first)
+
+
+def lines(path: Path, piece: Range | None = None) -> Iterator[bytes]:
+    """The lines of a piece, or of all the text, without their ends (LF or CR LF).
+
+    Raises:
+        DataError: as `blocks`; or a line of more than a MiB, as no table has ("long-line").
+    """
+    tail = b""
+    text = blocks(path) if piece is None else blocks(path, piece.start, piece.size)
+    for block in text:
+        whole = (tail + block).split(b"\n")
+        tail = whole.pop()
+        for line in whole:
+            yield line.removesuffix(b"\r")
+        if len(tail) > MAX_LINE:
+            raise DataError("a line has more than a MiB", code="long-line")
+    if tail:
+        yield tail.removesuffix(b"\r")
+
+
+def _line(path: Path, begin: bytes) -> int | None:
+    """Where the first line that begins so is; None if there is none."""
+    at, text = -1, b"\n"
+    for block in blocks(path):
+        text += block
+        found = text.find(b"\n" + begin)
+        if found >= 0:
+            return at + found + 1
+        keep = min(len(text), len(begin))
+        at, text = at + len(text) - keep, text[len(text) - keep :]
+    return None
+
+
+def _block_size(head: bytes) -> int:
+    """Bytes of the bgzip block with this header; 0 if it is none (SAM specification, 4.1)."""
+    if len(head) < 18 or head[:4] != b"\x1f\x8b\x08\x04":
+        return 0
+    length, mark, width, size = struct.unpack("<H2sHH", head[10:18])
+    return size + 1 if length >= 6 and mark == b"BC" and width == 2 else 0
+
+
+def _block_before(file: BinaryIO, start: int) -> tuple[int, int]:
+    """Where the block of byte `start` lies, and how many bytes of it come before that byte.
+
+    Only the blocks' headers and sizes are read.
+    """
+    end = file.seek(-len(_BGZF_END), os.SEEK_END) if _longer(file) else -1
+    if end < 0 or file.read() != _BGZF_END:
+        raise DataError(
+            "the bgzip file lacks the block that ends it",
+            code="truncated-bgzip",
+            hint="copy it again",
+        )
+    at = before = 0
+    while start and at < end:
+        file.seek(at)
+        size = _block_size(file.read(18))
+        file.seek(at + size - 4)
+        raw = file.read(4)
+        if size < len(_BGZF_END) or len(raw) < 4:
+            raise DataError("a bgzip block is damaged", code="damaged-gzip")
+        (length,) = struct.unpack("<I", raw)
+        if before + length > start:
+            break
+        at, before = at + size, before + length
+    return at, start - before
+
+
+def _longer(file: BinaryIO) -> bool:
+    return os.fstat(file.fileno()).st_size >= len(_BGZF_END)

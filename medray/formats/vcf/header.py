@@ -1,0 +1,284 @@
+"""The header of a VCF file: what it defines, and whether it keeps to the specification.
+
+A header that can't be trusted refuses the file: every record is read by it. Messages name the line
+and the rule; never a value, since headers hold the names of samples and paths of pipelines.
+"""
+
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from medray.errors import DataError
+from medray.formats.vcf.bgzf import Kind, lines_of
+
+MAX_HEADER = 64 * 2**20  # bytes; 500,000 samples of 20 letters take 10 MB
+FIXED = ("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO")
+TYPES = ("Integer", "Float", "Flag", "Character", "String")
+Category = Literal["INFO", "FORMAT"]
+
+# VCF 4.3, tables 1 and 2. Files of older versions define some of them otherwise (GATK's AD had
+# Number=.), so they are held to it from 4.3 on only.
+RESERVED: dict[Category, dict[str, tuple[str, str]]] = {
+    "INFO": {
+        "AA": ("1", "String"), "AC": ("A", "Integer"), "AD": ("R", "Integer"),
+        "ADF": ("R", "Integer"), "ADR": ("R", "Integer"), "AF": ("A", "Float"),
+        "AN": ("1", "Integer"), "BQ": ("1", "Float"), "CIGAR": ("A", "String"),
+        "DB": ("0", "Flag"), "DP": ("1", "Integer"), "END": ("1", "Integer"),
+        "H2": ("0", "Flag"), "H3": ("0", "Flag"), "MQ": ("1", ""), "MQ0": ("1", "Integer"),
+        "NS": ("1", "Integer"), "SOMATIC": ("0", "Flag"),
+        "VALIDATED": ("0", "Flag"), "1000G": ("0", "Flag"),
+    },
+    "FORMAT": {
+        "AD": ("R", "Integer"), "ADF": ("R", "Integer"), "ADR": ("R", "Integer"),
+        "DP": ("1", "Integer"), "EC": ("A", "Integer"), "FT": ("1", "String"),
+        "GL": ("G", "Float"), "GP": ("G", "Float"), "GQ": ("1", "Integer"),
+        "GT": ("1", "String"), "HQ": ("2", "Integer"), "MQ": ("1", "Integer"),
+        "PL": ("G", "Integer"), "PQ": ("1", "Integer"), "PS": ("1", "Integer"),
+    },
+}  # fmt: skip
+
+ENDED = ((4, 3), (4, 4))  # versions whose last line must end in a newline
+_VERSION = re.compile(r"VCFv(\d)\.(\d+)")
+_META = re.compile(r"##([^=\s<>]+)=(.+)", re.DOTALL)
+_NUMBER = re.compile(r"\d+|[AaRrGg.]|LA|LR|LG|P|M")
+# The key of a structured line's field, then a quoted or a bare value.
+_PAIR = re.compile(r'([\w.-]+)=("(?:[^"\\]|\\.)*"|\[[^\]]*\]|(?:[^,"\[][^,]*)?)(,|$)')
+_BARE_ID = re.compile(r"[^\s,<>]+")
+_URL = re.compile(r"[a-z]+://[^\s<>:/]*[^\s<>:/0-9][^\s<>:/]*(:\d+)?(/\S*)?|(?!\w+://)\S+")
+
+
+@dataclass(frozen=True)
+class Field:
+    """One INFO or FORMAT definition.
+
+    Args:
+        category: which of the two.
+        name: ID.
+        number: as written: an integer, or one of A, R, G and ".".
+        type: one of `TYPES`.
+        description: as written, without its quotes.
+    """
+
+    category: Category
+    name: str
+    number: str
+    type: str
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a header says.
+
+    Args:
+        version: e.g. (4, 2).
+        contigs: id → length, or None where the header has none; in the header's order.
+        filters: id → description; PASS first, whether it is defined or not.
+        info: INFO definitions by id.
+        format: FORMAT definitions by id.
+        samples: ids, personal data: never in messages, logs or rows.
+        other: further lines as (key, value).
+        lines: how many lines it has.
+        bytes: of its text.
+    """
+
+    version: tuple[int, int]
+    contigs: dict[str, int | None] = field(default_factory=dict)
+    filters: dict[str, str] = field(default_factory=lambda: {"PASS": "All filters passed"})
+    info: dict[str, Field] = field(default_factory=dict)
+    format: dict[str, Field] = field(default_factory=dict)
+    samples: tuple[str, ...] = ()
+    other: tuple[tuple[str, str], ...] = ()
+    lines: int = 0
+    bytes: int = 0
+
+    @property
+    def columns(self) -> int:
+        """Columns that every record must have."""
+        return 9 + len(self.samples) if self.samples else 8
+
+
+def read_header(path: Path, kind: Kind, size: int, allow: frozenset[str]) -> Header:
+    """The header of a VCF file.
+
+    Args:
+        path: the file.
+        kind: what it is.
+        size: of the file.
+        allow: codes that are passed over.
+
+    Raises:
+        DataError: see `parse_header`; or it is damaged (see `lines_of`).
+    """
+    held: list[bytes] = []
+    total = 0
+    for block in lines_of(path, kind, 0, size, max_line=MAX_HEADER):
+        start = 0
+        while start < len(block):
+            if block[start] != ord("#"):
+                return parse_header(b"".join(held), allow)
+            end = block.find(b"\n", start) + 1 or len(block)
+            held.append(block[start:end])
+            total += end - start
+            start = end
+            if held[-1].startswith(b"#CHROM"):
+                return parse_header(b"".join(held), allow)
+            if total > MAX_HEADER:
+                raise DataError("the header has no end", code="header-too-long")
+    return parse_header(b"".join(held), allow)
+
+
+def parse_header(text: bytes, allow: frozenset[str] = frozenset()) -> Header:
+    """What a header says, once it keeps to the specification.
+
+    Raises:
+        DataError: it does not (codes "not-vcf", "bad-header", "no-column-header",
+            "duplicate-sample", "reserved-definition", "no-final-newline"); the message has the
+            line's number.
+    """
+    try:
+        lines = text.decode("utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise DataError("the header is not UTF-8", code="bad-header") from error
+    ended = lines[-1] == ""
+    lines = [line.removesuffix("\r") for line in (lines[:-1] if ended else lines)]
+    version = _version(lines or [""])
+    if not lines[-1].startswith("#CHROM"):
+        raise DataError(
+            f"line {len(lines) + 1}: no line of column names before it", code="no-column-header"
+        )
+    if not ended and version in ENDED and "no-final-newline" not in allow:
+        raise DataError("the file ends within its header", code="no-final-newline")
+    header = Header(version, samples=_samples(lines[-1], len(lines)))
+    other: list[tuple[str, str]] = []
+    for number, line in enumerate(lines[1:-1], start=2):
+        _meta(header, other, line, number, allow)
+    return replace(header, other=tuple(other), lines=len(lines), bytes=len(text))
+
+
+def _bad(number: int, rule: str, code: str = "bad-header") -> DataError:
+    return DataError(f"header, line {number}: {rule}", code=code)
+
+
+def _version(lines: list[str]) -> tuple[int, int]:
+    key, _, value = lines[0].partition("=")
+    if key.lstrip("\ufeff") != "##fileformat":
+        raise DataError("line 1 is not ##fileformat: no VCF file", code="not-vcf")
+    found = _VERSION.fullmatch(value)
+    if found is None:
+        raise _bad(1, "the version is not VCFv<number>.<number>")
+    return int(found[1]), int(found[2])
+
+
+def _samples(line: str, number: int) -> tuple[str, ...]:
+    columns = line.split("\t")
+    if tuple(columns[:8]) != FIXED:
+        raise _bad(number, "the column names are not those of the specification")
+    if len(columns) == 8:
+        return ()
+    if columns[8] != "FORMAT" or len(columns) == 9:
+        raise _bad(number, "FORMAT and the samples belong together")
+    samples = columns[9:]
+    if any(not name or name != name.strip() for name in samples):
+        raise _bad(number, "a sample has no name")
+    if len(set(samples)) < len(samples):
+        again = len(samples) - len(set(samples))
+        raise _bad(number, f"{again} sample names stand there twice", "duplicate-sample")
+    return tuple(samples)
+
+
+def _meta(
+    header: Header, other: list[tuple[str, str]], line: str, number: int, allow: frozenset[str]
+) -> None:
+    found = _META.fullmatch(line)
+    if found is None:
+        raise _bad(number, "not of the form ##key=value")
+    key, value = found[1], found[2]
+    if key in ("assembly", "pedigreeDB"):
+        if not _URL.fullmatch(value.removeprefix("<").removesuffix(">")):
+            raise _bad(number, "not a URL")
+    elif key in ("INFO", "FORMAT", "FILTER", "contig", "ALT", "META", "SAMPLE", "PEDIGREE"):
+        pairs = _pairs(value, number)
+        identity = pairs.get("ID", "")
+        # PEDIGREE and SAMPLE lines of 4.1 and 4.2 need no ID.
+        if not _BARE_ID.fullmatch(identity) and (key != "PEDIGREE" or header.version >= (4, 3)):
+            raise _bad(number, "the ID is missing, or has blanks, commas or brackets")
+        if next(iter(pairs)) != "ID" and header.version >= (4, 3):
+            raise _bad(number, "ID must be the first of the line's keys")
+        _define(header, key, identity, pairs, number, allow)
+    if key not in ("INFO", "FORMAT", "FILTER", "contig"):
+        other.append((key, value))
+
+
+def _pairs(value: str, number: int) -> dict[str, str]:
+    if not (value.startswith("<") and value.endswith(">")):
+        raise _bad(number, "not enclosed by < and >")
+    inside, at, pairs = value[1:-1], 0, dict[str, str]()
+    while at < len(inside):
+        found = _PAIR.match(inside, at)
+        if found is None or found[1] in pairs:
+            raise _bad(number, "not a list of key=value, each key once")
+        pairs[found[1]] = found[2]
+        at = found.end()
+    if not pairs or inside.endswith(","):
+        raise _bad(number, "not a list of key=value")
+    return pairs
+
+
+def _define(
+    header: Header,
+    key: str,
+    identity: str,
+    pairs: dict[str, str],
+    number: int,
+    allow: frozenset[str],
+) -> None:
+    quoted = pairs.get("Description", "")
+    described = len(quoted) >= 2 and quoted[0] == quoted[-1] == '"'
+    if key in ("INFO", "FORMAT", "FILTER", "ALT") and not described:
+        raise _bad(number, "the Description is missing or not quoted")
+    if key in ("INFO", "FORMAT"):
+        category: Category = "INFO" if key == "INFO" else "FORMAT"
+        definition = Field(
+            category, identity, pairs.get("Number", ""), pairs.get("Type", ""), quoted[1:-1]
+        )
+        _check_field(header, definition, number, allow)
+        (header.info if category == "INFO" else header.format)[identity] = definition
+    elif key == "FILTER":
+        if identity == "0":
+            raise _bad(number, "a filter must not be called 0")
+        header.filters[identity] = quoted[1:-1]
+    elif key == "contig":
+        length = pairs.get("length", "")
+        header.contigs[identity] = int(length) if length.isdecimal() else None
+    elif key == "ALT":
+        if not _NUMBER.fullmatch(pairs.get("Number", "1")):
+            raise _bad(number, "the Number is none of the specification's")
+        if pairs.get("Type", "String") not in TYPES:
+            raise _bad(number, "the Type is none of the specification's")
+    elif key == "META":
+        values = pairs.get("Values", "[]")
+        if pairs.get("Type", "String") not in TYPES or not values.startswith("["):
+            raise _bad(number, "the Type or the Values are not the specification's")
+        if not _NUMBER.fullmatch(pairs.get("Number", ".")):
+            raise _bad(number, "the Number is none of the specification's")
+    elif key == "PEDIGREE":
+        if any(not re.fullmatch(r"[\w.-]+", each) for each in pairs.values()):
+            raise _bad(number, "a value has blanks or punctuation")
+    elif key == "SAMPLE" and not re.fullmatch(r"[^*?]+", identity):
+        raise _bad(number, "the ID has characters that are none of an ID")
+
+
+def _check_field(header: Header, definition: Field, number: int, allow: frozenset[str]) -> None:
+    if not _NUMBER.fullmatch(definition.number):
+        raise _bad(number, "the Number is none of the specification's")
+    if definition.type not in TYPES:
+        raise _bad(number, "the Type is none of the specification's")
+    if definition.category == "FORMAT" and definition.type == "Flag":
+        raise _bad(number, "a FORMAT field can't be a Flag")
+    known = RESERVED[definition.category].get(definition.name)
+    if known is None or header.version < (4, 3) or "reserved-definition" in allow:
+        return
+    if definition.number != known[0] or known[1] not in ("", definition.type):
+        raise _bad(number, "a reserved field is defined otherwise", "reserved-definition")

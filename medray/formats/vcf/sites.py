@@ -1,0 +1,151 @@
+"""Sites: one row per ALT allele, without samples. What scoring and joining need of a VCF."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from medray.formats.vcf.info import Present
+from medray.formats.vcf.lines import Spans, Table
+from medray.formats.vcf.records import ALT, CHROM, FILTER, ID, POS, QUAL, REF, text_of
+from medray.formats.vcf.values import INT_FILL, INT_MISSING
+from medray.storage.rows import Rows
+
+KINDS = (
+    "snv", "mnv", "insertion", "deletion", "reference", "symbolic", "breakend", "star", "missing"
+)  # fmt: skip
+
+
+def rows_of(
+    table: Table, sound: np.ndarray, info: dict[str, Present], file: str, partition: int
+) -> Rows | None:
+    """One row per ALT, in the order of the records and of each record's ALT; None for none.
+
+    A record without ALT (".") makes one row of kind "missing" with alt_index 0. `alt_index` counts
+    from 1, as genotypes do; `n_alts` is the record's number of ALTs. (file, partition, line,
+    alt_index) restores the order of the file.
+
+    Args:
+        table: the records of a block.
+        sound: which of them stand, bool (records,).
+        info: fields to add, as `info_<name>`: of Number=A the allele's own value, of Number=1 the
+            value, of others a list; None where it is missing.
+        file: path below the source.
+        partition: number of the stretch in the file.
+    """
+    if not sound.any():
+        return None
+    if not sound.all():
+        place = np.cumsum(sound) - 1
+        info = {name: one.kept(sound, place) for name, one in info.items()}
+        table = table[sound]
+    alts, counts = table.columns[ALT].split(ord(","))
+    record = np.repeat(np.arange(len(table)), counts)
+    index = np.arange(len(record)) - np.repeat(np.cumsum(counts) - counts, counts) + 1
+    missing = alts.equal(b".")
+    index[missing] = 0
+    kinds = kinds_of(table.columns[REF][record], alts)
+    positions, _ = table.columns[POS].integers()
+    quality, given = table.columns[QUAL].floats()
+    quality = quality[record]
+    lines, line = pa.array(table.numbers[record]), pa.scalar
+    contigs = pc.take(table.columns[CHROM].strings(), record)
+    identity = pc.binary_join_element_wise(
+        pa.scalar(f"{file.replace('/', '_')}.{partition}"),
+        lines.cast(pa.string()),
+        pa.array(index).cast(pa.string()),
+        ".",
+    )
+    columns: dict[str, pa.Array] = {
+        "sample_id": identity,
+        # Sites near one another look alike: they stay in one split by their contig.
+        "subject": contigs,
+        "file": pa.repeat(line(file), len(record)),
+        "partition": pa.repeat(line(partition, pa.int64()), len(record)),
+        "line": lines,
+        "contig": contigs,
+        "pos": pa.array(positions[record]),
+        "ref": pc.take(table.columns[REF].strings(), record),
+        "alt": alts.strings(),
+        "alt_index": pa.array(index),
+        "n_alts": pa.array(np.where(missing, 0, counts[record])),
+        "kind": pc.take(pa.array(KINDS), kinds),
+        "id": pc.take(text_of(table.columns[ID]), record),
+        "qual": pa.array(quality, mask=~(given[record] & np.isfinite(quality))),
+        "filter": pc.take(text_of(table.columns[FILTER]), record),
+    }
+    for key, present in info.items():
+        columns[f"info_{key}"] = _values(present, record, index, len(table))
+    return Rows(pa.table(columns))
+
+
+def _values(present: Present, record: np.ndarray, index: np.ndarray, size: int) -> pa.Array:
+    """An INFO field's value for each ALT, (n,).
+
+    Args:
+        present: the field.
+        record: each ALT's record.
+        index: each ALT's number in it, from 1.
+        size: number of records.
+    """
+    slot = np.full(size, -1)
+    slot[present.rows] = np.arange(len(present.rows))
+    at = slot[record]
+    has = at >= 0
+    at = np.maximum(at, 0)
+    values, definition = present.values, present.definition
+    if not len(values):
+        return pa.nulls(len(record), pa.string() if values.dtype.kind == "T" else pa.int64())
+    if definition.type == "Flag":
+        return pa.array(has & values[at, 0])
+    if definition.number in ("A", "1"):
+        column = index - 1 if definition.number == "A" else np.zeros_like(index)
+        has &= (column >= 0) & (column < values.shape[1])
+        return _scalars(values[at, np.clip(column, 0, values.shape[1] - 1)], has)
+    flat = values.reshape(-1)
+    kept = ~_is(flat, INT_FILL, 0x7F800002, "")
+    many = kept.reshape(values.shape).sum(axis=1)
+    offsets = np.concatenate(([0], np.cumsum(many))).astype(np.int32)
+    lists = pa.ListArray.from_arrays(offsets, _scalars(flat[kept], np.ones(many.sum(), bool)))
+    return pc.take(lists, pa.array(at, mask=~has))
+
+
+def _scalars(values: np.ndarray, has: np.ndarray) -> pa.Array:
+    gone = ~has | _is(values, INT_MISSING, 0x7F800001, ".") | _is(values, INT_FILL, 0x7F800002, "")
+    if values.dtype.kind == "T":
+        return pa.array(values.astype(object), pa.string(), mask=gone)
+    wide = values.astype(np.float64 if values.dtype.kind == "f" else np.int64)
+    return pa.array(wide, mask=gone)
+
+
+def _is(values: np.ndarray, integer: int, bits: int, text: str) -> np.ndarray:
+    """Where values are the mark of their type, bool."""
+    if values.dtype.kind == "f":
+        return np.ascontiguousarray(values).view(np.uint32) == bits
+    same: np.ndarray = values == (text if values.dtype.kind == "T" else integer)
+    return same
+
+
+def kinds_of(refs: Spans, alts: Spans) -> np.ndarray:
+    """What each ALT is, as indices into `KINDS`, int64 (n,).
+
+    Args:
+        refs: each ALT's REF, (n,).
+        alts: the ALTs, sound (see `records.RULES`), (n,).
+    """
+    first, last = alts.buffer[alts.starts], alts.buffer[alts.stops - 1]
+    longer = alts.lengths - refs.lengths
+    kinds = np.where(longer > 0, 2, np.where(longer < 0, 3, np.where(refs.lengths == 1, 0, 1)))
+    rows = np.flatnonzero(longer == 0)
+    if len(rows):
+        upper = np.uint8(0xDF)  # bases differ by case in one bit
+        mine, offsets = alts[rows].joined()
+        theirs, _ = refs[rows].joined()
+        differ = np.add.reduceat((mine & upper) != (theirs & upper), offsets[:-1])
+        kinds[rows[differ == 0]] = 4
+    dot, bracket = ord("."), (ord("["), ord("]"))
+    broken = np.isin(first, (*bracket, dot)) | np.isin(last, (*bracket, dot))
+    kinds[first == ord("<")] = 5
+    kinds[broken] = 6
+    kinds[alts.equal(b"*")] = 7
+    kinds[alts.equal(b".")] = 8
+    return kinds

@@ -1,0 +1,63 @@
+"""Many samples without arrays as one table, for what has millions of rows: sites, regions."""
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from medray.ids import canonical
+from medray.storage.samples import Sample
+
+
+class Rows(Sample):
+    """Samples in one item, where making each would cost more than reading it.
+
+    They go through a unit together: refused together, too, should writing them fail.
+
+    Args:
+        table: `sample_id` (string), then the columns of the rows.
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        super().__init__("", {})
+        self.table = table
+
+    def each(self) -> Iterator[Sample]:
+        """One by one."""
+        for row in self.table.to_pylist():
+            yield Sample(row.pop("sample_id"), row)
+
+
+def joined(tables: list[pa.Table]) -> pa.Table:
+    """Tables one below the other; a column that some lack is missing there."""
+    return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
+
+
+def content_of(table: pa.Table) -> str:
+    """Hash of a table's names, types and values, however it is cut or laid out in memory."""
+    digest = hashlib.sha256()
+    for name in table.column_names:
+        column = table[name].combine_chunks()
+        column = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
+        digest.update(canonical([name, str(column.type), len(column)]))
+        digest.update(np.packbits(_numbers(pc.is_valid(column))).tobytes())
+        if pa.types.is_string(column.type):
+            _, ends, data = pc.fill_null(column, "").buffers()
+            bounds = np.frombuffer(ends, np.int32)[column.offset :][: len(column) + 1]
+            digest.update(np.diff(bounds).tobytes())
+            if len(column) and data is not None:
+                digest.update(memoryview(data)[bounds[0] : bounds[-1]])
+        elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+            digest.update(_numbers(pc.fill_null(column, 0)).tobytes())
+        elif pa.types.is_boolean(column.type):
+            digest.update(np.packbits(_numbers(pc.fill_null(column, False))).tobytes())
+        else:
+            digest.update(canonical(column.to_pylist()))
+    return digest.hexdigest()
+
+
+def _numbers(column: pa.Array) -> np.ndarray:
+    values: np.ndarray = column.to_numpy(zero_copy_only=False)
+    return values

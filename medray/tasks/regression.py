@@ -1,0 +1,165 @@
+"""Regression: one value, or several, for a whole sample."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from medray.errors import DataError
+from medray.models.base import Logits
+from medray.storage.samples import Sample
+from medray.tasks.base import ImageTaskOptions, Task
+from medray.tasks.metrics.bootstrap import Bootstrap
+from medray.tasks.metrics.regression import (
+    pearson,
+    r2,
+    rmse,
+    score_regression,
+    spearman,
+    summarise_regression,
+)
+
+
+class Regression(Task):
+    """Squared or Huber's error of values in deviations from the training mean.
+
+    The network answers in standardised values. Means and deviations of the training targets are
+    what the plan keeps as `frequencies`: all means, then all deviations.
+    """
+
+    class Options(ImageTaskOptions):
+        """What can be chosen."""
+
+        target: str | tuple[str, ...] = Field(
+            "value", description="column of numbers, or several; of several some may be missing"
+        )
+        loss: Literal["mse", "huber"] = "mse"
+        huber_delta: float = Field(
+            1.0, gt=0, description="errors beyond it count linearly; in standard deviations"
+        )
+
+    name: ClassVar[str] = "regression"
+    dense: ClassVar[bool] = False
+    metric: ClassVar[str] = "val_r2"
+
+    def __init__(self, options: Options, frequencies: Sequence[float] | None = None) -> None:
+        super().__init__(options, frequencies)
+        self.options = options
+        count = len(self.classes)
+        found = frequencies or (0.0,) * count + (1.0,) * count
+        self._mean, self._std = torch.tensor(found, dtype=torch.float32).view(2, count)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the values."""
+        target = self.options.target
+        return (target,) if isinstance(target, str) else target
+
+    def targets(self, rows: Sequence[dict[str, Any]]) -> Tensor | None:
+        """float32 (samples, values) in their own unit, NaN where one is missing."""
+        return torch.tensor([self._target(row) for row in rows], dtype=torch.float32)
+
+    def _target(self, row: dict[str, Any]) -> list[float]:
+        values = [row.get(name) for name in self.classes]
+        numbers = [float("nan") if value is None else value for value in values]
+        if any(isinstance(n, bool) or not isinstance(n, int | float) for n in numbers):
+            raise _bad_target(row, "a value is no number")
+        if any(np.isinf(numbers)) or all(np.isnan(numbers)):
+            raise _bad_target(row, "no value is known, or one is infinite")
+        return [float(number) for number in numbers]
+
+    def statistics(self, values: np.ndarray) -> tuple[float, ...]:
+        """Mean of each value, then deviation of each; 1 where all are equal."""
+        known = values.astype(np.float64)
+        if np.isnan(known).all(0).any():
+            raise DataError(
+                "a value is missing in all training samples",
+                code="bad-target",
+                hint="check the task's `target`",
+            )
+        mean, std = np.nanmean(known, 0), np.nanstd(known, 0)
+        return (*mean.tolist(), *np.where(std > 0, std, 1.0).tolist())
+
+    def loss(self, outputs: Logits, target: Tensor) -> Tensor:
+        """See Task; the mean over the values that are known."""
+        answers = (outputs if isinstance(outputs, Tensor) else outputs[0]).float()
+        wanted = (target - self._mean.to(target.device)) / self._std.to(target.device)
+        known = ~wanted.isnan()
+        # NaN goes before the difference: a gradient through it would be NaN times zero.
+        wanted = torch.where(known, wanted, answers.detach())
+        if self.options.loss == "huber":
+            delta = self.options.huber_delta
+            loss = functional.huber_loss(answers, wanted, reduction="none", delta=delta)
+        else:
+            loss = functional.mse_loss(answers, wanted, reduction="none")
+        mean: Tensor = loss.sum(1) / known.sum(1).clamp(min=1)
+        return mean
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Values in their own unit, (B, values)."""
+        mean, std = self._mean.to(logits.device), self._std.to(logits.device)
+        values: Tensor = logits.float() * std + mean
+        return values
+
+    @property
+    def columns(self) -> int:
+        """A value each."""
+        return len(self.classes)
+
+    def judge(self, answer: np.ndarray, truth: np.ndarray | None) -> list[float]:
+        """The values themselves: correlations need all cases together."""
+        return [float(value) for value in answer]
+
+    def summarise(self, table: np.ndarray, targets: np.ndarray | None) -> dict[str, float]:
+        """`val_r2`, `val_pearson`, `val_spearman` and `val_rmse`, means over the values; of
+        several values the R^2 of each."""
+        truth = np.full(table.shape, np.nan) if targets is None else targets.astype(np.float64)
+        known = ~np.isnan(truth)
+        found: dict[str, list[float]] = {}
+        for index in range(table.shape[1]):
+            judged = known[:, index]
+            given, actual = table[judged, index], truth[judged, index]
+            one = np.ones((1, len(actual)))
+            for name, metric in (
+                ("val_r2", r2),
+                ("val_pearson", pearson),
+                ("val_spearman", spearman),
+                ("val_rmse", rmse),
+            ):
+                value = float(metric(given, actual, one)[0]) if len(actual) else float("nan")
+                found.setdefault(name, []).append(value)
+        metrics = {name: float(np.mean(values)) for name, values in found.items()}
+        if len(self.classes) > 1:
+            pairs = zip(self.classes, found["val_r2"], strict=True)
+            metrics |= {f"val_r2_{name}": value for name, value in pairs}
+        return metrics
+
+    def score(self, truth: Sample, prediction: Sample | None) -> list[dict[str, Any]]:
+        """One row; see medray.tasks.metrics.regression."""
+        given = None
+        if prediction is not None:
+            given = np.atleast_1d(np.asarray(prediction.row["predicted"], np.float64))
+        return [score_regression(np.asarray(self._target(truth.row)), given)]
+
+    def conclude(self, cases: pa.Table, bootstrap: Bootstrap) -> dict[str, Any]:
+        """See Task."""
+        return summarise_regression(cases, self.classes, bootstrap)
+
+    def decide(self, probabilities: np.ndarray) -> dict[str, Any]:
+        """`predicted`: the value in its own unit, or a list of several."""
+        values = [float(value) for value in probabilities]
+        return {"predicted": values[0] if isinstance(self.options.target, str) else values}
+
+
+def _bad_target(row: dict[str, Any], why: str) -> DataError:
+    return DataError(
+        f"no usable target: {why}",
+        code="bad-target",
+        about=str(row.get("sample_id", "")),
+        hint="check the task's `target`",
+    )

@@ -1,0 +1,138 @@
+"""Tagging: one class for every base of a sequence."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from medray.data.sequences import NO_LABEL
+from medray.models.base import Logits
+from medray.storage.samples import Sample
+from medray.tasks.base import ClassWeights, Task, TaskOptions, weights_of, whole
+from medray.tasks.metrics.bootstrap import Bootstrap
+from medray.tasks.metrics.tagging import (
+    BINS,
+    f1,
+    histograms,
+    judged_classes,
+    pooled_auroc,
+    pooled_precision,
+    score_tagging,
+    summarise_tagging,
+)
+
+
+class Tagging(Task):
+    """Cross-entropy over the classes of each base; bases labelled 255 are neither learnt nor
+    judged."""
+
+    class Options(TaskOptions):
+        """What can be chosen."""
+
+        classes: tuple[str, ...] = Field(min_length=2, description="of labels 0, 1, …")
+        class_weights: ClassWeights = Field("none", description="of bases in the loss")
+        focal_gamma: float = Field(0, ge=0, description="0: plain cross-entropy")
+        label_smoothing: float = Field(0, ge=0, lt=1)
+
+    name: ClassVar[str] = "tagging"
+    dense: ClassVar[bool] = True
+    metric: ClassVar[str] = "val_auroc"
+    scores_probabilities: ClassVar[bool] = True
+
+    def __init__(self, options: Options, frequencies: Sequence[float] | None = None) -> None:
+        super().__init__(options, frequencies)
+        self.options = options
+        weights = weights_of(options.class_weights, len(options.classes), frequencies)
+        self._weights = None if weights is None else torch.tensor(weights, dtype=torch.float32)
+        self._judged = judged_classes(len(options.classes))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """See Task."""
+        return self.options.classes
+
+    def targets(self, rows: Sequence[dict[str, Any]]) -> Tensor | None:
+        """None: the target is the label array."""
+        return None
+
+    def loss(self, outputs: Logits, target: Tensor) -> Tensor:
+        """See Task; the mean over a sequence's labelled bases, 0 where it has none."""
+        logits = (outputs if isinstance(outputs, Tensor) else outputs[0]).float()
+        known = target != NO_LABEL
+        wanted = torch.where(known, target, 0).long()
+        log_p = logits.log_softmax(1)
+        loss = -log_p.gather(1, wanted[:, None])[:, 0]
+        if self.options.focal_gamma:
+            loss = loss * (1 - (-loss).exp()) ** self.options.focal_gamma
+        smoothing = self.options.label_smoothing
+        if smoothing:
+            loss = (1 - smoothing) * loss - smoothing * log_p.mean(1)
+        if self._weights is not None:
+            loss = loss * self._weights.to(loss.device)[wanted]
+        return (loss * known).sum(1) / known.sum(1).clamp(min=1)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Softmax over the classes of each base."""
+        return logits.float().softmax(1)
+
+    @property
+    def columns(self) -> int:
+        """Of each judged class: called right, called wrong, and two histograms of its score."""
+        return len(self._judged) * (2 + 2 * BINS)
+
+    def judge(self, answer: np.ndarray, truth: np.ndarray | None) -> list[float]:
+        """Counts that add up over sequences.
+
+        Args:
+            answer: probabilities (classes, bases).
+            truth: labels (bases,).
+        """
+        labels = np.zeros(0) if truth is None else truth
+        known = labels != NO_LABEL
+        labels, given = labels[known], answer[:, known]
+        called = given.argmax(0)
+        row: list[float] = []
+        for index in self._judged:
+            positive, hit = labels == index, called == index
+            some, rest = histograms(given[index], positive)
+            row += [float((hit & positive).sum()), float((hit & ~positive).sum()), *some, *rest]
+        return row
+
+    def summarise(self, table: np.ndarray, targets: np.ndarray | None) -> dict[str, float]:
+        """`val_auroc`, `val_average_precision` and `val_f1` of all bases together, means over the
+        judged classes; with more than two classes the area of each."""
+        areas, precisions, scores = [], [], []
+        for part in np.split(table.sum(0, keepdims=True), len(self._judged), axis=1):
+            some, rest = part[:, 2 : 2 + BINS], part[:, 2 + BINS :]
+            areas.append(float(pooled_auroc(some, rest)[0]))
+            precisions.append(float(pooled_precision(some, rest)[0]))
+            scores.append(float(f1(part[:, 0], part[:, 1], some.sum(1))[0]))
+        metrics = {
+            "val_auroc": _mean(areas),
+            "val_average_precision": _mean(precisions),
+            "val_f1": _mean(scores),
+        }
+        if len(self._judged) > 1:
+            pairs = zip(self.classes, areas, strict=True)
+            metrics |= {f"val_auroc_{name}": area for name, area in pairs}
+        return metrics
+
+    def score(self, truth: Sample, prediction: Sample | None) -> list[dict[str, Any]]:
+        """One row; see medray.tasks.metrics.tagging."""
+        given = None if prediction is None else whole(prediction, "probability")
+        labels = whole(truth, "label").astype(np.int64)
+        return [score_tagging(given, labels, self.classes, ignore=NO_LABEL)]
+
+    def conclude(self, cases: pa.Table, bootstrap: Bootstrap) -> dict[str, Any]:
+        """See Task."""
+        return summarise_tagging(cases, self.classes, bootstrap)
+
+
+def _mean(values: list[float]) -> float:
+    """Over what is defined."""
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
