@@ -130,7 +130,8 @@ def _apart(actors: int, units: int, sleep_s: float) -> dict[str, Any]:
         )
         (metadata / "entry_points.txt").write_text("[medray.operations]\nsleep = scale:Sleep\n")
         case = ["--actors", str(actors), "--units", str(units), "--sleep", str(sleep_s), "--one"]
-        path = f"{plugin}:{Path(__file__).parent}"
+        inherited = os.environ.get("PYTHONPATH", "")
+        path = os.pathsep.join(filter(None, [plugin, str(Path(__file__).parent), inherited]))
         out = subprocess.run(
             [sys.executable, __file__, *case],
             env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},

@@ -75,11 +75,22 @@ def show(reference: str, storage: str | None, as_json: bool) -> None:
 @storage_option
 @json_option
 def quarantine(reference: str, storage: str | None, as_json: bool) -> None:
-    """List the inputs that a dataset refused, each with its reason."""
+    """List what a dataset, or a step stopped by its error budget, refused, with reasons."""
+    from medray.errors import SpecError
     from medray.jobs.session import open_storage
     from medray.storage.datasets import open_dataset
+    from medray.storage.quarantine import read_refusals
 
-    rows = open_dataset(open_storage(storage), reference).quarantine().to_pylist()
+    objects = open_storage(storage)
+    try:
+        refused = open_dataset(objects, reference).quarantine()
+    except SpecError as error:
+        stopped = read_refusals(objects, reference) if error.code == "no-such-dataset" else None
+        if stopped is None:
+            raise
+        refused = stopped
+        click.echo(f"{reference}: no version yet, the error budget stopped its step", err=True)
+    rows = refused.to_pylist()
     if as_json:
         print_json({"quarantine": rows})
         return

@@ -61,8 +61,8 @@ class Receipt:
     Args:
         unit: id.
         index: position in the plan.
-        state: committed now, skipped (it was committed before), drained (not begun: the run is
-            stopping) or failed.
+        state: committed by this run, skipped (by another or an earlier one), drained (not begun:
+            the run is stopping) or failed.
         rows: samples in the shard.
         inputs: accountable inputs of the unit.
         quarantined: those refused.
@@ -116,7 +116,7 @@ class Worker:
         return _receipt(unit, state, commit)
 
     def _insist(self, unit: Unit) -> tuple[Commit, bool]:
-        """Attempt the unit until a commit stands; returns it, and whether it is of this call.
+        """Attempt the unit until a commit stands; returns it, and whether it is of this run.
 
         What storage fails at in passing is tried again a little later; what memory does not
         suffice for is tried again with the process to itself, one input at a time.
@@ -125,7 +125,8 @@ class Worker:
         while True:
             done = self.ledger.commit_of(unit.id)
             if done is not None:
-                return done, False
+                # Of this run too: a worker that died between its commit and its receipt.
+                return done, bool(done.session) and done.session == self.spec.session
             history = self.ledger.history(unit.id)
             if history.unexplained >= 2 * self.spec.max_attempts:
                 raise FatalError(
@@ -171,7 +172,8 @@ class Worker:
                 writer.discard()
             raise
         point("commit.before")
-        commit = Commit(unit.id, attempt.id, shard, len(unit.inputs), refused, dict(clock.seconds))
+        spent, session = dict(clock.seconds), self.spec.session
+        commit = Commit(unit.id, attempt.id, shard, len(unit.inputs), refused, spent, session)
         return self.ledger.commit(attempt, commit)
 
     def _open(self) -> None:

@@ -25,6 +25,7 @@ from medray.spec.jobs import Evaluate, Transform
 from medray.storage.datasets import Dataset, publish
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.objects import Objects
+from medray.storage.quarantine import keep_refusals
 from medray.storage.samples import Refusal
 from medray.storage.shards import Shard, table_of
 
@@ -57,11 +58,11 @@ def run_units(
     started = clock.monotonic()
     ledger = Ledger(objects, resolved.output)
     before = ledger.committed((unit.id for unit in planned.units), brief=True)
-    budget = _Budget(resolved, planned, list(before.values()))
+    budget = _Budget(resolved, planned, list(before.values()), objects)
     tell(Event("step", _outset(resolved, planned, before)))
     budget.check(list(before.values()))
     pending = [unit for unit in planned.units if unit.id not in before]
-    failed, overdrawn = _pass(resolved, pending, executor, stop, tell, budget)
+    failed, own, overdrawn = _pass(resolved, pending, executor, stop, tell, budget)
     if overdrawn:
         made = ledger.committed((unit.id for unit in pending), brief=True)
         budget.check([*before.values(), *made.values()])
@@ -81,14 +82,17 @@ def run_units(
         attributes={**resolved.attributes, **_scores(resolved, objects, ordered)},
     )
     dataset.check()
-    return _result(resolved, planned, before, ordered, dataset, clock.monotonic() - started)
+    return _result(resolved, planned, own, ordered, dataset, clock.monotonic() - started)
 
 
 class _Budget:
     """Counts refused inputs against the step's error budget."""
 
-    def __init__(self, resolved: Resolved, planned: Planned, before: Sequence[Commit]) -> None:
+    def __init__(
+        self, resolved: Resolved, planned: Planned, before: Sequence[Commit], objects: Objects
+    ) -> None:
         self._run, self._planned = resolved.run, planned
+        self._output, self._objects = resolved.output, objects
         self._share = resolved.step.policy.error_budget
         self._refused = len(planned.refused) + sum(map(refused_inputs, before))
 
@@ -102,9 +106,10 @@ class _Budget:
         return self._refused > self._share * self._planned.inputs
 
     def check(self, commits: Sequence[Commit] = ()) -> None:
-        """Raise DataError if the budget is overdrawn (code "error-budget")."""
+        """Raise DataError if the budget is overdrawn (code "error-budget"); refusals are kept."""
         if not self._overdrawn:
             return
+        keep_refusals(self._objects, self._output, commits, self._planned.refused)
         codes = reasons(commits, self._planned.refused)
         listed = ", ".join(f"{code}: {count}" for code, count in codes.items())
         raise DataError(
@@ -112,7 +117,8 @@ class _Budget:
             + (f" ({listed})" if listed else ""),
             code="error-budget",
             about=self._run,
-            hint=f"mend the data, or raise policy.error_budget above {self._share:g}",
+            hint=f"`medray quarantine {self._output}` has the reasons; mend the data, or raise "
+            f"policy.error_budget above {self._share:g}",
         )
 
 
@@ -123,19 +129,25 @@ def _pass(
     stop: threading.Event,
     tell: Listener,
     budget: _Budget,
-) -> tuple[dict[str, Receipt], bool]:
-    """Run units once; returns the receipts of those that failed, and whether the error budget is
-    overdrawn, which ends the pass early.
+) -> tuple[dict[str, Receipt], set[str], bool]:
+    """Run units once.
+
+    Returns:
+        The receipts of those that failed, the units that this run committed (others may be at work
+        on the same), and whether the error budget is overdrawn, which ends the pass early.
 
     Raises:
         InterruptedRun: some were not begun, because the run is to stop.
     """
     failed: dict[str, Receipt] = {}
+    own: set[str] = set()
     drained = 0
     overdrawn = False
 
     def take(receipt: Receipt) -> None:
         nonlocal drained, overdrawn
+        if receipt.state == "committed":
+            own.add(receipt.unit)
         if receipt.state == "failed":
             failed[receipt.unit] = receipt
         elif receipt.state == "drained":
@@ -155,7 +167,7 @@ def _pass(
             about=resolved.run,
             hint="`medray resume` goes on from here",
         )
-    return failed, overdrawn
+    return failed, own, overdrawn
 
 
 class _Either(threading.Event):
@@ -253,12 +265,13 @@ def _of_receipt(resolved: Resolved, receipt: Receipt) -> dict[str, object]:
 def _result(
     resolved: Resolved,
     planned: Planned,
-    before: dict[str, Commit],
+    own: set[str],
     commits: list[Commit],
     dataset: Dataset,
     seconds: float,
 ) -> StepResult:
-    skipped = sum(commit.inputs - refused_inputs(commit) for commit in before.values())
+    others = [commit for commit in commits if commit.unit not in own]
+    skipped = sum(commit.inputs - refused_inputs(commit) for commit in others)
     return StepResult(
         kind=resolved.step.kind,
         run=resolved.run,

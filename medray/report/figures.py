@@ -149,7 +149,7 @@ def reliability(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
 
 def calibration(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
     """Mean truth against mean prediction of tenths of the cases, in each value's own unit."""
-    with _figure("Predicted and true") as (axes, svg):
+    with drawing("Predicted and true") as (axes, svg):
         for colour, (name, points) in zip(_colours(curves), curves.items(), strict=True):
             axes.plot(points["predicted"], points["actual"], "o-", color=colour, label=name)
         ends = [*axes.get_xlim(), *axes.get_ylim()]

@@ -184,9 +184,11 @@ def open_dataset(objects: Objects, reference: str) -> "Dataset":
         try:
             version = read_document(objects, f"datasets/{name}/HEAD")["version"]
         except FileNotFoundError as error:
-            near = ", ".join(objects.folders("datasets")) or "none yet"
+            known = objects.folders("datasets")
+            published = [one for one in known if objects.exists(f"datasets/{one}/HEAD")]
+            near = ", ".join(published) or "none yet"
             raise SpecError(
-                "there is no such dataset",
+                "no version of it is published" if name in known else "there is no such dataset",
                 code="no-such-dataset",
                 about=name,
                 hint=f"datasets here: {near}",

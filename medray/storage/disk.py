@@ -2,9 +2,49 @@
 
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from io import FileIO
 from pathlib import Path
+from typing import Any
+
+from blake3 import blake3
+
+SYNCS = 16  # at once: journal and disk take those that wait together (82 files: 53 ms and 11 ms)
+OPEN_FILES = 256
+READ_BYTES = 2**20
+
+
+class NewFile:
+    """A file that comes in pieces, in a folder that nobody reads yet.
+
+    Args:
+        place: where; nothing stands there.
+        guard: calls what touches the disk, and raises its errors as storage's.
+    """
+
+    def __init__(self, place: Path, guard: Callable[[Callable[[], Any]], Any]) -> None:
+        self._place, self._guard = place, guard
+        self._file: FileIO = guard(lambda: _create(place))
+
+    def write(self, data: bytes) -> None:
+        """Add a piece."""
+        self._guard(lambda: _write(self._file, data))
+
+    def close(self) -> None:
+        """Wait until the file and its name are on the disk."""
+
+        def finish() -> None:
+            with self._file:
+                os.fsync(self._file)
+            sync(self._place.parent)
+
+        self._guard(finish)
+
+    def abandon(self) -> None:
+        """Let go of a file that nobody wants any more; whoever owns its folder removes it."""
+        self._file.close()
 
 
 def write_file(place: Path, data: bytes) -> None:
@@ -13,9 +53,7 @@ def write_file(place: Path, data: bytes) -> None:
     part = place.with_name(f"{place.name}#{secrets.randbits(48)}")
     try:
         with _create(part) as file:
-            left = memoryview(data)
-            while left:
-                left = left[file.write(left) :]
+            _write(file, data)
             if place.exists():
                 os.fsync(file)  # a power cut must leave the old one or the new one
         part.replace(place)
@@ -24,6 +62,43 @@ def write_file(place: Path, data: bytes) -> None:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def write_files(root: Path, files: Mapping[str, bytes]) -> None:
+    """Write many small files below a folder that nobody reads yet, and wait for all of them.
+
+    Nobody sees a half-written one, so none is moved into place; and a folder needs no sync for each
+    of them, since a journal keeps the order of names: the last one brings those before it.
+    """
+    names = list(files)
+    for first in range(0, len(names), OPEN_FILES):
+        with ExitStack() as opened:
+            handles = []
+            for name in names[first : first + OPEN_FILES]:
+                file = opened.enter_context(_create(root / name))
+                _write(file, files[name])
+                handles.append(file)
+            with ThreadPoolExecutor(min(SYNCS, len(handles))) as pool:
+                list(pool.map(os.fsync, handles))
+    if names:
+        sync(root)
+
+
+def hash_file(place: Path) -> str:
+    """BLAKE3 of a file, read piece by piece."""
+    found = blake3()
+    buffer = bytearray(READ_BYTES)
+    view = memoryview(buffer)
+    with FileIO(place) as file:
+        while size := file.readinto(buffer):
+            found.update(view[:size])
+    return found.hexdigest()
+
+
+def _write(file: FileIO, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
 
 
 def _create(place: Path) -> FileIO:

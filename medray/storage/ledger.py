@@ -32,6 +32,7 @@ class Commit:
         inputs: accountable inputs of the unit.
         refused: those of them, or samples in them, that were quarantined.
         seconds: time spent by stage, for reports; no part of any identity.
+        session: of the driver that it was made for, empty where deaths count over all lives.
     """
 
     unit: str
@@ -40,6 +41,7 @@ class Commit:
     inputs: int
     refused: list[Refusal]
     seconds: dict[str, float] = field(default_factory=dict)
+    session: str = ""
 
     def encode(self) -> bytes:
         """As JSON."""

@@ -10,24 +10,28 @@ import os
 import random
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 from urllib.parse import unquote, urlparse
 
 import obstore
+from blake3 import blake3
 from obstore.exceptions import AlreadyExistsError, PreconditionError
 from obstore.store import LocalStore, ObjectStore
 
 from medray.errors import DataError, SpecError
 from medray.spec.storage import Storage, at
-from medray.storage.disk import read_ranges, sync, write_file
-from medray.storage.remote import Remote, copy_to, new_token
+from medray.storage.disk import NewFile, hash_file, read_ranges, sync, write_file, write_files
+from medray.storage.remote import NewObject, Remote, copy_to, new_token
 from medray.storage.trouble import LASTING, code_of, explain, is_exhausted
 
 READS = 3  # of an object that comes otherwise than it was written, before it counts as damaged
 PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
+Pieces = NewFile | NewObject
 
 
 @dataclass(frozen=True)
@@ -159,6 +163,26 @@ class Objects:
 
         self._try(path, write)
 
+    def put_all(self, folder: str, files: Mapping[str, bytes]) -> None:
+        """Write small objects, by name, into a folder that nobody reads yet; raises as `put`."""
+        if self._folder is not None:
+            self._try(folder, lambda: write_files(self._place(folder), files))
+            return
+        with ThreadPoolExecutor(self.profile.concurrency) as pool:
+            list(pool.map(lambda name: self.put(f"{folder}/{name}", files[name]), files))
+
+    def begin(self, path: str) -> "Pieces":
+        """An object to be written piece by piece, where nobody reads yet; raises as `put`."""
+        if self._folder is not None:
+            return NewFile(self._place(path), partial(self._try, path))
+        return NewObject(partial(self.put, path))
+
+    def hash_of(self, path: str) -> str:
+        """BLAKE3 of the object's bytes; raises as `get`."""
+        if self._folder is not None:
+            return str(self._try(path, lambda: hash_file(self._place(path))))
+        return blake3(self.get(path)).hexdigest()
+
     def put_new(self, path: str, data: bytes) -> bool:
         """Write an object only where there is none. False: somebody else's stands there."""
         token = new_token()
@@ -230,10 +254,11 @@ class Objects:
 
     def delete(self, paths: Iterable[str]) -> None:
         """Remove objects; those already gone are no error."""
-        if self._folder is None:
+        remote = self._remote
+        if remote is not None:
             gone = list(paths)
             if gone:
-                self._try(gone[0], lambda: self._delete_remote(gone))
+                self._try(gone[0], lambda: remote.delete(gone))
             return
         for path in paths:
             try:
@@ -295,10 +320,6 @@ class Objects:
                     raise fault from error
                 tries += 1
             time.sleep(min(LONGEST_PAUSE_S, PAUSE_S * 2**tries) * random.uniform(0.5, 1.0))
-
-    def _delete_remote(self, paths: list[str]) -> None:
-        if self._remote is not None:
-            self._remote.delete(paths)
 
     def _place(self, path: str) -> Path:
         return Path(f"{self._folder}/{path}")

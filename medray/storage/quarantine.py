@@ -1,6 +1,7 @@
 """The quarantine: a Parquet table per unit of what was refused, and why."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ from medray.storage.ledger import Commit
 from medray.storage.objects import Objects
 from medray.storage.samples import Refusal
 
+STOPPED = "stopped"  # the table of a step that made no version
 SCHEMA = pa.schema(
     [
         ("source", pa.string()),
@@ -35,21 +37,37 @@ def write_quarantine(
     objects: Objects, name: str, commits: list[Commit], planned: list[Refusal]
 ) -> Written:
     """Write the refusals of every unit, and those made while planning, as tables."""
-    tables, inputs = [], len(planned)
+    inputs = len(planned)
     parts = [(commit.unit, commit.refused) for commit in commits if commit.refused]
     if planned:
         parts.append((f"plan-{short([asdict(item) for item in planned])}", planned))
-    for part, refused in parts:
-        buffer = io.BytesIO()
-        rows = [asdict(item) for item in refused]
-        pq.write_table(pa.Table.from_pylist(rows, SCHEMA), buffer)
-        path = f"datasets/{name}/quarantine/{part}.parquet"
-        objects.put(path, buffer.getvalue())
-        tables.append(path)
+    tables = [_write(objects, name, part, refused) for part, refused in parts]
     for commit in commits:
         # A refusal that names a sample refuses a part of an input that is otherwise committed.
         inputs += len({item.source for item in commit.refused if not item.sample})
     return Written(tables, inputs)
+
+
+def keep_refusals(
+    objects: Objects, name: str, commits: Sequence[Commit], planned: Sequence[Refusal]
+) -> None:
+    """Write what was refused until the error budget stopped the step, which makes no version."""
+    refused = [item for commit in commits for item in commit.refused]
+    _write(objects, name, STOPPED, [*refused, *planned])
+
+
+def read_refusals(objects: Objects, name: str) -> pa.Table | None:
+    """What `keep_refusals` wrote last; None where the budget never stopped a step."""
+    path = f"datasets/{name}/quarantine/{STOPPED}.parquet"
+    return _table(objects, path) if objects.exists(path) else None
+
+
+def _write(objects: Objects, name: str, part: str, refused: Sequence[Refusal]) -> str:
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist([asdict(item) for item in refused], SCHEMA), buffer)
+    path = f"datasets/{name}/quarantine/{part}.parquet"
+    objects.put(path, buffer.getvalue())
+    return path
 
 
 def read_quarantine(objects: Objects, tables: list[str]) -> pa.Table:

@@ -9,7 +9,7 @@ store's answer was lost and a second try is refused, the token tells whose objec
 import hashlib
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, BinaryIO
 
@@ -121,6 +121,30 @@ class Remote:
         except FileNotFoundError:
             return None
         return answer.meta["e_tag"] or "", str(answer.attributes.get(TOKEN, ""))
+
+
+class NewObject:
+    """An object that comes in pieces, which are put together when it has all of them.
+
+    Args:
+        put: writes it.
+    """
+
+    def __init__(self, put: Callable[[bytes], None]) -> None:
+        self._put = put
+        self._pieces: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Add a piece."""
+        self._pieces.append(data)
+
+    def close(self) -> None:
+        """Write the object."""
+        self._put(b"".join(self._pieces))
+
+    def abandon(self) -> None:
+        """Forget the pieces."""
+        self._pieces.clear()
 
 
 def copy_to(store: ObjectStore, path: str, file: BinaryIO, size: int | None) -> None:

@@ -214,14 +214,14 @@ def raw_bytes(values: np.ndarray) -> bytes | np.ndarray:
     return np.ascontiguousarray(values).reshape(-1).view(np.uint8)
 
 
-def compress(chunk: np.ndarray, packing: Packing = FAST) -> bytes:
-    """Encode one inner chunk; `chunk` has the full chunk shape and is C-ordered."""
+def compress(chunk: np.ndarray, packing: Packing = FAST) -> tuple[bytes, bytes]:
+    """Encode one inner chunk of full shape, C-ordered: its bytes, and the checksum behind them."""
     item = 0 if chunk.dtype.kind == "T" else chunk.itemsize
     source = raw_bytes(chunk) if item == 0 else chunk
     data: bytes = blosc.compress(
         source, packing.name.encode(), packing.level, packing.shuffle(item)
     )
-    return data + _checksum(data)
+    return data, _checksum(data)
 
 
 def decompress(data: memoryview, out: np.ndarray) -> None:

@@ -144,6 +144,19 @@ def test_beyond_the_budget_is_status_3_and_json_says_why(medray: Any, job: Path)
     assert result.exit_code == 3
     error = json.loads(result.stdout)["error"]
     assert (error["code"], error["exit_status"]) == ("error-budget", 3)
+    assert "`medray quarantine heads`" in error["hint"]
+    listed = medray("quarantine", "heads", "--json")
+    assert listed.exit_code == 0
+    rows = json.loads(listed.stdout)["quarantine"]
+    assert [(row["source"], row["code"], row["files"]) for row in rows] == [
+        ("case_0", "no-label", 1)
+    ]
+    assert "no version yet" in listed.stderr
+    absent = medray("show", "heads")
+    assert absent.exit_code == 2
+    assert "no version of it is published" in absent.stderr
+    assert "datasets here: none yet" in absent.stderr
+    assert medray("quarantine", "haeds").exit_code == 2
 
 
 def test_an_unreachable_store_is_status_5(

@@ -10,7 +10,7 @@ import pytest
 
 from medray.engine.ingest import Ingest
 from medray.errors import DataError, InterruptedRun, MedrayError, RetryableError, SpecError
-from medray.jobs.events import Event, Tally
+from medray.jobs.events import Event, StepResult, Tally
 from medray.jobs.resume import cancel, resume
 from medray.jobs.run import run
 from medray.jobs.session import open_reference, open_storage
@@ -19,6 +19,7 @@ from medray.storage.audit import entries
 from medray.storage.check import verify_all
 from medray.storage.datasets import open_dataset
 from medray.storage.objects import Objects
+from medray.storage.quarantine import read_refusals
 
 
 def ingest_step(cohort: Path, **changes: Any) -> dict[str, Any]:
@@ -101,8 +102,11 @@ def test_beyond_the_error_budget_nothing_is_published(objects: Objects, cohort: 
         inline(objects, step)
     assert caught.value.code == "error-budget"
     assert "1 of 9 inputs were refused (no-label: 1)" in caught.value.message
-    with pytest.raises(SpecError, match="no such dataset"):
+    with pytest.raises(SpecError, match="no version of it is published"):
         open_dataset(objects, "heads")
+    kept = read_refusals(objects, "heads")
+    assert kept is not None
+    assert [(row["source"], row["code"]) for row in kept.to_pylist()] == [("case_0", "no-label")]
     mended = inline(objects, step, overrides=["policy.error_budget=0.2"]).steps[0]
     assert mended.units.quarantined == 1
 
@@ -114,6 +118,34 @@ def test_a_run_that_overdraws_its_budget_stops_early(objects: Objects, cohort: P
         inline(objects, ingest_step(cohort))
     assert caught.value.code == "error-budget"
     assert caught.value.exit_status == 3
+    kept = read_refusals(objects, "heads")
+    assert kept is not None
+    refused = {row["source"] for row in kept.to_pylist()}
+    assert len(refused) == int(caught.value.message.split(" of ")[0])
+
+
+def test_what_another_run_commits_meanwhile_is_not_counted_as_ours(
+    objects: Objects, cohort: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = Ingest.load
+    done: list[StepResult] = []
+    first = threading.Lock()
+
+    def interrupted(self: Ingest, unit: Any, key: str) -> Any:
+        if first.acquire(blocking=False):  # while this run reads its first input
+            done.append(inline(objects, ingest_step(cohort)).steps[0])
+        return load(self, unit, key)
+
+    monkeypatch.setattr(Ingest, "load", interrupted)
+    ours = inline(objects, ingest_step(cohort)).steps[0]
+    (theirs,) = done
+    assert ours.units.committed + theirs.units.committed == 8, "each unit is counted once"
+    assert (ours.units.skipped, theirs.units.skipped) == (
+        theirs.units.committed,
+        ours.units.committed,
+    )
+    assert theirs.units.committed
+    assert ours.digest == theirs.digest
 
 
 @pytest.mark.parametrize(

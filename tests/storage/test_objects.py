@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
 from medray.errors import FatalError, RetryableError, SpecError
 from medray.storage.objects import Objects
@@ -84,6 +85,42 @@ def test_a_write_that_fails_leaves_what_stood_there(
     assert objects.get("a/1") == b"old"
     assert [entry.path for entry in objects.walk()] == ["a/1"]
     assert list(objects.cut_writes()) == []
+
+
+def test_many_objects_at_once_and_one_in_pieces_read_as_written(
+    any_objects: Objects,
+) -> None:
+    objects = any_objects
+    many = 600 if objects.folder else 30  # on a disk more than may be open at once
+    files = {f"{n % 7}/{n}": bytes([n % 251]) * n for n in range(1, many)}
+    objects.put_all("a", files)
+    assert {entry.path: objects.get(entry.path) for entry in objects.walk("a")} == {
+        f"a/{name}": data for name, data in files.items()
+    }
+    stream = objects.begin("b/whole")
+    for data in files.values():
+        stream.write(data)
+    stream.close()
+    whole = b"".join(files.values())
+    assert objects.get("b/whole") == whole
+    assert objects.hash_of("b/whole") == blake3(whole).hexdigest()
+    with pytest.raises(FileNotFoundError):
+        objects.hash_of("b/none")
+
+
+def test_a_full_disk_is_named_whatever_is_written(
+    objects: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    stream = objects.begin("a/1")
+    stream.write(b"1")
+    for write in (stream.close, lambda: objects.put_all("a", {"2": b"2"})):
+        with pytest.raises(RetryableError) as caught:
+            write()
+        assert caught.value.code == "storage-full"
 
 
 def test_a_cut_write_is_no_object_until_it_is_swept(tmp_path: Path) -> None:

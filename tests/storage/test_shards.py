@@ -1,5 +1,6 @@
 """Shards: both layouts read back, equal content hashes alike, damage is found."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,40 @@ def test_bytes_that_do_not_read_back_are_fatal(
         write(objects, "a", [sample(0, (1, 8, 8))])
     assert caught.value.code == "read-back-mismatch"
     assert caught.value.about.startswith("a/")
+
+
+def test_a_large_object_that_does_not_read_back_is_fatal(
+    objects: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medray.storage.outbox.LARGE_BYTES", 2**10)
+    real = objects.hash_of
+    monkeypatch.setattr(objects, "hash_of", lambda path: real(path)[::-1])
+    writer = ShardWriter(objects, "a")
+    with pytest.raises(FatalError) as caught:
+        writer.add(sample(0, (1, 40, 80, 80)))
+    assert caught.value.code == "read-back-mismatch"
+    writer.discard()
+    assert list(objects.walk("a")) == []
+
+
+def test_a_shard_that_breaks_off_leaves_nothing(
+    objects: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medray.storage.outbox.LARGE_BYTES", 2**10)
+    broken = Sample("s", {"spacing_mm": [1.0] * 3})
+    noise = np.random.default_rng(0).integers(1, 2**15, (1, 32, 64, 64)).astype("int16")
+
+    def parts() -> Iterator[np.ndarray]:
+        yield noise
+        raise RuntimeError
+
+    broken.arrays["image"] = Slabs((1, 64, 64, 64), np.dtype("int16"), 1, parts())
+    writer = ShardWriter(objects, "a")
+    with pytest.raises(RuntimeError):
+        writer.add(broken)
+    assert [entry.path for entry in objects.walk("a")] == ["a/arrays.zarr/0/image/c/0/0/0/0"]
+    writer.forget(0)
+    assert list(objects.walk("a")) == []
 
 
 def test_rows_keep_plain_values(objects: Objects) -> None:

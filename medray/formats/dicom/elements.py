@@ -6,6 +6,8 @@ is given, allocates only the values on the allow-list in `tags`, and takes about
 still decodes compressed pixels. Encoding rules: DICOM PS3.5, section 7.
 """
 
+import itertools
+import string
 import struct
 from dataclasses import dataclass
 
@@ -35,7 +37,13 @@ SEQUENCES = frozenset(
     }
 )
 
+# Any two capital letters: a representation that is not known has a short length.
+REPRESENTATIONS = frozenset(
+    bytes(pair) for pair in itertools.product(string.ascii_uppercase.encode(), repeat=2)
+)
+
 MAX_DEPTH = 16
+LARGEST = 1e12  # of a number: no length or HU is larger
 MAX_VALUE_BYTES = 64 * 1024
 
 
@@ -91,12 +99,14 @@ class Elements:
         if not value or not value.strip(b" \0"):
             return ()
         try:
-            numbers = tuple(float(part) for part in value.strip(b" \0").split(b"\\"))
+            numbers = tuple(map(float, value.strip(b" \0").split(b"\\")))
         except ValueError:
             raise bad_value(tag) from None
-        # `abs(x) < 1e12` is false for NaN and infinity too; no length or HU is larger.
-        if len(numbers) != count or not all(abs(number) < 1e12 for number in numbers):
+        if len(numbers) != count:
             raise bad_value(tag)
+        for number in numbers:
+            if not -LARGEST < number < LARGEST:  # NaN and infinity too
+                raise bad_value(tag)
         return numbers
 
     def number(self, tag: int, default: float) -> float:
@@ -230,7 +240,7 @@ class Walker:
                         raise NeedMoreBytes
                     length = long(buffer, start)[0]
                     start = at + 12
-                elif not (vr.isalpha() and vr.isupper()):
+                elif vr not in REPRESENTATIONS:
                     raise malformed()
             if group == 0x7FE0 and depth == 0 and element in (0x8, 0x9, 0x10):
                 self.pixels = (tag, start, length, vr == b"OB")
