@@ -38,7 +38,7 @@ from medray.storage import arrays, outbox, zarr3
 from medray.storage.datasets import open_dataset
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.objects import Objects
-from medray.storage.shards import ShardWriter
+from medray.storage.shard_writer import ShardWriter
 
 OPTIONS = {"overlap": 0.5, "tta": False, "batch": 1, "precision": "bf16", "outputs": "labels"}
 CT, HIPPOCAMPUS = (96, 192, 192), (36, 50, 35)

@@ -68,7 +68,7 @@ def store_noise(objects: Any):
     from medray.storage.datasets import publish
     from medray.storage.ledger import Commit, Ledger
     from medray.storage.samples import Sample
-    from medray.storage.shards import ShardWriter
+    from medray.storage.shard_writer import ShardWriter
 
     ledger = Ledger(objects, "noise")
     attempt = ledger.begin("u0")

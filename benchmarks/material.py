@@ -20,7 +20,7 @@ from medray.storage.ledger import Commit, Ledger
 from medray.storage.models import open_model, save_model
 from medray.storage.objects import Objects
 from medray.storage.samples import Sample
-from medray.storage.shards import ShardWriter
+from medray.storage.shard_writer import ShardWriter
 
 FEATURES = (16, 32, 64, 128)
 CLASSES = ("background", "organ", "lesion")

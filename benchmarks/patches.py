@@ -21,7 +21,8 @@ from scipy.ndimage import gaussian_filter
 
 from medray.storage.objects import Objects
 from medray.storage.samples import Sample
-from medray.storage.shards import Shard, ShardWriter
+from medray.storage.shard_writer import ShardWriter
+from medray.storage.shards import Shard
 
 SHAPE, PATCH = (256, 512, 512), (64, 128, 128)
 

@@ -45,7 +45,7 @@ class Bare:
     """A backend that a careful user would write: one process, one queue, one network."""
 
     def __init__(self, root: str, options: Serving) -> None:
-        from medray.engine.predict import ImagePredictor
+        from medray.engine.image_predictor import ImagePredictor
         from medray.engine.trained import load_trained
         from medray.serving.answer import Answerer
 

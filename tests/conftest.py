@@ -13,7 +13,7 @@ from medray.storage.datasets import Dataset, publish
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.objects import Objects
 from medray.storage.samples import Sample
-from medray.storage.shards import ShardWriter
+from medray.storage.shard_writer import ShardWriter
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # tests.servers, from test files and drills
 

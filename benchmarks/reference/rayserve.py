@@ -19,7 +19,7 @@ class Model:
     def __init__(self, root: str, name: str) -> None:
         import torch
 
-        from medray.engine.predict import ImagePredictor
+        from medray.engine.image_predictor import ImagePredictor
         from medray.engine.trained import load_trained
         from medray.serving.answer import Answerer
         from medray.storage.objects import Objects

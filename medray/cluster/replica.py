@@ -72,7 +72,7 @@ class Replica:
         os.environ["OMP_NUM_THREADS"] = str(threads)
         import torch
 
-        from medray.engine.predict import ImagePredictor
+        from medray.engine.image_predictor import ImagePredictor
         from medray.engine.trained import load_trained
 
         torch.set_num_threads(threads)

@@ -146,9 +146,15 @@ class _Count:
                 if self._refused:
                     self.note += f", {self._refused} quarantined"
             case "epoch":
-                self.total, self.done = fields["epochs"], fields["epoch"]
-                shown = [k for k in ("loss", "val_dice", "val_auroc", "val_auc") if k in fields]
-                self.note = ", ".join(f"{name} {fields[name]:.4f}" for name in shown)
+                epochs, fold, folds = (
+                    fields["epochs"],
+                    fields.get("fold", 1),
+                    fields.get("folds", 1),
+                )
+                self.total, self.done = epochs * folds, epochs * (fold - 1) + fields["epoch"]
+                shown = [name for name in fields if name == "loss" or name.startswith("val_")]
+                told = [f"{name} {fields[name]:.4f}" for name in shown[:3]]
+                self.note = ", ".join([f"fold {fold} of {folds}", *told] if folds > 1 else told)
             case "done":
                 units = fields["units"]
                 self.total = self.done = units["planned"]

@@ -10,6 +10,9 @@ OPERATIONS: Registry[Operation] = Registry(
         "transform": "medray.engine.transform:Transform",
         "predict": "medray.engine.predict:Predict",
         "evaluate": "medray.engine.evaluate:Evaluate",
+        "score": "medray.engine.score:Score",
+        "part": "medray.engine.join:Part",
+        "join": "medray.engine.join:Join",
         "export": "medray.engine.export:Export",
     },
 )

@@ -107,13 +107,22 @@ class Export(Operation):
         return done
 
     def _receipt(self, path: Path) -> dict[str, Any]:
-        if path.parent != self.target:
-            raise FatalError("a format left its target", code="outside-target", about=path.name)
-        point("export.written")
-        size, sha256 = _settled(path)
-        if self.bucket is not None:
-            _move(path, self.bucket)
-        return {"file": path.name, "bytes": size, "sha256": sha256}
+        return receipt_of(path, self.target, self.bucket)
+
+
+def receipt_of(path: Path, target: Path, bucket: Objects | None) -> dict[str, Any]:
+    """Name, bytes and hash of what a format wrote, once it is on disk, or in the bucket.
+
+    Raises:
+        FatalError: it is not in the target (code "outside-target").
+    """
+    if path.parent != target:
+        raise FatalError("a format left its target", code="outside-target", about=path.name)
+    point("export.written")
+    size, sha256 = _settled(path)
+    if bucket is not None:
+        _move(path, bucket)
+    return {"file": path.name, "bytes": size, "sha256": sha256}
 
 
 def _move(path: Path, bucket: Objects) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from medray.storage.objects import Objects
+from medray.storage.rows import Rows
 from medray.storage.samples import Refusal, Sample
 
 
@@ -66,10 +67,11 @@ class Operation(ABC):
             DataError: the input is unusable; it is quarantined under `key`.
         """
 
-    def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
+    def compute(self, samples: Sequence[Sample]) -> Iterator[Sample | Rows]:
         """Map samples to output samples; holds the worker's device lock until exhausted.
 
-        Arrays of what it yields may be `Slabs`, produced while the writer consumes them.
+        Arrays of what it yields may be `Slabs`, produced while the writer consumes them; many
+        samples without arrays may come at once, as `Rows`.
 
         Raises:
             DataError: one of the samples is unusable. With several samples the worker then calls

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
@@ -10,7 +9,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from medray.engine.assemble import TrainSetup
+from medray.engine.baseline import FILE, encode, fit_baseline, validate_baseline
 from medray.engine.checkpoint import Checkpoints
+from medray.engine.linear import Linear
 from medray.engine.modalities import modality_of
 from medray.engine.train import TrainResult
 from medray.storage.models import ModelPackage, save_model
@@ -36,6 +37,7 @@ def save_trained(
         spec: hash of the resolved training step.
         parents: besides the data and the model it was initialised from.
     """
+    baseline, metrics = _baseline(setup)
     config: dict[str, Any] = {
         "model": setup.model,
         "task": setup.task,
@@ -46,11 +48,11 @@ def save_trained(
         name,
         weights=save(_weights(setup, result)),
         config=config,
-        metrics={"steps": result.step, "stopped": result.stopped, **result.metrics},
+        metrics={"steps": result.step, "stopped": result.stopped, **result.metrics, **metrics},
         parents=[*_origins(setup), *(parents or [])],
         spec=spec,
-        card=_card(name, setup, result),
-        extra={"history.json": _history(result)},
+        card=_card(name, setup, {**result.metrics, **metrics}),
+        extra={"history.json": _history(result), **_encoded([baseline])},
     )
 
 
@@ -76,9 +78,10 @@ def save_folds(
     }
     _, setup, first = made[0]
     members = [{"value": value, "plan": one.plan.model_dump(mode="json")} for value, one, _ in made]
-    metrics = {
-        metric: fmean(result.metrics[metric] for _, _, result in made) for metric in first.metrics
-    }
+    beside = [_baseline(one) for _, one, _ in made]
+    each = [{**one.metrics, **more} for (_, _, one), (_, more) in zip(made, beside, strict=True)]
+    shared = [metric for metric in each[0] if all(metric in one for one in each)]
+    metrics = {metric: fmean(one[metric] for one in each) for metric in shared}
     return save_model(
         setup.objects,
         name,
@@ -91,9 +94,19 @@ def save_folds(
         metrics={"folds": len(made), "steps": sum(result.step for _, _, result in made), **metrics},
         parents=_origins(setup),
         spec=spec,
-        card=_card(name, setup, replace(first, metrics=metrics)),
-        extra={"history.json": _history(first)},
+        card=_card(name, setup, metrics),
+        extra={"history.json": _history(first), **_encoded([one for one, _ in beside])},
     )
+
+
+def _baseline(setup: TrainSetup) -> tuple[Linear | None, dict[str, float]]:
+    fitted = fit_baseline(setup)
+    return fitted, {} if fitted is None else validate_baseline(setup, fitted)
+
+
+def _encoded(members: Sequence[Linear | None]) -> dict[str, bytes]:
+    there = [one for one in members if one is not None]
+    return {FILE: encode(there)} if len(there) == len(members) else {}
 
 
 def _weights(setup: TrainSetup, result: TrainResult) -> dict[str, Tensor]:
@@ -111,7 +124,7 @@ def _origins(setup: TrainSetup) -> list[str]:
     return [setup.data, *([setup.settings.init_from] if setup.settings.init_from else [])]
 
 
-def _card(name: str, setup: TrainSetup, result: TrainResult) -> str:
+def _card(name: str, setup: TrainSetup, metrics: dict[str, float]) -> str:
     """A model card after Mitchell et al. 2019: what it is, what it learnt from, how good it was."""
     plan, settings = setup.plan, setup.settings
     lines = [
@@ -122,11 +135,11 @@ def _card(name: str, setup: TrainSetup, result: TrainResult) -> str:
         f"- learnt from: `{setup.data}`, {plan.samples} samples, {setup.select}",
         f"- validated on: {setup.validation or 'nothing'}",
         *(f"- {line}" for line in modality_of(setup.model).describe(plan)),
-        f"- {result.step} steps of {setup.batch_size} samples, {settings.precision}",
+        f"- steps of {setup.batch_size} samples, {settings.precision}",
         "",
         "| metric | value |",
         "|---|---|",
-        *(f"| {metric} | {value:.4f} |" for metric, value in sorted(result.metrics.items())),
+        *(f"| {metric} | {value:.4f} |" for metric, value in sorted(metrics.items())),
         "",
         "Not a medical device. Judge it on data of your own site before its results are relied on.",
     ]

@@ -22,7 +22,7 @@ from medray.log import event
 from medray.storage.ledger import Attempt, Commit, Ledger
 from medray.storage.objects import Objects
 from medray.storage.samples import Refusal, Sample
-from medray.storage.shards import ShardWriter
+from medray.storage.shard_writer import ShardWriter
 from medray.storage.trouble import LASTING
 
 RETRIES = 3  # of a unit, when storage fails in passing; the store's client has retried before

@@ -18,8 +18,10 @@ FORMATS: Registry[Format] = Registry(
         "expression": "medray.formats.expression:Expression",
         "sequences": "medray.formats.sequences:Sequences",
         "table": "medray.formats.table:Table",
+        "annotated_vcf": "medray.formats.vcf.annotated:AnnotatedVcf",
         "vcf": "medray.formats.vcf:Vcf",
-        # Draws with the engine's pictures; a plugin, as those of outsiders are.
+        # They draw with the engine; plugins, as those of outsiders are.
         "overlay": "medray.engine.pictures:Overlay",
+        "track_plot": "medray.engine.track_pictures:TrackPlot",
     },
 )

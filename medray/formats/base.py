@@ -98,7 +98,8 @@ class Format(ABC):
         """Read one input on a worker. One input may hold many samples (an .npz, a volume series).
 
         Yields:
-            Samples, or refusals where one of many samples of the input is bad.
+            Samples, or refusals where one of many samples of the input is bad. Samples without
+            arrays that are many come as tables (`storage.rows.Rows`); they then do all of them.
 
         Raises:
             DataError: the whole input is unusable; it is quarantined under its key.

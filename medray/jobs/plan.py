@@ -3,6 +3,8 @@
 Payloads, by operation; never pixels:
 
 - ingest: `inputs`, the fields of each `medray.formats.base.Input`.
+- score: `shard`, `start` and `stop`: a range of its rows, which is the unit's one input.
+- part, join: see medray.engine.join.
 - predict, evaluate, export: `shard`, the path of the input shard, and `rows`, the row in it of each
   of the unit's inputs, in the same order. Inputs are sample ids. Evaluate and export also get
   `paired`: for each input [shard path, row] of the sample with the same id in a second dataset, or
@@ -137,6 +139,33 @@ def plan_shards(
             Unit(unit_id(operation, identity, inputs, model), len(units), tuple(keys), payload)
         )
     _no_key_twice(key for unit in units for key in unit.inputs)
+    return Planned(units, [], {})
+
+
+def plan_rows(
+    data: Dataset, operation: str, *, identity: dict[str, Any], rows: int, model: str = ""
+) -> Planned:
+    """Units over a table, each a range of rows of one shard. The table itself is not looked at.
+
+    Args:
+        data: to go over.
+        operation: its name.
+        identity: everything but inputs and model that decides what is made.
+        rows: in a unit at most.
+        model: digest of the model package.
+    """
+    units: list[Unit] = []
+    for number, entry in enumerate(data.manifest["shards"]):
+        for start in range(0, entry["rows"], rows):
+            stop = min(start + rows, entry["rows"])
+            units.append(
+                Unit(
+                    id=unit_id(operation, identity, [entry["content"], f"{start}-{stop}"], model),
+                    index=len(units),
+                    inputs=(f"shard {number}, rows {start}-{stop}",),
+                    payload={"shard": entry["path"], "start": start, "stop": stop},
+                )
+            )
     return Planned(units, [], {})
 
 

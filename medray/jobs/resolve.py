@@ -5,7 +5,6 @@ What is resolved decides the step's identity: equal work on equal inputs is the 
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
@@ -14,18 +13,21 @@ from medray.engine import OPERATIONS
 from medray.engine.transforms import TRANSFORMS
 from medray.errors import SpecError
 from medray.formats import FORMATS
-from medray.formats.base import Format, Plan, Source
+from medray.formats.base import Format, Plan
 from medray.formats.bucket import outlined
+from medray.formats.joined import Joined
 from medray.ids import short
+from medray.jobs.joins import plan_join
 from medray.jobs.plan import Planned, plan_ingest, plan_shards
 from medray.jobs.record import RUN_DIGITS
 from medray.jobs.regroup import earlier
+from medray.jobs.sources import source_of
 from medray.jobs.target import claim
 from medray.models import MODELS
 from medray.spec.base import Plugin
 from medray.spec.check import check
 from medray.spec.jobs import AnyStep, Evaluate, Export, Ingest, Predict, Train, Transform
-from medray.storage.datasets import check_name, open_dataset
+from medray.storage.datasets import Dataset, check_name, open_dataset
 from medray.storage.models import open_model
 from medray.storage.objects import Objects
 from medray.tasks import TASKS
@@ -46,6 +48,7 @@ class Resolved:
         operation: in the registry of operations; empty for training.
         parameters: of the operation.
         planned: units; None for training.
+        first: units of the same step that come before; theirs are no output of their own.
         attributes: of the version it makes.
     """
 
@@ -58,6 +61,7 @@ class Resolved:
     parameters: dict[str, Any] = field(default_factory=dict)
     planned: Planned | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
+    first: "Resolved | None" = None
 
 
 def resolve(step: AnyStep, objects: Objects, place: Place) -> Resolved:
@@ -148,28 +152,10 @@ def units_of(step: Ingest) -> int | None:
 def _found(made: Format, source: str, objects: Objects) -> Plan:
     """What a format finds in a folder or a bucket."""
     if "://" not in source:
-        return made.plan(_source(source))
+        return made.plan(source_of(source))
     with outlined(objects.beside(source)) as outline:
         found = made.plan(outline)
         return replace(found, refused=[*found.refused, *outline.refused])
-
-
-def _source(path: str) -> Source:
-    """The source, if it is there and this process may look into it."""
-    root = Path(path)
-    try:
-        if root.is_dir():
-            next(root.iterdir(), None)
-        else:
-            root.open("rb").close()
-    except (OSError, ValueError) as error:  # ValueError: a name with NUL
-        raise SpecError(
-            f"the source cannot be read ({type(error).__name__})",
-            code="no-such-source",
-            about=root.name,
-            hint="give a folder or file that this user may read",
-        ) from error
-    return Source(root)
 
 
 def _train(step: Train, objects: Objects, place: Place) -> Resolved:
@@ -190,8 +176,29 @@ def _train(step: Train, objects: Objects, place: Place) -> Resolved:
 
 
 def _predict(step: Predict, objects: Objects) -> Resolved:
+    if step.variants is not None:
+        from medray.jobs.scores import plan_scores  # loads torch
+
+        planned, parameters, attributes = plan_scores(step, step.variants, objects)
+        return _resolved(
+            step,
+            step.output,
+            [attributes["data"], attributes["model"], attributes["genome"]],
+            operation="score",
+            planned=planned,
+            parameters=parameters,
+            attributes=attributes,
+        )
     model, data = open_model(objects, step.model), open_dataset(objects, step.data)
     identity = step.model_dump(include={"overlap", "tta", "precision", "batch", "outputs"})
+    takes = MODELS.get(model.config["model"]["name"]).takes
+    if step.outputs not in ("labels", "probabilities") and takes != "sequence":
+        raise SpecError(
+            f"{step.outputs} is of networks that take sequences",
+            code="no-attributions",
+            about=model.reference,
+            hint=f"this one takes {takes}s",
+        )
     if "folds" in model.config:
         identity["held_out"] = data.name == model.parents[0].partition("@")[0]
     planned = plan_shards(
@@ -218,7 +225,7 @@ def _evaluate(step: Evaluate, objects: Objects) -> Resolved:
     data = open_dataset(objects, step.data)
     predictions = open_dataset(objects, step.predictions)
     task = predictions.attributes.get("task")
-    if task is None:
+    if task is None or predictions.attributes.get("outputs") not in ("labels", "probabilities"):
         raise SpecError(
             "the dataset holds no predictions",
             code="no-predictions",
@@ -251,6 +258,9 @@ def _export(step: Export, objects: Objects, place: Place) -> Resolved:
     }
     if "features" in data.attributes:
         identity["features"] = data.attributes["features"]
+    made = kind(kind.Options.model_validate(filled.options))
+    if isinstance(made, Joined):
+        return _join(step, made, data, objects, identity)
     planned = plan_shards(
         data,
         f"export/{step.format.name}",
@@ -268,26 +278,49 @@ def _export(step: Export, objects: Objects, place: Place) -> Resolved:
     )
 
 
+def _join(
+    step: Export, made: Joined, data: Dataset, objects: Objects, identity: dict[str, Any]
+) -> Resolved:
+    planned = plan_join(made, data, objects, identity=identity, select=step.select)
+    resolved = _resolved(
+        step,
+        step.name,
+        [data.reference],
+        operation="join",
+        planned=planned.files,
+        parameters={**planned.parameters, "to": step.to, "parts": step.name},
+        attributes={"format": step.format.name, "to": step.to},
+    )
+    if planned.parts is None:
+        return resolved
+    first = replace(
+        resolved, operation="part", parameters=planned.parameters, planned=planned.parts
+    )
+    return replace(resolved, first=first)
+
+
 def _resolved(
     step: AnyStep,
     output: str,
     parents: list[str],
     *,
+    operation: str = "",
     planned: Planned | None = None,
     parameters: dict[str, Any] | None = None,
     attributes: dict[str, Any] | None = None,
 ) -> Resolved:
     spec = short(step.identity())
     inputs = [*parents, planned.identity if planned else ""]
+    operation = operation or step.kind
     if planned is not None:
-        OPERATIONS.get(step.kind)  # a missing library is known before the work begins
+        OPERATIONS.get(operation)  # a missing library is known before the work begins
     return Resolved(
         step=step,
         run=f"{step.kind}-{short([spec, inputs])[:RUN_DIGITS]}",
         spec=spec,
         output=output,
         parents=parents,
-        operation="" if planned is None else step.kind,
+        operation="" if planned is None else operation,
         parameters=parameters or {},
         planned=planned,
         attributes=attributes or {},

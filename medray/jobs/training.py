@@ -102,9 +102,14 @@ def _train(
         result = _fit(setup, executor, stop, tell)
         return save_trained(setup, result, resolved.output, spec=resolved.spec)
     made = []
-    for at, (value, part) in enumerate(_folds(step, open_dataset(objects, resolved.parents[0]))):
+    folds = _folds(step, open_dataset(objects, resolved.parents[0]))
+    for at, (value, part) in enumerate(folds):
+
+        def tell_fold(event: Event, fold: int = at + 1) -> None:
+            tell(Event(event.name, {**event.fields, "fold": fold, "folds": len(folds)}))
+
         setup = _setup(part, resolved, executor, objects, f"{run}/folds/{at}")
-        made.append((value, setup, _fit(setup, executor, stop, tell)))
+        made.append((value, setup, _fit(setup, executor, stop, tell_fold)))
     return save_folds(made, resolved.output, column=step.folds, spec=resolved.spec)
 
 
@@ -151,6 +156,9 @@ def _fit(
     setup.objects.put(f"{setup.run}/plan.json", plan.encode())
     if not isinstance(executor.profile, Inline):
         return _fit_on_ray(setup, executor, stop, tell)
+
+    if setup.settings.threads is not None:
+        torch.set_num_threads(setup.settings.threads)
 
     def report(metrics: dict[str, Any]) -> None:
         tell(_epoch(setup, metrics))
@@ -210,9 +218,8 @@ def _tell_newest(setup: TrainSetup, told: int, tell: Listener) -> int:
 
 
 def _epoch(setup: TrainSetup, metrics: dict[str, Any]) -> Event:
-    _, run, *fold = setup.run.split("/")
-    told = {"run": run, "epochs": setup.settings.epochs, **metrics}
-    return Event("epoch", told | ({"fold": int(fold[-1])} if fold else {}))
+    run = setup.run.split("/")[1]
+    return Event("epoch", {"run": run, "epochs": setup.settings.epochs, **metrics})
 
 
 def _check(stop: threading.Event, setup: TrainSetup) -> None:

@@ -21,13 +21,14 @@ from medray.jobs.events import Event, Listener, StepResult, Tally
 from medray.jobs.execute import Executor
 from medray.jobs.plan import Planned
 from medray.jobs.resolve import Resolved
-from medray.spec.jobs import Evaluate, Transform
-from medray.storage.datasets import Dataset, publish
+from medray.spec.jobs import Evaluate, Predict, Transform
+from medray.storage.datasets import Dataset, open_dataset, publish
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.objects import Objects
 from medray.storage.quarantine import keep_refusals
 from medray.storage.samples import Refusal
-from medray.storage.shards import Shard, table_of
+from medray.storage.shard_writer import table_of
+from medray.storage.shards import Shard
 
 # Of several failures the gravest names the run's: a bug, then wrong data, then an ill store.
 _GRAVITY: dict[int, type[MedrayError]] = {
@@ -57,6 +58,38 @@ def run_units(
     """
     started = clock.monotonic()
     ledger = Ledger(objects, resolved.output)
+    first = resolved.first.planned if resolved.first is not None else None
+    if resolved.first is not None and first is not None:
+        done = ledger.committed((unit.id for unit in planned.units), brief=True)
+        if len(done) < len(planned.units):
+            _complete(resolved.first, first, objects, executor, stop, tell)
+    own, ordered = _complete(resolved, planned, objects, executor, stop, tell)
+    dataset = publish(
+        objects,
+        resolved.output,
+        kind=resolved.step.kind,
+        spec=resolved.spec,
+        commits=ordered,
+        refused=planned.refused,
+        parents=resolved.parents,
+        attributes={**resolved.attributes, **_scores(resolved, objects, ordered)},
+    )
+    dataset.check()
+    if first is not None:
+        ledger.drop(unit.id for unit in first.units)
+    return _result(resolved, planned, own, ordered, dataset, clock.monotonic() - started)
+
+
+def _complete(
+    resolved: Resolved,
+    planned: Planned,
+    objects: Objects,
+    executor: Executor,
+    stop: threading.Event,
+    tell: Listener,
+) -> tuple[set[str], list[Commit]]:
+    """Commit every unit; returns those that this call committed, and all commits in order."""
+    ledger = Ledger(objects, resolved.output)
     before = ledger.committed((unit.id for unit in planned.units), brief=True)
     budget = _Budget(resolved, planned, list(before.values()), objects)
     tell(Event("step", _outset(resolved, planned, before)))
@@ -71,18 +104,7 @@ def run_units(
     commits = {**before, **ledger.committed((unit.id for unit in pending), brief=True)}
     ordered = [commits[unit.id] for unit in planned.units]
     budget.check(ordered)
-    dataset = publish(
-        objects,
-        resolved.output,
-        kind=resolved.step.kind,
-        spec=resolved.spec,
-        commits=ordered,
-        refused=planned.refused,
-        parents=resolved.parents,
-        attributes={**resolved.attributes, **_scores(resolved, objects, ordered)},
-    )
-    dataset.check()
-    return _result(resolved, planned, own, ordered, dataset, clock.monotonic() - started)
+    return own, ordered
 
 
 class _Budget:
@@ -220,6 +242,12 @@ def _scores(resolved: Resolved, objects: Objects, commits: Sequence[Commit]) -> 
 
         shards = [Shard(objects, commit.shard.path) for commit in commits if commit.shard.rows]
         return conclude(resolved.parameters, objects, shards)
+    if isinstance(resolved.step, Predict) and resolved.step.variants is not None:
+        from medray.engine.score import conclude as conclude_scores
+
+        return conclude_scores(
+            [Shard(objects, one.shard.path) if one.shard.rows else None for one in commits]
+        )
     if not isinstance(resolved.step, Evaluate):
         return {}
     from medray.engine.evaluate import headline, summarise
@@ -232,7 +260,14 @@ def _scores(resolved: Resolved, objects: Objects, commits: Sequence[Commit]) -> 
         repeats=resolved.step.bootstrap,
         seed=resolved.step.seed,
     )
-    return {"summary": summary, "metrics": headline(summary)}
+    from medray.engine.baseline import score_baseline
+
+    predictions, truth = (open_dataset(objects, name) for name in resolved.parents[:2])
+    beside = score_baseline(objects, predictions, truth, cases)
+    if beside:
+        summary["baseline"] = beside
+    metrics = {**headline(summary), **{f"baseline_{name}": beside[name] for name in beside}}
+    return {"summary": summary, "metrics": metrics}
 
 
 def _outset(resolved: Resolved, planned: Planned, before: dict[str, Commit]) -> dict[str, object]:

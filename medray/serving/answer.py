@@ -18,7 +18,9 @@ from medray.serving.decode import Upload, decode
 from medray.storage.samples import Sample, Slabs
 
 if TYPE_CHECKING:
-    from medray.engine.predict import ImagePredictor  # loads torch, which the ingress needs not
+    from medray.engine.image_predictor import (
+        ImagePredictor,  # loads torch, which the ingress needs not
+    )
 
 DENSE = (media.NPY, media.NIFTI, media.PNG, media.JSON, media.ARROW)
 

@@ -134,6 +134,24 @@ class Train(Step):
         return made
 
 
+class VariantEffect(Settings):
+    """Rows of the data are sites of a VCF: what does each ALT change in the model's answer?"""
+
+    genome: Reference
+    window: int | None = Field(None, ge=1, description="bases; null: as the model was trained")
+    statistics: tuple[Literal["diff", "log2fc", "l2", "ref", "alt"], ...] = Field(
+        ("diff",), min_length=1, description="of the answers to ALT and to REF"
+    )
+    tracks: tuple[str, ...] | None = Field(
+        None, min_length=1, description="outputs of the model to compare; null: all"
+    )
+    reverse_complement: Literal["forward", "reverse", "average"] = Field(
+        "forward", description="strand that the network sees; average: both, each by itself"
+    )
+    batch: int = Field(256, ge=1, description="windows at once")
+    unit: int = Field(50_000, ge=1, description="variants in a unit at most")
+
+
 class Predict(Step):
     """A model and a dataset to a dataset of predictions."""
 
@@ -148,10 +166,25 @@ class Predict(Step):
     tta: bool = Field(False, description="average over copies mirrored as in training")
     precision: Literal["fp32", "bf16"] = "fp32"
     batch: int = Field(1, ge=1, description="windows (or samples, in classification) at once")
-    outputs: Literal["labels", "probabilities"] = "labels"
+    outputs: Literal["labels", "probabilities", "attention", "gradients", "mutagenesis"] = Field(
+        "labels", description="the last three: what a network of sequences looks at, base by base"
+    )
     engine: Literal["data", "serve"] = Field(
         "data", description="workers of Ray Data, or the replicas that serve the model"
     )
+    variants: VariantEffect | None = Field(
+        None, description="score the ALTs of a table of sites instead of its rows"
+    )
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> Self:
+        if self.variants is None:
+            return self
+        alien = ("overlap", "tta", "batch", "outputs", "engine")
+        said = [name for name in alien if getattr(self, name) != Predict.model_fields[name].default]
+        if said:
+            raise ValueError(f"{said[0]} has no meaning where variants are scored")
+        return self
 
 
 class Evaluate(Step):

@@ -160,13 +160,13 @@ class ArrayWriter:
 
     def _write_row(self, row: np.ndarray) -> None:
         row = np.ascontiguousarray(row)
-        self._hash.update(memoryview(raw_bytes(row)))
+        self._hash.update(raw_bytes(row))
         chunk, inner, buffer = self.meta.chunk, self.meta.inner, self._buffer
         text = row.dtype.kind == "T"
         position = self._row % inner[self._axis]
         if self._filled == 0:
-            place = [self._row // inner[a] if a == self._axis else 0 for a in range(len(inner))]
-            self._key = "/".join([self._path, "c", *map(str, place)])
+            shard = [self._row // n if a == self._axis else 0 for a, n in enumerate(inner)]
+            self._key = "/".join([self._path, "c", *map(str, shard)])
         # Whole lines of a chunk are copied as one value each: half the time of elements.
         if not text and row.shape[-1] % chunk[-1] == 0 < row.size:
             line = f"V{chunk[-1] * row.itemsize}"
@@ -182,7 +182,7 @@ class ArrayWriter:
             else:
                 buffer[...] = "" if text else 0
                 target[tuple(slice(0, n) for n in piece.shape)] = piece
-            if not buffer.item(0) and not (buffer != "" if text else buffer).any():
+            if not buffer.item(0) and not _filled(buffer):
                 continue
             data, checksum = compress(buffer, self.meta.packing)
             place = tuple(position if a == self._axis else i for a, i in enumerate(at))
@@ -341,6 +341,14 @@ class ArrayReader:
         if len(self._indices) > 64:
             self._indices.popitem(last=False)
         return index
+
+
+def _filled(chunk: np.ndarray) -> bool:
+    """Whether a chunk holds more than the fill value."""
+    if chunk.dtype.kind == "T":
+        return bool((chunk != "").any())
+    # By their bits: arithmetic warns of the NaNs by which VCF marks what is missing.
+    return bool((chunk.view(f"u{chunk.itemsize}") if chunk.dtype.kind == "f" else chunk).any())
 
 
 def _sound(data: Raw, read: Callable[[], Raw], decode: Callable[[Raw], Decoded]) -> Decoded:

@@ -20,7 +20,8 @@ from medray.storage.ledger import Commit
 from medray.storage.objects import Objects
 from medray.storage.quarantine import write_quarantine
 from medray.storage.samples import Refusal, Sample
-from medray.storage.shards import SampleArray, Shard, table_of
+from medray.storage.shard_writer import table_of
+from medray.storage.shards import SampleArray, Shard
 
 if TYPE_CHECKING:
     import dask.array

@@ -18,7 +18,7 @@ from medray.faults import point
 from medray.ids import attempt_id
 from medray.storage.objects import Objects
 from medray.storage.samples import Refusal
-from medray.storage.shards import ShardRecord
+from medray.storage.shard_writer import ShardRecord
 
 
 @dataclass(frozen=True)
@@ -244,6 +244,18 @@ class Ledger:
         self.end(attempt, "superseded")
         self._objects.delete(f"{commit.shard.path}/{name}" for name in commit.shard.files)
         return winner
+
+    def drop(self, units: Iterable[str]) -> None:
+        """Forget units that served their purpose, and what they wrote. No version may name it."""
+        for unit in units:
+            commit = self.commit_of(unit)
+            if commit is not None:
+                # The record goes first: a commit without its shard would be damage.
+                self._objects.delete([f"{self._root}/commits/{unit}.json"])
+                self._objects.delete(f"{commit.shard.path}/{name}" for name in commit.shard.files)
+            self._objects.delete(
+                entry.path for entry in list(self._objects.walk(self._folder(unit)))
+            )
 
     def _folder(self, unit: str) -> str:
         return f"{self._root}/attempts/{unit}"

@@ -63,14 +63,16 @@ class Outbox:
 
     def add(self, name: str, piece: bytes) -> None:
         """Take the next piece of an object; raises as `put` does."""
-        begun = self._begun.setdefault(name, _Begun())
+        begun = self._begun.get(name)
+        if begun is None:
+            begun = self._begun[name] = _Begun()
+            self.files[name] = (0, "")  # so that `drop` finds what never came to its end
         begun.size += len(piece)
         begun.hash.update(piece)
         if begun.stream is None:
             begun.pieces.append(piece)
             if begun.size < LARGE_BYTES:
                 return
-            self.files[name] = (0, "")  # from now on there is something to drop
             begun.stream = self._objects.begin(f"{self.path}/{name}")
             for held in begun.pieces:
                 begun.stream.write(held)

@@ -207,11 +207,11 @@ def group(attributes: dict[str, Any], members: dict[str, Any] | None = None) -> 
     return json.dumps(document).encode()
 
 
-def raw_bytes(values: np.ndarray) -> bytes | np.ndarray:
+def raw_bytes(values: np.ndarray) -> memoryview:
     """Values as they are hashed and compressed: C-ordered memory, or texts by vlen-utf8."""
     if values.dtype.kind == "T":
-        return bytes(_TEXT.encode(values.astype(object).reshape(-1)))
-    return np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+        return memoryview(bytes(_TEXT.encode(values.astype(object).reshape(-1))))
+    return np.ascontiguousarray(values).reshape(-1).view(np.uint8).data
 
 
 def compress(chunk: np.ndarray, packing: Packing = FAST) -> tuple[bytes, bytes]:

@@ -285,6 +285,9 @@ WRITTEN: dict[str, Callable[[str], Sample]] = {
     "nifti": written,
     "ome_zarr": written,
     "overlay": written,
-    "table": written,
+    "track_plot": track,
     "vcf": called,
 }
+
+JOINED = ("annotated_vcf", "table")
+"""Written from many units together: tests/engine/test_join.py, tests/jobs/test_annotated_vcf.py."""

@@ -25,10 +25,12 @@ allel = pytest.importorskip("allel")
 
 
 def counted(genotype: np.ndarray, kinds: np.ndarray, chunks: Any, depth: Any = None) -> Any:
-    lazy = da.from_array(genotype, chunks=chunks)
+    untyped: Any = da
+    lazy = untyped.from_array(genotype, chunks=chunks)
     if depth is not None:
-        depth = da.from_array(depth, chunks=chunks[:2])
-    return dask.compute(tally(lazy, kinds, depth))[0]
+        depth = untyped.from_array(depth, chunks=chunks[:2])
+    compute: Any = dask.compute  # type: ignore[attr-defined]
+    return compute(tally(lazy, kinds, depth))[0]
 
 
 def calls(seed: int = 0, variants: int = 60, samples: int = 33) -> np.ndarray:

@@ -10,7 +10,7 @@ from medray.storage.datasets import Dataset, publish
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.objects import Objects
 from medray.storage.samples import Sample
-from medray.storage.shards import ShardWriter, table_of
+from medray.storage.shard_writer import ShardWriter, table_of
 from medray.tasks.metrics.surface import volume_diagonal_mm
 
 MASKS = {"name": "segmentation", "classes": ["background", "anterior", "posterior"]}

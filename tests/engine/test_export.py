@@ -1,14 +1,11 @@
 """Export: files whole and confined, a receipt for each, the same again after a retry."""
 
-import csv
 import hashlib
-import io
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from PIL import Image as Pillow
 
@@ -17,7 +14,7 @@ from medray.engine.operation import Unit
 from medray.errors import DataError
 from medray.storage.objects import Objects
 from medray.storage.samples import Sample
-from medray.storage.shards import ShardWriter
+from medray.storage.shard_writer import ShardWriter
 
 AFFINE = np.diag([0.5, 1.0, 2.0, 1.0])
 
@@ -47,7 +44,8 @@ def shard(objects: Objects, path: str, samples: list[Sample]) -> str:
 def unit(objects: Objects) -> Unit:
     masks, images = volumes()
     where = shard(objects, "masks", masks)
-    paired = [[shard(objects, "images", images), row] for row in range(2)]
+    beside = shard(objects, "images", images)
+    paired = [[beside, row] for row in range(2)]
     payload = {"shard": where, "rows": [0, 1], "paired": paired}
     return Unit("u", 0, ("a", "b"), payload)
 
@@ -107,34 +105,6 @@ def test_an_overlay_without_its_image_is_refused(
     alone = Unit(unit.id, 0, unit.inputs, {k: unit.payload[k] for k in ("shard", "rows")})
     with pytest.raises(DataError, match="no-such-array"):
         export(objects, alone, tmp_path / "out", name="overlay")
-
-
-@pytest.mark.parametrize("file", ["csv", "parquet"])
-def test_tables_hold_all_rows_of_a_unit(
-    objects: Objects, unit: Unit, tmp_path: Path, file: str
-) -> None:
-    receipt, other = export(objects, unit, tmp_path / "out", name="table", file=file)
-    assert (receipt.id, other.id) == ("a", "b")
-    assert receipt.row == other.row
-    assert receipt.row["samples"] == 2
-    assert len(list((tmp_path / "out").iterdir())) == 1
-    data = (tmp_path / "out" / receipt.row["file"]).read_bytes()
-    if file == "csv":
-        rows = list(csv.DictReader(io.StringIO(data.decode())))
-        assert rows[0]["spacing_mm"] == "[2.0, 1.0, 0.5]"
-    else:
-        rows = pq.read_table(io.BytesIO(data)).to_pylist()
-        assert rows[0]["spacing_mm"] == [2.0, 1.0, 0.5]
-    assert [row["sample_id"] for row in rows] == ["a", "b"]
-
-
-def test_cells_never_start_a_formula(objects: Objects, tmp_path: Path) -> None:
-    where = shard(objects, "s", [Sample("a", {"note": "=HYPERLINK(1)", "n": -1}, {})])
-    unit = Unit("u", 0, ("a",), {"shard": where, "rows": [0]})
-    (receipt,) = export(objects, unit, tmp_path / "out", name="table")
-    (row,) = csv.DictReader(io.StringIO((tmp_path / "out" / receipt.row["file"]).read_text()))
-    assert row["note"] == "'=HYPERLINK(1)"
-    assert row["n"] == "-1"
 
 
 def test_only_what_the_format_takes_is_loaded(objects: Objects, unit: Unit, tmp_path: Path) -> None:

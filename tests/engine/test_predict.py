@@ -23,7 +23,7 @@ from medray.storage.ledger import Commit, Ledger
 from medray.storage.models import save_model
 from medray.storage.objects import Objects
 from medray.storage.samples import Sample
-from medray.storage.shards import ShardWriter
+from medray.storage.shard_writer import ShardWriter
 
 UNET = {"name": "unet", "dims": 3, "features": [4, 8]}
 CNN = {"name": "cnn", "dims": 2, "features": [4, 8]}

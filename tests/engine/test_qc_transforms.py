@@ -16,7 +16,7 @@ from medray.errors import DataError
 from medray.storage.datasets import Dataset
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.samples import Sample
-from medray.storage.shards import ShardWriter
+from medray.storage.shard_writer import ShardWriter
 
 Make = Callable[[str, list[Sample]], Dataset]
 
@@ -25,7 +25,8 @@ class Calls:
     """A partition of calls, as `apply` sees it: texts have no place in a plain sample's arrays."""
 
     def __init__(self, name: str, genotype: np.ndarray, alleles: np.ndarray, at: Any) -> None:
-        self.id, self.row, self._at = name, {}, at
+        self.id, self._at = name, at
+        self.row: dict[str, Any] = {}
         self._arrays = {"call_genotype": genotype, "variant_allele": alleles}
         self.names = ["call_genotype", "variant_allele"]
 

@@ -197,3 +197,42 @@ def test_an_answer_per_base_needs_a_network_that_gives_one() -> None:
     assert caught.value.code == "task-mismatch"
     network = Sequences().build({"name": "lstm"}, plan)
     assert network(torch.zeros(2, 8, dtype=torch.uint8)).shape == (2, 2, 8)
+
+
+@pytest.mark.parametrize("how", ["gradients", "mutagenesis"])
+def test_attributions_point_at_the_motif(motifs: Dataset, objects: Objects, how: str) -> None:
+    steps = job()[:2]
+    steps[1] |= {"outputs": how, "select": {"target": 1}, "output": "tracks"}
+    run(steps, storage=objects, cluster="inline")
+    tracks = open_dataset(objects, "tracks")
+    texts = {row["sample_id"]: row["sequence"] for row in motifs.samples.to_pylist()}
+    hits = 0
+    for index, row in enumerate(tracks.samples.to_pylist()):
+        track = tracks.array(index, "track")[...]
+        text = texts[row["sample_id"]]
+        assert track.shape == (1 if how == "gradients" else 4, len(text))
+        if how == "mutagenesis":
+            own = ["ACGT".index(base) for base in text]
+            assert not track[own, range(len(text))].any()
+        at = text.index(MOTIF)
+        weight = np.abs(track).sum(0)
+        hits += weight[at : at + 6].mean() > 3 * np.delete(weight, range(at, at + 6)).mean()
+    assert hits > 50  # of 60
+
+
+def test_attributions_of_gradients_add_up(motifs: Dataset, objects: Objects) -> None:
+    from medray.engine.attribution import attribute
+    from medray.engine.trained import load_trained
+
+    run(job()[:1], storage=objects, cluster="inline")
+    network = load_trained(objects, "finder").network
+    tokens = torch.from_numpy(SequenceCases(motifs, range(1, 20, 2), 40).tokens)
+    blank = torch.where(tokens == PAD, tokens, torch.tensor(4, dtype=torch.uint8))
+    with torch.inference_mode():
+        rise = network(tokens) - network(blank)
+    chosen = rise.gather(1, network(tokens).argmax(1, keepdim=True))[:, 0]
+    found = attribute(network, tokens, "gradients").sum((1, 2))
+    assert np.corrcoef(found, chosen.numpy())[0, 1] > 0.95
+    with pytest.raises(SpecError) as caught:
+        attribute(network, tokens, "attention")
+    assert caught.value.code == "no-attention"

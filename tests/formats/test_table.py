@@ -1,8 +1,6 @@
 """Tables: columns by their meaning, several tables to one sample, bad rows named by their line."""
 
-import csv
 import gzip
-import json
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +102,13 @@ def test_bad_rows_are_named_by_their_line_and_the_rest_is_taken(tmp_path: Path) 
     assert refused[7].reason.startswith("line 12: column 'y'")
     assert all(one.sample for one in refused)  # parts of an input, which is committed otherwise
     assert not any(word in str(refused) for word in ("canary", "p5", "1e39"))
+
+
+def test_a_table_without_a_single_id_is_refused_whole(tmp_path: Path) -> None:
+    table(tmp_path / "t.csv", ["id,a", ",1", ",2"])
+    samples, refused, _ = read(made(id="id"), tmp_path)
+    assert not samples
+    assert [(one.source, one.code) for one in refused] == [("t.csv", "no-id")]
 
 
 def test_a_row_that_lacks_values_can_be_refused(tmp_path: Path) -> None:
@@ -226,16 +231,6 @@ def test_tables_of_other_columns_are_refused(tmp_path: Path) -> None:
 def test_options_that_do_not_fit(options: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         made(**options)
-
-
-def test_rows_written_as_csv(tmp_path: Path) -> None:
-    samples = [Sample("a", {"x": [1, 2], "note": "=1+1"}), Sample("b", {"y": 2.5})]
-    (path,) = made().write(samples, tmp_path)
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert json.loads(rows[0]["x"]) == [1, 2]
-    assert rows[0]["note"] == "'=1+1"
-    assert rows[1] == {"sample_id": "b", "x": "", "note": "", "y": "2.5"}
 
 
 def test_golub_and_rosmap(data_dir: Path) -> None:

@@ -18,7 +18,8 @@ from medray.formats.vcf import Vcf
 from medray.formats.vcf.vcz import Part, write_vcf, write_vcz
 from medray.storage.objects import Objects
 from medray.storage.samples import Refusal, Sample
-from medray.storage.shards import Shard, ShardWriter
+from medray.storage.shard_writer import ShardWriter
+from medray.storage.shards import Shard
 
 BCFTOOLS = shutil.which("bcftools")
 HEAD = """##fileformat=VCFv4.2
@@ -369,7 +370,7 @@ def test_the_specifications_suite(version: str, least: int, data_dir: Path) -> N
     failed = sorted((root / "failed").glob("*.vcf"))
     refused = sum(bool(read(path)[1]) for path in failed)
     assert refused >= least  # htslib's own count
-    assert refused >= {"4.2": 130, "4.3": 200, "4.5": 0}[version]
+    assert refused >= {"4.2": 120, "4.3": 210, "4.5": 0}[version]
 
 
 @pytest.mark.drill

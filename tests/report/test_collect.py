@@ -12,7 +12,7 @@ from medray.storage.ledger import Commit, Ledger
 from medray.storage.models import save_model
 from medray.storage.objects import Objects
 from medray.storage.samples import Refusal, Sample
-from medray.storage.shards import ShardWriter, table_of
+from medray.storage.shard_writer import ShardWriter, table_of
 from medray.tasks import build_task
 
 TASK = {"name": "segmentation", "classes": ["background", "lesion"]}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from endpoint import CNN, MASKS, UNET, commit_model, npy, pixels, png
 
-from medray.engine.predict import ImagePredictor
+from medray.engine.image_predictor import ImagePredictor
 from medray.engine.trained import load_trained
 from medray.errors import RetryableError
 from medray.jobs.run import run

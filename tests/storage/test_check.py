@@ -15,7 +15,7 @@ from medray.storage.ledger import Commit, Ledger
 from medray.storage.models import ModelPackage, save_model
 from medray.storage.objects import Objects
 from medray.storage.samples import Refusal, Sample
-from medray.storage.shards import ShardWriter
+from medray.storage.shard_writer import ShardWriter
 
 TOMORROW = VirtualClock(datetime.now(UTC) + timedelta(days=1))
 

@@ -11,7 +11,7 @@ from medray.storage.datasets import Counts, Dataset, check_name, move_head, open
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.objects import Objects
 from medray.storage.samples import Refusal, Sample
-from medray.storage.shards import ShardWriter
+from medray.storage.shard_writer import ShardWriter
 
 
 def commit(objects: Objects, unit: str, rows: int = 2, refused: int = 0) -> Commit:

@@ -9,7 +9,8 @@ import zarr
 from medray.errors import DataError
 from medray.storage.objects import Objects
 from medray.storage.samples import Layout, Sample
-from medray.storage.shards import Shard, ShardWriter
+from medray.storage.shard_writer import ShardWriter
+from medray.storage.shards import Shard
 
 TEXT = np.dtypes.StringDType()
 

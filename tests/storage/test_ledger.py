@@ -11,7 +11,7 @@ from medray.errors import DataError
 from medray.storage.ledger import Attempt, Commit, Ledger
 from medray.storage.objects import Objects
 from medray.storage.samples import Refusal, Sample
-from medray.storage.shards import ShardWriter
+from medray.storage.shard_writer import ShardWriter
 
 
 def finish(ledger: Ledger, objects: Objects, attempt: Attempt, **row: Any) -> Commit:

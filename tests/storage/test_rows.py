@@ -3,12 +3,13 @@
 import pyarrow as pa
 import pytest
 
-from medray.engine.ingest import divide_rows, split_of
-from medray.errors import FatalError
+from medray.engine.ingest import divide, divide_rows
+from medray.errors import DataError, FatalError
 from medray.storage.objects import Objects
 from medray.storage.rows import Rows, content_of
 from medray.storage.samples import Sample
-from medray.storage.shards import Shard, ShardWriter
+from medray.storage.shard_writer import ShardWriter
+from medray.storage.shards import Shard
 
 
 def table(start: int = 0, stop: int = 100) -> pa.Table:
@@ -82,9 +83,21 @@ def test_tables_and_single_samples_do_not_mix(objects: Objects) -> None:
         {"train": 0.5, "test": 0.5, "by": "sample"},
         {"column": "subject"},
         {"train": 0.5, "test": 0.5, "by": "absent"},
+        {"folds": 5},
+        {"column": "subject", "folds": 3, "by": "sample", "seed": 2},
+        {"train": 0.5, "test": 0.5, "folds": 4},
     ],
 )
 def test_splits_are_those_of_single_samples(split: dict[str, object]) -> None:
-    got = divide_rows(split, Rows(table())).table["split"].to_pylist()
-    assert got == [split_of(split, sample) for sample in Rows(table()).each()]
-    assert len(set(got)) > 1
+    got = divide_rows(split, Rows(table())).table.to_pylist()
+    wanted = []
+    for sample in Rows(table()).each():
+        divide(split, sample)
+        wanted.append({"sample_id": sample.id, **sample.row})
+    assert got == wanted
+    assert len({(row.get("split"), row.get("fold")) for row in got}) > 1
+
+
+def test_folds_are_taken_once() -> None:
+    with pytest.raises(DataError, match="fold-is-taken"):
+        divide_rows({"folds": 2}, Rows(table().append_column("fold", pa.array([0] * 100))))

@@ -229,6 +229,13 @@ class Modality(ABC):
     def predictor(self, trained: "Trained", options: dict[str, Any]) -> Answering:
         """How a trained model answers."""
 
+    def design(self, dataset: Dataset, indices: Sequence[int], plan: Any) -> np.ndarray | None:
+        """What a linear model takes of samples, float32 (samples, columns) without NaN.
+
+        None: none is worth comparing with.
+        """
+        return None
+
     def layout(self, network: Network, plan: Any, device: torch.device) -> None:  # noqa: B027 - optional
         """Arrange a network for inference, in place; its function stays."""
 

@@ -117,7 +117,7 @@ class Images(Modality):
 
     def predictor(self, trained: Trained, options: dict[str, Any]) -> Answering:
         """See medray.engine.predict."""
-        from medray.engine.predict import ImagePredictor
+        from medray.engine.image_predictor import ImagePredictor
 
         return ImagePredictor(trained, options)
 

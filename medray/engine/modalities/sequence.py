@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 import torch
 from pydantic import Field
 
+from medray.data.kmers import kmer_design
 from medray.data.order import Order
 from medray.data.sequences import (
     NO_LABEL,
@@ -17,6 +18,7 @@ from medray.data.sequences import (
     sequences_of,
     tokens_of,
 )
+from medray.engine.attribution import HOW, attribute
 from medray.engine.blend import require_finite
 from medray.engine.infer import forward
 from medray.engine.modalities.base import (
@@ -153,8 +155,24 @@ class Sequences(Modality):
             for case, answer in zip(some, answers, strict=True):
                 yield task.judge(answer, cases.labels[case] if task.dense else None)
 
+    def design(self, dataset: Dataset, indices: Sequence[int], plan: SequencePlan) -> np.ndarray:
+        """Which base stands where, and counts of k-mers; see medray.data.kmers."""
+        return kmer_design(tokens_of(sequences_of(dataset, indices), plan.length, plan.align))
+
     def predictor(self, trained: Trained, options: dict[str, Any]) -> Answering:
-        """One row for each sequence, or an array of its bases."""
+        """One row for each sequence, or an array of its bases.
+
+        Raises:
+            SpecError: bases are asked what they have to do with answers per base (code
+                "no-attributions").
+        """
+        if options["outputs"] in HOW and trained.task.dense:
+            raise SpecError(
+                "a task per base has no one answer to attribute",
+                code="no-attributions",
+                about=trained.reference,
+                hint="take a model of whole sequences",
+            )
         return SequencePredictor(trained, options)
 
     def describe(self, plan: SequencePlan) -> list[str]:
@@ -193,18 +211,31 @@ class SequencePredictor(Answering):
         """See Predictor."""
         trained = self.trained
         tokens = np.stack([np.asarray(sample.arrays["tokens"]) for sample in samples])
+        if self.options["outputs"] in HOW:
+            shown = torch.from_numpy(tokens).to(trained.device)
+            return attribute(trained.network, shown, self.options["outputs"])
         return _answers(
             trained.network, tokens, trained.task, trained.device, self.options["precision"]
         )
 
     def finish(self, sample: Sample, answer: np.ndarray) -> Sample:
-        """See Predictor. A task per base makes the array `probability`, float32 (classes, L)."""
-        if not self.trained.task.dense:
+        """See Predictor. A task per base makes the array `probability`, float32 (classes, L);
+        attributions make `track`, float32 (tracks, L), as the format `bed` writes it."""
+        explained = self.options["outputs"] in HOW
+        if not self.trained.task.dense and not explained:
             return super().finish(sample, answer)
         bases = min(int(sample.row["bases"]), self.plan.length)
         inside = _inside(bases, self.plan.length, self.plan.align)
         made = np.ascontiguousarray(answer[:, inside])
-        return Sample(sample.id, dict(sample.row), {"probability": made})
+        if not explained:
+            return Sample(sample.id, dict(sample.row), {"probability": made})
+        first = int(sample.row.get("start", 0)) - int(sample.row.get("offset", 0))
+        row = {"contig": sample.id, **sample.row, "bin_bases": 1, "offset": first}
+        return Sample(sample.id, row | {"names": _tracks(len(made))}, {"track": made})
+
+
+def _tracks(count: int) -> list[str]:
+    return ["importance"] if count == 1 else list("ACGT")
 
 
 def _inside(bases: int, length: int, align: Align) -> slice:

@@ -144,6 +144,11 @@ class Tables(Modality):
             for answer in _answers(network, features, task, device, precision):
                 yield task.judge(answer, None)
 
+    def design(self, dataset: Dataset, indices: Sequence[int], plan: TablePlan) -> np.ndarray:
+        """The standardised features; those of a modality that is not there are all at the mean."""
+        design: np.ndarray = np.nan_to_num(TableCases(dataset, indices, plan.scalers()).features)
+        return design
+
     def predictor(self, trained: Trained, options: dict[str, Any]) -> Answering:
         """One row for each row."""
         return TablePredictor(trained, options)

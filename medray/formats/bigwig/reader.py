@@ -27,7 +27,10 @@ class BigWig:
             DataError: "not-bigwig", "damaged-bigwig", "compression-bomb".
         """
         with self._opened() as file:
-            return {str(name): int(length) for name, length in file.chroms().items()}
+            lengths = {str(name): int(length) for name, length in file.chroms().items()}
+            if not all(lengths.values()):
+                raise DataError("a contig has no bases", code="damaged-bigwig")
+            return lengths
 
     def bins(self, contig: str, length: int, width: int, empty: float) -> Iterator[np.ndarray]:
         """Means of the values in each bin, float32 (bins,), in slabs; none are of zoom levels.

@@ -1,6 +1,6 @@
 """Expression matrices: CSV and TSV, 10x folders and HDF5, h5ad; cells (or samples) x genes."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -75,6 +75,7 @@ class Expression(Format):
                     source.drop(file.path)
             prefix = "" if len(found) == 1 else f"{stem(key, SUFFIXES).replace('/', '_')}-"
             start = 0
+            again = _twice(survey.cells)
             for stop, digest in zip(survey.cut, survey.digests, strict=True):
                 items.append(
                     Input(
@@ -82,7 +83,12 @@ class Expression(Format):
                         paths=tuple(paths),
                         fingerprint=digest_of(digest, start, stop),
                         size=4 * (stop - start) * len(names),
-                        extra={"start": start, "stop": stop, "prefix": prefix},
+                        extra={
+                            "start": start,
+                            "stop": stop,
+                            "prefix": prefix,
+                            "twice": [row for row in again if start <= row < stop],
+                        },
                     )
                 )
                 start = stop
@@ -93,27 +99,21 @@ class Expression(Format):
 
     def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
         """Cells in order; a cell whose id was there before is refused."""
-        start, stop = item.extra["start"], item.extra["stop"]
-        matrix = self._matrix(source, list(item.paths))
-        cells = matrix.survey().cells
-        if stop > len(cells):
-            raise DataError("the matrix is smaller than when it was planned", code="changed")
-        seen, row = set(cells[:start]), start
-        for values, known in matrix.blocks(start, stop):
-            for one, told in zip(values, known, strict=True):
-                cell = cells[row]
+        start, stop, row = item.extra["start"], item.extra["stop"], item.extra["start"]
+        twice = set(item.extra["twice"])
+        for block in self._matrix(source, list(item.paths)).blocks(start, stop):
+            for cell, values, known in zip(block.cells, block.values, block.known, strict=True):
                 row += 1
                 try:
-                    if not cell or cell in seen:
+                    if not cell or row - 1 in twice:
                         code = "duplicate-id" if cell else "no-id"
                         raise DataError("the cell has no id of its own", code=code)
                     sample_id = f"{item.extra['prefix']}{cell}"
-                    yield Sample(sample_id, self._row(sample_id, told), {FEATURES: one})
+                    yield Sample(sample_id, self._row(sample_id, known), {FEATURES: values})
                 except DataError as error:
                     yield Refusal(item.key, error.code, error.message, f"cell {row}")
-                seen.add(cell)
         if row < stop:
-            raise DataError("the matrix has fewer cells than ids", code="uneven-matrix")
+            raise DataError("the matrix has fewer cells than when it was planned", code="changed")
 
     def takes(self, names: frozenset[str]) -> frozenset[str]:
         """The features."""
@@ -164,6 +164,17 @@ class Expression(Format):
                 row |= {"target": options.classes.index(value), "class_name": value}
         named = {f"obs_{name}" if name in RESERVED else name: v for name, v in known.items()}
         return {**row, **named}
+
+
+def _twice(cells: Sequence[str]) -> list[int]:
+    """Rows whose id stood in an earlier one."""
+    seen: set[str] = set()
+    again = []
+    for row, cell in enumerate(cells):
+        if cell in seen:
+            again.append(row)
+        seen.add(cell)
+    return again
 
 
 def _known(known: dict[str, Any], name: str) -> Any:

@@ -23,7 +23,15 @@ from medray.formats.expression.hdf5 import (
     texts,
     texts_at,
 )
-from medray.formats.expression.matrices import BLOCK_BYTES, Matrix, Survey, cuts, dense, finite
+from medray.formats.expression.matrices import (
+    BLOCK_BYTES,
+    Block,
+    Matrix,
+    Survey,
+    cuts,
+    dense,
+    finite,
+)
 
 CELLS = 1024  # read together
 
@@ -52,10 +60,11 @@ class H5ad(Matrix):
         digest = blake3(max_threads=1).update_mmap(self.path).hexdigest()
         return Survey(tuple(genes), tuple(cells), (digest,) * len(cut), cut)
 
-    def blocks(self, start: int, stop: int) -> Iterator[tuple[np.ndarray, list[dict[str, Any]]]]:
+    def blocks(self, start: int, stop: int) -> Iterator[Block]:
         """See Matrix."""
         with opened(self.path) as file:
             known = _observations(file, self.columns, start, stop)
+            ids = _index(file, "obs", start, stop)
             path = self._values(file)
             node = member(file, path)
             (cells, genes), form = _shape(node)
@@ -80,7 +89,7 @@ class H5ad(Matrix):
                     {name: values[row - start] for name, values in known.items()}
                     for row in range(at, end)
                 ]
-                yield block, named
+                yield Block(ids[at - start : end - start], block, named)
 
     def _values(self, file: Any) -> str:
         if self.layer == "raw":
@@ -118,8 +127,8 @@ def _rows_of_csc(file: Any, path: str, shape: tuple[int, int]) -> Any:
     return matrix.tocsr()
 
 
-def _index(file: Any, path: str) -> list[str]:
-    """Names of cells or genes."""
+def _index(file: Any, path: str, start: int = 0, stop: int | None = None) -> list[str]:
+    """Names of cells or genes, or of a range of them."""
     import h5py
 
     node = member(file, path)
@@ -127,8 +136,8 @@ def _index(file: Any, path: str) -> list[str]:
         _checked(node)
         fields = node.dtype.names or ()
         name = "index" if "index" in fields else "_index"
-        return texts(node[name])
-    return texts_at(file, f"{path}/{attribute(node, '_index') or '_index'}")
+        return texts(node[start:stop][name])
+    return texts_at(file, f"{path}/{attribute(node, '_index') or '_index'}", start, stop)
 
 
 def _observations(

@@ -68,8 +68,8 @@ def numbers_at(file: Any, path: str, start: int = 0, stop: int | None = None) ->
     return values
 
 
-def texts_at(file: Any, path: str) -> list[str]:
-    """Texts of one dimension.
+def texts_at(file: Any, path: str, start: int = 0, stop: int | None = None) -> list[str]:
+    """Texts of one dimension, or a range of them.
 
     Raises:
         DataError: as `member`; they are none or too many ("damaged-matrix").
@@ -77,7 +77,7 @@ def texts_at(file: Any, path: str) -> list[str]:
     found = member(file, path)
     if found.ndim != 1 or found.shape[0] > MAX_VALUES or found.dtype.kind not in "SOU":
         raise DataError(f"{path!r} is no list of texts", code="damaged-matrix")
-    return texts(found[...])
+    return texts(found[start:stop])
 
 
 def texts(values: Any) -> list[str]:

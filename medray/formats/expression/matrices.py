@@ -30,6 +30,15 @@ class Survey:
     cut: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Block:
+    """Some cells: their ids, float32 (cells, genes), and what is known of each."""
+
+    cells: Sequence[str]
+    values: np.ndarray
+    known: Sequence[dict[str, Any]]
+
+
 class Matrix(ABC):
     """Cells x genes in one file or folder."""
 
@@ -42,8 +51,8 @@ class Matrix(ABC):
         """
 
     @abstractmethod
-    def blocks(self, start: int, stop: int) -> Iterator[tuple[np.ndarray, list[dict[str, Any]]]]:
-        """Cells in order: float32 (cells, genes), and what is known of each.
+    def blocks(self, start: int, stop: int) -> Iterator[Block]:
+        """Cells in order; no more of the file is read than it takes.
 
         Raises:
             DataError: it is damaged.

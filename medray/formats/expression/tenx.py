@@ -15,7 +15,7 @@ from blake3 import blake3
 from medray.errors import DataError
 from medray.formats import delimited
 from medray.formats.expression.hdf5 import ends_of_rows, numbers_at, opened, texts_at
-from medray.formats.expression.matrices import Matrix, Survey, cuts, dense, digest_of
+from medray.formats.expression.matrices import Block, Matrix, Survey, cuts, dense, digest_of
 
 CELLS = 1024  # read together
 MAX_CUTS = 16
@@ -52,14 +52,15 @@ class Folder(Matrix):
         about = digest_of(digest, *names, *cells)
         return Survey(tuple(names[at] for at in chosen), cells, (about,) * len(cut), cut)
 
-    def blocks(self, start: int, stop: int) -> Iterator[tuple[np.ndarray, list[dict[str, Any]]]]:
+    def blocks(self, start: int, stop: int) -> Iterator[Block]:
         """See Matrix. All of the file is gone through."""
         names, chosen = self._genes()
         genes, cells, values = _entries(self.matrix, start + 1, stop + 1)
         order = np.argsort(cells, kind="stable")
         ends = np.searchsorted(cells[order], np.arange(start + 1, stop + 2))
         whole = dense(values[order], genes[order] - 1, ends, len(names))
-        yield np.ascontiguousarray(whole[:, chosen]), [{} for _ in range(start, stop)]
+        named = [row.cells[0] for row in delimited.read_all(self.barcodes)][start:stop]
+        yield Block(named, np.ascontiguousarray(whole[:, chosen]), [{} for _ in named])
 
     def _genes(self) -> tuple[list[str], list[int]]:
         rows = [row.cells for row in delimited.read_all(self.features)]
@@ -97,15 +98,16 @@ class File(Matrix):
         digest = blake3(max_threads=1).update_mmap(self.path).hexdigest()
         return Survey(tuple(names[at] for at in chosen), tuple(cells), (digest,) * len(cut), cut)
 
-    def blocks(self, start: int, stop: int) -> Iterator[tuple[np.ndarray, list[dict[str, Any]]]]:
+    def blocks(self, start: int, stop: int) -> Iterator[Block]:
         """See Matrix."""
         with opened(self.path) as file:
             names, chosen = self._genes(file)
             ends = ends_of_rows(file, "matrix/indptr", None)[start : stop + 1]
             values = numbers_at(file, "matrix/data", int(ends[0]), int(ends[-1]))
             genes = numbers_at(file, "matrix/indices", int(ends[0]), int(ends[-1]))
+            cells = texts_at(file, "matrix/barcodes", start, stop)
         whole = dense(values, genes, ends - ends[0], len(names))
-        yield np.ascontiguousarray(whole[:, chosen]), [{} for _ in range(start, stop)]
+        yield Block(cells, np.ascontiguousarray(whole[:, chosen]), [{} for _ in cells])
 
     def _genes(self, file: Any) -> tuple[list[str], list[int]]:
         names = texts_at(file, f"matrix/features/{'name' if self.symbols else 'id'}")

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from medray.errors import DataError
 from medray.formats import delimited
-from medray.formats.expression.matrices import BLOCK_BYTES, Matrix, Survey, cuts
+from medray.formats.expression.matrices import BLOCK_BYTES, Block, Matrix, Survey, cuts
 
 MAX_CUTS = 16
 
@@ -43,7 +42,7 @@ class CellLines(Matrix):
         marked = tuple(delimited.fingerprint([about, one]) for one in digests)
         return Survey(names, found.keys, marked, tuple(ends))
 
-    def blocks(self, start: int, stop: int) -> Iterator[tuple[np.ndarray, list[dict[str, Any]]]]:
+    def blocks(self, start: int, stop: int) -> Iterator[Block]:
         """See Matrix."""
         top = delimited.head(self.path, header=True)
         places = self._genes(top.names)
@@ -54,7 +53,8 @@ class CellLines(Matrix):
         )
         for row in rows:
             values = _numbers(row, [row.cells[at] for at in places], len(top.names))
-            yield values[None], [{name: row.cells[at].strip() for name, at in other.items()}]
+            known = {name: row.cells[at].strip() for name, at in other.items()}
+            yield Block([row.cells[0].strip()], values[None], [known])
 
     def _genes(self, names: Sequence[str]) -> list[int]:
         return [at for at, name in enumerate(names) if at and name not in self.other]
@@ -80,13 +80,14 @@ class GeneLines(Matrix):
         cut = cuts(cells, step)
         return Survey(found.keys, top.names[1:], (found.digest,) * len(cut), cut)
 
-    def blocks(self, start: int, stop: int) -> Iterator[tuple[np.ndarray, list[dict[str, Any]]]]:
+    def blocks(self, start: int, stop: int) -> Iterator[Block]:
         """See Matrix."""
         top = delimited.head(self.path, header=True)
         line, offset = top.first
         rows = delimited.read(self.path, None, top.delimiter, row=0, line=line, offset=offset)
         genes = [_numbers(row, row.cells[start + 1 : stop + 1], len(top.names)) for row in rows]
-        yield np.ascontiguousarray(np.stack(genes).T), [{} for _ in range(start, stop)]
+        cells = top.names[start + 1 : stop + 1]
+        yield Block(cells, np.ascontiguousarray(np.stack(genes).T), [{} for _ in cells])
 
 
 def _numbers(row: delimited.Row, cells: Sequence[str], columns: int) -> np.ndarray:

@@ -131,6 +131,8 @@ class Sequences(Format):
         if options.columns is None or options.id or (options.target and not options.classes):
             twice = survey.take(path, table, options.where, options.id)
         pieces = list(ranges(path, b"\n>" if fasta else b"\n"))
+        if not pieces:
+            raise DataError("the file is empty", code="empty-file")
         ends = [piece.first for piece in pieces[1:]] + [2**62]
         made = []
         for piece, end in zip(pieces, ends, strict=True):

@@ -1,6 +1,6 @@
 """Tables of samples and their features: CSV, TSV and Parquet, one or several that are joined."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -8,8 +8,9 @@ import numpy as np
 
 from medray.errors import DataError
 from medray.formats import delimited
-from medray.formats.base import Format, FormatOptions, Input, Plan, Source, grouped
+from medray.formats.base import FormatOptions, Input, Plan, Source, grouped
 from medray.formats.files import Found, nothing_found, open_path, stem, walk
+from medray.formats.joined import Joined, Look, Piece, Share
 from medray.formats.table.joins import decode, encode, join
 from medray.formats.table.options import FEATURES, TableOptions
 from medray.formats.table.rows import row_of
@@ -23,7 +24,7 @@ GROUP = 4  # inputs, of 512 samples each, in a unit
 __all__ = ["Table", "TableOptions"]
 
 
-class Table(Format):
+class Table(Joined):
     """A row per sample: its features as one array, or one of each table where there are several.
 
     A sample that a table has no row for lacks that table's array. The names of features stand once,
@@ -33,7 +34,6 @@ class Table(Format):
     name: ClassVar[str] = "table"
     Options: ClassVar[type[FormatOptions]] = TableOptions
     options: TableOptions
-    many: ClassVar[bool] = True
 
     def plan(self, source: Source) -> Plan:
         """Every table is gone through once: its rows are counted, fingerprinted and joined."""
@@ -77,9 +77,30 @@ class Table(Format):
         """No array: rows only."""
         return frozenset()
 
-    def write(self, samples: Iterable[Sample], target: Path) -> Iterator[Path]:
+    def shares(
+        self, about: dict[str, Any], look: Look, source: Source | None
+    ) -> tuple[list[Share], list[Refusal]]:
+        """All rows in one file, named as the dataset is."""
+        file = f"{about['name']}.{self.options.file}"
+        shares = [
+            Share(file, f"shard {number}", ((number, 0, table.num_rows),))
+            for number, table in enumerate(look(["sample_id"]))
+            if table is not None
+        ]
+        return shares, []
+
+    def join(
+        self,
+        file: str,
+        item: Input | None,
+        source: Source,
+        pieces: Sequence[Piece],
+        target: Path,
+        about: dict[str, Any],
+    ) -> Iterator[Path]:
         """One file with a row per sample; lists stand in CSV cells as JSON."""
-        yield write_rows(samples, target, self.options.file)
+        write_rows(pieces, target / file, self.options.file)
+        yield target / file
 
     def _parts(
         self, files: Mapping[str, Found]
@@ -118,7 +139,9 @@ class Table(Format):
             if name != ROWS:
                 self._agree(source, name, survey, columns)
         cut, left = join(surveys, by_id=by_id, leading=ROWS in surveys, seen=seen)
-        size = sum(file.size for file in files.values()) // max(1, len(cut))
+        if not cut:
+            raise DataError("no row makes a sample", code=left[0].code if left else "empty-table")
+        size = sum(file.size for file in files.values()) // len(cut)
         return [
             Input(
                 key=f"{part}:{one.start}",

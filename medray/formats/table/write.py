@@ -1,38 +1,59 @@
-"""The rows of samples as Parquet or CSV: one file per unit of the export."""
+"""The rows of a dataset as one Parquet or CSV file, shard by shard."""
 
 import csv
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medray.formats.files import replacing
-from medray.ids import short
-from medray.storage.samples import Sample
-from medray.storage.shards import table_of
+from medray.formats.joined import Piece
+
+GROUP_ROWS = 2**17
 
 
-def write_rows(samples: Iterable[Sample], target: Path, kind: Literal["parquet", "csv"]) -> Path:
-    """One file with a row per sample, named by the samples it holds."""
-    rows: list[dict[str, Any]] = [{"sample_id": one.id, **one.row} for one in samples]
-    name = short([row["sample_id"] for row in rows])[:12]
-    path = target / f"rows-{name}.{kind}"
+def write_rows(pieces: Sequence[Piece], path: Path, kind: Literal["parquet", "csv"]) -> None:
+    """One file with a row per sample, in order; one piece is held at a time.
+
+    Columns are those of all pieces, in order of first appearance, and of the widest type. Each
+    piece is read twice: for its columns, and to be written.
+    """
+    schemas = [piece.rows().schema.remove_metadata() for piece in pieces]
+    schema = pa.unify_schemas(schemas, promote_options="permissive") if schemas else pa.schema([])
     with replacing(path) as temporary:
         if kind == "parquet":
-            pq.write_table(table_of(rows), temporary, compression="zstd")
+            with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+                for piece in pieces:
+                    writer.write_table(_under(piece.rows(), schema), row_group_size=GROUP_ROWS)
         else:
-            temporary.write_text(_csv(rows), encoding="utf-8")
-    return path
+            with temporary.open("w", encoding="utf-8", newline="") as file:
+                file.write(_csv([], schema.names, header=True))
+                for piece in pieces:
+                    file.write(_csv(piece.rows().to_pylist(), schema.names))
 
 
-def _csv(rows: list[dict[str, Any]]) -> str:
-    names = list(dict.fromkeys(name for row in rows for name in row))
+def _under(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The table with all columns of a wider schema."""
+    return pa.table(
+        [
+            table[field.name].cast(field.type)
+            if field.name in table.column_names
+            else pa.nulls(table.num_rows, field.type)
+            for field in schema
+        ],
+        schema=schema,
+    )
+
+
+def _csv(rows: list[dict[str, Any]], names: list[str], *, header: bool = False) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
+    if header:
+        writer.writeheader()
     for row in rows:
         writer.writerow({name: _cell(value) for name, value in row.items()})
     return text.getvalue()

@@ -248,7 +248,7 @@ class Group:
         put("call_genotype", alleles, "variants", "samples", "ploidy")
         put("call_genotype_phased", phased, "variants", "samples")
         put("call_genotype_mask", alleles < 0, "variants", "samples", "ploidy")
-        return ploidy
+        return int(ploidy)
 
     def _put_field(
         self, parts: list[Present], sizes: dict[str, int], put: Any, notes: dict[str, Any]

@@ -58,7 +58,8 @@ def genotypes_of(texts: Spans) -> Genotypes:
 
 
 def _single(byte: np.ndarray) -> np.ndarray:
-    return ((byte >= ZERO) & (byte <= ZERO + 9)) | (byte == DOT)
+    single: np.ndarray = ((byte >= ZERO) & (byte <= ZERO + 9)) | (byte == DOT)
+    return single
 
 
 def _allele(byte: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 from medray.formats.vcf.header import RESERVED, Field, Header
 from medray.formats.vcf.lines import Spans, Table
 from medray.formats.vcf.records import ALT, INFO, Verdicts
-from medray.formats.vcf.values import Dense, dense, expected, marks_of
+from medray.formats.vcf.values import Dense, bits_of, dense, expected, marks_of
 
 EQUALS, SEMICOLON, COMMA = ord("="), ord(";"), ord(",")
 
@@ -34,7 +34,7 @@ class Present:
             return Present(self.definition, place[self.rows], self.values)
         values = self.values[kept]
         _, fill, _ = marks_of(self.definition.type)
-        empty = np.isnan(values) if values.dtype.kind == "f" else values == fill
+        empty = bits_of(values) == bits_of(np.array(fill, values.dtype))
         used = np.flatnonzero(~empty.all(axis=tuple(range(values.ndim - 1))))
         width = int(used[-1]) + 1 if len(used) else 1
         return Present(self.definition, place[self.rows[kept]], values[..., :width])

@@ -37,11 +37,12 @@ class Spans:
     @property
     def lengths(self) -> np.ndarray:
         """Bytes of each piece, int64 (n,)."""
-        return self.stops - self.starts
+        lengths: np.ndarray = self.stops - self.starts
+        return lengths
 
     def equal(self, text: bytes) -> np.ndarray:
         """Which pieces are this text, bool (n,)."""
-        same = self.lengths == len(text)
+        same: np.ndarray = self.lengths == len(text)
         places = self.starts[same]
         kept = np.ones(len(places), bool)
         for at, byte in enumerate(text):
@@ -105,24 +106,35 @@ class Spans:
     def floats(self) -> tuple[np.ndarray, np.ndarray]:
         """Values, float64 (n,), and which pieces are a number, bool (n,)."""
         text = self.strings()
-        good = pc.match_substring_regex(text, FLOAT).to_numpy(zero_copy_only=False)
-        clean = pc.replace_substring(
-            pc.utf8_lower(pc.utf8_ltrim(text, "+")) if not good.all() or _odd(text) else text,
-            "infinity",
-            "inf",
-        )
-        clean = pc.if_else(pa.array(good), clean, "nan")
-        return pc.cast(clean, pa.float64()).to_numpy(zero_copy_only=False), good
+        data, _ = self.joined()
+        if not len(data) or _PLAIN[data].all():
+            given = pc.invert(pc.equal(text, "."))
+            try:
+                plain = pc.cast(pc.if_else(given, text, None), pa.float64())
+                return _numbers(pc.fill_null(plain, np.nan)), _numbers(given)
+            except pa.ArrowInvalid:
+                pass  # such as "-" and "1e": looked at one by one below
+        good = pc.match_substring_regex(text, FLOAT)
+        # Arrow reads neither +1 nor INF.
+        clean = pc.utf8_lower(pc.utf8_ltrim(pc.if_else(good, text, "nan"), "+"))
+        try:
+            values = _numbers(pc.cast(clean, pa.float64()))
+        except pa.ArrowInvalid:  # 1e400 is a number, but none of a float64's
+            values = np.array([float(one) for one in clean.to_pylist()])
+        return values, _numbers(good)
 
 
+def _numbers(column: pa.Array) -> np.ndarray:
+    values: np.ndarray = column.to_numpy(zero_copy_only=False)
+    return values
+
+
+_PLAIN = np.zeros(256, bool)
+_PLAIN[np.frombuffer(b"0123456789.eE-", np.uint8)] = True
 # What VCF 4.3 calls a Float; Arrow and C read every one of them.
-FLOAT = r"^[-+]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|(?i:inf|infinity|nan))$"
-
-
-def _odd(text: pa.Array) -> bool:
-    """Whether a number is written as Arrow does not read it: +1, INF."""
-    odd = pc.match_substring_regex(text, r"^\+|[A-DF-Za-df-z]")
-    return bool(pc.any(odd).as_py())
+NUMBER = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
+NO_NUMBER = r"(?i:inf|infinity|nan)"
+FLOAT = rf"^[-+]?(?:{NUMBER}|{NO_NUMBER})$"
 
 
 @dataclass(frozen=True)

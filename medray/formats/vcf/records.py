@@ -11,10 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from medray.formats.vcf.lines import FLOAT, Spans, Table
+from medray.formats.vcf.lines import NO_NUMBER, NUMBER, Spans, Table
 
 CHROM, POS, ID, REF, ALT, QUAL, FILTER, INFO, FORMAT = range(9)
 MAX_POS = 2**31 - 1
+FEW = (CHROM, FILTER, FORMAT)  # columns of few different texts
 
 _BASES = r"[ACGTNacgtn]+"
 _MATE = r"[^\s,<>\[\]:]+(?::[^\s,<>\[\]:]+)*:[0-9]+"
@@ -29,8 +30,7 @@ RULES: tuple[tuple[int, str, str], ...] = (
     (ID, "bad-id", r"^[^\s;]+(?:;[^\s;]+)*$"),
     (REF, "bad-ref", rf"^{_BASES}$"),
     (ALT, "bad-alt", rf"^(?:\.|{_ALLELE}(?:,{_ALLELE})*)$"),
-    (QUAL, "bad-qual", rf"^\.$|{FLOAT}"),
-    (QUAL, "bad-qual", r"^(?:[^-]|-[iInN])"),
+    (QUAL, "bad-qual", rf"^(?:\.|\+?{NUMBER}|[-+]?{NO_NUMBER})$"),
     (FILTER, "bad-filter", r"^(?:\.|PASS|[^\s;,]+(?:;[^\s;,]+)*)$"),
     (INFO, "bad-info", r"^(?:\.|[^\s;=,]+(?:=[^;]*)?(?:;[^\s;=,]+(?:=[^;]*)?)*;?)$"),
     (FORMAT, "bad-format", rf"^(?:\.|{_KEY}(?::{_KEY})*)$"),
@@ -101,7 +101,8 @@ def check_fixed(table: Table, order: Order, allow: frozenset[str]) -> Verdicts:
     verdicts = Verdicts([""] * len(table), allow)
     for column, code, pattern in RULES:
         if column < len(table.columns):
-            verdicts.refuse(~matches(table.columns[column], pattern), code)
+            good = matches(table.columns[column], pattern, few=column in FEW)
+            verdicts.refuse(~good, code)
     positions, good = table.columns[POS].integers()
     verdicts.refuse(~good | (positions < 0) | (positions > MAX_POS), "bad-pos")
     for column, separator, code in ((ID, ";", "bad-id"), (FILTER, ";", "bad-filter")):
@@ -113,14 +114,16 @@ def check_fixed(table: Table, order: Order, allow: frozenset[str]) -> Verdicts:
     return verdicts
 
 
-def matches(spans: Spans, pattern: str) -> np.ndarray:
-    """Which pieces match a regular expression, bool (n,); equal pieces are looked at once."""
+def matches(spans: Spans, pattern: str, *, few: bool = False) -> np.ndarray:
+    """Which pieces match a regular expression, bool (n,); of `few` texts each is looked at once."""
     text = spans.strings()
-    encoded = text.dictionary_encode()
-    if len(encoded.dictionary) * 2 < len(text):
+    if few:
+        encoded = text.dictionary_encode()
         good = pc.match_substring_regex(encoded.dictionary, pattern)
-        return good.to_numpy(zero_copy_only=False)[encoded.indices.to_numpy()]
-    return pc.match_substring_regex(text, pattern).to_numpy(zero_copy_only=False)
+        found: np.ndarray = good.to_numpy(zero_copy_only=False)[encoded.indices.to_numpy()]
+        return found
+    each: np.ndarray = pc.match_substring_regex(text, pattern).to_numpy(zero_copy_only=False)
+    return each
 
 
 def _each(

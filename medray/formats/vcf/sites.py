@@ -120,7 +120,8 @@ def _scalars(values: np.ndarray, has: np.ndarray) -> pa.Array:
 def _is(values: np.ndarray, integer: int, bits: int, text: str) -> np.ndarray:
     """Where values are the mark of their type, bool."""
     if values.dtype.kind == "f":
-        return np.ascontiguousarray(values).view(np.uint32) == bits
+        marked: np.ndarray = np.ascontiguousarray(values).view(np.uint32) == bits
+        return marked
     same: np.ndarray = values == (text if values.dtype.kind == "T" else integer)
     return same
 

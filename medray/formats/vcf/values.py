@@ -7,6 +7,7 @@ integers (`calls` does), so there, and there only, a true -1 is lost.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 
@@ -50,7 +51,12 @@ def marks_of(kind: str) -> tuple[object, object, np.dtype[np.generic]]:
         return FLOAT_MISSING, FLOAT_FILL, np.dtype(np.float32)
     if kind == "Flag":
         return False, False, np.dtype(bool)
-    return ".", "", TEXT
+    return ".", "", cast("np.dtype[Any]", TEXT)
+
+
+def bits_of(values: np.ndarray) -> np.ndarray:
+    """Values to compare with their marks: floats by their bits, since a NaN equals none."""
+    return values.view(np.int32) if values.dtype.kind == "f" else values
 
 
 def dense(spans: Spans, definition: Field) -> Dense:
@@ -111,7 +117,8 @@ def texts_of(spans: Spans) -> np.ndarray:
     if not len(encoded):
         return np.zeros(0, TEXT)
     distinct = np.array(encoded.dictionary.to_pylist(), TEXT)
-    return distinct[encoded.indices.to_numpy()]
+    each: np.ndarray = distinct[encoded.indices.to_numpy()]
+    return each
 
 
 READERS: dict[str, Callable[[Spans, np.ndarray], tuple[np.ndarray, np.ndarray]]] = {

@@ -22,6 +22,7 @@ from medray.formats.vcf.values import (
     STORED_FILL,
     STORED_MISSING,
     TEXT,
+    bits_of,
     marks_of,
 )
 from medray.storage.datasets import Dataset
@@ -135,7 +136,8 @@ class Joined:
             return np.full(shape, missing, dtype)
         values = part.arrays[name][start:stop]
         if name == "variant_contig":
-            return self._contig_maps[number][values].astype(dtype)
+            renamed: np.ndarray = self._contig_maps[number][values].astype(dtype)
+            return renamed
         if name == "variant_filter":
             out = np.zeros(shape, bool)
             out[:, self._filter_maps[number]] = values
@@ -148,15 +150,8 @@ class Joined:
         out[tuple(slice(0, size) for size in values.shape)] = values
         # A record without the field is missing in every place of it, however many there are.
         if name not in ("variant_allele", "call_genotype", "call_genotype_mask"):
-            lead = values[..., 0]
-            bits = lead.view(np.int32) if dtype.kind == "f" else lead
-            mark = np.float32(missing).view(np.int32) if dtype.kind == "f" else missing
-            whole = bits == mark
-            if values.shape[-1] > 1:
-                rest = values[..., 1:]
-                same = (rest.view(np.int32) if dtype.kind == "f" else rest) == mark
-                whole &= same.all(axis=-1)
-                out[whole] = missing
+            mark = bits_of(np.array(missing, dtype))
+            out[(bits_of(values) == mark).all(axis=-1)] = missing
         return out
 
 
@@ -244,7 +239,7 @@ def write_vcf(parts: Sequence[Part], path: Path) -> None:
     joined = Joined(parts)
     store = zarr.storage.MemoryStore()
     _write(joined, store, (1000, 10_000), spelled=True)
-    with pysam.BGZFile(str(path), "wb") as file:
+    with pysam.BGZFile(str(path), "wb", None) as file:
         file.write(header_text(joined).encode())
 
         class Sink(io.TextIOBase):
@@ -287,11 +282,11 @@ def header_text(joined: Joined) -> str:
 
 def _spelled(values: np.ndarray) -> np.ndarray:
     """Numbers as the shortest texts that read back as the same, marks as "." and ""."""
-    bits = values.reshape(-1).view(np.int32)
+    bits = bits_of(values.reshape(-1))
     texts = pa.array(values.reshape(-1)).cast(pa.string())
     out = np.array(texts.to_pylist(), TEXT)
-    out[bits == FLOAT_MISSING.view(np.int32)] = "."
-    out[bits == FLOAT_FILL.view(np.int32)] = ""
+    out[bits == bits_of(FLOAT_MISSING)] = "."
+    out[bits == bits_of(FLOAT_FILL)] = ""
     return out.reshape(values.shape)
 
 

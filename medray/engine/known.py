@@ -1,0 +1,89 @@
+"""Known scores: what earlier versions of a dataset say of sites that come again.
+
+The units of a step are kept by their identity; this finds single sites where the units were cut
+anew, or a site comes again in another file. Its key is (contig, position, REF, ALT); genome, model
+and statistics are the same in all versions that are asked, which the planner sees to.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from medray.storage.datasets import Dataset
+from medray.storage.objects import Objects
+from medray.storage.shards import Shard
+
+COLUMNS = ("ref_match", "contains_n", "status")
+EXTENTS = "extents"  # attribute of a version: for each shard contig → first and last position
+
+
+class KnownScores:
+    """Scores of earlier versions.
+
+    Args:
+        versions: of one dataset, newest first.
+        columns: of the statistics.
+    """
+
+    def __init__(self, versions: Sequence[Dataset], columns: Sequence[str]) -> None:
+        self._columns = [*COLUMNS, *columns]
+        self._shards: dict[str, dict[str, list[int]]] = {}
+        self._objects = versions[0].objects if versions else Objects("memory:///")
+        for version in versions:
+            entries = version.manifest["shards"]
+            for entry, extent in zip(entries, version.attributes[EXTENTS], strict=True):
+                self._shards.setdefault(entry["path"], extent)
+        self._table = lru_cache(maxsize=4)(self._read)
+
+    def find(self, sites: pa.Table) -> tuple[np.ndarray, pa.Table]:
+        """Which sites are known.
+
+        Args:
+            sites: with `contig`, `pos`, `ref`, `alt`, (n,).
+
+        Returns:
+            The row of each site in the table, int64 (n,), -1 where it is not known; and the table
+            with the columns of a score.
+        """
+        rows = np.full(sites.num_rows, -1, np.int64)
+        keys, found, height = _keys(sites), [], 0
+        for path in self._near(extent_of(sites)):
+            table = self._table(path)
+            at = pc.index_in(keys, value_set=_keys(table)).fill_null(-1).to_numpy()
+            new = np.flatnonzero((rows < 0) & (at >= 0))
+            if len(new):
+                rows[new] = height + np.arange(len(new))
+                found.append(table.take(at[new]).select(self._columns))
+                height += len(new)
+            if (rows >= 0).all():
+                break
+        return rows, pa.concat_tables(found) if found else pa.table({})
+
+    def _near(self, extent: dict[str, list[int]]) -> Iterator[str]:
+        """Shards that may hold sites of an extent."""
+        for path, other in self._shards.items():
+            if any(
+                name in other and other[name][0] <= last and first <= other[name][1]
+                for name, (first, last) in extent.items()
+            ):
+                yield path
+
+    def _read(self, path: str) -> pa.Table:
+        names = ["contig", "pos", "ref", "alt", *self._columns]
+        return Shard(self._objects, path).columns(names)
+
+
+def extent_of(sites: pa.Table) -> dict[str, list[int]]:
+    """First and last position on each contig."""
+    grouped = sites.select(["contig", "pos"]).group_by("contig", use_threads=False)
+    found: list[dict[str, Any]] = grouped.aggregate([("pos", "min"), ("pos", "max")]).to_pylist()
+    return {row["contig"]: [row["pos_min"], row["pos_max"]] for row in found}
+
+
+def _keys(table: pa.Table) -> pa.ChunkedArray:
+    parts = [table["contig"], table["pos"].cast(pa.string()), table["ref"], table["alt"]]
+    return pc.binary_join_element_wise(*parts, "\t")

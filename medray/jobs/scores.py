@@ -1,0 +1,91 @@
+"""Plan the scoring of variants: a model, a genome and a table of sites to units."""
+
+from typing import Any
+
+from medray.data.genome import Genome
+from medray.engine.score import SITE, columns_of, tracks_of
+from medray.errors import SpecError
+from medray.ids import short
+from medray.jobs.plan import Planned, plan_rows
+from medray.spec.jobs import Predict, VariantEffect
+from medray.storage.datasets import Dataset, open_dataset
+from medray.storage.models import open_model
+from medray.storage.objects import Objects
+
+SCORING = "scoring"  # attribute of a version: equal where scores can stand for each other
+
+
+def plan_scores(
+    step: Predict, effect: VariantEffect, objects: Objects
+) -> tuple[Planned, dict[str, Any], dict[str, Any]]:
+    """Units, parameters of the operation, and attributes of the version.
+
+    Raises:
+        SpecError: model, genome or sites are of another kind, or do not exist.
+    """
+    model, data = open_model(objects, step.model), open_dataset(objects, step.data)
+    stored = open_dataset(objects, effect.genome)
+    genome = Genome(stored)
+    _check_sites(data)
+    plan = model.config["plan"]
+    tracks = tracks_of(plan, effect.tracks, model.reference)
+    how = {
+        "genome": genome.digest,
+        "window": effect.window or plan["length"],
+        "statistics": list(effect.statistics),
+        "tracks": tracks,
+        "reverse_complement": effect.reverse_complement,
+        "precision": step.precision,
+        "batch": effect.batch,
+    }
+    scoring = short({**how, "model": model.digest})
+    planned = plan_rows(
+        data,
+        "score",
+        identity={**how, "where": step.select},
+        rows=effect.unit,
+        model=model.digest,
+    )
+    parameters = {
+        **how,
+        "genome": stored.reference,
+        "model": model.reference,
+        "where": step.select,
+        "known": [version.reference for version in _earlier(objects, step.output, scoring)],
+    }
+    attributes = {
+        "data": data.reference,
+        "model": model.reference,
+        "genome": stored.reference,
+        "select": step.select,
+        "variants": {**how, "columns": columns_of(effect.statistics, tracks)},
+        SCORING: scoring,
+    }
+    return planned, parameters, attributes
+
+
+def _check_sites(data: Dataset) -> None:
+    """Refuse what is no table of sites; an empty one may be."""
+    for number, entry in enumerate(data.manifest["shards"]):
+        if entry["rows"]:
+            names = data.shards[number].table.column_names
+            missing = [name for name in SITE if name not in names]
+            if missing:
+                raise SpecError(
+                    f"the data have no column {missing[0]!r}",
+                    code="no-sites",
+                    about=data.reference,
+                    hint="ingest a VCF by the format `vcf` with table: sites",
+                )
+            return
+
+
+def _earlier(objects: Objects, name: str, scoring: str) -> list[Dataset]:
+    """Versions of `name` whose scores were made in the same way, newest first."""
+    found = []
+    for entry in objects.walk(f"datasets/{name}/versions"):
+        version = entry.path.rsplit("/", 1)[1].removesuffix(".json")
+        dataset = open_dataset(objects, f"{name}@{version}")
+        if dataset.attributes.get(SCORING) == scoring:
+            found.append(dataset)
+    return sorted(found, key=lambda one: (one.manifest["created"], one.version), reverse=True)

@@ -1,0 +1,182 @@
+"""Scoring a VCF, killed anywhere: the same VCF and Parquet, byte for byte, and no work twice."""
+
+import contextlib
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+from command import CLI
+
+from medray.storage.datasets import open_dataset
+from medray.storage.objects import Objects
+from tests import callset
+
+UNIT = 25
+POINTS = [
+    "attempt.begun=kill:9",
+    "shard.written=kill:12",
+    "commit.before-record=kill:7",
+    "commit.after-record=kill:15",
+    "publish.before-manifest=kill:3",
+    "export.written=kill:1",
+    "export.written=kill:2",
+    "publish.before-manifest=kill:4",
+    "publish.after-head=kill:4",
+    "publish.before-head=kill:5",
+]
+
+
+class Job:
+    """The whole way of a VCF, below a folder of its own."""
+
+    def __init__(self, folder: Path, source: Path) -> None:
+        self.root, self.out = folder / "store", folder / "out"
+        callset.save_network(Objects(str(self.root)))
+        export = {"kind": "export", "data": "scores"}
+        steps = [
+            *callset.ingest_steps(source, source / "vcf"),
+            callset.score_step(unit=UNIT),
+            {
+                **export,
+                "format": {
+                    "name": "annotated_vcf",
+                    "source": str(source / "vcf"),
+                    "partition": 2**16,
+                },
+                "to": str(self.out / "vcf"),
+            },
+            {
+                **export,
+                "format": {"name": "table", "file": "parquet"},
+                "to": str(self.out / "table"),
+            },
+        ]
+        self.file = folder / "job.yaml"
+        self.file.write_text(yaml.safe_dump_all(steps))
+
+    def start(self, cluster: str = "inline", **environment: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [*CLI, "run", str(self.file), "--storage", str(self.root), "--cluster", cluster],
+            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def finish(self, **environment: str) -> int:
+        return self.start(**environment).wait(120)
+
+    def made(self) -> dict[str, str]:
+        """Hashes of the files that were exported."""
+        return {
+            path.relative_to(self.out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(self.out.rglob("*"))
+            if path.is_file() and not path.name.startswith(".")
+        }
+
+    def attempts(self) -> int:
+        folder = self.root / "datasets" / "scores" / "attempts"
+        return sum(path.name.count(".") == 1 for path in folder.glob("*/*.json"))
+
+    def check(self, clean: dict[str, str]) -> None:
+        """Everything is there, once, and as an undisturbed run makes it."""
+        assert self.made() == clean
+        objects = Objects(str(self.root))
+        scores, sites = open_dataset(objects, "scores"), open_dataset(objects, "sites")
+        assert scores.samples["sample_id"].equals(sites.samples["sample_id"])
+        assert scores.inputs.quarantined == 0
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("source")
+    lines = [line for line in callset.records(200) for _ in range(4)]
+    callset.write_vcf(folder / "vcf" / "a.vcf", lines)
+    callset.write_vcf(folder / "vcf" / "b.vcf.gz", callset.records(70))
+    callset.write_genome(folder / "genome")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def clean(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    job = Job(tmp_path_factory.mktemp("clean"), source)
+    assert job.finish() == 0
+    made = job.made()
+    assert sorted(made) == [
+        "table/scores.parquet",
+        "vcf/a.vcf.gz",
+        "vcf/a.vcf.gz.csi",
+        "vcf/b.vcf.gz",
+        "vcf/b.vcf.gz.csi",
+    ]
+    return made
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("where", POINTS)
+def test_killed_at_a_point(where: str, source: Path, clean: dict[str, str], tmp_path: Path) -> None:
+    job = Job(tmp_path, source)
+    assert job.finish(MEDRAY_FAULTS=where) == -signal.SIGKILL
+    assert not set(job.made().items()) - set(clean.items()), "what stands there is whole"
+    assert job.finish() == 0
+    job.check(clean)
+
+
+@pytest.mark.drill
+@pytest.mark.timeout(400)
+def test_driver_killed_at_random_moments(
+    source: Path, clean: dict[str, str], tmp_path: Path
+) -> None:
+    job, moments, kills = Job(tmp_path, source), random.Random(11), 0
+    while True:
+        driver = job.start()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            status = driver.wait(1.0 + moments.uniform(0, 2.5) if kills < 12 else 120)
+            break
+        driver.kill()
+        driver.wait()
+        kills += 1
+    assert status == 0
+    job.check(clean)
+    scores = open_dataset(Objects(str(job.root)), "scores")
+    # A worker has two ranges in hand: one it computes, one it reads.
+    assert job.attempts() <= len(scores.manifest["shards"]) + 2 * kills
+    assert kills >= 3
+
+
+@pytest.mark.drill
+@pytest.mark.timeout(400)
+def test_workers_on_ray_killed_at_random(
+    source: Path, clean: dict[str, str], tmp_path: Path
+) -> None:
+    job, moments, kills = Job(tmp_path, source), random.Random(12), 0
+    driver = job.start("local")
+    while driver.poll() is None:
+        time.sleep(moments.uniform(0.4, 1.2))
+        if kills >= 10:
+            continue
+        for worker in _workers(driver.pid):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                worker.kill()
+                kills += 1
+                break
+    assert driver.returncode == 0
+    assert kills >= 3
+    job.check(clean)
+    scores = open_dataset(Objects(str(job.root)), "scores")
+    assert job.attempts() <= len(scores.manifest["shards"]) + 2 * kills
+
+
+def _workers(driver: int) -> Iterator[psutil.Process]:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(driver).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if "MapWorker" in " ".join(child.cmdline()):
+                    yield child
