@@ -45,7 +45,6 @@ def start_local(
     Raises:
         RetryableError: Ray did not start (code "ray-did-not-start").
     """
-    import ray
     from ray._raylet import Config  # type: ignore[attr-defined]
 
     _sweep()
@@ -78,7 +77,7 @@ def start_local(
             )
             yield
     finally:
-        ray.shutdown()
+        _leave()
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -93,7 +92,6 @@ def join(address: str) -> Iterator[None]:
     Raises:
         RetryableError: it cannot be reached (code "ray-unreachable").
     """
-    import ray
 
     with _environment({}):
         try:
@@ -105,7 +103,7 @@ def join(address: str) -> Iterator[None]:
             )
             yield
         finally:
-            ray.shutdown()
+            _leave()
 
 
 def require(workers: int, num_cpus: float, num_gpus: float = 0) -> None:
@@ -131,6 +129,15 @@ def require(workers: int, num_cpus: float, num_gpus: float = 0) -> None:
                 about=f"workers: {workers}",
                 hint="fewer workers, or less for each",
             )
+
+
+def _leave() -> None:
+    import ray
+
+    ray.shutdown()
+    # Serve keeps the address of its controller, and takes the next Ray's first job for this one's.
+    if serving := sys.modules.get("ray.serve.context"):
+        serving._disconnect()  # noqa: SLF001
 
 
 @cache

@@ -18,6 +18,7 @@ import numpy as np
 from blake3 import blake3
 
 from medray.errors import DataError, FatalError
+from medray.storage.fetch import fetch
 from medray.storage.objects import Objects
 from medray.storage.outbox import Outbox
 from medray.storage.zarr3 import (
@@ -37,7 +38,6 @@ from medray.storage.zarr3 import (
 Raw = TypeVar("Raw")
 Decoded = TypeVar("Decoded")
 REREADS = 2
-REQUEST_BYTES = 4 * 2**20  # about, of a large window in a bucket
 SHARD_BYTES = 128 * 2**20  # raw bytes in a shard, about
 _CHUNK = {1: (2**18,), 2: (512, 512), 3: (32, 64, 64)}  # at most 256 Ki elements: 512 KiB as int16
 
@@ -63,11 +63,6 @@ def _threads() -> int:
 @cache
 def _decoders() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_threads(), thread_name_prefix="decode")
-
-
-@cache
-def _fetchers(concurrency: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(concurrency, thread_name_prefix="fetch")
 
 
 class ArrayWriter:
@@ -269,7 +264,7 @@ class ArrayReader:
         if not wanted:
             return
         path = self._shard_path(place)
-        per, fetched = self._fetch(path, wanted)
+        per, fetched = fetch(self._objects, path, [(at, size) for _, at, size in wanted])
 
         def again(first: int, size: int) -> memoryview:
             return self._objects.get_ranges(path, [first], [first + size])[0]
@@ -296,28 +291,6 @@ class ArrayReader:
             decode(0)
         else:
             list(_decoders().map(decode, range(shares)))
-
-    def _fetch(
-        self, path: str, wanted: Sequence[tuple[tuple[int, ...], int, int]]
-    ) -> tuple[int, list[Callable[[], list[memoryview]]]]:
-        """Bytes of chunks: how many come together, and a call for each of these groups.
-
-        From a disk all come at once. Of a bucket large windows come in several requests side by
-        side, and the first ones are decoded while the others are on their way.
-        """
-
-        def read(group: Sequence[tuple[tuple[int, ...], int, int]]) -> list[memoryview]:
-            starts = [first for _, first, _ in group]
-            return self._objects.get_ranges(path, starts, [first + n for _, first, n in group])
-
-        total = sum(size for _, _, size in wanted)
-        if self._objects.folder is not None or total < 2 * REQUEST_BYTES:
-            parts = read(wanted)
-            return len(wanted), [lambda: parts]
-        per = -(-len(wanted) * REQUEST_BYTES // total)
-        pool = _fetchers(self._objects.profile.concurrency)
-        groups = [wanted[first : first + per] for first in range(0, len(wanted), per)]
-        return per, [pool.submit(read, group).result for group in groups]
 
     def _shard_path(self, place: tuple[int, ...]) -> str:
         return f"{self._path}/c/{'/'.join(map(str, place))}"

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from medray.errors import DataError, FatalError
-from medray.storage import arrays
+from medray.storage import arrays, fetch
 from medray.storage.arrays import ArrayReader, ArrayWriter, chunk_for
 from medray.storage.objects import Objects
 from medray.storage.outbox import Outbox
@@ -196,7 +196,7 @@ def test_foreign_and_absurd_metadata_are_refused() -> None:
 def test_large_windows_of_a_bucket_come_in_several_requests(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(arrays, "REQUEST_BYTES", 2**16)
+    monkeypatch.setattr(fetch, "REQUEST_BYTES", 2**16)
     objects = Objects("memory:///")
     data = np.random.default_rng(7).integers(-(2**15), 2**15, (40, 96, 70)).astype(np.int16)
     outbox = Outbox(objects, "a")
