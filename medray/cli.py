@@ -33,6 +33,7 @@ COMMANDS = {
     "cluster": "medray.commands.cluster:cluster",
     "schema": "medray.commands.setup:schema",
     "drive": "medray.commands.submit:drive",
+    "probe": "medray.commands.setup:probe",
 }
 
 INTERRUPTED = 130  # as shells have it: 128 + SIGINT

@@ -19,7 +19,8 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext
 from ray.data._internal.execution.execution_callback import ExecutionCallback
 
-from medray.cluster.board import Reporter, end_processes, pin_board
+from medray.cluster.board import Reporter, end_processes, leaving_nodes, pin_board
+from medray.cluster.meters import UnitMeters
 from medray.cluster.session import require
 from medray.engine.operation import Unit
 from medray.engine.worker import Receipt, Worker, WorkerSpec
@@ -95,18 +96,24 @@ def run_on_ray(
         patience_s=max(1800.0, 3 * MAX_PER_TASK * (spec.unit_timeout_s + grace_s)),
     )
     missing = {unit.index: unit for unit in units}
+    meters = UnitMeters(spec.operation, spec.dataset, len(units))
     drain_until = math.inf
     looked = time.monotonic()
+    leaving: frozenset[str] = frozenset()
     try:
         while missing and time.monotonic() < drain_until:
             for receipt in pool.receipts(LOOK_S):
                 if missing.pop(receipt.index, None) is not None:
+                    meters.take(receipt)
                     on_receipt(receipt)
             if stop.is_set() and drain_until == math.inf:
                 board.drain.remote()
                 drain_until = time.monotonic() + DRAIN_S
             if time.monotonic() - looked > LOOK_S:
                 looked = time.monotonic()
+                if leaving_nodes() != leaving:
+                    leaving = leaving_nodes()
+                    board.leaving.remote(leaving)
                 silent = ray.get(board.silent.remote(spec.unit_timeout_s + grace_s))
                 if silent:
                     event("killed-silent", processes=len(silent))

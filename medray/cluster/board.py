@@ -1,8 +1,9 @@
 """The board: what the pool's processes say of themselves, so that the driver can judge them.
 
-Each process asks before it begins a unit, and beats while it is alive. Two things need this: a run
-that drains (no unit is begun any more) and a process that is stopped altogether, in which no
-timer of its own can fire.
+Each process asks before it begins a unit, and beats while it is alive. Three things need this: a
+run that drains (no unit is begun any more), a node that is taken away (its processes end what they
+are at, and hand the rest back) and a process that is stopped altogether, in which no timer of its
+own can fire.
 """
 
 import contextlib
@@ -13,12 +14,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 BEAT_S = 2.0
+Leave = Literal["yes", "no", "elsewhere"]  # to begin a unit; "elsewhere": by another process
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Board:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._draining = False
+        self._leaving: frozenset[str] = frozenset()
         self._beats: dict[Process, float] = {}
         self._units: dict[Process, list[str]] = {}
 
@@ -43,13 +46,15 @@ class Board:
         """`process` is alive."""
         self._beats[process] = self._clock()
 
-    def begin(self, process: Process, unit: str) -> bool:
-        """Whether `process` may begin `unit`; no, once the run is draining."""
+    def begin(self, process: Process, unit: str) -> Leave:
+        """Whether `process` may begin `unit`: not once the run drains, or its node is to go."""
         self.beat(process)
         if self._draining:
-            return False
+            return "no"
+        if process.node in self._leaving:
+            return "elsewhere"
         self._units.setdefault(process, []).append(unit)
-        return True
+        return "yes"
 
     def end(self, process: Process, unit: str) -> None:
         """`process` is done with `unit`, however it went."""
@@ -60,6 +65,10 @@ class Board:
     def drain(self) -> None:
         """Let no unit begin from now on."""
         self._draining = True
+
+    def leaving(self, nodes: frozenset[str]) -> None:
+        """These nodes are to go: no unit begins there from now on."""
+        self._leaving = nodes
 
     def silent(self, seconds: float) -> list[Process]:
         """Processes at work on units that have not beaten for so long; each is told once."""
@@ -83,25 +92,54 @@ class Reporter:
         pid = os.getpid()
         self._board = board
         self._process = Process(ray.get_runtime_context().get_node_id(), pid, _started(pid))
-        self._draining = False
+        self._refused: Leave | None = None  # final, so that the board need not be asked again
+        self._at_work = 0
+        self._changed = threading.Condition()
         threading.Thread(target=self._beat, name="beat", daemon=True).start()
 
     @contextlib.contextmanager
     def unit(self, unit: str) -> Iterator[bool]:
-        """Ask for leave to do `unit`; says whether it was given."""
-        if self._draining or not ray.get(self._board.begin.remote(self._process, unit)):
-            self._draining = True  # final, so the board need not be asked again
+        """Ask for leave to do `unit`; says whether it was given. On a node that is to go, this
+        process ends when its other threads have done theirs; Ray makes one elsewhere instead."""
+        leave = self._refused or self._ask(unit)
+        if leave != "yes":
+            self._refused = leave
+            if leave == "elsewhere":
+                self._hand_back()
             yield False
             return
         try:
             yield True
         finally:
             self._board.end.remote(self._process, unit)
+            self._count(-1)
+
+    def _ask(self, unit: str) -> Leave:
+        self._count(1)
+        leave: Leave = ray.get(self._board.begin.remote(self._process, unit))
+        if leave != "yes":
+            self._count(-1)
+        return leave
+
+    def _count(self, more: int) -> None:
+        with self._changed:
+            self._at_work += more
+            self._changed.notify_all()
+
+    def _hand_back(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._at_work == 0)
+        os.kill(os.getpid(), signal.SIGKILL)
 
     def _beat(self) -> None:
         while True:
             time.sleep(BEAT_S)
             self._board.beat.remote(self._process)
+
+
+def leaving_nodes() -> frozenset[str]:
+    """Ids of the nodes that are to go, because a cloud or an autoscaler takes them away."""
+    return frozenset(ray._private.state.state.get_draining_nodes())  # noqa: SLF001
 
 
 def end_processes(processes: list[Process]) -> None:

@@ -17,6 +17,7 @@ from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from medray.cluster.batch import DRAIN_S, GRACE_S, RESTARTS
+from medray.cluster.meters import UnitMeters
 from medray.cluster.replica import deployment_of, replica_of
 from medray.cluster.serve import APPLICATION, LOST, QUIET
 from medray.cluster.session import require
@@ -66,9 +67,11 @@ def run_on_serve(
     with _handle(spec, min(low, len(units)), pool, grows=grows) as handle:
         work = _Work(spec, units, handle, stop, min(len(units), IN_FLIGHT * high))
         missing = {unit.index: unit for unit in units}
+        meters = UnitMeters(spec.operation, spec.dataset, len(units))
         while missing and not work.expired:
             for receipt in work.arrived():
                 del missing[receipt.index]
+                meters.take(receipt)
                 on_receipt(receipt)
     for unit in missing.values():
         on_receipt(Receipt(unit.id, unit.index, "drained", inputs=len(unit.inputs)))

@@ -38,6 +38,24 @@ def render(
 
 
 @cluster.command()
+@click.option("--cloud", type=click.Choice(["aws", "gcp"]), required=True, help="Whose node.")
+@click.option("--address", metavar="HOST:PORT", required=True, help="Of the cluster's GCS.")
+@click.option("--node", default="", metavar="ID", help="The node (default: the one here).")
+@click.option("--metadata", metavar="URL", help="Of the metadata service (default: the cloud's).")
+def watch(cloud: str, address: str, node: str, metadata: str | None) -> None:
+    """On a node: wait for the notice that the cloud takes it away, then drain it."""
+    import threading
+
+    from medray.cluster.spot import CLOUDS
+    from medray.cluster.spot import watch as watch_node
+    from medray.log import configure
+
+    configure("info")
+    of = CLOUDS[cloud](metadata) if metadata else CLOUDS[cloud]()
+    watch_node(of, address, node, threading.Event())
+
+
+@cluster.command()
 @click.argument("name", metavar="NAME")
 @storage_option
 @json_option

@@ -59,6 +59,22 @@ def doctor(cluster: str | None, storage: str | None, as_json: bool) -> None:
         )
 
 
+@click.command(hidden=True)
+@click.option("--key", required=True, metavar="HEX", help="Of the hashes of tokens.")
+@storage_option
+def probe(key: str, storage: str | None) -> None:
+    """What the doctor runs on a cluster: say what each node finds there."""
+    import json
+
+    from medray.cluster.examine import examine_nodes
+    from medray.cluster.session import join
+    from medray.jobs.nodes import MARK
+    from medray.jobs.session import open_storage
+
+    with join("auto"):
+        click.echo(MARK + json.dumps(examine_nodes(open_storage(storage), key)))
+
+
 @click.command()
 def schema() -> None:
     """Print the JSON Schema of one document of a job file, for editors."""

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlparse
 
 from medray.errors import MedrayError
 from medray.jobs.capacity import cluster_checks
+from medray.jobs.nodes import examine_cluster
 from medray.jobs.session import open_storage
 
 FREE_BYTES = 2 * 2**30  # below this a run is likely to fill the disk
@@ -45,6 +46,11 @@ def examine(storage: str | None = None, cluster: str | None = None) -> list[Find
         except (ImportError, OSError) as error:
             ok, detail = False, type(error).__name__
         findings.append((name, ok, detail))
+    if cluster is not None and ("cluster", True) in [(name, ok) for name, ok, _ in findings]:
+        try:
+            findings += examine_cluster(cluster, storage)
+        except MedrayError as error:
+            findings.append(("nodes", False, str(error)))
     return findings
 
 

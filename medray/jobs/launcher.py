@@ -7,10 +7,27 @@ from medray.spec.deploy import Aws, Gcp, Launcher, Nodes
 
 HOME = "/opt/medray"  # a virtual environment of its own on every node
 TOKEN = "~/.medray/ray-token"  # noqa: S105 - a place, not the token
+TLS = "~/.medray/tls"
 # Every process of Ray's on every node asks for the token; two minutes are what spot gives notice.
 _ENVIRONMENT = (
     f"RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$HOME/{TOKEN.removeprefix('~/')} "
     "RAY_USAGE_STATS_ENABLED=0 RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S=90"
+)
+_ENVIRONMENT_TLS = " ".join(
+    f"RAY_TLS_{name}=$HOME/.medray/tls/{file}"
+    for name, file in (
+        ("SERVER_CERT", "node.crt"),
+        ("SERVER_KEY", "node.key"),
+        ("CA_CERT", "ca.crt"),
+    )
+)
+# Ray checks addresses, which nobody knows before a node is there: each makes its own certificate.
+CERTIFY = (
+    f"cd {TLS} && umask 077 && openssl req -new -newkey rsa:2048 -nodes -keyout node.key "
+    "-subj /CN=medray-node -out node.csr && printf "
+    "'subjectAltName=DNS:localhost,IP:127.0.0.1,IP:%s' $(hostname -I | cut -d' ' -f1) > node.ext "
+    "&& openssl x509 -req -in node.csr -CA ca.crt -CAkey ca.key "
+    "-set_serial 0x$(openssl rand -hex 16) -days 365 -extfile node.ext -out node.crt"
 )
 
 
@@ -25,6 +42,12 @@ def launcher_config(name: str, deploy: Launcher, ray_version: str) -> dict[str, 
     The token is copied from this machine to the head over SSH, and from there to the workers; it
     stands in no command and no file of the launcher's. The dashboard listens on loopback there.
     """
+    environment = _ENVIRONMENT
+    files, certify = {TOKEN: TOKEN}, []
+    if deploy.tls:
+        environment += f" RAY_USE_TLS=1 {_ENVIRONMENT_TLS}"
+        files |= {f"{TLS}/{file}": f"{TLS}/{file}" for file in ("ca.crt", "ca.key")}
+        certify = [CERTIFY]
     return {
         "cluster_name": name,
         "max_workers": sum(nodes.most for nodes in deploy.workers.values()),
@@ -37,7 +60,7 @@ def launcher_config(name: str, deploy: Launcher, ray_version: str) -> dict[str, 
             **{kind: _node_type(deploy, nodes) for kind, nodes in deploy.workers.items()},
         },
         "head_node_type": "head",
-        "file_mounts": {TOKEN: TOKEN},
+        "file_mounts": files,
         "setup_commands": [
             f"chmod 700 ~/.medray && chmod 600 {TOKEN}",
             (
@@ -46,19 +69,26 @@ def launcher_config(name: str, deploy: Launcher, ray_version: str) -> dict[str, 
                 f"{HOME}/bin/pip install --quiet 'ray[default,data,serve,train]=={ray_version}' "
                 f"'{deploy.install}')"
             ),
+            *certify,
         ],
         "head_start_ray_commands": [
             f"{HOME}/bin/ray stop",
             # No work on the head: it holds the drivers, and nothing brings it back.
             (
-                f"ulimit -n 65536; {_ENVIRONMENT} {HOME}/bin/ray start --head --port=6379 "
+                f"ulimit -n 65536; {environment} {HOME}/bin/ray start --head --port=6379 "
                 "--num-cpus=0 --num-gpus=0 --dashboard-host=127.0.0.1 "
                 "--autoscaling-config=~/ray_bootstrap_config.yaml"
             ),
         ],
         "worker_start_ray_commands": [
             f"{HOME}/bin/ray stop",
-            f"ulimit -n 65536; {_ENVIRONMENT} {HOME}/bin/ray start --address=$RAY_HEAD_IP:6379",
+            f"ulimit -n 65536; {environment} {HOME}/bin/ray start --address=$RAY_HEAD_IP:6379",
+            # One at a time, whatever was started before; Ray reads no notice of a cloud itself.
+            (
+                f"{environment} setsid nohup flock -n ~/.medray/watch.lock {HOME}/bin/medray "
+                f"cluster watch --cloud {deploy.kind} --address $RAY_HEAD_IP:6379 "
+                "> ~/.medray/watch.log 2>&1 < /dev/null &"
+            ),
         ],
     }
 

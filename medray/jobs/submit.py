@@ -185,15 +185,7 @@ def _deliver(
     storage: str | None,
     objects: Objects,
 ) -> None:
-    root, shipped = _storage(storage, objects)
-    package, data = pack(profile, submission.cluster, shipped, root)
-    if not jobs.has_package(package):
-        jobs.put_package(package, data)
-    variables = {
-        "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_S),
-        **{name: os.environ[name] for name in profile.forward if name in os.environ},
-    }
-    runtime: dict[str, Any] = {"working_dir": f"gcs://{package}", "env_vars": variables}
+    root, runtime = ship(jobs, profile, submission.cluster, storage, objects)
     command = [profile.python, "-m", "medray", "drive", submission.job, str(submission.number)]
     jobs.submit(
         {
@@ -205,6 +197,32 @@ def _deliver(
             "metadata": {"medray": __version__, "job": submission.job, "by": submission.by},
         }
     )
+
+
+def ship(
+    jobs: RayJobs, profile: RayCluster, cluster: str, storage: str | None, objects: Objects
+) -> tuple[str, dict[str, Any]]:
+    """Upload what travels with a run, unless the cluster has it.
+
+    Args:
+        jobs: of the cluster.
+        profile: of the cluster.
+        cluster: its name there.
+        storage: as the user named it.
+        objects: the storage root.
+
+    Returns:
+        What the run is to be given as --storage, and its `runtime_env`.
+    """
+    root, shipped = _storage(storage, objects)
+    package, data = pack(profile, Path(cluster).stem, shipped, root)
+    if not jobs.has_package(package):
+        jobs.put_package(package, data)
+    variables = {
+        "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_S),
+        **{name: os.environ[name] for name in profile.forward if name in os.environ},
+    }
+    return root, {"working_dir": f"gcs://{package}", "env_vars": variables}
 
 
 def _storage(storage: str | None, objects: Objects) -> tuple[str, Storage | None]:

@@ -47,6 +47,9 @@ class Aws(Settings):
     head_profile: Text = Field("medray-head", description="instance profile that starts workers")
     worker_profile: Text = Field("medray-node", description="instance profile that reads data")
     install: str = Field("medray", description="requirement that pip installs on each node")
+    tls: bool = Field(
+        False, description="between Ray's processes, by the authority in ~/.medray/tls"
+    )
     head: Nodes
     workers: dict[Text, Nodes]
     idle_minutes: float = Field(5, gt=0)
@@ -62,6 +65,9 @@ class Gcp(Settings):
     image: Text = Field(description="source image, projects/…/global/images/…")
     service_account: Text = Field(description="whose role reaches the bucket")
     install: str = Field("medray", description="requirement that pip installs on each node")
+    tls: bool = Field(
+        False, description="between Ray's processes, by the authority in ~/.medray/tls"
+    )
     head: Nodes
     workers: dict[Text, Nodes]
     idle_minutes: float = Field(5, gt=0)

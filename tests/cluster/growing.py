@@ -50,11 +50,10 @@ class Growing:
 
     def nodes(self) -> dict[str, str]:
         """Pool label of each worker node that is there, by its id."""
-        found = self.head.ask("/api/v0/nodes?detail=true")["data"]["result"]["result"]
         return {
             node["node_id"]: node["labels"].get("pool", "")
-            for node in found
-            if node["state"] == "ALIVE" and not node["is_head_node"]
+            for node in self.head.nodes()
+            if not node["is_head_node"]
         }
 
     def kill_node(self, node: str) -> None:

@@ -41,12 +41,14 @@ class Head:
 
     Args:
         address: of its dashboard.
+        gcs: host:port by which nodes join.
         token_file: readable by its owner alone.
         process: `ray start --block`, which leads a process group of its own.
         folder: of its logs and sockets.
     """
 
     address: str
+    gcs: str
     token_file: Path
     process: subprocess.Popen[bytes]
     folder: Path
@@ -59,6 +61,11 @@ class Head:
         )
         with urllib.request.urlopen(request, timeout=10) as reply:
             return json.loads(reply.read())
+
+    def nodes(self) -> list[dict[str, Any]]:
+        """The nodes that are there, as Ray's state API has them."""
+        found = self.ask("/api/v0/nodes?detail=true")["data"]["result"]["result"]
+        return [node for node in found if node["state"] == "ALIVE"]
 
     def kill(self) -> None:
         """As a power cut: every process of it at once, none asked."""
@@ -131,7 +138,8 @@ def start_head(
         start_new_session=True,
     )
     out.close()
-    head = Head(f"http://127.0.0.1:{ports['--dashboard-port']}", token_file, process, folder)
+    address, gcs = (f"127.0.0.1:{options[name]}" for name in ("--dashboard-port", "--port"))
+    head = Head(f"http://{address}", gcs, token_file, process, folder)
     until = time.monotonic() + START_S
     while not _answers(head):
         if process.poll() is not None or time.monotonic() > until:
@@ -147,6 +155,45 @@ def _answers(head: Head) -> bool:
         return isinstance(head.ask("/api/jobs/"), list)
     except OSError:
         return False
+
+
+@contextlib.contextmanager
+def a_node(head: Head, token_file: Path, *more: str) -> Iterator[None]:
+    """Another node of a head's cluster, on this machine, gone with all its processes on leaving.
+
+    Args:
+        head: to join.
+        token_file: that the node's processes read.
+        more: options of `ray start`.
+    """
+    there = len(head.nodes())
+    command = [str(Path(sys.executable).with_name("ray")), "start", "--block", *more]
+    command += [f"--address={head.gcs}", "--node-ip-address=127.0.0.1", "--disable-usage-stats"]
+    with (head.folder / f"node-{there}").open("wb") as out:
+        process = subprocess.Popen(
+            [*command, "--object-store-memory=150000000"],
+            env={
+                **os.environ,
+                "RAY_AUTH_MODE": "token",
+                "RAY_AUTH_TOKEN_PATH": str(token_file),
+            },
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        until = time.monotonic() + START_S
+        while len(head.nodes()) == there:
+            if process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(
+                    f"it did not join: {(head.folder / f'node-{there}').read_text()}"
+                )
+            time.sleep(0.2)
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 @contextlib.contextmanager

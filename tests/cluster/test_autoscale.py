@@ -1,6 +1,9 @@
 """Ray's autoscaler, for real: nodes come for the units of a job, one is lost, all go again."""
 
+import contextlib
+import datetime
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,12 +16,15 @@ import numpy as np
 import pytest
 from growing import IDLE_S, Growing, a_growing_cluster
 
+from medray.clock import SYSTEM
 from medray.jobs.run import run
 from medray.storage.objects import Objects
+from tests.servers.metadata import a_metadata_service
 from tests.serving.endpoint import MASKS, UNET, commit_model
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(900)]
 VOLUMES = 24
+NOTICE = "/latest/meta-data/spot/instance-action"
 
 
 @pytest.fixture(scope="module")
@@ -89,12 +95,55 @@ def test_grows_from_nothing_loses_a_node_and_shrinks_to_nothing(
         assert cluster.nodes() == {}, "nothing asks for nodes any more"
 
 
+def test_a_node_with_a_notice_ends_what_it_does_and_hands_back_the_rest(
+    cluster: Growing, stored: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(stored, store)
+    profile = cluster.head.profile(
+        tmp_path / "growing.yaml",
+        grows=True,
+        default_pool={"workers": 2, "cpus": 2, "labels": {"pool": "predict"}},
+    )
+    commits, attempts = (store / "datasets/masks" / name for name in ("commits", "attempts"))
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(cluster.head.token_file)}
+    with a_metadata_service() as cloud, _submitted(profile, store, "masks", tmp_path) as sent:
+        wait(lambda: len(cluster.nodes()) >= 2 and len(list(commits.glob("*"))) >= 4)
+        told = next(iter(cluster.nodes()))
+        command = [sys.executable, "-m", "medray", "cluster", "watch", "--cloud", "aws"]
+        command += ["--metadata", cloud.url, "--address", cluster.head.gcs, "--node", told]
+        with subprocess.Popen(command, env={**os.environ, **token}) as watcher:
+            wait(lambda: ("GET", NOTICE) in cloud.asked)
+            assert told in cluster.nodes()
+            at = SYSTEM.now() + datetime.timedelta(seconds=120)
+            cloud.time = at.strftime("%Y-%m-%dT%H:%M:%SZ")
+            assert watcher.wait(60) == 0
+        wait(lambda: told not in cluster.nodes(), 100)
+        assert sent.poll() is None, "the run goes on"
+        said = sent.communicate(timeout=400)[0]
+    assert sent.returncode == 0
+    assert json.loads(said)["steps"][0]["units"]["committed"] == VOLUMES
+    begun = [path for path in attempts.glob("*/*.json") if path.name.count(".") == 1]
+    assert len(begun) == VOLUMES, "each unit was begun once: none was lost with its node"
+    wait(lambda: not cluster.nodes(), 10 * IDLE_S)
+
+
+@contextlib.contextmanager
+def _submitted(
+    profile: str, store: Path, output: str, tmp_path: Path
+) -> Iterator["subprocess.Popen[str]"]:
+    job = tmp_path / "job.yaml"
+    job.write_text(json.dumps(predict(output)))
+    place = ("--cluster", profile, "--storage", str(store), "--wait", "--json")
+    command = [sys.executable, "-m", "medray", "submit", str(job), *place]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sent:
+        yield sent
+
+
 def _run_and_lose_a_node(
     cluster: Growing, store: Path, profile: str, output: str, tmp_path: Path
 ) -> tuple[str, dict[str, str]]:
     """Digest of the run's output, and the nodes that came and went."""
-    job = tmp_path / "job.yaml"
-    job.write_text(json.dumps(predict(output)))
     came: dict[str, str] = {}
 
     def look() -> dict[str, str]:
@@ -105,9 +154,7 @@ def _run_and_lose_a_node(
     def commits() -> int:
         return len(list(store.glob(f"datasets/{output}/commits/*.json")))
 
-    place = ("--cluster", profile, "--storage", str(store), "--wait", "--json")
-    command = [sys.executable, "-m", "medray", "submit", str(job), *place]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sent:
+    with _submitted(profile, store, output, tmp_path) as sent:
         wait(lambda: (len(look()) >= 2 and commits() >= 4) or sent.poll() is not None)
         lost = next(iter(look()))
         done = commits()

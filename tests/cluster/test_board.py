@@ -25,8 +25,8 @@ def clock() -> Clock:
 
 def test_silent_are_those_at_work_that_do_not_beat_and_each_is_told_once(clock: Clock) -> None:
     board = Board(clock)
-    assert board.begin(A, "u")
-    assert board.begin(B, "v")
+    assert board.begin(A, "u") == "yes"
+    assert board.begin(B, "v") == "yes"
     clock.now = 9
     board.beat(B)
     assert board.silent(10) == []
@@ -61,9 +61,24 @@ def test_an_end_of_somebody_unknown_is_no_error(clock: Clock) -> None:
 def test_draining_lets_nobody_begin(clock: Clock) -> None:
     board = Board(clock)
     board.drain()
-    assert not board.begin(A, "u")
+    assert board.begin(A, "u") == "no"
     clock.now = 100
     assert board.silent(10) == []
+
+
+def test_on_a_node_that_is_to_go_nothing_begins(clock: Clock) -> None:
+    board = Board(clock)
+    there = Process("other", 3, "30")
+    assert board.begin(A, "u") == "yes"
+    board.leaving(frozenset({"node"}))
+    assert (board.begin(B, "v"), board.begin(there, "v")) == ("elsewhere", "yes")
+    clock.now = 11
+    assert board.silent(10) == [A, there], "what is under way there is still watched"
+    board.leaving(frozenset())
+    assert board.begin(B, "v") == "yes", "it was not taken away after all"
+    board.drain()
+    board.leaving(frozenset({"node"}))
+    assert board.begin(B, "v") == "no", "a run that drains hands nothing on"
 
 
 def test_a_number_that_was_reused_is_not_killed() -> None:
