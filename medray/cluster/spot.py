@@ -126,11 +126,11 @@ def node_here(address: str) -> str:
     Raises:
         RetryableError: there is none (code "no-node-here").
     """
-    from ray._raylet import GcsClient
-    from ray.core.generated.gcs_pb2 import GcsNodeInfo
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
+    from ray.core.generated.gcs_pb2 import GcsNodeInfo  # type: ignore[attr-defined]
     from ray.util import get_node_ip_address
 
-    here = get_node_ip_address()
+    here = get_node_ip_address()  # type: ignore[no-untyped-call]
     for node_id, info in GcsClient(address=address).get_all_node_info().items():
         if info.node_manager_address == here and info.state == GcsNodeInfo.ALIVE:
             return str(node_id.hex())
@@ -143,20 +143,19 @@ def drain(address: str, node: str, left_s: float) -> None:
     Raises:
         RetryableError: the cluster does not answer, or refuses (code "not-drained").
     """
-    from ray._raylet import GcsClient
-    from ray.core.generated.autoscaler_pb2 import DrainNodeReason
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
+    from ray.core.generated.autoscaler_pb2 import DrainNodeReason  # type: ignore[attr-defined]
     from ray.exceptions import RpcError
 
     deadline_ms = int((SYSTEM.now().timestamp() + left_s) * 1000)
     reason = DrainNodeReason.DRAIN_NODE_REASON_PREEMPTION
+    cause: RpcError | None = None
     try:
         taken, why = GcsClient(address=address).drain_node(
             node, reason, "the cloud takes this node away", deadline_ms
         )
     except RpcError as error:
         taken, why, cause = False, type(error).__name__, error
-    else:
-        cause = None
     if not taken:
         raise RetryableError(
             f"the node could not be drained ({why})", code="not-drained", about=node

@@ -1,6 +1,5 @@
 """Calls as VCF Zarr: what bio2zarr makes of real files, and what vcztools and bcftools show."""
 
-import gzip
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -339,22 +338,3 @@ def test_pseudonyms_are_keyed_and_nothing_else_names_samples(
     assert read(path, samples="pseudonyms")[0][0].arrays["sample_id"].tolist() == names  # type: ignore[union-attr]
     monkeypatch.setenv("MEDRAY_DEID_KEY", "l" * 32)
     assert read(path, samples="pseudonyms")[0][0].arrays["sample_id"].tolist() != names  # type: ignore[union-attr]
-
-
-def test_a_stretch_that_unpacks_to_much_becomes_several_groups(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import medray.formats.vcf as module
-    from medray.formats.vcf import bgzf
-
-    monkeypatch.setattr(module, "GROUP_BYTES", 200_000)
-    monkeypatch.setattr(bgzf, "BLOCK_BYTES", 20_000)
-    monkeypatch.setattr(bgzf, "READ_BYTES", 10_000)
-    records = [f"1\t{n}\t.\tA\tC\t.\t.\t.\tGT\t0/1\t0/0\t1/1\n" for n in range(1, 5001)]
-    (tmp_path / "a.vcf.gz").write_bytes(gzip.compress((HEAD + "".join(records)).encode()))
-    samples, refused = read(tmp_path)
-    assert not refused
-    assert len(samples) > 3
-    positions = np.concatenate([one.arrays["variant_position"] for one in samples])  # type: ignore[misc]
-    assert positions.tolist() == list(range(1, 5001))
-    assert len({one.id for one in samples}) == len(samples)

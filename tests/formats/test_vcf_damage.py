@@ -1,17 +1,25 @@
 """VCF that is not as it should be: the specification's own suite, and damaged files."""
 
+import gzip
 import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from medray.errors import DataError
 from medray.formats.base import Source
 from medray.formats.vcf import Vcf
 from medray.storage.samples import Refusal, Sample
+
+HEAD = """##fileformat=VCFv4.2
+##contig=<ID=1>
+##FORMAT=<ID=GT,Number=1,Type=String,Description="Genotype">
+#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\ta\tb\tc
+"""
 
 
 def read(root: Path, **options: Any) -> tuple[list[Sample], list[Refusal]]:
@@ -56,3 +64,22 @@ def test_five_thousand_damaged_files(data_dir: Path) -> None:
     assert report["refused"] > 2000
     assert report["slowest_s"] < 5
     assert report["rss_bytes"] < 512 * 2**20
+
+
+def test_a_stretch_that_unpacks_to_much_becomes_several_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import medray.formats.vcf as module
+    from medray.formats.vcf import bgzf
+
+    monkeypatch.setattr(module, "GROUP_BYTES", 200_000)
+    monkeypatch.setattr(bgzf, "BLOCK_BYTES", 20_000)
+    monkeypatch.setattr(bgzf, "READ_BYTES", 10_000)
+    records = [f"1\t{n}\t.\tA\tC\t.\t.\t.\tGT\t0/1\t0/0\t1/1\n" for n in range(1, 5001)]
+    (tmp_path / "a.vcf.gz").write_bytes(gzip.compress((HEAD + "".join(records)).encode()))
+    samples, refused = read(tmp_path)
+    assert not refused
+    assert len(samples) > 3
+    positions = np.concatenate([one.arrays["variant_position"] for one in samples])  # type: ignore[misc]
+    assert positions.tolist() == list(range(1, 5001))
+    assert len({one.id for one in samples}) == len(samples)
