@@ -102,6 +102,7 @@ class ArrayWriter:
         self._hash = blake3(repr((shape, name, chunk[axis], axis)).encode())
         self._pending: list[np.ndarray] = []
         self._held = self._row = 0
+        self._left = shape[axis]
         self._buffer = np.empty(chunk, dtype)
         self._open_shard()
 
@@ -109,7 +110,9 @@ class ArrayWriter:
         """Add the next slab; its shape is the array's except along the slab axis."""
         expected = [*self.meta.shape]
         expected[self._axis] = slab.shape[self._axis]
-        if list(slab.shape) != expected or name_of(slab.dtype) != self.meta.dtype:
+        self._left -= slab.shape[self._axis]
+        fits = list(slab.shape) == expected and self._left >= 0
+        if not fits or name_of(slab.dtype) != self.meta.dtype:
             raise FatalError(
                 f"a slab of {slab.dtype}{slab.shape} does not fit "
                 f"{self.meta.dtype}{self.meta.shape}",
@@ -119,27 +122,23 @@ class ArrayWriter:
         depth = self.meta.chunk[self._axis]
         self._pending.append(slab)
         self._held += slab.shape[self._axis]
-        if self._held < depth:
+        if self._held < depth and self._left:
             self._pending[-1] = slab.copy()  # its owner may fill it anew
             return
         data = self._joined()
-        whole = self._held - self._held % depth
+        whole = self._held - self._held % depth if self._left else self._held
         for start in range(0, whole, depth):
-            self._write_row(self._part(data, start, start + depth))
+            self._write_row(self._part(data, start, min(start + depth, whole)))
         self._pending = [self._part(data, whole, self._held).copy()] if whole < self._held else []
         self._held -= whole
 
     def close(self) -> str:
-        """Write what is left, then the metadata; returns the content hash of the array.
+        """Write the metadata; returns the content hash of the array.
 
         Raises:
-            FatalError: fewer or more slabs came than the shape says (code "slab-mismatch").
+            FatalError: fewer slabs came than the shape says (code "slab-mismatch").
         """
-        if self._held:
-            self._write_row(self._joined())
-            self._held = 0
-        depth = self.meta.chunk[self._axis]
-        if self._row != math.ceil(self.meta.shape[self._axis] / depth):
+        if self._left:
             raise FatalError("slabs are missing", code="slab-mismatch", about=self._path)
         self._close_shard()
         self._outbox.put(f"{self._path}/zarr.json", json.dumps(self.meta.encode()).encode())

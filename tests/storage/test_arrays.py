@@ -174,9 +174,9 @@ def test_slabs_that_do_not_add_up_are_refused(objects: Objects) -> None:
     with pytest.raises(FatalError):
         short.close()
     long = writer()
-    long.append(np.zeros((6, 4), "int16"))
+    long.append(np.zeros((3, 4), "int16"))
     with pytest.raises(FatalError):
-        long.close()
+        long.append(np.zeros((2, 4), "int16"))
 
 
 def test_foreign_and_absurd_metadata_are_refused() -> None:
