@@ -17,10 +17,10 @@ _UNITS = {"h": 3600.0, "d": 86400.0}
 @json_option
 def verify(reference: str, storage: str | None, as_json: bool) -> None:
     """Check every hash of a dataset or model; without a name, of everything and the audit log."""
-    from medray.jobs.session import open_storage
+    from medray.jobs.session import known_storage
     from medray.storage.check import verify_all, verify_reference
 
-    objects = open_storage(storage)
+    objects = known_storage(storage)
     checked, problems = verify_reference(objects, reference) if reference else verify_all(objects)
     if as_json:
         print_json({"checked": checked, "problems": [asdict(problem) for problem in problems]})
@@ -44,10 +44,10 @@ def verify(reference: str, storage: str | None, as_json: bool) -> None:
 @json_option
 def gc(older_than: str, delete: bool, storage: str | None, as_json: bool) -> None:
     """Remove what abandoned attempts left behind; never what a commit or version names."""
-    from medray.jobs.session import open_storage
+    from medray.jobs.session import known_storage
     from medray.storage.garbage import collect
 
-    found = collect(open_storage(storage), age_s=_age(older_than), delete=delete)
+    found = collect(known_storage(storage), age_s=_age(older_than), delete=delete)
     size = sum(item.bytes for item in found)
     if as_json:
         print_json({"deleted": delete, "bytes": size, "garbage": [asdict(item) for item in found]})

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 @json_option
 def ls(storage: str | None, as_json: bool) -> None:
     """List datasets and models."""
-    from medray.jobs.session import open_storage
+    from medray.jobs.session import known_storage
     from medray.storage.datasets import open_dataset
     from medray.storage.models import open_model
 
-    objects = open_storage(storage)
+    objects = known_storage(storage)
     rows: list[dict[str, Any]] = []
     for name in objects.folders("datasets"):
         if objects.exists(f"datasets/{name}/HEAD"):
@@ -77,11 +77,11 @@ def show(reference: str, storage: str | None, as_json: bool) -> None:
 def quarantine(reference: str, storage: str | None, as_json: bool) -> None:
     """List what a dataset, or a step stopped by its error budget, refused, with reasons."""
     from medray.errors import SpecError
-    from medray.jobs.session import open_storage
+    from medray.jobs.session import known_storage
     from medray.storage.datasets import open_dataset
     from medray.storage.quarantine import read_refusals
 
-    objects = open_storage(storage)
+    objects = known_storage(storage)
     try:
         refused = open_dataset(objects, reference).quarantine()
     except SpecError as error:

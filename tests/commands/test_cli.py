@@ -199,6 +199,18 @@ def test_looking(medray: Any, done: Any) -> None:
     assert medray("show", "haeds").exit_code == 2
 
 
+@pytest.mark.parametrize(
+    "command", [["ls"], ["show", "ct"], ["runs"], ["verify"], ["gc"], ["cancel", "job-1"]]
+)
+@pytest.mark.parametrize("url", [False, True])
+def test_looking_makes_no_storage(medray: Any, tmp_path: Path, command: list[str], url: bool) -> None:
+    place = tmp_path / "no such"
+    result = medray(*command, "--storage", place.as_uri() if url else str(place))
+    assert result.exit_code == 2
+    assert f"{place}: nothing was ever stored there [no-storage]" in result.stderr
+    assert not place.exists()
+
+
 def test_following(medray: Any, done: Any) -> None:
     assert done.id in medray("runs").stdout
     state = json.loads(medray("status", done.id, "--json").stdout)
