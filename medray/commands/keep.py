@@ -1,4 +1,4 @@
-"""Commands that keep storage sound: verify, gc."""
+"""Commands that keep storage sound: verify, gc; and that give what was refused another chance."""
 
 import re
 from dataclasses import asdict
@@ -56,6 +56,31 @@ def gc(older_than: str, delete: bool, storage: str | None, as_json: bool) -> Non
         print_table(["what", "why", "bytes"], [[g.path, g.why, g.bytes] for g in found])
     verb = "deleted" if delete else "would be deleted; --delete does it"
     click.echo(f"{len(found)} leftovers, {size} bytes {verb}")
+
+
+@click.command()
+@click.argument("name", metavar="NAME")
+@click.option(
+    "--code",
+    "codes",
+    multiple=True,
+    required=True,
+    metavar="CODE",
+    help="As `quarantine` shows it.",
+)
+@storage_option
+@json_option
+def retry(name: str, codes: tuple[str, ...], storage: str | None, as_json: bool) -> None:
+    """Let units that refused something for a reason that is mended since be done again."""
+    from medray.jobs.again import ask_again
+    from medray.jobs.session import known_storage
+
+    found = ask_again(known_storage(storage), name, codes)
+    inputs = sum(commit.inputs for commit in found)
+    if as_json:
+        print_json({"name": name, "units": len(found), "inputs": inputs})
+        return
+    click.echo(f"{name}: the next run does {len(found)} units with {inputs} inputs again")
 
 
 def _age(text: str) -> float:
