@@ -80,7 +80,7 @@ def retry(name: str, codes: tuple[str, ...], storage: str | None, as_json: bool)
     if as_json:
         print_json({"name": name, "units": len(found), "inputs": inputs})
         return
-    click.echo(f"{name}: the next run does {len(found)} units with {inputs} inputs again")
+    click.echo(f"{name}: inputs that the next run does again: {inputs} ({len(found)} units)")
 
 
 def _age(text: str) -> float:

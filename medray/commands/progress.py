@@ -171,7 +171,9 @@ class _Count:
             case "done":
                 units = fields["units"]
                 self.total = self.done = units["planned"]
-                self.note = f"{units['quarantined']} quarantined, {fields['seconds']:.1f} s"
+                self.note = f"{fields['seconds']:.1f} s"
+                if fields["kind"] != "train":
+                    self.note = f"{units['quarantined']} quarantined, {self.note}"
 
 
 def print_account(steps: Sequence[StepResult]) -> None:

@@ -75,8 +75,7 @@ def origins(gave_way: Collection[str]) -> dict[str, str]:
     """By successor, the unit as it was first planned."""
     before = {successor(unit): unit for unit in gave_way}
     first = {}
-    for unit in before:
-        origin = before[unit]
+    for unit, origin in before.items():
         while origin in before:
             origin = before[origin]
         first[unit] = origin

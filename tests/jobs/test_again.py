@@ -110,7 +110,7 @@ def test_the_command(
     done(objects, step)
     arguments = ["retry", "heads", "--code", "unexpected-error", "--storage", objects.url]
     said = CliRunner().invoke(main, arguments)
-    assert said.stdout == "heads: the next run does 1 units with 2 inputs again\n"
+    assert said.stdout == "heads: inputs that the next run does again: 2 (1 units)\n"
     # Until it ran there is nothing more to ask for.
     again = CliRunner().invoke(main, arguments)
     assert again.exit_code == 2
