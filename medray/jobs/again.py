@@ -8,13 +8,13 @@ of two who ask at once both mean the same.
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from medray.clock import SYSTEM, Clock, stamp
+from medray.engine.operation import Unit
 from medray.errors import SpecError
 from medray.ids import short
-from medray.jobs.plan import Planned
 from medray.storage.audit import record
 from medray.storage.datasets import check_name
 from medray.storage.ledger import Commit, Ledger
@@ -82,16 +82,16 @@ def origins(gave_way: Collection[str]) -> dict[str, str]:
     return first
 
 
-def with_successors(planned: Planned, objects: Objects, name: str) -> Planned:
-    """A plan whose units that gave way are replaced by their successors."""
+def with_successors(units: Iterable[Unit], objects: Objects, name: str) -> list[Unit]:
+    """Units of a plan; those that gave way are replaced by their successors."""
     gave_way = units_that_gave_way(objects, name)
-    units = []
-    for unit in planned.units:
+    newest = []
+    for unit in units:
         known = unit.id
         while known in gave_way:
             known = successor(known)
-        units.append(unit if known == unit.id else replace(unit, id=known))
-    return replace(planned, units=units)
+        newest.append(replace(unit, id=known))
+    return newest
 
 
 def _named(objects: Objects, folder: str) -> set[str]:

@@ -92,7 +92,8 @@ def resolve(step: AnyStep, objects: Objects, place: Place) -> Resolved:
             resolved = _export(step, objects, place)
     if resolved.planned is None:
         return resolved
-    planned = with_successors(resolved.planned, objects, resolved.output)
+    units = with_successors(resolved.planned.units, objects, resolved.output)
+    planned = replace(resolved.planned, units=units)
     run = _run_id(resolved.step.kind, resolved.spec, resolved.parents, planned)
     return replace(resolved, planned=planned, run=run)
 
