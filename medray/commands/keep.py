@@ -80,7 +80,8 @@ def retry(name: str, codes: tuple[str, ...], storage: str | None, as_json: bool)
     if as_json:
         print_json({"name": name, "units": len(found), "inputs": inputs})
         return
-    click.echo(f"{name}: inputs that the next run does again: {inputs} ({len(found)} units)")
+    units = "1 unit" if len(found) == 1 else f"{len(found)} units"
+    click.echo(f"{name}: the next run does {units} of {inputs} inputs again")
 
 
 def _age(text: str) -> float:
