@@ -103,7 +103,9 @@ class Lines:
         if event.name in _SAID:
             click.echo(_SAID[event.name](event), err=True)
         elif event.name == "job":
-            click.echo(f"{event.fields['job']}: {event.fields['steps']} steps", err=True)
+            steps = event.fields["steps"]
+            of = "1 step" if steps == 1 else f"{steps} steps"
+            click.echo(f"{event.fields['job']}: {of}", err=True)
         elif event.name in ("step", "done") or now - self._last >= LINE_S:
             self._last = now
             count = self._count
