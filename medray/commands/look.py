@@ -44,7 +44,7 @@ def ls(storage: str | None, as_json: bool) -> None:
         print_json({"datasets": rows})
         return
     columns = ["name", "version", "kind", "samples", "quarantined", "created"]
-    shown = [{**row, "version": row["version"][:8]} for row in rows]
+    shown = [{**row, "version": row["version"][:8], "created": _minute(row)} for row in rows]
     print_table(columns, [[row.get(column) for column in columns] for row in shown])
 
 
@@ -137,6 +137,11 @@ def _of_model(model: "ModelPackage") -> dict[str, Any]:
             name: {"bytes": size, "sha256": sha} for name, (size, sha) in model.files.items()
         },
     }
+
+
+def _minute(row: dict[str, Any]) -> str:
+    """When a version was made, as short as a column of a narrow terminal wants it."""
+    return str(row.get("created", ""))[:16].replace("T", " ")
 
 
 def _lines(value: Any) -> list[str]:
