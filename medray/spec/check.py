@@ -30,7 +30,9 @@ def check(adapter: TypeAdapter[T], value: Any, about: Callable[..., str]) -> T:
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=True, include_input=False)
         first, *others = problems
-        told = [f"; also {'.'.join(map(str, _path(one, value)))}: {_message(one)}" for one in others]
+        told = [
+            f"; also {'.'.join(map(str, _path(one, value)))}: {_message(one)}" for one in others
+        ]
         if len(told) > MOST_TOLD:
             told[MOST_TOLD:] = [f"; and {len(told) - MOST_TOLD} more"]
         raise SpecError(
