@@ -85,6 +85,8 @@ def origins(gave_way: Collection[str]) -> dict[str, str]:
 def with_successors(units: Iterable[Unit], objects: Objects, name: str) -> list[Unit]:
     """Units of a plan; those that gave way are replaced by their successors."""
     gave_way = units_that_gave_way(objects, name)
+    if not gave_way:
+        return list(units)
     newest = []
     for unit in units:
         known = unit.id

@@ -33,6 +33,7 @@ FROZEN = {
     "ls": ["--storage", "--json"],
     "show": ["reference", "--storage", "--json"],
     "quarantine": ["reference", "--storage", "--json"],
+    "retry": ["name", "--code", "--storage", "--json"],
     "verify": ["reference", "--storage", "--json"],
     "gc": ["--older-than", "--delete", "--storage", "--json"],
     "init": ["folder"],
