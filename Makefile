@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Of the drills, which take long: make drills PART=tests/faults
+PART := tests
 
 .PHONY: install demo test check drills quality bench clean
 
@@ -27,7 +29,7 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 
 drills: $(STAMP)
-	$(BIN)/pytest -q -m drill --timeout 900 tests
+	$(BIN)/pytest -q -m drill --timeout 900 --durations 15 $(PART)
 
 quality: $(STAMP)
 	$(BIN)/python benchmarks/quality.py

@@ -23,6 +23,7 @@ COMMANDS = {
     "ls": "medray.commands.look:ls",
     "show": "medray.commands.look:show",
     "quarantine": "medray.commands.look:quarantine",
+    "retry": "medray.commands.keep:retry",
     "verify": "medray.commands.keep:verify",
     "gc": "medray.commands.keep:gc",
     "storage": "medray.commands.storage:storage",

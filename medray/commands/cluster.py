@@ -65,9 +65,9 @@ def queue(name: str, storage: str | None, as_json: bool) -> None:
     from pathlib import Path
 
     from medray.jobs.line import read_line
-    from medray.jobs.session import open_storage
+    from medray.jobs.session import known_storage
 
-    line = read_line(open_storage(storage), Path(name).stem)
+    line = read_line(known_storage(storage), Path(name).stem)
     if as_json:
         print_json({"queue": [asdict(entry) for entry in line]})
         return

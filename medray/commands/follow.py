@@ -22,10 +22,10 @@ MOST_S = 15.0  # between two tries, while storage or cluster are away
 @json_option
 def runs(storage: str | None, as_json: bool) -> None:
     """List the jobs that were run, newest first."""
-    from medray.jobs.session import open_storage
+    from medray.jobs.session import known_storage
     from medray.jobs.status import jobs
 
-    found = jobs(open_storage(storage))
+    found = jobs(known_storage(storage))
     if as_json:
         print_json({"runs": [asdict(status) for status in found]})
         return
@@ -50,10 +50,10 @@ def runs(storage: str | None, as_json: bool) -> None:
 @json_option
 def status(run: str, storage: str | None, as_json: bool) -> None:
     """Say how a job stands, from what storage holds."""
-    from medray.jobs.session import open_storage
+    from medray.jobs.session import known_storage
     from medray.jobs.status import find_job, job_status
 
-    objects = open_storage(storage)
+    objects = known_storage(storage)
     found = job_status(objects, find_job(objects, run))
     if as_json:
         print_json(asdict(found))
@@ -82,10 +82,10 @@ def status(run: str, storage: str | None, as_json: bool) -> None:
 def logs(run: str, follow: bool, driver: bool, storage: str | None) -> None:
     """Print what happened in a job, one JSON object a line."""
     from medray.errors import RetryableError
-    from medray.jobs.session import open_storage
+    from medray.jobs.session import known_storage
     from medray.jobs.status import AHEAD, find_job, job_status
 
-    objects = open_storage(storage)
+    objects = known_storage(storage)
     job = find_job(objects, run)
     said = _of_driver(objects, job) if driver else _of_storage(objects, job)
     pause = LOOK_S

@@ -1,4 +1,4 @@
-"""Commands that keep storage sound: verify, gc."""
+"""Commands that keep storage sound: verify, gc; and that give what was refused another chance."""
 
 import re
 from dataclasses import asdict
@@ -17,10 +17,10 @@ _UNITS = {"h": 3600.0, "d": 86400.0}
 @json_option
 def verify(reference: str, storage: str | None, as_json: bool) -> None:
     """Check every hash of a dataset or model; without a name, of everything and the audit log."""
-    from medray.jobs.session import open_storage
+    from medray.jobs.session import known_storage
     from medray.storage.check import verify_all, verify_reference
 
-    objects = open_storage(storage)
+    objects = known_storage(storage)
     checked, problems = verify_reference(objects, reference) if reference else verify_all(objects)
     if as_json:
         print_json({"checked": checked, "problems": [asdict(problem) for problem in problems]})
@@ -44,10 +44,10 @@ def verify(reference: str, storage: str | None, as_json: bool) -> None:
 @json_option
 def gc(older_than: str, delete: bool, storage: str | None, as_json: bool) -> None:
     """Remove what abandoned attempts left behind; never what a commit or version names."""
-    from medray.jobs.session import open_storage
+    from medray.jobs.session import known_storage
     from medray.storage.garbage import collect
 
-    found = collect(open_storage(storage), age_s=_age(older_than), delete=delete)
+    found = collect(known_storage(storage), age_s=_age(older_than), delete=delete)
     size = sum(item.bytes for item in found)
     if as_json:
         print_json({"deleted": delete, "bytes": size, "garbage": [asdict(item) for item in found]})
@@ -56,6 +56,32 @@ def gc(older_than: str, delete: bool, storage: str | None, as_json: bool) -> Non
         print_table(["what", "why", "bytes"], [[g.path, g.why, g.bytes] for g in found])
     verb = "deleted" if delete else "would be deleted; --delete does it"
     click.echo(f"{len(found)} leftovers, {size} bytes {verb}")
+
+
+@click.command()
+@click.argument("name", metavar="NAME")
+@click.option(
+    "--code",
+    "codes",
+    multiple=True,
+    required=True,
+    metavar="CODE",
+    help="As `quarantine` shows it.",
+)
+@storage_option
+@json_option
+def retry(name: str, codes: tuple[str, ...], storage: str | None, as_json: bool) -> None:
+    """Let units that refused something for a reason that is mended since be done again."""
+    from medray.jobs.again import ask_again
+    from medray.jobs.session import known_storage
+
+    found = ask_again(known_storage(storage), name, codes)
+    inputs = sum(commit.inputs for commit in found)
+    if as_json:
+        print_json({"name": name, "units": len(found), "inputs": inputs})
+        return
+    units = "1 unit" if len(found) == 1 else f"{len(found)} units"
+    click.echo(f"{name}: the next run does {units} of {inputs} inputs again")
 
 
 def _age(text: str) -> float:

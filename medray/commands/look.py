@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 @json_option
 def ls(storage: str | None, as_json: bool) -> None:
     """List datasets and models."""
-    from medray.jobs.session import open_storage
+    from medray.jobs.session import known_storage
     from medray.storage.datasets import open_dataset
     from medray.storage.models import open_model
 
-    objects = open_storage(storage)
+    objects = known_storage(storage)
     rows: list[dict[str, Any]] = []
     for name in objects.folders("datasets"):
         if objects.exists(f"datasets/{name}/HEAD"):
@@ -44,7 +44,7 @@ def ls(storage: str | None, as_json: bool) -> None:
         print_json({"datasets": rows})
         return
     columns = ["name", "version", "kind", "samples", "quarantined", "created"]
-    shown = [{**row, "version": row["version"][:8]} for row in rows]
+    shown = [{**row, "version": row["version"][:8], "created": _minute(row)} for row in rows]
     print_table(columns, [[row.get(column) for column in columns] for row in shown])
 
 
@@ -77,11 +77,11 @@ def show(reference: str, storage: str | None, as_json: bool) -> None:
 def quarantine(reference: str, storage: str | None, as_json: bool) -> None:
     """List what a dataset, or a step stopped by its error budget, refused, with reasons."""
     from medray.errors import SpecError
-    from medray.jobs.session import open_storage
+    from medray.jobs.session import known_storage
     from medray.storage.datasets import open_dataset
     from medray.storage.quarantine import read_refusals
 
-    objects = open_storage(storage)
+    objects = known_storage(storage)
     try:
         refused = open_dataset(objects, reference).quarantine()
     except SpecError as error:
@@ -137,6 +137,11 @@ def _of_model(model: "ModelPackage") -> dict[str, Any]:
             name: {"bytes": size, "sha256": sha} for name, (size, sha) in model.files.items()
         },
     }
+
+
+def _minute(row: dict[str, Any]) -> str:
+    """When a version was made, as short as a column of a narrow terminal wants it."""
+    return str(row.get("created", ""))[:16].replace("T", " ")
 
 
 def _lines(value: Any) -> list[str]:

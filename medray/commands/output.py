@@ -24,7 +24,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for index, column in enumerate(columns):
-        numbers = all(isinstance(row[index], int | float) for row in rows)
+        numbers = all(isinstance(row[index], int | float | None) for row in rows)
         side: Literal["left", "right"] = "right" if numbers and rows else "left"
         table.add_column(column, justify=side, no_wrap=side == "right", overflow="fold")
     for row in rows:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -70,8 +70,8 @@ class Bars:
         if event.name == "step":
             label = f"{event.fields['kind']:<9}{event.fields['output']}"
             self._task = self._progress.add_task(label, total=None, note="")
-        if event.name == "waiting":
-            self._progress.console.print(_waiting(event))
+        if event.name in _SAID:
+            self._progress.console.print(_SAID[event.name](event))
         elif event.name != "job":
             self._progress.update(
                 self._task, total=count.total, completed=count.done, note=count.note
@@ -100,10 +100,12 @@ class Lines:
         """Show an event, if the last line is old enough or the event ends something."""
         self._count.take(event)
         now = time.monotonic()
-        if event.name == "waiting":
-            click.echo(_waiting(event), err=True)
+        if event.name in _SAID:
+            click.echo(_SAID[event.name](event), err=True)
         elif event.name == "job":
-            click.echo(f"{event.fields['job']}: {event.fields['steps']} steps", err=True)
+            steps = event.fields["steps"]
+            of = "1 step" if steps == 1 else f"{steps} steps"
+            click.echo(f"{event.fields['job']}: {of}", err=True)
         elif event.name in ("step", "done") or now - self._last >= LINE_S:
             self._last = now
             count = self._count
@@ -113,6 +115,19 @@ class Lines:
 
 def _waiting(event: Event) -> str:
     return f"waiting for its turn: {event.fields['ahead']} go before"
+
+
+def _contended(event: Event) -> str:
+    name, _, version = event.fields["output"].partition("@")
+    others = ", ".join(other[: len(name) + 9] for other in event.fields["others"])
+    return (
+        f"warning: another job made {others} meanwhile; {name} is {version[:8]} now. "
+        "Let each job write names of its own"
+    )
+
+
+# Events that are said in words, whatever else is shown.
+_SAID: dict[str, Callable[[Event], str]] = {"waiting": _waiting, "contended": _contended}
 
 
 def watcher() -> Watcher:
@@ -158,7 +173,9 @@ class _Count:
             case "done":
                 units = fields["units"]
                 self.total = self.done = units["planned"]
-                self.note = f"{units['quarantined']} quarantined, {fields['seconds']:.1f} s"
+                self.note = f"{fields['seconds']:.1f} s"
+                if fields["kind"] != "train":
+                    self.note = f"{units['quarantined']} quarantined, {self.note}"
 
 
 def print_account(steps: Sequence[StepResult]) -> None:

@@ -71,9 +71,9 @@ def ls(storage: str | None, as_json: bool) -> None:
     from medray.clock import SYSTEM
     from medray.jobs import schedules
     from medray.jobs.schedule_claims import Claims
-    from medray.jobs.session import open_storage
+    from medray.jobs.session import known_storage
 
-    objects = open_storage(storage)
+    objects = known_storage(storage)
     rows = []
     for name in schedules.names(objects):
         one = schedules.read(objects, name)
@@ -105,9 +105,9 @@ def show(name: str, newest: int, storage: str | None, as_json: bool) -> None:
     from medray.clock import SYSTEM
     from medray.jobs import schedules
     from medray.jobs.schedule_claims import Claims
-    from medray.jobs.session import open_storage
+    from medray.jobs.session import known_storage
 
-    objects = open_storage(storage)
+    objects = known_storage(storage)
     one = schedules.read(objects, name)
     records = list(Claims(objects, name, SYSTEM).history(newest))
     if as_json:
@@ -128,9 +128,9 @@ def show(name: str, newest: int, storage: str | None, as_json: bool) -> None:
 def pause(name: str, storage: str | None) -> None:
     """Let nothing begin until `resume`."""
     from medray.jobs import schedules
-    from medray.jobs.session import open_storage
+    from medray.jobs.session import known_storage
 
-    schedules.pause(open_storage(storage), name)
+    schedules.pause(known_storage(storage), name)
     click.echo(f"{name}: paused")
 
 
@@ -141,9 +141,9 @@ def resume(name: str, storage: str | None) -> None:
     """End a pause; what would have been due during it is not made good."""
     from medray.clock import SYSTEM
     from medray.jobs import schedules
-    from medray.jobs.session import open_storage
+    from medray.jobs.session import known_storage
 
-    one = schedules.resume(open_storage(storage), name)
+    one = schedules.resume(known_storage(storage), name)
     click.echo(f"{name}: next due {_local(one, one.next_due(SYSTEM.now()))}")
 
 
@@ -153,9 +153,9 @@ def resume(name: str, storage: str | None) -> None:
 def rm(name: str, storage: str | None) -> None:
     """Remove a schedule with its history; what its runs made stays."""
     from medray.jobs import schedules
-    from medray.jobs.session import open_storage
+    from medray.jobs.session import known_storage
 
-    schedules.remove(open_storage(storage), name)
+    schedules.remove(known_storage(storage), name)
     click.echo(f"{name}: removed")
 
 
@@ -192,10 +192,10 @@ def run(name: str, storage: str | None) -> None:
 @storage_option
 def page(name: str, due: str | None, reference: str | None, storage: str | None) -> None:
     """Write the morning page of a run: new, refused, drift, cost. Runs write it by themselves."""
-    from medray.jobs.session import open_storage
+    from medray.jobs.session import known_storage
     from medray.report.morning import write_morning
 
-    objects = open_storage(storage)
+    objects = known_storage(storage)
     path = write_morning(objects, name, due=due, reference=reference)
     click.echo(f"{objects.url.removeprefix('file://').rstrip('/')}/{path}")
 

@@ -8,10 +8,10 @@ import numpy as np
 from pydantic import Field
 
 from medray.engine.overlay import best_slice, draw_overlay, encode_png, flips
-from medray.errors import DataError, SpecError
-from medray.formats.base import Format, FormatOptions, Input, Plan, Source
+from medray.errors import DataError
+from medray.formats.base import FormatOptions, WriteOnly
 from medray.formats.files import place, replacing
-from medray.storage.samples import Refusal, Sample
+from medray.storage.samples import Sample
 
 
 class OverlayOptions(FormatOptions):
@@ -20,28 +20,12 @@ class OverlayOptions(FormatOptions):
     width: int = Field(512, ge=16, le=8192, description="of the picture, in pixels")
 
 
-class Overlay(Format):
+class Overlay(WriteOnly):
     """Write-only: of a volume, the slice where its mask covers most."""
 
     name: ClassVar[str] = "overlay"
     Options: ClassVar[type[FormatOptions]] = OverlayOptions
     options: OverlayOptions
-
-    def plan(self, source: Source) -> Plan:
-        """Not for reading.
-
-        Raises:
-            SpecError: always (code "write-only-format").
-        """
-        raise _write_only()
-
-    def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
-        """Not for reading.
-
-        Raises:
-            SpecError: always (code "write-only-format").
-        """
-        raise _write_only()
 
     def takes(self, names: frozenset[str]) -> frozenset[str]:
         """Image and mask."""
@@ -80,7 +64,3 @@ class Overlay(Format):
             with replacing(path) as temporary:
                 temporary.write_bytes(encode_png(pixels))
             yield path
-
-
-def _write_only() -> SpecError:
-    return SpecError("overlays are written only", code="write-only-format", about="overlay")

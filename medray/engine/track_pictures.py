@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from pydantic import Field
 
-from medray.errors import DataError, SpecError
-from medray.formats.base import Format, FormatOptions, Input, Plan, Source
+from medray.errors import DataError
+from medray.formats.base import FormatOptions, WriteOnly
 from medray.formats.files import place, replacing
-from medray.storage.samples import Refusal, Sample
+from medray.storage.samples import Sample
 
 COLOURS = {"A": "#2a9d4e", "C": "#2f6fd0", "G": "#d99000", "T": "#c8372d"}
 
@@ -23,28 +23,12 @@ class TrackPlotOptions(FormatOptions):
     width: int = Field(1200, ge=200, le=8192, description="of the picture, in pixels")
 
 
-class TrackPlot(Format):
+class TrackPlot(WriteOnly):
     """Write-only: a line for each of a sample's tracks, along its bases."""
 
     name: ClassVar[str] = "track_plot"
     Options: ClassVar[type[FormatOptions]] = TrackPlotOptions
     options: TrackPlotOptions
-
-    def plan(self, source: Source) -> Plan:
-        """Not for reading.
-
-        Raises:
-            SpecError: always (code "write-only-format").
-        """
-        raise _write_only()
-
-    def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
-        """Not for reading.
-
-        Raises:
-            SpecError: always (code "write-only-format").
-        """
-        raise _write_only()
 
     def takes(self, names: frozenset[str]) -> frozenset[str]:
         """The tracks."""
@@ -81,7 +65,3 @@ class TrackPlot(Format):
         picture = io.BytesIO()
         figure.savefig(picture, format="png", metadata={"Software": None})
         return picture.getvalue()
-
-
-def _write_only() -> SpecError:
-    return SpecError("plots of tracks are written only", code="write-only-format", about="track")

@@ -124,6 +124,31 @@ class Format(ABC):
         )
 
 
+class WriteOnly(Format):
+    """A format that nothing is ingested from."""
+
+    def plan(self, source: Source) -> Plan:
+        """Not for reading.
+
+        Raises:
+            SpecError: always (code "write-only-format").
+        """
+        raise self._unread()
+
+    def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
+        """Not for reading.
+
+        Raises:
+            SpecError: always (code "write-only-format").
+        """
+        raise self._unread()
+
+    def _unread(self) -> SpecError:
+        return SpecError(
+            f"format {self.name!r} is written only", code="write-only-format", about=self.name
+        )
+
+
 def grouped(items: Iterable[Input], *, samples: int, size: int = 256 * 2**20) -> list[list[Input]]:
     """Cut a sorted list of inputs into groups of about `samples`, at most 2x that or `size` bytes.
 

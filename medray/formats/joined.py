@@ -13,9 +13,8 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from medray.errors import SpecError
-from medray.formats.base import Format, Input, Plan, Source
-from medray.storage.samples import Refusal, Sample
+from medray.formats.base import Format, Input, Source
+from medray.storage.samples import Refusal
 
 Look = Callable[[list[str]], Iterator[pa.Table | None]]
 """Asks for some columns of every shard, in order; None where a shard has no rows."""
@@ -110,26 +109,3 @@ class Joined(Format):
             target: folder.
             about: as of `shares`.
         """
-
-
-class WriteOnly(Joined):
-    """A joined format that cannot be read."""
-
-    def plan(self, source: Source) -> Plan:
-        """Not for reading.
-
-        Raises:
-            SpecError: always (code "write-only-format").
-        """
-        raise self._refused()
-
-    def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
-        """Not for reading.
-
-        Raises:
-            SpecError: always (code "write-only-format").
-        """
-        raise self._refused()
-
-    def _refused(self) -> SpecError:
-        return SpecError("is written only", code="write-only-format", about=self.name)

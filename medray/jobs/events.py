@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-Name = Literal["waiting", "job", "step", "unit", "epoch", "done"]
+Name = Literal["waiting", "job", "step", "unit", "epoch", "contended", "done"]
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,8 @@ class Event:
 
     Args:
         name: "waiting" (for its turn on a cluster), "job" (the run is known), "step" (a step is
-            planned), "unit" (a receipt came in), "epoch" (a training went on), "done" (a step is).
+            planned), "unit" (a receipt came in), "epoch" (a training went on), "contended" (another
+            job made a version of the same name meanwhile), "done" (a step is).
         fields: ids, counts and durations; of "done", those of a StepResult.
     """
 

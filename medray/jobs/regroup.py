@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import pyarrow.parquet as pq
 
 from medray.formats.base import Input, grouped
+from medray.jobs.again import origins, units_that_gave_way
 from medray.storage.objects import Objects
 
 Identify = Callable[[list[Input]], str]
@@ -48,9 +49,10 @@ def earlier(objects: Objects, output: str, spec: str) -> Earlier | None:
     except FileNotFoundError:
         return None
     table = pq.ParquetFile(io.BytesIO(data)).read(columns=["unit", "input"], use_threads=False)
+    first = origins(units_that_gave_way(objects, output))
     units: dict[str, list[str]] = {}
     for unit, key in zip(table["unit"].to_pylist(), table["input"].to_pylist(), strict=True):
-        units.setdefault(unit, []).append(key)
+        units.setdefault(first.get(unit, unit), []).append(key)
     commits = objects.walk(f"datasets/{output}/commits")
     done = frozenset(entry.path.rsplit("/", 1)[1].removesuffix(".json") for entry in commits)
     return Earlier(units, known["samples"], done)

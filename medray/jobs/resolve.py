@@ -17,6 +17,7 @@ from medray.formats.base import Format, Plan
 from medray.formats.bucket import outlined
 from medray.formats.joined import Joined
 from medray.ids import short
+from medray.jobs.again import with_successors
 from medray.jobs.joins import plan_join
 from medray.jobs.plan import Planned, plan_ingest, plan_shards
 from medray.jobs.record import RUN_DIGITS
@@ -78,17 +79,23 @@ def resolve(step: AnyStep, objects: Objects, place: Place) -> Resolved:
     """
     match step:
         case Ingest():
-            return _ingest(step, objects, place)
+            resolved = _ingest(step, objects, place)
         case Transform():
-            return _transform(step, objects, place)
+            resolved = _transform(step, objects, place)
         case Train():
-            return _train(step, objects, place)
+            resolved = _train(step, objects, place)
         case Predict():
-            return _predict(step, objects)
+            resolved = _predict(step, objects)
         case Evaluate():
-            return _evaluate(step, objects)
+            resolved = _evaluate(step, objects)
         case Export():
-            return _export(step, objects, place)
+            resolved = _export(step, objects, place)
+    if resolved.planned is None:
+        return resolved
+    units = with_successors(resolved.planned.units, objects, resolved.output)
+    planned = replace(resolved.planned, units=units)
+    run = _run_id(resolved.step.kind, resolved.spec, resolved.parents, planned)
+    return replace(resolved, planned=planned, run=run)
 
 
 def _ingest(step: Ingest, objects: Objects, place: Place) -> Resolved:
@@ -310,13 +317,12 @@ def _resolved(
     attributes: dict[str, Any] | None = None,
 ) -> Resolved:
     spec = short(step.identity())
-    inputs = [*parents, planned.identity if planned else ""]
     operation = operation or step.kind
     if planned is not None:
         OPERATIONS.get(operation)  # a missing library is known before the work begins
     return Resolved(
         step=step,
-        run=f"{step.kind}-{short([spec, inputs])[:RUN_DIGITS]}",
+        run=_run_id(step.kind, spec, parents, planned),
         spec=spec,
         output=output,
         parents=parents,
@@ -325,6 +331,11 @@ def _resolved(
         planned=planned,
         attributes=attributes or {},
     )
+
+
+def _run_id(kind: str, spec: str, parents: list[str], planned: Planned | None) -> str:
+    inputs = [*parents, planned.identity if planned else ""]
+    return f"{kind}-{short([spec, inputs])[:RUN_DIGITS]}"
 
 
 def _filled(plugin: Plugin, options: type[BaseModel], place: Place, name: str) -> Plugin:

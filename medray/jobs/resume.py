@@ -6,7 +6,7 @@ import threading
 from medray.clock import stamp
 from medray.errors import SpecError
 from medray.jobs.events import Listener, Run
-from medray.jobs.session import open_storage
+from medray.jobs.session import known_storage
 from medray.jobs.status import AHEAD, find_job, job_status
 from medray.spec.load import Source, cluster_profile
 from medray.spec.profiles import RayCluster
@@ -25,7 +25,7 @@ def resume(
 
     Args:
         run: id of the job's run, of a run of one of its steps, or the beginning of one.
-        storage: see `medray.jobs.session.open_storage`.
+        storage: see `medray.jobs.session.known_storage`.
         cluster: profile to go on with; None: as it was begun.
         on_event: see `medray.jobs.run.run`.
         stop: see `medray.jobs.run.run`.
@@ -35,7 +35,7 @@ def resume(
     """
     from medray.jobs.run import run_documents
 
-    objects = open_storage(storage)
+    objects = known_storage(storage)
     job = json.loads(objects.get(f"runs/{find_job(objects, run)}/job.json"))
     return run_documents(
         Source(job["name"], job["documents"]),
@@ -54,7 +54,7 @@ def cluster_of(run: str, *, storage: str | Objects | None, cluster: str | None) 
         storage: see `resume`.
         cluster: profile that was asked for; None: as the job was begun.
     """
-    objects = open_storage(storage)
+    objects = known_storage(storage)
     job = json.loads(objects.get(f"runs/{find_job(objects, run)}/job.json"))
     name = cluster or job["cluster"]
     return name if name and isinstance(cluster_profile(name), RayCluster) else None
@@ -66,7 +66,7 @@ def cancel(run: str, *, storage: str | Objects | None = None) -> str:
     Raises:
         SpecError: there is no such run (code "no-such-run"), or nobody runs it ("not-running").
     """
-    objects = open_storage(storage)
+    objects = known_storage(storage)
     job = find_job(objects, run)
     state = job_status(objects, job).state
     if state not in AHEAD:

@@ -107,8 +107,13 @@ def run_documents(
                 stack.close()  # one Ray at a time
                 executor = stack.enter_context(Executor(profile, objects, driver.session))
             with tracked(resolved, tell) as heard:
+                before = _versions(objects, resolved)
                 result = _run_step(resolved, executor, objects, stop, heard)
                 results.append(result)
+                others = _versions(objects, resolved) - before - {result.output}
+                if others:
+                    fields = {"output": result.output, "others": sorted(others)}
+                    heard(Event("contended", fields))
                 _keep(objects, result)
                 heard(Event("done", result.as_json()))
     return Run(job, results)
@@ -127,6 +132,14 @@ def _run_step(
 
     known = stored_result(objects, resolved.run)
     return run_training(resolved, known, executor, objects, stop, tell)
+
+
+def _versions(objects: Objects, resolved: Resolved) -> set[str]:
+    """All versions of what a step makes, as name@version."""
+    room = "models" if resolved.planned is None else "datasets"
+    found = objects.walk(f"{room}/{resolved.output}/versions")
+    names = (entry.path.rsplit("/", 1)[1].removesuffix(".json") for entry in found)
+    return {f"{resolved.output}@{version}" for version in names}
 
 
 def _keep(objects: Objects, result: StepResult) -> None:

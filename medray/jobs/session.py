@@ -1,8 +1,11 @@
 """Storage by name, and what stands in it by reference."""
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
+from medray.errors import SpecError
 from medray.spec.load import storage_profile
 from medray.spec.storage import Storage, at
 from medray.storage.objects import Objects
@@ -25,6 +28,31 @@ def open_storage(storage: str | Objects | None = None) -> Objects:
         SpecError: there is no such profile (code "no-such-profile").
     """
     return storage if isinstance(storage, Objects) else Objects(storage_of(storage))
+
+
+def known_storage(storage: str | Objects | None = None) -> Objects:
+    """The storage root that is meant, to look at: a folder that is not there is not made.
+
+    Args:
+        storage: see `open_storage`.
+
+    Raises:
+        SpecError: as `open_storage`, or nothing was ever stored there (code "no-storage").
+    """
+    if isinstance(storage, Objects):
+        return storage
+    profile = storage_of(storage)
+    scheme, separator, path = profile.url.partition("://")
+    if scheme == "file" or not separator:
+        folder = Path(unquote(path) if separator else profile.url).absolute()
+        if not folder.is_dir():
+            raise SpecError(
+                "nothing was ever stored there",
+                code="no-storage",
+                about=str(folder),
+                hint="run a job first, or name the storage by --storage or MEDRAY_STORAGE",
+            )
+    return Objects(profile)
 
 
 def storage_of(name: str | None = None) -> Storage:
@@ -50,12 +78,13 @@ def open_reference(
         storage: see `open_storage`.
 
     Raises:
-        SpecError: there is neither (code "no-such-dataset"), or no such version.
+        SpecError: there is neither (code "no-such-dataset"), no such version, or no such storage
+            ("no-storage").
     """
     from medray.storage.datasets import check_name, open_dataset
     from medray.storage.models import open_model
 
-    objects = open_storage(storage)
+    objects = known_storage(storage)
     name = check_name(reference.partition("@")[0])
     is_model = not objects.exists(f"datasets/{name}/HEAD") and objects.exists(f"models/{name}/HEAD")
     return open_model(objects, reference) if is_model else open_dataset(objects, reference)

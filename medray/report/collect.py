@@ -12,6 +12,7 @@ import numpy as np
 
 from medray.clock import SYSTEM, Clock
 from medray.report.content import Overlay, Report, Scores, Step, Training, group_refusals
+from medray.report.numbers import metrics_table
 from medray.report.page import render
 from medray.report.pictures import masks, thumbnails
 from medray.storage.datasets import Dataset, open_dataset
@@ -32,7 +33,7 @@ def write_report(
     run: str = "",
     clock: Clock = SYSTEM,
 ) -> str:
-    """Write the page of a job's run to storage.
+    """Write the page of a job's run to storage, and its numbers beside it.
 
     Args:
         objects: the storage root.
@@ -44,8 +45,10 @@ def write_report(
     Returns:
         Path of the page below the root.
     """
+    report = collect(objects, name, steps, run=run, clock=clock)
     path = f"reports/{name}/report.html"
-    objects.put(path, render(collect(objects, name, steps, run=run, clock=clock)).encode())
+    objects.put(path, render(report).encode())
+    objects.put(f"reports/{name}/metrics.parquet", metrics_table(report))
     return path
 
 

@@ -11,6 +11,8 @@ from medray.errors import SpecError
 
 T = TypeVar("T")
 
+MOST_TOLD = 3  # problems besides the first
+
 
 def check(adapter: TypeAdapter[T], value: Any, about: Callable[..., str]) -> T:
     """`value` as a model.
@@ -27,20 +29,29 @@ def check(adapter: TypeAdapter[T], value: Any, about: Callable[..., str]) -> T:
         return adapter.validate_python(value)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=True, include_input=False)
-        first = problems[0]
-        more = f"; and {len(problems) - 1} more problems" if len(problems) > 1 else ""
-        loc = first["loc"]
-        if isinstance(value, dict) and loc[:1] == (value.get("kind"),):
-            loc = loc[1:]  # the member of the union
-        path = [part for part in loc if part in _keys(value) or isinstance(part, int)]
-        if first["type"] in ("missing", "extra_forbidden") and loc[-1] not in path[-1:]:
-            path.append(loc[-1])
+        first, *others = problems
+        told = [
+            f"; also {'.'.join(map(str, _path(one, value)))}: {_message(one)}" for one in others
+        ]
+        if len(told) > MOST_TOLD:
+            told[MOST_TOLD:] = [f"; and {len(told) - MOST_TOLD} more"]
         raise SpecError(
-            _message(first) + more,
+            _message(first) + "".join(told),
             code="bad-field",
-            about=about(*path),
+            about=about(*_path(first, value)),
             hint=_hint(first, adapter),
         ) from None
+
+
+def _path(problem: ErrorDetails, value: Any) -> list[str | int]:
+    """Where in `value` a problem is."""
+    loc = problem["loc"]
+    if isinstance(value, dict) and loc[:1] == (value.get("kind"),):
+        loc = loc[1:]  # the member of the union
+    path = [part for part in loc if part in _keys(value) or isinstance(part, int)]
+    if problem["type"] in ("missing", "extra_forbidden") and loc[-1] not in path[-1:]:
+        path.append(loc[-1])
+    return path
 
 
 def _keys(value: Any) -> set[Any]:

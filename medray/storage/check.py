@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from blake3 import blake3
@@ -15,7 +15,7 @@ from medray.storage.datasets import Dataset, check_name, open_dataset
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.models import ModelPackage, open_model
 from medray.storage.objects import Objects
-from medray.storage.quarantine import read_quarantine
+from medray.storage.quarantine import content_of, path_of, read_quarantine
 
 THREADS = 8
 
@@ -83,7 +83,6 @@ def verify_dataset(dataset: Dataset) -> Checked:
     path = f"datasets/{dataset.name}/versions/{dataset.version}.json"
     problems = [Problem(path, what) for what in _manifest_faults(manifest)]
     ledger = Ledger(objects, dataset.name)
-    commits: list[Commit] = []
     checked = 1
     with ThreadPoolExecutor(THREADS) as pool:
         for entry in manifest["shards"]:
@@ -97,8 +96,8 @@ def verify_dataset(dataset: Dataset) -> Checked:
             if commit is None:
                 problems.append(Problem(record, "missing"))
                 continue
-            commits.append(commit)
-            problems += [Problem(record, what) for what in _record_faults(commit, entry)]
+            refused = manifest["quarantine"].get(path_of(dataset.name, commit.unit))
+            problems += [Problem(record, what) for what in _record_faults(commit, entry, refused)]
             files = [
                 (f"{commit.shard.path}/{name}", size, known, blake3)
                 for name, (size, known) in commit.shard.files.items()
@@ -106,7 +105,7 @@ def verify_dataset(dataset: Dataset) -> Checked:
             checked += len(files)
             found = pool.map(lambda file: _file_fault(objects, *file), files)
             problems += [problem for problem in found if problem is not None]
-    count, faults = _quarantine_faults(dataset, commits)
+    count, faults = _quarantine_faults(dataset)
     return checked + count, problems + faults
 
 
@@ -131,8 +130,10 @@ def _manifest_faults(manifest: dict[str, Any]) -> Iterator[str]:
         yield "planned inputs are not committed plus quarantined"
 
 
-def _record_faults(commit: Commit, entry: dict[str, Any]) -> Iterator[str]:
+def _record_faults(commit: Commit, entry: dict[str, Any], refused: str | None) -> Iterator[str]:
     shard = commit.shard
+    if (content_of(commit.refused) if commit.refused else None) != refused:
+        yield "its refusals are not those of the manifest"
     for field in ("path", "rows", "bytes", "sha256", "content"):
         if getattr(shard, field) != entry[field]:
             yield f"its {field} is not that of the manifest"
@@ -156,22 +157,15 @@ def _file_fault(
     return None
 
 
-def _quarantine_faults(dataset: Dataset, commits: list[Commit]) -> Checked:
-    """The refusals of every unit stand in the commit records too, hashed by nobody but compared."""
-    tables: list[str] = dataset.manifest["quarantine"]
+def _quarantine_faults(dataset: Dataset) -> Checked:
+    tables: dict[str, str] = dataset.manifest["quarantine"]
     problems = []
-    for path in tables:
-        unit = path.rsplit("/", 1)[1].removesuffix(".parquet")
+    for path, content in tables.items():
         try:
             rows = read_quarantine(dataset.objects, [path]).to_pylist()
         except DataError as error:
             problems.append(Problem(path, error.message))
             continue
-        if unit.startswith("plan-"):
-            whole = unit == f"plan-{short(rows)}"
-        else:
-            refused = [c.refused for c in commits if c.unit == unit]
-            whole = not refused or [asdict(item) for item in refused[0]] == rows
-        if not whole:
+        if short(rows) != content:
             problems.append(Problem(path, "its rows are not those that were committed"))
     return len(tables), problems

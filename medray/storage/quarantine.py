@@ -1,7 +1,7 @@
 """The quarantine: a Parquet table per unit of what was refused, and why."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
@@ -27,9 +27,14 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Written:
-    """Paths of the quarantine tables, and how many accountable inputs they refuse."""
+    """What was written.
 
-    tables: list[str]
+    Args:
+        tables: by path, the hash of their rows (see `content_of`).
+        inputs: accountable inputs that they refuse.
+    """
+
+    tables: dict[str, str]
     inputs: int
 
 
@@ -40,12 +45,22 @@ def write_quarantine(
     inputs = len(planned)
     parts = [(commit.unit, commit.refused) for commit in commits if commit.refused]
     if planned:
-        parts.append((f"plan-{short([asdict(item) for item in planned])}", planned))
-    tables = [_write(objects, name, part, refused) for part, refused in parts]
+        parts.append((f"plan-{content_of(planned)}", planned))
+    tables = {_write(objects, name, part, refused): content_of(refused) for part, refused in parts}
     for commit in commits:
         # A refusal that names a sample refuses a part of an input that is otherwise committed.
         inputs += len({item.source for item in commit.refused if not item.sample})
     return Written(tables, inputs)
+
+
+def path_of(name: str, part: str) -> str:
+    """Where the table of a part of a dataset stands: of a unit, under its id."""
+    return f"datasets/{name}/quarantine/{part}.parquet"
+
+
+def content_of(refused: Sequence[Refusal]) -> str:
+    """Hash of refusals, whatever wrote their table: equal refusals, equal hash."""
+    return short([asdict(item) for item in refused])
 
 
 def keep_refusals(
@@ -58,19 +73,19 @@ def keep_refusals(
 
 def read_refusals(objects: Objects, name: str) -> pa.Table | None:
     """What `keep_refusals` wrote last; None where the budget never stopped a step."""
-    path = f"datasets/{name}/quarantine/{STOPPED}.parquet"
+    path = path_of(name, STOPPED)
     return _table(objects, path) if objects.exists(path) else None
 
 
 def _write(objects: Objects, name: str, part: str, refused: Sequence[Refusal]) -> str:
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist([asdict(item) for item in refused], SCHEMA), buffer)
-    path = f"datasets/{name}/quarantine/{part}.parquet"
+    path = path_of(name, part)
     objects.put(path, buffer.getvalue())
     return path
 
 
-def read_quarantine(objects: Objects, tables: list[str]) -> pa.Table:
+def read_quarantine(objects: Objects, tables: Iterable[str]) -> pa.Table:
     """All refusals of a version.
 
     Raises:

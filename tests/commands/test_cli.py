@@ -15,7 +15,9 @@ import yaml
 from click.testing import CliRunner, Result
 
 from medray.cli import COMMANDS, main
+from medray.commands.progress import Lines
 from medray.errors import RetryableError
+from medray.jobs.events import Event
 from medray.jobs.run import run as run_job
 from medray.storage.objects import Objects
 
@@ -31,6 +33,7 @@ FROZEN = {
     "ls": ["--storage", "--json"],
     "show": ["reference", "--storage", "--json"],
     "quarantine": ["reference", "--storage", "--json"],
+    "retry": ["name", "--code", "--storage", "--json"],
     "verify": ["reference", "--storage", "--json"],
     "gc": ["--older-than", "--delete", "--storage", "--json"],
     "init": ["folder"],
@@ -129,6 +132,15 @@ def test_a_run_ends_with_its_account(medray: Any, job: Path, objects: Objects) -
     assert "ingest heads: 9 of 9, 1 quarantined" in result.stderr
 
 
+def test_that_another_job_made_the_same_name_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    fields = {"output": "heads@0123456789", "others": ["heads@abcdef0123"]}
+    Lines()(Event("contended", fields))
+    assert capsys.readouterr().err == (
+        "warning: another job made heads@abcdef01 meanwhile; heads is 01234567 now. "
+        "Let each job write names of its own\n"
+    )
+
+
 def test_a_wrong_job_file_is_status_2(medray: Any, job: Path) -> None:
     result = medray("run", str(job), "--cluster", "inline", "--set", "1.format.layout=mds")
     assert result.exit_code == 2
@@ -197,6 +209,20 @@ def test_looking(medray: Any, done: Any) -> None:
     rows = json.loads(medray("quarantine", "heads", "--json").stdout)["quarantine"]
     assert [row["code"] for row in rows] == ["no-label"]
     assert medray("show", "haeds").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "command", [["ls"], ["show", "ct"], ["runs"], ["verify"], ["gc"], ["cancel", "job-1"]]
+)
+@pytest.mark.parametrize("url", [False, True])
+def test_looking_makes_no_storage(
+    medray: Any, tmp_path: Path, command: list[str], url: bool
+) -> None:
+    place = tmp_path / "no such"
+    result = medray(*command, "--storage", place.as_uri() if url else str(place))
+    assert result.exit_code == 2
+    assert f"{place}: nothing was ever stored there [no-storage]" in result.stderr
+    assert not place.exists()
 
 
 def test_following(medray: Any, done: Any) -> None:

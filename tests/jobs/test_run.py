@@ -214,6 +214,24 @@ def test_an_undisturbed_run_and_an_interrupted_one_make_the_same(
     assert interrupted.output == other.output
 
 
+def test_who_ends_last_of_two_jobs_of_one_name_is_told(objects: Objects, cohort: Path) -> None:
+    others: list[str] = []
+    told: list[dict[str, Any]] = []
+
+    def listen(event: Event) -> None:
+        if event.name == "step" and not others:
+            others.append(inline(objects, ingest_step(cohort, units={"samples": 3})).output)
+        if event.name == "contended":
+            told.append(event.fields)
+
+    done = inline(objects, ingest_step(cohort), on_event=listen)
+    assert told == [{"output": done.output, "others": others}]
+    assert open_dataset(objects, "heads").reference == done.output
+    # Versions that were there before are nobody's rivals.
+    inline(objects, ingest_step(cohort, split=None), on_event=listen)
+    assert len(told) == 1
+
+
 def test_two_drivers_on_one_job_make_one_version(
     objects: Objects, cohort: Path, tmp_path: Path
 ) -> None:

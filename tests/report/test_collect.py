@@ -1,7 +1,9 @@
 import datetime
+import io
 import json
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from medray.clock import VirtualClock
@@ -126,6 +128,21 @@ def test_the_page_is_written_to_storage(objects: Objects, steps: list[dict]) -> 
     html = objects.get(path).decode()
     assert "2026-01-02 03:04 UTC" in html
     assert html.count("data:image/png") == 9
+
+
+def test_its_numbers_stand_beside_it(objects: Objects, steps: list[dict]) -> None:
+    write_report(objects, "ct-job", steps, run="r-1", clock=CLOCK)
+    data = io.BytesIO(objects.get("reports/ct-job/metrics.parquet"))
+    rows = pq.ParquetFile(data).read(use_threads=False).to_pylist()
+    learnt = [(row["metric"], row["step"], row["value"]) for row in rows if row["output"] == "net"]
+    assert learnt == [("loss", 0, 1.0), ("loss", 1, 0.5)]
+    scored = [row for row in rows if row["output"] == "scores"]
+    dice = {row["class"]: row for row in scored if row["metric"] == "dice"}
+    assert set(dice) == {"", "lesion"}
+    assert dice["lesion"]["value"] == pytest.approx(np.mean([1.0, 5 / 6, 4 / 6, 0.0]))
+    assert dice["lesion"]["low"] < dice["lesion"]["value"] < dice["lesion"]["high"]
+    assert (dice["lesion"]["cases"], dice["lesion"]["step"]) == (4, None)
+    assert {"hd95_mm", "lesion_f1"} <= {row["metric"] for row in scored if not row["class"]}
 
 
 def test_an_unfinished_step_is_on_it(objects: Objects, steps: list[dict]) -> None:

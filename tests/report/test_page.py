@@ -148,6 +148,16 @@ def test_what_must_be_on_it() -> None:
     assert html.count("data:image/png") == 1
 
 
+def test_only_scores_that_are_on_it_are_defined() -> None:
+    html = page()
+    assert "HD95 is the larger" in html
+    assert "15 equal bins" in html
+    html = page(scores=[rates()])
+    assert "How the scores are defined" in html
+    assert "HD95 is the larger" not in html
+    assert "15 equal bins" not in html
+
+
 def test_a_run_without_scores_has_a_page_too() -> None:
     html = page(scores=[], trainings=[], refusals=[])
     text = " ".join(" ".join(read(html).text).split())

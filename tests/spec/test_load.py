@@ -40,6 +40,17 @@ def refused(step: dict[str, Any]) -> SpecError:
     return caught.value
 
 
+def test_every_problem_is_told() -> None:
+    wrong = {**TRAIN, "train": {"epochs": "many", "batchsize": 3, "optimiser": {"lr": -1}}}
+    error = refused(wrong)
+    assert error.about.endswith("train.epochs")
+    assert "; also train.optimiser.lr: input should be greater than 0" in error.message
+    assert "; also train.batchsize: there is no such field" in error.message
+    many = refused({**TRAIN, "train": {f"x{number}": 1 for number in range(6)}})
+    assert many.message.count("there is no such field") == 4
+    assert many.message.endswith("; and 2 more")
+
+
 def test_order_of_merging() -> None:
     """defaults < profiles < job < --set."""
     profile = {"train": {"train": {"workers": 8, "batch_size": 16, "epochs": 2}}}

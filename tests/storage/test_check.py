@@ -1,9 +1,12 @@
 """Verify names what is not as committed; gc takes what nobody names, and nothing else."""
 
+import io
 import json
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import save
 
@@ -99,7 +102,7 @@ def test_missing_and_cut_objects_are_named(objects: Objects, dataset: Dataset) -
         {"samples": 3},
         {"parents": ["mr@1"]},
         {"inputs": {"planned": 4, "committed": 2, "quarantined": 1}},
-        {"quarantine": []},
+        {"quarantine": {}},
     ],
 )
 def test_an_altered_manifest_is_found(
@@ -119,6 +122,13 @@ def test_altered_records_are_found(objects: Objects, dataset: Dataset) -> None:
     assert wrong(objects) == [(record, "its rows is not that of the manifest")]
     objects.put(record, b"{}")
     assert wrong(objects) == [(record, "a commit record is damaged")]
+    refusing = "datasets/ct/commits/u1.json"
+    whole = objects.get(refusing)
+    objects.put(record, kept)
+    for refused in ([], [{"source": "bad", "code": "gantry-tilt", "reason": "no tilt"}]):
+        objects.put(refusing, json.dumps({**json.loads(whole), "refused": refused}).encode())
+        assert wrong(objects) == [(refusing, "its refusals are not those of the manifest")]
+    objects.put(refusing, whole)
     objects.delete([record])
     assert wrong(objects) == [(record, "missing")]
 
@@ -134,6 +144,22 @@ def test_a_quarantine_that_was_tampered_with_is_found(objects: Objects, dataset:
         objects.delete([path])
         assert wrong(objects) == [(path, "missing")]
         objects.put(path, kept)
+
+
+def test_a_reason_that_was_changed_with_its_record_is_found(
+    objects: Objects, dataset: Dataset
+) -> None:
+    path, _ = dataset.manifest["quarantine"]
+    table = pq.ParquetFile(io.BytesIO(objects.get(path))).read(use_threads=False).to_pylist()
+    changed = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist([{**row, "reason": "straight"} for row in table]), changed)
+    objects.put(path, changed.getvalue())
+    record = "datasets/ct/commits/u1.json"
+    objects.put(record, objects.get(record).replace(b"tilted", b"straight"))
+    assert [what for _, what in wrong(objects)] == [
+        "its refusals are not those of the manifest",
+        "its rows are not those that were committed",
+    ]
 
 
 def test_a_changed_model_is_found(objects: Objects, model: ModelPackage) -> None:

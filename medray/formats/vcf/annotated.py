@@ -10,9 +10,9 @@ import pyarrow as pa
 from pydantic import Field
 
 from medray.errors import SpecError
-from medray.formats.base import FormatOptions, Input, Source
+from medray.formats.base import FormatOptions, Input, Source, WriteOnly
 from medray.formats.files import open_path, replacing
-from medray.formats.joined import Look, Piece, Share, WriteOnly
+from medray.formats.joined import Joined, Look, Piece, Share
 from medray.formats.vcf import SUFFIXES, Vcf, VcfOptions
 from medray.formats.vcf.bgzf import EOF_MARK, Kind, lines_of
 from medray.formats.vcf.merge import NOT_IN_KEYS, Annotations, annotated
@@ -38,7 +38,7 @@ class AnnotatedVcfOptions(FormatOptions):
     index: bool = Field(True, description="a .csi index beside each file; needs sorted records")
 
 
-class AnnotatedVcf(WriteOnly):
+class AnnotatedVcf(WriteOnly, Joined):
     """One bgzipped VCF for each VCF that was ingested, in its order, all its lines in it.
 
     All columns but INFO are byte for byte those of the source; so are records that have no score.
