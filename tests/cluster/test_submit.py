@@ -21,7 +21,9 @@ from medray.jobs.rest import connect
 from medray.jobs.run import run
 from medray.jobs.status import job_status
 from medray.jobs.submit import submit
+from medray.storage.audit import entries
 from medray.storage.objects import Objects
+from medray.version import __version__
 
 MEDRAY = [sys.executable, "-m", "medray"]
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(600)]
@@ -68,6 +70,10 @@ def test_a_job_runs_there_and_ends_as_here(
     kept = b"".join(path.read_bytes() for path in store.rglob("*.json"))
     assert token.encode() not in kept
     assert token not in json.dumps(in_ray(head)), "Ray shows jobs to whoever asks"
+    submitted, made = entries(Objects(str(store)))
+    assert (submitted["what"], submitted["about"]) == ("submit", answer["run"])
+    assert submitted["details"] == {"cluster": "head", "submission": 1, "medray": __version__}
+    assert (made["what"], made["about"]) == ("ingest", answer["steps"][0]["output"])
 
     # More was refused than the budget allows: as `run`, exit status 3 and one line.
     failed = medray("submit", job_file, *place, "--set", "policy.error_budget=0")
@@ -98,6 +104,8 @@ def test_a_submission_whose_reply_is_lost_runs_once(
         assert proxy.posts() >= 1
         assert len(proxy.lost) > 10
     assert (sent, last.submission.number) == (0, 1)
+    asked = [entry["what"] for entry in entries(Objects(store))]
+    assert asked.count("submit") == 1
     wait(lambda: [life["state"] for life in lives(tmp_path / "store")] == ["done"])
     assert len(in_ray(head)) == before + 1
     commits = list((tmp_path / "store").glob("datasets/heads/attempts/*/*.json"))

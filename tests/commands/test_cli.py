@@ -26,7 +26,7 @@ FROZEN = {
     "cancel": ["run", "--storage"],
     "demo": ["--data", "--cluster", "--storage", "--json", "--report"],
     "runs": ["--storage", "--json"],
-    "status": ["run", "--storage", "--json"],
+    "status": ["run", "--follow", "--storage", "--json"],
     "logs": ["run", "--follow", "--storage"],
     "ls": ["--storage", "--json"],
     "show": ["reference", "--storage", "--json"],
