@@ -1,7 +1,7 @@
 """What a driver writes down about a job: its documents, its life, its events; and what it is told.
 
 <root>/runs/<job>/job.json                      the job's documents, to run them again
-<root>/runs/<job>/drivers/<session>.json        a driver's life: since when, last seen, how its step goes
+<root>/runs/<job>/drivers/<session>.json        a driver's life: when it was seen, how its step goes
 <root>/runs/<job>/events/<session>-<n>.jsonl    what happened
 <root>/runs/<job>/cancel                        somebody wants the job to stop
 <root>/runs/<step>/spec.json, plan.parquet, result.json, job.json
