@@ -81,12 +81,14 @@ def _print_status(found: "JobStatus") -> None:
     if found.dashboard:
         click.echo(f"in Ray: {found.dashboard}")
     columns = ["step", "output", "units", "committed", "at work", "failed", "retries"]
-    print_table([*columns, "MiB", "inputs/s", "left", "run"], [_row(step) for step in found.steps])
+    going = found.state == "running"
+    rows = [_row(step, going=going and step.result is None) for step in found.steps]
+    print_table([*columns, "MiB", "inputs/s", "left", "run"], rows)
 
 
-def _row(step: "StepStatus") -> list[object]:
-    told, over = step.progress, step.result is not None
-    left = "" if over or told.left_s is None else str(timedelta(seconds=told.left_s))
+def _row(step: "StepStatus", *, going: bool) -> list[object]:
+    told = step.progress
+    left = str(timedelta(seconds=told.left_s)) if going and told.left_s is not None else ""
     return [
         step.kind,
         step.result.output if step.result else step.output,
@@ -96,7 +98,7 @@ def _row(step: "StepStatus") -> list[object]:
         told.units.get("failed", 0),
         step.retries,
         round(told.bytes / 2**20, 1),
-        "" if over else told.per_s,
+        told.per_s if going else "",
         left,
         step.run,
     ]

@@ -118,7 +118,7 @@ def show(name: str, newest: int, storage: str | None, as_json: bool) -> None:
     click.echo(f"{one.name}: {one.file} at {one.cron!r} {one.tz}; {facts}")
     if one.paused:
         click.echo("paused")
-    columns = ["due", "state", "run", "attempts", "seconds", "new", "skipped", "quarantined"]
+    columns = ["due", "state", "run", "attempts", "seconds", "committed", "skipped", "quarantined"]
     print_table(columns, [_row(one, record) for record in records])
 
 

@@ -207,18 +207,20 @@ def test_the_head_is_killed_and_another_goes_on(
         first.kill()
     name = next(path.name for path in (tmp_path / "store/runs").glob("job-*"))
     assert job_status(objects, name).state != "done"
-    said = waiting.communicate(timeout=300)[1]
-    assert waiting.returncode == 4, said
-    assert "[driver-lost]" in said.splitlines()[-1]
-    assert job_status(objects, name).state == "lost"
-    second = start_head(tmp_path / "two")
+    # At the address of the first one, and asks for another token.
+    port = first.address.rpartition(":")[2]
+    second = start_head(tmp_path / "two", more={"--dashboard-port": port})
     try:
         cluster = second.profile(tmp_path / "two.yaml")
+        # Nobody can tell yet that the driver is dead: it is waited for, then sent again.
         ended = medray("resume", name, "--cluster", cluster, *place, "--json")
         assert ended.returncode == 0, ended.stderr
         step = json.loads(ended.stdout)["steps"][0]
     finally:
         second.kill()
+    said = waiting.communicate(timeout=300)[1]
+    assert waiting.returncode == 4, said
+    assert "[driver-lost]" in said.splitlines()[-1]
     assert step["digest"] == reference(job, tmp_path)
     assert step["units"]["skipped"] > 0, "what was committed is not done again"
     assert job_status(objects, name).state == "done", "with every head gone"
