@@ -236,6 +236,7 @@ def test_init_lays_out_what_ships_and_keeps_what_is_there(medray: Any, tmp_path:
     assert kept.read_text() == "mine"
     assert (tmp_path / "new/cluster/local.yaml").is_file()
     assert (tmp_path / "new/storage/local.yaml").is_file()
+    assert (tmp_path / "new/cluster/grafana.json").is_file()
 
 
 def test_schema(medray: Any) -> None:
