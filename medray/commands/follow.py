@@ -64,12 +64,12 @@ def status(run: str, follow: bool, storage: str | None, as_json: bool) -> None:
         began = time.monotonic()
         found = job_status(objects, job)
         going = follow and found.state in AHEAD
-        if follow and sys.stdout.isatty():
-            click.clear()
-        if as_json:
-            print_json(asdict(found))
-        else:
+        if not as_json:
+            if follow and sys.stdout.isatty():
+                click.clear()
             _print_status(found)
+        elif not going:  # one object
+            print_json(asdict(found))
         if not going:
             return
         # Large ledgers take a while to list: looking takes a fifth of the time at most.
