@@ -22,21 +22,25 @@ GROWS = {"ray_cluster_active_nodes", "ray_cluster_pending_nodes"}
 def test_counters_of_a_run_and_the_board_of_them(
     head: Head, job: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The third unit hangs, so that the run is under way while its counters are read.
-    monkeypatch.setenv("MEDRAY_FAULTS", f"shard.written=hang:3@{tmp_path / 'spent'}")
+    # A unit hangs, so that the run is under way while its counters are read.
+    monkeypatch.setenv("MEDRAY_FAULTS", f"shard.written=hang:4@{tmp_path / 'spent'}")
     cluster = head.profile(tmp_path / "c.yaml", forward=["MEDRAY_FAULTS"])
     submit(job, cluster=cluster, storage=str(tmp_path / "store"))
+    named = {"operation": "ingest", "dataset": "heads"}
     found: dict[str, list[tuple[dict[str, str], float]]] = {}
-    until = time.monotonic() + 120
-    while _of(found, "ray_medray_units_total", state="committed") != 2:
+    until = time.monotonic() + 150
+    while not (tmp_path / "spent").exists() or not _of(found, "ray_medray_units_total"):
         assert time.monotonic() < until, sorted(name for name in found if "medray" in name)
         time.sleep(1)
         found = _scrape(head)
-    named = {"operation": "ingest", "dataset": "heads"}
-    assert _of(found, "ray_medray_units_left", **named) == 6
-    assert _of(found, "ray_medray_inputs_total", **named) == 2
-    assert _of(found, "ray_medray_bytes_total", **named) > 1000
-    assert _of(found, "ray_medray_unit_seconds_count", phase="write", **named) == 2
+    time.sleep(30)  # longer than Ray remembers a gauge
+    found = _scrape(head)
+    ended = _of(found, "ray_medray_units_total", state="committed", **named)
+    assert 1 <= ended < 8
+    assert _of(found, "ray_medray_units_left", **named) == 8 - ended
+    assert _of(found, "ray_medray_inputs_total", **named) == ended
+    assert _of(found, "ray_medray_bytes_total", **named) > 100 * ended
+    assert _of(found, "ray_medray_unit_seconds_count", phase="write", **named) == ended
     allowed = {"operation", "dataset", "state", "phase", "le"}
     for name, series in found.items():
         if name.startswith("ray_medray"):

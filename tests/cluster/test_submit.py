@@ -71,7 +71,7 @@ def test_a_job_runs_there_and_ends_as_here(
     assert token.encode() not in kept
     assert token not in json.dumps(in_ray(head)), "Ray shows jobs to whoever asks"
     submitted, made = entries(Objects(str(store)))
-    assert (submitted["what"], submitted["about"]) == ("submit", answer["run"])
+    assert (submitted["what"], submitted["about"]) == ("submit", answer["job"])
     assert submitted["details"] == {"cluster": "head", "submission": 1, "medray": __version__}
     assert (made["what"], made["about"]) == ("ingest", answer["steps"][0]["output"])
 
