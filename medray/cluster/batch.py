@@ -102,6 +102,7 @@ def run_on_ray(
     leaving: frozenset[str] = frozenset()
     try:
         while missing and time.monotonic() < drain_until:
+            meters.tell()
             for receipt in pool.receipts(LOOK_S):
                 if missing.pop(receipt.index, None) is not None:
                     meters.take(receipt)

@@ -32,12 +32,16 @@ class UnitMeters:
         )
         self._left = Gauge("medray_units_left", "Units that have not ended", keys)
         self._todo = units
-        self._left.set(units, self._tags)
+        self.tell()
+
+    def tell(self) -> None:
+        """Say how many units are left; to be called often, as Ray forgets what a gauge was told
+        when it was not told again within two of its intervals of 10 s."""
+        self._left.set(self._todo, self._tags)
 
     def take(self, receipt: Receipt) -> None:
         """Count a unit that has ended."""
         self._todo -= 1
-        self._left.set(self._todo, self._tags)
         self._units.inc(1, {**self._tags, "state": receipt.state})
         for counter, count in (
             (self._inputs, receipt.inputs),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from medray.engine.predict import Predict
 
 WORKERS = 4  # bulk jobs that a replica keeps open
+SHARED = "models"
 
 
 def deployment_of(model: str) -> str:
@@ -34,6 +35,15 @@ def deployment_of(model: str) -> str:
 
 def replica_of(options: Serving, model: str) -> serve.Deployment:
     """The deployment of a model, not bound yet."""
+    return _deployment(Replica, deployment_of(model), options)
+
+
+def shared_of(options: Serving) -> serve.Deployment:
+    """The deployment of all models together, not bound yet."""
+    return _deployment(Shared, SHARED, options)
+
+
+def _deployment(kind: type, name: str, options: Serving) -> serve.Deployment:
     low, high = (
         options.replicas
         if isinstance(options.replicas, tuple)
@@ -41,8 +51,8 @@ def replica_of(options: Serving, model: str) -> serve.Deployment:
     )
     # Two batches a replica: one computes while the next one is decoded and waits.
     ongoing = 2 * options.batch
-    return cast("serve.Deployment", serve.deployment(Replica)).options(
-        name=deployment_of(model),
+    return cast("serve.Deployment", serve.deployment(kind)).options(
+        name=name,
         **(
             {"num_replicas": low}
             if low == high
@@ -134,3 +144,24 @@ class Replica:
             if len(self._workers) > WORKERS:
                 self._workers.popitem(last=False)
         return worker
+
+
+class Shared:
+    """Several models in turn: those asked for last are loaded. For many that are seldom asked for.
+
+    Ray sends a request to a replica that holds its model, where there is one.
+    """
+
+    def __init__(self, options: Serving, objects: Objects) -> None:
+        async def load(reference: str) -> Replica:
+            return await asyncio.to_thread(Replica, options, objects, reference)
+
+        self._load = serve.multiplexed(max_num_models_per_replica=options.together)(load)
+
+    async def predict(self, body: bytes, asked: dict[str, str]) -> Reply:
+        """See Replica; the model is that which the handle names."""
+        try:
+            replica: Replica = await self._load(serve.get_multiplexed_model_id())
+        except Exception as error:  # noqa: BLE001 - errors of ours have no class at the other end
+            return failure(error)
+        return await replica.predict(body, asked)

@@ -69,6 +69,7 @@ def run_on_serve(
         missing = {unit.index: unit for unit in units}
         meters = UnitMeters(spec.operation, spec.dataset, len(units))
         while missing and not work.expired:
+            meters.tell()
             for receipt in work.arrived():
                 del missing[receipt.index]
                 meters.take(receipt)

@@ -1,9 +1,11 @@
 """Commands that tell how jobs stand: runs, status, logs."""
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -11,9 +13,11 @@ import click
 from medray.commands.output import json_option, print_json, print_table, storage_option
 
 if TYPE_CHECKING:
+    from medray.jobs.status import JobStatus, StepStatus
     from medray.storage.objects import Objects
 
 LOOK_S = 1.0
+BEAT_S = 5.0  # as often as a driver tells how it goes
 MOST_S = 15.0  # between two tries, while storage or cluster are away
 
 
@@ -46,32 +50,58 @@ def runs(storage: str | None, as_json: bool) -> None:
 
 @click.command()
 @click.argument("run", metavar="RUN")
+@click.option("-f", "--follow", is_flag=True, help="Show it anew until the job ends.")
 @storage_option
 @json_option
-def status(run: str, storage: str | None, as_json: bool) -> None:
+def status(run: str, follow: bool, storage: str | None, as_json: bool) -> None:
     """Say how a job stands, from what storage holds."""
     from medray.jobs.session import known_storage
-    from medray.jobs.status import find_job, job_status
+    from medray.jobs.status import AHEAD, find_job, job_status
 
     objects = known_storage(storage)
-    found = job_status(objects, find_job(objects, run))
-    if as_json:
-        print_json(asdict(found))
-        return
+    job = find_job(objects, run)
+    while True:
+        began = time.monotonic()
+        found = job_status(objects, job)
+        going = follow and found.state in AHEAD
+        if not as_json:
+            if follow and sys.stdout.isatty():
+                click.clear()
+            _print_status(found)
+        elif not going:  # one object
+            print_json(asdict(found))
+        if not going:
+            return
+        # Large ledgers take a while to list: looking takes a fifth of the time at most.
+        time.sleep(max(BEAT_S, 4 * (time.monotonic() - began)))
+
+
+def _print_status(found: "JobStatus") -> None:
     click.echo(f"{found.job}  {found.name}  {found.state}, last seen {found.seen[:19]}")
-    print_table(
-        ["step", "run", "output", "units", "committed"],
-        [
-            [
-                step.kind,
-                step.run,
-                step.result.output if step.result else step.output,
-                step.units,
-                step.committed,
-            ]
-            for step in found.steps
-        ],
-    )
+    if found.dashboard:
+        click.echo(f"in Ray: {found.dashboard}")
+    columns = ["step", "output", "units", "committed", "at work", "failed", "retries"]
+    going = found.state == "running"
+    rows = [_row(step, going=going and step.result is None) for step in found.steps]
+    print_table([*columns, "MiB", "inputs/s", "left", "run"], rows)
+
+
+def _row(step: "StepStatus", *, going: bool) -> list[object]:
+    told = step.progress
+    left = str(timedelta(seconds=told.left_s)) if going and told.left_s is not None else ""
+    return [
+        step.kind,
+        step.result.output if step.result else step.output,
+        step.units,
+        step.committed,
+        step.workers,
+        told.units.get("failed", 0),
+        step.retries,
+        round(told.bytes / 2**20, 1),
+        told.per_s if going else "",
+        left,
+        step.run,
+    ]
 
 
 @click.command()

@@ -60,7 +60,7 @@ def add(
     made = schedules.add(
         open_storage(storage), name or Path(job).stem, job, overrides=overrides, **fields
     )
-    click.echo(f"{made.name}: next due {_local(made, made.next_due(SYSTEM.now()))}")
+    click.echo(f"{made.name}: next due {_local(made.next_due(SYSTEM.now()), made.tz)}")
 
 
 @schedule.command()
@@ -92,7 +92,7 @@ def ls(storage: str | None, as_json: bool) -> None:
         print_json({"schedules": rows})
         return
     columns = ["name", "cron", "tz", "next", "last", "state"]
-    print_table(columns, [[row[column] for column in columns] for row in rows])
+    print_table(columns, [[_here(row, column) for column in columns] for row in rows])
 
 
 @schedule.command()
@@ -118,7 +118,7 @@ def show(name: str, newest: int, storage: str | None, as_json: bool) -> None:
     click.echo(f"{one.name}: {one.file} at {one.cron!r} {one.tz}; {facts}")
     if one.paused:
         click.echo("paused")
-    columns = ["due", "state", "run", "attempts", "seconds", "new", "skipped", "quarantined"]
+    columns = ["due", "state", "run", "attempts", "seconds", "committed", "skipped", "quarantined"]
     print_table(columns, [_row(one, record) for record in records])
 
 
@@ -144,7 +144,7 @@ def resume(name: str, storage: str | None) -> None:
     from medray.jobs.session import known_storage
 
     one = schedules.resume(known_storage(storage), name)
-    click.echo(f"{name}: next due {_local(one, one.next_due(SYSTEM.now()))}")
+    click.echo(f"{name}: next due {_local(one.next_due(SYSTEM.now()), one.tz)}")
 
 
 @schedule.command()
@@ -326,7 +326,7 @@ def _state(record: "Record") -> str:
 
 def _row(one: "Schedule", record: "Record") -> list[object]:
     end = record.end
-    head = [_local(one, record.claim.at), _state(record), record.claim.run]
+    head = [_local(record.claim.at, one.tz), _state(record), record.claim.run]
     if end is None or not end.began:
         return [*head, None, None, None, None, None]
     units = [step["units"] for step in end.steps]
@@ -334,7 +334,14 @@ def _row(one: "Schedule", record: "Record") -> list[object]:
     return [*head, end.attempts, round(end.seconds), *counts]
 
 
-def _local(one: "Schedule", at: datetime.datetime) -> str:
+def _here(row: dict[str, Any], column: str) -> object:
+    """A cell of `ls`: times in the schedule's own zone."""
+    if column not in ("next", "last") or row[column] is None:
+        return row[column]
+    return _local(datetime.datetime.fromisoformat(row[column]), row["tz"])
+
+
+def _local(at: datetime.datetime, tz: str) -> str:
     from zoneinfo import ZoneInfo
 
-    return at.astimezone(ZoneInfo(one.tz)).strftime("%Y-%m-%d %H:%M %Z")
+    return at.astimezone(ZoneInfo(tz)).strftime("%Y-%m-%d %H:%M %Z")

@@ -18,7 +18,8 @@ def init(folder: Path) -> None:
     from medray.spec.load import shipped
 
     for room in ROOMS:
-        for source in sorted(shipped(room).rglob("*.yaml")):
+        files = [path for path in shipped(room).rglob("*") if path.suffix in (".yaml", ".json")]
+        for source in sorted(files):
             target = folder / room / source.relative_to(shipped(room))
             try:
                 if target.exists():

@@ -13,6 +13,8 @@ from medray.commands.run import SHOWN, attached, job_options, report_error
 from medray.errors import MedrayError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from medray.jobs.events import Event, Listener, Run
     from medray.jobs.submit import Sent
     from medray.storage.objects import Objects
@@ -71,8 +73,11 @@ def resume(
 
     there = cluster_of(run, storage=storage, cluster=cluster)
     if there is not None:
-        sent = resubmit(run, cluster=there, storage=storage, priority=priority)
-        attend_to(sent, storage, as_json=as_json)
+
+        def send() -> "Sent":
+            return resubmit(run, cluster=there, storage=storage, priority=priority)
+
+        attend_to(send(), storage, as_json=as_json, again=send)
         return
 
     def start(objects: "Objects", listen: "Listener", stop: threading.Event) -> "Run":
@@ -115,7 +120,12 @@ def _say(sent: "Sent", *, as_json: bool) -> None:
 
 
 def attend_to(
-    sent: "Sent", storage: str | None, *, as_json: bool, left: threading.Event | None = None
+    sent: "Sent",
+    storage: str | None,
+    *,
+    as_json: bool,
+    left: threading.Event | None = None,
+    again: "Callable[[], Sent] | None" = None,
 ) -> None:
     """Show a submitted run until it ends, then end as it did.
 
@@ -124,6 +134,7 @@ def attend_to(
         storage: see `medray.jobs.session.open_storage`.
         as_json: print one JSON object.
         left: set by Ctrl-C, and by whoever else wants it: the run is left alone.
+        again: sends it once more, if what was joined as under way turns out to be dead.
     """
     from medray.commands.progress import print_account, watcher
     from medray.jobs.attend import attend
@@ -151,6 +162,9 @@ def attend_to(
         with watch, connect(profile, patience_s=2) as jobs:
             done = attend(open_storage(storage), jobs, submission, listen, left)
     except MedrayError as error:
+        if again and not sent.fresh and error.code == "driver-lost":
+            attend_to(again(), storage, as_json=as_json, left=left)
+            return
         if as_json:
             report_error(steps, error)
         raise

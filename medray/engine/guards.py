@@ -6,10 +6,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 from medray.engine.operation import Unit
 from medray.errors import FatalError
-from medray.storage.samples import Refusal
+from medray.storage.samples import Refusal, Sample, Slabs
 
 
 class Turn:
@@ -93,6 +95,24 @@ class Stages:
         finally:
             self._switch()
             self._stack.pop()
+
+    def lazy(self, name: str, sample: Sample) -> Sample:
+        """The sample; what its slabs take, which are made as they are written, is `name`'s."""
+        arrays = {
+            key: replace(value, parts=self._each(name, value.parts))
+            if isinstance(value, Slabs)
+            else value
+            for key, value in sample.arrays.items()
+        }
+        return replace(sample, arrays=arrays)
+
+    def _each(self, name: str, parts: Iterator[Any]) -> Iterator[Any]:
+        while True:
+            with self.stage(name):
+                part = next(parts, None)
+            if part is None:
+                return
+            yield part
 
     def _switch(self) -> None:
         now = time.monotonic()

@@ -98,6 +98,7 @@ class Worker:
             keep_freed_memory()
         self._device = threading.Lock()
         self._turn = Turn()
+        self._making = "compute" if self.operation.device else "read"
         self._watch = Watchdog(spec.unit_timeout_s)
         self._opened = False
         self._opening = threading.Lock()
@@ -247,7 +248,7 @@ class Worker:
                 with clock.stage("compute"):
                     for sample in self.operation.compute([item.sample for item in part]):
                         with clock.stage("write"):
-                            outcome.writer.add(sample)
+                            outcome.writer.add(clock.lazy(self._making, sample))
             except Exception as error:
                 if _is_fault_of_storage(error):
                     raise

@@ -140,9 +140,10 @@ class _Watch:
         """Raise if there is nothing left to wait for."""
         try:
             known = self.jobs.job(self.submission.id)
-        except RetryableError:
+        except (RetryableError, SpecError) as error:
+            # A token is refused where another cluster has taken the place of the one that died.
             if silent > GONE_S:
-                raise self._lost("its cluster cannot be reached, and it gives no sign") from None
+                raise self._lost(f"{error.message}, and it gives no sign") from None
             return
         over = known is None or known["status"] in ENDED
         if begun:

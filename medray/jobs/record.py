@@ -1,7 +1,7 @@
 """What a driver writes down about a job: its documents, its life, its events; and what it is told.
 
 <root>/runs/<job>/job.json                      the job's documents, to run them again
-<root>/runs/<job>/drivers/<session>.json        a driver's life: since when, last seen, how it ended
+<root>/runs/<job>/drivers/<session>.json        a driver's life: when it was seen, how its step goes
 <root>/runs/<job>/events/<session>-<n>.jsonl    what happened
 <root>/runs/<job>/cancel                        somebody wants the job to stop
 <root>/runs/<step>/spec.json, plan.parquet, result.json, job.json
@@ -18,6 +18,7 @@ from medray.clock import stamp
 from medray.errors import MedrayError, RetryableError
 from medray.ids import attempt_id, short
 from medray.jobs.events import StepResult, step_result
+from medray.jobs.pulse import Pulse
 from medray.log import event as log_event
 from medray.spec.load import Source
 from medray.storage.objects import Objects
@@ -52,6 +53,7 @@ class Driver:
         self._started = stamp()
         self._steps: list[str] = []
         self._lines: list[str] = []
+        self._pulse = Pulse()
         self._lock = threading.Lock()
         self._written = 0
         self._ended = threading.Event()
@@ -99,6 +101,7 @@ class Driver:
         line = json.dumps({"time": stamp(), "event": name, **fields}, default=str)
         with self._lock:
             self._lines.append(line)
+            self._pulse.take(name, fields)
 
     def _watch(self) -> None:
         passed = 0.0
@@ -126,6 +129,8 @@ class Driver:
             self._objects.put(f"{self._root}/events/{name}", data)
 
     def _beat(self, state: State, status: int) -> None:
+        with self._lock:
+            step = self._pulse.tell()
         life = {
             "session": self.session,
             "submission": self._submission,
@@ -134,6 +139,7 @@ class Driver:
             "state": state,
             "exit_status": status,
             "steps": self._steps,
+            "step": step,
         }
         self._objects.put(f"{self._root}/drivers/{self.session}.json", json.dumps(life).encode())
 

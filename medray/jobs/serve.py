@@ -129,7 +129,8 @@ def serving(
         bound = stack.enter_context(bind(host, port))  # Ray takes seconds to say that it is taken
         stack.enter_context(join("auto") if elsewhere else start_local(num_cpus=num_cpus))
         if not elsewhere:  # a cluster may grow
-            require(fewest * len(models), options.cpus, options.gpus)
+            kinds = 1 if options.together else len(models)
+            require(fewest * kinds, options.cpus, options.gpus)
         front = stack.enter_context(deployed(options, objects, models))
         app = make_app(front, options, hashes)
         stack.enter_context(listening(app, bound, tls, options.timeout_s))

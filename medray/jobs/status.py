@@ -11,9 +11,11 @@ from medray.clock import SYSTEM, Clock
 from medray.errors import SpecError
 from medray.jobs.events import StepResult
 from medray.jobs.line import read_line
+from medray.jobs.pulse import Progress
 from medray.jobs.record import GONE_S, stored_result
 from medray.jobs.submissions import Submission, marked
 from medray.jobs.submissions import newest as newest_submission
+from medray.storage.ledger import Ledger
 from medray.storage.objects import Objects
 
 AHEAD = frozenset({"submitted", "waiting", "running"})  # states that something comes after
@@ -30,6 +32,9 @@ class StepStatus:
         output: name of what it makes.
         units: planned; 1 for a training.
         committed: of these.
+        retries: attempts beyond the first of each unit.
+        workers: that are at a unit, while the job runs.
+        progress: as its driver told a few seconds ago.
         result: what it made, once it is done.
     """
 
@@ -38,6 +43,9 @@ class StepStatus:
     output: str
     units: int
     committed: int
+    retries: int
+    workers: int
+    progress: Progress
     result: StepResult | None
 
 
@@ -56,6 +64,7 @@ class JobStatus:
         exit_status: that it ended with.
         steps: those that were begun.
         planned: how many steps the job has.
+        dashboard: where Ray shows it, if it was submitted to a cluster.
     """
 
     job: str
@@ -66,6 +75,7 @@ class JobStatus:
     exit_status: int
     steps: list[StepStatus]
     planned: int
+    dashboard: str
 
 
 def jobs(objects: Objects, clock: Clock = SYSTEM) -> list[JobStatus]:
@@ -108,8 +118,9 @@ def job_status(objects: Objects, job: str, clock: Clock = SYSTEM) -> JobStatus:
         started=newest["started"],
         seen=newest["seen"],
         exit_status=newest["exit_status"],
-        steps=[_step(objects, run) for run in newest["steps"]],
+        steps=[_step(objects, run, newest, state) for run in newest["steps"]],
         planned=len(record["documents"]),
+        dashboard=f"{sent.address}/#/jobs/{sent.id}" if sent else "",
     )
 
 
@@ -167,21 +178,38 @@ def events(
             yield from map(json.loads, lines)
 
 
-def _step(objects: Objects, run: str) -> StepStatus:
+def _step(objects: Objects, run: str, life: dict[str, Any], state: str) -> StepStatus:
     import pyarrow.parquet as pq
 
     spec = json.loads(objects.get(f"runs/{run}/spec.json"))
     result = stored_result(objects, run)
     output = spec.get("output") or (result.output.partition("@")[0] if result else "")
+    progress = Progress.read(life, run)
     try:
         plan = pq.ParquetFile(io.BytesIO(objects.get(f"runs/{run}/plan.parquet"))).read(
             use_threads=False
         )
     except FileNotFoundError:
-        return StepStatus(run, spec["kind"], output, 1, int(result is not None), result)
+        done = int(result is not None)
+        return StepStatus(run, spec["kind"], output, 1, done, 0, 0, progress, result)
     units = set(plan["unit"].to_pylist())
-    done = {
+    done = units & {
         entry.path.rsplit("/", 1)[1].removesuffix(".json")
         for entry in objects.walk(f"datasets/{output}/commits")
     }
-    return StepStatus(run, spec["kind"], output, len(units), len(units & done), result)
+    newest = {
+        unit: last for unit, last in Ledger(objects, output).newest().items() if unit in units
+    }
+    # One that died is among them until it is tried again.
+    at_work = sum(not ended and unit not in done for unit, (_, ended) in newest.items())
+    return StepStatus(
+        run,
+        spec["kind"],
+        output,
+        len(units),
+        len(done),
+        sum(number - 1 for number, _ in newest.values()),
+        at_work if state == "running" else 0,
+        progress,
+        result,
+    )

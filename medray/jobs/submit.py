@@ -18,6 +18,7 @@ from medray.jobs.submissions import Submission, claim, life_of, mark, marked, ne
 from medray.spec.load import Job, Source, check_step, cluster_profile, read_job, storage_profile
 from medray.spec.profiles import RayCluster
 from medray.spec.storage import Storage
+from medray.storage.audit import record
 from medray.storage.objects import Objects
 from medray.version import __version__
 
@@ -151,6 +152,12 @@ def _choose(
         )
         objects.delete([f"runs/{job}/cancel"])  # it was meant for an earlier one
         if claim(objects, submission):
+            record(
+                objects,
+                what="submit",
+                about=job,
+                details={"cluster": name, "submission": submission.number, "medray": __version__},
+            )
             return submission, True
     raise RetryableError(
         "others submit the same job again and again", code="submission-contended", about=job

@@ -103,8 +103,14 @@ def strip(title: str, label: str, values: Mapping[str, Sequence[float]]) -> str:
 
 def shift(title: str, reference: Any, tonight: Any) -> str:
     """Two distributions of one number, as shares: the reference filled, tonight as a line."""
+    fences = [_fences(np.asarray(values)) for values in (reference, tonight)]
+    low, high = min(fence[0] for fence in fences), max(fence[1] for fence in fences)
+    both = np.concatenate([reference, tonight])
     with drawing(title) as (axes, svg):
-        edges = np.histogram_bin_edges(np.concatenate([reference, tonight]), 24).tolist()
+        edges = np.histogram_bin_edges(both, 24, (low, high)).tolist()
+        if both.min() < low or both.max() > high:
+            reference, tonight = (np.clip(values, low, high) for values in (reference, tonight))
+            axes.set_xlabel("the outermost bars hold what lies beyond")
         weights = [np.full(len(values), 1 / len(values)) for values in (reference, tonight)]
         label = f"reference, {len(reference)}"
         axes.hist(reference, edges, weights=weights[0], color=PALETTE[5], alpha=0.45, label=label)
@@ -115,6 +121,15 @@ def shift(title: str, reference: Any, tonight: Any) -> str:
         axes.set_ylabel("share of samples")
         axes.legend()
     return svg[0]
+
+
+def _fences(values: np.ndarray) -> tuple[float, float]:
+    """Within which all but outliers lie, by Tukey's far fences: one of them would leave the rest of
+    a distribution a single bar."""
+    first, third = np.percentile(values, [25, 75])
+    far = 3 * (third - first)
+    low, high = float(values.min()), float(values.max())
+    return (max(low, first - far), min(high, third + far)) if far > 0 else (low, high)
 
 
 def roc(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> str:

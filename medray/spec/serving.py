@@ -16,6 +16,9 @@ class Serving(Settings):
     storage: str | None = Field(None, description="profile, URL or folder; null: the default")
     token_file: str = Field(TOKEN_FILE, description="hashes of the tokens, on the ingress's node")
     replicas: tuple[int, int] | int = Field(1, description="of each model, or [fewest, most]")
+    together: int = Field(
+        0, ge=0, description="models that one replica holds; 0: replicas are each model's own"
+    )
     cpus: float = Field(1, gt=0, description="of each replica")
     gpus: float = Field(0, ge=0, description="of each replica")
     batch: int = Field(8, ge=1, description="whole images, or windows of one image, at once")

@@ -187,6 +187,18 @@ class Ledger:
             condemned=frozenset(key for key, count in marks.items() if count >= self.max_attempts),
         )
 
+    def newest(self) -> dict[str, tuple[int, bool]]:
+        """Number of the newest attempt at each unit that was begun, and whether it ended alive."""
+        found: dict[str, tuple[int, bool]] = {}
+        for entry in self._objects.walk(f"{self._root}/attempts"):
+            *_, unit, name = entry.path.split("/")
+            text, _, kind = name.partition(".")
+            number, ended = int(text), kind == "end.json"
+            last, alive = found.get(unit, (0, False))
+            if number >= last:
+                found[unit] = (number, ended or (alive and number == last))
+        return found
+
     def begin(self, unit: str, history: "History | None" = None) -> Attempt:
         """Record an attempt at `unit`; to be called before anything that could kill the worker.
 

@@ -2,10 +2,12 @@
 
 import contextlib
 import http.client
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import urlsplit
 
 
@@ -28,8 +30,12 @@ class Proxy:
 
 
 @contextlib.contextmanager
-def a_proxy(target: str, loses: Callable[[str, str], bool]) -> Iterator[Proxy]:
-    """A proxy to `target` on a free port."""
+def a_proxy(
+    target: str,
+    loses: Callable[[str, str], bool] = lambda _method, _path: False,
+    tls: tuple[Path, Path] | None = None,
+) -> Iterator[Proxy]:
+    """A proxy to `target` on a free port; with certificate and key it is asked over TLS."""
     to = urlsplit(target)
 
     class Handler(BaseHTTPRequestHandler):
@@ -59,7 +65,12 @@ def a_proxy(target: str, loses: Callable[[str, str], bool]) -> Iterator[Proxy]:
         do_GET = do_POST = do_PUT = pass_on
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    proxy = Proxy(f"http://127.0.0.1:{server.server_address[1]}", loses)
+    if tls is not None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(*tls)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    scheme = "https" if tls else "http"
+    proxy = Proxy(f"{scheme}://127.0.0.1:{server.server_address[1]}", loses)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:

@@ -1,5 +1,6 @@
 """A real Ray Serve on a Ray of its own: answers, tokens, deaths, and bulk through the replicas."""
 
+import contextlib
 import json
 import os
 import signal
@@ -8,8 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "serving"))
 
-from endpoint import MASKS, UNET, Answer, Client, commit_model, free_port, npy, pixels, png
+from endpoint import CNN, MASKS, UNET, Answer, Client, commit_model, free_port, npy, pixels, png
 
 from medray.errors import SpecError
 from medray.jobs.run import run
@@ -195,6 +196,30 @@ def test_a_job_asks_for_replicas_of_its_own(served: Served, tmp_path: Path) -> N
     assert made["units"]["committed"] == 12
 
 
+def test_more_models_than_a_replica_holds(served: Served, tmp_path: Path) -> None:
+    """Three models in turn by one replica that holds two."""
+    commit_model(served.objects, "chest-2", {**CNN, "features": [4, 4]})
+    names = ("chest", "liver", "chest-2")
+    options = ("--set", "together=2", "--set", "cpus=0.5")
+    with _the_command(served.objects, tmp_path / "tokens", names, *options) as (client, _, server):
+        told: dict[str, set[bytes]] = defaultdict(set)
+        for _ in range(3):
+            for model, body, media in (
+                ("chest", png(pixels(1)), "image/png"),
+                ("liver", npy(VOLUME), "application/x-npy"),
+                ("chest-2", png(pixels(1)), "image/png"),
+            ):
+                reply = client.predict(model, body, media)
+                assert (reply.status, reply.headers["medray-model"].split("@")[0]) == (200, model)
+                told[model].add(reply.body)
+        assert [len(answers) for answers in told.values()] == [1, 1, 1]
+        assert json.loads(*told["chest"])["predicted"] == served.wanted[1]
+        assert told["chest"] != told["chest-2"]
+        assert client.predict("chest", b"x", "image/png").status == 422
+        titles = [_title(one) for one in psutil.Process(server.pid).children(recursive=True)]
+        assert len([title for title in titles if title.startswith("ray::ServeReplica")]) == 1
+
+
 def test_a_public_address_without_tls_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as caught, serving({"models": ("m",)}, host="0.0.0.0"):
         pass
@@ -218,35 +243,50 @@ def test_the_command_serves_over_tls_until_it_is_stopped(tmp_path: Path) -> None
          "-addext", "subjectAltName=IP:127.0.0.1"],
         check=True, capture_output=True,
     )  # fmt: skip
-    tokens, port = tmp_path / "tokens", free_port()
-    new = [sys.executable, "-m", "medray", "serve", "--new-token", "--token-file", str(tokens)]
-    token = subprocess.run(new, capture_output=True, text=True, check=True).stdout.strip()
-    command = [
-        sys.executable, "-m", "medray", "serve", "chest", "liver", "--storage", store.url,
-        "--token-file", str(tokens), "--port", str(port), "--host", "0.0.0.0",
-        "--tls-cert", str(cert), "--tls-key", str(key), "--set", "batch=4", "--set", "cpus=0.5",
-    ]  # fmt: skip
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        assert server.stdout is not None
-        said = [server.stdout.readline(), server.stdout.readline()]
+    options = ("--host", "0.0.0.0", "--tls-cert", str(cert), "--tls-key", str(key))
+    options += ("--set", "batch=4", "--set", "cpus=0.5")
+    names = ("chest", "liver")
+    with _the_command(store, tmp_path / "tokens", names, *options) as (client, said, server):
         assert ["chest@" in said[0], "liver@" in said[1]] == [True, True], said
         assert all("https://0.0.0.0" in line for line in said)
-        client = Client(port, token, ssl.create_default_context(cafile=str(cert)))
+        plain, client.tls = (
+            Client(client.port, client.token),
+            ssl.create_default_context(cafile=cert),
+        )
         reply = client.predict("chest", png(pixels(1)), "image/png")
         assert (reply.status, len(reply.json["probability"])) == (200, 2)
         reply = client.predict("liver", npy(VOLUME), "application/x-npy")
         assert (reply.status, reply.headers["medray-model"]) == (200, said[1].split()[0])
         with pytest.raises(OSError, match=r".*"):
-            Client(port, token).predict("chest", png(pixels(1)), "image/png")
+            plain.predict("chest", png(pixels(1)), "image/png")
         words = " ".join(_title(process) for process in psutil.process_iter())
-        assert token not in words
+        assert client.token not in words
         server.terminate()
         _, errors = server.communicate(timeout=60)
         assert server.returncode == 0, errors
-    finally:
-        server.kill()
-        server.communicate()
+
+
+@contextlib.contextmanager
+def _the_command(
+    store: Objects, tokens: Path, names: Sequence[str], *options: str
+) -> Iterator[tuple[Client, list[str], "subprocess.Popen[str]"]]:
+    """`medray serve` with a token of its own: a client, the lines it said, and its process."""
+    serve = [sys.executable, "-m", "medray", "serve", "--token-file", str(tokens)]
+    new = subprocess.run([*serve, "--new-token"], capture_output=True, text=True, check=True)
+    port = free_port()
+    place = ("--storage", store.url, "--port", str(port))
+    with subprocess.Popen(
+        [*serve, *names, *place, *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as server:
+        try:
+            assert server.stdout is not None
+            said = [server.stdout.readline() for _ in names]
+            yield Client(port, new.stdout.strip()), said, server
+        finally:
+            server.kill()
 
 
 def _replicas(model: str) -> list[psutil.Process]:

@@ -21,7 +21,9 @@ from medray.jobs.rest import connect
 from medray.jobs.run import run
 from medray.jobs.status import job_status
 from medray.jobs.submit import submit
+from medray.storage.audit import entries
 from medray.storage.objects import Objects
+from medray.version import __version__
 
 MEDRAY = [sys.executable, "-m", "medray"]
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(600)]
@@ -68,6 +70,10 @@ def test_a_job_runs_there_and_ends_as_here(
     kept = b"".join(path.read_bytes() for path in store.rglob("*.json"))
     assert token.encode() not in kept
     assert token not in json.dumps(in_ray(head)), "Ray shows jobs to whoever asks"
+    submitted, made = entries(Objects(str(store)))
+    assert (submitted["what"], submitted["about"]) == ("submit", answer["job"])
+    assert submitted["details"] == {"cluster": "head", "submission": 1, "medray": __version__}
+    assert (made["what"], made["about"]) == ("ingest", answer["steps"][0]["output"])
 
     # More was refused than the budget allows: as `run`, exit status 3 and one line.
     failed = medray("submit", job_file, *place, "--set", "policy.error_budget=0")
@@ -98,6 +104,8 @@ def test_a_submission_whose_reply_is_lost_runs_once(
         assert proxy.posts() >= 1
         assert len(proxy.lost) > 10
     assert (sent, last.submission.number) == (0, 1)
+    asked = [entry["what"] for entry in entries(Objects(store))]
+    assert asked.count("submit") == 1
     wait(lambda: [life["state"] for life in lives(tmp_path / "store")] == ["done"])
     assert len(in_ray(head)) == before + 1
     commits = list((tmp_path / "store").glob("datasets/heads/attempts/*/*.json"))
@@ -199,18 +207,20 @@ def test_the_head_is_killed_and_another_goes_on(
         first.kill()
     name = next(path.name for path in (tmp_path / "store/runs").glob("job-*"))
     assert job_status(objects, name).state != "done"
-    said = waiting.communicate(timeout=300)[1]
-    assert waiting.returncode == 4, said
-    assert "[driver-lost]" in said.splitlines()[-1]
-    assert job_status(objects, name).state == "lost"
-    second = start_head(tmp_path / "two")
+    # At the address of the first one, and asks for another token.
+    port = first.address.rpartition(":")[2]
+    second = start_head(tmp_path / "two", more={"--dashboard-port": port})
     try:
         cluster = second.profile(tmp_path / "two.yaml")
+        # Nobody can tell yet that the driver is dead: it is waited for, then sent again.
         ended = medray("resume", name, "--cluster", cluster, *place, "--json")
         assert ended.returncode == 0, ended.stderr
         step = json.loads(ended.stdout)["steps"][0]
     finally:
         second.kill()
+    said = waiting.communicate(timeout=300)[1]
+    assert waiting.returncode == 4, said
+    assert "[driver-lost]" in said.splitlines()[-1]
     assert step["digest"] == reference(job, tmp_path)
     assert step["units"]["skipped"] > 0, "what was committed is not done again"
     assert job_status(objects, name).state == "done", "with every head gone"

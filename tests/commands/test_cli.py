@@ -28,7 +28,7 @@ FROZEN = {
     "cancel": ["run", "--storage"],
     "demo": ["--data", "--cluster", "--storage", "--json", "--report"],
     "runs": ["--storage", "--json"],
-    "status": ["run", "--storage", "--json"],
+    "status": ["run", "--follow", "--storage", "--json"],
     "logs": ["run", "--follow", "--storage"],
     "ls": ["--storage", "--json"],
     "show": ["reference", "--storage", "--json"],
@@ -262,6 +262,7 @@ def test_init_lays_out_what_ships_and_keeps_what_is_there(medray: Any, tmp_path:
     assert kept.read_text() == "mine"
     assert (tmp_path / "new/cluster/local.yaml").is_file()
     assert (tmp_path / "new/storage/local.yaml").is_file()
+    assert (tmp_path / "new/cluster/grafana.json").is_file()
 
 
 def test_schema(medray: Any) -> None:

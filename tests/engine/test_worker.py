@@ -1,6 +1,7 @@
 """The worker: every input ends taken or refused, whatever fails, and what passes is tried again."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ from medray.engine.worker import Receipt, Worker, WorkerSpec
 from medray.errors import DataError, FatalError, RetryableError
 from medray.storage.ledger import Ledger
 from medray.storage.objects import Objects
-from medray.storage.samples import Refusal, Sample
+from medray.storage.samples import Refusal, Sample, Slabs
 from medray.storage.shards import Shard
 
 
@@ -273,3 +274,26 @@ def test_where_every_input_fails_unforeseen_the_code_is_to_blame(
     assert (receipt.state, receipt.exit_status) == ("failed", 1)
     assert "all 3 inputs failed unforeseen (IndexError) [unexpected-error]" in receipt.error
     assert Ledger(objects, "d").commit_of("u") is None
+
+
+def test_slabs_that_are_made_as_they_are_written_count_as_what_makes_them(
+    objects: Objects, operation: type[Scripted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow() -> Iterator[np.ndarray]:
+        for _ in range(2):
+            until = time.monotonic() + 0.2
+            while time.monotonic() < until:
+                pass
+            yield np.zeros((1, 4, 4), np.uint8)
+
+    def compute(self: Scripted, samples: Sequence[Sample]) -> Iterator[Sample]:
+        for sample in samples:
+            label = Slabs((2, 4, 4), np.dtype(np.uint8), 0, slow())
+            yield Sample(sample.id, sample.row, {"label": label})
+
+    monkeypatch.setattr(operation, "compute", compute)
+    receipt = Worker(WorkerSpec("scripted", {}, objects, "d")).run(Unit("u", 0, ("a",), {}))
+    assert receipt.state == "committed", receipt.error
+    making = receipt.seconds["compute" if operation.device else "read"]
+    assert making >= 0.4
+    assert receipt.seconds["write"] < making

@@ -1,6 +1,7 @@
 import re
 import xml.etree.ElementTree as ET
 
+import numpy as np
 import pytest
 
 from medray.report import figures
@@ -64,3 +65,16 @@ def test_a_class_name_cannot_leave_its_text() -> None:
     assert "<script" not in svg
     svg = figures.roc({"a</text><script>": ([0, 1], [0, 1])})
     assert "<script" not in svg
+
+
+def test_an_outlier_does_not_hide_a_shift() -> None:
+    reference = np.linspace(0, 10, 40)
+    told = "outermost bars hold what lies beyond"
+    for values in (reference, reference + 100):  # a shift is none: it is drawn where it is
+        assert told not in figures.shift("t", reference, values)
+    far = np.append(reference, 1e6)
+    svg = figures.shift("t", far, reference + 3)
+    assert told in svg
+    assert "1000000" not in svg
+    low, high = figures._fences(far)  # the quartiles are 2.6 and 7.7
+    assert (low, high) == (0.0, pytest.approx(23.08, abs=0.01))

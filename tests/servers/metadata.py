@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+ROLES = "/latest/meta-data/iam/security-credentials/"
+
 
 @dataclass
 class Metadata:
@@ -18,12 +20,14 @@ class Metadata:
         time: when the node goes, as EC2 writes it; empty: no notice was given.
         tokens: given out and still good.
         asked: (method, path) of every request, in order.
+        keys: of the machine's role, as EC2 writes them; empty: it has no role.
     """
 
     url: str
     time: str = ""
     tokens: set[str] = field(default_factory=set)
     asked: list[tuple[str, str]] = field(default_factory=list)
+    keys: dict[str, str] = field(default_factory=dict)
 
 
 @contextlib.contextmanager
@@ -53,6 +57,10 @@ def a_metadata_service() -> Iterator[Metadata]:
                 self._say(401)
             elif self.path == "/latest/meta-data/spot/instance-action" and service.time:
                 self._say(200, json.dumps({"action": "terminate", "time": service.time}))
+            elif self.path == ROLES and service.keys:
+                self._say(200, "medray-node")
+            elif self.path == f"{ROLES}medray-node":
+                self._say(200, json.dumps({"Code": "Success", "Type": "AWS-HMAC", **service.keys}))
             else:
                 self._say(404)
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import uvicorn
 from endpoint import Client, free_port
+from fastapi import FastAPI
 
 from medray.serving.answer import Reply
 from medray.serving.http import make_app
@@ -51,6 +52,7 @@ class Endpoint:
     client: Client
     backend: Echo
     port: int
+    app: FastAPI
 
 
 @pytest.fixture
@@ -63,7 +65,7 @@ def endpoint() -> Iterator[Endpoint]:
     thread.start()
     while not server.started:
         time.sleep(0.01)
-    yield Endpoint(Client(port, TOKEN), backend, port)
+    yield Endpoint(Client(port, TOKEN), backend, port, app)
     server.should_exit = True
     thread.join(10)
 
@@ -93,6 +95,26 @@ def test_without_the_token_nothing_answers_but_health(endpoint: Endpoint, token:
         reply = client.ask(method, path, b"x" if method == "POST" else b"")
         assert (method, path, reply.status) == (method, path, 401)
         assert reply.headers["www-authenticate"] == "Bearer"
+    assert endpoint.backend.bodies == []
+
+
+@pytest.mark.parametrize("token", ["", "wrong"])
+def test_no_route_of_the_application_was_forgotten(endpoint: Endpoint, token: str) -> None:
+    """Whatever the application answers, by its own table; one that is added is asked here too."""
+    routes = {
+        (method, route.path)
+        for route in endpoint.app.routes
+        for method in (*route.methods, "PATCH")
+    }
+    paths = {path for _, path in routes}
+    assert {"/healthz", "/metrics", "/openapi.json", "/v1/bulk/{job}"} <= paths
+    client = Client(endpoint.port, token)
+    for method, path in sorted(routes):
+        status = client.ask(method, path.format(name="chest", job="1")).status
+        if path == "/healthz":  # the one that says nothing of anybody
+            assert status == (200 if method == "GET" else 405)
+        else:
+            assert (method, path, status) == (method, path, 401)
     assert endpoint.backend.bodies == []
 
 

@@ -2,17 +2,21 @@
 
 import json
 import pickle
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import obstore
 import pytest
 
+from medray.clock import SYSTEM
 from medray.errors import DataError, RetryableError
+from medray.storage.control import Control
 from medray.storage.objects import Objects
 from medray.storage.remote import SUM
 from medray.storage.trouble import LASTING
 from tests.servers.bucket import Bucket
+from tests.servers.metadata import a_metadata_service
 from tests.servers.process import Server
 from tests.servers.proxy import Faults, Proxy
 
@@ -127,6 +131,45 @@ def test_keys_of_a_file(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None
     root = bucket.objects(credentials="file")
     root.put("a", b"1")
     assert root.get("a") == b"1"
+
+
+def test_the_role_of_the_machine(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in bucket.server.environment:
+        monkeypatch.delenv(name)
+    with a_metadata_service() as cloud:
+        monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", cloud.url)
+        with pytest.raises(RetryableError, match="no-credentials") as caught:
+            bucket.objects(credentials="instance").put("a", b"1")
+        assert "role" in caught.value.hint
+        cloud.keys = {
+            "AccessKeyId": bucket.server.access_key,
+            "SecretAccessKey": bucket.server.secret_key,
+            "Token": "",
+            "Expiration": (SYSTEM.now() + timedelta(hours=6)).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        root = bucket.objects(credentials="instance")
+        root.put("a", b"1")
+        assert root.get("a") == b"1"
+        assert ("PUT", "/latest/api/token") in cloud.asked, "version 2 of the metadata service"
+
+
+def test_objects_are_encrypted_by_the_key_that_is_named(
+    moto_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in moto_server.environment.items():
+        monkeypatch.setenv(name, value)
+    bucket = Bucket.new(moto_server)
+    root = bucket.objects("p", encryption="sse-kms", kms_key="a-key")
+    large = bytes(40_000_000)  # in parts
+    assert root.put_new("a", b"1")
+    _, tag = root.get_tagged("a")
+    assert root.swap("a", b"2", tag)
+    root.put("large", large)
+    assert (root.get("a"), root.get("large") == large) == (b"2", True)
+    client = Control(root.profile)._client
+    for name in ("a", "large"):
+        told = client.head_object(Bucket=bucket.name, Key=f"p/{name}")
+        assert (told["ServerSideEncryption"], told["SSEKMSKeyId"]) == ("aws:kms", "a-key")
 
 
 def test_an_assumed_role(moto_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,54 @@
+"""Attending to a run whose cluster died, or was replaced by another: lost, and never done."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from medray.clock import stamp
+from medray.errors import InterruptedRun, MedrayError, RetryableError, SpecError
+from medray.jobs.attend import _Watch
+from medray.jobs.record import GONE_S
+from medray.jobs.submissions import claim, new_submission
+from medray.storage.objects import Objects
+
+
+@dataclass
+class Refusing:
+    """A cluster that answers every question with an error."""
+
+    error: MedrayError
+
+    def job(self, _submission: str) -> dict[str, Any]:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RetryableError("the cluster cannot be reached", code="cluster-unreachable"),
+        # Another cluster, with another token, at the address of the first.
+        SpecError("the cluster refuses the token", code="wrong-token"),
+    ],
+)
+@pytest.mark.parametrize("begun", [True, False])
+def test_what_gives_no_sign_for_a_minute_is_lost(
+    objects: Objects, error: MedrayError, *, begun: bool
+) -> None:
+    submission = new_submission(objects, "job-1", 1, "c", {"address": "http://127.0.0.1:1"}, 0)
+    claim(objects, submission)
+    life = {"session": "s", "submission": 1, "started": stamp(), "seen": stamp()}
+    if begun:
+        beat = json.dumps({**life, "state": "running", "exit_status": 0, "steps": []})
+        objects.put("runs/job-1/drivers/s.json", beat.encode())
+    now = [0.0]
+    watch = _Watch(objects, Refusing(error), submission, lambda _: None, lambda: now[0])  # type: ignore[arg-type]
+    watch.moved = 0.0
+    for at in range(0, int(GONE_S), 10):
+        now[0] = float(at)
+        assert watch.look() is None, "it may be back"
+    now[0] = GONE_S + 6
+    with pytest.raises(InterruptedRun, match=error.message) as caught:
+        watch.look()
+    assert caught.value.code == "driver-lost"
