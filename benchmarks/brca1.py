@@ -2,11 +2,11 @@
 
 The file has 3,893 SNVs at 1,326 positions in and around 13 exons, and no sequence: the reference is
 rebuilt from its REF column, with N where no SNV stands, and windows are the house's own. Which SNVs
-lose the gene's function (823, against the rest) is learnt by the job `brca1.yaml` beside this script,
-twice: from the windows with REF and ALT alone, and from the base change, the consequence, the amino
-acids and the conservation around it. Each exon is judged by the network that has learnt from the
-twelve others, so no base is on both sides. CADD and phyloP are judged on the same SNVs; CADD is no
-feature.
+lose the gene's function (823, against the rest) is learnt by the job `brca1.yaml` beside this
+script, twice: from the windows with REF and ALT alone, and from the base change, the consequence,
+the amino acids and the conservation around it. Each exon is judged by the network that has learnt
+from the twelve others, so no base is on both sides. CADD and phyloP are judged on the same SNVs;
+CADD is no feature.
 
 `quality.py` runs it with the others; alone it writes the table: `brca1.py TABLE.csv`.
 """
