@@ -173,7 +173,7 @@ def sites(job: str, root: Path) -> Iterator[Row]:
     places = {one: at for at, one in enumerate(found.samples["sample_id"].to_pylist())}
     order = [places[row["sample_id"]] for row in rows]
     truth = np.concatenate([windows.array(at, "label")[...] for at in range(len(rows))])
-    network = np.concatenate([found.array(at, "probability")[1] for at in order])
+    network = np.concatenate([found.array(at, "probability")[...][1] for at in order])
     block, fold = (
         np.concatenate([np.full(row["end"] - row["start"], row[name]) for row in rows])
         for name in ("block", "fold")

@@ -27,9 +27,9 @@ __all__ = ["Table", "TableOptions"]
 class Table(Joined):
     """A row per sample: its features as one array, or one of each table where there are several.
 
-    A sample that a table has no row for lacks that table's array, and so do all where the table has
-    only columns that are kept as they are (sites of a genome, say). The names of features stand once,
-    in the dataset's attribute `features`: name of an array → names.
+    A sample that a table has no row for lacks that table's array, and so do all where a table has
+    no column but those that are kept as they are (sites of a genome, say). The names of features
+    stand once, in the dataset's attribute `features`: name of an array → names.
     """
 
     name: ClassVar[str] = "table"
