@@ -115,7 +115,6 @@ def run(job: str, root: Path, jobs: Path = JOBS) -> list[dict[str, Any]]:
     """
     medray = str(Path(sys.executable).with_name("medray"))
     command = [medray, "run", str(jobs / f"{job}.yaml"), "--storage", str(root / "store"), "--json"]
-    command += ["--cluster", os.environ.get("QUALITY_CLUSTER", "local")]
     # What a job exports goes beside the root, not into the checkout.
     done = subprocess.run(command, stdout=subprocess.PIPE, cwd=root, text=True, check=False)
     if done.returncode:
