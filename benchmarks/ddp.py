@@ -125,9 +125,9 @@ def ours(root: str, run: str, steps: int, *, augment: bool) -> None:
     from medray.cluster.train import train_on_ray
 
     with start_local(num_cpus=2):
-        rows = train_on_ray(setup(root, run, steps, augment=augment)).rows
-    seconds = sum(row["seconds"] for row in rows[WARM:])
-    print(json.dumps({"seconds": seconds, "losses": [row["loss"] for row in rows]}))
+        (result,) = train_on_ray([setup(root, run, steps, augment=augment)])
+    seconds = sum(row["seconds"] for row in result.rows[WARM:])
+    print(json.dumps({"seconds": seconds, "losses": [row["loss"] for row in result.rows]}))
 
 
 def said(command: list[str]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ killed and a run that gets other workers are one case.
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -27,17 +28,18 @@ COLLECTIVE_TIMEOUT_S = 600  # ranks that wait longer for one that hangs give up
 
 
 def train_on_ray(
-    setup: TrainSetup,
+    setups: Sequence[TrainSetup],
     *,
     cpus_per_worker: float = 1,
     gpus_per_worker: float = 0,
     labels: dict[str, str] | None = None,
     grows: bool = False,
-) -> TrainResult:
+) -> list[TrainResult]:
     """Train on the Ray that this process is connected to; resumes a run that was begun before.
 
     Args:
-        setup: what to train. `settings.workers` as [min, max] lets Ray start with what is free and
+        setups: what to train: one network, or those of folds, which the same ranks train one after
+            the other. `settings.workers` as [min, max] lets Ray start with what is free and
             grow or shrink; the global batch, and so the learning rate, stay the same.
         cpus_per_worker: of each rank; its torch threads, unless the settings name a number.
         gpus_per_worker: 1 for training on GPUs.
@@ -50,6 +52,7 @@ def train_on_ray(
         RetryableError: workers were lost more than `settings.max_failures` times
             (code "ranks-lost"), or storage failed them as often (its own code).
     """
+    setup = setups[0]
     low, high = setup.settings.world_sizes
     if not grows:
         require(low, cpus_per_worker, gpus_per_worker)
@@ -61,7 +64,7 @@ def train_on_ray(
     trainer = TorchTrainer(
         _rank,
         train_loop_config={
-            "setup": setup,
+            "setups": list(setups),
             "refusal": refusal,
             "threads": setup.settings.threads or max(1, int(cpus_per_worker)),
         },
@@ -98,18 +101,20 @@ def train_on_ray(
             about=setup.run,
             hint="look at memory and logs of the workers, then `medray resume`",
         ) from lost
-    return outcome(setup)
+    return [outcome(one) for one in setups]
 
 
 def _rank(config: dict[str, Any]) -> None:
     """One rank. What another try would not mend is written down, so that Ray need not try again:
     the ranks that it then starts find the note and end."""
-    setup: TrainSetup = config["setup"]
-    if setup.objects.exists(config["refusal"]):
+    setups: list[TrainSetup] = config["setups"]
+    objects = setups[0].objects
+    if objects.exists(config["refusal"]):
         return
     torch.set_num_threads(config["threads"])
     try:
-        fit(setup, World(get_device(), report=ray.train.report))
+        for setup in setups:
+            fit(setup, World(get_device(), report=ray.train.report))
     except RetryableError:
         raise
     except MedrayError as error:
@@ -120,7 +125,7 @@ def _rank(config: dict[str, Any]) -> None:
             "about": error.about,
             "hint": error.hint,
         }
-        setup.objects.put(config["refusal"], json.dumps(note).encode())
+        objects.put(config["refusal"], json.dumps(note).encode())
         raise
 
 

@@ -70,8 +70,10 @@ class HeldOut(Predictor):
     def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
         """See Predictor."""
         made: dict[int, Sample] = {}
+        by_id = self._column == "sample_id"  # which is no part of a sample's row
+        folds = [one.id if by_id else one.row[self._column] for one in samples]
         for value, member in self._members.items():
-            mine = [at for at, one in enumerate(samples) if one.row[self._column] == value]
+            mine = [at for at, fold in enumerate(folds) if fold == value]
             if mine:
                 answered = member.compute([samples[at] for at in mine])
                 made.update(zip(mine, answered, strict=True))

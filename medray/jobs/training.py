@@ -4,6 +4,7 @@ import contextlib
 import json
 import queue
 import threading
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -28,6 +29,9 @@ from medray.storage.objects import Objects
 from medray.tasks import build_task
 
 LOOK_S = 1.0
+# Folds that the same ranks train: starting ranks takes several seconds, a small network less. Not
+# all of them: their plans are held and sent together.
+TOGETHER = 16
 
 
 def run_training(
@@ -99,18 +103,25 @@ def _train(
     run = f"runs/{resolved.run}"
     if step.folds is None:
         setup = _setup(step, resolved, executor, objects, run)
-        result = _fit(setup, executor, stop, tell)
+        (result,) = _fit([setup], executor, stop, [tell])
         return save_trained(setup, result, resolved.output, spec=resolved.spec)
     made = []
     folds = _folds(step, open_dataset(objects, resolved.parents[0]))
-    for at, (value, part) in enumerate(folds):
-
-        def tell_fold(event: Event, fold: int = at + 1) -> None:
-            tell(Event(event.name, {**event.fields, "fold": fold, "folds": len(folds)}))
-
-        setup = _setup(part, resolved, executor, objects, f"{run}/folds/{at}")
-        made.append((value, setup, _fit(setup, executor, stop, tell_fold)))
+    for first in range(0, len(folds), TOGETHER):
+        some = dict(enumerate(folds[first : first + TOGETHER], first))
+        setups = [
+            _setup(part, resolved, executor, objects, f"{run}/folds/{at}")
+            for at, (_, part) in some.items()
+        ]
+        tells = [_telling(tell, at + 1, len(folds)) for at in some]
+        results = _fit(setups, executor, stop, tells)
+        made += zip((value for value, _ in some.values()), setups, results, strict=True)
     return save_folds(made, resolved.output, column=step.folds, spec=resolved.spec)
+
+
+def _telling(tell: Listener, fold: int, folds: int) -> Listener:
+    """Tells which fold it is about."""
+    return lambda event: tell(Event(event.name, {**event.fields, "fold": fold, "folds": folds}))
 
 
 def _folds(step: Train, data: Dataset) -> list[tuple[Any, Train]]:
@@ -150,38 +161,50 @@ def _folds(step: Train, data: Dataset) -> list[tuple[Any, Train]]:
 
 
 def _fit(
-    setup: TrainSetup, executor: Executor, stop: threading.Event, tell: Listener
-) -> TrainResult:
-    plan = setup.plan.model_dump_json(indent=1)
-    setup.objects.put(f"{setup.run}/plan.json", plan.encode())
+    setups: Sequence[TrainSetup],
+    executor: Executor,
+    stop: threading.Event,
+    tells: Sequence[Listener],
+) -> list[TrainResult]:
+    for setup in setups:
+        plan = setup.plan.model_dump_json(indent=1)
+        setup.objects.put(f"{setup.run}/plan.json", plan.encode())
     if not isinstance(executor.profile, Inline):
-        return _fit_on_ray(setup, executor, stop, tell)
+        return _fit_on_ray(setups, executor, stop, tells)
+    device = torch.device(_device(executor))
+    results = []
+    for setup, tell in zip(setups, tells, strict=True):
+        if setup.settings.threads is not None:
+            torch.set_num_threads(setup.settings.threads)
 
-    if setup.settings.threads is not None:
-        torch.set_num_threads(setup.settings.threads)
+        def report(
+            metrics: dict[str, Any], setup: TrainSetup = setup, tell: Listener = tell
+        ) -> None:
+            tell(_epoch(setup, metrics))
+            _check(stop, setup)
 
-    def report(metrics: dict[str, Any]) -> None:
-        tell(_epoch(setup, metrics))
-        _check(stop, setup)
-
-    return fit(setup, World(torch.device(_device(executor)), report))
+        results.append(fit(setup, World(device, report)))
+    return results
 
 
 def _fit_on_ray(
-    setup: TrainSetup, executor: Executor, stop: threading.Event, tell: Listener
-) -> TrainResult:
+    setups: Sequence[TrainSetup],
+    executor: Executor,
+    stop: threading.Event,
+    tells: Sequence[Listener],
+) -> list[TrainResult]:
     """Train on Ray from a thread of its own, so that this one can watch and be stopped."""
     from medray.cluster.train import train_on_ray
 
     pool = executor.profile.pool("train")
     executor.start()
-    ended: queue.Queue[TrainResult | BaseException] = queue.Queue()
+    ended: queue.Queue[list[TrainResult] | BaseException] = queue.Queue()
 
     def work() -> None:
         try:
             ended.put(
                 train_on_ray(
-                    setup,
+                    setups,
                     cpus_per_worker=pool.cpus,
                     gpus_per_worker=pool.gpus,
                     labels=pool.labels,
@@ -192,16 +215,18 @@ def _fit_on_ray(
             ended.put(error)
 
     threading.Thread(target=work, name="train", daemon=True).start()
-    told = 0
+    at = told = 0
     while True:
         with contextlib.suppress(queue.Empty):
-            result = ended.get(timeout=LOOK_S)
-            if isinstance(result, BaseException):
-                raise result
-            return result
-        _check(stop, setup)
+            results = ended.get(timeout=LOOK_S)
+            if isinstance(results, BaseException):
+                raise results
+            return results
+        _check(stop, setups[at])
         # The ranks' own reports go to Ray; what they have made durable is the same on any cluster.
-        told = _tell_newest(setup, told, tell)
+        told = _tell_newest(setups[at], told, tells[at])
+        while at + 1 < len(setups) and (newer := _tell_newest(setups[at + 1], 0, tells[at + 1])):
+            at, told = at + 1, newer
 
 
 def _tell_newest(setup: TrainSetup, told: int, tell: Listener) -> int:

@@ -30,9 +30,9 @@ from medray.cluster.session import start_local
 from medray.cluster.train import train_on_ray
 from medray.errors import MedrayError
 with start_local(num_cpus=2):
-    for setup in pickle.load(sys.stdin.buffer):
+    for setups in pickle.load(sys.stdin.buffer):
         try:
-            print("done", train_on_ray(setup).step, flush=True)
+            print("done", *(one.step for one in train_on_ray(setups)), flush=True)
         except MedrayError as error:
             print("error", error.code, flush=True)
 """
@@ -54,7 +54,10 @@ def setup(balls: Dataset) -> TrainSetup:
     return TrainSetup(balls.objects, balls.reference, TASK, model, plan, settings, "runs/a")
 
 
-def start(*setups: TrainSetup, faults: str = "") -> subprocess.Popen[bytes]:
+Trained = TrainSetup | list[TrainSetup]  # by the same ranks
+
+
+def start(*trained: Trained, faults: str = "") -> subprocess.Popen[bytes]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MEDRAY_FAULTS": faults}
     if not faults:
         del environment["MEDRAY_FAULTS"]
@@ -65,14 +68,15 @@ def start(*setups: TrainSetup, faults: str = "") -> subprocess.Popen[bytes]:
         env=environment,
     )
     assert process.stdin is not None
+    setups = [one if isinstance(one, list) else [one] for one in trained]
     process.stdin.write(pickle.dumps(setups))
     process.stdin.close()
     process.stdin = None
     return process
 
 
-def run(*setups: TrainSetup, faults: str = "") -> list[str]:
-    out, _ = start(*setups, faults=faults).communicate(timeout=280)
+def run(*trained: Trained, faults: str = "") -> list[str]:
+    out, _ = start(*trained, faults=faults).communicate(timeout=280)
     return [line for line in out.decode().splitlines() if line.startswith(("done", "error"))]
 
 
@@ -113,6 +117,22 @@ def test_a_killed_rank_leaves_no_trace_in_the_loss_curve(setup: TrainSetup, tmp_
     assert run(cut, faults=f"train.step=kill:7@{tmp_path}/spent") == ["done 12"]
     assert (tmp_path / "spent").exists()
     assert_same(cut, whole)
+
+
+@pytest.mark.drill
+@pytest.mark.timeout(600)
+def test_the_same_ranks_train_one_network_after_the_other(
+    setup: TrainSetup, tmp_path: Path
+) -> None:
+    other = replace(setup, settings=setup.settings.model_copy(update={"epochs": 2}))
+    first, second = replace(setup, run="runs/0"), replace(other, run="runs/1")
+    # Killed in the second: the first is done and stays so.
+    assert run([first, second], faults=f"train.step=kill:17@{tmp_path}/spent") == ["done 12 8"]
+    assert (tmp_path / "spent").exists()
+    alone = replace(setup, run="runs/first"), replace(other, run="runs/second")
+    assert run(*alone) == ["done 12", "done 8"]
+    assert_same(first, alone[0])
+    assert_same(second, alone[1])
 
 
 @pytest.mark.drill

@@ -163,6 +163,20 @@ def test_held_out_samples_are_answered_by_the_network_that_has_not_seen_them(
     assert seen < 0.8 * wrong  # two of three networks have learnt each sample
 
 
+def test_each_sample_is_left_out_once(motifs: Dataset, objects: Objects) -> None:
+    """More networks than the same ranks train, 16, and each answers its own sample."""
+    ids = [f"s{number:03d}" for number in range(18)]
+    steps = job(folds="sample_id", select={"sample_id": ids})[:2]
+    steps[0]["train"] |= {"epochs": 1, "batch_size": 8}
+    steps[1] |= {"select": {"sample_id": ids}}
+    run(steps, storage=objects, cluster="inline")
+    members = open_model(objects, "finder").config["folds"]["members"]
+    assert [one["value"] for one in members] == ids
+    rows = open_dataset(objects, "found").samples.to_pylist()
+    assert [row["sample_id"] for row in rows] == ids
+    assert len({tuple(row["probability"]) for row in rows}) == 18
+
+
 def test_the_plan_is_of_the_training_samples(motifs: Dataset) -> None:
     task = build_task(TASK)
     wish = Wish(MODEL, TrainSettings(), {})

@@ -104,6 +104,20 @@ def test_bad_rows_are_named_by_their_line_and_the_rest_is_taken(tmp_path: Path) 
     assert not any(word in str(refused) for word in ("canary", "p5", "1e39"))
 
 
+def test_a_table_may_have_no_features(tmp_path: Path) -> None:
+    table(tmp_path / "sites.csv", ["locus,count,gene", "chrM:5,1,ND1", "chrM:10,7,ND2"])
+    sites = made(columns={"locus": "text", "count": "integer"}, drop=["gene"])
+    samples, refused, plan = read(sites, tmp_path)
+    assert not refused
+    assert plan.attributes == {}
+    assert [(one.row["locus"], one.row["count"], one.arrays) for one in samples] == [
+        ("chrM:5", 1, {}),
+        ("chrM:10", 7, {}),
+    ]
+    _, refused, _ = read(made(drop=["locus", "count", "gene"]), tmp_path)
+    assert [one.code for one in refused] == ["no-features"], "nothing of it would be left"
+
+
 def test_a_table_without_a_single_id_is_refused_whole(tmp_path: Path) -> None:
     table(tmp_path / "t.csv", ["id,a", ",1", ",2"])
     samples, refused, _ = read(made(id="id"), tmp_path)

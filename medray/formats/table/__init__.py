@@ -27,8 +27,9 @@ __all__ = ["Table", "TableOptions"]
 class Table(Joined):
     """A row per sample: its features as one array, or one of each table where there are several.
 
-    A sample that a table has no row for lacks that table's array. The names of features stand once,
-    in the dataset's attribute `features`: name of an array → names.
+    A sample that a table has no row for lacks that table's array, and so do all where a table has
+    no column but those that are kept as they are (sites of a genome, say). The names of features
+    stand once, in the dataset's attribute `features`: name of an array → names.
     """
 
     name: ClassVar[str] = "table"
@@ -48,7 +49,8 @@ class Table(Joined):
                 items += self._items(source, part, split, tables, columns, seen)
             except DataError as error:
                 refused.append(Refusal(part, error.code, error.message, files=len(tables)))
-        return Plan(grouped(items, samples=GROUP), refused, {FEATURES: columns} if columns else {})
+        named = {name: features for name, features in columns.items() if features}
+        return Plan(grouped(items, samples=GROUP), refused, {FEATURES: named} if named else {})
 
     def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
         """Samples in order, each with the arrays that it has; rows without a sample are refused."""
@@ -193,10 +195,11 @@ class Table(Joined):
                     f"{len(given)} names for {len(features)} features", code="uneven-names"
                 )
             features = given
-        if not features or len(features) > self.options.max_features:
+        bare = not features and not self.options.columns
+        if bare or len(features) > self.options.max_features:
             raise DataError(
                 f"the table has {len(features)} features",
-                code="no-features" if not features else "too-many-features",
+                code="no-features" if bare else "too-many-features",
             )
         if columns.setdefault(name, features) != features:
             raise DataError(
@@ -249,7 +252,8 @@ class Table(Joined):
                 continue
             if self.options.missing == "refuse" and np.isnan(record.features).any():
                 raise DataError(f"{record.place} lacks values", code="missing-values")
-            arrays[name] = record.features
+            if record.features.size:
+                arrays[name] = record.features
         if self.options.id is not None:
             sample_id = str(known.get(self.options.id) or sample_id)
         try:
