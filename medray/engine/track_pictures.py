@@ -11,6 +11,7 @@ from pydantic import Field
 
 from medray.errors import DataError, SpecError
 from medray.formats.base import Format, FormatOptions, Input, Plan, Source
+from medray.formats.bed import TRACKS
 from medray.formats.files import place, replacing
 from medray.storage.samples import Refusal, Sample
 
@@ -47,8 +48,8 @@ class TrackPlot(Format):
         raise _write_only()
 
     def takes(self, names: frozenset[str]) -> frozenset[str]:
-        """The tracks."""
-        return names & {"track"}
+        """The tracks, or probabilities of each base."""
+        return names & TRACKS
 
     def write(self, samples: Iterable[Sample], target: Path) -> Iterator[Path]:
         """`<sample>.png` each.
@@ -57,7 +58,7 @@ class TrackPlot(Format):
             DataError: a sample has no track (code "no-such-array").
         """
         for sample in samples:
-            track = sample.arrays.get("track")
+            track = next((sample.arrays[name] for name in TRACKS & sample.arrays.keys()), None)
             if not isinstance(track, np.ndarray):
                 raise DataError("a plot takes a track", code="no-such-array", about=sample.id)
             path = place(target, sample.id, ".png")
