@@ -45,12 +45,13 @@ def member(file: Any, path: str) -> Any:
         if not isinstance(node.get(name, getlink=True), h5py.HardLink):
             raise _foreign(path)
         node = node[name]
-    if isinstance(node, h5py.Dataset) and (node.external or node.is_virtual):
+    if not isinstance(node, h5py.Dataset):
+        return node
+    if node.external or node.is_virtual:
         raise _foreign(path)
-    if isinstance(node, h5py.Dataset):
-        # Sizes are the file's own word: what was never stored would be made up, in memory.
-        if node.nbytes > MAX_RATIO * node.id.get_storage_size() + SLACK_BYTES:
-            raise DataError(f"{path!r} is larger than what is stored of it", code="damaged-hdf5")
+    # Sizes are the file's own word: what was never stored would be made up, in memory.
+    if node.nbytes > MAX_RATIO * node.id.get_storage_size() + SLACK_BYTES:
+        raise DataError(f"{path!r} is larger than what is stored of it", code="damaged-hdf5")
     return node
 
 
