@@ -70,6 +70,20 @@ BENCHMARKS = [
     Benchmark(
         "ingest.py", ["--pairs", "3", "--series", "4"], {"medray / pydicom": Limit("≥", 1.0, 1.3)}
     ),
+    Benchmark(
+        "variants.py",
+        ["--pairs", "3"],
+        {"window builder, thousand pairs/s": Limit("≥", 100, 200)},
+    ),
+    Benchmark("loader.py", ["--pairs", "5"], {"medray / memmap": Limit("≥", 0.5, 0.8)}),
+    Benchmark(
+        "scoring.py", ["score", "--pairs", "3"], {"medray / network": Limit("≥", 0.85, 0.92)}
+    ),
+    Benchmark(
+        "scoring.py",
+        ["vcf", "--pairs", "3"],
+        {"annotated VCF, thousand records/s": Limit("≥", 400, 500)},
+    ),
     Benchmark("ddp.py", ["--rounds", "2"], {"medray / torchrun": Limit("≥", 0.97, 0.99)}),
     Benchmark(
         "commit.py",
@@ -121,6 +135,22 @@ BENCHMARKS = [
         {"submit and wait / ray job submit, same job": Limit("≤", 0.25, 0.22)},
     ),
 ]
+
+if os.environ.get("MEDRAY_DATA"):  # the material is real
+    BENCHMARKS.append(
+        Benchmark(
+            "vcf.py",
+            ["--pairs", "2"],
+            {
+                f"{name}: {figure}": limit
+                for name in ("gvcf", "calls")
+                for figure, limit in {
+                    "medray / vcf2zarr": Limit("≥", 0.95, 1.5),
+                    "files / vcf2zarr's": Limit("≤", 0.1, 0.05),
+                }.items()
+            },
+        )
+    )
 
 
 def figures(said: str) -> dict[str, tuple[float, str]]:

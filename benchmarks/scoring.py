@@ -199,6 +199,8 @@ def vcf(folder: Path, args: argparse.Namespace) -> None:
     for name, took in seconds.items():
         rate = args.records / statistics.median(took)
         print(f"{name:8} {rate:10,.0f} records/s (load {os.getloadavg()[0]:.1f})")
+    rate = args.records / statistics.median(seconds["all"]) / 1000
+    print(f"annotated VCF, thousand records/s: {rate:.1f}")
 
 
 def main() -> None:

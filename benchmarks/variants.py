@@ -105,6 +105,8 @@ def main() -> None:
         )
     for name, took in seconds.items():
         print(f"{name:8} {args.variants / statistics.median(took):10,.0f} pairs/s of {args.length}")
+    rate = args.variants / statistics.median(seconds["medray"]) / 1000
+    print(f"window builder, thousand pairs/s: {rate:.1f}")
     ratio(seconds, "medray", "numpy")
     ratio(seconds, "medray", "bare")
 

@@ -175,7 +175,7 @@ def main() -> None:
             print(f"{name}: ", end="")
             ratio(seconds, "medray", "vcf2zarr")
             mine, theirs = files(made[-1] / "datasets/calls/shards"), files(root / "b")
-            print(f"{name}: files {mine} / {theirs} = {mine / theirs:.3f}; arrays equal")
+            print(f"{name}: files / vcf2zarr's: {mine / theirs:.3f} ({mine} of {theirs})")
     for pipe in pipes:
         pipe.send(None)
 

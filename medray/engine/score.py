@@ -129,6 +129,8 @@ class Score(Operation):
             if len(rows):
                 ref = Alleles.of(sites["ref"].take(rows))
                 low, high = reach(positions[rows] - contig.offset, ref, self._length)
+                # A position that no contig has must not cost memory: it is a mismatch anyway.
+                low, high = max(low, -self._length), min(high, contig.length + self._length)
                 stretch = self._genome.stretch(contig, low, high)
                 loaded.pieces.append((rows, contig.offset, stretch))
         yield Sample(key, {"loaded": loaded})

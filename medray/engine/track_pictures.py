@@ -11,6 +11,7 @@ from pydantic import Field
 
 from medray.errors import DataError
 from medray.formats.base import FormatOptions, WriteOnly
+from medray.formats.bed import TRACKS
 from medray.formats.files import place, replacing
 from medray.storage.samples import Sample
 
@@ -31,8 +32,8 @@ class TrackPlot(WriteOnly):
     options: TrackPlotOptions
 
     def takes(self, names: frozenset[str]) -> frozenset[str]:
-        """The tracks."""
-        return names & {"track"}
+        """The tracks, or probabilities of each base."""
+        return names & TRACKS
 
     def write(self, samples: Iterable[Sample], target: Path) -> Iterator[Path]:
         """`<sample>.png` each.
@@ -41,7 +42,7 @@ class TrackPlot(WriteOnly):
             DataError: a sample has no track (code "no-such-array").
         """
         for sample in samples:
-            track = sample.arrays.get("track")
+            track = next((sample.arrays[name] for name in TRACKS & sample.arrays.keys()), None)
             if not isinstance(track, np.ndarray):
                 raise DataError("a plot takes a track", code="no-such-array", about=sample.id)
             path = place(target, sample.id, ".png")

@@ -21,6 +21,7 @@ PEAKS = {
     ".broadpeak": ("signal", "p_value", "q_value"),
 }
 GRAPHS = (".bedgraph", ".bg")
+TRACKS = frozenset({"track", "probability"})  # arrays (tracks, bins) that bedGraphs are made of
 
 
 class Bed(Features):
@@ -64,29 +65,32 @@ class Bed(Features):
         )
 
     def takes(self, names: frozenset[str]) -> frozenset[str]:
-        """The tracks."""
-        return names & {"track"}
+        """The tracks, or probabilities of each base."""
+        return names & TRACKS
 
     def write(self, samples: Iterable[Sample], target: Path) -> Iterator[Path]:
-        """`<sample>.bedgraph` of each sample's `track` (tracks, bins): the first four columns of a
-        bedGraph, a column more for each further track; equal neighbours are one line, bins without
-        a value none.
+        """A bedGraph of each track (tracks, bins): `<sample>.bedgraph`, or of several
+        `<sample>_<track>.bedgraph`. Equal neighbours are one line, bins without a value none.
 
         Raises:
             DataError: a sample has no track, or no contig ("no-such-array").
         """
         for sample in samples:
-            values = sample.arrays.get("track")
+            values = next((sample.arrays[name] for name in TRACKS & sample.arrays.keys()), None)
             contig, width = sample.row.get("contig"), sample.row.get("bin_bases")
             if values is None or isinstance(values, Slabs) or not contig or not width:
                 raise DataError("the sample has no track", code="no-such-array", about=sample.id)
-            path = place(target, sample.id, ".bedgraph")
+            values = np.atleast_2d(values)
             length = int(sample.row.get("length") or values.shape[-1] * width)
             offset = int(sample.row.get("offset") or 0)
-            with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-                for start, end, cells in _runs(np.atleast_2d(values), int(width), length):
-                    file.write(f"{contig}\t{start + offset}\t{end + offset}\t{cells}\n")
-            yield path
+            names = sample.row.get("names") or [str(number) for number in range(len(values))]
+            for name, track in zip(names, values, strict=True):
+                file = sample.id if len(values) == 1 else f"{sample.id}_{name}"
+                path = place(target, file, ".bedgraph")
+                with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as out:
+                    for start, end, cell in _runs(track, int(width), length):
+                        out.write(f"{contig}\t{start + offset}\t{end + offset}\t{cell}\n")
+                yield path
 
 
 def _blocks(cells: list[str], start: int, end: int) -> dict[str, list[int]]:
@@ -102,22 +106,20 @@ def _blocks(cells: list[str], start: int, end: int) -> dict[str, list[int]]:
 
 
 def _runs(values: np.ndarray, width: int, length: int) -> Iterator[tuple[int, int, str]]:
-    """Runs of equal bins that have values: start and end in bases, cells of the line.
+    """Runs of equal bins that have a value: start and end in bases, cell of the line.
 
     Args:
-        values: (tracks, bins).
+        values: (bins,).
         width: bases of a bin.
         length: bases of the contig, which may end within the last bin.
     """
-    bins = values.shape[1]
-    for begin in range(0, bins, SLAB_BINS):
-        slab = values[:, begin : begin + SLAB_BINS]
-        same = (slab[:, 1:] == slab[:, :-1]) | (np.isnan(slab[:, 1:]) & np.isnan(slab[:, :-1]))
-        edges = [0, *(np.flatnonzero(~same.all(axis=0)) + 1).tolist(), slab.shape[1]]
+    for begin in range(0, len(values), SLAB_BINS):
+        slab = values[begin : begin + SLAB_BINS]
+        same = (slab[1:] == slab[:-1]) | (np.isnan(slab[1:]) & np.isnan(slab[:-1]))
+        edges = [0, *(np.flatnonzero(~same) + 1).tolist(), len(slab)]
         for start, end in pairwise(edges):
-            column = slab[:, start]
-            if np.isnan(column).all():
+            if np.isnan(slab[start]):
                 continue
             # As numpy writes the type: the fewest digits that give the same value again.
-            cells = "\t".join(np.format_float_positional(one, trim="-") for one in column)
-            yield (begin + start) * width, min((begin + end) * width, length), cells
+            cell = np.format_float_positional(slab[start], trim="-")
+            yield (begin + start) * width, min((begin + end) * width, length), cell

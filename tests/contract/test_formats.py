@@ -207,22 +207,33 @@ def outcome(form: Format, source: Source, secret: Path) -> tuple[list[Sample], l
     return taken, codes
 
 
+def held(field: str) -> int:
+    """Bytes of this process: VmRSS now, VmHWM at most since `clear_refs` was told 5."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition(f"{field}:")[2].split()[0]) * 1024
+
+
 def mutate(name: str, root: Path, count: int, reach: int = 2048) -> None:
     form, source = made(name, root / "source")
     whole = len(samples(form, source))
     counts = {"read": 0, "refused": 0}
     slowest = 0.0
+    Path("/proc/self/clear_refs").write_text("5")
+    before = held("VmRSS")
     for seed in range(count):
         path, original = damage.strike(source.root, seed, reach)
         started = time.perf_counter()
         taken, codes = outcome(form, source, root)
         slowest = max(slowest, time.perf_counter() - started)
         if name not in examples.UNCOUNTED:
-            assert len(taken) == whole or codes, f"seed {seed}: an input was lost without a word"
+            # A letter of a contig's name in one of two bigWigs makes a contig more.
+            kept = len(taken) >= whole if name == "bigwig" else len(taken) == whole
+            assert kept or codes, f"seed {seed}: an input was lost without a word"
         counts["refused" if codes else "read"] += 1
         path.write_bytes(original)
     assert counts["refused"] > count / 10
     assert slowest < 5
+    assert held("VmHWM") - before < 512 * 2**20
 
 
 @pytest.mark.parametrize("name", READABLE)

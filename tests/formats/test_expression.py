@@ -190,6 +190,15 @@ def test_hdf5_that_reads_other_files_is_refused(tmp_path: Path) -> None:
     _assert_refused(tmp_path / "in", "foreign-link")
 
 
+def test_sizes_that_nothing_is_stored_of_are_refused(tmp_path: Path) -> None:
+    """A list of 2**27 names that were never written would be a gigabyte of empty texts."""
+    as_h5ad(tmp_path)
+    with h5py.File(tmp_path / "m.h5ad", "r+") as file:
+        del file["obs/names"]
+        file["obs"].create_dataset("names", (2**27,), h5py.string_dtype(), chunks=(2**20,))
+    _assert_refused(tmp_path, "damaged-hdf5")
+
+
 def _assert_refused(root: Path, code: str) -> None:
     form, source = made(), Source(root)
     plan = form.plan(source)

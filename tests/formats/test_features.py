@@ -178,6 +178,16 @@ def test_bedgraph_of_tracks(tmp_path: Path) -> None:
         list(Bed(Bed.Options()).write([Sample("x", {})], tmp_path))
 
 
+def test_each_of_several_tracks_is_a_bedgraph_of_its_own(tmp_path: Path) -> None:
+    values = np.array([[0.25, 0.75], [0.5, 0.5]], np.float32)
+    row = {"contig": "chr1", "offset": 100, "bin_bases": 1, "names": ["blank", "site"]}
+    written = Bed(Bed.Options()).write([Sample("w", row, {"probability": values})], tmp_path)
+    assert {path.name: path.read_text() for path in written} == {
+        "w_blank.bedgraph": "chr1\t100\t101\t0.25\nchr1\t101\t102\t0.75\n",
+        "w_site.bedgraph": "chr1\t100\t102\t0.5\n",
+    }
+
+
 def test_real_annotation(data_dir: Path) -> None:
     root = data_dir / "genomics" / "annotation"
     found = rows(Gff, root)

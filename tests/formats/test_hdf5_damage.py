@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = """
-import json, random, sys
+import json, random, sys, time
 from collections import Counter
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
@@ -20,8 +20,10 @@ from medray.formats.expression import Expression
 path = Path(sys.argv[1])
 original, codes = path.read_bytes(), Counter()
 form = Expression(Expression.Options())
+slowest = 0.0
 for seed in range(int(sys.argv[3])):
     path.write_bytes(damage.damaged(original, random.Random(seed), len(original)))
+    started = time.perf_counter()
     plan = form.plan(Source(path))
     codes.update(one.code for one in plan.refused)
     for item in (item for group in plan.groups for item in group):
@@ -30,7 +32,10 @@ for seed in range(int(sys.argv[3])):
             codes["read"] += 1
         except DataError as error:
             codes[error.code] += 1
-print(json.dumps(codes))
+    slowest = max(slowest, time.perf_counter() - started)
+# Not rusage's peak, which begins with the size of the parent.
+peak = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) * 1024
+print(json.dumps({"codes": codes, "slowest_s": slowest, "rss_bytes": peak}))
 """
 
 
@@ -51,6 +56,9 @@ def test_damaged_hdf5(kind: str, tmp_path: Path) -> None:
         timeout=280,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    codes = json.loads(done.stdout)
+    report = json.loads(done.stdout)
+    codes = report["codes"]
+    assert report["slowest_s"] < 5
+    assert report["rss_bytes"] < 512 * 2**20
     assert sum(codes.values()) >= 400
     assert codes["damaged-hdf5"] > 50

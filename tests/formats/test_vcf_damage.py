@@ -44,7 +44,7 @@ def test_the_specifications_suite(version: str, least: int, data_dir: Path) -> N
     failed = sorted((root / "failed").glob("*.vcf"))
     refused = sum(bool(read(path)[1]) for path in failed)
     assert refused >= least  # htslib's own count
-    assert refused >= {"4.2": 120, "4.3": 210, "4.5": 0}[version]
+    assert refused >= {"4.2": 124, "4.3": 216, "4.5": 0}[version]
 
 
 @pytest.mark.drill

@@ -219,19 +219,22 @@ class SequencePredictor(Answering):
         )
 
     def finish(self, sample: Sample, answer: np.ndarray) -> Sample:
-        """See Predictor. A task per base makes the array `probability`, float32 (classes, L);
-        attributions make `track`, float32 (tracks, L), as the format `bed` writes it."""
+        """See Predictor. A task per base makes the array `probability`, float32 (classes, L),
+        attributions `track`, float32 (tracks, L); the format `bed` writes both."""
         explained = self.options["outputs"] in HOW
         if not self.trained.task.dense and not explained:
             return super().finish(sample, answer)
         bases = min(int(sample.row["bases"]), self.plan.length)
         inside = _inside(bases, self.plan.length, self.plan.align)
         made = np.ascontiguousarray(answer[:, inside])
-        if not explained:
-            return Sample(sample.id, dict(sample.row), {"probability": made})
         first = int(sample.row.get("start", 0)) - int(sample.row.get("offset", 0))
-        row = {"contig": sample.id, **sample.row, "bin_bases": 1, "offset": first}
-        return Sample(sample.id, row | {"names": _tracks(len(made))}, {"track": made})
+        names = _tracks(len(made)) if explained else list(self.plan.classes)
+        place = {"bin_bases": 1, "offset": first, "names": names}
+        return Sample(
+            sample.id,
+            {"contig": sample.id, **sample.row, **place},
+            {"track" if explained else "probability": made},
+        )
 
 
 def _tracks(count: int) -> list[str]:

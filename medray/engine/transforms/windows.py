@@ -12,6 +12,7 @@ from medray.errors import SpecError
 from medray.formats.bases import decode
 from medray.storage.datasets import Dataset
 from medray.storage.samples import Refusal, Sample
+from medray.storage.shards import Shard
 
 NO_LABEL = 255  # of bases in a flank: shown, but neither learnt nor judged
 SITE, BLANK = 1, 0
@@ -64,8 +65,8 @@ class Windows(Transformation):
             SpecError: a site lies beyond the contig's end (code "site-outside").
         """
         contig, genome = str(sample.row["contig"]), sample.array("sequence")
-        size = genome.shape[0]
-        labels = self._labels([contig, *(sample.row.get("aliases") or [])], size)
+        size, before = genome.shape[0], int(sample.row.get("offset") or 0)
+        labels = self._labels([contig, *(sample.row.get("aliases") or [])], before, size)
         options = self.options
         block = options.block or options.width
         for number, first in enumerate(range(0, size, block)):
@@ -75,8 +76,8 @@ class Windows(Transformation):
                 low, high = max(0, start - options.flank), min(size, end + options.flank)
                 row = {
                     "contig": contig,
-                    "start": start,
-                    "end": end,
+                    "start": before + start,
+                    "end": before + end,
                     "offset": start - low,
                     "block": f"{contig}:{number}",
                     "fold": number % options.folds,
@@ -87,17 +88,39 @@ class Windows(Transformation):
                     label = np.full(high - low, NO_LABEL, np.uint8)
                     label[start - low : end - low] = labels[start:end]
                     arrays["label"] = label
-                yield Sample(f"{contig}:{start}-{end}", row, arrays)
+                yield Sample(f"{contig}:{before + start}-{before + end}", row, arrays)
 
-    def _labels(self, names: Sequence[str], size: int) -> np.ndarray | None:
+    def conclude(self, shards: Sequence[Shard], data: Dataset) -> dict[str, Any]:
+        """How many positions are sites.
+
+        Raises:
+            SpecError: sites lie on a contig that the genome lacks (code "unknown-contig").
+        """
+        if self._sites is None:
+            return {}
+        known: set[str] = set()
+        for row in data.samples.to_pylist():
+            known |= {str(row["contig"]), *(row.get("aliases") or [])}
+        strange = sorted(self._sites.keys() - known)
+        if strange:
+            raise SpecError(
+                f"{sum(len(self._sites[name]) for name in strange)} sites lie on contigs that the "
+                f"genome lacks, such as {strange[0]!r}",
+                code="unknown-contig",
+                about=data.reference,
+                hint="give aliases at its ingest, or leave these sites out by `where`",
+            )
+        return {"metrics": {"sites": sum(len(at) for at in self._sites.values())}}
+
+    def _labels(self, names: Sequence[str], before: int, size: int) -> np.ndarray | None:
         if self._sites is None:
             return None
         labels = np.full(size, BLANK, np.uint8)
         for name in names:
-            at = self._sites.get(name, np.zeros(0, np.int64))
+            at = self._sites.get(name, np.zeros(0, np.int64)) - before
             if len(at) and not (at.min() >= 0 and at.max() < size):
                 raise SpecError(
-                    f"a site lies beyond the {size} bases of the contig",
+                    f"a site lies beyond the {size} bases of the contig that the genome has",
                     code="site-outside",
                     about=name,
                     hint="take the genome that the sites were called on",
@@ -107,7 +130,7 @@ class Windows(Transformation):
 
 
 def positions(sites: Dataset, options: WindowOptions) -> dict[str, np.ndarray]:
-    """Contig → positions of its sites, from 0.
+    """Contig → positions of its sites, from 0, ascending, each once.
 
     Raises:
         SpecError: a column is not there (code "no-such-column"), or a locus is no `contig:position`
@@ -140,4 +163,4 @@ def positions(sites: Dataset, options: WindowOptions) -> dict[str, np.ndarray]:
         contigs = [str(one) for one in table[options.contig].to_pylist()]
         places = table[options.position].to_pylist()
     names, at = np.asarray(contigs), np.asarray(places, np.int64) - 1
-    return {str(name): at[names == name] for name in np.unique(names)}
+    return {str(name): np.unique(at[names == name]) for name in np.unique(names)}

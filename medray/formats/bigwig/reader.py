@@ -30,6 +30,8 @@ class BigWig:
             lengths = {str(name): int(length) for name, length in file.chroms().items()}
             if not all(lengths.values()):
                 raise DataError("a contig has no bases", code="damaged-bigwig")
+            if not all(name.isprintable() and name for name in lengths):
+                raise DataError("a contig has no name that can be read", code="damaged-bigwig")
             return lengths
 
     def bins(self, contig: str, length: int, width: int, empty: float) -> Iterator[np.ndarray]:

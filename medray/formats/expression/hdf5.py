@@ -10,6 +10,8 @@ import numpy as np
 from medray.errors import DataError
 
 MAX_VALUES = 2**28  # of a list of names or ends: 2 GiB of numbers at most
+MAX_RATIO = 2048  # of unpacked to stored bytes: deflate reaches 1,032
+SLACK_BYTES = 2**20
 _DAMAGE = (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, MemoryError)
 
 
@@ -31,7 +33,8 @@ def member(file: Any, path: str) -> Any:
     """The group or dataset at a path.
 
     Raises:
-        DataError: there is none ("no-such-member"), or it lies in another file ("foreign-link").
+        DataError: there is none ("no-such-member"), it lies in another file ("foreign-link"), or is
+            larger than what is stored of it ("damaged-hdf5").
     """
     import h5py
 
@@ -42,8 +45,13 @@ def member(file: Any, path: str) -> Any:
         if not isinstance(node.get(name, getlink=True), h5py.HardLink):
             raise _foreign(path)
         node = node[name]
-    if isinstance(node, h5py.Dataset) and (node.external or node.is_virtual):
+    if not isinstance(node, h5py.Dataset):
+        return node
+    if node.external or node.is_virtual:
         raise _foreign(path)
+    # Sizes are the file's own word: what was never stored would be made up, in memory.
+    if node.nbytes > MAX_RATIO * node.id.get_storage_size() + SLACK_BYTES:
+        raise DataError(f"{path!r} is larger than what is stored of it", code="damaged-hdf5")
     return node
 
 
