@@ -16,9 +16,9 @@ from medray.engine.operation import Unit
 from medray.errors import SpecError
 from medray.ids import short
 from medray.storage.audit import record
-from medray.storage.datasets import check_name
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.objects import Objects
+from medray.storage.versions import check_name
 
 
 def ask_again(

@@ -28,9 +28,10 @@ from medray.models import MODELS
 from medray.spec.base import Plugin
 from medray.spec.check import check
 from medray.spec.jobs import AnyStep, Evaluate, Export, Ingest, Predict, Train, Transform
-from medray.storage.datasets import Dataset, check_name, open_dataset
+from medray.storage.datasets import Dataset, open_dataset
 from medray.storage.models import open_model
 from medray.storage.objects import Objects
+from medray.storage.versions import check_name
 from medray.tasks import TASKS
 
 Place = Callable[..., str]

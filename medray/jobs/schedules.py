@@ -15,8 +15,8 @@ from medray.jobs.run import DEFAULT_CLUSTER
 from medray.spec.check import check
 from medray.spec.load import Job, check_step, cluster_profile, read_job
 from medray.spec.schedules import Schedule
-from medray.storage.datasets import check_name
 from medray.storage.objects import Objects
+from medray.storage.versions import check_name
 
 ROOT = "schedules"
 _SCHEDULE: TypeAdapter[Schedule] = TypeAdapter(Schedule)

@@ -81,8 +81,9 @@ def open_reference(
         SpecError: there is neither (code "no-such-dataset"), no such version, or no such storage
             ("no-storage").
     """
-    from medray.storage.datasets import check_name, open_dataset
+    from medray.storage.datasets import open_dataset
     from medray.storage.models import open_model
+    from medray.storage.versions import check_name
 
     objects = known_storage(storage)
     name = check_name(reference.partition("@")[0])

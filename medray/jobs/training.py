@@ -23,9 +23,10 @@ from medray.jobs.execute import Executor
 from medray.jobs.resolve import Resolved
 from medray.spec.jobs import Train
 from medray.spec.profiles import Inline
-from medray.storage.datasets import Dataset, move_head, open_dataset
+from medray.storage.datasets import Dataset, open_dataset
 from medray.storage.models import ModelPackage, open_model
 from medray.storage.objects import Objects
+from medray.storage.versions import move_head
 from medray.tasks import build_task
 
 LOOK_S = 1.0
@@ -105,7 +106,7 @@ def _train(
         setup = _setup(step, resolved, executor, objects, run)
         (result,) = _fit([setup], executor, stop, [tell])
         return save_trained(setup, result, resolved.output, spec=resolved.spec)
-    made = []
+    made: list[tuple[Any, TrainSetup, TrainResult]] = []
     folds = _folds(step, open_dataset(objects, resolved.parents[0]))
     for first in range(0, len(folds), TOGETHER):
         some = dict(enumerate(folds[first : first + TOGETHER], first))

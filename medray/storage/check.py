@@ -11,11 +11,12 @@ from blake3 import blake3
 from medray.errors import DataError, MedrayError
 from medray.ids import canonical, short
 from medray.storage import audit
-from medray.storage.datasets import Dataset, check_name, open_dataset
+from medray.storage.datasets import Dataset, open_dataset
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.models import ModelPackage, open_model
 from medray.storage.objects import Objects
 from medray.storage.quarantine import content_of, path_of, read_quarantine
+from medray.storage.versions import check_name
 
 THREADS = 8
 

@@ -4,8 +4,7 @@
 """
 
 import json
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -15,18 +14,23 @@ import pyarrow as pa
 from medray.clock import SYSTEM, Clock, stamp
 from medray.errors import DataError, SpecError
 from medray.faults import point
-from medray.ids import canonical, short
+from medray.ids import short
 from medray.storage.ledger import Commit
 from medray.storage.objects import Objects
 from medray.storage.quarantine import write_quarantine
 from medray.storage.samples import Refusal, Sample
 from medray.storage.shard_writer import table_of
 from medray.storage.shards import SampleArray, Shard
+from medray.storage.versions import (
+    check_name,
+    damaged_manifest,
+    move_head,
+    read_document,
+    whole_version,
+)
 
 if TYPE_CHECKING:
     import dask.array
-
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 
 
 @dataclass(frozen=True)
@@ -36,19 +40,6 @@ class Counts:
     planned: int
     committed: int
     quarantined: int
-
-
-def check_name(name: str) -> str:
-    """`name`, if it can name a dataset or model.
-
-    Raises:
-        SpecError: it can't (code "bad-name").
-    """
-    if not _NAME.fullmatch(name) or ".." in name:
-        raise SpecError(
-            "a name is made of a-z, 0-9, '.', '_' and '-'", code="bad-name", about=repr(name)
-        )
-    return name
 
 
 def publish(
@@ -131,46 +122,6 @@ def identity_of(manifest: dict[str, Any]) -> str:
     return short({**core, "units": [shard["unit"] for shard in manifest["shards"]]})
 
 
-def read_document(objects: Objects, path: str) -> dict[str, Any]:
-    """A JSON object that medray wrote: a HEAD or a manifest.
-
-    Raises:
-        FileNotFoundError: there is none.
-        DataError: it is damaged (code "damaged-manifest").
-    """
-    try:
-        document = json.loads(objects.get(path))
-    except (ValueError, RecursionError) as error:
-        raise damaged_manifest(path) from error
-    if not isinstance(document, dict) or not isinstance(document.get("version"), str):
-        raise damaged_manifest(path)
-    return document
-
-
-def damaged_manifest(path: str) -> DataError:
-    """The error for a HEAD or manifest that is not what was written."""
-    return DataError(
-        "altered: its content is not what its name says",
-        code="damaged-manifest",
-        about=path,
-        hint="restore it from a backup, or delete it and run the job again",
-    )
-
-
-def move_head(objects: Objects, path: str, version: str) -> None:
-    """Point HEAD at `version` by compare-and-swap; a race is run again until one order holds."""
-    while True:
-        try:
-            data, etag = objects.get_tagged(path)
-            if json.loads(data)["version"] == version:
-                return
-            tag: str | None = etag
-        except FileNotFoundError:
-            tag = None
-        if objects.swap(path, canonical({"version": version}), tag):
-            return
-
-
 def open_dataset(objects: Objects, reference: str) -> "Dataset":
     """Open `name` (the newest version) or `name@version` (a prefix of 6 or more digits will do).
 
@@ -195,7 +146,7 @@ def open_dataset(objects: Objects, reference: str) -> "Dataset":
                 hint=f"datasets here: {near}",
             ) from error
     if len(version) < 32:
-        version = _complete(objects, f"datasets/{name}/versions", name, version)
+        version = whole_version(objects, f"datasets/{name}/versions", name, version)
     path = f"datasets/{name}/versions/{version}.json"
     try:
         manifest = read_document(objects, path)
@@ -208,21 +159,6 @@ def open_dataset(objects: Objects, reference: str) -> "Dataset":
         ) from error
     except (KeyError, TypeError, ValueError) as error:
         raise damaged_manifest(path) from error
-
-
-def _complete(objects: Objects, folder: str, name: str, prefix: str) -> str:
-    versions = [
-        entry.path.rsplit("/", 1)[1].removesuffix(".json") for entry in objects.walk(folder)
-    ]
-    found = [version for version in versions if version.startswith(prefix)]
-    if len(found) != 1 or len(prefix) < 6:
-        raise SpecError(
-            f"{len(found)} versions begin with {prefix!r}",
-            code="no-such-version",
-            about=name,
-            hint="give at least 6 digits of one version",
-        )
-    return found[0]
 
 
 class Dataset:
@@ -329,6 +265,18 @@ class Dataset:
             for array in arrays
         ]
 
+    def to_torch(self, *arrays: str, columns: Sequence[str] = ()) -> "Items":
+        """A map-style dataset, as `torch.utils.data.DataLoader` takes it; see `Items`.
+
+        Args:
+            arrays: of each sample; without any, "image".
+            columns: of the sample's row.
+
+        Raises:
+            SpecError: the samples have no such column (code "no-such-column").
+        """
+        return Items(self, arrays or ("image",), tuple(columns))
+
     def quarantine(self) -> pa.Table:
         """What was refused: a row per refusal with source, sample, code, reason, files."""
         from medray.storage.quarantine import read_quarantine
@@ -343,3 +291,34 @@ class Dataset:
                 code="counts-do-not-add-up",
                 about=self.reference,
             )
+
+
+class Items(Sequence[dict[str, Any]]):
+    """Samples one by one, each a dict: `sample_id`, the arrays (numpy) and columns asked for.
+
+    Torch itself is not needed here: its `default_collate` makes tensors of arrays and numbers.
+    Samples of several sizes need a `collate_fn` of their own, or `batch_size=None`.
+    """
+
+    def __init__(self, data: Dataset, arrays: Sequence[str], columns: Sequence[str]) -> None:
+        names = ["sample_id", *columns]
+        missing = [name for name in names if name not in data.samples.column_names]
+        if missing:
+            raise SpecError(
+                f"the samples have no column {missing[0]!r}",
+                code="no-such-column",
+                about=data.reference,
+                hint=f"there are {', '.join(data.samples.column_names)}",
+            )
+        self._data, self._arrays = data, arrays
+        self._rows = data.samples.select(names)
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        number = range(len(self))[index]
+        row = self._rows.slice(number, 1).to_pylist()[0]
+        return {**row, **{name: self._data.array(number, name)[...] for name in self._arrays}}

@@ -15,8 +15,8 @@ from safetensors.numpy import load
 
 from medray.errors import DataError, SpecError
 from medray.ids import short
-from medray.storage.datasets import check_name, damaged_manifest, move_head, read_document
 from medray.storage.objects import Objects
+from medray.storage.versions import check_name, damaged_manifest, move_head, read_document
 
 WEIGHTS = "model.safetensors"
 

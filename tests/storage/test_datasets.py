@@ -7,11 +7,12 @@ import pytest
 
 from medray.clock import VirtualClock
 from medray.errors import DataError, SpecError
-from medray.storage.datasets import Counts, Dataset, check_name, move_head, open_dataset, publish
+from medray.storage.datasets import Counts, Dataset, open_dataset, publish
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.objects import Objects
 from medray.storage.samples import Refusal, Sample
 from medray.storage.shard_writer import ShardWriter
+from medray.storage.versions import check_name, move_head
 
 
 def commit(objects: Objects, unit: str, rows: int = 2, refused: int = 0) -> Commit:
@@ -96,6 +97,21 @@ def test_samples_are_found_in_plan_order(objects: Objects) -> None:
     with pytest.raises(SpecError, match="columns: sample_id, split, n"):
         made.select({"splt": "val"})
     assert [int(lazy.sum().compute()) for lazy in made.to_dask()] == [0, 16, 0, 16]
+
+
+def test_items_are_what_a_loader_of_torch_takes(objects: Objects) -> None:
+    from torch.utils.data import DataLoader
+
+    made = make(objects, [commit(objects, "v", 3), commit(objects, "u", 2)])
+    items = made.to_torch("image", columns=["n"])
+    batches = list(DataLoader(items, batch_size=2))
+    assert [batch["sample_id"] for batch in batches] == [["v-0", "v-1"], ["v-2", "u-0"], ["u-1"]]
+    assert [batch["n"].tolist() for batch in batches] == [[0, 1], [2, 0], [1]]
+    expected = np.stack([made.array(index, "image")[...] for index in (2, 3)])
+    np.testing.assert_array_equal(batches[1]["image"].numpy(), expected)
+    assert [item["sample_id"] for item in made.to_torch()[1:3]] == ["v-1", "v-2"]
+    with pytest.raises(SpecError, match="no column 'nn'"):
+        made.to_torch(columns=["nn"])
 
 
 def test_versions_open_by_prefix_and_what_is_absent_is_named(objects: Objects) -> None:
