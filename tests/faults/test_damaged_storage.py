@@ -88,7 +88,7 @@ def test_damage_is_named(kind: str, store: tuple[Path, str]) -> None:
             continue
         found = here("verify", "x", *where)
         if kind.startswith("quarantine") and not found.status:
-            # No hash is kept of it: its rows stand in the commit records, and are compared.
+            # The hash is that of its rows: other bytes may well hold the same.
             assert here("quarantine", "x", "--json", *where).out == refused
             continue
         assert found.status == 3 or (found.status == 2 and kind == "HEAD"), f"seed {seed}"

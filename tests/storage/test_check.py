@@ -103,6 +103,7 @@ def test_missing_and_cut_objects_are_named(objects: Objects, dataset: Dataset) -
         {"parents": ["mr@1"]},
         {"inputs": {"planned": 4, "committed": 2, "quarantined": 1}},
         {"quarantine": {}},
+        {"version": "0" * 32},
     ],
 )
 def test_an_altered_manifest_is_found(
