@@ -150,7 +150,7 @@ def open_dataset(objects: Objects, reference: str) -> "Dataset":
     path = f"datasets/{name}/versions/{version}.json"
     try:
         manifest = read_document(objects, path)
-        if identity_of(manifest) != version:
+        if not identity_of(manifest) == manifest["version"] == version:
             raise damaged_manifest(path)
         return Dataset(objects, manifest)
     except FileNotFoundError as error:

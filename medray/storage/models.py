@@ -151,7 +151,8 @@ def open_model(objects: Objects, reference: str) -> ModelPackage:
             about=reference,
             hint=f"models here: {', '.join(objects.folders('models')) or 'none yet'}",
         ) from error
-    if short({key: value for key, value in manifest.items() if key != "version"}) != version:
+    core = {key: value for key, value in manifest.items() if key != "version"}
+    if not short(core) == manifest["version"] == version:
         raise damaged_manifest(path)
     return ModelPackage(
         objects=objects,

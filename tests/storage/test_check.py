@@ -103,6 +103,7 @@ def test_missing_and_cut_objects_are_named(objects: Objects, dataset: Dataset) -
         {"parents": ["mr@1"]},
         {"inputs": {"planned": 4, "committed": 2, "quarantined": 1}},
         {"quarantine": {}},
+        {"version": "0" * 32},
     ],
 )
 def test_an_altered_manifest_is_found(
@@ -170,8 +171,10 @@ def test_a_changed_model_is_found(objects: Objects, model: ModelPackage) -> None
     objects.put(weights, data)
     manifest = f"models/net/versions/{model.version}.json"
     raw = json.loads(objects.get(manifest))
-    objects.put(manifest, json.dumps({**raw, "metrics": {"val_dice": 1.0}}).encode())
-    assert wrong(objects, "net") == [(manifest, "altered: its content is not what its name says")]
+    for change in ({"metrics": {"val_dice": 1.0}}, {"version": "0" * 32}):
+        objects.put(manifest, json.dumps({**raw, **change}).encode())
+        found = [(manifest, "altered: its content is not what its name says")]
+        assert wrong(objects, "net") == found
 
 
 def test_rubbish_for_a_manifest_is_named(objects: Objects, dataset: Dataset) -> None:
