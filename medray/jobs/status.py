@@ -190,8 +190,8 @@ def _step(objects: Objects, run: str, life: dict[str, Any], state: str) -> StepS
             use_threads=False
         )
     except FileNotFoundError:
-        whole = int(result is not None)
-        return StepStatus(run, spec["kind"], output, 1, whole, 0, 0, progress, result)
+        made = int(result is not None)
+        return StepStatus(run, spec["kind"], output, 1, made, 0, 0, progress, result)
     units = set(plan["unit"].to_pylist())
     done = units & {
         entry.path.rsplit("/", 1)[1].removesuffix(".json")
