@@ -105,7 +105,7 @@ def _train(
         setup = _setup(step, resolved, executor, objects, run)
         (result,) = _fit([setup], executor, stop, [tell])
         return save_trained(setup, result, resolved.output, spec=resolved.spec)
-    made = []
+    made: list[tuple[Any, TrainSetup, TrainResult]] = []
     folds = _folds(step, open_dataset(objects, resolved.parents[0]))
     for first in range(0, len(folds), TOGETHER):
         some = dict(enumerate(folds[first : first + TOGETHER], first))
