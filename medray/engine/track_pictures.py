@@ -33,7 +33,7 @@ class TrackPlot(WriteOnly):
 
     def takes(self, names: frozenset[str]) -> frozenset[str]:
         """The tracks, or probabilities of each base."""
-        return names & TRACKS
+        return names & set(TRACKS)
 
     def write(self, samples: Iterable[Sample], target: Path) -> Iterator[Path]:
         """`<sample>.png` each.
@@ -42,7 +42,7 @@ class TrackPlot(WriteOnly):
             DataError: a sample has no track (code "no-such-array").
         """
         for sample in samples:
-            track = next((sample.arrays[name] for name in TRACKS & sample.arrays.keys()), None)
+            track = next((sample.arrays[one] for one in TRACKS if one in sample.arrays), None)
             if not isinstance(track, np.ndarray):
                 raise DataError("a plot takes a track", code="no-such-array", about=sample.id)
             path = place(target, sample.id, ".png")

@@ -21,7 +21,7 @@ PEAKS = {
     ".broadpeak": ("signal", "p_value", "q_value"),
 }
 GRAPHS = (".bedgraph", ".bg")
-TRACKS = frozenset({"track", "probability"})  # arrays (tracks, bins) that bedGraphs are made of
+TRACKS = ("track", "probability")  # arrays (tracks, bins) that bedGraphs are made of
 
 
 class Bed(Features):
@@ -66,7 +66,7 @@ class Bed(Features):
 
     def takes(self, names: frozenset[str]) -> frozenset[str]:
         """The tracks, or probabilities of each base."""
-        return names & TRACKS
+        return names & set(TRACKS)
 
     def write(self, samples: Iterable[Sample], target: Path) -> Iterator[Path]:
         """A bedGraph of each track (tracks, bins): `<sample>.bedgraph`, or of several
@@ -76,7 +76,7 @@ class Bed(Features):
             DataError: a sample has no track, or no contig ("no-such-array").
         """
         for sample in samples:
-            values = next((sample.arrays[name] for name in TRACKS & sample.arrays.keys()), None)
+            values = next((sample.arrays[one] for one in TRACKS if one in sample.arrays), None)
             contig, width = sample.row.get("contig"), sample.row.get("bin_bases")
             if values is None or isinstance(values, Slabs) or not contig or not width:
                 raise DataError("the sample has no track", code="no-such-array", about=sample.id)
