@@ -76,7 +76,13 @@ def _deployment(kind: type, name: str, options: Serving) -> serve.Deployment:
 class Replica:
     """One model, loaded once; requests for whole images go through the network together."""
 
-    def __init__(self, options: Serving, objects: Objects, reference: str) -> None:
+    def __init__(
+        self,
+        options: Serving,
+        objects: Objects,
+        reference: str,
+        device: asyncio.Lock | None = None,
+    ) -> None:
         threads = max(1, int(options.cpus))
         # Before any library with threads of its own is loaded: they read it once.
         os.environ["OMP_NUM_THREADS"] = str(threads)
@@ -92,7 +98,7 @@ class Replica:
         self._trained = load_trained(objects, reference)
         wanted = options.model_dump(include={"overlap", "tta", "precision", "batch"})
         self._answerer = Answerer(ImagePredictor(self._trained, {**wanted, "outputs": "labels"}))
-        self._device = asyncio.Lock()
+        self._device = device or asyncio.Lock()
         self._together = Batcher(self._answerer.compute, options.batch, options.batch_wait_s)
 
     async def predict(self, body: bytes, asked: dict[str, str]) -> Reply:
@@ -153,8 +159,10 @@ class Shared:
     """
 
     def __init__(self, options: Serving, objects: Objects) -> None:
+        device = asyncio.Lock()  # one for all: dense requests take it in turn
+
         async def load(reference: str) -> Replica:
-            return await asyncio.to_thread(Replica, options, objects, reference)
+            return await asyncio.to_thread(Replica, options, objects, reference, device)
 
         self._load = serve.multiplexed(max_num_models_per_replica=options.together)(load)
 

@@ -58,6 +58,7 @@ def train_on_ray(
         require(low, cpus_per_worker, gpus_per_worker)
     attempt = attempt_id()
     refusal = f"{setup.run}/refusals/{attempt}.json"
+    allowed = setup.settings.max_failures * len(setups)
     resources: dict[str, float] = {"CPU": cpus_per_worker}
     if gpus_per_worker:
         resources["GPU"] = gpus_per_worker
@@ -79,7 +80,7 @@ def train_on_ray(
         run_config=RunConfig(
             name=attempt,
             storage_path=_ray_folder(setup),
-            failure_config=FailureConfig(max_failures=setup.settings.max_failures),
+            failure_config=FailureConfig(max_failures=allowed),
         ),
     )
     lost: TrainingFailedError | None = None
@@ -96,7 +97,7 @@ def train_on_ray(
         if cause is not None:
             raise cause
         raise RetryableError(
-            f"ranks were lost more than {setup.settings.max_failures} times",
+            f"ranks were lost more than {allowed} times",
             code="ranks-lost",
             about=setup.run,
             hint="look at memory and logs of the workers, then `medray resume`",

@@ -113,7 +113,7 @@ def logs(run: str, follow: bool, driver: bool, storage: str | None) -> None:
     """Print what happened in a job, one JSON object a line."""
     from medray.errors import RetryableError
     from medray.jobs.session import known_storage
-    from medray.jobs.status import AHEAD, find_job, job_status
+    from medray.jobs.status import AHEAD, find_job, job_state
 
     objects = known_storage(storage)
     job = find_job(objects, run)
@@ -122,7 +122,7 @@ def logs(run: str, follow: bool, driver: bool, storage: str | None) -> None:
     while True:
         try:
             # Asked before reading: what is written until then is read below.
-            going = follow and job_status(objects, job).state in AHEAD
+            going = follow and job_state(objects, job) in AHEAD
             for line in said():
                 click.echo(line)
         except RetryableError as error:

@@ -98,13 +98,13 @@ class Stages:
 
     def lazy(self, name: str, sample: Sample) -> Sample:
         """The sample; what its slabs take, which are made as they are written, is `name`'s."""
-        arrays = {
+        lazily = {
             key: replace(value, parts=self._each(name, value.parts))
-            if isinstance(value, Slabs)
-            else value
             for key, value in sample.arrays.items()
+            if isinstance(value, Slabs)
         }
-        return replace(sample, arrays=arrays)
+        # `Rows` have no arrays, and no copy of theirs could be made so.
+        return replace(sample, arrays={**sample.arrays, **lazily}) if lazily else sample
 
     def _each(self, name: str, parts: Iterator[Any]) -> Iterator[Any]:
         while True:

@@ -73,7 +73,8 @@ class Bed(Features):
         `<sample>_<track>.bedgraph`. Equal neighbours are one line, bins without a value none.
 
         Raises:
-            DataError: a sample has no track, or no contig ("no-such-array").
+            DataError: a sample has no track, or no contig ("no-such-array"), or not a name for each
+                track ("uneven-names").
         """
         for sample in samples:
             values = next((sample.arrays[one] for one in TRACKS if one in sample.arrays), None)
@@ -84,6 +85,12 @@ class Bed(Features):
             length = int(sample.row.get("length") or values.shape[-1] * width)
             offset = int(sample.row.get("offset") or 0)
             names = sample.row.get("names") or [str(number) for number in range(len(values))]
+            if len(names) != len(values) or len(set(names)) < len(names):
+                raise DataError(
+                    f"{len(set(names))} names for {len(values)} tracks",
+                    code="uneven-names",
+                    about=sample.id,
+                )
             for name, track in zip(names, values, strict=True):
                 file = sample.id if len(values) == 1 else f"{sample.id}_{name}"
                 path = place(target, file, ".bedgraph")

@@ -26,7 +26,7 @@ LOOK_S = 0.1
 MOST_S = 1.0  # between two looks, once the run has gone on for long
 ASK_S = 5.0  # Ray, once the driver lives: storage knows better
 SILENT_S = 3 * BEAT_S  # of a driver that Ray says has ended
-_TOLD = frozenset({"job", "step", "unit", "epoch", "done"})
+_TOLD = frozenset({"job", "step", "unit", "epoch", "contended", "done"})
 _KINDS: dict[int, type[MedrayError]] = {
     1: FatalError,
     2: SpecError,

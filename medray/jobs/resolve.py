@@ -96,7 +96,8 @@ def resolve(step: AnyStep, objects: Objects, place: Place) -> Resolved:
     units = with_successors(resolved.planned.units, objects, resolved.output)
     planned = replace(resolved.planned, units=units)
     run = _run_id(resolved.step.kind, resolved.spec, resolved.parents, planned)
-    return replace(resolved, planned=planned, run=run)
+    first = resolved.first and replace(resolved.first, run=run)
+    return replace(resolved, planned=planned, run=run, first=first)
 
 
 def _ingest(step: Ingest, objects: Objects, place: Place) -> Resolved:

@@ -7,7 +7,7 @@ from medray.clock import stamp
 from medray.errors import SpecError
 from medray.jobs.events import Listener, Run
 from medray.jobs.session import known_storage
-from medray.jobs.status import AHEAD, find_job, job_status
+from medray.jobs.status import AHEAD, find_job, job_state
 from medray.spec.load import Source, cluster_profile
 from medray.spec.profiles import RayCluster
 from medray.storage.objects import Objects
@@ -68,7 +68,7 @@ def cancel(run: str, *, storage: str | Objects | None = None) -> str:
     """
     objects = known_storage(storage)
     job = find_job(objects, run)
-    state = job_status(objects, job).state
+    state = job_state(objects, job)
     if state not in AHEAD:
         raise SpecError(
             f"the job is {state}, so there is nothing to cancel", code="not-running", about=job

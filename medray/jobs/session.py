@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import unquote, urlparse
 
 from medray.errors import SpecError
 from medray.spec.load import storage_profile
@@ -42,9 +42,9 @@ def known_storage(storage: str | Objects | None = None) -> Objects:
     if isinstance(storage, Objects):
         return storage
     profile = storage_of(storage)
-    scheme, separator, path = profile.url.partition("://")
-    if scheme == "file" or not separator:
-        folder = Path(unquote(path) if separator else profile.url).absolute()
+    parts = urlparse(profile.url)
+    if parts.scheme in ("file", ""):
+        folder = Path(unquote(parts.path)).absolute()
         if not folder.is_dir():
             raise SpecError(
                 "nothing was ever stored there",

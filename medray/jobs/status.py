@@ -88,6 +88,11 @@ def jobs(objects: Objects, clock: Clock = SYSTEM) -> list[JobStatus]:
     )
 
 
+def job_state(objects: Objects, job: str, clock: Clock = SYSTEM) -> str:
+    """In one word how a job stands; its units are not counted, which for many takes a while."""
+    return _newest_life(objects, job, clock)[1]
+
+
 def job_status(objects: Objects, job: str, clock: Clock = SYSTEM) -> JobStatus:
     """How one job stands.
 
@@ -97,6 +102,24 @@ def job_status(objects: Objects, job: str, clock: Clock = SYSTEM) -> JobStatus:
         clock: says how long a driver was not seen.
     """
     record = json.loads(objects.get(f"runs/{job}/job.json"))
+    newest, state, sent = _newest_life(objects, job, clock)
+    return JobStatus(
+        job=job,
+        name=record["name"],
+        state=state,
+        started=newest["started"],
+        seen=newest["seen"],
+        exit_status=newest["exit_status"],
+        steps=[_step(objects, run, newest, state) for run in newest["steps"]],
+        planned=len(record["documents"]),
+        dashboard=f"{sent.address}/#/jobs/{sent.id}" if sent else "",
+    )
+
+
+def _newest_life(
+    objects: Objects, job: str, clock: Clock
+) -> tuple[dict[str, Any], str, Submission | None]:
+    """What the newest driver says of itself, the job's state, and its newest submission."""
     drivers = [json.loads(objects.get(e.path)) for e in objects.walk(f"runs/{job}/drivers")]
     newest: dict[str, Any] = max(
         drivers,
@@ -111,17 +134,7 @@ def job_status(objects: Objects, job: str, clock: Clock = SYSTEM) -> JobStatus:
         # Nothing of an earlier life is true of what was sent since.
         newest = {"started": sent.at, "seen": sent.at, "exit_status": 0, "steps": newest["steps"]}
         state = _before_it_runs(objects, sent, clock)
-    return JobStatus(
-        job=job,
-        name=record["name"],
-        state=state,
-        started=newest["started"],
-        seen=newest["seen"],
-        exit_status=newest["exit_status"],
-        steps=[_step(objects, run, newest, state) for run in newest["steps"]],
-        planned=len(record["documents"]),
-        dashboard=f"{sent.address}/#/jobs/{sent.id}" if sent else "",
-    )
+    return newest, state, sent
 
 
 def _before_it_runs(objects: Objects, sent: Submission, clock: Clock) -> str:

@@ -121,6 +121,9 @@ def submit_documents(
         job = keep_job(objects, source, cluster)
         submission, fresh = _choose(objects, jobs, job, name, profile, priority, due)
         if fresh:
+            # Before it is sent: what runs stands in the log, though perhaps twice.
+            details = {"cluster": name, "submission": submission.number, "medray": __version__}
+            record(objects, what="submit", about=job, details=details)
             _deliver(jobs, submission, profile, storage, objects)
             mark(objects, submission, "taken")
     return Sent(submission, fresh)
@@ -152,12 +155,6 @@ def _choose(
         )
         objects.delete([f"runs/{job}/cancel"])  # it was meant for an earlier one
         if claim(objects, submission):
-            record(
-                objects,
-                what="submit",
-                about=job,
-                details={"cluster": name, "submission": submission.number, "medray": __version__},
-            )
             return submission, True
     raise RetryableError(
         "others submit the same job again and again", code="submission-contended", about=job

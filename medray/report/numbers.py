@@ -53,7 +53,8 @@ def _of_training(training: Training) -> Iterator[dict[str, Any]]:
 
 
 def _of_scores(scores: Scores) -> Iterator[dict[str, Any]]:
-    for name, found in [("", scores.summary["metrics"]), *scores.summary["classes"].items()]:
+    classes = scores.summary.get("classes", {})
+    for name, found in [("", scores.summary["metrics"]), *classes.items()]:
         for metric, estimate in found.items():
             if isinstance(estimate, Mapping) and "value" in estimate:
                 bounds = {key: estimate[key] for key in ("value", "low", "high", "cases")}

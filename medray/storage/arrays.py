@@ -65,6 +65,10 @@ def _decoders() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_threads(), thread_name_prefix="decode")
 
 
+# Threads do not live on in a child, such as a worker of torch's DataLoader.
+os.register_at_fork(after_in_child=_decoders.cache_clear)
+
+
 class ArrayWriter:
     """Writes one array, slab by slab along `axis`.
 

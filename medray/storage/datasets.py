@@ -297,7 +297,8 @@ class Items(Sequence[dict[str, Any]]):
     """Samples one by one, each a dict: `sample_id`, the arrays (numpy) and columns asked for.
 
     Torch itself is not needed here: its `default_collate` makes tensors of arrays and numbers.
-    Samples of several sizes need a `collate_fn` of their own, or `batch_size=None`.
+    Samples of several sizes need a `collate_fn` of their own, or `batch_size=None`. With data in a
+    bucket, `num_workers` needs `multiprocessing_context="spawn"`: connections outlive no fork.
     """
 
     def __init__(self, data: Dataset, arrays: Sequence[str], columns: Sequence[str]) -> None:

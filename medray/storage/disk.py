@@ -113,8 +113,10 @@ def _write(file: FileIO, data: bytes) -> None:
 def _begin_to_write(file: FileIO, start: int, size: int) -> None:
     """Have the disk begin with bytes that wait to be written: a sync later waits for less."""
     if hasattr(os, "posix_fadvise"):
-        # Of pages that are not written yet this only starts the writing.
-        os.posix_fadvise(file.fileno(), start, size, os.POSIX_FADV_DONTNEED)
+        # Of pages that are not written yet this only starts the writing. A hint: not all file
+        # systems take it.
+        with suppress(OSError):
+            os.posix_fadvise(file.fileno(), start, size, os.POSIX_FADV_DONTNEED)
 
 
 def _make_folders(root: Path, names: Iterable[str]) -> None:
@@ -147,6 +149,15 @@ def sync(*places: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def read_tail(place: Path, size: int) -> bytes:
+    """The last `size` bytes of a file, or all of a shorter one."""
+    handle = os.open(place, os.O_RDONLY)
+    try:
+        return os.pread(handle, size, max(0, os.fstat(handle).st_size - size))
+    finally:
+        os.close(handle)
 
 
 def read_ranges(place: Path, starts: Sequence[int], ends: Sequence[int]) -> list[memoryview]:

@@ -72,9 +72,10 @@ def _candidates(objects: Objects) -> Iterator[tuple[str, str, list[Entry]]]:
                 yield folder, "no version names it", list(objects.walk(folder))
     for run in objects.folders("runs"):
         if objects.exists(f"runs/{run}/result.json"):
-            for part in ("checkpoints", "ray"):
-                folder = f"runs/{run}/{part}"
-                yield folder, "the training is done", list(objects.walk(folder))
+            folds = [f"runs/{run}/folds/{one}" for one in objects.folders(f"runs/{run}/folds")]
+            for root in (f"runs/{run}", *folds):
+                for folder in (f"{root}/checkpoints", f"{root}/ray"):
+                    yield folder, "the training is done", list(objects.walk(folder))
     for entry in objects.walk("probe"):
         yield entry.path, "a check was cut", [entry]
     for entry in objects.cut_writes():

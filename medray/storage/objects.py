@@ -25,13 +25,13 @@ from obstore.store import LocalStore, ObjectStore
 
 from medray.errors import DataError, SpecError
 from medray.spec.storage import Storage, at
-from medray.storage.disk import NewFile, hash_file, read_ranges, sync, write_file, write_files
+from medray.storage import disk
 from medray.storage.remote import NewObject, Remote, copy_to, new_token
 from medray.storage.trouble import LASTING, code_of, explain, is_exhausted
 
 READS = 3  # of an object that comes otherwise than it was written, before it counts as damaged
 PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
-Pieces = NewFile | NewObject
+Pieces = disk.NewFile | NewObject
 
 
 @dataclass(frozen=True)
@@ -122,9 +122,10 @@ class Objects:
         """The last `size` bytes of the object."""
 
         def read() -> bytes:
-            return bytes(
-                obstore.get(self._store, path, options={"range": {"suffix": size}}).bytes()
-            )
+            if self._folder is not None:
+                return disk.read_tail(self._place(path), size)
+            answer = obstore.get(self._store, path, options={"range": {"suffix": size}})
+            return bytes(answer.bytes())
 
         return bytes(self._try(path, read))
 
@@ -137,7 +138,7 @@ class Objects:
         def read() -> list[memoryview]:
             if self._remote is not None:
                 return self._remote.get_ranges(path, starts, ends)
-            return read_ranges(self._place(path), starts, ends)
+            return disk.read_ranges(self._place(path), starts, ends)
 
         return list(self._try(path, read))
 
@@ -159,14 +160,14 @@ class Objects:
             if self._remote is not None:
                 self._remote.put(path, data)
             else:
-                write_file(self._place(path), data)
+                disk.write_file(self._place(path), data)
 
         self._try(path, write)
 
     def put_all(self, folder: str, files: Mapping[str, bytes]) -> None:
         """Write small objects, by name, into a folder that nobody reads yet; raises as `put`."""
         if self._folder is not None:
-            self._try(folder, lambda: write_files(self._place(folder), files))
+            self._try(folder, lambda: disk.write_files(self._place(folder), files))
             return
         with ThreadPoolExecutor(self.profile.concurrency) as pool:
             list(pool.map(lambda name: self.put(f"{folder}/{name}", files[name]), files))
@@ -174,13 +175,13 @@ class Objects:
     def begin(self, path: str) -> "Pieces":
         """An object to be written piece by piece, where nobody reads yet; raises as `put`."""
         if self._folder is not None:
-            return NewFile(self._place(path), partial(self._try, path))
+            return disk.NewFile(self._place(path), partial(self._try, path))
         return NewObject(partial(self.put, path))
 
     def hash_of(self, path: str) -> str:
         """BLAKE3 of the object's bytes; raises as `get`."""
         if self._folder is not None:
-            return str(self._try(path, lambda: hash_file(self._place(path))))
+            return str(self._try(path, lambda: disk.hash_file(self._place(path))))
         return blake3(self.get(path)).hexdigest()
 
     def put_new(self, path: str, data: bytes) -> bool:
@@ -192,7 +193,7 @@ class Objects:
                 return self._remote.put_new(path, data, token)
             obstore.put(self._store, path, data, mode="create")
             # obstore renames into place without fsync; a commit must outlive a power cut too.
-            sync(self._place(path), self._place(path).parent)
+            disk.sync(self._place(path), self._place(path).parent)
             return True
 
         try:

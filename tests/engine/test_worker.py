@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from medray.engine import worker as worker_module
@@ -16,6 +17,7 @@ from medray.engine.worker import Receipt, Worker, WorkerSpec
 from medray.errors import DataError, FatalError, RetryableError
 from medray.storage.ledger import Ledger
 from medray.storage.objects import Objects
+from medray.storage.rows import Rows
 from medray.storage.samples import Refusal, Sample, Slabs
 from medray.storage.shards import Shard
 
@@ -274,6 +276,15 @@ def test_where_every_input_fails_unforeseen_the_code_is_to_blame(
     assert (receipt.state, receipt.exit_status) == ("failed", 1)
     assert "all 3 inputs failed unforeseen (IndexError) [unexpected-error]" in receipt.error
     assert Ledger(objects, "d").commit_of("u") is None
+
+
+def test_rows_come_as_they_are(
+    objects: Objects, operation: type[Scripted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = pa.table({"sample_id": ["x", "y"], "n": [1, 2]})
+    monkeypatch.setattr(operation, "compute", lambda self, samples: iter([Rows(table)]))
+    receipt = Worker(WorkerSpec("scripted", {}, objects, "d")).run(Unit("u", 0, ("a",), {}))
+    assert (receipt.state, receipt.rows, receipt.quarantined) == ("committed", 2, 0)
 
 
 def test_slabs_that_are_made_as_they_are_written_count_as_what_makes_them(

@@ -188,6 +188,16 @@ def test_each_of_several_tracks_is_a_bedgraph_of_its_own(tmp_path: Path) -> None
     }
 
 
+@pytest.mark.parametrize("names", [["blank"], ["site", "site"]])
+def test_tracks_without_a_name_each_are_refused(names: list[str], tmp_path: Path) -> None:
+    row = {"contig": "chr1", "bin_bases": 1, "names": names}
+    sample = Sample("w", row, {"track": np.zeros((2, 3), np.float32)})
+    with pytest.raises(DataError) as caught:
+        list(Bed(Bed.Options()).write([sample], tmp_path))
+    assert caught.value.code == "uneven-names"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_real_annotation(data_dir: Path) -> None:
     root = data_dir / "genomics" / "annotation"
     found = rows(Gff, root)

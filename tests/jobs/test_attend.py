@@ -9,6 +9,7 @@ import pytest
 from medray.clock import stamp
 from medray.errors import InterruptedRun, MedrayError, RetryableError, SpecError
 from medray.jobs.attend import _Watch
+from medray.jobs.events import Event
 from medray.jobs.record import GONE_S
 from medray.jobs.submissions import claim, new_submission
 from medray.storage.objects import Objects
@@ -52,3 +53,17 @@ def test_what_gives_no_sign_for_a_minute_is_lost(
     with pytest.raises(InterruptedRun, match=error.message) as caught:
         watch.look()
     assert caught.value.code == "driver-lost"
+
+
+def test_a_rival_for_the_name_is_told_to_who_waits(objects: Objects) -> None:
+    submission = new_submission(objects, "job-1", 1, "c", {"address": "http://127.0.0.1:1"}, 0)
+    claim(objects, submission)
+    life = {"session": "s", "submission": 1, "started": stamp(), "seen": stamp(), "steps": []}
+    beat = json.dumps({**life, "state": "running", "exit_status": 0})
+    objects.put("runs/job-1/drivers/s.json", beat.encode())
+    said = {"time": stamp(), "event": "contended", "output": "masks", "by": "job-2"}
+    objects.put("runs/job-1/events/s-000001.jsonl", json.dumps(said).encode())
+    told: list[Event] = []
+    away = RetryableError("the cluster cannot be reached", code="cluster-unreachable")
+    _Watch(objects, Refusing(away), submission, told.append, lambda: 0.0).look()  # type: ignore[arg-type]
+    assert [event.name for event in told] == ["contended"]

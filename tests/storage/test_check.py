@@ -221,10 +221,12 @@ def test_gc_takes_checkpoints_of_trainings_that_are_done(
 ) -> None:
     for run in ("train-a", "train-b"):
         objects.put(f"runs/{run}/checkpoints/0000000001-x/state.json", b"{}")
+        objects.put(f"runs/{run}/folds/3/checkpoints/0000000001-x/state.json", b"{}")
     objects.put("runs/train-a/result.json", b"{}")
     objects.put("models/net/0123/model.safetensors", b"half")
     found = collect(objects, age_s=0, clock=TOMORROW)
     assert {(item.path, item.why) for item in found} == {
         ("runs/train-a/checkpoints", "the training is done"),
+        ("runs/train-a/folds/3/checkpoints", "the training is done"),
         ("models/net/0123", "no version names it"),
     }

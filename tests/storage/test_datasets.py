@@ -109,6 +109,9 @@ def test_items_are_what_a_loader_of_torch_takes(objects: Objects) -> None:
     assert [batch["n"].tolist() for batch in batches] == [[0, 1], [2, 0], [1]]
     expected = np.stack([made.array(index, "image")[...] for index in (2, 3)])
     np.testing.assert_array_equal(batches[1]["image"].numpy(), expected)
+    list(made.to_dask()[0].compute())  # whatever threads this began, a forked child has none
+    forked = DataLoader(items, batch_size=None, num_workers=2, timeout=60)
+    assert [item["sample_id"] for item in forked] == made.samples["sample_id"].to_pylist()
     assert [item["sample_id"] for item in made.to_torch()[1:3]] == ["v-1", "v-2"]
     with pytest.raises(SpecError, match="no column 'nn'"):
         made.to_torch(columns=["nn"])
