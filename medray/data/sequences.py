@@ -5,10 +5,10 @@ become one-hot there.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +24,7 @@ from medray.storage.datasets import Dataset
 
 Align = Literal["left", "centre", "right"]
 NO_LABEL = 255  # of a base: not judged, not learnt
+TOGETHER = 8  # batches a hand-over between threads, which costs as much as making one
 
 
 @dataclass(frozen=True)
@@ -206,17 +207,24 @@ class SequenceLoader:
 
 
 def ahead(
-    make: Any, first: int, last: int, prefetch: int, threads: int = 1
+    make: Callable[[int], SequenceBatch], first: int, last: int, prefetch: int
 ) -> Iterator[SequenceBatch]:
-    """`make(step)` of the steps first … last - 1, up to `prefetch` ahead on a thread."""
-    with ThreadPoolExecutor(threads, thread_name_prefix="loader") as pool:
-        waiting: deque[Future[SequenceBatch]] = deque()
+    """`make(step)` of the steps first … last - 1, at least `prefetch` ahead on a thread."""
+
+    def some(start: int) -> list[SequenceBatch]:
+        return [make(step) for step in range(start, min(start + TOGETHER, last))]
+
+    with ThreadPoolExecutor(1, thread_name_prefix="loader") as pool:
+        waiting: deque[Future[list[SequenceBatch]]] = deque()
         try:
-            for step in range(first, last + prefetch):
-                if step < last:
-                    waiting.append(pool.submit(make, step))
-                if step >= first + prefetch and waiting:
-                    yield waiting.popleft().result()
+            starts = iter(range(first, last, TOGETHER))
+            for start in islice(starts, -(-prefetch // TOGETHER) + 1):
+                waiting.append(pool.submit(some, start))
+            while waiting:
+                ready = waiting.popleft().result()
+                for start in islice(starts, 1):
+                    waiting.append(pool.submit(some, start))
+                yield from ready
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
