@@ -24,7 +24,7 @@ from medray.storage.datasets import Dataset
 
 Align = Literal["left", "centre", "right"]
 NO_LABEL = 255  # of a base: not judged, not learnt
-TOGETHER = 8  # batches a hand-over between threads, which costs as much as making one
+TOGETHER = 8  # batches made at once: a hand-over between threads costs as much as making one
 
 
 @dataclass(frozen=True)
@@ -175,11 +175,14 @@ class SequenceLoader:
 
     def batches(self, first: int, last: int) -> Iterator[SequenceBatch]:
         """This rank's batches of the steps first … last - 1."""
-        return ahead(self.batch, first, last, self._prefetch)
+        return ahead(self._made, first, last, self._prefetch)
 
     def batch(self, step: int) -> SequenceBatch:
         """This rank's batch of one step."""
-        samples, seeds = self.order.slice_at(step, *self._share)
+        return self._made(range(step, step + 1))[0]
+
+    def _made(self, steps: range) -> list[SequenceBatch]:
+        samples, seeds = self.order.slice_at(steps.start, *self._share, len(steps))
         tokens = self.cases.tokens[samples]
         labels = None if self._targets is not None else self.cases.labels[samples]
         if self._turn:
@@ -198,7 +201,12 @@ class SequenceLoader:
             target = torch.from_numpy(labels)
         else:
             target = self._targets[torch.from_numpy(samples)]  # type: ignore[index]
-        return SequenceBatch(step, self._move(torch.from_numpy(tokens)), self._move(target))
+        size = len(samples) // len(steps)
+        inputs = torch.from_numpy(tokens).split(size)
+        return [
+            SequenceBatch(step, self._move(some), self._move(wanted))
+            for step, some, wanted in zip(steps, inputs, target.split(size), strict=True)
+        ]
 
     def _move(self, tensor: Tensor) -> Tensor:
         if self._device.type != "cuda":
@@ -207,23 +215,20 @@ class SequenceLoader:
 
 
 def ahead(
-    make: Callable[[int], SequenceBatch], first: int, last: int, prefetch: int
+    make: Callable[[range], list[SequenceBatch]], first: int, last: int, prefetch: int
 ) -> Iterator[SequenceBatch]:
-    """`make(step)` of the steps first … last - 1, at least `prefetch` ahead on a thread."""
-
-    def some(start: int) -> list[SequenceBatch]:
-        return [make(step) for step in range(start, min(start + TOGETHER, last))]
-
+    """Batches of the steps first … last - 1, at least `prefetch` of them ahead on a thread."""
     with ThreadPoolExecutor(1, thread_name_prefix="loader") as pool:
         waiting: deque[Future[list[SequenceBatch]]] = deque()
         try:
-            starts = iter(range(first, last, TOGETHER))
-            for start in islice(starts, -(-prefetch // TOGETHER) + 1):
-                waiting.append(pool.submit(some, start))
+            steps = range(first, last)
+            parts = iter(steps[at : at + TOGETHER] for at in range(0, len(steps), TOGETHER))
+            for part in islice(parts, -(-prefetch // TOGETHER) + 1):
+                waiting.append(pool.submit(make, part))
             while waiting:
                 ready = waiting.popleft().result()
-                for start in islice(starts, 1):
-                    waiting.append(pool.submit(some, start))
+                for part in islice(parts, 1):
+                    waiting.append(pool.submit(make, part))
                 yield from ready
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -163,7 +163,8 @@ def bgzipped(blocks: Iterable[bytes]) -> bytes:
     import pysam
 
     with tempfile.NamedTemporaryFile(prefix="medray-bgzf-") as file:
-        with pysam.BGZFile(file.name, f"w{LEVEL}", None) as out:
+        mode: Any = f"w{LEVEL}"  # as htslib takes it, though pysam's types do not
+        with pysam.BGZFile(file.name, mode, None) as out:
             for block in blocks:
                 out.write(block)
         return Path(file.name).read_bytes().removesuffix(EOF_MARK)
