@@ -202,10 +202,10 @@ class SequenceLoader:
         else:
             target = self._targets[torch.from_numpy(samples)]  # type: ignore[index]
         size = len(samples) // len(steps)
-        inputs = torch.from_numpy(tokens).split(size)
+        inputs = torch.split(torch.from_numpy(tokens), size)
         return [
             SequenceBatch(step, self._move(some), self._move(wanted))
-            for step, some, wanted in zip(steps, inputs, target.split(size), strict=True)
+            for step, some, wanted in zip(steps, inputs, torch.split(target, size), strict=True)
         ]
 
     def _move(self, tensor: Tensor) -> Tensor:
