@@ -74,13 +74,17 @@ class Order:
         """A rank's slice of the global batch of a step."""
         return self.batch_at(step)[share(self.batch, rank, size)]
 
-    def slice_at(self, step: int, rank: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    def slice_at(
+        self, step: int, rank: int, size: int, steps: int = 1
+    ) -> tuple[np.ndarray, np.ndarray]:
         """As `share_at` for what is drawn by the thousand: samples int64 and seeds uint64.
 
-        Seeds are of a family of their own, mixed by splitmix64 (Steele et al. 2014).
+        Of several steps the slices follow one another. Seeds are of a family of their own, mixed by
+        splitmix64 (Steele et al. 2014).
         """
         part = share(self.batch, rank, size)
-        positions = step * self.batch + np.arange(part.start, part.stop)
+        firsts = (step + np.arange(steps)) * self.batch
+        positions = (firsts[:, None] + np.arange(part.start, part.stop)).ravel()
         epochs, places = np.divmod(positions, self.samples)
         samples = np.empty(len(positions), np.int64)
         for epoch in np.unique(epochs):

@@ -5,10 +5,10 @@ become one-hot there.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +24,7 @@ from medray.storage.datasets import Dataset
 
 Align = Literal["left", "centre", "right"]
 NO_LABEL = 255  # of a base: not judged, not learnt
+TOGETHER = 8  # batches made at once: a hand-over between threads costs as much as making one
 
 
 @dataclass(frozen=True)
@@ -174,11 +175,14 @@ class SequenceLoader:
 
     def batches(self, first: int, last: int) -> Iterator[SequenceBatch]:
         """This rank's batches of the steps first … last - 1."""
-        return ahead(self.batch, first, last, self._prefetch)
+        return ahead(self._made, first, last, self._prefetch)
 
     def batch(self, step: int) -> SequenceBatch:
         """This rank's batch of one step."""
-        samples, seeds = self.order.slice_at(step, *self._share)
+        return self._made(range(step, step + 1))[0]
+
+    def _made(self, steps: range) -> list[SequenceBatch]:
+        samples, seeds = self.order.slice_at(steps.start, *self._share, len(steps))
         tokens = self.cases.tokens[samples]
         labels = None if self._targets is not None else self.cases.labels[samples]
         if self._turn:
@@ -197,7 +201,12 @@ class SequenceLoader:
             target = torch.from_numpy(labels)
         else:
             target = self._targets[torch.from_numpy(samples)]  # type: ignore[index]
-        return SequenceBatch(step, self._move(torch.from_numpy(tokens)), self._move(target))
+        size = len(samples) // len(steps)
+        inputs = torch.split(torch.from_numpy(tokens), size)
+        return [
+            SequenceBatch(step, self._move(some), self._move(wanted))
+            for step, some, wanted in zip(steps, inputs, torch.split(target, size), strict=True)
+        ]
 
     def _move(self, tensor: Tensor) -> Tensor:
         if self._device.type != "cuda":
@@ -206,17 +215,21 @@ class SequenceLoader:
 
 
 def ahead(
-    make: Any, first: int, last: int, prefetch: int, threads: int = 1
+    make: Callable[[range], list[SequenceBatch]], first: int, last: int, prefetch: int
 ) -> Iterator[SequenceBatch]:
-    """`make(step)` of the steps first … last - 1, up to `prefetch` ahead on a thread."""
-    with ThreadPoolExecutor(threads, thread_name_prefix="loader") as pool:
-        waiting: deque[Future[SequenceBatch]] = deque()
+    """Batches of the steps first … last - 1, at least `prefetch` of them ahead on a thread."""
+    with ThreadPoolExecutor(1, thread_name_prefix="loader") as pool:
+        waiting: deque[Future[list[SequenceBatch]]] = deque()
         try:
-            for step in range(first, last + prefetch):
-                if step < last:
-                    waiting.append(pool.submit(make, step))
-                if step >= first + prefetch and waiting:
-                    yield waiting.popleft().result()
+            steps = range(first, last)
+            parts = iter(steps[at : at + TOGETHER] for at in range(0, len(steps), TOGETHER))
+            for part in islice(parts, -(-prefetch // TOGETHER) + 1):
+                waiting.append(pool.submit(make, part))
+            while waiting:
+                ready = waiting.popleft().result()
+                for part in islice(parts, 1):
+                    waiting.append(pool.submit(make, part))
+                yield from ready
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 

@@ -151,7 +151,9 @@ class TableLoader:
 
     def batches(self, first: int, last: int) -> Iterator[SequenceBatch]:
         """This rank's batches of the steps first … last - 1."""
-        return ahead(self.batch, first, last, self._prefetch)
+        return ahead(
+            lambda steps: [self.batch(step) for step in steps], first, last, self._prefetch
+        )
 
     def batch(self, step: int) -> SequenceBatch:
         """This rank's batch of one step."""

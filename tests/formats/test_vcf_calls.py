@@ -193,6 +193,7 @@ def test_vcztools_shows_what_bcftools_shows(name: str, data_dir: Path, tmp_path:
 
 
 @pytest.mark.drill
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(not BCFTOOLS, reason="bcftools is not installed")
 def test_vcztools_shows_the_whole_gvcf(data_dir: Path, tmp_path: Path) -> None:
     samples, refused = read(data_dir / "genomics/gvcf", partition=2**20)

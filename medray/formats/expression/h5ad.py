@@ -17,6 +17,7 @@ from medray.formats.expression.hdf5 import (
     MAX_VALUES,
     attribute,
     ends_of_rows,
+    examine,
     member,
     numbers_at,
     opened,
@@ -50,6 +51,7 @@ class H5ad(Matrix):
 
     def survey(self) -> Survey:
         """See Matrix."""
+        examine(self.path)
         with opened(self.path) as file:
             cells, genes = _index(file, "obs"), _index(file, self._var(file))
             shape, form = _shape(member(file, self._values(file)))

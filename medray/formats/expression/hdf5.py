@@ -1,5 +1,8 @@
 """What is read of HDF5 files: numbers and texts at paths, never by way of another file."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,11 +11,36 @@ from typing import Any
 import numpy as np
 
 from medray.errors import DataError
+from medray.formats.expression import hdf5_walk
 
 MAX_VALUES = 2**28  # of a list of names or ends: 2 GiB of numbers at most
 MAX_RATIO = 2048  # of unpacked to stored bytes: deflate reaches 1,032
 SLACK_BYTES = 2**20
+WALK_S = 600  # at most, by the clock; by the processor's time far less, see hdf5_walk
 _DAMAGE = (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, MemoryError)
+
+
+def examine(path: Path) -> None:
+    """Let a process of its own read attributes and texts first, which a damaged file may kill.
+
+    Raises:
+        DataError: it died of the file, or found it damaged (code "damaged-hdf5").
+    """
+    command = [sys.executable, "-P", hdf5_walk.__file__, str(path)]
+    try:
+        done = subprocess.run(  # noqa: S603  # this interpreter, and a path as its argument
+            command,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=WALK_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise _damaged() from error
+    if done.returncode:
+        raise _damaged()
 
 
 @contextmanager
@@ -24,9 +52,7 @@ def opened(path: Path) -> Iterator[Any]:
         with h5py.File(path, "r") as file:
             yield file
     except _DAMAGE as error:
-        raise DataError(
-            "the HDF5 file is damaged or of another kind", code="damaged-hdf5"
-        ) from error
+        raise _damaged() from error
 
 
 def member(file: Any, path: str) -> Any:
@@ -115,3 +141,7 @@ def attribute(node: Any, name: str) -> str:
 
 def _foreign(path: str) -> DataError:
     return DataError(f"{path!r} lies in another file", code="foreign-link")
+
+
+def _damaged() -> DataError:
+    return DataError("the HDF5 file is damaged or of another kind", code="damaged-hdf5")

@@ -14,7 +14,7 @@ from blake3 import blake3
 
 from medray.errors import DataError
 from medray.formats import delimited
-from medray.formats.expression.hdf5 import ends_of_rows, numbers_at, opened, texts_at
+from medray.formats.expression.hdf5 import ends_of_rows, examine, numbers_at, opened, texts_at
 from medray.formats.expression.matrices import Block, Matrix, Survey, cuts, dense, digest_of
 
 CELLS = 1024  # read together
@@ -87,6 +87,7 @@ class File(Matrix):
 
     def survey(self) -> Survey:
         """See Matrix."""
+        examine(self.path)
         with opened(self.path) as file:
             cells = texts_at(file, "matrix/barcodes")
             names, chosen = self._genes(file)

