@@ -29,7 +29,7 @@ from medray.storage.samples import Refusal, Sample
 SUFFIXES = (".vcf", ".vcf.gz", ".vcf.bgz", ".bcf")
 HEAD = 2**16  # bytes that tell what a file is
 GROUP_SAMPLES = 64
-GROUP_BYTES = 128 * 2**20  # of calls held in memory at once, after which a new group begins
+GROUP_BYTES = 256 * 2**20  # of calls held at once, then a new group begins; the peak is twice that
 
 __all__ = ["Vcf"]
 
