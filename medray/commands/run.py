@@ -107,7 +107,6 @@ def attached(start: Start, storage: str | None, name: str, *, as_json: bool, rep
     from medray.commands.progress import print_account, watcher
     from medray.jobs.session import open_storage
 
-    objects = open_storage(storage)
     stop = threading.Event()
     steps: list[dict[str, Any]] = []
     watch = watcher()
@@ -125,6 +124,7 @@ def attached(start: Start, storage: str | None, name: str, *, as_json: bool, rep
             report_error(steps, error)
 
     try:
+        objects = open_storage(storage)
         with watch, _Signals(stop, fail):
             done = start(objects, listen, stop)
     except MedrayError as error:

@@ -171,6 +171,12 @@ def test_beyond_the_budget_is_status_3_and_json_says_why(medray: Any, job: Path)
     assert medray("quarantine", "haeds").exit_code == 2
 
 
+def test_storage_that_is_not_there_is_told_in_json_too(medray: Any, job: Path) -> None:
+    result = medray("run", str(job), "--cluster", "inline", "--json", "--storage", "nowhere")
+    assert result.exit_code == 2
+    assert json.loads(result.stdout)["error"]["code"] == "no-such-profile"
+
+
 def test_an_unreachable_store_is_status_5(
     medray: Any, job: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
