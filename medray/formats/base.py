@@ -125,7 +125,9 @@ class Format(ABC):
 
 
 class WriteOnly(Format):
-    """A format that nothing is ingested from."""
+    """A format that nothing is ingested from; `instead` says what reads such files, if anything."""
+
+    instead: ClassVar[str] = ""
 
     def plan(self, source: Source) -> Plan:
         """Not for reading.
@@ -145,7 +147,10 @@ class WriteOnly(Format):
 
     def _unread(self) -> SpecError:
         return SpecError(
-            f"format {self.name!r} is written only", code="write-only-format", about=self.name
+            f"format {self.name!r} is written only",
+            code="write-only-format",
+            about=self.name,
+            hint=self.instead,
         )
 
 

@@ -13,6 +13,7 @@ import pysam
 import pytest
 
 from medray.errors import MedrayError, SpecError
+from medray.formats.vcf.annotated import _definition
 from medray.formats.vcf.merge import Annotations, annotated
 from medray.jobs.run import run
 from medray.storage.datasets import open_dataset
@@ -216,3 +217,12 @@ def test_ends_of_lines_stay() -> None:
     assert b"".join(annotated([text[:9] + text[9:]], notes)) == (
         b"1\t7\t.\tA\tT\t.\t.\tX;S=0.5\r\n1\t8\t.\tA\tT\t.\t.\t.\r\n1\t9\t.\tC\tG,T\t.\t.\tS=.,1"
     )
+
+
+def test_quotes_in_the_name_of_a_class_leave_the_header_whole() -> None:
+    header = pysam.VariantHeader()
+    header.add_line(_definition('diff_5" \\ site', "DIFF", {}))
+    (record,) = [one for one in header.records if one.get("ID") == "DIFF"]
+    assert record["Number"] == "A"
+    assert record["Description"].startswith('"Score diff_5\\" \\\\ site of each ALT')
+    assert record["Source"].strip('"') == "medray"

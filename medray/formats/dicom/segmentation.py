@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from medray.errors import DataError, SpecError
-from medray.formats.base import Format, FormatOptions, Input, Plan, Source
+from medray.errors import DataError
+from medray.formats.base import FormatOptions, WriteOnly
 from medray.formats.dicom.references import source_images
 from medray.formats.files import place, replacing
 from medray.ids import canonical
-from medray.storage.samples import Refusal, Sample, Slabs
+from medray.storage.samples import Sample, Slabs
 from medray.version import __version__
 
 if TYPE_CHECKING:
@@ -77,28 +77,15 @@ class DicomSegOptions(FormatOptions):
     array: str = Field("label", description="which array of a sample `write` takes")
 
 
-class DicomSeg(Format):
+class DicomSeg(WriteOnly):
     """DICOM SEG, write-only: segmentations of DICOM series are read by the format `dicom`."""
 
     name: ClassVar[str] = "dicom_seg"
     Options: ClassVar[type[FormatOptions]] = DicomSegOptions
     options: DicomSegOptions
-
-    def plan(self, source: Source) -> Plan:
-        """Not for reading.
-
-        Raises:
-            SpecError: always (code "write-only-format").
-        """
-        raise _write_only()
-
-    def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
-        """Not for reading.
-
-        Raises:
-            SpecError: always (code "write-only-format").
-        """
-        raise _write_only()
+    instead: ClassVar[str] = (
+        "read series with their segmentations by the format `dicom`, `labels: seg`"
+    )
 
     def takes(self, names: frozenset[str]) -> frozenset[str]:
         """The array that the options name."""
@@ -298,12 +285,3 @@ def _settle(built: "Dataset", date: str, dimensions: str) -> None:
             part.value = dimensions
         elif part.keyword == "ContributionDateTime":
             part.value = f"{date}000000"
-
-
-def _write_only() -> SpecError:
-    return SpecError(
-        "DICOM SEG is written only",
-        code="write-only-format",
-        about="dicom_seg",
-        hint="read series with their segmentations by the format `dicom`, `labels: seg`",
-    )

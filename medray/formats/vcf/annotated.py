@@ -217,6 +217,7 @@ def _definition(column: str, key: str, about: dict[str, Any]) -> str:
         text, kind = f"What became of each ALT when it was scored, {by}", "String"
     else:
         text, kind = f"Score {column} of each ALT against REF, {by}", "Float"
+    text = text.replace("\\", r"\\").replace('"', r"\"")  # names of classes may hold both
     return (
         f'##INFO=<ID={key},Number=A,Type={kind},Description="{text}",'
         f'Source="medray",Version="{__version__}">'
