@@ -239,7 +239,7 @@ def test_following(medray: Any, done: Any) -> None:
     assert "done" in medray("status", done.steps[0].run).stdout
     lines = medray("logs", done.id, "-f").stdout.splitlines()
     assert json.loads(lines[0])["event"] == "job"
-    assert medray("status", "job-0").exit_code == 2
+    assert medray("status", "job-none").exit_code == 2
     assert medray("cancel", done.id).exit_code == 2
     again = medray("resume", done.id, "--json", "--no-report")
     assert again.exit_code == 0
