@@ -89,32 +89,52 @@ class Header:
         return self.elements.integer(tags.NUMBER_OF_FRAMES, 1)
 
 
-def open_confined(root: Path, relative: str) -> tuple[int, os.stat_result]:
-    """Open a regular file that lies below `root`; the caller closes the descriptor.
+class Confined:
+    """Opens files that lie below a root, wherever links would lead; for one series or one scan.
 
-    Raises:
-        DataError: "outside-root" (the path or a link leads out), "not-a-file", "unreadable".
+    A folder's own links are followed once, and its other files are opened by what was found: this
+    runs once a file over trees of millions, whose folders hold hundreds.
+
+    Args:
+        root: resolved.
     """
-    parent, _, name = relative.rpartition("/")
-    # Strings, not Path objects: this runs once a file over trees of millions.
-    folder = os.path.realpath(f"{root}/{parent}")
-    if not f"{folder}/".startswith(f"{root}/") and str(root) != "/":
-        raise DataError("the path leads out of its source", code="outside-root")
-    try:
-        # O_NONBLOCK: opening a pipe for reading would otherwise hang until somebody writes.
-        handle = os.open(
-            f"{folder}/{name}",
-            os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC,
-        )
-    except OSError as error:
-        raise DataError(
-            f"the file cannot be opened: {os.strerror(error.errno or 0)}", code="unreadable"
-        ) from None
-    status = os.fstat(handle)
-    if not stat.S_ISREG(status.st_mode):
-        os.close(handle)
-        raise DataError("not a regular file", code="not-a-file")
-    return handle, status
+
+    def __init__(self, root: Path) -> None:
+        self._root = str(root)
+        self._last = ("", "")  # a folder as it was asked for, and resolved; any thread's
+
+    def open(self, relative: str) -> tuple[int, os.stat_result]:
+        """Open a regular file; the caller closes the descriptor.
+
+        Raises:
+            DataError: "outside-root" (the path or a link leads out), "not-a-file", "unreadable".
+        """
+        parent, _, name = relative.rpartition("/")
+        asked, folder = self._last
+        if asked != parent or not folder:
+            folder = self._resolve(parent)
+            self._last = (parent, folder)
+        try:
+            # O_NONBLOCK: opening a pipe for reading would otherwise hang until somebody writes.
+            handle = os.open(
+                f"{folder}/{name}",
+                os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC,
+            )
+        except OSError as error:
+            raise DataError(
+                f"the file cannot be opened: {os.strerror(error.errno or 0)}", code="unreadable"
+            ) from None
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(handle)
+            raise DataError("not a regular file", code="not-a-file")
+        return handle, status
+
+    def _resolve(self, parent: str) -> str:
+        folder = os.path.realpath(f"{self._root}/{parent}")
+        if not f"{folder}/".startswith(f"{self._root}/") and self._root != "/":
+            raise DataError("the path leads out of its source", code="outside-root")
+        return folder
 
 
 def scan(handle: int, size: int, limits: Limits = LIMITS) -> Header:

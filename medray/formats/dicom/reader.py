@@ -17,7 +17,7 @@ from medray.formats.dicom.deidentify import Pseudonyms, kernel, vendor
 from medray.formats.dicom.elements import Elements
 from medray.formats.dicom.frames import Frame, frames
 from medray.formats.dicom.geometry import Floats, Verdict, classify, report, resamplable
-from medray.formats.dicom.headers import Header, Limits, load, open_confined
+from medray.formats.dicom.headers import Confined, Header, Limits, load
 from medray.formats.dicom.labels import read_nifti, read_segmentation
 from medray.formats.dicom.pixels import Layout, decode, stored_range
 from medray.formats.dicom.references import describe_source
@@ -81,7 +81,8 @@ def read_series(root: Path, item: Input, rules: Rules, masks: Path | None) -> It
     Raises:
         DataError: every reason why it is no volume.
     """
-    stack = _read_files(root, item, rules)
+    files = Confined(root)
+    stack = _read_files(files, item, rules)
     verdict = classify(stack.frames)
     sound = (
         not verdict.code
@@ -106,7 +107,7 @@ def read_series(root: Path, item: Input, rules: Rules, masks: Path | None) -> It
         if len(order) != len(stack.frames) or (np.diff(order) != 1).any():
             array = array[:, order]
         part = replace(stack, array=array, frames=ordered)
-        yield _sample(root, item, rules, masks, part, judged, suffix)
+        yield _sample(files, item, rules, masks, part, judged, suffix)
 
 
 def _hint(verdict: Verdict) -> str:
@@ -117,15 +118,15 @@ def _hint(verdict: Verdict) -> str:
     return ""
 
 
-def _open(root: Path, path: str, limits: Limits, crc: int = 0) -> tuple[Header, bytes, int]:
-    handle, status = open_confined(root, path)
+def _open(files: Confined, path: str, limits: Limits, crc: int = 0) -> tuple[Header, bytes, int]:
+    handle, status = files.open(path)
     try:
         return load(handle, status.st_size, limits, crc)
     finally:
         os.close(handle)
 
 
-def _read_files(root: Path, item: Input, rules: Rules) -> Stack:
+def _read_files(files: Confined, item: Input, rules: Rules) -> Stack:
     slices = int(item.extra["slices"])
     copies: dict[int, list[str]] = {}
     for index, path in item.extra["copies"]:
@@ -135,11 +136,11 @@ def _read_files(root: Path, item: Input, rules: Rules) -> Stack:
     first: tuple[Elements, Layout] | None = None
     crc = 0
     for index, path in enumerate(item.paths):
-        header, buffer, crc = _open(root, path, rules.limits, crc)
+        header, buffer, crc = _open(files, path, rules.limits, crc)
         own = frames(header)
         stored, layout = decode(header, buffer, rules.limits)
         for copy in copies.get(index, []):
-            _check_copy(root, copy, stored, rules.limits)
+            _check_copy(files, copy, stored, rules.limits)
         if volume is None or first is None:
             shape = (layout.samples, slices, layout.rows, layout.columns)
             volume, first = Volume(shape, rules.limits), (header.elements, layout)
@@ -166,8 +167,8 @@ def _changed() -> DataError:
     )
 
 
-def _check_copy(root: Path, path: str, stored: npt.NDArray[Any], limits: Limits) -> None:
-    header, buffer, _ = _open(root, path, limits)
+def _check_copy(files: Confined, path: str, stored: npt.NDArray[Any], limits: Limits) -> None:
+    header, buffer, _ = _open(files, path, limits)
     again, _ = decode(header, buffer, limits)
     if again.shape != stored.shape or not np.array_equal(again, stored):
         raise DataError(
@@ -177,7 +178,7 @@ def _check_copy(root: Path, path: str, stored: npt.NDArray[Any], limits: Limits)
 
 
 def _sample(
-    root: Path,
+    files: Confined,
     item: Input,
     rules: Rules,
     masks: Path | None,
@@ -192,7 +193,7 @@ def _sample(
             image, stack.frames, verdict.numbers["gap_median_mm"], rules.limits
         )
     arrays: dict[str, Any] = {"image": image}
-    label = _label(root, item, rules, masks, image.shape[1:], affine)
+    label = _label(files, item, rules, masks, image.shape[1:], affine)
     if label is not None:
         arrays["label"] = label
     row = _row(stack, affine, verdict, rules) | describe(image, label)
@@ -201,7 +202,7 @@ def _sample(
 
 
 def _label(
-    root: Path,
+    files: Confined,
     item: Input,
     rules: Rules,
     masks: Path | None,
@@ -214,7 +215,7 @@ def _label(
     grid = (shape[0], shape[1], shape[2])
     if masks is not None:
         return read_nifti(masks / name, grid, affine)
-    header, buffer, _ = _open(root, name, rules.limits)
+    header, buffer, _ = _open(files, name, rules.limits)
     return read_segmentation(header, buffer, grid, affine)
 
 

@@ -1,11 +1,13 @@
 """From a messy tree of files to instances: every file is looked at, none is believed by its name.
 
-A scan reads one header (about 0.1 ms from a warm cache, so an archive's latency rules): files are
-scanned by a few threads that wait for the store at the same time.
+A scan reads one header: 0.1 ms of Python from a warm cache, or some ms of waiting for an archive.
+Threads wait together, but take turns in Python and lose by it: they scan only where files wait.
 """
 
+import itertools
 import os
 import re
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,11 +19,12 @@ from medray.formats.dicom import tags
 from medray.formats.dicom.deidentify import burned_in_risk
 from medray.formats.dicom.elements import Elements
 from medray.formats.dicom.frames import Frame, frames
-from medray.formats.dicom.headers import FIRST_READ, Header, Limits, open_confined, scan
+from medray.formats.dicom.headers import FIRST_READ, Confined, Header, Limits, scan
 from medray.formats.dicom.pixels import Layout
 
 SCAN_THREADS = 8
-BATCH_FILES = 64
+BATCH_FILES = 16
+ROUND = 128  # batches; the first of a round shows whether files wait
 
 SEGMENTATIONS = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})
 # Storage of waveforms, reports, plans, presentation states and the like: no images of a patient.
@@ -159,30 +162,32 @@ def scan_tree(
     """
 
     seen: dict[Facts, Facts] = {}
+    files = Confined(root)
 
     def look(batch: list[str | Turned]) -> list[Instance | Turned]:
         return [entry if isinstance(entry, Turned) else look_into(entry) for entry in batch]
 
     def look_into(path: str) -> Instance | Turned:
         if source is None:
-            return look_at(root, path, limits, seen)
+            return look_at(files, path, limits, seen)
         source.fetch(path, FIRST_READ)
-        found = look_at(root, path, limits, seen)
+        found = look_at(files, path, limits, seen)
         if not _is_settled(found):  # the header may go on beyond what was fetched
             source.fetch(path, limits.header_bytes)
-            found = look_at(root, path, limits, seen)
+            found = look_at(files, path, limits, seen)
         source.drop(path)
         return found
 
+    batches = _batches(walk(root))
     with ThreadPoolExecutor(SCAN_THREADS, "dicom-scan") as pool:
-        # Batches in flight are bounded, so a tree of 20 million files is never listed whole.
-        waiting = []
-        for batch in _batches(walk(root)):
-            waiting.append(pool.submit(look, batch))
-            if len(waiting) > 4 * SCAN_THREADS:
-                yield from waiting.pop(0).result()
-        for future in waiting:
-            yield from future.result()
+        # A round in flight is bounded, so a tree of 20 million files is never listed whole.
+        while first := next(batches, None):
+            began, ran = time.perf_counter(), time.thread_time()
+            yield from look(first)
+            waits = time.perf_counter() - began > 2 * (time.thread_time() - ran)
+            others = itertools.islice(batches, ROUND - 1)
+            for found in pool.map(look, others) if waits else map(look, others):
+                yield from found
 
 
 def _is_settled(found: Instance | Turned) -> bool:
@@ -198,20 +203,23 @@ def _batches(entries: Iterator[str | Turned]) -> Iterator[list[str | Turned]]:
         if len(batch) == BATCH_FILES:
             yield batch
             batch = []
-    yield batch
+    if batch:
+        yield batch
 
 
-def look_at(root: Path, path: str, limits: Limits, seen: dict[Facts, Facts]) -> Instance | Turned:
+def look_at(
+    files: Confined, path: str, limits: Limits, seen: dict[Facts, Facts]
+) -> Instance | Turned:
     """Scan one file. Damage behind a readable header stays with the instance, as its fault.
 
     Args:
-        root: resolved.
-        path: below it.
+        files: of the source.
+        path: below its root.
         limits: of the file.
         seen: facts of other files, to share equal ones.
     """
     try:
-        handle, status = open_confined(root, path)
+        handle, status = files.open(path)
         try:
             header = scan(handle, status.st_size, limits)
         finally:

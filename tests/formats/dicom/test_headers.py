@@ -19,12 +19,12 @@ from pydicom.uid import (
 
 from medray.errors import DataError
 from medray.formats.dicom import tags
-from medray.formats.dicom.headers import LIMITS, Limits, load, open_confined, scan
+from medray.formats.dicom.headers import LIMITS, Confined, Limits, load, scan
 from medray.formats.dicom.pixels import Layout, decode
 
 
 def read(path: Path, limits: Limits = LIMITS):
-    handle, status = open_confined(path.parent.resolve(), path.name)
+    handle, status = Confined(path.parent.resolve()).open(path.name)
     try:
         return scan(handle, status.st_size, limits), load(handle, status.st_size, limits)
     finally:
@@ -224,14 +224,14 @@ def test_paths_and_links_out_of_the_root_are_refused(tmp_path, ct_slice):
         ("absent", "unreadable"),
     ):
         with pytest.raises(DataError) as caught:
-            open_confined(root, path)
+            Confined(root).open(path)
         assert code is None or caught.value.code == code, path
 
 
 def test_a_pipe_does_not_hang(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(DataError, match="not a regular file"):
-        open_confined(tmp_path.resolve(), "pipe")
+        Confined(tmp_path.resolve()).open("pipe")
 
 
 def test_values_equal_pydicoms_on_every_readable_file_of_the_zoo(data_dir):
