@@ -5,9 +5,10 @@
 An emulated accelerator is a worker whose operation sleeps; it begins, writes, reads back and
 commits like any other, on a fraction of a CPU. The ideal is units * sleep / actors. Measured:
 
-- efficiency: ideal time / time taken, once the pool is full (goal: at least 0.9);
-- whole run: the same from the first receipt to the last, while workers still start and when they
-  run out of units;
+- efficiency: ideal time / time taken, from the moment that the last worker has begun until there
+  are as many units left as workers, by the times of the commits (goal: at least 0.9);
+- whole run: the same from the first commit to the last, while workers still start, each with two
+  seconds of imports, and when they run out of units;
 - CPU time of the driver per unit, and its peak resident memory, which must not grow with the units.
 
 A unit costs a worker some 10 ms of CPU in the ledger and in writing, whatever it computes: on 2
@@ -41,6 +42,9 @@ class Sleep(Operation):
     name: ClassVar[str] = "sleep"
     device: ClassVar[bool] = True
 
+    def open(self) -> None:
+        (Path(self.parameters["begun"]) / str(os.getpid())).touch()
+
     def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:
         yield Sample(key, {}, {"image": np.full((8, 8), unit.index % 251, "uint8")})
 
@@ -56,35 +60,42 @@ def measure(root: Path, actors: int, count: int, sleep_s: float) -> dict[str, An
     from medray.engine.worker import Receipt, WorkerSpec
     from medray.storage.objects import Objects
 
-    parameters = {"sleep_s": sleep_s}
+    begun = root / "begun"
+    begun.mkdir()
+    parameters = {"sleep_s": sleep_s, "begun": str(begun)}
     units = [
         Unit(unit_id("sleep", parameters, [str(n)]), n, (f"input-{n}",), {"path": f"raw/{n:09d}"})
         for n in range(count)
     ]
-    spec = WorkerSpec("sleep", parameters, Objects(str(root)), "s", session="scale")
-    at: list[float] = []
+    objects = Objects(str(root / "store"))
+    spec = WorkerSpec("sleep", parameters, objects, "s", session="scale")
+    received = 0
     cpu: list[float] = []
 
     def take(receipt: Receipt) -> None:
+        nonlocal received
         assert receipt.state == "committed", receipt
-        at.append(time.monotonic())
-        if len(at) in (1, count):
+        received += 1
+        if received in (1, count):
             cpu.append(time.process_time())
 
     with start_local(num_cpus=1):
-        begun = time.monotonic()
+        started = time.time()
         run_on_ray(spec, units, take, threading.Event(), workers=actors, num_cpus=0.9 / actors)
-    # The pipeline fills within a unit's time: the first to come are no measure, nor the last few,
-    # which leave workers idle.
-    settled, late = at[min(2 * actors, count // 10)], at[-actors - 1]
-    done = count - actors - 1 - min(2 * actors, count // 10)
+    at = sorted(entry.modified for entry in objects.walk("datasets/s/commits"))
+    assert len(at) == count, f"{len(at)} commits"
+    full = max(path.stat().st_mtime for path in begun.iterdir())
+    late = at[-actors - 1]
+    done = sum(full < moment <= late for moment in at)
     return {
         "actors": actors,
         "units": count,
         "sleep_s": sleep_s,
-        "start_s": round(at[0] - begun, 1),
+        "workers": len(list(begun.iterdir())),
+        "start_s": round(at[0] - started, 1),
+        "full_s": round(full - started, 1),
         "total_s": round(at[-1] - at[0], 1),
-        "efficiency": round(done * sleep_s / actors / (late - settled), 3),
+        "efficiency": round(done * sleep_s / actors / (late - full), 3),
         "whole run": round(count * sleep_s / actors / (at[-1] - at[0] + sleep_s), 3),
         "driver_ms_per_unit": round(1e3 * (cpu[-1] - cpu[0]) / count, 2),
         "driver_peak_MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
