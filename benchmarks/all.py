@@ -101,7 +101,7 @@ BENCHMARKS = [
     ),
     Benchmark(
         "memory.py",
-        ["--units", "100"],
+        ["--units", "100", "--repeats", "3"],
         {
             "predict, depth x 4": FLAT,
             "inline driver, units x 10": FLAT,

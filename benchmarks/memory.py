@@ -3,7 +3,8 @@
 Each measurement is a process of its own; its peak is the kernel's (VmHWM), libraries included.
 
 - predict: one volume of D and one of 4 D slices, 192 x 192, through the worker, to a committed
-  mask. Held whole, the deeper one would take 75 MB as float32 and 226 MB as logits;
+  mask. Held whole, the deeper one would take 75 MB as float32 and 226 MB as logits. How a heap
+  breaks up differs by a sixth from run to run, so the median of several stands for each;
 - inline driver: `medray run --cluster inline` of an ingest with N and with 10 N units, which is
   driver and worker in one process;
 - ray driver: `medray run --cluster local` of the same; the driver's process alone.
@@ -11,6 +12,8 @@ Each measurement is a process of its own; its peak is the kernel's (VmHWM), libr
 
 import argparse
 import os
+import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -63,20 +66,22 @@ def predict(root: str, data: str) -> None:
         raise SystemExit(f"not all committed: {receipts}")
 
 
-def measure_predict(folder: str, depth: int) -> list[float]:
-    """Peaks for a volume of `depth` slices and one four times as deep."""
+def measure_predict(folder: str, depth: int, repeats: int) -> list[float]:
+    """Median peaks for a volume of `depth` slices and one four times as deep."""
     from material import store_unet, store_volumes
 
     from medray.storage.objects import Objects
 
     objects = Objects(folder)
     store_unet(objects, "net", PATCH, FEATURES)
-    peaks = []
+    peaks: dict[str, list[float]] = {"deep1": [], "deep4": []}
     for times in (1, 4):
-        name = f"deep{times}"
-        store_volumes(objects, name, [(times * depth, 192, 192)])
-        peaks.append(peak_mb([sys.executable, __file__, "--one", folder, name]))
-    return peaks
+        store_volumes(objects, f"deep{times}", [(times * depth, 192, 192)])
+    for _ in range(repeats):
+        for name, found in peaks.items():
+            found.append(peak_mb([sys.executable, __file__, "--one", folder, name]))
+            shutil.rmtree(Path(folder) / "datasets" / f"{name}-masks")
+    return [statistics.median(found) for found in peaks.values()]
 
 
 def measure_driver(folder: Path, cluster: str, units: int) -> list[float]:
@@ -101,6 +106,7 @@ def measure_driver(folder: Path, cluster: str, units: int) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--depth", type=int, default=DEPTH)
+    parser.add_argument("--repeats", type=int, default=5, help="of each prediction")
     parser.add_argument("--units", type=int, default=200)
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -110,7 +116,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         found = {
-            "predict, depth x 4": measure_predict(name, args.depth),
+            "predict, depth x 4": measure_predict(name, args.depth, args.repeats),
             "inline driver, units x 10": measure_driver(folder, "inline", args.units),
             "ray driver, units x 10": measure_driver(folder, "local", args.units),
         }

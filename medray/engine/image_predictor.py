@@ -18,7 +18,7 @@ from medray.storage.arrays import chunk_for
 from medray.storage.samples import Sample, Slabs
 from medray.storage.shards import SampleArray, Shard
 
-AHEAD_BYTES = 64 * 2**20  # of a unit's images are read before its turn; larger ones stream
+AHEAD_BYTES = 16 * 2**20  # of a unit's images are read before its turn; larger ones stream
 
 Stored = SampleArray | np.ndarray
 
@@ -76,7 +76,7 @@ class ImagePredictor(Answering):
         normalise = plan.normaliser(row, None if known else _statistics(_parts(image)))
         arrays: dict[str, np.ndarray | Slabs]
         if self.trained.task.dense:
-            parts = iter([image[...]]) if held else _parts(image)
+            parts = _parts(image[...] if held else image)
             normalised = (normalise(part) for part in parts)
             arrays = {"image": Slabs(image.shape, np.dtype(np.float32), 1, normalised)}
         else:

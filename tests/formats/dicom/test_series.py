@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -13,7 +15,10 @@ from pydicom.uid import (
     XRayRadiationDoseSRStorage,
 )
 
+from medray.formats.base import Source
 from medray.formats.dicom import Dicom
+from medray.formats.dicom.headers import LIMITS
+from medray.formats.dicom.tree import scan_tree
 
 
 def other_series(name):
@@ -224,3 +229,22 @@ def test_resampling_is_asked_for_and_recorded(write_series, ingest):
 def test_a_pattern_that_does_not_compile_is_refused_with_the_options():
     with pytest.raises(ValidationError, match="not a regular expression"):
         Dicom.Options.model_validate({"select": {"kernel": "("}})
+
+
+def test_files_that_wait_are_scanned_by_threads_in_the_order_of_the_tree(write_series, tmp_path):
+    for number in range(3):
+        write_series(20, f"s{number}")
+    root = tmp_path / "source"
+    threads = set()
+
+    class Far(Source):
+        def fetch(self, path, size=None):
+            threads.add(threading.get_ident())
+            time.sleep(0.002)
+
+    near = list(scan_tree(root, LIMITS))
+    far = list(scan_tree(root, LIMITS, Far(root)))
+    assert [entry.path for entry in near] == sorted(entry.path for entry in near)
+    assert len(near) == 60
+    assert far == near
+    assert len(threads) > 2
