@@ -33,7 +33,8 @@ import numpy as np
 
 from medray.engine.operation import Operation, Unit
 from medray.ids import unit_id
-from medray.storage.samples import Refusal, Sample
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample
 
 
 class Sleep(Operation):

@@ -71,6 +71,14 @@ def test_importing_is_light(module: str) -> None:
     assert heavy & set(loaded) == set()
 
 
+def test_submitting_and_waiting_need_no_arrays() -> None:
+    code = "import sys, medray.jobs.submit, medray.jobs.attend; print(' '.join(sys.modules))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert {"ray", "torch", "pyarrow", "zarr", "numpy", "numcodecs"} & set(loaded) == set()
+
+
 def test_the_command_line_imports_in_300_ms() -> None:
     # Processor time, best of three: others may be using this machine.
     code = (

@@ -10,7 +10,8 @@ import pyarrow as pa
 from medray.engine.operation import Operation, Unit
 from medray.errors import DataError
 from medray.storage.objects import Objects
-from medray.storage.samples import Refusal, Sample
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample
 from medray.storage.shards import SampleArray, Shard
 from medray.tasks import build_task
 from medray.tasks.metrics.bootstrap import Bootstrap

@@ -15,7 +15,8 @@ from medray.errors import FatalError
 from medray.faults import point
 from medray.formats import FORMATS
 from medray.storage.objects import Objects
-from medray.storage.samples import Refusal, Sample
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample
 from medray.storage.shards import Shard
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from medray.engine.operation import Unit
 from medray.errors import FatalError
-from medray.storage.samples import Refusal, Sample, Slabs
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample, Slabs
 
 
 class Turn:

@@ -14,8 +14,9 @@ from medray.formats.base import Input, Source
 from medray.formats.bucket import fetched
 from medray.ids import fraction
 from medray.storage.objects import Objects
+from medray.storage.records import Refusal
 from medray.storage.rows import Rows
-from medray.storage.samples import Refusal, Sample
+from medray.storage.samples import Sample
 
 
 class Ingest(Operation):

@@ -22,7 +22,8 @@ from medray.formats.bucket import fetched
 from medray.formats.joined import Joined, Piece, Share
 from medray.storage.ledger import Ledger
 from medray.storage.objects import Objects
-from medray.storage.samples import Refusal, Sample
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample
 from medray.storage.shard_writer import table_of
 from medray.storage.shards import Shard, selected
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from medray.storage.objects import Objects
+from medray.storage.records import Refusal
 from medray.storage.rows import Rows
-from medray.storage.samples import Refusal, Sample
+from medray.storage.samples import Sample
 
 
 @dataclass(frozen=True)

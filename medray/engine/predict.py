@@ -9,7 +9,8 @@ from medray.engine.modalities.base import Predictor
 from medray.engine.operation import Operation, Unit
 from medray.engine.trained import Trained
 from medray.storage.objects import Objects
-from medray.storage.samples import Refusal, Sample
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample
 from medray.storage.shards import Shard
 
 

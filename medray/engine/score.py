@@ -22,8 +22,9 @@ from medray.log import event
 from medray.models.tokens import reverse_complement
 from medray.storage.datasets import open_dataset
 from medray.storage.objects import Objects
+from medray.storage.records import Refusal
 from medray.storage.rows import Rows
-from medray.storage.samples import Refusal, Sample
+from medray.storage.samples import Sample
 from medray.storage.shards import Shard, selected
 
 SITE = ("contig", "pos", "ref", "alt")

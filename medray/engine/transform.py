@@ -9,7 +9,8 @@ from medray.engine.transforms import TRANSFORMS
 from medray.engine.transforms.base import Stored, Transformation
 from medray.storage.datasets import open_dataset
 from medray.storage.objects import Objects
-from medray.storage.samples import Refusal, Sample
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample
 from medray.storage.shards import Shard
 
 

@@ -21,7 +21,8 @@ from medray.faults import point
 from medray.log import event
 from medray.storage.ledger import Attempt, Commit, Ledger
 from medray.storage.objects import Objects
-from medray.storage.samples import Refusal, Sample
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample
 from medray.storage.shard_writer import ShardWriter
 from medray.storage.trouble import LASTING
 
@@ -182,8 +183,7 @@ class Worker:
             if self._opened:
                 return
             self.operation.open()
-            torch = sys.modules.get("torch")
-            if torch is not None:
+            if (torch := sys.modules.get("torch")) is not None:
                 torch.set_num_threads(self.spec.threads)
             self._opened = True
 

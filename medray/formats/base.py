@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict
 
 from medray.errors import SpecError
 from medray.ids import fraction
-from medray.storage.samples import Refusal, Sample
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample
 
 
 class FormatOptions(BaseModel):

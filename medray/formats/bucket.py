@@ -18,7 +18,7 @@ from pathlib import Path
 from medray.errors import SpecError
 from medray.formats.base import Source
 from medray.storage.objects import Entry, Objects
-from medray.storage.samples import Refusal
+from medray.storage.records import Refusal
 
 MAX_PART = 255  # bytes in one part of a path, of every file system in use
 MAX_PATH = 3500  # bytes in a path; Linux takes 4095

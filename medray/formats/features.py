@@ -15,7 +15,8 @@ from medray.errors import DataError, SpecError
 from medray.formats.base import Format, FormatOptions, Input, Plan, Source
 from medray.formats.files import Found, item, nothing_found, open_path, stem, walk
 from medray.formats.text import Range, lines, ranges
-from medray.storage.samples import Refusal, Sample
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample
 
 MAX_POSITION = 2**40
 MAX_REFUSED = 1000  # lines of one input that are listed one by one

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from medray.errors import DataError, SpecError
 from medray.formats.base import Input, Source
-from medray.storage.samples import Refusal
+from medray.storage.records import Refusal
 
 MAX_NAME = 200  # bytes; file systems take 255, and a suffix and a temporary mark must fit too
 

@@ -16,7 +16,7 @@ from medray.jobs.plan import Planned
 from medray.jobs.sources import source_of
 from medray.storage.datasets import Dataset
 from medray.storage.objects import Objects
-from medray.storage.samples import Refusal
+from medray.storage.records import Refusal
 
 
 @dataclass(frozen=True)

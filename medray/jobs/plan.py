@@ -22,7 +22,7 @@ from medray.formats.base import Input, Plan, grouped
 from medray.ids import digest, short, unit_id
 from medray.jobs.regroup import Earlier, regroup
 from medray.storage.datasets import Dataset
-from medray.storage.samples import Refusal
+from medray.storage.records import Refusal
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from medray.storage.datasets import Dataset, open_dataset, publish
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.objects import Objects
 from medray.storage.quarantine import keep_refusals
-from medray.storage.samples import Refusal
+from medray.storage.records import Refusal
 from medray.storage.shard_writer import table_of
 from medray.storage.shards import Shard
 

@@ -18,7 +18,8 @@ from medray.ids import short
 from medray.storage.ledger import Commit
 from medray.storage.objects import Objects
 from medray.storage.quarantine import write_quarantine
-from medray.storage.samples import Refusal, Sample
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample
 from medray.storage.shard_writer import table_of
 from medray.storage.shards import SampleArray, Shard
 from medray.storage.versions import (

@@ -17,8 +17,7 @@ from medray.errors import DataError
 from medray.faults import point
 from medray.ids import attempt_id
 from medray.storage.objects import Objects
-from medray.storage.samples import Refusal
-from medray.storage.shard_writer import ShardRecord
+from medray.storage.records import Refusal, ShardRecord
 
 
 @dataclass(frozen=True)

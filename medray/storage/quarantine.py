@@ -11,7 +11,7 @@ from medray.errors import DataError
 from medray.ids import short
 from medray.storage.ledger import Commit
 from medray.storage.objects import Objects
-from medray.storage.samples import Refusal
+from medray.storage.records import Refusal
 
 STOPPED = "stopped"  # the table of a step that made no version
 SCHEMA = pa.schema(

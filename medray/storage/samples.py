@@ -64,22 +64,3 @@ class Sample:
     row: dict[str, Any]
     arrays: dict[str, np.ndarray | Slabs] = field(default_factory=dict)
     layout: Layout | None = None
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """One input or sample that was not taken, and why: a row of the quarantine table.
-
-    Args:
-        source: key of the input, as the plan names it.
-        sample: id of the sample where it is known, else empty.
-        code: of the DataError.
-        reason: its message, free of values from the file.
-        files: how many raw files that was. The refusal itself counts as one input.
-    """
-
-    source: str
-    code: str
-    reason: str
-    sample: str = ""
-    files: int = 1

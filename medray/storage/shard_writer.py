@@ -4,7 +4,6 @@ import hashlib
 import io
 import json
 import math
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from medray.storage.arrays import ArrayWriter, chunk_for
 from medray.storage.objects import Objects
 from medray.storage.ome import axes_of, groups, place
 from medray.storage.outbox import Outbox
+from medray.storage.records import ShardRecord
 from medray.storage.rows import Rows, content_of, joined
 from medray.storage.samples import Layout, Sample, Slabs
 from medray.storage.shards import ARRAYS
@@ -25,31 +25,6 @@ from medray.storage.zarr3 import DENSE, FAST, Packing, group
 
 STACK_BYTES = 256 * 2**10  # arrays below this wait for the end of the unit, to be stacked
 STACK_CHUNK_BYTES = 2**20
-
-
-@dataclass(frozen=True)
-class ShardRecord:
-    """What a commit says of a shard.
-
-    Args:
-        path: folder of the shard, below the root.
-        rows: samples in it.
-        bytes: of all its objects.
-        sha256: over the names, sizes and hashes of its objects.
-        content: hash of what it holds, whatever wrote it: equal content, equal hash.
-        files: name below `path` → (bytes, BLAKE3).
-    """
-
-    path: str
-    rows: int
-    bytes: int
-    sha256: str
-    content: str
-    files: dict[str, tuple[int, str]]
-
-    def encode(self) -> dict[str, Any]:
-        """As JSON-able values."""
-        return asdict(self)
 
 
 class ShardWriter:

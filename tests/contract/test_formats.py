@@ -20,8 +20,9 @@ from medray.errors import DataError, MedrayError, SpecError
 from medray.formats import FORMATS
 from medray.formats.base import Format, Input, Plan, Source
 from medray.storage.objects import Objects
+from medray.storage.records import Refusal
 from medray.storage.rows import Rows
-from medray.storage.samples import Refusal, Sample
+from medray.storage.samples import Sample
 from medray.storage.shard_writer import ShardWriter
 from medray.storage.shards import Shard
 

@@ -17,8 +17,9 @@ from medray.engine.worker import Receipt, Worker, WorkerSpec
 from medray.errors import DataError, FatalError, RetryableError
 from medray.storage.ledger import Ledger
 from medray.storage.objects import Objects
+from medray.storage.records import Refusal
 from medray.storage.rows import Rows
-from medray.storage.samples import Refusal, Sample, Slabs
+from medray.storage.samples import Sample, Slabs
 from medray.storage.shards import Shard
 
 

@@ -19,7 +19,8 @@ import numpy as np
 from medray.engine.operation import Operation, Unit
 from medray.errors import DataError, RetryableError
 from medray.ids import unit_id
-from medray.storage.samples import Refusal, Sample
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample
 
 
 class Toy(Operation):

@@ -15,7 +15,8 @@ from medray.errors import DataError
 from medray.formats.base import Plan, Source
 from medray.formats.expression import Expression
 from medray.formats.expression.matrices import dense, strip_version, unique_names
-from medray.storage.samples import Refusal, Sample
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample
 
 CELLS = [f"CELL{n}-1" for n in range(7)]
 GENES = ["ENSG1.2", "ENSG2.1_PAR_Y", "TP53", "ENSG1.3"]

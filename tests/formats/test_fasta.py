@@ -13,7 +13,8 @@ from medray.formats import fasta as module
 from medray.formats.base import Input, Plan, Source
 from medray.formats.bases import decode, encode
 from medray.formats.fasta import Fasta, same_contig
-from medray.storage.samples import Refusal, Sample, Slabs
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample, Slabs
 
 
 def planned(root: Path, **options: Any) -> tuple[Fasta, Plan]:

@@ -13,7 +13,8 @@ from medray.formats import text
 from medray.formats.base import Plan, Source
 from medray.formats.sequences import Sequences
 from medray.formats.sequences.cells import kind_of, passes, value_of, wider
-from medray.storage.samples import Refusal, Sample
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample
 
 
 def planned(root: Path, **options: Any) -> tuple[Sequences, Plan]:

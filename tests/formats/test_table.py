@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from medray.formats.base import Input, Plan, Source
 from medray.formats.table import Table
-from medray.storage.samples import Refusal, Sample
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample
 
 
 def made(**options: Any) -> Table:

@@ -14,7 +14,8 @@ from medray.formats.base import Source
 from medray.formats.vcf import Vcf
 from medray.formats.vcf.vcz import Part, write_vcf, write_vcz
 from medray.storage.objects import Objects
-from medray.storage.samples import Refusal, Sample
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample
 from medray.storage.shard_writer import ShardWriter
 from medray.storage.shards import Shard
 

@@ -13,7 +13,8 @@ import pytest
 from medray.errors import DataError
 from medray.formats.base import Source
 from medray.formats.vcf import Vcf
-from medray.storage.samples import Refusal, Sample
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample
 
 HEAD = """##fileformat=VCFv4.2
 ##contig=<ID=1>

@@ -14,8 +14,9 @@ from medray.errors import DataError
 from medray.formats.base import Plan, Source
 from medray.formats.vcf import Vcf
 from medray.formats.vcf import bgzf as bgzf_module
+from medray.storage.records import Refusal
 from medray.storage.rows import Rows
-from medray.storage.samples import Refusal, Sample
+from medray.storage.samples import Sample
 
 HEAD = "##fileformat=VCFv4.2\n##contig=<ID=1>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
 BGZIP = shutil.which("bgzip")

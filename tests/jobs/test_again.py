@@ -19,7 +19,8 @@ from medray.storage.audit import entries
 from medray.storage.check import verify_all, verify_reference
 from medray.storage.datasets import open_dataset
 from medray.storage.objects import Objects
-from medray.storage.samples import Refusal, Sample
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample
 
 
 @pytest.fixture

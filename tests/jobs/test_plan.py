@@ -7,7 +7,8 @@ from medray.errors import SpecError
 from medray.formats.base import Input, Plan
 from medray.jobs.plan import Planned, plan_ingest, plan_shards
 from medray.storage.datasets import Dataset
-from medray.storage.samples import Refusal, Sample
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample
 
 
 def item(key: str, fingerprint: str = "f") -> Input:

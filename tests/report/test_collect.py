@@ -13,7 +13,8 @@ from medray.storage.datasets import Dataset, publish
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.models import save_model
 from medray.storage.objects import Objects
-from medray.storage.samples import Refusal, Sample
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample
 from medray.storage.shard_writer import ShardWriter, table_of
 from medray.tasks import build_task
 

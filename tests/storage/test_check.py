@@ -17,7 +17,8 @@ from medray.storage.garbage import collect
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.models import ModelPackage, save_model
 from medray.storage.objects import Objects
-from medray.storage.samples import Refusal, Sample
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample
 from medray.storage.shard_writer import ShardWriter
 
 TOMORROW = VirtualClock(datetime.now(UTC) + timedelta(days=1))

@@ -10,7 +10,8 @@ from medray.errors import DataError, SpecError
 from medray.storage.datasets import Counts, Dataset, open_dataset, publish
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.objects import Objects
-from medray.storage.samples import Refusal, Sample
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample
 from medray.storage.shard_writer import ShardWriter
 from medray.storage.versions import check_name, move_head
 

@@ -10,7 +10,8 @@ import pytest
 from medray.errors import DataError
 from medray.storage.ledger import Attempt, Commit, Ledger
 from medray.storage.objects import Objects
-from medray.storage.samples import Refusal, Sample
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample
 from medray.storage.shard_writer import ShardWriter
 
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from medray.errors import DataError, FatalError
 from medray.storage.objects import Objects
+from medray.storage.records import ShardRecord
 from medray.storage.samples import Sample, Slabs
-from medray.storage.shard_writer import ShardRecord, ShardWriter
+from medray.storage.shard_writer import ShardWriter
 from medray.storage.shards import Shard
 
 

@@ -19,7 +19,8 @@ from medray.data.qc_pages import binned, listed
 from medray.engine.transforms.base import Stored, Transformation, TransformOptions
 from medray.errors import DataError
 from medray.storage.datasets import Dataset
-from medray.storage.samples import Refusal, Sample
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample
 from medray.storage.shards import Shard
 
 SHOWN = 2000  # cells on a page at most

@@ -11,7 +11,8 @@ from medray.engine.transforms.base import Stored, Transformation, TransformOptio
 from medray.errors import SpecError
 from medray.formats.bases import decode
 from medray.storage.datasets import Dataset
-from medray.storage.samples import Refusal, Sample
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample
 from medray.storage.shards import Shard
 
 NO_LABEL = 255  # of bases in a flank: shown, but neither learnt nor judged

@@ -13,7 +13,8 @@ from medray.formats.base import Format, FormatOptions, Input, Plan, Source, grou
 from medray.formats.bigwig.reader import SLAB_BINS, BigWig
 from medray.formats.bigwig.wig import MAX_BASES, Wig
 from medray.formats.files import Found, item, nothing_found, open_path, stem, walk
-from medray.storage.samples import Refusal, Sample, Slabs
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample, Slabs
 
 BIGWIGS = (".bw", ".bigwig")
 WIGGLES = tuple(f"{one}{packed}" for one in (".wig", ".wigfix") for packed in ("", ".gz", ".bgz"))

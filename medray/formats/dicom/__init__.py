@@ -19,7 +19,8 @@ from medray.formats.dicom.reader import Rules, read_series
 from medray.formats.dicom.series import Select, Series, Sorted, judge, sort_out
 from medray.formats.dicom.tree import Instance, scan_tree
 from medray.formats.site_key import load_key
-from medray.storage.samples import Refusal, Sample
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample
 
 GROUP_SAMPLES = 8
 

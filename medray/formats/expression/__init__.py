@@ -20,7 +20,8 @@ from medray.formats.expression.options import FEATURES, ExpressionOptions
 from medray.formats.expression.tenx import File, Folder
 from medray.formats.expression.text import CellLines, GeneLines
 from medray.formats.files import Found, nothing_found, open_path, stem, walk
-from medray.storage.samples import Refusal, Sample
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample
 
 MTX = ("matrix.mtx", "matrix.mtx.gz")
 BESIDE = ("barcodes.tsv", "features.tsv", "genes.tsv")

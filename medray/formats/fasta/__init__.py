@@ -20,7 +20,8 @@ from medray.formats.files import Found, item, nothing_found, open_path, place, r
 from medray.formats.nucleotides import ambiguous
 from medray.formats.text import GZIP_RANGES, blocks, kind_of, lines
 from medray.ids import short
-from medray.storage.samples import Refusal, Sample, Slabs
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample, Slabs
 
 SUFFIXES = tuple(
     f".{name}{packed}"

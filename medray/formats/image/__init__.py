@@ -23,7 +23,8 @@ from medray.formats.image.layouts import (
 )
 from medray.formats.image.raster import encode_png, read_raster
 from medray.formats.imaging import as_image, as_label, check_pattern, describe, subject_of
-from medray.storage.samples import Refusal, Sample, Slabs
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample, Slabs
 
 GROUP_SAMPLES = 256
 

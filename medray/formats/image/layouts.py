@@ -9,7 +9,7 @@ from medray.formats.base import Input, Source
 from medray.formats.files import Found, item, nothing_found, open_path, stem, unique, walk
 from medray.formats.image import npz
 from medray.formats.image.raster import SUFFIXES
-from medray.storage.samples import Refusal
+from medray.storage.records import Refusal
 
 Layout = Literal["plain", "masks", "folders", "csv", "npz"]
 Labels = Literal["required", "optional", "none"]

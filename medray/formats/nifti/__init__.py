@@ -32,7 +32,8 @@ from medray.formats.nifti.volume import (
     read_header,
     read_values,
 )
-from medray.storage.samples import Refusal, Sample, Slabs
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample, Slabs
 
 GROUP_SAMPLES = 64
 

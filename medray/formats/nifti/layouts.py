@@ -11,7 +11,7 @@ from medray.errors import SpecError
 from medray.formats.base import Input, Source
 from medray.formats.files import Found, item, nothing_found, stem, unique, walk
 from medray.formats.nifti.volume import SUFFIXES
-from medray.storage.samples import Refusal
+from medray.storage.records import Refusal
 
 Layout = Literal["plain", "msd", "nnunet"]
 Labels = Literal["required", "optional", "none"]

@@ -19,7 +19,8 @@ from medray.formats.ome_zarr.multiscale import (
     read_level,
 )
 from medray.formats.ome_zarr.pyramid import write_sample
-from medray.storage.samples import Refusal, Sample, Slabs
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample, Slabs
 
 GROUP_SAMPLES = 32
 

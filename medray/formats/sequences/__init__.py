@@ -14,7 +14,8 @@ from medray.formats.nucleotides import ambiguous
 from medray.formats.sequences.cells import MISSING, Kind, Value, kind_of, passes, value_of
 from medray.formats.sequences.table import Records, Survey, Table, table_at
 from medray.formats.text import Range, ranges
-from medray.storage.samples import Refusal, Sample
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample
 
 _PACKED = ("", ".gz", ".bgz")
 FASTA = tuple(f".{one}{end}" for one in ("fa", "fasta", "fna", "fas") for end in _PACKED)

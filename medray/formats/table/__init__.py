@@ -16,7 +16,8 @@ from medray.formats.table.options import FEATURES, TableOptions
 from medray.formats.table.rows import row_of
 from medray.formats.table.sheets import SUFFIXES, Record, Sheet, Survey, sheet
 from medray.formats.table.write import write_rows
-from medray.storage.samples import Refusal, Sample, Slabs
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample, Slabs
 
 ROWS = ""  # the table of samples, among the names of arrays
 GROUP = 4  # inputs, of 512 samples each, in a unit

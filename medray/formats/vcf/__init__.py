@@ -24,7 +24,8 @@ from medray.formats.vcf.reader import Reading
 from medray.formats.vcf.samples import calls_of
 from medray.formats.vcf.sites import rows_of
 from medray.formats.vcf.vcz import Part, write_vcf, write_vcz
-from medray.storage.samples import Refusal, Sample
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample
 
 SUFFIXES = (".vcf", ".vcf.gz", ".vcf.bgz", ".bcf")
 HEAD = 2**16  # bytes that tell what a file is

@@ -16,7 +16,7 @@ from medray.formats.joined import Joined, Look, Piece, Share
 from medray.formats.vcf import SUFFIXES, Vcf, VcfOptions
 from medray.formats.vcf.bgzf import EOF_MARK, Kind, lines_of
 from medray.formats.vcf.merge import NOT_IN_KEYS, Annotations, annotated
-from medray.storage.samples import Refusal
+from medray.storage.records import Refusal
 from medray.version import __version__
 
 STATUS = "status"

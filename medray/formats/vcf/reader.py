@@ -12,7 +12,7 @@ from medray.formats.vcf.bgzf import Kind, ends_marked, lines_of
 from medray.formats.vcf.header import ENDED, read_header
 from medray.formats.vcf.lines import Table, table_of
 from medray.formats.vcf.records import REASONS, Order, Verdicts, check_fixed
-from medray.storage.samples import Refusal
+from medray.storage.records import Refusal
 
 
 class ReadOptions(Protocol):

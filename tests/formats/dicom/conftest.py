@@ -13,7 +13,8 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from medray.errors import DataError
 from medray.formats.base import Plan, Source
 from medray.formats.dicom import Dicom
-from medray.storage.samples import Refusal, Sample
+from medray.storage.records import Refusal
+from medray.storage.samples import Sample
 
 WriteSeries = Callable[..., list[Dataset]]
 
