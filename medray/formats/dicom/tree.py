@@ -183,8 +183,9 @@ def scan_tree(
         # A round in flight is bounded, so a tree of 20 million files is never listed whole.
         while first := next(batches, None):
             began, ran = time.perf_counter(), time.thread_time()
-            yield from look(first)
+            found = look(first)
             waits = time.perf_counter() - began > 2 * (time.thread_time() - ran)
+            yield from found
             others = itertools.islice(batches, ROUND - 1)
             for found in pool.map(look, others) if waits else map(look, others):
                 yield from found
