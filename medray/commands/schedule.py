@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime
-import os
 import signal
 import subprocess
 import threading
@@ -229,22 +228,20 @@ def start(name: str, due: str, parent: int, storage: str | None) -> None:
 
 
 def _submit(claim: "Claim", storage: str | None, parent: int) -> None:
-    """Submit what is claimed, once, and attend to it. The scheduler's SIGTERM cancels the run; that
-    of the system, which says that the scheduler is gone, leaves it alone."""
+    """Submit what is claimed, once, and attend to it. The scheduler's SIGTERM cancels the run; its
+    LEAVE, which the system sends when the scheduler is gone, leaves it alone."""
     from medray.commands.submit import attend_to
     from medray.errors import SpecError
     from medray.jobs.resume import cancel
-    from medray.jobs.schedule_start import LEAVE
+    from medray.jobs.schedule_start import LEAVE, die_with
     from medray.jobs.submit import submit_documents
     from medray.spec.load import Source
 
     left, unwanted = threading.Event(), threading.Event()
 
-    def asked(*_: object) -> None:
-        (unwanted if os.getppid() == parent else left).set()
-
-    signal.signal(signal.SIGTERM, asked)
     signal.signal(LEAVE, lambda *_: left.set())
+    die_with(parent, LEAVE)
+    signal.signal(signal.SIGTERM, lambda *_: unwanted.set())
     sent = submit_documents(
         Source(claim.file, claim.documents),
         cluster=str(claim.cluster),

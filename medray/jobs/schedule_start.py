@@ -126,13 +126,20 @@ class _Child:
         self._process.send_signal(LEAVE if self._elsewhere else signal.SIGTERM)
 
 
-def die_with(parent: int) -> None:
-    """Ask the system to send this process SIGTERM when its parent ends, however it ends.
+def die_with(parent: int, sign: signal.Signals = signal.SIGTERM) -> None:
+    """Ask the system to send this process a signal when its parent ends, however it ends.
+
+    Whether it came for that reason can't be asked of `os.getppid()`: while threads of a killed
+    parent still end, it names that parent. So take a signal that means nothing else.
+
+    Args:
+        parent: number of the process.
+        sign: to send.
 
     Raises:
         InterruptedRun: it has ended already (code "no-parent").
     """
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, sign)
     if os.getppid() != parent:
         raise InterruptedRun("the scheduler is gone", code="no-parent", about=str(parent))
