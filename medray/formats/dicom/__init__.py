@@ -18,6 +18,7 @@ from medray.formats.dicom.labels import find_nifti
 from medray.formats.dicom.reader import Rules, read_series
 from medray.formats.dicom.series import Select, Series, Sorted, judge, sort_out
 from medray.formats.dicom.tree import Instance, scan_tree
+from medray.formats.files import nothing_found
 from medray.formats.site_key import load_key
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample
@@ -85,7 +86,8 @@ class Dicom(Format):
         """Series by their headers; every file of the tree is in an input or among the refused.
 
         Raises:
-            SpecError: "no-such-source", or a key of de-identification is missing.
+            SpecError: "no-such-source", "nothing-found" (not a single file), or a key of
+                de-identification is missing.
         """
         if not source.root.is_dir():
             raise SpecError(
@@ -93,6 +95,8 @@ class Dicom(Format):
             )
         root = source.root.resolve()
         found = sort_out(scan_tree(root, self.limits, source))
+        if not (found.series or found.segmentations or found.turned):
+            nothing_found(source, "file", "files of any name count, in any folder below it")
         refused = [
             self._refusal(self.names.name("file", entry.path), entry.fault, 1)
             for entry in found.turned

@@ -15,6 +15,7 @@ from pydicom.uid import (
     XRayRadiationDoseSRStorage,
 )
 
+from medray.errors import SpecError
 from medray.formats.base import Source
 from medray.formats.dicom import Dicom
 from medray.formats.dicom.headers import LIMITS
@@ -229,6 +230,12 @@ def test_resampling_is_asked_for_and_recorded(write_series, ingest):
 def test_a_pattern_that_does_not_compile_is_refused_with_the_options():
     with pytest.raises(ValidationError, match="not a regular expression"):
         Dicom.Options.model_validate({"select": {"kernel": "("}})
+
+
+def test_a_source_without_a_single_file_is_an_error(ingest, tmp_path):
+    (tmp_path / "source/below").mkdir(parents=True)
+    with pytest.raises(SpecError, match="nothing-found"):
+        ingest()
 
 
 def test_files_that_wait_are_scanned_by_threads_in_the_order_of_the_tree(write_series, tmp_path):
