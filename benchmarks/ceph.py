@@ -79,7 +79,7 @@ def raw(objects: Objects, prefix: str) -> np.ndarray:
     document = json.loads(bytes(obstore.get(store, f"{prefix}/zarr.json").bytes()))
     meta = ArrayMeta.decode(document, prefix)
     assert math.prod(meta.grid) == 1
-    body = memoryview(obstore.get(store, f"{prefix}/c/0/0/0/0").bytes())
+    body = memoryview(obstore.get(store, f"{prefix}/c.0.0.0.0").bytes())
     index = decode_index(bytes(body[-meta.index_bytes :]), meta.inner)
     out = np.zeros(meta.shape, meta.dtype)
     places = list(itertools.product(*(range(n) for n in meta.inner)))

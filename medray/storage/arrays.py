@@ -163,8 +163,8 @@ class ArrayWriter:
         text = row.dtype.kind == "T"
         position = self._row % inner[self._axis]
         if self._filled == 0:
-            shard = [self._row // n if a == self._axis else 0 for a, n in enumerate(inner)]
-            self._key = "/".join([self._path, "c", *map(str, shard)])
+            shard = tuple(self._row // n if a == self._axis else 0 for a, n in enumerate(inner))
+            self._key = f"{self._path}/{self.meta.key(shard)}"
         # Whole lines of a chunk are copied as one value each: half the time of elements.
         if not text and row.shape[-1] % chunk[-1] == 0 < row.size:
             line = f"V{chunk[-1] * row.itemsize}"
@@ -296,7 +296,7 @@ class ArrayReader:
             list(_decoders().map(decode, range(shares)))
 
     def _shard_path(self, place: tuple[int, ...]) -> str:
-        return f"{self._path}/c/{'/'.join(map(str, place))}"
+        return f"{self._path}/{self.meta.key(place)}"
 
     def _index(self, place: tuple[int, ...]) -> np.ndarray:
         if place in self._indices:

@@ -6,7 +6,7 @@ the key `affine_ras_mm`, row-major, as 0.6 will carry it.
 
 from typing import Any
 
-IMAGE = "image"
+IMAGE, LABEL = "image", "label"
 
 
 def axes_of(ndim: int, spatial: int) -> tuple[str, ...]:
@@ -14,20 +14,33 @@ def axes_of(ndim: int, spatial: int) -> tuple[str, ...]:
     return ("c",) * (ndim - spatial) + ("z", "y", "x")[3 - spatial :]
 
 
-def place(row: int, name: str) -> str:
-    """Path of a sample's array in the shard's group; labels lie where OME-Zarr looks for them."""
-    return f"{row}/{IMAGE}" if name == IMAGE else f"{row}/labels/{name}/0"
+def place(row: int, name: str, *, sole: bool) -> str:
+    """Path of a sample's array in the shard's group; labels lie where OME-Zarr looks for them.
+
+    A `sole` array is its sample's image, whatever its name: a mask alone has three objects so, and
+    not five.
+    """
+    return f"{row}/{name}" if sole or name == IMAGE else f"{row}/labels/{name}/0"
 
 
-def groups(row: int, names: dict[str, int], values: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def groups(
+    row: int, names: dict[str, int], values: dict[str, Any], *, sole: bool
+) -> dict[str, dict[str, Any]]:
     """Attributes of every group of one sample, by path.
 
     Args:
         row: number of the sample in its shard.
         names: array name → its number of axes.
         values: the sample's row, for `spacing_mm` and `affine`.
+        sole: see `place`.
     """
     spacing = [float(v) for v in values.get("spacing_mm") or ()]
+    if sole:
+        ((name, ndim),) = names.items()
+        attributes = _multiscale(name, name, ndim, spacing, values)
+        if name == LABEL:
+            attributes["ome"]["image-label"] = {}
+        return {str(row): attributes}
     made: dict[str, dict[str, Any]] = {str(row): {}}
     labels = sorted(name for name in names if name != IMAGE)
     if IMAGE in names:

@@ -38,6 +38,7 @@ class ShardWriter:
         self._small: dict[str, dict[int, np.ndarray]] = {}
         self._members: dict[str, Any] = {}
         self._alone: dict[int, dict[str, int]] = {}
+        self._sole: set[int] = set()
         self._laid: dict[int, dict[str, Any]] = {}
         self._content: dict[str, str] = {}
         self._partial: dict[str, list[int]] = {}
@@ -59,6 +60,7 @@ class ShardWriter:
             self._tables.append(sample.table)
             return
         number = len(self._rows)
+        (self._sole.add if len(sample.arrays) == 1 else self._sole.discard)(number)
         if sample.layout is not None:
             self._write_laid(number, sample.arrays, sample.layout)
         for name, value in sorted(sample.arrays.items()) if sample.layout is None else ():
@@ -143,7 +145,7 @@ class ShardWriter:
         spatial = _spatial(ndim, row)
         axis = value.axis if isinstance(value, Slabs) else ndim - spatial
         self._write_array(
-            place(number, name),
+            place(number, name, sole=number in self._sole),
             value,
             axis=axis,
             chunk=chunk_for(value.shape, spatial),
@@ -195,7 +197,8 @@ class ShardWriter:
 
     def _write_groups(self) -> None:
         for number, names in sorted(self._alone.items()):
-            for path, attributes in groups(number, names, self._rows[number]).items():
+            sole, row = number in self._sole, self._rows[number]
+            for path, attributes in groups(number, names, row, sole=sole).items():
                 self._members[path] = json.loads(group(attributes))
                 self._outbox.put(f"{ARRAYS}/{path}/zarr.json", group(attributes))
         for number, attributes in sorted(self._laid.items()):

@@ -2,7 +2,8 @@
 
 Where a sample names no layout, the data choose one: small arrays of one shape are stacked, sample
 by sample along the first axis (`arrays.zarr/image`); all others stand alone, as OME-Zarr images
-(`arrays.zarr/<row>/image`, `arrays.zarr/<row>/labels/label/0`). Of a stack that some samples lack,
+(`arrays.zarr/<row>/image`, `arrays.zarr/<row>/labels/label/0`, or `arrays.zarr/<row>/label` where a
+mask is all that a sample has). Of a stack that some samples lack,
 the group's attribute `rows` says which row of the table each entry belongs to. A sample with a
 layout is a group of its own (`arrays.zarr/<row>/<array>`), which Zarr libraries open by itself.
 """
@@ -140,7 +141,8 @@ class Shard:
         members, partial = self._group
         entry = partial[name].get(row) if name in partial else row
         stack = () if entry is None else ((name, entry),)
-        for path, index in ((place(row, name), None), (f"{row}/{name}", None), *stack):
+        alone = [(place(row, name, sole=sole), None) for sole in (True, False)]
+        for path, index in (*alone, *stack):
             document = members.get(path)
             if document is not None and document.get("node_type") == "array":
                 return SampleArray(self._reader(path, document), index)

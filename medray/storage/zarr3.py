@@ -101,6 +101,11 @@ class ArrayMeta:
         """Size of a shard's index with its checksum."""
         return 16 * math.prod(self.inner) + 4
 
+    @staticmethod
+    def key(place: tuple[int, ...]) -> str:
+        """Name of the stored shard at a place of the grid; in no folders, which cost as files do."""
+        return ".".join(["c", *map(str, place)])
+
     def check(self) -> None:
         """Raise ValueError where the parts don't fit, or a chunk is larger than medray's."""
         fits = len(self.shape) == len(self.chunk) == len(self.shard) and all(
@@ -138,7 +143,7 @@ class ArrayMeta:
             "shape": list(self.shape),
             "data_type": self.dtype,
             "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(self.shard)}},
-            "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+            "chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}},
             "fill_value": "" if text else False if self.dtype == "bool" else 0,
             "codecs": [
                 {

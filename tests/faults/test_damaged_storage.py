@@ -27,7 +27,7 @@ KINDS = (
     "shards/*/table.parquet",
     "shards/*/arrays.zarr/zarr.json",
     "shards/*/arrays.zarr/*/zarr.json",
-    "shards/*/arrays.zarr/image/c/**/*",
+    "shards/*/arrays.zarr/image/c.*",
 )
 
 

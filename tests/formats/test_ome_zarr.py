@@ -215,7 +215,7 @@ def test_groups_that_are_refused(tmp_path: Path, changes: dict[str, Any], code: 
 
 def test_damaged_chunks_and_documents(tmp_path: Path) -> None:
     (path,) = write(tmp_path, volume_sample())
-    chunk = path / "0" / "c" / "0" / "0" / "0" / "0"
+    chunk = path / "0" / "c.0.0.0.0"
     whole = chunk.read_bytes()
     chunk.write_bytes(whole[: len(whole) // 2])
     assert refusal(tmp_path) == "damaged-chunk"

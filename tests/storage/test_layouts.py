@@ -100,7 +100,7 @@ def test_forgotten_samples_leave_nothing(objects: Objects) -> None:
 
 
 def test_damage_of_texts_is_found(shard: Shard, tmp_path: Path) -> None:
-    path = tmp_path / "store/shard/arrays.zarr/0/variant_allele/c/0/0"
+    path = tmp_path / "store/shard/arrays.zarr/0/variant_allele/c.0.0"
     data = bytearray(path.read_bytes())
     data[100] ^= 1
     path.write_bytes(bytes(data))

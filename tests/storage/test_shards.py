@@ -90,6 +90,35 @@ def test_volumes_stand_alone_as_ome_zarr(objects: Objects) -> None:
     assert group["0"].attrs["affine_ras_mm"] == VOLUME["affine"]
 
 
+def test_a_mask_alone_is_an_image_of_three_objects(objects: Objects) -> None:
+    masks = [
+        Sample(f"s{n}", dict(VOLUME), {"label": np.full((4, 5, 6 + n), n + 1, np.uint8)})
+        for n in range(2)
+    ]
+    record = write(objects, "s", masks)
+    assert sorted(name for name in record.files if name.startswith("arrays.zarr/1/")) == [
+        "arrays.zarr/1/label/c.0.0.0",
+        "arrays.zarr/1/label/zarr.json",
+        "arrays.zarr/1/zarr.json",
+    ]
+    shard = Shard(objects, "s")
+    assert (shard.names(1), shard.layout(1)) == (["label"], None)
+    np.testing.assert_array_equal(shard.array(1, "label")[...], masks[1].arrays["label"])
+    group = zarr.open_group(objects.url.removeprefix("file://") + "/s/arrays.zarr/1", mode="r")
+    ome = group.attrs["ome"]
+    np.testing.assert_array_equal(
+        group[ome["multiscales"][0]["datasets"][0]["path"]][...], masks[1].arrays["label"]
+    )
+    assert ome["image-label"] == {}
+    # Once more with what is no sole array: a sample given back must not decide for the next.
+    writer = ShardWriter(objects, "t")
+    writer.add(masks[0])
+    writer.forget(0)
+    both = {"image": np.zeros((1, 4, 5, 6), np.int16), "label": masks[0].arrays["label"]}
+    writer.add(Sample("s", dict(VOLUME), both))
+    assert "arrays.zarr/0/labels/label/0/c.0.0.0" in writer.finish().files
+
+
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -185,7 +214,7 @@ def test_an_array_that_breaks_off_leaves_nothing(
     with pytest.raises(RuntimeError):
         writer.add(broken)
     written = [entry.path for entry in objects.walk("a")]
-    assert written == (["a/arrays.zarr/0/image/c/0/0/0/0"] if large == 2**10 else [])
+    assert written == (["a/arrays.zarr/0/image/c.0.0.0.0"] if large == 2**10 else [])
     writer.forget(0)
     assert list(objects.walk("a")) == []
     broken.arrays["image"] = np.concatenate([noise, noise], axis=1)
