@@ -89,7 +89,7 @@ def instrument() -> None:
     """Put timers around everything that is counted."""
     for name in ("history", "begin", "commit_of", "commit"):
         setattr(Ledger, name, counted("records", getattr(Ledger, name)))
-    for name in ("put", "flush"):
+    for name in ("put", "add", "end", "flush"):
         setattr(outbox.Outbox, name, counted("objects", getattr(outbox.Outbox, name)))
     ShardWriter.finish = counted("finish", ShardWriter.finish)  # type: ignore[method-assign]
     arrays.blake3 = CountedHash  # type: ignore[assignment,misc]

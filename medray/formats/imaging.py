@@ -94,12 +94,15 @@ def as_label(
     return values.astype(kind, copy=False)
 
 
-def describe(image: Array, label: Array | None = None) -> dict[str, Any]:
+def describe(
+    image: Array, label: Array | None = None, ends: tuple[float, float] | None = None
+) -> dict[str, Any]:
     """Statistics of one sample, for planning and normalisation.
 
     Args:
         image: (C, Z, Y, X) or (C, Y, X).
         label: (Z, Y, X) or (Y, X), classes from 0.
+        ends: smallest and largest value of the image, where the caller knows them.
 
     Returns:
         image_mean, image_std, image_min, image_max, image_p005 and image_p995 (percentiles 0.5 and
@@ -109,7 +112,7 @@ def describe(image: Array, label: Array | None = None) -> dict[str, Any]:
         Smallest, largest and `label_voxels` are exact; all else of integers of up to 16 bits, and
         the percentiles of others, come from every k-th voxel, where k leaves about a million.
     """
-    made: dict[str, Any] = {f"image_{k}": v for k, v in _summary(image.reshape(-1)).items()}
+    made: dict[str, Any] = {f"image_{k}": v for k, v in _summary(image.reshape(-1), ends).items()}
     if label is not None:
         inside = image.reshape(image.shape[0], -1)[:, label.reshape(-1) > 0].reshape(-1)
         made.update({f"foreground_{k}": v for k, v in _summary(inside).items()})
@@ -191,10 +194,10 @@ def check_pattern(pattern: str) -> str:
     return pattern
 
 
-def _summary(values: Array) -> dict[str, float | None]:
+def _summary(values: Array, ends: tuple[float, float] | None = None) -> dict[str, float | None]:
     if values.size == 0:
         return {"mean": None, "std": None, "min": None, "max": None, "p005": None, "p995": None}
-    low, high = _ends(values)
+    low, high = ends or _ends(values)
     if values.dtype.kind in "iu" and values.dtype.itemsize <= 2:
         counts = _counts(
             values[:: _stride(values.size)].copy(), int(low)

@@ -185,8 +185,7 @@ class ArrayWriter:
             data, checksum = compress(buffer, self.meta.packing)
             place = tuple(position if a == self._axis else i for a, i in enumerate(at))
             self._index[place] = (self._size, len(data) + len(checksum))
-            self._outbox.add(self._key, data)
-            self._outbox.add(self._key, checksum)
+            self._outbox.add(self._key, data, checksum)
             self._size += len(data) + len(checksum)
         self._row += 1
         self._filled += 1

@@ -19,7 +19,6 @@ from typing import Any, BinaryIO
 from urllib.parse import unquote, urlparse
 
 import obstore
-from blake3 import blake3
 from obstore.exceptions import AlreadyExistsError, PreconditionError
 from obstore.store import LocalStore, ObjectStore
 
@@ -178,11 +177,12 @@ class Objects:
             return disk.NewFile(self._place(path), partial(self._try, path))
         return NewObject(partial(self.put, path))
 
-    def hash_of(self, path: str) -> str:
-        """BLAKE3 of the object's bytes; raises as `get`."""
-        if self._folder is not None:
-            return str(self._try(path, lambda: disk.hash_file(self._place(path))))
-        return blake3(self.get(path)).hexdigest()
+    def sums_of(self, path: str) -> tuple[int, int, str]:
+        """Size of an object, CRC-32C and BLAKE3 of its bytes; raises as `get`."""
+        if self._folder is None:
+            return disk.sums([self.get(path)])
+        size, crc32c, hashed = self._try(path, lambda: disk.sums_of_file(self._place(path)))
+        return size, crc32c, hashed
 
     def put_new(self, path: str, data: bytes) -> bool:
         """Write an object only where there is none. False: somebody else's stands there."""

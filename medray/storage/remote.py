@@ -134,9 +134,9 @@ class NewObject:
         self._put = put
         self._pieces: list[bytes] = []
 
-    def write(self, data: bytes) -> None:
-        """Add a piece."""
-        self._pieces.append(data)
+    def write(self, *pieces: bytes) -> None:
+        """Add pieces."""
+        self._pieces.extend(pieces)
 
     def close(self) -> None:
         """Write the object."""

@@ -103,7 +103,7 @@ class ArrayMeta:
 
     @staticmethod
     def key(place: tuple[int, ...]) -> str:
-        """Name of the stored shard at a place of the grid; in no folders, which cost as files do."""
+        """Name of the stored shard at a place of the grid; no folders, which cost as files do."""
         return ".".join(["c", *map(str, place)])
 
     def check(self) -> None:

@@ -126,7 +126,7 @@ def test_every_flipped_bit_is_found_and_named(
         damaged = bytearray(sound)
         damaged[spot] ^= 1 << int(order.integers(8))
         place.write_bytes(damaged)
-        with pytest.raises(DataError, match="a/x/c.0.0.0") as caught:
+        with pytest.raises(DataError, match=r"a/x/c\.0\.0\.0") as caught:
             ArrayReader(objects, "a/x", meta)[()]
         assert caught.value.code in ("damaged-chunk", "damaged-index")
 
@@ -138,7 +138,7 @@ def test_truncated_shards_are_found(
     objects, meta, _, place = stored
     data = place.read_bytes()
     place.write_bytes(data[: int(len(data) * keep) if 0 < keep < 1 else int(keep)])
-    with pytest.raises(DataError, match="a/x/c.0.0.0"):
+    with pytest.raises(DataError, match=r"a/x/c\.0\.0\.0"):
         ArrayReader(objects, "a/x", meta)[()]
 
 

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from medray.errors import DataError, FatalError
+from medray.storage.disk import NewFile
 from medray.storage.objects import Objects
 from medray.storage.records import ShardRecord
 from medray.storage.samples import Sample, Slabs
@@ -187,8 +188,16 @@ def test_a_large_object_that_does_not_read_back_is_fatal(
     objects: Objects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("medray.storage.outbox.LARGE_BYTES", 2**10)
-    real = objects.hash_of
-    monkeypatch.setattr(objects, "hash_of", lambda path: real(path)[::-1])
+    real = NewFile.close
+
+    def damage(file: NewFile) -> None:
+        real(file)
+        (place,) = Path(objects.url.removeprefix("file://")).rglob("c.*")
+        data = bytearray(place.read_bytes())
+        data[len(data) // 2] ^= 1
+        place.write_bytes(data)
+
+    monkeypatch.setattr(NewFile, "close", damage)
     writer = ShardWriter(objects, "a")
     with pytest.raises(FatalError) as caught:
         writer.add(sample(0, (1, 40, 80, 80)))

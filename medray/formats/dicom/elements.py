@@ -10,6 +10,7 @@ import itertools
 import string
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 
 from medray.errors import DataError
 from medray.formats.dicom import tags
@@ -96,17 +97,11 @@ class Elements:
     def floats(self, tag: int, count: int) -> tuple[float, ...]:
         """`count` finite decimal numbers (DS); () when absent."""
         value = self.raw.get(tag)
-        if not value or not value.strip(b" \0"):
+        if not value:
             return ()
-        try:
-            numbers = tuple(map(float, value.strip(b" \0").split(b"\\")))
-        except ValueError:
-            raise bad_value(tag) from None
-        if len(numbers) != count:
+        numbers = _floats(value)
+        if numbers is None or (numbers and len(numbers) != count):
             raise bad_value(tag)
-        for number in numbers:
-            if not -LARGEST < number < LARGEST:  # NaN and infinity too
-                raise bad_value(tag)
         return numbers
 
     def number(self, tag: int, default: float) -> float:
@@ -137,6 +132,20 @@ class Elements:
         """The first item of a sequence, None when it is absent or empty."""
         found = self.items.get(sequence)
         return found[0] if found else None
+
+
+@lru_cache(4096)
+def _floats(value: bytes) -> tuple[float, ...] | None:
+    """Decimal numbers, None where they are not all numbers; most are those of the slice before."""
+    value = value.strip(b" \0")
+    if not value:
+        return ()
+    try:
+        numbers = tuple(map(float, value.split(b"\\")))
+    except ValueError:
+        return None
+    # NaN and infinity are out of range too.
+    return numbers if all(-LARGEST < number < LARGEST for number in numbers) else None
 
 
 def bad_value(tag: int) -> DataError:

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ class Stack:
         head: attributes of the first file.
         layout: of the first file.
         crc32c: over the contents of all files in order, 8 hex digits.
+        ends: smallest and largest value of the array, None where they must be looked for.
     """
 
     array: npt.NDArray[Any]
@@ -67,6 +69,7 @@ class Stack:
     head: Elements
     layout: Layout
     crc32c: str
+    ends: tuple[float, float] | None
 
 
 def read_series(root: Path, item: Input, rules: Rules, masks: Path | None) -> Iterator[Sample]:
@@ -103,10 +106,11 @@ def read_series(root: Path, item: Input, rules: Rules, masks: Path | None) -> It
         ordered = [stack.frames[index] for index in order]
         if judged.code and not (rules.resample and resamplable(judged)):
             raise DataError(judged.message, code=judged.code, hint=_hint(judged))
-        array = stack.array
-        if len(order) != len(stack.frames) or (np.diff(order) != 1).any():
+        array, whole = stack.array, len(order) == len(stack.frames)
+        if not whole or (np.diff(order) != 1).any():
             array = array[:, order]
-        part = replace(stack, array=array, frames=ordered)
+        ends = stack.ends if whole else None
+        part = replace(stack, array=array, frames=ordered, ends=ends)
         yield _sample(files, item, rules, masks, part, judged, suffix)
 
 
@@ -118,12 +122,13 @@ def _hint(verdict: Verdict) -> str:
     return ""
 
 
-def _open(files: Confined, path: str, limits: Limits, crc: int = 0) -> tuple[Header, bytes, int]:
+def _open(files: Confined, path: str, limits: Limits) -> tuple[Header, bytes]:
     handle, status = files.open(path)
     try:
-        return load(handle, status.st_size, limits, crc)
+        header, buffer, _ = load(handle, status.st_size, limits)
     finally:
         os.close(handle)
+    return header, buffer
 
 
 def _read_files(files: Confined, item: Input, rules: Rules) -> Stack:
@@ -135,26 +140,27 @@ def _read_files(files: Confined, item: Input, rules: Rules) -> Stack:
     described: list[Frame] = []
     first: tuple[Elements, Layout] | None = None
     crc = 0
-    for index, path in enumerate(item.paths):
-        header, buffer, crc = _open(files, path, rules.limits, crc)
-        own = frames(header)
-        stored, layout = decode(header, buffer, rules.limits)
-        for copy in copies.get(index, []):
-            _check_copy(files, copy, stored, rules.limits)
-        if volume is None or first is None:
-            shape = (layout.samples, slices, layout.rows, layout.columns)
-            volume, first = Volume(shape, rules.limits), (header.elements, layout)
-        if len(described) + len(own) > slices:
-            raise _changed()
-        if layout.photometric == "MONOCHROME1" and not _measured(first[0]):
-            # The smallest value shows white: turned so that more is brighter, as elsewhere.
-            stored = (sum(stored_range(layout)) - stored.astype(np.int64)).astype(np.int32)
-        for frame, plane in zip(own, stored, strict=True):
-            volume.put(len(described), plane, frame.slope, frame.intercept)
-            described.append(frame)
+    with closing(files.open_all(item.paths)) as opened:
+        for index, (handle, status) in enumerate(opened):
+            header, buffer, crc = load(handle, status.st_size, rules.limits, crc)
+            own = frames(header)
+            stored, layout = decode(header, buffer, rules.limits)
+            for copy in copies.get(index, []):
+                _check_copy(files, copy, stored, rules.limits)
+            if volume is None or first is None:
+                shape = (layout.samples, slices, layout.rows, layout.columns)
+                volume, first = Volume(shape, rules.limits), (header.elements, layout)
+            if len(described) + len(own) > slices:
+                raise _changed()
+            if layout.photometric == "MONOCHROME1" and not _measured(first[0]):
+                # The smallest value shows white: turned so that more is brighter, as elsewhere.
+                stored = (sum(stored_range(layout)) - stored.astype(np.int64)).astype(np.int32)
+            for frame, plane in zip(own, stored, strict=True):
+                volume.put(len(described), plane, frame.slope, frame.intercept)
+                described.append(frame)
     if volume is None or first is None or len(described) != slices:
         raise _changed()
-    return Stack(volume.array, described, *first, f"{crc:08x}")
+    return Stack(volume.array, described, *first, f"{crc:08x}", volume.ends)
 
 
 def _measured(head: Elements) -> bool:
@@ -168,7 +174,7 @@ def _changed() -> DataError:
 
 
 def _check_copy(files: Confined, path: str, stored: npt.NDArray[Any], limits: Limits) -> None:
-    header, buffer, _ = _open(files, path, limits)
+    header, buffer = _open(files, path, limits)
     again, _ = decode(header, buffer, limits)
     if again.shape != stored.shape or not np.array_equal(again, stored):
         raise DataError(
@@ -186,17 +192,18 @@ def _sample(
     verdict: Verdict,
     suffix: str,
 ) -> Sample:
-    image, affine = stack.array, verdict.affine
+    image, affine, ends = stack.array, verdict.affine, stack.ends
     assert affine is not None, verdict  # noqa: S101 - regular and resamplable verdicts have one
     if verdict.code:
         image, affine = regularise(
             image, stack.frames, verdict.numbers["gap_median_mm"], rules.limits
         )
+        ends = None
     arrays: dict[str, Any] = {"image": image}
     label = _label(files, item, rules, masks, image.shape[1:], affine)
     if label is not None:
         arrays["label"] = label
-    row = _row(stack, affine, verdict, rules) | describe(image, label)
+    row = _row(stack, affine, verdict, rules) | describe(image, label, ends)
     row["has_label"] = label is not None
     return Sample(item.key + suffix, row, arrays)
 
@@ -215,7 +222,7 @@ def _label(
     grid = (shape[0], shape[1], shape[2])
     if masks is not None:
         return read_nifti(masks / name, grid, affine)
-    header, buffer, _ = _open(files, name, rules.limits)
+    header, buffer = _open(files, name, rules.limits)
     return read_segmentation(header, buffer, grid, affine)
 
 

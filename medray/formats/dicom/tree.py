@@ -31,12 +31,23 @@ SEGMENTATIONS = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.
 MODALITIES_WITHOUT_IMAGES = frozenset(
     {"SR", "PR", "KO", "RTSTRUCT", "RTPLAN", "RTRECORD", "REG", "FID", "ECG", "AU", "DOC", "ANN"}
 )
+FACTS = (
+    tags.STUDY_INSTANCE_UID,
+    tags.SERIES_INSTANCE_UID,
+    tags.SOP_CLASS_UID,
+    tags.MODALITY,
+    tags.IMAGE_TYPE,
+    tags.SERIES_DESCRIPTION,
+    tags.CONVOLUTION_KERNEL,
+    tags.BURNED_IN_ANNOTATION,
+)
+"""What facts are made of, besides the first frame."""
 NO_FRAME = Frame((), (), (), 0.0, 1.0, 0.0, 0, "", 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the slices of a series have in common; equal facts are one object in memory.
+    """What the slices of a series have in common; they share one object in memory.
 
     Args:
         study: study instance UID.
@@ -61,6 +72,9 @@ class Facts:
     thickness_mm: float
     orientation: tuple[float, ...]
     risk: str
+
+
+Seen = dict[tuple[object, ...], Facts]  # by what they are made of
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +175,7 @@ def scan_tree(
         source: that `root` stands for, to fetch headers from.
     """
 
-    seen: dict[Facts, Facts] = {}
+    seen: Seen = {}
     files = Confined(root)
 
     def look(batch: list[str | Turned]) -> list[Instance | Turned]:
@@ -208,16 +222,14 @@ def _batches(entries: Iterator[str | Turned]) -> Iterator[list[str | Turned]]:
         yield batch
 
 
-def look_at(
-    files: Confined, path: str, limits: Limits, seen: dict[Facts, Facts]
-) -> Instance | Turned:
+def look_at(files: Confined, path: str, limits: Limits, seen: Seen) -> Instance | Turned:
     """Scan one file. Damage behind a readable header stays with the instance, as its fault.
 
     Args:
         files: of the source.
         path: below its root.
         limits: of the file.
-        seen: facts of other files, to share equal ones.
+        seen: facts of other files; most files have those of the file before.
     """
     try:
         handle, status = files.open(path)
@@ -241,7 +253,29 @@ def look_at(
     except DataError as fault:
         damage = fault
     first = described[0] if described else NO_FRAME
-    facts = Facts(
+    made_of = (first.thickness_mm, first.orientation, *map(elements.raw.get, FACTS))
+    facts = seen.get(made_of)
+    if facts is None:
+        facts = seen.setdefault(made_of, _facts(elements, first))
+    return Instance(
+        path,
+        status.st_size,
+        status.st_mtime_ns,
+        facts,
+        elements.text(tags.SOP_INSTANCE_UID),
+        first.number,
+        len(described),
+        first.position_mm,
+        damage,
+        tuple(
+            item.text(tags.SERIES_INSTANCE_UID)
+            for item in elements.items.get(tags.REFERENCED_SERIES_SEQUENCE, [])
+        ),
+    )
+
+
+def _facts(elements: Elements, first: Frame) -> Facts:
+    return Facts(
         study=elements.text(tags.STUDY_INSTANCE_UID),
         series=elements.text(tags.SERIES_INSTANCE_UID),
         sop_class=elements.text(tags.SOP_CLASS_UID),
@@ -252,21 +286,6 @@ def look_at(
         thickness_mm=first.thickness_mm,
         orientation=first.orientation,
         risk=burned_in_risk(elements),
-    )
-    return Instance(
-        path,
-        status.st_size,
-        status.st_mtime_ns,
-        seen.setdefault(facts, facts),
-        elements.text(tags.SOP_INSTANCE_UID),
-        first.number,
-        len(described),
-        first.position_mm,
-        damage,
-        tuple(
-            item.text(tags.SERIES_INSTANCE_UID)
-            for item in elements.items.get(tags.REFERENCED_SERIES_SEQUENCE, [])
-        ),
     )
 
 

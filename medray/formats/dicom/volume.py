@@ -25,6 +25,13 @@ class Volume:
         if math.prod(shape) * 4 > limits.sample_bytes:
             raise DataError(f"a volume of {shape}", code="too-large")
         self.array: npt.NDArray[Any] = np.empty(shape, np.int16)
+        self._low, self._high = math.inf, -math.inf
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The smallest and the largest value of the slices that were set."""
+        kind = self.array.dtype.type  # float32 may have rounded what came as an integer
+        return float(kind(self._low)), float(kind(self._high))
 
     def put(self, index: int, stored: npt.NDArray[Any], slope: float, intercept: float) -> None:
         """Set slice `index` along Z to stored * slope + intercept; `stored` is (C, Y, X).
@@ -37,10 +44,13 @@ class Volume:
         exact = stored.dtype.kind in "iu" and slope % 1 == 0 and intercept % 1 == 0
         if not exact:
             self._widen(np.dtype(np.float32))
-            self.array[:, index] = stored * np.float64(slope) + intercept
+            out = self.array[:, index]
+            out[...] = stored * np.float64(slope) + intercept
+            self._reach(float(out.min()), float(out.max()))
             return
         ends = [int(value) * int(slope) + int(intercept) for value in (stored.min(), stored.max())]
         low, high = min(ends), max(ends)
+        self._reach(low, high)
         if low < -(2**31) or high >= 2**31:
             raise DataError("rescaled values need more than 32 bits", code="value-range")
         if low < -(2**15) or high >= 2**15:
@@ -51,6 +61,9 @@ class Volume:
             np.add(stored.view(np.int16), np.int16(_wrapped(int(intercept))), out=out)
         else:
             out[...] = stored.astype(np.int64) * int(slope) + int(intercept)
+
+    def _reach(self, low: float, high: float) -> None:
+        self._low, self._high = min(self._low, low), max(self._high, high)
 
     def _widen(self, dtype: np.dtype[Any]) -> None:
         if self.array.dtype != np.float32 and self.array.dtype != dtype:

@@ -108,6 +108,11 @@ class Ingested:
             else:
                 self.samples += [sample for sample in read if isinstance(sample, Sample)]
                 self.taken += len(item.paths)
+        for sample in self.samples:
+            # However a series became samples: whole, in parts, or on another grid.
+            image = np.asarray(sample.arrays["image"])
+            ends = (sample.row["image_min"], sample.row["image_max"])
+            assert ends == (image.min(), image.max())
 
     @property
     def codes(self) -> dict[str, int]:

@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.sequence import Sequence
@@ -232,6 +233,30 @@ def test_a_pipe_does_not_hang(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(DataError, match="not a regular file"):
         Confined(tmp_path.resolve()).open("pipe")
+
+
+def test_files_are_opened_ahead_and_closed_however_it_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr("medray.formats.dicom.headers.AHEAD_FILES", 4)
+    monkeypatch.setattr("medray.formats.dicom.headers.AHEAD_BYTES", 1000)
+    names = [f"{number:02d}" for number in range(20)]
+    for number, name in enumerate(names):
+        # The last ones are so large that only one is asked for at a time.
+        (tmp_path / name).write_bytes(bytes([number]) * (900 if number > 12 else 10))
+    files, this = Confined(tmp_path.resolve()), psutil.Process()
+    before, most = this.num_fds(), [0] * len(names)
+    for number, (handle, status) in enumerate(files.open_all(names)):
+        assert os.pread(handle, 2000, 0) == bytes([number]) * status.st_size
+        most[number] = this.num_fds() - before
+    assert (most[0], most[14], most[19]) == (5, 2, 1)
+    assert this.num_fds() == before
+    missing = files.open_all([*names[:10], "none"])
+    with pytest.raises(DataError) as caught:
+        list(missing)
+    assert caught.value.code == "unreadable"
+    broken_off = files.open_all(names)
+    next(broken_off)
+    broken_off.close()
+    assert this.num_fds() == before
 
 
 def test_values_equal_pydicoms_on_every_readable_file_of_the_zoo(data_dir):
