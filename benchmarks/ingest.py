@@ -133,7 +133,7 @@ def ingest(root: Path, workers: list[Connection]) -> tuple[float, dict[str, Any]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--series", type=int, default=8)
+    parser.add_argument("--series", type=int, default=24)
     parser.add_argument("--slices", type=int, default=60)
     parser.add_argument("--syntax", choices=SYNTAXES, default="", help="default: not compressed")
     args = parser.parse_args()

@@ -141,7 +141,10 @@ def _read_files(files: Confined, item: Input, rules: Rules) -> Stack:
     first: tuple[Elements, Layout] | None = None
     crc = 0
     with closing(files.open_all(item.paths)) as opened:
-        for index, (handle, status) in enumerate(opened):
+        for index, found in enumerate(opened):
+            if isinstance(found, DataError):
+                raise found
+            handle, status = found
             header, buffer, crc = load(handle, status.st_size, rules.limits, crc)
             own = frames(header)
             stored, layout = decode(header, buffer, rules.limits)
