@@ -28,6 +28,7 @@ class Source:
         root: folder (or single file) that every path is confined to.
     """
 
+    far: ClassVar[bool] = False  # contents are here only once they were fetched
     root: Path
 
     def fetch(self, path: str, size: int | None = None) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from medray.errors import SpecError
 from medray.formats.base import Source
@@ -34,6 +35,7 @@ class Outline(Source):
         refused: objects whose keys cannot be paths of files.
     """
 
+    far: ClassVar[bool] = True
     objects: Objects
     refused: tuple[Refusal, ...] = ()
 

@@ -94,7 +94,7 @@ class Dicom(Format):
                 "the source is no folder", code="no-such-source", about=str(source.root)
             )
         root = source.root.resolve()
-        found = sort_out(scan_tree(root, self.limits, source))
+        found = sort_out(scan_tree(source, self.limits))
         if not (found.series or found.segmentations or found.turned):
             nothing_found(source, "file", "files of any name count, in any folder below it")
         refused = [

@@ -174,30 +174,27 @@ def _link(root: Path, path: str) -> DataError:
     return DataError("a link that leads out of the source", code="outside-root")
 
 
-def scan_tree(
-    root: Path, limits: Limits, source: Source | None = None
-) -> Iterator[Instance | Turned]:
-    """Scan every file below `root`; the order is that of `walk`.
+def scan_tree(source: Source, limits: Limits) -> Iterator[Instance | Turned]:
+    """Scan every file of a source; the order is that of `walk`.
 
     Args:
-        root: resolved.
+        source: whose root is a folder.
         limits: of a file.
-        source: that `root` stands for, to fetch headers from.
     """
-
     seen: Seen = {}
+    root = source.root.resolve()
     files = Confined(root)
 
     def look(batch: list[str | Turned]) -> list[Instance | Turned]:
-        if source is not None:
-            return [e if isinstance(e, Turned) else look_into(source, e) for e in batch]
+        if source.far:
+            return [e if isinstance(e, Turned) else look_into(e) for e in batch]
         paths = (entry for entry in batch if isinstance(entry, str))
         with closing(files.open_all(paths, PEEK)) as opened:
             return [
                 e if isinstance(e, Turned) else _look(e, next(opened), limits, seen) for e in batch
             ]
 
-    def look_into(source: Source, path: str) -> Instance | Turned:
+    def look_into(path: str) -> Instance | Turned:
         source.fetch(path, FIRST_READ)
         found = look_at(files, path, limits, seen)
         if not _is_settled(found):  # the header may go on beyond what was fetched
@@ -206,7 +203,7 @@ def scan_tree(
         source.drop(path)
         return found
 
-    step = BATCH_FILES if source is None else 1
+    step = 1 if source.far else BATCH_FILES
     batches = _batches(walk(root), step)
     with ThreadPoolExecutor(SCAN_THREADS, "dicom-scan") as pool:
         # A round in flight is bounded, so a tree of 20 million files is never listed whole.

@@ -245,12 +245,14 @@ def test_files_that_wait_are_scanned_by_threads_in_the_order_of_the_tree(write_s
     threads = set()
 
     class Far(Source):
+        far = True
+
         def fetch(self, path, size=None):
             threads.add(threading.get_ident())
             time.sleep(0.002)
 
-    near = list(scan_tree(root, LIMITS))
-    far = list(scan_tree(root, LIMITS, Far(root)))
+    near = list(scan_tree(Source(root), LIMITS))
+    far = list(scan_tree(Far(root), LIMITS))
     assert [entry.path for entry in near] == sorted(entry.path for entry in near)
     assert len(near) == 60
     assert far == near
