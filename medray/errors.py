@@ -4,6 +4,8 @@ Codes are stable, lower-case and hyphenated; `about` names the object (a path, a
 `hint` is the way out. Messages never carry values from a patient's file.
 """
 
+import errno
+
 
 class MedrayError(Exception):
     """Base of everything medray raises on purpose.
@@ -64,3 +66,14 @@ class InterruptedRun(MedrayError):
 
 class FatalError(MedrayError):
     """Going on would be wrong, for example a failed checksum: stop. Exit status 1."""
+
+
+def shortage(error: OSError) -> RetryableError | None:
+    """What to raise where no file can be opened, since too many are: the file is not to blame."""
+    if error.errno not in (errno.EMFILE, errno.ENFILE):
+        return None
+    return RetryableError(
+        "too many files are open",
+        code="too-many-open-files",
+        hint="raise the limit: `ulimit -n 65536`",
+    )

@@ -14,9 +14,10 @@ from typing import Any, Literal
 
 from medray.engine import OPERATIONS
 from medray.engine.allocator import keep_freed_memory
+from medray.engine.blame import is_fault_of_storage, is_lack_of_memory, is_passing
 from medray.engine.guards import Stages, Turn, Watchdog, require_sound
 from medray.engine.operation import Operation, Unit
-from medray.errors import DataError, FatalError, MedrayError, RetryableError
+from medray.errors import DataError, FatalError, MedrayError, shortage
 from medray.faults import point
 from medray.log import event
 from medray.storage.ledger import Attempt, Commit, Ledger
@@ -24,7 +25,6 @@ from medray.storage.objects import Objects
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample
 from medray.storage.shard_writer import ShardWriter
-from medray.storage.trouble import LASTING
 
 RETRIES = 3  # of a unit, when storage fails in passing; the store's client has retried before
 State = Literal["committed", "skipped", "drained", "failed"]
@@ -148,9 +148,9 @@ class Worker:
                     # Alive, so no death of the unit: say so, or it would count as one.
                     with contextlib.suppress(MedrayError):
                         self.ledger.end(attempt, "failed")
-                    if not alone and _is_lack_of_memory(error):
+                    if not alone and is_lack_of_memory(error):
                         alone = True
-                    elif _is_passing(error) and failures < RETRIES:
+                    elif is_passing(error) and failures < RETRIES:
                         failures += 1
                     else:
                         raise
@@ -250,7 +250,7 @@ class Worker:
                         with clock.stage("write"):
                             outcome.writer.add(clock.lazy(self._making, sample))
             except Exception as error:
-                if _is_fault_of_storage(error):
+                if is_fault_of_storage(error):
                     raise
                 # Nothing of a batch may stay when it is done again in halves.
                 outcome.forget(rows)
@@ -287,9 +287,11 @@ class _Outcome:
 
     def refuse(self, key: str, sample: str, error: Exception) -> None:
         """Turn `error` into a refusal, or raise it where the input is not to blame."""
-        if _is_fault_of_storage(error):
+        if is_fault_of_storage(error):
             raise error
-        if _is_lack_of_memory(error):
+        if isinstance(error, OSError) and (lacking := shortage(error)):
+            raise lacking from error
+        if is_lack_of_memory(error):
             if not self._alone:
                 raise error  # a neighbour may have had it: try again alone
             code, reason = "out-of-memory", "needs more memory than the worker has"
@@ -315,22 +317,6 @@ class _Outcome:
             settled.append(replace(item, sample="") if item.source in lost else item)
             lost.discard(item.source)
         return settled
-
-
-def _is_fault_of_storage(error: Exception) -> bool:
-    return isinstance(error, MedrayError) and not isinstance(error, DataError)
-
-
-def _is_lack_of_memory(error: BaseException) -> bool:
-    # torch raises RuntimeError, in words that differ between CPU and GPU.
-    return isinstance(error, MemoryError) or any(
-        words in str(error)
-        for words in ("allocate memory", "out of memory", "can't start new thread")
-    )
-
-
-def _is_passing(error: BaseException) -> bool:
-    return isinstance(error, RetryableError) and error.code not in LASTING
 
 
 def _receipt(unit: Unit, state: State, commit: Commit) -> Receipt:

@@ -1,5 +1,6 @@
 """The worker: every input ends taken or refused, whatever fails, and what passes is tried again."""
 
+import errno
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -150,6 +151,18 @@ def test_passing_faults_are_tried_again_and_lasting_ones_end_the_unit(
     assert objects.folders("datasets/d/shards") == [
         f"u-{Ledger(objects, 'd').commit_of('u').attempt}"
     ]
+
+
+def test_too_many_open_files_are_no_fault_of_an_input(
+    objects: Objects, operation: type[Scripted]
+) -> None:
+    operation.script["b"] = fail(OSError(errno.EMFILE, "too many"), times=3)
+    receipt = run(objects)
+    assert (receipt.state, receipt.rows, receipt.quarantined) == ("committed", 3, 0)
+    operation.script["b"] = fail(OSError(errno.EMFILE, "too many"))
+    receipt = run(objects, unit=Unit("v", 1, ("b",), {}))
+    assert (receipt.state, receipt.exit_status) == ("failed", 5)
+    assert "[too-many-open-files] (raise the limit: `ulimit -n" in receipt.error
 
 
 @pytest.mark.parametrize(

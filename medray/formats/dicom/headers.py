@@ -16,7 +16,7 @@ from pathlib import Path
 
 import google_crc32c
 
-from medray.errors import DataError
+from medray.errors import DataError, shortage
 from medray.formats.dicom import tags
 from medray.formats.dicom.elements import (
     EXPLICIT_BIG,
@@ -115,6 +115,7 @@ class Confined:
 
         Raises:
             DataError: "outside-root" (the path or a link leads out), "not-a-file", "unreadable".
+            RetryableError: too many files are open.
         """
         parent, _, name = relative.rpartition("/")
         asked, folder = self._last
@@ -128,7 +129,7 @@ class Confined:
                 os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC,
             )
         except OSError as error:
-            raise DataError(
+            raise shortage(error) or DataError(
                 f"the file cannot be opened: {os.strerror(error.errno or 0)}", code="unreadable"
             ) from None
         status = os.fstat(handle)

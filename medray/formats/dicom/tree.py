@@ -33,7 +33,7 @@ from medray.formats.dicom.headers import (
 from medray.formats.dicom.pixels import Layout
 
 SCAN_THREADS = 8
-BATCH_FILES = 64  # of a folder; what is fetched from elsewhere is looked at one by one
+BATCH_FILES = 32  # of a folder; what is fetched from elsewhere is looked at one by one
 ROUND_FILES = 2048  # the first batch of a round shows whether files wait
 
 SEGMENTATIONS = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})

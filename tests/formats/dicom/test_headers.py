@@ -1,6 +1,7 @@
 """Reading a header: as pydicom reads it, and never beyond the limits."""
 
 import os
+import resource
 import struct
 import warnings
 import zlib
@@ -18,7 +19,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from medray.errors import DataError
+from medray.errors import DataError, RetryableError
 from medray.formats.dicom import tags
 from medray.formats.dicom.headers import LIMITS, Confined, Limits, load, scan
 from medray.formats.dicom.pixels import Layout, decode
@@ -259,6 +260,21 @@ def test_files_are_opened_ahead_and_closed_however_it_ends(tmp_path, monkeypatch
     broken_off = files.open_all(names)
     next(broken_off)
     broken_off.close()
+    assert this.num_fds() == before
+
+
+def test_a_lack_of_descriptors_is_no_fault_of_the_file(tmp_path):
+    names = [f"{number:02d}" for number in range(40)]
+    for name in names:
+        (tmp_path / name).write_bytes(b"x")
+    this = psutil.Process()
+    before, limits = this.num_fds(), resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (20, limits[1]))
+    try:
+        with pytest.raises(RetryableError, match="too-many-open-files"):
+            list(Confined(tmp_path.resolve()).open_all(names))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert this.num_fds() == before
 
 
