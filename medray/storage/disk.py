@@ -2,12 +2,13 @@
 
 import os
 import secrets
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from io import FileIO
+from io import BytesIO, FileIO, RawIOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from blake3 import blake3
 from google_crc32c import extend
@@ -95,20 +96,40 @@ def write_files(root: Path, files: Mapping[str, bytes]) -> None:
         sync(root)
 
 
-def sums(pieces: Iterable[bytes]) -> tuple[int, int, str]:
-    """Size in bytes, CRC-32C and BLAKE3 of pieces in order."""
-    size, crc32c, hashed = 0, 0, blake3()
-    for piece in pieces:
-        size += len(piece)
-        crc32c = extend(crc32c, piece)
-        hashed.update(piece)
-    return size, crc32c, hashed.hexdigest()
+class Sums(NamedTuple):
+    """Size and CRC-32C of each of a file's pieces, and BLAKE3 of all of it, in hexadecimal."""
+
+    pieces: list[tuple[int, int]]
+    whole: str
 
 
-def sums_of_file(place: Path) -> tuple[int, int, str]:
-    """As `sums`, of a file that is read piece by piece."""
+def sums(file: RawIOBase | BytesIO, sizes: Iterable[int]) -> Sums:
+    """Read a file, piece by piece.
+
+    Args:
+        file: at its beginning.
+        sizes: that the pieces should have, in bytes. Where the file is shorter, the sizes returned
+            are smaller; what goes beyond them is one more piece.
+    """
+    hashed = blake3()
+
+    def piece(size: int) -> tuple[int, int]:
+        left, crc32c = size, 0
+        while left and (data := file.read(min(left, READ_BYTES))):
+            left -= len(data)
+            crc32c = extend(crc32c, data)
+            hashed.update(data)
+        return size - left, crc32c
+
+    found = [piece(size) for size in sizes]
+    beyond = piece(sys.maxsize)
+    return Sums(found + [beyond] * (beyond[0] > 0), hashed.hexdigest())
+
+
+def sums_of_file(place: Path, sizes: Iterable[int]) -> Sums:
+    """As `sums`, of the file at a place."""
     with FileIO(place) as file:
-        return sums(iter(lambda: file.read(READ_BYTES), b""))
+        return sums(file, sizes)
 
 
 def _write(file: FileIO, pieces: Iterable[bytes]) -> None:

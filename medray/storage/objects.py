@@ -6,6 +6,7 @@ which is made here of a lock file and a rename. What a bucket adds is in `bucket
 """
 
 import fcntl
+import io
 import os
 import random
 import secrets
@@ -177,12 +178,12 @@ class Objects:
             return disk.NewFile(self._place(path), partial(self._try, path))
         return NewObject(partial(self.put, path))
 
-    def sums_of(self, path: str) -> tuple[int, int, str]:
-        """Size of an object, CRC-32C and BLAKE3 of its bytes; raises as `get`."""
+    def sums_of(self, path: str, sizes: Sequence[int]) -> disk.Sums:
+        """Sums of an object's pieces, and its hash; see `disk.sums`. Raises as `get`."""
         if self._folder is None:
-            return disk.sums([self.get(path)])
-        size, crc32c, hashed = self._try(path, lambda: disk.sums_of_file(self._place(path)))
-        return size, crc32c, hashed
+            return disk.sums(io.BytesIO(self.get(path)), sizes)
+        found: disk.Sums = self._try(path, lambda: disk.sums_of_file(self._place(path), sizes))
+        return found
 
     def put_new(self, path: str, data: bytes) -> bool:
         """Write an object only where there is none. False: somebody else's stands there."""
@@ -223,12 +224,8 @@ class Objects:
         for batch in self._try(prefix, lambda: list(obstore.list(self._store, prefix or None))):
             for meta in batch:
                 if not PurePosixPath(meta["path"]).name.startswith(".lock-"):
-                    yield Entry(
-                        meta["path"],
-                        meta["size"],
-                        meta["last_modified"].timestamp(),
-                        meta["e_tag"] or "",
-                    )
+                    modified = meta["last_modified"].timestamp()
+                    yield Entry(meta["path"], meta["size"], modified, meta["e_tag"] or "")
 
     def cut_writes(self) -> Iterator[Entry]:
         """What writes that a kill cut short left on a disk; no other listing shows it."""

@@ -6,7 +6,7 @@ the key `affine_ras_mm`, row-major, as 0.6 will carry it.
 
 from typing import Any
 
-IMAGE, LABEL = "image", "label"
+IMAGE = "image"
 
 
 def axes_of(ndim: int, spatial: int) -> tuple[str, ...]:
@@ -15,10 +15,10 @@ def axes_of(ndim: int, spatial: int) -> tuple[str, ...]:
 
 
 def place(row: int, name: str, *, sole: bool) -> str:
-    """Path of a sample's array in the shard's group; labels lie where OME-Zarr looks for them.
+    """Path of a sample's array in the shard's group.
 
-    A `sole` array is its sample's image, whatever its name: a mask alone has three objects so, and
-    not five.
+    Labels of an image lie where OME-Zarr looks for them. A `sole` array is its sample's image,
+    whatever its name: a mask alone has three objects so, and not five.
     """
     return f"{row}/{name}" if sole or name == IMAGE else f"{row}/labels/{name}/0"
 
@@ -37,10 +37,7 @@ def groups(
     spacing = [float(v) for v in values.get("spacing_mm") or ()]
     if sole:
         ((name, ndim),) = names.items()
-        attributes = _multiscale(name, name, ndim, spacing, values)
-        if name == LABEL:
-            attributes["ome"]["image-label"] = {}
-        return {str(row): attributes}
+        return {str(row): _multiscale(name, name, ndim, spacing, values)}
     made: dict[str, dict[str, Any]] = {str(row): {}}
     labels = sorted(name for name in names if name != IMAGE)
     if IMAGE in names:

@@ -4,14 +4,16 @@ Volumes of a few voxels make hundreds of small objects a unit. Written one by on
 the disk (6.8 ms a piece) or the network; together they share the wait (0.2 ms a piece). Large ones
 come in pieces that go out at once: no shard waits in memory to be joined, and each piece is summed
 and written while the processor's cache holds it. A large object's hash is that of what was read
-back, once its CRC-32C has shown that this is what was written: so it is hashed once, and not twice.
+back, once the CRC-32C of every piece has shown that this is what was written: so it is hashed once,
+and not twice. (One sum over all would say nothing: a chunk and its own CRC-32C behind it sum to a
+constant.)
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from blake3 import blake3
-from google_crc32c import extend
+from google_crc32c import value as crc32c
 
 from medray.errors import FatalError
 from medray.storage.objects import Objects, Pieces
@@ -25,13 +27,13 @@ class _Begun:
     """An object some pieces of which are here.
 
     Args:
-        crc32c: of them.
-        size: of them, in bytes.
+        sums: size and CRC-32C of each.
+        size: of all, in bytes.
         pieces: that wait, as long as all of them are small.
         stream: that later ones go to.
     """
 
-    crc32c: int = 0
+    sums: list[tuple[int, int]] = field(default_factory=list)
     size: int = 0
     pieces: list[bytes] = field(default_factory=list)
     stream: Pieces | None = None
@@ -71,7 +73,7 @@ class Outbox:
             self.files[name] = (0, "")  # so that `drop` finds what never came to its end
         for piece in pieces:
             begun.size += len(piece)
-            begun.crc32c = extend(begun.crc32c, piece)
+            begun.sums.append((len(piece), crc32c(piece)))
         if begun.stream is None:
             begun.pieces.extend(pieces)
             if begun.size < LARGE_BYTES:
@@ -87,10 +89,11 @@ class Outbox:
         begun = self._begun.pop(name)
         if begun.stream is not None:
             begun.stream.close()
-            size, crc32c, hashed = self._objects.sums_of(f"{self.path}/{name}")
-            if (size, crc32c) != (begun.size, begun.crc32c):
+            sizes = [size for size, _ in begun.sums]
+            found = self._objects.sums_of(f"{self.path}/{name}", sizes)
+            if found.pieces != begun.sums:
                 raise self._mismatch(name)
-            self.files[name] = (size, hashed)
+            self.files[name] = (begun.size, found.whole)
             return
         data = b"".join(begun.pieces)
         self.files[name] = (begun.size, blake3(data).hexdigest())

@@ -98,7 +98,8 @@ class ShardWriter:
             RetryableError: storage failed.
         """
         for name, arrays in sorted(self._small.items()):
-            self._write_small(name, arrays)
+            if arrays:  # else all were taken back
+                self._write_small(name, arrays)
         if self._members or self._laid:
             self._write_groups()
         table = joined(self._tables) if self._tables else table_of(self._rows)

@@ -105,7 +105,7 @@ class Shard:
         return sorted(stacked | labels | self._direct(row).keys())
 
     def _direct(self, row: int) -> dict[str, dict[str, Any]]:
-        """Arrays that lie right in a sample's group: its image, or those of its layout."""
+        """Arrays that lie right in a sample's group: its image, a sole one, those of a layout."""
         prefix = f"{row}/"
         return {
             path.removeprefix(prefix): member

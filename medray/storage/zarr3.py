@@ -21,6 +21,7 @@ from medray.errors import DataError
 blosc.use_threads = False
 
 STRING = "string"
+KEYS = {"name": "default", "configuration": {"separator": "."}}  # of stored shards; see `key`
 MAX_TEXT_BYTES = 2**28  # of one chunk of texts, whose size its shape does not tell
 _TEXT = VLenUTF8()
 EMPTY = 2**64 - 1
@@ -143,7 +144,7 @@ class ArrayMeta:
             "shape": list(self.shape),
             "data_type": self.dtype,
             "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(self.shard)}},
-            "chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}},
+            "chunk_key_encoding": KEYS,
             "fill_value": "" if text else False if self.dtype == "bool" else 0,
             "codecs": [
                 {
@@ -174,6 +175,8 @@ class ArrayMeta:
             sharding = document["codecs"][0]
             if sharding["name"] != "sharding_indexed":
                 raise KeyError("sharding_indexed")
+            if document["chunk_key_encoding"] != KEYS:
+                raise KeyError("chunk_key_encoding")
             codecs = [codec["name"] for codec in sharding["configuration"]["codecs"]]
             text = document["data_type"] == STRING
             if codecs != ["vlen-utf8" if text else "bytes", "blosc", "crc32c"]:

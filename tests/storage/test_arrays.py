@@ -184,7 +184,9 @@ def test_foreign_and_absurd_metadata_are_refused() -> None:
     meta = ArrayMeta((4, 4), "int16", (2, 2), (4, 4), ("y", "x"))
     assert ArrayMeta.decode(json.loads(json.dumps(meta.encode())), "x") == meta
     foreign = zarr.create_array({}, shape=(4,), dtype="i2").metadata.to_dict()
-    for document in (foreign, {}, {"codecs": []}):
+    folders = {"name": "default", "configuration": {"separator": "/"}}
+    elsewhere = {**meta.encode(), "chunk_key_encoding": folders}
+    for document in (foreign, {}, {"codecs": []}, elsewhere):
         with pytest.raises(DataError) as caught:
             ArrayMeta.decode(document, "x")
         assert caught.value.code == "foreign-array"

@@ -105,10 +105,44 @@ def test_many_objects_at_once_and_one_in_pieces_read_as_written(
     stream.close()
     whole = b"".join(files.values())
     assert objects.get("b/whole") == whole
-    sums = (len(whole), crc32c(whole), blake3(whole).hexdigest())
-    assert objects.sums_of("b/whole") == sums
+    sizes = [len(piece) for piece in pieces]
+    sums = [(len(piece), crc32c(piece)) for piece in pieces]
+    found = objects.sums_of("b/whole", sizes)
+    assert found == (sums, blake3(whole).hexdigest())
+    last = pieces[-1]
+    shorter = objects.sums_of("b/whole", [*sizes[:-1], len(last) - 1])
+    assert shorter.pieces == [
+        *sums[:-1],
+        (len(last) - 1, crc32c(last[:-1])),
+        (1, crc32c(last[-1:])),
+    ]
+    assert objects.sums_of("b/whole", [*sizes, 5]).pieces == [*sums, (0, 0)]
     with pytest.raises(FileNotFoundError):
-        objects.sums_of("b/none")
+        objects.sums_of("b/none", sizes)
+
+
+def test_a_disk_that_takes_a_part_of_each_write_gets_all(
+    objects: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces = [bytes([n % 251]) * (n % 5) for n in range(1500)]  # more than a system takes at once
+    real, calls = os.writev, []
+
+    def grudging(handle: int, parts: list[memoryview]) -> int:
+        calls.append(len(parts))
+        left, some = 7, []
+        for part in parts:
+            some.append(part[:left])
+            left -= len(some[-1])
+        return real(handle, some)
+
+    stream = objects.begin("a/x")
+    monkeypatch.setattr(os, "writev", grudging)
+    stream.write(*pieces)
+    monkeypatch.undo()
+    stream.write(*pieces)
+    stream.close()
+    assert objects.get("a/x") == b"".join(pieces) * 2
+    assert max(calls) <= 1024
 
 
 def test_a_full_disk_is_named_whatever_is_written(

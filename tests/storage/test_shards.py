@@ -1,6 +1,6 @@
 """Shards: both layouts read back, equal content hashes alike, damage is found."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,7 @@ def test_volumes_stand_alone_as_ome_zarr(objects: Objects) -> None:
     shard = Shard(objects, "s")
     assert shard.names(0) == ["image", "label"]
     assert shard.names(1) == ["image"]
+    np.testing.assert_array_equal(shard.array(0, "label")[...], volume.arrays["label"])
     image = shard.array(0, "image")
     np.testing.assert_array_equal(
         image[:, 10:20, 5:66, 64:], np.asarray(volume.arrays["image"])[:, 10:20, 5:66, 64:]
@@ -110,7 +111,6 @@ def test_a_mask_alone_is_an_image_of_three_objects(objects: Objects) -> None:
     np.testing.assert_array_equal(
         group[ome["multiscales"][0]["datasets"][0]["path"]][...], masks[1].arrays["label"]
     )
-    assert ome["image-label"] == {}
     # Once more with what is no sole array: a sample given back must not decide for the next.
     writer = ShardWriter(objects, "t")
     writer.add(masks[0])
@@ -184,26 +184,57 @@ def test_bytes_that_do_not_read_back_are_fatal(
     assert caught.value.about.startswith("a/")
 
 
+def flip(place: Path, other: Path) -> None:
+    data = bytearray(place.read_bytes())
+    data[len(data) // 2] ^= 1
+    place.write_bytes(data)
+
+
+def exchange(place: Path, other: Path) -> None:
+    """Another object, sound in itself: its chunks have their checksums behind them."""
+    assert place.stat().st_size == other.stat().st_size
+    place.write_bytes(other.read_bytes())
+
+
+def lengthen(place: Path, other: Path) -> None:
+    place.write_bytes(place.read_bytes() + b"x")
+
+
+@pytest.mark.parametrize("damage", [flip, exchange, lengthen])
 def test_a_large_object_that_does_not_read_back_is_fatal(
-    objects: Objects, monkeypatch: pytest.MonkeyPatch
+    objects: Objects, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path, Path], None]
 ) -> None:
     monkeypatch.setattr("medray.storage.outbox.LARGE_BYTES", 2**10)
+    # All bytes random, so that no chunk is compressed: shards of equal size.
+    noise = [np.random.default_rng(n).bytes(2 * 32 * 64 * 64) for n in range(2)]
+    first, second = (
+        Sample("s", {}, {"image": np.frombuffer(data, "int16").reshape(1, 32, 64, 64)})
+        for data in noise
+    )
+    write(objects, "other", [first])
+    (other,) = Path(objects.url.removeprefix("file://")).glob("other/**/c.*")
     real = NewFile.close
 
-    def damage(file: NewFile) -> None:
+    def close(file: NewFile) -> None:
         real(file)
-        (place,) = Path(objects.url.removeprefix("file://")).rglob("c.*")
-        data = bytearray(place.read_bytes())
-        data[len(data) // 2] ^= 1
-        place.write_bytes(data)
+        (place,) = Path(objects.url.removeprefix("file://")).glob("a/**/c.*")
+        damage(place, other)
 
-    monkeypatch.setattr(NewFile, "close", damage)
+    monkeypatch.setattr(NewFile, "close", close)
     writer = ShardWriter(objects, "a")
     with pytest.raises(FatalError) as caught:
-        writer.add(sample(0, (1, 40, 80, 80)))
+        writer.add(second)
     assert caught.value.code == "read-back-mismatch"
     writer.discard()
     assert list(objects.walk("a")) == []
+
+
+def test_what_was_taken_back_leaves_no_empty_stack(objects: Objects) -> None:
+    writer = ShardWriter(objects, "a")
+    writer.add(sample(0, (1, 8, 8)))
+    writer.forget(0)
+    writer.add(Sample("s1", {}))
+    assert (writer.finish().rows, Shard(objects, "a").names(0)) == (1, [])
 
 
 @pytest.mark.parametrize("large", [2**10, 2**30], ids=["begun on the disk", "held"])

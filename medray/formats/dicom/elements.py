@@ -46,6 +46,7 @@ REPRESENTATIONS = frozenset(
 MAX_DEPTH = 16
 LARGEST = 1e12  # of a number: no length or HU is larger
 MAX_VALUE_BYTES = 64 * 1024
+KNOWN_BYTES = 128  # of values whose numbers are kept: six numbers of 16 characters, and more
 
 
 class NeedMoreBytes(Exception):
@@ -99,7 +100,7 @@ class Elements:
         value = self.raw.get(tag)
         if not value:
             return ()
-        numbers = _floats(value)
+        numbers = (_known_floats if len(value) <= KNOWN_BYTES else _floats)(value)
         if numbers is None or (numbers and len(numbers) != count):
             raise bad_value(tag)
         return numbers
@@ -134,9 +135,8 @@ class Elements:
         return found[0] if found else None
 
 
-@lru_cache(4096)
 def _floats(value: bytes) -> tuple[float, ...] | None:
-    """Decimal numbers, None where they are not all numbers; most are those of the slice before."""
+    """Decimal numbers, None where they are not all numbers."""
     value = value.strip(b" \0")
     if not value:
         return ()
@@ -146,6 +146,9 @@ def _floats(value: bytes) -> tuple[float, ...] | None:
         return None
     # NaN and infinity are out of range too.
     return numbers if all(-LARGEST < number < LARGEST for number in numbers) else None
+
+
+_known_floats = lru_cache(4096)(_floats)  # most are those of the slice before
 
 
 def bad_value(tag: int) -> DataError:

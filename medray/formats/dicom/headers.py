@@ -4,6 +4,7 @@ A file that cannot be read ends in a DataError with a code. Messages name no pat
 asked knows which file it was.
 """
 
+import itertools
 import os
 import re
 import stat
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import google_crc32c
 
-from medray.errors import DataError, shortage
+from medray.errors import DataError, RetryableError, shortage
 from medray.formats.dicom import tags
 from medray.formats.dicom.elements import (
     EXPLICIT_BIG,
@@ -151,14 +152,23 @@ class Confined:
             head: bytes of each that will be read.
 
         Yields:
-            For each path what `open` returns, or raises.
+            For each path what `open` returns, or the DataError that it raises.
+
+        Raises:
+            RetryableError: too many files are open, and none of them by this.
         """
         left, ready, asked = iter(paths), deque[tuple[Opened | DataError, int]](), 0
         try:
             while True:
                 if len(ready) <= AHEAD_FILES // 2 and asked <= AHEAD_BYTES // 2:
                     for path in left:
-                        opened, size = self._asked_for(path, head)
+                        try:
+                            opened, size = self._asked_for(path, head)
+                        except RetryableError:
+                            if not ready:
+                                raise
+                            left = itertools.chain([path], left)  # again, when others are closed
+                            break
                         ready.append((opened, size))
                         asked += size
                         if len(ready) == AHEAD_FILES or asked >= AHEAD_BYTES:

@@ -15,7 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from medray.errors import DataError
+from medray.errors import DataError, shortage
 from medray.formats.base import Source
 from medray.formats.dicom import tags
 from medray.formats.dicom.deidentify import burned_in_risk
@@ -152,6 +152,8 @@ def walk(root: Path) -> Iterator[str | Turned]:
             with os.scandir(f"{root}/{folder}") as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)
         except OSError as error:
+            if lacking := shortage(error):
+                raise lacking from error
             reason = f"the folder cannot be listed: {os.strerror(error.errno or 0)}"
             yield Turned(folder, DataError(reason, code="unreadable"))
             continue
@@ -210,7 +212,8 @@ def scan_tree(source: Source, limits: Limits) -> Iterator[Instance | Turned]:
         while first := next(batches, None):
             began, ran = time.perf_counter(), time.thread_time()
             found = look(first)
-            waits = time.perf_counter() - began > 2 * (time.thread_time() - ran)
+            waited = time.perf_counter() - began > 2 * (time.thread_time() - ran)
+            waits = source.far or waited
             yield from found
             others = itertools.islice(batches, ROUND_FILES // step - 1)
             for found in pool.map(look, others) if waits else map(look, others):
@@ -248,7 +251,13 @@ def _look(path: str, opened: Opened | DataError, limits: Limits, seen: Seen) -> 
         handle, status = opened
         header = scan(handle, status.st_size, limits)
     except DataError as fault:
-        return Turned(path, _foreign(path) if fault.code == "not-dicom" else fault)
+        # Without its traceback, which holds what was read of the file.
+        return Turned(
+            path, _foreign(path) if fault.code == "not-dicom" else fault.with_traceback(None)
+        )
+    except OSError as error:
+        reason = f"the file cannot be read: {os.strerror(error.errno or 0)}"
+        return Turned(path, DataError(reason, code="unreadable"))
     elements = header.elements
     rejected = _no_image(elements, header)
     if rejected:
@@ -261,7 +270,7 @@ def _look(path: str, opened: Opened | DataError, limits: Limits, seen: Seen) -> 
             described = frames(header)
         _check_identity(elements)
     except DataError as fault:
-        damage = fault
+        damage = fault.with_traceback(None)
     first = described[0] if described else NO_FRAME
     made_of = (first.thickness_mm, first.orientation, *map(elements.raw.get, FACTS))
     facts = seen.get(made_of)

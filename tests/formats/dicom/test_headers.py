@@ -5,6 +5,7 @@ import resource
 import struct
 import warnings
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from pydicom.uid import (
 
 from medray.errors import DataError, RetryableError
 from medray.formats.dicom import tags
+from medray.formats.dicom.elements import Elements, _known_floats
 from medray.formats.dicom.headers import LIMITS, Confined, Limits, load, scan
 from medray.formats.dicom.pixels import Layout, decode
 
@@ -244,6 +246,8 @@ def test_files_are_opened_ahead_and_closed_however_it_ends(tmp_path, monkeypatch
         # The last ones are so large that only one is asked for at a time.
         (tmp_path / name).write_bytes(bytes([number]) * (900 if number > 12 else 10))
     files, this = Confined(tmp_path.resolve()), psutil.Process()
+    asked: list[int] = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda *call: asked.append(call[2]))
     before, open_now = this.num_fds(), []
     for number, opened in enumerate(files.open_all(names)):
         assert not isinstance(opened, DataError)
@@ -252,6 +256,7 @@ def test_files_are_opened_ahead_and_closed_however_it_ends(tmp_path, monkeypatch
     # Four at first, filled up when two are left; from the 13th on two of them are beyond the bytes.
     assert open_now[:4] == [4, 3, 4, 3]
     assert max(open_now[14:]) == 2
+    assert asked == [10] * 13 + [900] * 7
     assert this.num_fds() == before
     found = list(files.open_all([*names[:6], "none", *names[6:]]))
     assert [type(opened) for opened in found].index(DataError) == 6
@@ -263,18 +268,41 @@ def test_files_are_opened_ahead_and_closed_however_it_ends(tmp_path, monkeypatch
     assert this.num_fds() == before
 
 
+def test_only_short_values_are_kept():
+    found = Elements(little=True)
+    found.raw[tags.IMAGE_POSITION] = b"1\\2\\3"
+    before = _known_floats.cache_info().currsize
+    assert found.floats(tags.IMAGE_POSITION, 3) == (1, 2, 3)
+    kept = _known_floats.cache_info().currsize
+    found.raw[tags.IMAGE_POSITION] = b"\\".join(b"%d" % number for number in range(2000))
+    with pytest.raises(DataError, match="bad-value"):
+        found.floats(tags.IMAGE_POSITION, 3)
+    assert len(found.floats(tags.IMAGE_POSITION, 2000)) == 2000
+    assert _known_floats.cache_info().currsize == kept <= before + 1
+
+
 def test_a_lack_of_descriptors_is_no_fault_of_the_file(tmp_path):
     names = [f"{number:02d}" for number in range(40)]
     for name in names:
         (tmp_path / name).write_bytes(b"x")
     this = psutil.Process()
     before, limits = this.num_fds(), resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (20, limits[1]))
+    files, held = Confined(tmp_path.resolve()), []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before + 20, limits[1]))
     try:
+        with suppress(OSError):
+            while True:
+                held.append(os.dup(0))
         with pytest.raises(RetryableError, match="too-many-open-files"):
-            list(Confined(tmp_path.resolve()).open_all(names))
+            list(files.open_all(names))
+        # One at a time will do: what is asked for ahead must not fail what is there.
+        os.close(held.pop())
+        read = [os.pread(opened[0], 9, 0) for opened in files.open_all(names)]
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for handle in held:
+            os.close(handle)
+    assert read == [b"x"] * 40
     assert this.num_fds() == before
 
 

@@ -117,6 +117,7 @@ def test_the_type_is_the_narrowest_exact_one(planes, dtype):
         for index, (value, slope, intercept) in enumerate(order):
             volume.put(index, np.full((1, 2, 2), value, np.uint16), slope, intercept)
         assert volume.array.dtype == dtype
+        assert volume.ends == (volume.array.min(), volume.array.max())
         expected = [value * slope + intercept for value, slope, intercept in order]
         assert volume.array[0, :, 0, 0].tolist() == expected
 
@@ -125,6 +126,18 @@ def test_signed_pixels_and_a_huge_intercept_do_not_wrap():
     volume = Volume((1, 1, 1, 2))
     volume.put(0, np.array([[[-32768, 0]]], np.int16), 1, 40000)
     assert volume.array.ravel().tolist() == [7232, 40000]
+
+
+def test_ends_are_those_of_the_array_after_rounding():
+    volume = Volume((1, 3, 1, 1))
+    volume.put(0, np.array([[[2**24 + 1]]], np.uint32), 1, 0)
+    volume.put(1, np.array([[[1]]], np.uint16), 0.1, 0)
+    volume.put(2, np.array([[[-(2**24) - 1]]], np.int32), 1, 0)
+    assert volume.array.dtype == np.float32
+    assert volume.ends == (volume.array.min(), volume.array.max()) == (-(2.0**24), 2.0**24)
+    tenth = Volume((1, 1, 1, 1))
+    tenth.put(0, np.array([[[1]]], np.uint16), 0.1, 0)
+    assert tenth.ends == (np.float32(0.1), np.float32(0.1))
 
 
 def test_values_beyond_32_bits_are_refused():

@@ -1,5 +1,6 @@
 """Messy trees: every file ends in exactly one place, each with its reason."""
 
+import errno
 import os
 import shutil
 import threading
@@ -15,7 +16,7 @@ from pydicom.uid import (
     XRayRadiationDoseSRStorage,
 )
 
-from medray.errors import SpecError
+from medray.errors import RetryableError, SpecError
 from medray.formats.base import Source
 from medray.formats.dicom import Dicom
 from medray.formats.dicom.headers import LIMITS
@@ -257,3 +258,53 @@ def test_files_that_wait_are_scanned_by_threads_in_the_order_of_the_tree(write_s
     assert len(near) == 60
     assert far == near
     assert len(threads) > 2
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("StudyInstanceUID", "1.2.99"),
+        ("SeriesInstanceUID", "1.2.99"),
+        ("SOPClassUID", "1.2.840.10008.5.1.4.1.1.66.4"),
+        ("Modality", "MR"),
+        ("ImageType", ["DERIVED", "SECONDARY", "SCREEN SAVE"]),
+        ("SeriesDescription", "Dose"),
+        ("ConvolutionKernel", "B70f"),
+        ("BurnedInAnnotation", "YES"),
+        ("SliceThickness", 9),
+        ("ImageOrientationPatient", [0, 1, 0, 1, 0, 0]),
+    ],
+)
+def test_slices_share_facts_only_where_all_of_them_are_equal(
+    write_series, tmp_path, keyword, value
+):
+    write_series(3, change=lambda data, index: index == 1 and setattr(data, keyword, value))
+    first, other, last = (found.facts for found in scan_tree(Source(tmp_path / "source"), LIMITS))
+    assert first is last
+    assert other != first
+
+
+def test_a_folder_is_not_lost_for_want_of_descriptors(write_series, tmp_path, monkeypatch):
+    write_series(2)
+
+    def none_left(folder):
+        raise OSError(errno.EMFILE, "too many")
+
+    monkeypatch.setattr(os, "scandir", none_left)
+    with pytest.raises(RetryableError, match="too-many-open-files"):
+        list(scan_tree(Source(tmp_path / "source"), LIMITS))
+
+
+def test_a_file_that_the_disk_cannot_read_is_turned_away(write_series, tmp_path, monkeypatch):
+    write_series(3)
+    real, calls = os.pread, []
+
+    def broken(handle, size, at):
+        calls.append(handle)
+        if len(calls) == 2:
+            raise OSError(errno.EIO, "bad sector")
+        return real(handle, size, at)
+
+    monkeypatch.setattr(os, "pread", broken)
+    found = list(scan_tree(Source(tmp_path / "source"), LIMITS))
+    assert [entry.fault.code if entry.fault else "" for entry in found] == ["", "unreadable", ""]
