@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # Of the drills, which take long: make drills PART=tests/faults
 PART := tests
 
-.PHONY: install demo test check drills quality bench clean
+.PHONY: install system-packages demo test check drills quality bench clean
 
 install: $(STAMP)
 
@@ -15,6 +15,10 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[genomics,mlflow,dev]'
 	touch $@
+
+# Debian packages that some tests look for; without them these are skipped, and counted.
+system-packages:
+	@bash .ci/system-packages
 
 demo: $(STAMP)
 	$(BIN)/medray demo

@@ -17,9 +17,13 @@ from medray.storage.shard_writer import ShardWriter
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # tests.servers, from test files and drills
 
+from tests import parts
 from tests.servers import ceph, moto
 from tests.servers.bucket import Bucket
 from tests.servers.process import Server
+
+pytest_runtest_setup = parts.pytest_runtest_setup
+pytest_terminal_summary = parts.pytest_terminal_summary
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +43,6 @@ def objects(tmp_path: Path) -> Objects:
 @pytest.fixture(scope="session")
 def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """moto's S3 server, for the whole session."""
-    pytest.importorskip("moto", reason="moto is not installed")
     server = moto.start(tmp_path_factory.mktemp("moto"))
     yield server
     server.stop()
@@ -48,8 +51,7 @@ def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def ceph_server() -> Iterator[Server]:
     """A one-node Ceph in memory, for the whole session."""
-    if ceph.missing():
-        pytest.skip(f"not installed: {ceph.missing()}")
+    parts.need("ceph")
     with tempfile.TemporaryDirectory(prefix="ceph-", ignore_cleanup_errors=True) as folder:
         server = ceph.start(Path(folder))
         yield server
@@ -82,10 +84,8 @@ def any_objects(request: pytest.FixtureRequest, tmp_path: Path) -> Objects:
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder with the real data; tests that ask for it are skipped where it is absent."""
-    where = os.environ.get("MEDRAY_DATA", "")
-    if not where or not Path(where).is_dir():
-        pytest.skip("MEDRAY_DATA names no folder with real data")
-    return Path(where)
+    parts.need("real-data")
+    return Path(os.environ["MEDRAY_DATA"])
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The house: sizes, names, import times; what no linter knows."""
 
 import ast
+import itertools
 import re
 import subprocess
 import sys
@@ -59,6 +60,29 @@ def test_pickle_and_shells_are_not_used() -> None:
                 assert not any(isinstance(c.func, ast.Name) and c.func.id == "eval" for c in calls)
             else:
                 assert word not in text, f"{path}: {word}"
+
+
+def test_tests_are_skipped_through_one_door() -> None:
+    ways = re.compile(r"pytest\.(skip|importorskip)\(|mark\.skip")
+    passed = [path for path in (ROOT / "tests").rglob("*.py") if ways.search(path.read_text())]
+    assert passed == [ROOT / "tests" / "parts.py"]
+
+
+def test_a_finding_says_what_it_is_of_and_stands_alone() -> None:
+    scripts = sorted((ROOT / "findings").glob("*.sh"))
+    rest = {path.name for path in (ROOT / "findings").iterdir()} - {path.name for path in scripts}
+    assert rest == {"README.md"}
+    for path in scripts:
+        shebang, *lines = path.read_text().splitlines()
+        assert shebang == "#!/usr/bin/env bash", path
+        header = list(itertools.takewhile(lambda line: line.startswith("#"), lines))
+        for field in ("Tool", "Version", "Behaviour", "Seen"):
+            assert any(re.match(rf"# {field}: \S", line) for line in header), f"{path}: {field}"
+        code = [line for line in lines[len(header) :] if line.strip()]
+        assert code[0].startswith("set -eu"), path
+        named = re.findall(r"(?<![\w.$}/-])/(?:work|home|root|Users|opt|mnt)\b", path.read_text())
+        assert named == [], path
+        assert not re.search(r"^\s*(import|from) medray|\bmedray [a-z]", "\n".join(code)), path
 
 
 @pytest.mark.parametrize("module", ["medray", "medray.cli"])

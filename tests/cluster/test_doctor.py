@@ -11,9 +11,7 @@ from head import Head, a_node
 pytestmark = [
     pytest.mark.drill,
     pytest.mark.timeout(400),
-    pytest.mark.skipif(
-        Path("/proc/driver/nvidia/version").exists(), reason="plays a node without the driver"
-    ),
+    pytest.mark.needs("no-gpu"),  # plays a node without the driver
 ]
 
 

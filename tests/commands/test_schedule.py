@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -89,16 +88,20 @@ def test_the_unit_of_systemd(medray: Any, tmp_path: Path) -> None:
     assert lines["WorkingDirectory"] == str(tmp_path)
     assert lines["KillMode"] == "mixed"
     assert int(lines["TimeoutStopSec"]) > 20
-    if shutil.which("systemd-analyze"):
-        unit = tmp_path / "medray-scheduler.service"
-        unit.write_text(text)
-        found = subprocess.run(
-            ["systemd-analyze", "verify", "--user", str(unit)],
-            capture_output=True,
-            text=True,
-            env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)},
-        )
-        assert (found.returncode, found.stderr) == (0, "")
+
+
+@pytest.mark.needs("systemd")
+def test_systemd_takes_the_unit(medray: Any, tmp_path: Path) -> None:
+    text = medray("scheduler", "--render", "systemd", "--storage", "s3 night").stdout
+    unit = tmp_path / "medray-scheduler.service"
+    unit.write_text(text)
+    found = subprocess.run(
+        ["systemd-analyze", "verify", "--user", str(unit)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)},
+    )
+    assert (found.returncode, found.stderr) == (0, "")
 
 
 def test_the_cronjob_of_kubernetes(medray: Any) -> None:

@@ -141,7 +141,8 @@ def test_the_other_strand() -> None:
 
 def brca1(data_dir: Path) -> tuple[str, int, list[Variant]]:
     """The reference that the file implies (N in its gaps), where it begins, and its variants."""
-    openpyxl = pytest.importorskip("openpyxl")
+    import openpyxl
+
     path = data_dir / "genomics" / "brca1_sge" / "findlay2018_brca1.xlsx"
     book = openpyxl.load_workbook(path, read_only=True)
     cells = book.active.iter_rows(min_row=4, min_col=3, max_col=5, values_only=True)

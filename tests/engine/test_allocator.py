@@ -28,7 +28,7 @@ thread.join()
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's setting")
+@pytest.mark.needs("linux")
 def test_large_arrays_are_not_mapped_anew_each_time() -> None:
     def faults(how: str) -> int:
         command = [sys.executable, "-c", FAULTS, how]

@@ -268,7 +268,7 @@ PEAK = textwrap.dedent(
 )
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.needs("linux")
 @pytest.mark.parametrize("grid", ["native", "resampled"])
 def test_peak_memory_does_not_grow_with_depth(grid: str) -> None:
     # Not ru_maxrss: that of a child begins at its parent's peak.

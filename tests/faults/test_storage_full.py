@@ -1,6 +1,5 @@
 """F14: a full disk, or a limit on file size, ends in an error that names the path; resume works."""
 
-import os
 import resource
 import subprocess
 from collections.abc import Callable, Iterator
@@ -9,19 +8,20 @@ from pathlib import Path
 import pytest
 from conftest import Finish, Job, Start, plain
 
+from tests.parts import lack, need
+
 SHAPE = {"shape": [2, 64, 512]}  # 512 KiB an image, which random numbers keep
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 1.5 MB."""
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount")
+    need("root")
     place = tmp_path / "disk"
     place.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", str(place)]
     if subprocess.run(mount).returncode != 0:
-        pytest.skip("mounting is not possible here")
+        lack("mounts", "mounting is not possible here")
     yield place
     subprocess.run(["umount", str(place)], check=True)
 

@@ -17,6 +17,7 @@ from medray.formats.expression import Expression
 from medray.formats.expression.matrices import dense, strip_version, unique_names
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample
+from tests.parts import library
 
 CELLS = [f"CELL{n}-1" for n in range(7)]
 GENES = ["ENSG1.2", "ENSG2.1_PAR_Y", "TP53", "ENSG1.3"]
@@ -260,7 +261,7 @@ def test_written_as_anndata(tmp_path: Path) -> None:
     assert root["obs/n"].dtype == np.int64
     assert np.isnan(root["obs/x"][1])
     assert root["obs/name"].attrs["encoding-type"] == "string-array"
-    anndata = pytest.importorskip("anndata")
+    anndata = library("anndata")
     back = anndata.read_zarr(path)
     assert back.shape == (2, 4)
     assert back.obs["ok"].tolist() == [True, False]

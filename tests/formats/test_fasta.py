@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pysam
 import pytest
 
 from medray.errors import DataError, SpecError
@@ -46,7 +47,6 @@ def letters(sample: Sample) -> str:
 def test_records_of_every_shape(
     packing: str, run: int, block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pysam = pytest.importorskip("pysam")
     monkeypatch.setattr(module, "RUN_BYTES", run)
     monkeypatch.setattr("medray.formats.text.BLOCK", block)
     monkeypatch.setattr("medray.formats.fasta.records.BLOCK", block)
@@ -69,7 +69,6 @@ def test_records_of_every_shape(
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_an_index_spares_the_pass_and_is_held_to(packed: bool, tmp_path: Path) -> None:
-    pysam = pytest.importorskip("pysam")
     rng = np.random.default_rng(0)
     text = ""
     for name, length in (("chr1", 130), ("chr2", 60), ("chr3", 1)):

@@ -1,6 +1,5 @@
 """Calls as VCF Zarr: what bio2zarr makes of real files, and what vcztools and bcftools show."""
 
-import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +18,6 @@ from medray.storage.samples import Sample
 from medray.storage.shard_writer import ShardWriter
 from medray.storage.shards import Shard
 
-BCFTOOLS = shutil.which("bcftools")
 HEAD = """##fileformat=VCFv4.2
 ##contig=<ID=1>
 ##INFO=<ID=N,Number=A,Type=Integer,Description="one per ALT">
@@ -130,8 +128,7 @@ def _nothing(values: np.ndarray) -> bool:
 
 def view(path: Path) -> list[str]:
     """Records as bcftools shows them, without header."""
-    assert BCFTOOLS
-    done = subprocess.run([BCFTOOLS, "view", "-H", str(path)], capture_output=True, text=True)
+    done = subprocess.run(["bcftools", "view", "-H", str(path)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
@@ -181,7 +178,7 @@ def same_records(mine: Sequence[str], theirs: Sequence[str]) -> None:
         assert canonical(one) == canonical(other), f"record {number}"
 
 
-@pytest.mark.skipif(not BCFTOOLS, reason="bcftools is not installed")
+@pytest.mark.needs("bcftools")
 @pytest.mark.parametrize("name", VIEWED)
 def test_vcztools_shows_what_bcftools_shows(name: str, data_dir: Path, tmp_path: Path) -> None:
     path = data_dir / "genomics" / name
@@ -195,7 +192,7 @@ def test_vcztools_shows_what_bcftools_shows(name: str, data_dir: Path, tmp_path:
 
 @pytest.mark.drill
 @pytest.mark.timeout(900)
-@pytest.mark.skipif(not BCFTOOLS, reason="bcftools is not installed")
+@pytest.mark.needs("bcftools")
 def test_vcztools_shows_the_whole_gvcf(data_dir: Path, tmp_path: Path) -> None:
     samples, refused = read(data_dir / "genomics/gvcf", partition=2**20)
     assert not refused

@@ -1,13 +1,12 @@
 """Sites of VCF: cyvcf2 says the same of real files; stretches neither lose nor double a record."""
 
 import gzip
-import shutil
-import subprocess
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pysam
 import pytest
 
 from medray.errors import DataError
@@ -19,7 +18,6 @@ from medray.storage.rows import Rows
 from medray.storage.samples import Sample
 
 HEAD = "##fileformat=VCFv4.2\n##contig=<ID=1>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
-BGZIP = shutil.which("bgzip")
 
 
 def planned(root: Path, **options: Any) -> tuple[Vcf, Plan]:
@@ -102,12 +100,9 @@ def test_stretches_hold_every_record_once(data_dir: Path, tmp_path: Path) -> Non
     path = tmp_path / "one.vcf"
     path.write_bytes(text)
     (tmp_path / "one.vcf.gz").write_bytes(gzip.compress(text))
-    kinds = ["one.vcf", "one.vcf.gz"]
-    if BGZIP:
-        subprocess.run(f"{BGZIP} -c {path} > {tmp_path}/two.vcf.gz", shell=True, check=True)
-        kinds.append("two.vcf.gz")
+    pysam.tabix_compress(str(path), str(tmp_path / "two.vcf.gz"))
     counts = {}
-    for name in kinds:
+    for name in ("one.vcf", "one.vcf.gz", "two.vcf.gz"):
         source = Source(tmp_path / name)
         items = [item for group in form.plan(source).groups for item in group]
         rows = each(one for item in items for one in form.read(source, item))
@@ -116,7 +111,7 @@ def test_stretches_hold_every_record_once(data_dir: Path, tmp_path: Path) -> Non
         counts[name] = len(items)
     assert counts["one.vcf"] == 32
     assert counts["one.vcf.gz"] == 1
-    assert counts.get("two.vcf.gz", 8) == 8
+    assert counts["two.vcf.gz"] == 8
 
 
 @pytest.mark.parametrize("kind", ["plain", "bgzf"])

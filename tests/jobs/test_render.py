@@ -129,7 +129,7 @@ def test_what_cannot_be_rendered_says_so() -> None:
         render("local")
 
 
-@pytest.mark.skipif(not CRDS, reason="MEDRAY_KUBERAY_CRDS names no folder with KubeRay's CRDs")
+@pytest.mark.needs("kuberay-crds")
 def test_manifests_match_the_schemas_of_kuberay() -> None:
     import jsonschema
 

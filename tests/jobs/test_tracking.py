@@ -34,7 +34,8 @@ pytestmark = [  # alembic and SQLAlchemy, of MLflow's, use what Python deprecate
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A function that gives MLflow's runs of an experiment."""
-    mlflow = pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
+    import mlflow
+
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
 

@@ -1,6 +1,6 @@
 """A one-node Ceph in memory with its object gateway: a real S3 server. Starts in about 15 s.
 
-Packages (Debian 12): radosgw ceph-mon ceph-osd ceph-mgr ceph-base; no service of theirs is used.
+`make system-packages` installs it; no service of its packages is used.
 """
 
 import os
@@ -12,7 +12,6 @@ from pathlib import Path
 
 from .process import Server, end, free_port, listens, wait_until
 
-PROGRAMS = ("ceph", "ceph-mon", "ceph-mgr", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin")
 TRIES = 5
 CONFIGURATION = """\
 [global]
@@ -50,11 +49,6 @@ ms_bind_ipv6 = false
 rgw_frontends = beast endpoint=127.0.0.1:{port} tcp_nodelay=1
 rgw_thread_pool_size = 32
 """
-
-
-def missing() -> str:
-    """The programs that are not installed, or empty."""
-    return ", ".join(name for name in PROGRAMS if shutil.which(name) is None)
 
 
 def start(folder: Path) -> Server:
