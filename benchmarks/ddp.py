@@ -65,8 +65,8 @@ def setup(root: str, run: str, steps: int, *, augment: bool):
 
 def store_noise(objects: Any):
     """A dataset of 32 small volumes with random labels."""
-    from medray.storage.datasets import publish
     from medray.storage.ledger import Commit, Ledger
+    from medray.storage.publish import publish
     from medray.storage.samples import Sample
     from medray.storage.shard_writer import ShardWriter
 

@@ -15,10 +15,11 @@ from medray.data.normalise import ChannelNorm
 from medray.engine.network import build_network
 from medray.engine.plan import ImagePlan
 from medray.models.unet import UNet
-from medray.storage.datasets import Dataset, publish
+from medray.storage.datasets import Dataset
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.models import open_model, save_model
 from medray.storage.objects import Objects
+from medray.storage.publish import publish
 from medray.storage.samples import Sample
 from medray.storage.shard_writer import ShardWriter
 

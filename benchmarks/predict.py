@@ -45,9 +45,10 @@ from medray.engine.trained import load_trained
 from medray.engine.windows import box, plan_grid
 from medray.engine.worker import Receipt, WorkerSpec
 from medray.jobs.plan import plan_shards
-from medray.storage.datasets import open_dataset, publish
+from medray.storage.datasets import open_dataset
 from medray.storage.ledger import Ledger
 from medray.storage.objects import Objects
+from medray.storage.publish import publish
 
 PATCH = (64, 96, 96)
 SHAPE = (96, 192, 192)

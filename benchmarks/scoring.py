@@ -33,10 +33,11 @@ from medray.formats.vcf.bgzf import EOF_MARK, lines_of
 from medray.formats.vcf.merge import Annotations, annotated
 from medray.jobs.scores import plan_scores
 from medray.spec.jobs import Predict
-from medray.storage.datasets import Dataset, publish
+from medray.storage.datasets import Dataset
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.models import save_model
 from medray.storage.objects import Objects
+from medray.storage.publish import publish
 from medray.storage.rows import Rows
 from medray.storage.samples import Sample
 from medray.storage.shard_writer import ShardWriter

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medray.storage.datasets import Dataset, publish
+from medray.storage.datasets import Dataset
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.objects import Objects
+from medray.storage.publish import publish
 from medray.storage.samples import Sample
 from medray.storage.shard_writer import ShardWriter
 

@@ -1,10 +1,17 @@
 """Commands that look at datasets and models: ls, show, quarantine."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from medray.commands.output import json_option, print_json, print_table, storage_option
+from medray.commands.output import (
+    json_option,
+    print_json,
+    print_table,
+    say_damaged,
+    storage_option,
+)
 
 if TYPE_CHECKING:
     from medray.storage.datasets import Dataset
@@ -16,56 +23,47 @@ if TYPE_CHECKING:
 @json_option
 def ls(storage: str | None, as_json: bool) -> None:
     """List datasets and models."""
+    from medray.errors import DataError
     from medray.jobs.session import known_storage
-    from medray.storage.datasets import open_dataset
-    from medray.storage.models import open_model
+    from medray.storage.versions import heads
 
     objects = known_storage(storage)
     rows: list[dict[str, Any]] = []
-    for name in objects.folders("datasets"):
-        if objects.exists(f"datasets/{name}/HEAD"):
-            dataset = open_dataset(objects, name)
-            rows.append(
-                {
-                    "name": name,
-                    "version": dataset.version,
-                    "kind": dataset.manifest["kind"],
-                    "samples": len(dataset),
-                    "quarantined": dataset.inputs.quarantined,
-                    "created": dataset.manifest["created"][:19],
-                }
-            )
-    rows += [
-        {"name": name, "version": open_model(objects, name).version, "kind": "model"}
-        for name in objects.folders("models")
-        if objects.exists(f"models/{name}/HEAD")
-    ]
+    damaged: list[DataError] = []
+    for room in ("datasets", "models"):
+        for name, head in heads(objects, room).items():
+            if isinstance(head, DataError):
+                damaged.append(head)
+            else:
+                rows.append({"name": name, **head.known})
     if as_json:
-        print_json({"datasets": rows})
-        return
-    columns = ["name", "version", "kind", "samples", "quarantined", "created"]
-    shown = [{**row, "version": row["version"][:8], "created": _minute(row)} for row in rows]
-    print_table(columns, [[row.get(column) for column in columns] for row in shown])
+        print_json({"datasets": rows, "damaged": [str(error) for error in damaged]})
+    else:
+        columns = ["name", "version", "kind", "samples", "quarantined", "created"]
+        shown = [{**row, "version": row["version"][:8], "created": _minute(row)} for row in rows]
+        print_table(columns, [[row.get(column) for column in columns] for row in shown])
+    say_damaged(damaged)
 
 
 @click.command()
 @click.argument("reference", metavar="NAME[@V]")
 @storage_option
+@click.option("--shards", "with_shards", is_flag=True, help="List a dataset's shards, too.")
 @json_option
-def show(reference: str, storage: str | None, as_json: bool) -> None:
+def show(reference: str, storage: str | None, with_shards: bool, as_json: bool) -> None:
     """Show one version of a dataset or model: what it holds, and what it was made of."""
     from medray.jobs.session import open_reference
     from medray.storage.datasets import Dataset
 
     found = open_reference(reference, storage)
     facts = _of_dataset(found) if isinstance(found, Dataset) else _of_model(found)
+    if with_shards and isinstance(found, Dataset):
+        facts["shards"] = [asdict(entry) for entry in found.units]
     if as_json:
         print_json(facts)
         return
     width = max(len(name) for name in facts)
     for name, value in facts.items():
-        if name == "shards":
-            value = f"{len(value)}, {sum(shard['bytes'] for shard in value)} bytes"
         for index, line in enumerate(_lines(value)):
             click.echo(f"{name if index == 0 else '':<{width}}  {line}")
 
@@ -99,28 +97,22 @@ def quarantine(reference: str, storage: str | None, as_json: bool) -> None:
 
 
 def _of_dataset(dataset: "Dataset") -> dict[str, Any]:
-    from collections import Counter
-
     manifest = dataset.manifest
-    refused = dataset.quarantine()
     return {
         "name": dataset.name,
         "version": dataset.version,
-        "kind": manifest["kind"],
+        "kind": manifest.kind,
         "digest": dataset.digest,
-        "created": manifest["created"],
+        "created": manifest.created,
         "samples": len(dataset),
-        "inputs": manifest["inputs"],
-        "quarantine": dict(Counter(refused["code"].to_pylist()).most_common()),
+        "inputs": asdict(manifest.inputs),
+        "quarantine": manifest.refused.codes,
         "parents": dataset.parents,
-        "spec": manifest["spec"],
+        "spec": manifest.spec,
         "attributes": {k: v for k, v in dataset.attributes.items() if k != "summary"},
-        "columns": {
-            field.name: str(field.type)
-            for field in dataset.samples.schema
-            if not field.name.startswith("_")
-        },
-        "shards": manifest["shards"],
+        "columns": manifest.columns,
+        "units": manifest.units.count,
+        "bytes": manifest.bytes,
     }
 
 

@@ -7,6 +7,8 @@ from typing import Any, Literal, TypeVar
 
 import click
 
+from medray.errors import DataError
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -33,6 +35,18 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
     if not console.is_terminal:
         console = Console(markup=False, highlight=False, width=200)
     console.print(table)
+
+
+def say_damaged(errors: Sequence[DataError]) -> None:
+    """Say what could not be listed, after all that could, and end as the first of them does.
+
+    Raises:
+        DataError: there are any.
+    """
+    for error in errors[1:]:
+        click.echo(f"medray: {error}", err=True)
+    if errors:
+        raise errors[0]
 
 
 def storage_option(command: F) -> F:

@@ -34,9 +34,9 @@ class KnownScores:
         self._shards: dict[str, dict[str, list[int]]] = {}
         self._objects = versions[0].objects if versions else Objects("memory:///")
         for version in versions:
-            entries = version.manifest["shards"]
-            for entry, extent in zip(entries, version.attributes[EXTENTS], strict=True):
-                self._shards.setdefault(entry["path"], extent)
+            paths = version.units.column("path")
+            for path, extent in zip(paths, version.attributes[EXTENTS], strict=True):
+                self._shards.setdefault(path, extent)
         self._table = lru_cache(maxsize=4)(self._read)
 
     def find(self, sites: pa.Table) -> tuple[np.ndarray, pa.Table]:

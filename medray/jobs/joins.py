@@ -59,10 +59,10 @@ def plan_join(
         about.pop(large, None)
     _check_columns(data, select)
     shares, refused = _shares(made, data, objects, about)
-    shards = data.manifest["shards"]
+    contents = data.units.column("content")
 
     def stored(share: Share) -> list[str]:
-        ranges = [f"{shards[n]['content']}:{start}-{stop}" for n, start, stop in share.ranges]
+        ranges = [f"{contents[n]}:{start}-{stop}" for n, start, stop in share.ranges]
         return [digest(asdict(share.item)) if share.item else "", *ranges]
 
     whole = {**identity, "about": about, "where": select}
@@ -99,7 +99,7 @@ def plan_join(
         "format": identity["format"],
         "about": about,
         "where": select,
-        "shards": [entry["path"] for entry in shards],
+        "shards": data.units.column("path"),
     }
     first = Planned(parts, [], {}) if made.parts else None
     return PlannedJoin(first, Planned(files, refused, {}), parameters)
@@ -109,8 +109,8 @@ def _shares(
     made: Joined, data: Dataset, objects: Objects, about: dict[str, Any]
 ) -> tuple[list[Share], list[Refusal]]:
     def look(columns: list[str]) -> Iterator[pa.Table | None]:
-        for entry, shard in zip(data.manifest["shards"], data.shards, strict=True):
-            yield shard.columns(columns) if entry["rows"] else None
+        for rows, shard in zip(data.units.column("rows"), data.shards, strict=True):
+            yield shard.columns(columns) if rows else None
 
     if not made.raw:
         return made.shares(about, look, None)
@@ -122,8 +122,8 @@ def _shares(
 
 
 def _check_columns(data: Dataset, select: dict[str, Any]) -> None:
-    for entry, shard in zip(data.manifest["shards"], data.shards, strict=True):
-        names = shard.table.column_names if select and entry["rows"] else list(select)
+    for rows, shard in zip(data.units.column("rows"), data.shards, strict=True):
+        names = shard.table.column_names if select and rows else list(select)
         missing = [column for column in select if column not in names]
         if missing:
             raise SpecError(

@@ -120,17 +120,17 @@ def plan_shards(
             about=data.reference,
             hint=f"select: {select}" if select else "every input of it was quarantined",
         )
-    table = data.samples.select(["sample_id", "_shard", "_row"]).take(chosen)
+    table = data.columns(["sample_id", "_shard", "_row"]).take(chosen)
     by_shard: dict[int, list[tuple[str, int]]] = {}
     for row in table.to_pylist():
         by_shard.setdefault(row["_shard"], []).append((row["sample_id"], row["_row"]))
     places = _places(paired) if paired is not None else {}
     units: list[Unit] = []
     for number, samples in sorted(by_shard.items()):
-        entry = data.manifest["shards"][number]
+        entry = data.units[number]
         keys = [key for key, _ in samples]
-        inputs = [entry["content"], *keys]
-        payload: dict[str, Any] = {"shard": entry["path"], "rows": [row for _, row in samples]}
+        inputs = [entry.content, *keys]
+        payload: dict[str, Any] = {"shard": entry.path, "rows": [row for _, row in samples]}
         if paired is not None:
             found = [places.get(key) for key in keys]
             payload["paired"] = [[place.path, place.row] if place else None for place in found]
@@ -155,15 +155,15 @@ def plan_rows(
         model: digest of the model package.
     """
     units: list[Unit] = []
-    for number, entry in enumerate(data.manifest["shards"]):
-        for start in range(0, entry["rows"], rows):
-            stop = min(start + rows, entry["rows"])
+    for number, entry in enumerate(data.units):
+        for start in range(0, entry.rows, rows):
+            stop = min(start + rows, entry.rows)
             units.append(
                 Unit(
-                    id=unit_id(operation, identity, [entry["content"], f"{start}-{stop}"], model),
+                    id=unit_id(operation, identity, [entry.content, f"{start}-{stop}"], model),
                     index=len(units),
                     inputs=(f"shard {number}, rows {start}-{stop}",),
-                    payload={"shard": entry["path"], "start": start, "stop": stop},
+                    payload={"shard": entry.path, "start": start, "stop": stop},
                 )
             )
     return Planned(units, [], {})
@@ -178,12 +178,10 @@ class _Place:
 
 def _places(dataset: Dataset) -> dict[str, _Place]:
     """Where each sample of a dataset lies, by its id."""
-    shards = dataset.manifest["shards"]
-    rows = dataset.samples.select(["sample_id", "_shard", "_row"]).to_pylist()
+    paths, contents = dataset.units.column("path"), dataset.units.column("content")
+    rows = dataset.columns(["sample_id", "_shard", "_row"]).to_pylist()
     return {
-        row["sample_id"]: _Place(
-            shards[row["_shard"]]["path"], shards[row["_shard"]]["content"], row["_row"]
-        )
+        row["sample_id"]: _Place(paths[row["_shard"]], contents[row["_shard"]], row["_row"])
         for row in rows
     }
 

@@ -239,7 +239,7 @@ def _evaluate(step: Evaluate, objects: Objects) -> Resolved:
             "the dataset holds no predictions",
             code="no-predictions",
             about=step.predictions,
-            hint=f"it was made by a step of kind {predictions.manifest['kind']}",
+            hint=f"it was made by a step of kind {predictions.manifest.kind}",
         )
     select = step.select if step.select is not None else predictions.attributes["select"]
     identity = {"task": task}

@@ -11,6 +11,7 @@ from medray.spec.jobs import Predict, VariantEffect
 from medray.storage.datasets import Dataset, open_dataset
 from medray.storage.models import open_model
 from medray.storage.objects import Objects
+from medray.storage.versions import versions_of
 
 SCORING = "scoring"  # attribute of a version: equal where scores can stand for each other
 
@@ -66,8 +67,8 @@ def plan_scores(
 
 def _check_sites(data: Dataset) -> None:
     """Refuse what is no table of sites; an empty one may be."""
-    for number, entry in enumerate(data.manifest["shards"]):
-        if entry["rows"]:
+    for number, rows in enumerate(data.units.column("rows")):
+        if rows:
             names = data.shards[number].table.column_names
             missing = [name for name in SITE if name not in names]
             if missing:
@@ -83,9 +84,8 @@ def _check_sites(data: Dataset) -> None:
 def _earlier(objects: Objects, name: str, scoring: str) -> list[Dataset]:
     """Versions of `name` whose scores were made in the same way, newest first."""
     found = []
-    for entry in objects.walk(f"datasets/{name}/versions"):
-        version = entry.path.rsplit("/", 1)[1].removesuffix(".json")
+    for version in versions_of(objects, f"datasets/{name}/versions"):
         dataset = open_dataset(objects, f"{name}@{version}")
         if dataset.attributes.get(SCORING) == scoring:
             found.append(dataset)
-    return sorted(found, key=lambda one: (one.manifest["created"], one.version), reverse=True)
+    return sorted(found, key=lambda one: (one.manifest.created, one.version), reverse=True)

@@ -24,9 +24,8 @@ from medray.jobs.resolve import Resolved
 from medray.spec.jobs import Train
 from medray.spec.profiles import Inline
 from medray.storage.datasets import Dataset, open_dataset
-from medray.storage.models import ModelPackage, open_model
+from medray.storage.models import ModelPackage, make_newest, open_model
 from medray.storage.objects import Objects
-from medray.storage.versions import move_head
 from medray.tasks import build_task
 
 LOOK_S = 1.0
@@ -89,7 +88,7 @@ def _made_before(objects: Objects, known: StepResult | None) -> ModelPackage | N
         package = open_model(objects, known.output)
     except SpecError:
         return None  # somebody removed the model: train again
-    move_head(objects, f"models/{package.name}/HEAD", package.version)
+    make_newest(package)
     return package
 
 
@@ -132,14 +131,14 @@ def _folds(step: Train, data: Dataset) -> list[tuple[Any, Train]]:
         SpecError: there is no such column ("no-such-column"), or it has one value ("one-fold").
     """
     column = str(step.folds)
-    if column not in data.samples.column_names:
+    if column not in data.manifest.columns:
         raise SpecError(
             f"there is no column {column!r} to part folds by",
             code="no-such-column",
             about=data.reference,
-            hint=f"columns: {', '.join(data.samples.column_names)}",
+            hint=f"columns: {', '.join(data.manifest.columns)}",
         )
-    values = sorted(set(data.samples[column].take(data.select(step.select)).to_pylist()))
+    values = sorted(set(data.columns([column])[column].take(data.select(step.select)).to_pylist()))
     if len(values) < 2:
         raise SpecError(
             f"the column {column!r} has {len(values)} value",

@@ -22,9 +22,10 @@ from medray.jobs.execute import Executor
 from medray.jobs.plan import Planned
 from medray.jobs.resolve import Resolved
 from medray.spec.jobs import Evaluate, Predict, Transform
-from medray.storage.datasets import Dataset, open_dataset, publish
+from medray.storage.datasets import Dataset, open_dataset
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.objects import Objects
+from medray.storage.publish import publish
 from medray.storage.quarantine import keep_refusals
 from medray.storage.records import Refusal
 from medray.storage.shard_writer import table_of

@@ -125,7 +125,7 @@ def _dataset_step(step: Mapping[str, Any], dataset: Dataset) -> Step:
         planned=dataset.inputs.planned,
         committed=dataset.inputs.committed,
         quarantined=dataset.inputs.quarantined,
-        units=len(dataset.manifest["shards"]),
+        units=dataset.manifest.units.count,
         reused=(step.get("units") or {}).get("skipped", 0),
         seconds=step.get("seconds", 0.0),
         state=step.get("state", "complete"),
@@ -148,9 +148,9 @@ def _model_step(step: Mapping[str, Any], model: ModelPackage) -> Step:
 
 def _stages(dataset: Dataset) -> dict[str, float]:
     """Seconds of work by stage, over all units, as their commits say."""
-    units = [entry["unit"] for entry in dataset.manifest["shards"]]
+    units = dataset.units.column("unit")
     total: Counter[str] = Counter()
-    for commit in Ledger(dataset.objects, dataset.name).committed(units).values():
+    for commit in Ledger(dataset.objects, dataset.name).committed(units, brief=True).values():
         total.update(commit.seconds)
     return dict(total)
 

@@ -221,15 +221,14 @@ def _made(record: Record) -> dict[str, str]:
 def _units(objects: Objects, reference: str | None) -> frozenset[str]:
     if reference is None:
         return frozenset()
-    shards = open_dataset(objects, reference).manifest["shards"]
-    return frozenset(shard["unit"] for shard in shards)
+    return frozenset(open_dataset(objects, reference).units.column("unit"))
 
 
 def _output(
     kind: str, made: Dataset, known: frozenset[str], objects: Objects, last: str | None
 ) -> Output:
-    fresh = [shard for shard in made.manifest["shards"] if shard["unit"] not in known]
-    new = sum(shard["rows"] for shard in fresh)
+    fresh = [shard for shard in made.units if shard.unit not in known]
+    new = sum(shard.rows for shard in fresh)
     old = open_dataset(objects, last).quarantine().to_pylist() if last else []
     before = {(row["source"], row["sample"], row["code"]) for row in old}
     rows = [
@@ -238,7 +237,7 @@ def _output(
         if (row["source"], row["sample"], row["code"]) not in before
     ]
     stages: Counter[str] = Counter()
-    units = [shard["unit"] for shard in fresh]
+    units = [shard.unit for shard in fresh]
     for commit in Ledger(objects, made.name).committed(units, brief=True).values():
         stages.update(commit.seconds)
     return Output(
@@ -251,7 +250,7 @@ def _output(
         quarantined=made.inputs.quarantined,
         refused=group_refusals(made.name, rows),
         stages=dict(stages),
-        new_bytes=sum(shard["bytes"] for shard in fresh),
+        new_bytes=sum(shard.bytes for shard in fresh),
     )
 
 
@@ -267,8 +266,8 @@ def _fresh(made: Dataset, known: frozenset[str]) -> pa.Table:
     """The rows of units that were not there before."""
     tables = [
         shard.table
-        for shard, entry in zip(made.shards, made.manifest["shards"], strict=True)
-        if entry["unit"] not in known and entry["rows"]
+        for shard, entry in zip(made.shards, made.units, strict=True)
+        if entry.unit not in known and entry.rows
     ]
     return pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({})
 

@@ -1,126 +1,46 @@
 """Datasets: immutable versions over committed shards, and the HEAD that names the newest.
 
-<root>/datasets/<name>/versions/<version>.json holds a manifest; readers see nothing else.
+What a version holds on disk is in `manifest`; readers see nothing else.
 """
 
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
-from medray.clock import SYSTEM, Clock, stamp
 from medray.errors import DataError, SpecError
-from medray.faults import point
-from medray.ids import short
-from medray.storage.ledger import Commit
+from medray.ids import ID_DIGITS
+from medray.storage.documents import AGAIN, read
+from medray.storage.items import Items, Shards
+from medray.storage.manifest import (
+    Entries,
+    Manifest,
+    hash_of,
+    manifest_path,
+    units_path,
+)
 from medray.storage.objects import Objects
-from medray.storage.quarantine import write_quarantine
-from medray.storage.records import Refusal
+from medray.storage.quarantine import read_quarantine
+from medray.storage.rows import joined
 from medray.storage.samples import Sample
 from medray.storage.shard_writer import table_of
 from medray.storage.shards import SampleArray, Shard
 from medray.storage.versions import (
     check_name,
     damaged_manifest,
-    move_head,
-    read_document,
+    heads,
+    lost_version,
+    read_head,
     whole_version,
 )
 
 if TYPE_CHECKING:
     import dask.array
 
-
-@dataclass(frozen=True)
-class Counts:
-    """Accountable inputs: planned = committed + quarantined, always."""
-
-    planned: int
-    committed: int
-    quarantined: int
-
-
-def publish(
-    objects: Objects,
-    name: str,
-    *,
-    kind: str,
-    spec: str,
-    commits: list[Commit],
-    refused: list[Refusal],
-    parents: list[str],
-    attributes: dict[str, Any] | None = None,
-    clock: Clock = SYSTEM,
-) -> "Dataset":
-    """Make the next version of `name` of committed units, in plan order, and move HEAD to it.
-
-    Publishing the same again changes nothing, so it can be interrupted anywhere and repeated.
-
-    Args:
-        kind: of the job that made it.
-        spec: hash of the resolved step.
-        commits: one per unit, in the plan's order.
-        refused: inputs turned away while planning.
-        parents: versions it was made of, as "name@version".
-        attributes: what readers need besides, JSON-able (classes, metrics).
-    """
-    check_name(name)
-    shards = [
-        {
-            "unit": commit.unit,
-            "path": commit.shard.path,
-            "rows": commit.shard.rows,
-            "bytes": commit.shard.bytes,
-            "sha256": commit.shard.sha256,
-            "content": commit.shard.content,
-        }
-        for commit in commits
-    ]
-    quarantined = write_quarantine(objects, name, commits, refused)
-    planned = sum(commit.inputs for commit in commits) + len(refused)
-    digest = short([shard["content"] for shard in shards])
-    core = {
-        "name": name,
-        "kind": kind,
-        "digest": digest,
-        "spec": spec,
-        "parents": parents,
-        "attributes": attributes or {},
-        "quarantine": quarantined.tables,
-        "inputs": {
-            "planned": planned,
-            "committed": planned - quarantined.inputs,
-            "quarantined": quarantined.inputs,
-        },
-    }
-    version = identity_of({**core, "shards": shards})
-    manifest = {
-        **core,
-        "version": version,
-        "created": stamp(clock),
-        "samples": sum(commit.shard.rows for commit in commits),
-        "shards": shards,
-    }
-    point("publish.before-manifest")
-    objects.put_new(f"datasets/{name}/versions/{version}.json", json.dumps(manifest).encode())
-    point("publish.before-head")
-    move_head(objects, f"datasets/{name}/HEAD", version)
-    point("publish.after-head")
-    return open_dataset(objects, f"{name}@{version}")
-
-
-def identity_of(manifest: dict[str, Any]) -> str:
-    """What a manifest's version must be: the hash of all but its times, sizes and places.
-
-    Raises:
-        KeyError, TypeError: it is no manifest.
-    """
-    loose = ("version", "created", "samples", "shards")
-    core = {key: value for key, value in manifest.items() if key not in loose}
-    return short({**core, "units": [shard["unit"] for shard in manifest["shards"]]})
+_PLACE = ("_shard", "_row")
 
 
 def open_dataset(objects: Objects, reference: str) -> "Dataset":
@@ -129,57 +49,60 @@ def open_dataset(objects: Objects, reference: str) -> "Dataset":
     Raises:
         SpecError: there is no such dataset or version (codes "no-such-dataset",
             "no-such-version").
-        DataError: HEAD or the manifest was altered (code "damaged-manifest").
+        DataError: HEAD or the manifest was altered (codes "damaged-record", "damaged-manifest"), or
+            HEAD names a version that is not there ("lost-version").
     """
-    name, _, version = reference.partition("@")
+    name, _, given = reference.partition("@")
     check_name(name)
-    if not version:
-        try:
-            version = read_document(objects, f"datasets/{name}/HEAD")["version"]
-        except FileNotFoundError as error:
-            known = objects.folders("datasets")
-            published = [one for one in known if objects.exists(f"datasets/{one}/HEAD")]
-            near = ", ".join(published) or "none yet"
-            raise SpecError(
-                "no version of it is published" if name in known else "there is no such dataset",
-                code="no-such-dataset",
-                about=name,
-                hint=f"datasets here: {near}",
-            ) from error
-    if len(version) < 32:
+    version = given or _newest(objects, name)
+    if len(version) < ID_DIGITS:
         version = whole_version(objects, f"datasets/{name}/versions", name, version)
-    path = f"datasets/{name}/versions/{version}.json"
+    path = manifest_path(name, version)
     try:
-        manifest = read_document(objects, path)
-        if not identity_of(manifest) == manifest["version"] == version:
-            raise damaged_manifest(path)
-        return Dataset(objects, manifest)
+        manifest = read(objects, path, Manifest)
     except FileNotFoundError as error:
+        if not given:
+            raise lost_version(f"datasets/{name}/HEAD") from error
         raise SpecError(
             "there is no such version", code="no-such-version", about=reference
         ) from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise damaged_manifest(path) from error
+    if not manifest.identity == manifest.version == version:
+        raise damaged_manifest(path)
+    return Dataset(objects, manifest)
+
+
+def _newest(objects: Objects, name: str) -> str:
+    try:
+        return read_head(objects, "datasets", name).version
+    except FileNotFoundError as error:
+        known = objects.folders("datasets")
+        near = ", ".join(heads(objects, "datasets")) or "none yet"
+        raise SpecError(
+            "no version of it is published" if name in known else "there is no such dataset",
+            code="no-such-dataset",
+            about=name,
+            hint=f"datasets here: {near}",
+        ) from error
 
 
 class Dataset:
-    """One version of a dataset. Samples are read when asked for."""
+    """One version of a dataset. Whatever it holds is read when asked for, and not before."""
 
-    def __init__(self, objects: Objects, manifest: dict[str, Any]) -> None:
+    def __init__(self, objects: Objects, manifest: Manifest) -> None:
         self.objects = objects
         self.manifest = manifest
-        self.name: str = manifest["name"]
-        self.version: str = manifest["version"]
-        self.digest: str = manifest["digest"]
-        self.parents: list[str] = manifest["parents"]
-        self.attributes: dict[str, Any] = manifest["attributes"]
-        self.inputs = Counts(**manifest["inputs"])
+        self.name = manifest.name
+        self.version = manifest.version
+        self.digest = manifest.digest
+        self.parents = manifest.parents
+        self.attributes = manifest.attributes
+        self.inputs = manifest.inputs
 
     def __repr__(self) -> str:
         return f"<Dataset {self.reference[:40]} with {len(self)} samples>"
 
     def __len__(self) -> int:
-        return int(self.manifest["samples"])
+        return self.manifest.samples
 
     def __getitem__(self, index: int) -> Sample:
         return self.sample(index)
@@ -190,36 +113,101 @@ class Dataset:
         return f"{self.name}@{self.version}"
 
     @cached_property
-    def shards(self) -> list[Shard]:
+    def units(self) -> Entries:
+        """What the version says of its units, in plan order.
+
+        Raises:
+            DataError: the table of them is gone or altered (codes "missing-table",
+                "damaged-manifest").
+        """
+        path = units_path(self.name, self.manifest.units.table)
+        try:
+            data = self.objects.get(path)
+        except FileNotFoundError as error:
+            raise DataError("missing", code="missing-table", about=path, hint=AGAIN) from error
+        if hash_of(data) != self.manifest.units.table:
+            raise damaged_manifest(path)
+        entries = Entries(data, path)
+        if len(entries) != self.manifest.units.count:
+            raise damaged_manifest(path)
+        return entries
+
+    @cached_property
+    def shards(self) -> Shards:
         """The shards, in plan order."""
-        return [Shard(self.objects, entry["path"]) for entry in self.manifest["shards"]]
+        return Shards(self.objects, self.units)
 
     @cached_property
     def samples(self) -> pa.Table:
-        """A row per sample, in plan order; `_shard` and `_row` say where its arrays lie."""
-        tables = []
-        for number, shard in enumerate(self.shards):
-            table = shard.table
-            if table.num_rows != self.manifest["shards"][number]["rows"]:
+        """A row per sample, in plan order; `_shard` and `_row` say where its arrays lie.
+
+        The tables of all shards are read for it: `columns` and `sample` need less.
+
+        Raises:
+            DataError: as `columns`.
+        """
+        return self._gather(None)
+
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        """Some columns of `samples`; of the shards' tables only these are decoded.
+
+        Args:
+            names: of columns. `_shard` and `_row` alone are known without reading any table.
+
+        Raises:
+            SpecError: the samples have no such column (code "no-such-column").
+            DataError: a table is gone or damaged (codes "missing-table", "damaged-table").
+        """
+        missing = [name for name in names if name not in (*self.manifest.columns, *_PLACE)]
+        if missing:
+            raise SpecError(
+                f"the samples have no column {missing[0]!r}",
+                code="no-such-column",
+                about=self.reference,
+                hint=f"columns: {', '.join(self.manifest.columns)}",
+            )
+        if "samples" in self.__dict__:
+            return self.samples.select(list(names))
+        return self._gather([name for name in names if name not in _PLACE]).select(list(names))
+
+    def _gather(self, names: list[str] | None) -> pa.Table:
+        rows = self.units.array("rows").to_numpy()
+        filled = np.flatnonzero(rows)
+
+        def look(number: int) -> pa.Table:
+            # Opened for this alone: 50,000 tables that stay open take 200 MB.
+            shard = self.shards.open(number)
+            table = shard.table if names is None else shard.columns(names)
+            if table.num_rows != rows[number]:
                 raise DataError(
                     "the table has not the rows that were committed",
                     code="damaged-table",
                     about=f"{shard.path}/table.parquet",
                 )
-            if table.num_rows:
-                table = table.append_column("_shard", pa.array([number] * len(table), pa.int32()))
-                table = table.append_column("_row", pa.array(range(len(table)), pa.int32()))
-                tables.append(table)
+            return table
+
+        found = {
+            "_shard": np.repeat(filled, rows[filled]).astype(np.int32),
+            "_row": np.concatenate([np.arange(count) for count in rows]) if len(rows) else rows,
+        }
+        places = pa.table({name: pa.array(found[name], pa.int32()) for name in _PLACE})
+        if names == []:
+            return places
+        with ThreadPoolExecutor(self.objects.profile.concurrency) as pool:
+            tables = list(pool.map(look, filled))
         if not tables:
             return table_of([])
-        return pa.concat_tables(tables, promote_options="permissive")
+        table = joined(tables)
+        for name in _PLACE:
+            table = table.append_column(name, places[name])
+        return table
 
-    @cached_property
-    def _places(self) -> list[tuple[int, int]]:
-        if "_shard" not in self.samples.column_names:
-            return []
-        shards = self.samples["_shard"].to_pylist()
-        return list(zip(shards, self.samples["_row"].to_pylist(), strict=True))
+    def place(self, index: int) -> tuple[int, int]:
+        """Where a sample lies: the number of its shard, and its row there."""
+        index = range(len(self))[index]
+        number = int(np.searchsorted(self.units.ends, index, side="right"))
+        before = int(self.units.ends[number - 1]) if number else 0
+        return number, index - before
 
     def select(self, where: dict[str, Any]) -> list[int]:
         """Positions of the samples whose columns equal the values in `where` (lists: any of).
@@ -227,29 +215,25 @@ class Dataset:
         Raises:
             SpecError: a column does not exist (code "no-such-column").
         """
-        keep = range(len(self))
+        keep: list[int] = list(range(len(self)))
+        table = self.columns(list(where))
         for column, value in where.items():
-            if column not in self.samples.column_names:
-                raise SpecError(
-                    f"there is no column {column!r} to select by",
-                    code="no-such-column",
-                    about=self.name,
-                    hint=f"columns: {', '.join(self.samples.column_names)}",
-                )
-            values = self.samples[column].to_pylist()
+            values = table[column].to_pylist()
             wanted = value if isinstance(value, list) else [value]
-            keep = [i for i in keep if values[i] in wanted]  # type: ignore[assignment]
-        return list(keep)
+            keep = [i for i in keep if values[i] in wanted]
+        return keep
 
     def array(self, index: int, name: str) -> SampleArray:
         """One array of one sample, to be sliced without reading the rest."""
-        shard, row = self._places[index]
-        return self.shards[shard].array(row, name)
+        number, row = self.place(index)
+        shard: Shard = self.shards[number]
+        return shard.array(row, name)
 
     def sample(self, index: int) -> Sample:
         """One sample with its arrays in memory."""
-        shard, row = self._places[index]
-        return self.shards[shard].sample(row)
+        number, row = self.place(index)
+        shard: Shard = self.shards[number]
+        return shard.sample(row)
 
     def __iter__(self) -> Iterator[Sample]:
         return (self.sample(index) for index in range(len(self)))
@@ -266,7 +250,7 @@ class Dataset:
             for array in arrays
         ]
 
-    def to_torch(self, *arrays: str, columns: Sequence[str] = ()) -> "Items":
+    def to_torch(self, *arrays: str, columns: Sequence[str] = ()) -> Items:
         """A map-style dataset, as `torch.utils.data.DataLoader` takes it; see `Items`.
 
         Args:
@@ -280,9 +264,7 @@ class Dataset:
 
     def quarantine(self) -> pa.Table:
         """What was refused: a row per refusal with source, sample, code, reason, files."""
-        from medray.storage.quarantine import read_quarantine
-
-        return read_quarantine(self.objects, self.manifest["quarantine"])
+        return read_quarantine(self.objects, self.name, self.manifest.refused)
 
     def check(self) -> None:
         """Raise DataError unless the counts add up (code "counts-do-not-add-up")."""
@@ -292,35 +274,3 @@ class Dataset:
                 code="counts-do-not-add-up",
                 about=self.reference,
             )
-
-
-class Items(Sequence[dict[str, Any]]):
-    """Samples one by one, each a dict: `sample_id`, the arrays (numpy) and columns asked for.
-
-    Torch itself is not needed here: its `default_collate` makes tensors of arrays and numbers.
-    Samples of several sizes need a `collate_fn` of their own, or `batch_size=None`. With data in a
-    bucket, `num_workers` needs `multiprocessing_context="spawn"`: connections outlive no fork.
-    """
-
-    def __init__(self, data: Dataset, arrays: Sequence[str], columns: Sequence[str]) -> None:
-        names = ["sample_id", *columns]
-        missing = [name for name in names if name not in data.samples.column_names]
-        if missing:
-            raise SpecError(
-                f"the samples have no column {missing[0]!r}",
-                code="no-such-column",
-                about=data.reference,
-                hint=f"there are {', '.join(data.samples.column_names)}",
-            )
-        self._data, self._arrays = data, arrays
-        self._rows = data.samples.select(names)
-
-    def __len__(self) -> int:
-        return len(self._data)
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
-        number = range(len(self))[index]
-        row = self._rows.slice(number, 1).to_pylist()[0]
-        return {**row, **{name: self._data.array(number, name)[...] for name in self._arrays}}

@@ -3,15 +3,16 @@
 Only what nobody names is garbage, and only when it is old: an attempt may be about to commit.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from medray.clock import SYSTEM, Clock
 from medray.errors import DataError
 from medray.storage import audit
+from medray.storage.datasets import open_dataset
 from medray.storage.ledger import Ledger
 from medray.storage.objects import Entry, Objects
+from medray.storage.versions import versions_of
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,6 @@ def _of_dataset(objects: Objects, name: str) -> Iterator[tuple[str, str, list[En
 def _named_by_versions(objects: Objects, name: str) -> set[str]:
     """Shards that any version names, whatever became of their commit records."""
     named: set[str] = set()
-    for entry in objects.walk(f"datasets/{name}/versions"):
-        named.update(shard["path"] for shard in json.loads(objects.get(entry.path))["shards"])
+    for version in versions_of(objects, f"datasets/{name}/versions"):
+        named.update(open_dataset(objects, f"{name}@{version}").units.column("path"))
     return named

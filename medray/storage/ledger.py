@@ -12,10 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from blake3 import blake3
+
 from medray.clock import SYSTEM, Clock, stamp
 from medray.errors import DataError
 from medray.faults import point
 from medray.ids import attempt_id
+from medray.storage import documents
+from medray.storage.documents import Count, Finite
 from medray.storage.objects import Objects
 from medray.storage.records import Refusal, ShardRecord
 
@@ -32,19 +36,23 @@ class Commit:
         refused: those of them, or samples in them, that were quarantined.
         seconds: time spent by stage, for reports; no part of any identity.
         session: of the driver that it was made for, empty where deaths count over all lives.
+        record: BLAKE3 of the record as it is stored; no part of it, empty where it never was.
     """
 
     unit: str
     attempt: str
     shard: ShardRecord
-    inputs: int
+    inputs: Count
     refused: list[Refusal]
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, Finite] = field(default_factory=dict)
     session: str = ""
+    record: str = field(default="", compare=False)
 
     def encode(self) -> bytes:
         """As JSON."""
-        return json.dumps(asdict(self)).encode()
+        fields = asdict(self)
+        del fields["record"]
+        return json.dumps(fields).encode()
 
     @classmethod
     def decode(cls, data: bytes, about: str) -> "Commit":
@@ -53,19 +61,9 @@ class Commit:
         Raises:
             DataError: the record is damaged (code "damaged-record").
         """
-        try:
-            raw: dict[str, Any] = json.loads(data)
-            shard = raw.pop("shard")
-            shard["files"] = {name: (size, sha) for name, (size, sha) in shard["files"].items()}
-            refused = [Refusal(**item) for item in raw.pop("refused")]
-            return cls(**raw, shard=ShardRecord(**shard), refused=refused)
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                "a commit record is damaged",
-                code="damaged-record",
-                about=about,
-                hint="delete it and run the job again: the unit is computed anew",
-            ) from error
+        hint = "delete it and run the job again: the unit is computed anew"
+        commit = documents.decode(data, about, cls, hint)
+        return replace(commit, record=blake3(data).hexdigest())
 
 
 @dataclass(frozen=True)
@@ -102,6 +100,11 @@ class History:
     careful: bool
     unexplained: int
     condemned: frozenset[str]
+
+
+def commit_path(dataset: str, unit: str) -> str:
+    """Where the record of a unit's commit stands."""
+    return f"datasets/{dataset}/commits/{unit}.json"
 
 
 class Ledger:
@@ -154,7 +157,7 @@ class Ledger:
 
     def commit_of(self, unit: str) -> Commit | None:
         """The unit's commit, or None."""
-        path = f"{self._root}/commits/{unit}.json"
+        path = commit_path(self.dataset, unit)
         try:
             return Commit.decode(self._objects.get(path), path)
         except FileNotFoundError:
@@ -243,7 +246,7 @@ class Ledger:
 
     def commit(self, attempt: Attempt, commit: Commit) -> Commit:
         """Commit the attempt's shard, or learn who won. Returns the commit that stands."""
-        path = f"{self._root}/commits/{attempt.unit}.json"
+        path = commit_path(self.dataset, attempt.unit)
         point("commit.before-record")
         won = self._objects.put_new(path, commit.encode())
         point("commit.after-record")
@@ -262,7 +265,7 @@ class Ledger:
             commit = self.commit_of(unit)
             if commit is not None:
                 # The record goes first: a commit without its shard would be damage.
-                self._objects.delete([f"{self._root}/commits/{unit}.json"])
+                self._objects.delete([commit_path(self.dataset, unit)])
                 self._objects.delete(f"{commit.shard.path}/{name}" for name in commit.shard.files)
             self._objects.delete(
                 entry.path for entry in list(self._objects.walk(self._folder(unit)))

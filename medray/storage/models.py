@@ -6,7 +6,7 @@ Nothing is ever unpickled.
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,46 @@ from safetensors.numpy import load
 
 from medray.errors import DataError, SpecError
 from medray.ids import short
+from medray.storage.documents import Count, Id, read
 from medray.storage.objects import Objects
-from medray.storage.versions import check_name, damaged_manifest, move_head, read_document
+from medray.storage.versions import (
+    Head,
+    check_name,
+    damaged_manifest,
+    heads,
+    lost_version,
+    move_head,
+    read_head,
+)
 
 WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What stands in storage for a version of a model; see ModelPackage.
+
+    Args:
+        spec: hash of the resolved training step.
+        files: of the package: (bytes, SHA-256).
+    """
+
+    name: str
+    version: Id
+    kind: str
+    digest: str
+    config: dict[str, Any]
+    metrics: dict[str, Any]
+    parents: list[str]
+    spec: str
+    files: dict[str, tuple[Count, str]]
+
+    @property
+    def identity(self) -> str:
+        """What `version` must be: the hash of all the rest."""
+        known = asdict(self)
+        del known["version"]
+        return short(known)
 
 
 @dataclass(frozen=True)
@@ -126,41 +162,53 @@ def save_model(
         objects.put(f"models/{name}/{version}/{file}", data)
     manifest = json.dumps({**core, "version": version}).encode()
     objects.put_new(f"models/{name}/versions/{version}.json", manifest)
-    move_head(objects, f"models/{name}/HEAD", version)
-    return open_model(objects, f"{name}@{version}")
+    package = open_model(objects, f"{name}@{version}")
+    make_newest(package)
+    return package
+
+
+def make_newest(package: ModelPackage) -> None:
+    """Move HEAD to a version."""
+    move_head(package.objects, f"models/{package.name}/HEAD", Head(package.version, "model"))
 
 
 def open_model(objects: Objects, reference: str) -> ModelPackage:
     """Open `name` (the newest version) or `name@version`.
 
     Raises:
-        SpecError: there is no such model (code "no-such-model").
-        DataError: HEAD or the manifest was altered (code "damaged-manifest").
+        SpecError: there is no such model or version (code "no-such-model").
+        DataError: HEAD or the manifest was altered (codes "damaged-record", "damaged-manifest"), or
+            HEAD names a version that is not there ("lost-version").
     """
-    name, _, version = reference.partition("@")
+    name, _, given = reference.partition("@")
     check_name(name)
     try:
-        if not version:
-            version = read_document(objects, f"models/{name}/HEAD")["version"]
-        path = f"models/{name}/versions/{version}.json"
-        manifest = read_document(objects, path)
+        version = given or read_head(objects, "models", name).version
     except FileNotFoundError as error:
         raise SpecError(
             "there is no such model",
             code="no-such-model",
             about=reference,
-            hint=f"models here: {', '.join(objects.folders('models')) or 'none yet'}",
+            hint=f"models here: {', '.join(heads(objects, 'models')) or 'none yet'}",
         ) from error
-    core = {key: value for key, value in manifest.items() if key != "version"}
-    if not short(core) == manifest["version"] == version:
+    path = f"models/{name}/versions/{version}.json"
+    try:
+        manifest = read(objects, path, Manifest)
+    except FileNotFoundError as error:
+        if not given:
+            raise lost_version(f"models/{name}/HEAD") from error
+        raise SpecError(
+            "there is no such version", code="no-such-model", about=reference
+        ) from error
+    if not manifest.identity == manifest.version == version:
         raise damaged_manifest(path)
     return ModelPackage(
         objects=objects,
-        name=manifest["name"],
-        version=manifest["version"],
-        digest=manifest["digest"],
-        config=manifest["config"],
-        metrics=manifest["metrics"],
-        parents=manifest["parents"],
-        files={file: (size, sha) for file, (size, sha) in manifest["files"].items()},
+        name=manifest.name,
+        version=manifest.version,
+        digest=manifest.digest,
+        config=manifest.config,
+        metrics=manifest.metrics,
+        parents=manifest.parents,
+        files=manifest.files,
     )

@@ -103,7 +103,7 @@ class Objects:
             RetryableError: the store cannot be reached, or refuses (see `medray.storage.trouble`).
         """
         if self._folder is not None:
-            return bytes(self._try(path, (self._folder / path).read_bytes))
+            return bytes(self._try(path, lambda: disk.read_file(f"{self._folder}/{path}")))
         return self.get_tagged(path)[0]
 
     def get_tagged(self, path: str) -> tuple[bytes, str]:

@@ -1,7 +1,8 @@
-"""The quarantine: a Parquet table per unit of what was refused, and why."""
+"""The quarantine: a Parquet table for each version of what was refused, and why."""
 
 import io
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 from medray.errors import DataError
 from medray.ids import short
 from medray.storage.ledger import Commit
+from medray.storage.manifest import Refused
 from medray.storage.objects import Objects
 from medray.storage.records import Refusal
 
@@ -30,32 +32,33 @@ class Written:
     """What was written.
 
     Args:
-        tables: by path, the hash of their rows (see `content_of`).
-        inputs: accountable inputs that they refuse.
+        refused: what a version's head says of it.
+        inputs: accountable inputs that are refused.
     """
 
-    tables: dict[str, str]
+    refused: Refused
     inputs: int
 
 
 def write_quarantine(
-    objects: Objects, name: str, commits: list[Commit], planned: list[Refusal]
+    objects: Objects, name: str, commits: Sequence[Commit], planned: Sequence[Refusal]
 ) -> Written:
-    """Write the refusals of every unit, and those made while planning, as tables."""
+    """Write the refusals of every unit, then those made while planning, as one table."""
+    refused = [*(item for commit in commits for item in commit.refused), *planned]
+    content = content_of(refused) if refused else ""
+    if refused:
+        _write(objects, path_of(name, content), refused)
     inputs = len(planned)
-    parts = [(commit.unit, commit.refused) for commit in commits if commit.refused]
-    if planned:
-        parts.append((f"plan-{content_of(planned)}", planned))
-    tables = {_write(objects, name, part, refused): content_of(refused) for part, refused in parts}
     for commit in commits:
         # A refusal that names a sample refuses a part of an input that is otherwise committed.
         inputs += len({item.source for item in commit.refused if not item.sample})
-    return Written(tables, inputs)
+    codes = Counter(item.code for item in refused)
+    return Written(Refused(content, dict(codes.most_common())), inputs)
 
 
-def path_of(name: str, part: str) -> str:
-    """Where the table of a part of a dataset stands: of a unit, under its id."""
-    return f"datasets/{name}/quarantine/{part}.parquet"
+def path_of(name: str, table: str) -> str:
+    """Where a table of a dataset stands: of a version, under the hash of its rows."""
+    return f"datasets/{name}/quarantine/{table}.parquet"
 
 
 def content_of(refused: Sequence[Refusal]) -> str:
@@ -68,7 +71,7 @@ def keep_refusals(
 ) -> None:
     """Write what was refused until the error budget stopped the step, which makes no version."""
     refused = [item for commit in commits for item in commit.refused]
-    _write(objects, name, STOPPED, [*refused, *planned])
+    _write(objects, path_of(name, STOPPED), [*refused, *planned])
 
 
 def read_refusals(objects: Objects, name: str) -> pa.Table | None:
@@ -77,22 +80,19 @@ def read_refusals(objects: Objects, name: str) -> pa.Table | None:
     return _table(objects, path) if objects.exists(path) else None
 
 
-def _write(objects: Objects, name: str, part: str, refused: Sequence[Refusal]) -> str:
+def _write(objects: Objects, path: str, refused: Sequence[Refusal]) -> None:
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist([asdict(item) for item in refused], SCHEMA), buffer)
-    path = path_of(name, part)
     objects.put(path, buffer.getvalue())
-    return path
 
 
-def read_quarantine(objects: Objects, tables: Iterable[str]) -> pa.Table:
+def read_quarantine(objects: Objects, name: str, refused: Refused) -> pa.Table:
     """All refusals of a version.
 
     Raises:
-        DataError: a table is gone or damaged (codes "missing-table", "damaged-table").
+        DataError: the table is gone or damaged (codes "missing-table", "damaged-table").
     """
-    read = [_table(objects, path) for path in tables]
-    return pa.concat_tables(read) if read else SCHEMA.empty_table()
+    return _table(objects, path_of(name, refused.table)) if refused.table else SCHEMA.empty_table()
 
 
 def _table(objects: Objects, path: str) -> pa.Table:

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from medray.storage.documents import Count
+
 
 @dataclass(frozen=True)
 class ShardRecord:
@@ -14,15 +16,17 @@ class ShardRecord:
         bytes: of all its objects.
         sha256: over the names, sizes and hashes of its objects.
         content: hash of what it holds, whatever wrote it: equal content, equal hash.
+        schema: hash of the form of its table; empty where it has no rows.
         files: name below `path` → (bytes, BLAKE3).
     """
 
     path: str
-    rows: int
-    bytes: int
+    rows: Count
+    bytes: Count
     sha256: str
     content: str
-    files: dict[str, tuple[int, str]]
+    schema: str
+    files: dict[str, tuple[Count, str]]
 
     def encode(self) -> dict[str, Any]:
         """As JSON-able values."""
@@ -45,4 +49,4 @@ class Refusal:
     code: str
     reason: str
     sample: str = ""
-    files: int = 1
+    files: Count = 1

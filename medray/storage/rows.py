@@ -2,11 +2,13 @@
 
 import hashlib
 from collections.abc import Iterator
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from medray.errors import DataError
 from medray.ids import canonical
 from medray.storage.samples import Sample
 
@@ -31,8 +33,24 @@ class Rows(Sample):
 
 
 def joined(tables: list[pa.Table]) -> pa.Table:
-    """Tables one below the other; a column that some lack is missing there."""
-    return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
+    """Tables one below the other; a column that some lack is missing there.
+
+    Raises:
+        DataError: a column is of one kind here and of another there (code "unlike-columns").
+    """
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowException as error:
+        kinds: dict[str, set[str]] = {}
+        for field in chain.from_iterable(table.schema for table in tables):
+            kinds.setdefault(field.name, set()).add(str(field.type))
+        unlike = [f"{name} is {' and '.join(sorted(kind))}" for name, kind in kinds.items()]
+        raise DataError(
+            "a column is of one kind in one unit and of another in another",
+            code="unlike-columns",
+            about="; ".join(one for one in unlike if " and " in one),
+            hint="give the column one kind of values in all inputs",
+        ) from error
 
 
 def content_of(table: pa.Table) -> str:

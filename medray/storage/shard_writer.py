@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from medray.errors import FatalError
 from medray.faults import point
-from medray.ids import canonical
+from medray.ids import canonical, short
 from medray.storage.arrays import ArrayWriter, chunk_for
 from medray.storage.objects import Objects
 from medray.storage.ome import axes_of, groups, place
@@ -102,7 +102,7 @@ class ShardWriter:
                 self._write_small(name, arrays)
         if self._members or self._laid:
             self._write_groups()
-        table = joined(self._tables) if self._tables else table_of(self._rows)
+        table = joined(self._tables).combine_chunks() if self._tables else table_of(self._rows)
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
         self._outbox.put("table.parquet", buffer.getvalue())
@@ -121,6 +121,7 @@ class ShardWriter:
             bytes=sum(size for size, _ in files.values()),
             sha256=hashlib.sha256(canonical(files)).hexdigest(),
             content=content.hexdigest(),
+            schema=form_of(table.schema) if self.rows else "",
             files=files,
         )
 
@@ -223,6 +224,11 @@ def table_of(rows: list[dict[str, Any]]) -> pa.Table:
     if not rows:
         return pa.table({"sample_id": pa.array([], pa.string())})
     return pa.table(columns)
+
+
+def form_of(schema: pa.Schema) -> str:
+    """Hash of a table's columns and their types."""
+    return str(short([[field.name, str(field.type)] for field in schema]))
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

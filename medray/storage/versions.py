@@ -3,15 +3,24 @@
 <root>/<kind>/<name>/HEAD names a version; versions/<version>.json is its manifest.
 """
 
-import json
 import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from medray.errors import DataError, SpecError
 from medray.ids import canonical
+from medray.storage.documents import AGAIN, Count, Id, read
 from medray.storage.objects import Objects
 
+LOST_HEAD = "run the job again: it publishes the version anew, at no other cost"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
+_MANIFEST = re.compile(r"([0-9a-f]{32})\.json")
+
+
+def is_name(name: str) -> bool:
+    """Whether it can be the name of a dataset or model."""
+    return _NAME.fullmatch(name) is not None and ".." not in name
 
 
 def check_name(name: str) -> str:
@@ -20,51 +29,110 @@ def check_name(name: str) -> str:
     Raises:
         SpecError: it can't (code "bad-name").
     """
-    if not _NAME.fullmatch(name) or ".." in name:
+    if not is_name(name):
         raise SpecError(
             "a name is made of a-z, 0-9, '.', '_' and '-'", code="bad-name", about=repr(name)
         )
     return name
 
 
-def read_document(objects: Objects, path: str) -> dict[str, Any]:
-    """A JSON object that medray wrote: a HEAD or a manifest.
+@dataclass(frozen=True)
+class Head:
+    """What HEAD holds: the newest version, and what a list of datasets and models says of it.
+
+    Args:
+        version: the newest.
+        kind: of the job that made it.
+        created: when; empty for a model.
+        samples: that it has; None for a model.
+        quarantined: inputs that it lacks; None for a model.
+    """
+
+    version: Id
+    kind: str
+    created: str = ""
+    samples: Count | None = None
+    quarantined: Count | None = None
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """What it says, by field."""
+        return {name: value for name, value in asdict(self).items() if value not in ("", None)}
+
+
+def read_head(objects: Objects, room: str, name: str) -> Head:
+    """The HEAD of a dataset or a model.
+
+    Args:
+        objects: the storage root.
+        room: "datasets" or "models".
+        name: of the dataset or model.
 
     Raises:
         FileNotFoundError: there is none.
-        DataError: it is damaged (code "damaged-manifest").
+        DataError: it is damaged (code "damaged-record").
     """
-    try:
-        document = json.loads(objects.get(path))
-    except (ValueError, RecursionError) as error:
-        raise damaged_manifest(path) from error
-    if not isinstance(document, dict) or not isinstance(document.get("version"), str):
-        raise damaged_manifest(path)
-    return document
+    return read(objects, f"{room}/{name}/HEAD", Head, LOST_HEAD)
+
+
+def heads(objects: Objects, room: str) -> dict[str, Head | DataError]:
+    """The HEAD of all that stands in a room, by name, or what is wrong with it.
+
+    What has none yet, and what can't be ours by its name, is left out.
+    """
+
+    def look(name: str) -> Head | DataError | None:
+        try:
+            return read_head(objects, room, name)
+        except FileNotFoundError:
+            return None
+        except DataError as error:
+            return error
+
+    names = [name for name in objects.folders(room) if is_name(name)]
+    with ThreadPoolExecutor(objects.profile.concurrency) as pool:
+        found = zip(names, pool.map(look, names), strict=True)
+        return {name: head for name, head in found if head is not None}
+
+
+def move_head(objects: Objects, path: str, head: Head) -> None:
+    """Make `head` the HEAD by compare-and-swap; a race is run again until one order holds.
+
+    A damaged one is replaced: this is how running the job again mends it.
+    """
+    data = canonical(head.known)
+    while True:
+        try:
+            standing, tag = objects.get_tagged(path)
+            if standing == data:
+                return
+        except FileNotFoundError:
+            tag = None
+        if objects.swap(path, data, tag):
+            return
 
 
 def damaged_manifest(path: str) -> DataError:
-    """The error for a HEAD or manifest that is not what was written."""
+    """The error for a manifest, or a table of units, that is not what its name says."""
     return DataError(
         "altered: its content is not what its name says",
         code="damaged-manifest",
         about=path,
-        hint="restore it from a backup, or delete it and run the job again",
+        hint=AGAIN,
     )
 
 
-def move_head(objects: Objects, path: str, version: str) -> None:
-    """Point HEAD at `version` by compare-and-swap; a race is run again until one order holds."""
-    while True:
-        try:
-            data, etag = objects.get_tagged(path)
-            if json.loads(data)["version"] == version:
-                return
-            tag: str | None = etag
-        except FileNotFoundError:
-            tag = None
-        if objects.swap(path, canonical({"version": version}), tag):
-            return
+def lost_version(path: str) -> DataError:
+    """The error for a HEAD that names a version that is not there."""
+    return DataError(
+        "names a version that is not there", code="lost-version", about=path, hint=LOST_HEAD
+    )
+
+
+def versions_of(objects: Objects, folder: str) -> list[str]:
+    """Versions whose manifests stand in a folder, sorted; what else lies there is passed over."""
+    names = (entry.path.removeprefix(f"{folder}/") for entry in objects.walk(folder))
+    return sorted(found[1] for found in map(_MANIFEST.fullmatch, names) if found)
 
 
 def whole_version(objects: Objects, folder: str, name: str, prefix: str) -> str:
@@ -79,10 +147,7 @@ def whole_version(objects: Objects, folder: str, name: str, prefix: str) -> str:
     Raises:
         SpecError: none or several do, or it is too short (code "no-such-version").
     """
-    versions = [
-        entry.path.rsplit("/", 1)[1].removesuffix(".json") for entry in objects.walk(folder)
-    ]
-    found = [version for version in versions if version.startswith(prefix)]
+    found = [version for version in versions_of(objects, folder) if version.startswith(prefix)]
     if len(found) != 1 or len(prefix) < 6:
         raise SpecError(
             f"{len(found)} versions begin with {prefix!r}",

@@ -203,7 +203,7 @@ def test_a_bug_is_status_1_in_one_line_without_values(
 
 def test_looking(medray: Any, done: Any) -> None:
     assert "heads " in medray("ls").stdout
-    shown = json.loads(medray("show", "heads", "--json").stdout)
+    shown = json.loads(medray("show", "heads", "--shards", "--json").stdout)
     assert shown["digest"] == done.steps[0].digest
     assert (shown["samples"], shown["parents"]) == (8, [])
     assert shown["inputs"] == {"planned": 9, "committed": 8, "quarantined": 1}
@@ -249,7 +249,7 @@ def test_following(medray: Any, done: Any) -> None:
 def test_keeping(medray: Any, done: Any, objects: Objects) -> None:
     sound = medray("verify")
     assert sound.exit_code == 0
-    path = json.loads(medray("show", "heads", "--json").stdout)["shards"][0]["path"]
+    path = json.loads(medray("show", "heads", "--shards", "--json").stdout)["shards"][0]["path"]
     objects.put(f"{path}/table.parquet", b"x")
     damaged = medray("verify", "heads", "--json")
     assert damaged.exit_code == 3

@@ -6,9 +6,10 @@ from medray.engine.operation import Unit
 from medray.engine.worker import Worker, WorkerSpec
 from medray.errors import DataError
 from medray.jobs.plan import plan_shards
-from medray.storage.datasets import Dataset, publish
+from medray.storage.datasets import Dataset
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.objects import Objects
+from medray.storage.publish import publish
 from medray.storage.samples import Sample
 from medray.storage.shard_writer import ShardWriter, table_of
 from medray.tasks.metrics.surface import volume_diagonal_mm

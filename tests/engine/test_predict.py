@@ -18,10 +18,11 @@ from medray.engine.worker import Receipt, Worker, WorkerSpec
 from medray.errors import DataError
 from medray.jobs.plan import plan_shards
 from medray.models import MODELS
-from medray.storage.datasets import Dataset, publish
+from medray.storage.datasets import Dataset
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.models import save_model
 from medray.storage.objects import Objects
+from medray.storage.publish import publish
 from medray.storage.samples import Sample
 from medray.storage.shard_writer import ShardWriter
 

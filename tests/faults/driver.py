@@ -16,9 +16,9 @@ import toy
 from medray.engine.inline import run_inline
 from medray.engine.worker import Receipt, WorkerSpec
 from medray.ids import attempt_id
-from medray.storage.datasets import publish
 from medray.storage.ledger import Ledger
 from medray.storage.objects import Objects
+from medray.storage.publish import publish
 
 NAME = "toys"
 

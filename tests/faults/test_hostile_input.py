@@ -270,7 +270,7 @@ def test_many_tiny_inputs_and_one_big_one(tmp_path: Path) -> None:
     (made,) = json.loads(ended.out)["steps"]
     assert made["units"] == {"planned": 2001, "committed": 2001, "skipped": 0, "quarantined": 0}
     assert 0.1 * GIB < ended.peak_bytes < 1.5 * GIB
-    shown = here("show", "x", "--json", "--storage", str(tmp_path / "store"))
+    shown = here("show", "x", "--shards", "--json", "--storage", str(tmp_path / "store"))
     rows = [shard["rows"] for shard in json.loads(shown.out)["shards"]]
     assert 1 in rows, "the big one has its unit to itself"
     assert max(rows) <= 128

@@ -147,7 +147,7 @@ def test_driver_killed_at_random_moments(
     job.check(clean)
     scores = open_dataset(Objects(str(job.root)), "scores")
     # A worker has two ranges in hand: one it computes, one it reads.
-    assert job.attempts() <= len(scores.manifest["shards"]) + 2 * kills
+    assert job.attempts() <= len(scores.units) + 2 * kills
     assert kills >= 3
 
 
@@ -171,7 +171,7 @@ def test_workers_on_ray_killed_at_random(
     assert kills >= 3
     job.check(clean)
     scores = open_dataset(Objects(str(job.root)), "scores")
-    assert job.attempts() <= len(scores.manifest["shards"]) + 2 * kills
+    assert job.attempts() <= len(scores.units) + 2 * kills
 
 
 def _workers(driver: int) -> Iterator[psutil.Process]:

@@ -86,7 +86,7 @@ def test_mended_it_is_as_if_it_had_never_failed(
     assert (third.units.committed, third.units.skipped) == (1, 8)
     # What was before can still be read and checked.
     old = open_dataset(objects, first.output)
-    assert commit.unit in {shard["unit"] for shard in old.manifest["shards"]}
+    assert commit.unit in old.units.column("unit")
     assert len(old) == 7
     assert verify_reference(objects, first.output)[1] == verify_all(objects)[1] == []
     assert [entry["what"] for entry in entries(objects)] == ["ingest", "retry", "ingest", "ingest"]

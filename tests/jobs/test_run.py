@@ -211,7 +211,6 @@ def test_an_undisturbed_run_and_an_interrupted_one_make_the_same(
     interrupted = inline(objects, ingest_step(cohort)).steps[0]
     other = inline(Objects(str(tmp_path / "other")), ingest_step(cohort)).steps[0]
     assert interrupted.digest == other.digest
-    assert interrupted.output == other.output
 
 
 def test_who_ends_last_of_two_jobs_of_one_name_is_told(objects: Objects, cohort: Path) -> None:

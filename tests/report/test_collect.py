@@ -9,10 +9,11 @@ import pytest
 from medray.clock import VirtualClock
 from medray.engine.evaluate import summarise
 from medray.report.collect import HISTORY, collect, write_report
-from medray.storage.datasets import Dataset, publish
+from medray.storage.datasets import Dataset
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.models import save_model
 from medray.storage.objects import Objects
+from medray.storage.publish import publish
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample
 from medray.storage.shard_writer import ShardWriter, table_of

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -12,11 +13,13 @@ from safetensors.numpy import save
 
 from medray.clock import VirtualClock
 from medray.storage.check import verify_all, verify_reference
-from medray.storage.datasets import Dataset, open_dataset, publish
+from medray.storage.datasets import Dataset, open_dataset
 from medray.storage.garbage import collect
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.models import ModelPackage, save_model
 from medray.storage.objects import Objects
+from medray.storage.publish import publish
+from medray.storage.quarantine import STOPPED, keep_refusals, path_of
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample
 from medray.storage.shard_writer import ShardWriter
@@ -69,9 +72,9 @@ def wrong(objects: Objects, reference: str = "ct") -> list[tuple[str, str]]:
 def test_sound_ones_are_sound(objects: Objects, dataset: Dataset, model: ModelPackage) -> None:
     checked, problems = verify_all(objects)
     assert problems == []
-    # manifest, 2 records, 2 shards of table + image + metadata, 2 quarantine tables, the model
+    # head, table of units, 2 records, 2 shards of table + image + metadata, quarantine, the model
     files = sum(len(Ledger(objects, "ct").commit_of(unit).shard.files) for unit in ("u0", "u1"))
-    assert checked == 1 + 2 + files + 2 + 1 + len(model.files)
+    assert checked == 2 + 2 + files + 1 + 1 + len(model.files)
 
 
 def test_a_flipped_bit_in_any_object_is_found(objects: Objects, dataset: Dataset) -> None:
@@ -87,7 +90,7 @@ def test_a_flipped_bit_in_any_object_is_found(objects: Objects, dataset: Dataset
 
 
 def test_missing_and_cut_objects_are_named(objects: Objects, dataset: Dataset) -> None:
-    shard = dataset.manifest["shards"][0]["path"]
+    shard = dataset.units[0].path
     table = objects.get(f"{shard}/table.parquet")
     objects.put(f"{shard}/table.parquet", table[:-1])
     cut = f"{len(table) - 1} bytes instead of {len(table)}"
@@ -103,7 +106,7 @@ def test_missing_and_cut_objects_are_named(objects: Objects, dataset: Dataset) -
         {"samples": 3},
         {"parents": ["mr@1"]},
         {"inputs": {"planned": 4, "committed": 2, "quarantined": 1}},
-        {"quarantine": {}},
+        {"refused": {"table": "", "codes": {}}},
         {"version": "0" * 32},
     ],
 )
@@ -111,7 +114,7 @@ def test_an_altered_manifest_is_found(
     objects: Objects, dataset: Dataset, change: dict[str, object]
 ) -> None:
     path = f"datasets/ct/versions/{dataset.version}.json"
-    objects.put(path, json.dumps({**dataset.manifest, **change}).encode())
+    objects.put(path, json.dumps({**asdict(dataset.manifest), **change}).encode())
     assert wrong(objects)[0][0] == path
 
 
@@ -123,35 +126,33 @@ def test_altered_records_are_found(objects: Objects, dataset: Dataset) -> None:
     objects.put(record, json.dumps(raw).encode())
     assert wrong(objects) == [(record, "its rows is not that of the manifest")]
     objects.put(record, b"{}")
-    assert wrong(objects) == [(record, "a commit record is damaged")]
+    assert wrong(objects) == [(record, "damaged: it is not what medray wrote")]
     refusing = "datasets/ct/commits/u1.json"
     whole = objects.get(refusing)
     objects.put(record, kept)
     for refused in ([], [{"source": "bad", "code": "gantry-tilt", "reason": "no tilt"}]):
         objects.put(refusing, json.dumps({**json.loads(whole), "refused": refused}).encode())
-        assert wrong(objects) == [(refusing, "its refusals are not those of the manifest")]
+        assert wrong(objects) == [(refusing, "its record is not that of the manifest")]
     objects.put(refusing, whole)
     objects.delete([record])
     assert wrong(objects) == [(record, "missing")]
 
 
 def test_a_quarantine_that_was_tampered_with_is_found(objects: Objects, dataset: Dataset) -> None:
-    of_unit, of_plan = dataset.manifest["quarantine"]
-    for path, other in ((of_unit, of_plan), (of_plan, of_unit)):
-        kept = objects.get(path)
-        objects.put(path, objects.get(other))
-        assert wrong(objects) == [(path, "its rows are not those that were committed")]
-        objects.put(path, b"x")
-        assert wrong(objects) == [(path, "cannot be read")]
-        objects.delete([path])
-        assert wrong(objects) == [(path, "missing")]
-        objects.put(path, kept)
+    path = path_of("ct", dataset.manifest.refused.table)
+    keep_refusals(objects, "ct", [], [Refusal("no", "rejected-no-image", "a report")])
+    objects.put(path, objects.get(path_of("ct", STOPPED)))
+    assert wrong(objects) == [(path, "its rows are not those that were committed")]
+    objects.put(path, b"x")
+    assert wrong(objects) == [(path, "cannot be read")]
+    objects.delete([path])
+    assert wrong(objects) == [(path, "missing")]
 
 
 def test_a_reason_that_was_changed_with_its_record_is_found(
     objects: Objects, dataset: Dataset
 ) -> None:
-    path, _ = dataset.manifest["quarantine"]
+    path = path_of("ct", dataset.manifest.refused.table)
     table = pq.ParquetFile(io.BytesIO(objects.get(path))).read(use_threads=False).to_pylist()
     changed = io.BytesIO()
     pq.write_table(pa.Table.from_pylist([{**row, "reason": "straight"} for row in table]), changed)
@@ -159,7 +160,7 @@ def test_a_reason_that_was_changed_with_its_record_is_found(
     record = "datasets/ct/commits/u1.json"
     objects.put(record, objects.get(record).replace(b"tilted", b"straight"))
     assert [what for _, what in wrong(objects)] == [
-        "its refusals are not those of the manifest",
+        "its record is not that of the manifest",
         "its rows are not those that were committed",
     ]
 

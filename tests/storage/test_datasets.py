@@ -1,19 +1,24 @@
 """Versions: publishing is idempotent, equal content has an equal digest, inputs add up."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
 from medray.clock import VirtualClock
 from medray.errors import DataError, SpecError
-from medray.storage.datasets import Counts, Dataset, open_dataset, publish
+from medray.storage.check import verify_reference
+from medray.storage.datasets import Dataset, open_dataset
 from medray.storage.ledger import Commit, Ledger
+from medray.storage.manifest import Counts, encode
 from medray.storage.objects import Objects
+from medray.storage.publish import publish
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample
 from medray.storage.shard_writer import ShardWriter
-from medray.storage.versions import check_name, move_head
+from medray.storage.versions import Head, check_name, heads, move_head, read_head
 
 
 def commit(objects: Objects, unit: str, rows: int = 2, refused: int = 0) -> Commit:
@@ -50,12 +55,14 @@ def test_publishing_again_changes_nothing(objects: Objects) -> None:
     assert open_dataset(objects, "d").version == first.version
 
 
-def test_other_attempts_with_equal_content_make_an_equal_version(objects: Objects) -> None:
+def test_other_attempts_with_equal_content_have_an_equal_digest(objects: Objects) -> None:
     first = make(objects, [commit(objects, "u"), commit(objects, "v")])
+    path = first.units[0].path
     objects.delete(entry.path for entry in list(objects.walk("datasets/d")))
     second = make(objects, [commit(objects, "u"), commit(objects, "v")])
-    assert second.manifest["shards"][0]["path"] != first.manifest["shards"][0]["path"]
-    assert (second.version, second.digest) == (first.version, first.digest)
+    assert second.units[0].path != path
+    assert second.digest == first.digest
+    assert second.version != first.version  # its readers see other shards
 
 
 def test_digest_tells_content_and_order_apart(objects: Objects) -> None:
@@ -143,8 +150,12 @@ def test_names_stay_inside_the_root(name: str) -> None:
 
 def test_racing_heads_end_at_one_that_somebody_wrote(objects: Objects) -> None:
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda n: move_head(objects, "datasets/d/HEAD", f"v{n}"), range(24)))
-    assert objects.get("datasets/d/HEAD") in [b'{"version":"v%d"}' % n for n in range(24)]
+        list(
+            pool.map(
+                lambda n: move_head(objects, "datasets/d/HEAD", Head(f"{n:032x}", "x")), range(24)
+            )
+        )
+    assert read_head(objects, "datasets", "d") in [Head(f"{n:032x}", "x") for n in range(24)]
 
 
 def test_creation_time_is_no_part_of_a_version(objects: Objects) -> None:
@@ -155,5 +166,82 @@ def test_creation_time_is_no_part_of_a_version(objects: Objects) -> None:
     kwargs = {"kind": "ingest", "spec": "s", "commits": commits, "refused": [], "parents": []}
     first = publish(objects, "d", **kwargs, clock=clock)
     clock.sleep(86400)
-    assert publish(objects, "d", **kwargs, clock=clock).manifest["created"].startswith("2020-01-01")
+    assert publish(objects, "d", **kwargs, clock=clock).manifest.created.startswith("2020-01-01")
     assert first.version == open_dataset(objects, "d").version
+
+
+class Counted(Objects):
+    """A root that keeps the paths of what is read."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(place)
+        self.read: list[str] = []
+
+    def get(self, path: str) -> bytes:
+        self.read.append(path)
+        return super().get(path)
+
+
+def test_reading_costs_what_is_asked_for(objects: Objects) -> None:
+    made = make(objects, [commit(objects, unit, refused=1) for unit in "uvw"])
+    counted = Counted(objects.url)
+    head, manifest = "datasets/d/HEAD", f"datasets/d/versions/{made.version}.json"
+    units = f"datasets/d/units/{made.manifest.units.table}.parquet"
+    assert heads(counted, "datasets")["d"].samples == 6
+    assert counted.read == [head]
+    counted.read.clear()
+    data = open_dataset(counted, "d")
+    columns = {"sample_id": "string", "split": "string", "n": "int64"}
+    assert (len(data), data.manifest.columns) == (6, columns)
+    assert data.manifest.refused.codes == {"bad": 3}
+    assert data.columns(["_shard", "_row"]).to_pylist()[3] == {"_shard": 1, "_row": 1}
+    assert data.select({}) == [0, 1, 2, 3, 4, 5]
+    assert counted.read == [head, manifest, units]
+    assert data[3].id == "v-1"
+    shard = data.units[1].path
+    assert set(counted.read[3:]) == {
+        f"{shard}/table.parquet",
+        f"{shard}/arrays.zarr/zarr.json",
+    } | {path for path in counted.read[3:] if "/image" in path}
+    assert data.columns(["n"]).equals(data.samples.select(["n"]))
+    assert data.place(-1) == (2, 1)
+
+
+def test_a_column_that_only_some_units_have_is_known_without_reading(objects: Objects) -> None:
+    ledger, commits = Ledger(objects, "d"), []
+    for unit, row in (("u", {"age": None}), ("v", {"age": 4.5, "sex": "f"}), ("w", {"age": 1})):
+        attempt = ledger.begin(unit)
+        writer = ShardWriter(objects, ledger.shard_path(attempt))
+        writer.add(Sample(unit, row))
+        commits.append(ledger.commit(attempt, Commit(unit, attempt.id, writer.finish(), 1, [])))
+    made = make(objects, commits)
+    assert made.manifest.columns == {"sample_id": "string", "age": "double", "sex": "string"}
+    assert {one.name: str(one.type) for one in made.samples.schema}.items() >= set(
+        made.manifest.columns.items()
+    )
+    assert made.columns(["sex"])["sex"].to_pylist() == [None, "f", None]
+    attempt = ledger.begin("x")
+    writer = ShardWriter(objects, ledger.shard_path(attempt))
+    writer.add(Sample("x", {"age": "old"}))
+    commits.append(ledger.commit(attempt, Commit("x", attempt.id, writer.finish(), 1, [])))
+    with pytest.raises(DataError, match="age is double and int64 and null and string") as caught:
+        make(objects, commits)
+    assert caught.value.code == "unlike-columns"
+
+
+def test_what_a_table_of_units_says_is_pinned(objects: Objects) -> None:
+    """Its bytes by the head; what they say by the version, also where both were forged."""
+    made = make(objects, [commit(objects, "u"), commit(objects, "v")])
+    path = f"datasets/d/units/{made.manifest.units.table}.parquet"
+    whole = objects.get(path)
+    objects.put(path, whole[:-1] + b"x")
+    with pytest.raises(DataError, match="altered"):
+        open_dataset(objects, "d")[0]
+    make(objects, [Ledger(objects, "d").commit_of(unit) for unit in "uv"])
+    assert objects.get(path) == whole, "publishing again mends it"
+    forged, units = encode(list(reversed(made.units)))
+    objects.put(f"datasets/d/units/{units.table}.parquet", forged)
+    head = replace(made.manifest, units=replace(made.manifest.units, table=units.table))
+    objects.put(f"datasets/d/versions/{made.version}.json", json.dumps(asdict(head)).encode())
+    problems = verify_reference(objects, "d")[1]
+    assert "the units are not those that the version was made of" in [one.what for one in problems]

@@ -1,0 +1,259 @@
+"""What a version of a dataset holds: a small head, and a table with a row per unit.
+
+<root>/datasets/<name>/versions/<version>.json   the head: all that `ls` and `show` print
+<root>/datasets/<name>/units/<hash>.parquet      the units, in plan order; named by its bytes' hash
+
+The head pins the table by the hash of its bytes, and the version's name, a hash itself, pins head
+and rows. So opening a version costs one small read, whatever it holds, and the first sample one
+more: 50,000 units are a table of 8 MB, where a document of them took 15 MB and half a second.
+"""
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from blake3 import blake3
+
+from medray.ids import ID_DIGITS, short
+from medray.storage.documents import Count, Id
+from medray.storage.ledger import Commit
+from medray.storage.versions import Head, damaged_manifest
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Accountable inputs: planned = committed + quarantined, always."""
+
+    planned: Count
+    committed: Count
+    quarantined: Count
+
+
+@dataclass(frozen=True)
+class UnitEntry:
+    """What a version says of a unit.
+
+    Args:
+        unit: its id.
+        path: of its shard, below the root.
+        rows: samples in the shard.
+        bytes: of all the shard's objects.
+        sha256: over the names, sizes and hashes of the shard's objects.
+        content: hash of what the shard holds, whatever wrote it.
+        record: BLAKE3 of the commit's record, which names every object of the shard.
+    """
+
+    unit: str
+    path: str
+    rows: int
+    bytes: int
+    sha256: str
+    content: str
+    record: str
+
+    @classmethod
+    def of(cls, commit: Commit) -> "UnitEntry":
+        """What a version says of a commit."""
+        shard = commit.shard
+        return cls(
+            unit=commit.unit,
+            path=shard.path,
+            rows=shard.rows,
+            bytes=shard.bytes,
+            sha256=shard.sha256,
+            content=shard.content,
+            record=commit.record or blake3(commit.encode()).hexdigest(),
+        )
+
+
+SCHEMA = pa.schema(
+    [
+        pa.field(field.name, pa.string() if field.type is str else pa.int64(), nullable=False)
+        for field in fields(UnitEntry)
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Units:
+    """The table of units that a head names.
+
+    Args:
+        count: units.
+        table: hash of the table's bytes, its name.
+        rows: hash over what the table says, whichever Arrow wrote it.
+    """
+
+    count: Count
+    table: Id
+    rows: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """What a version did not take.
+
+    Args:
+        table: hash of its rows, the name of its table; empty where nothing was refused.
+        codes: how many rows there are of each code, most frequent first.
+    """
+
+    table: str
+    codes: dict[str, Count]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The head of a version.
+
+    Args:
+        name: of the dataset.
+        version: hash of all the rest but `created` and the bytes of tables.
+        kind: of the job that made it.
+        created: when, UTC.
+        digest: over the shards' content, in plan order.
+        spec: hash of the resolved step.
+        parents: versions it was made of, as "name@version".
+        attributes: what readers need besides (classes, metrics).
+        inputs: accountable ones.
+        samples: in all shards.
+        bytes: of all shards.
+        columns: of the samples' rows: Arrow's names of their types.
+        refused: what was quarantined.
+        units: where the rest stands.
+    """
+
+    name: str
+    version: Id
+    kind: str
+    created: str
+    digest: str
+    spec: str
+    parents: list[str]
+    attributes: dict[str, Any]
+    inputs: Counts
+    samples: Count
+    bytes: Count
+    columns: dict[str, str]
+    refused: Refused
+    units: Units
+
+    @property
+    def identity(self) -> str:
+        """What `version` must be.
+
+        Raises:
+            ValueError: an attribute is no JSON.
+        """
+        known = asdict(self)
+        del known["version"], known["created"], known["units"]["table"]
+        return short(known)
+
+
+class Entries(Sequence[UnitEntry]):
+    """The units of a version, in plan order, column by column: only what is asked for is decoded.
+
+    Args:
+        data: a table that `encode` wrote.
+        path: where it stands, for errors.
+
+    Raises:
+        DataError: it is no such table (code "damaged-manifest").
+    """
+
+    def __init__(self, data: bytes, path: str) -> None:
+        self._path = path
+        self._columns: dict[str, pa.Array] = {}
+        try:
+            self._file = pq.ParquetFile(io.BytesIO(data))
+            if not self._file.schema_arrow.equals(SCHEMA):
+                raise damaged_manifest(path)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise damaged_manifest(path) from error
+
+    def __len__(self) -> int:
+        return int(self._file.metadata.num_rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            columns = [self.array(name)[index].to_pylist() for name in SCHEMA.names]
+            return [UnitEntry(*values) for values in zip(*columns, strict=True)]
+        number = range(len(self))[index]
+        return UnitEntry(*(self.array(name)[number].as_py() for name in SCHEMA.names))
+
+    def __iter__(self) -> Iterator[UnitEntry]:
+        return iter(self[:])
+
+    def array(self, name: str) -> pa.Array:
+        """One field of every unit."""
+        if name not in self._columns:
+            try:
+                # Without Arrow's threads, which now and then abort the process when it exits.
+                table = self._file.read([name], use_threads=False)
+            except (pa.ArrowException, OSError, ValueError) as error:
+                raise damaged_manifest(self._path) from error
+            self._columns[name] = table[name].combine_chunks()
+        return self._columns[name]
+
+    def column(self, name: str) -> list[Any]:
+        """One field of every unit, as a list."""
+        values: list[Any] = self.array(name).to_pylist()
+        return values
+
+    @cached_property
+    def ends(self) -> np.ndarray:
+        """Samples up to and with each unit, int64 (units,)."""
+        ends: np.ndarray = np.cumsum(self.array("rows").to_numpy(), dtype=np.int64)
+        return ends
+
+    @property
+    def identity(self) -> str:
+        """Hash over all that the table says, whichever Arrow wrote it."""
+        return identity_of({name: self.column(name) for name in SCHEMA.names})
+
+
+def identity_of(columns: dict[str, list[Any]]) -> str:
+    """Hash over the fields of units, column by column."""
+    return short(columns)
+
+
+def encode(entries: Sequence[UnitEntry]) -> tuple[bytes, Units]:
+    """A table of units, and what the head says of it."""
+    columns = {name: [getattr(entry, name) for entry in entries] for name in SCHEMA.names}
+    buffer = io.BytesIO()
+    # Hashes don't repeat: a dictionary of them would only make the table larger.
+    table = pa.Table.from_pydict(columns, SCHEMA)
+    pq.write_table(table, buffer, compression="zstd", use_dictionary=False, store_schema=False)
+    data = buffer.getvalue()
+    return data, Units(len(entries), hash_of(data), identity_of(columns))
+
+
+def hash_of(data: bytes) -> str:
+    """The name of a table of units: BLAKE3 of its bytes."""
+    return blake3(data).hexdigest()[:ID_DIGITS]
+
+
+def manifest_path(name: str, version: str) -> str:
+    """Where the head of a version stands."""
+    return f"datasets/{name}/versions/{version}.json"
+
+
+def units_path(name: str, table: str) -> str:
+    """Where a table of units stands."""
+    return f"datasets/{name}/units/{table}.parquet"
+
+
+def head_of(manifest: Manifest) -> Head:
+    """What HEAD says of a version."""
+    return Head(
+        manifest.version,
+        manifest.kind,
+        manifest.created,
+        manifest.samples,
+        manifest.inputs.quarantined,
+    )

@@ -1,0 +1,116 @@
+"""Publishing: committed units become the next version of a dataset, and HEAD names it."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import PurePosixPath
+from typing import Any
+
+from medray.clock import SYSTEM, Clock, stamp
+from medray.errors import DataError
+from medray.faults import point
+from medray.ids import short
+from medray.storage.datasets import Dataset, open_dataset
+from medray.storage.documents import decode
+from medray.storage.ledger import Commit
+from medray.storage.manifest import (
+    Counts,
+    Manifest,
+    UnitEntry,
+    encode,
+    hash_of,
+    head_of,
+    manifest_path,
+    units_path,
+)
+from medray.storage.objects import Objects
+from medray.storage.quarantine import write_quarantine
+from medray.storage.records import Refusal
+from medray.storage.rows import joined
+from medray.storage.shards import Shard
+from medray.storage.versions import check_name, move_head
+
+
+def publish(
+    objects: Objects,
+    name: str,
+    *,
+    kind: str,
+    spec: str,
+    commits: list[Commit],
+    refused: list[Refusal],
+    parents: list[str],
+    attributes: dict[str, Any] | None = None,
+    clock: Clock = SYSTEM,
+) -> Dataset:
+    """Make the next version of `name` of committed units, in plan order, and move HEAD to it.
+
+    Publishing the same again changes nothing, so it can be interrupted anywhere and repeated.
+
+    Args:
+        kind: of the job that made it.
+        spec: hash of the resolved step.
+        commits: one per unit, in the plan's order.
+        refused: inputs turned away while planning.
+        parents: versions it was made of, as "name@version".
+        attributes: what readers need besides, JSON-able (classes, metrics).
+    """
+    check_name(name)
+    entries = [UnitEntry.of(commit) for commit in commits]
+    table, units = encode(entries)
+    quarantined = write_quarantine(objects, name, commits, refused)
+    planned = sum(commit.inputs for commit in commits) + len(refused)
+    made = Manifest(
+        name=name,
+        version="",
+        kind=kind,
+        created=stamp(clock),
+        digest=short([entry.content for entry in entries]),
+        spec=spec,
+        parents=parents,
+        attributes=json.loads(json.dumps(attributes or {})),
+        inputs=Counts(
+            planned=planned,
+            committed=planned - quarantined.inputs,
+            quarantined=quarantined.inputs,
+        ),
+        samples=sum(entry.rows for entry in entries),
+        bytes=sum(entry.bytes for entry in entries),
+        columns=_columns(objects, commits),
+        refused=quarantined.refused,
+        units=units,
+    )
+    made = replace(made, version=made.identity)
+    _keep(objects, units_path(name, units.table), table, _is_table)
+    point("publish.before-manifest")
+    path = manifest_path(name, made.version)
+    _keep(objects, path, json.dumps(asdict(made)).encode(), _is_manifest)
+    point("publish.before-head")
+    dataset = open_dataset(objects, f"{name}@{made.version}")
+    move_head(objects, f"datasets/{name}/HEAD", head_of(dataset.manifest))
+    point("publish.after-head")
+    return dataset
+
+
+def _keep(objects: Objects, path: str, data: bytes, is_sound: Callable[[str, bytes], bool]) -> None:
+    """Write an object whose name says what it holds; what stands there stays, unless damaged."""
+    if not objects.put_new(path, data) and not is_sound(path, objects.get(path)):
+        objects.put(path, data)
+
+
+def _is_table(path: str, data: bytes) -> bool:
+    return PurePosixPath(path).stem == hash_of(data)
+
+
+def _is_manifest(path: str, data: bytes) -> bool:
+    try:
+        return PurePosixPath(path).stem == decode(data, path, Manifest).identity
+    except DataError:
+        return False
+
+
+def _columns(objects: Objects, commits: list[Commit]) -> dict[str, str]:
+    """Columns of the samples and their types, of one table of each form that there is."""
+    first = {one.shard.schema: one.shard.path for one in reversed(commits) if one.shard.rows}
+    tables = [Shard(objects, path).table.slice(0, 0) for path in first.values()]
+    return {field.name: str(field.type) for field in joined(tables).schema} if tables else {}
