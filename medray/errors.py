@@ -52,6 +52,11 @@ class DataError(MedrayError):
     exit_status = 3
 
 
+class PassedOver(DataError):
+    """One input is sound, but nothing that was asked for, such as an exact copy or a report: it is
+    accounted for by itself, outside the error budget."""
+
+
 class RetryableError(MedrayError):
     """A passing fault of a store or a cluster: try again. Exit status 5 when retries run out."""
 

@@ -26,6 +26,7 @@ class UnitMeters:
         self._units = Counter("medray_units", "Units that ended", (*keys, "state"))
         self._inputs = Counter("medray_inputs", "Inputs of units that ended", keys)
         self._refused = Counter("medray_inputs_quarantined", "Inputs that were refused", keys)
+        self._passed = Counter("medray_inputs_passed_over", "Inputs that nobody asked for", keys)
         self._bytes = Counter("medray_bytes", "Bytes of shards that were committed", keys)
         self._seconds = Histogram(
             "medray_unit_seconds", "A unit, by phase", _SECONDS, (*keys, "phase")
@@ -46,6 +47,7 @@ class UnitMeters:
         for counter, count in (
             (self._inputs, receipt.inputs),
             (self._refused, receipt.quarantined),
+            (self._passed, receipt.passed_over),
             (self._bytes, receipt.bytes),
         ):
             if count:  # Ray refuses to count nothing

@@ -39,9 +39,10 @@ def ls(storage: str | None, as_json: bool) -> None:
     if as_json:
         print_json({"datasets": rows, "damaged": [str(error) for error in damaged]})
     else:
-        columns = ["name", "version", "kind", "samples", "quarantined", "created"]
+        columns = ["name", "version", "kind", "samples", "quarantined", "passed_over", "created"]
         shown = [{**row, "version": row["version"][:8], "created": _minute(row)} for row in rows]
-        print_table(columns, [[row.get(column) for column in columns] for row in shown])
+        cells = [[row.get(column) for column in columns] for row in shown]
+        print_table([column.replace("_", " ") for column in columns], cells)
     say_damaged(damaged)
 
 
@@ -73,26 +74,25 @@ def show(reference: str, storage: str | None, with_shards: bool, as_json: bool) 
 @storage_option
 @json_option
 def quarantine(reference: str, storage: str | None, as_json: bool) -> None:
-    """List what a dataset, or a step stopped by its error budget, refused, with reasons."""
-    from medray.errors import SpecError
+    """List what a dataset, or a step that made none, did not take, with reasons and hints."""
     from medray.jobs.session import known_storage
     from medray.storage.datasets import open_dataset
     from medray.storage.quarantine import read_refusals
+    from medray.storage.versions import check_name
 
     objects = known_storage(storage)
-    try:
+    name, _, version = reference.partition("@")
+    refused = None if version else read_refusals(objects, check_name(name))
+    if refused is None:
         refused = open_dataset(objects, reference).quarantine()
-    except SpecError as error:
-        stopped = read_refusals(objects, reference) if error.code == "no-such-dataset" else None
-        if stopped is None:
-            raise
-        refused = stopped
-        click.echo(f"{reference}: no version yet, the error budget stopped its step", err=True)
+    else:
+        click.echo(f"{name}: of its last step, which made no version", err=True)
     rows = refused.to_pylist()
     if as_json:
         print_json({"quarantine": rows})
         return
-    columns = ["source", "sample", "code", "reason", "files"]
+    columns = ["kind", "source", "sample", "path", "code", "reason", "hint", "syntax", "files"]
+    columns = [name for name in columns if any(row[name] for row in rows)]
     print_table(columns, [[row[column] for column in columns] for row in rows])
 
 
@@ -107,6 +107,7 @@ def _of_dataset(dataset: "Dataset") -> dict[str, Any]:
         "samples": len(dataset),
         "inputs": asdict(manifest.inputs),
         "quarantine": manifest.refused.codes,
+        "passed_over": manifest.refused.passed_over,
         "parents": dataset.parents,
         "spec": manifest.spec,
         "attributes": {k: v for k, v in dataset.attributes.items() if k != "summary"},

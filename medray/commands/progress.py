@@ -141,7 +141,7 @@ class _Count:
     def __init__(self) -> None:
         self.label = self.note = ""
         self.total = self.done = 0
-        self._refused = self._fresh = 0
+        self._refused = self._passed = self._fresh = 0
         self._since = time.monotonic()
 
     def take(self, event: Event) -> None:
@@ -150,16 +150,19 @@ class _Count:
             case "step":
                 self.label, self.note = f"{fields['kind']} {fields['output']}", ""
                 self.total, self.done = fields["inputs"], fields["inputs_done"]
-                self._refused = self._fresh = 0
+                self._refused = self._passed = self._fresh = 0
                 self._since = time.monotonic()
             case "unit" if fields["state"] in ("committed", "skipped"):
                 self.done += fields["inputs"]
                 self._fresh += fields["inputs"]
                 self._refused += fields["quarantined"]
+                self._passed += fields["passed_over"]
                 speed = self._fresh / max(1e-3, time.monotonic() - self._since)
                 self.note = f"{speed:.1f} inputs/s"
                 if self._refused:
                     self.note += f", {self._refused} quarantined"
+                if self._passed:
+                    self.note += f", {self._passed} passed over"
             case "epoch":
                 epochs, fold, folds = (
                     fields["epochs"],
@@ -175,13 +178,14 @@ class _Count:
                 self.total = self.done = units["planned"]
                 self.note = f"{fields['seconds']:.1f} s"
                 if fields["kind"] != "train":
-                    self.note = f"{units['quarantined']} quarantined, {self.note}"
+                    passed = f"{units['passed_over']} passed over, " if units["passed_over"] else ""
+                    self.note = f"{units['quarantined']} quarantined, {passed}{self.note}"
 
 
 def print_account(steps: Sequence[StepResult]) -> None:
     """The table that accounts for every input, why some were refused, and the scores."""
     print_table(
-        ["step", "output", "planned", "committed", "skipped", "quarantined", "s"],
+        ["step", "output", "planned", "committed", "skipped", "quarantined", "passed over", "s"],
         [
             [
                 step.kind,
@@ -190,6 +194,7 @@ def print_account(steps: Sequence[StepResult]) -> None:
                 step.units.committed,
                 step.units.skipped,
                 step.units.quarantined,
+                step.units.passed_over,
                 round(step.seconds, 1),
             ]
             for step in steps
@@ -197,9 +202,10 @@ def print_account(steps: Sequence[StepResult]) -> None:
     )
     for step in steps:
         name = step.output.partition("@")[0]
-        if step.reasons:
-            why = ", ".join(f"{code} {count}" for code, count in step.reasons.items())
-            click.echo(f"quarantined in {name}: {why}")
+        for what, counts in (("quarantined", step.reasons), ("passed over", step.passed_over)):
+            if counts:
+                why = ", ".join(f"{code} {count}" for code, count in counts.items())
+                click.echo(f"{what} in {name}: {why}")
         if step.metrics:
             scores = ", ".join(f"{metric} {value:.4g}" for metric, value in step.metrics.items())
             click.echo(f"{name}: {scores}")

@@ -13,6 +13,14 @@ import click
 
 from medray.commands.output import json_option, print_json, print_table, storage_option
 
+# Columns of a due time's inputs, and the tally's field of each.
+_COUNTS = (
+    ("committed", "committed"),
+    ("skipped", "skipped"),
+    ("quarantined", "quarantined"),
+    ("passed over", "passed_over"),
+)
+
 if TYPE_CHECKING:
     from medray.jobs.events import Listener, Run
     from medray.jobs.schedule_claims import Claim, Record
@@ -117,7 +125,7 @@ def show(name: str, newest: int, storage: str | None, as_json: bool) -> None:
     click.echo(f"{one.name}: {one.file} at {one.cron!r} {one.tz}; {facts}")
     if one.paused:
         click.echo("paused")
-    columns = ["due", "state", "run", "attempts", "seconds", "committed", "skipped", "quarantined"]
+    columns = ["due", "state", "run", "attempts", "seconds", *(key for key, _ in _COUNTS)]
     print_table(columns, [_row(one, record) for record in records])
 
 
@@ -325,9 +333,9 @@ def _row(one: "Schedule", record: "Record") -> list[object]:
     end = record.end
     head = [_local(record.claim.at, one.tz), _state(record), record.claim.run]
     if end is None or not end.began:
-        return [*head, None, None, None, None, None]
+        return [*head, None, None, *(None for _ in _COUNTS)]
     units = [step["units"] for step in end.steps]
-    counts = [sum(unit[key] for unit in units) for key in ("committed", "skipped", "quarantined")]
+    counts = [sum(unit[key] for unit in units) for _, key in _COUNTS]
     return [*head, end.attempts, round(end.seconds), *counts]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -38,13 +39,14 @@ class Ingest(Operation):
         self.bucket = objects.beside(source) if "://" in source else None
         self.source = Source(Path(source))
 
-    def files(self, unit: Unit, key: str) -> int:
-        """The files of the input, a DICOM series for example."""
-        return len(self._fields(unit, key)["paths"])
+    def described(self, unit: Unit, refusal: Refusal) -> Refusal:
+        item = self._item(unit, refusal.source)
+        path, syntax = self.format.shown(item)
+        files = refusal.files if refusal.sample else len(item.paths)
+        return replace(refusal, files=files, path=refusal.path or path, syntax=syntax)
 
     def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:
-        fields = self._fields(unit, key)
-        item = Input(**{**fields, "paths": tuple(fields["paths"])})
+        item = self._item(unit, key)
         with self._source_of(item) as source:
             for sample in self.format.read(source, item):
                 split = self.parameters.get("split")
@@ -61,9 +63,9 @@ class Ingest(Operation):
         return fetched(self.bucket, self.format.files(item))
 
     @staticmethod
-    def _fields(unit: Unit, key: str) -> dict[str, Any]:
+    def _item(unit: Unit, key: str) -> Input:
         fields: dict[str, Any] = next(i for i in unit.payload["inputs"] if i["key"] == key)
-        return fields
+        return Input(**{**fields, "paths": tuple(fields["paths"])})
 
 
 def divide(split: dict[str, Any], sample: Sample) -> None:

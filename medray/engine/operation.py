@@ -56,9 +56,9 @@ class Operation(ABC):
     def open(self) -> None:  # noqa: B027 - optional
         """Prepare what is costly and shared by all units, such as a network's weights."""
 
-    def files(self, unit: Unit, key: str) -> int:
-        """How many raw files an input stands for, for the account of what was refused."""
-        return 1
+    def described(self, unit: Unit, refusal: Refusal) -> Refusal:
+        """A refusal with what is known of its input: of how many raw files, and of which."""
+        return refusal
 
     @abstractmethod
     def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:

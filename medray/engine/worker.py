@@ -22,7 +22,7 @@ from medray.faults import point
 from medray.log import event
 from medray.storage.ledger import Attempt, Commit, Ledger
 from medray.storage.objects import Objects
-from medray.storage.records import Refusal
+from medray.storage.records import Refusal, whole_inputs
 from medray.storage.samples import Sample
 from medray.storage.shard_writer import ShardWriter
 
@@ -67,6 +67,7 @@ class Receipt:
         rows: samples in the shard.
         inputs: accountable inputs of the unit.
         quarantined: those refused.
+        passed_over: those that are nothing that was asked for.
         bytes: of the shard.
         seconds: by stage.
         error: of a failed unit, as text.
@@ -79,6 +80,7 @@ class Receipt:
     rows: int = 0
     inputs: int = 0
     quarantined: int = 0
+    passed_over: int = 0
     bytes: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     error: str = ""
@@ -214,10 +216,7 @@ class Worker:
             with self._device:
                 whole = [item for item in loaded if item.key not in outcome.unread]
                 self._compute(whole, outcome, clock)
-        return [
-            item if item.sample else replace(item, files=self.operation.files(unit, item.source))
-            for item in outcome.settled()
-        ]
+        return [self.operation.described(unit, item) for item in outcome.settled()]
 
     def _load(
         self, unit: Unit, key: str, outcome: "_Outcome", clock: Stages
@@ -291,12 +290,13 @@ class _Outcome:
             raise error
         if isinstance(error, OSError) and (lacking := shortage(error)):
             raise lacking from error
+        if isinstance(error, DataError):
+            self.refused.append(Refusal.of(key, error, sample=sample))
+            return
         if is_lack_of_memory(error):
             if not self._alone:
                 raise error  # a neighbour may have had it: try again alone
             code, reason = "out-of-memory", "needs more memory than the worker has"
-        elif isinstance(error, DataError):
-            code, reason = error.code, error.message
         elif isinstance(error, OSError) and error.errno:
             # Its text would name the path, and paths can name patients.
             code, reason = "unreadable", f"cannot be read: {os.strerror(error.errno)}"
@@ -320,13 +320,15 @@ class _Outcome:
 
 
 def _receipt(unit: Unit, state: State, commit: Commit) -> Receipt:
+    quarantined, passed_over = whole_inputs(commit.refused)
     return Receipt(
         unit.id,
         unit.index,
         state,
         rows=commit.shard.rows,
         inputs=commit.inputs,
-        quarantined=len({item.source for item in commit.refused if not item.sample}),
+        quarantined=quarantined,
+        passed_over=passed_over,
         bytes=commit.shard.bytes,
         seconds=commit.seconds,
     )

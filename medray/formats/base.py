@@ -91,9 +91,22 @@ class Format(ABC):
             SpecError: the source does not exist or is not of this format at all.
         """
 
+    def named(self) -> list[tuple[str, str]]:
+        """(option, path) of what the options name: files and folders below the source, or absolute.
+
+        Whoever checks a job looks for them first: what is not there is a mistake in the job, and no
+        fault of any input. See `medray.jobs.sources.check_named`.
+        """
+        return []
+
     def files(self, item: Input) -> Iterator[str]:
         """Every path below the source that `read` opens."""
         yield from item.paths
+
+    def shown(self, item: Input) -> tuple[str, str]:
+        """How the quarantine names an input besides its key: its first file below the source, ""
+        where paths may identify people; and of DICOM the transfer syntax."""
+        return (item.paths[0] if item.paths else ""), ""
 
     @abstractmethod
     def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:

@@ -87,7 +87,7 @@ class Features(Format):
             try:
                 pieces = list(ranges(open_path(source, file.path), until=self.ending))
             except DataError as error:
-                refused.append(Refusal(file.path, error.code, error.message))
+                refused.append(Refusal.of(file.path, error))
                 continue
             source.drop(file.path)
             if not pieces:
@@ -98,6 +98,10 @@ class Features(Format):
                 one = item(key, [file, *table], id=name, range=part)
                 groups.append([replace(one, size=piece.size)])
         return Plan(groups, refused)
+
+    def named(self) -> list[tuple[str, str]]:
+        """The genome's lengths."""
+        return [("genome", self.options.genome)] if self.options.genome else []
 
     def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
         """A row each, named by the file and the line; lines that can't be read are refused."""
@@ -116,7 +120,7 @@ class Features(Format):
                         f"over {MAX_REFUSED} lines can't be read, the last one: {error.code}",
                         code="too-many-bad-lines",
                     ) from error
-                yield Refusal(item.key, error.code, error.message, sample=sample_id)
+                yield Refusal.of(item.key, error, sample=sample_id)
 
     def _feature(self, line: bytes, path: str) -> Feature | None:
         text = line.decode("utf-8", "replace")

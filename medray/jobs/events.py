@@ -27,19 +27,21 @@ Listener = Callable[[Event], None]
 
 @dataclass(frozen=True)
 class Tally:
-    """Accountable inputs of a step: planned = committed + skipped + quarantined, always.
+    """Accountable inputs of a step: planned = committed + skipped + quarantined + passed over.
 
     Args:
         planned: all of them. A training is one.
         committed: by this run.
         skipped: committed by an earlier one.
         quarantined: refused, by this run or an earlier one.
+        passed_over: sound, but nothing that was asked for.
     """
 
     planned: int
     committed: int
     skipped: int
     quarantined: int
+    passed_over: int = 0
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class StepResult:
         digest: hash of the content.
         units: its accountable inputs.
         metrics: of a training or an evaluation.
-        reasons: code → inputs refused for it.
+        reasons: code → inputs quarantined for it.
+        passed_over: code → inputs passed over for it.
         seconds: wall time of this run.
     """
 
@@ -64,6 +67,7 @@ class StepResult:
     units: Tally
     metrics: dict[str, float]
     reasons: dict[str, int] = field(default_factory=dict)
+    passed_over: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
@@ -83,7 +87,8 @@ class Run:
     Args:
         id: of the job's run.
         steps: in order.
-        status: "done": every input of every step is committed or quarantined within the budget.
+        status: "done": every input of every step is committed, passed over, or quarantined within
+            the budget.
     """
 
     id: str

@@ -7,6 +7,7 @@ from typing import Any
 
 from medray.clock import SYSTEM, Clock
 
+_AWAY = ("quarantined", "passed_over")
 WINDOW_S = 60.0  # that speed is taken over; longer where nothing ended for longer
 
 
@@ -21,6 +22,8 @@ class Progress:
         bytes: committed by this driver.
         per_s: inputs a second over the last minute; 0: none.
         left_s: until the end, at that speed; None: nobody can tell.
+        quarantined: of the inputs that are done.
+        passed_over: of these too.
     """
 
     units: dict[str, int] = field(default_factory=dict)
@@ -29,6 +32,8 @@ class Progress:
     bytes: int = 0
     per_s: float = 0.0
     left_s: float | None = None
+    quarantined: int = 0
+    passed_over: int = 0
 
     @classmethod
     def read(cls, life: dict[str, Any], run: str) -> "Progress":
@@ -52,6 +57,7 @@ class Pulse:
     def _begin(self, inputs: int, done: int) -> None:
         self._inputs, self._done, self._bytes = inputs, done, 0
         self._units: Counter[str] = Counter()
+        self._away: Counter[str] = Counter()
         # When how many inputs were done: what lies before the window, but for the newest, is gone.
         self._marks = deque([(self._clock.monotonic(), done)])
 
@@ -62,10 +68,12 @@ class Pulse:
                 self._run = fields["run"]
                 self._begin(fields["inputs"], fields["inputs_done"])
                 self._units["skipped"] = fields.get("units_skipped", 0)
+                self._away.update({name: fields.get(name, 0) for name in _AWAY})
             case "unit":
                 self._units[fields["state"]] += 1
                 if fields["state"] in ("committed", "skipped"):
                     self._move(self._done + fields["inputs"])
+                    self._away.update({name: fields.get(name, 0) for name in _AWAY})
                 if fields["state"] == "committed":
                     self._bytes += fields["bytes"]
             case "epoch":
@@ -93,6 +101,7 @@ class Pulse:
             units=dict(+self._units),
             inputs=self._inputs,
             inputs_done=self._done,
+            **{name: self._away[name] for name in _AWAY},
             bytes=self._bytes,
             per_s=round(speed, 4),
             left_s=math.ceil((self._inputs - self._done) / speed) if speed else None,

@@ -22,7 +22,7 @@ from medray.jobs.joins import plan_join
 from medray.jobs.plan import Planned, plan_ingest, plan_shards
 from medray.jobs.record import RUN_DIGITS
 from medray.jobs.regroup import earlier
-from medray.jobs.sources import source_of
+from medray.jobs.sources import check_named, source_of
 from medray.jobs.target import claim
 from medray.models import MODELS
 from medray.spec.base import Plugin
@@ -160,6 +160,7 @@ def units_of(step: Ingest) -> int | None:
 
 def _found(made: Format, source: str, objects: Objects) -> Plan:
     """What a format finds in a folder or a bucket."""
+    check_named(made, source, objects)
     if "://" not in source:
         return made.plan(source_of(source))
     with outlined(objects.beside(source)) as outline:

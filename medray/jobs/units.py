@@ -1,7 +1,6 @@
 """Run the units of one step until every one is committed, and publish the version they make."""
 
 import threading
-from collections import Counter
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -17,6 +16,7 @@ from medray.errors import (
     RetryableError,
     SpecError,
 )
+from medray.jobs.budget import Budget, reasons
 from medray.jobs.events import Event, Listener, StepResult, Tally
 from medray.jobs.execute import Executor
 from medray.jobs.plan import Planned
@@ -27,7 +27,7 @@ from medray.storage.ledger import Commit, Ledger
 from medray.storage.objects import Objects
 from medray.storage.publish import publish
 from medray.storage.quarantine import keep_refusals
-from medray.storage.records import Refusal
+from medray.storage.records import whole_inputs
 from medray.storage.shard_writer import table_of
 from medray.storage.shards import Shard
 
@@ -54,7 +54,8 @@ def run_units(
 
     Raises:
         InterruptedRun: `stop` was set before the end (code "stopped").
-        DataError: more was refused than the error budget allows (code "error-budget").
+        DataError: more was refused than the error budget allows (code "error-budget"), or no
+            sample is left (code "empty-dataset").
         MedrayError: units failed; the class says how gravely (code "units-failed").
     """
     started = clock.monotonic()
@@ -65,6 +66,14 @@ def run_units(
         if len(done) < len(planned.units):
             _complete(resolved.first, first, objects, executor, stop, tell)
     own, ordered = _complete(resolved, planned, objects, executor, stop, tell)
+    if not any(commit.shard.rows for commit in ordered):
+        keep_refusals(objects, resolved.output, ordered, planned.refused)
+        raise DataError(
+            f"nothing is left of {planned.inputs} inputs, and an empty dataset is no dataset",
+            code="empty-dataset",
+            about=resolved.output,
+            hint=f"`medray quarantine {resolved.output}` has the reasons",
+        )
     dataset = publish(
         objects,
         resolved.output,
@@ -92,8 +101,8 @@ def _complete(
     """Commit every unit; returns those that this call committed, and all commits in order."""
     ledger = Ledger(objects, resolved.output)
     before = ledger.committed((unit.id for unit in planned.units), brief=True)
-    budget = _Budget(resolved, planned, list(before.values()), objects)
-    tell(Event("step", _outset(resolved, planned, before)))
+    budget = Budget(resolved, planned, list(before.values()), objects)
+    tell(Event("step", _outset(resolved, planned, before, budget)))
     budget.check(list(before.values()))
     pending = [unit for unit in planned.units if unit.id not in before]
     failed, own, overdrawn = _pass(resolved, pending, executor, stop, tell, budget)
@@ -108,50 +117,13 @@ def _complete(
     return own, ordered
 
 
-class _Budget:
-    """Counts refused inputs against the step's error budget."""
-
-    def __init__(
-        self, resolved: Resolved, planned: Planned, before: Sequence[Commit], objects: Objects
-    ) -> None:
-        self._run, self._planned = resolved.run, planned
-        self._output, self._objects = resolved.output, objects
-        self._share = resolved.step.policy.error_budget
-        self._refused = len(planned.refused) + sum(map(refused_inputs, before))
-
-    def take(self, receipt: Receipt) -> bool:
-        """Count a receipt; whether the budget is overdrawn now."""
-        self._refused += receipt.quarantined
-        return self._overdrawn
-
-    @property
-    def _overdrawn(self) -> bool:
-        return self._refused > self._share * self._planned.inputs
-
-    def check(self, commits: Sequence[Commit] = ()) -> None:
-        """Raise DataError if the budget is overdrawn (code "error-budget"); refusals are kept."""
-        if not self._overdrawn:
-            return
-        keep_refusals(self._objects, self._output, commits, self._planned.refused)
-        codes = reasons(commits, self._planned.refused)
-        listed = ", ".join(f"{code}: {count}" for code, count in codes.items())
-        raise DataError(
-            f"{self._refused} of {self._planned.inputs} inputs were refused"
-            + (f" ({listed})" if listed else ""),
-            code="error-budget",
-            about=self._run,
-            hint=f"`medray quarantine {self._output}` has the reasons; mend the data, or raise "
-            f"policy.error_budget above {self._share:g}",
-        )
-
-
 def _pass(
     resolved: Resolved,
     pending: Sequence[Unit],
     executor: Executor,
     stop: threading.Event,
     tell: Listener,
-    budget: _Budget,
+    budget: Budget,
 ) -> tuple[dict[str, Receipt], set[str], bool]:
     """Run units once.
 
@@ -205,22 +177,6 @@ class _Either(threading.Event):
         return super().is_set() or self._other.is_set()
 
 
-def refused_inputs(commit: Commit) -> int:
-    """Inputs that a commit refuses whole; a refusal that names a sample refuses a part of one."""
-    return len({item.source for item in commit.refused if not item.sample})
-
-
-def reasons(commits: Sequence[Commit], planned: Sequence[Refusal]) -> dict[str, int]:
-    """Inputs refused whole, by code, most frequent first. An input counts by its first refusal."""
-    first: dict[tuple[str, str], str] = {}
-    for commit in commits:
-        for item in commit.refused:
-            if not item.sample:
-                first.setdefault((commit.unit, item.source), item.code)
-    counts = Counter(first.values()) + Counter(item.code for item in planned)
-    return dict(counts.most_common())
-
-
 def _failure(resolved: Resolved, planned: Planned, failed: dict[str, Receipt]) -> MedrayError:
     statuses = {receipt.exit_status for receipt in failed.values()}
     worst = next((status for status in _GRAVITY if status in statuses), 1)
@@ -271,7 +227,9 @@ def _scores(resolved: Resolved, objects: Objects, commits: Sequence[Commit]) -> 
     return {"summary": summary, "metrics": metrics}
 
 
-def _outset(resolved: Resolved, planned: Planned, before: dict[str, Commit]) -> dict[str, object]:
+def _outset(
+    resolved: Resolved, planned: Planned, before: dict[str, Commit], budget: Budget
+) -> dict[str, object]:
     return {
         "kind": resolved.step.kind,
         "run": resolved.run,
@@ -280,6 +238,8 @@ def _outset(resolved: Resolved, planned: Planned, before: dict[str, Commit]) -> 
         "units_skipped": len(before),
         "inputs": planned.inputs,
         "inputs_done": sum(commit.inputs for commit in before.values()) + len(planned.refused),
+        "quarantined": budget.refused,
+        "passed_over": planned.inputs - budget.asked_for,
     }
 
 
@@ -292,6 +252,7 @@ def _of_receipt(resolved: Resolved, receipt: Receipt) -> dict[str, object]:
         "rows": receipt.rows,
         "inputs": receipt.inputs,
         "quarantined": receipt.quarantined,
+        "passed_over": receipt.passed_over,
         "bytes": receipt.bytes,
         "seconds": {name: round(value, 3) for name, value in receipt.seconds.items()},
         **({"error": receipt.error} if receipt.error else {}),
@@ -307,7 +268,7 @@ def _result(
     seconds: float,
 ) -> StepResult:
     others = [commit for commit in commits if commit.unit not in own]
-    skipped = sum(commit.inputs - refused_inputs(commit) for commit in others)
+    skipped = sum(commit.inputs - sum(whole_inputs(commit.refused)) for commit in others)
     return StepResult(
         kind=resolved.step.kind,
         run=resolved.run,
@@ -318,8 +279,10 @@ def _result(
             committed=dataset.inputs.committed - skipped,
             skipped=skipped,
             quarantined=dataset.inputs.quarantined,
+            passed_over=dataset.inputs.passed_over,
         ),
         metrics=dataset.attributes.get("metrics", {}),
         reasons=reasons(commits, planned.refused),
+        passed_over=reasons(commits, planned.refused, "passed-over"),
         seconds=round(seconds, 3),
     )

@@ -125,6 +125,7 @@ def _dataset_step(step: Mapping[str, Any], dataset: Dataset) -> Step:
         planned=dataset.inputs.planned,
         committed=dataset.inputs.committed,
         quarantined=dataset.inputs.quarantined,
+        passed_over=dataset.inputs.passed_over,
         units=dataset.manifest.units.count,
         reused=(step.get("units") or {}).get("skipped", 0),
         seconds=step.get("seconds", 0.0),

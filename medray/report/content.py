@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from medray.storage.records import Kind
+
 Tone = Literal["good", "warn", "bad"]
 
 _SOURCES_SHOWN = 50
@@ -22,6 +24,7 @@ class Step:
         planned: accountable inputs; None for a step without units (train).
         committed: of these.
         quarantined: of these.
+        passed_over: of these: sound, but nothing that was asked for.
         units: that the inputs were cut into.
         reused: inputs that an earlier run had committed.
         seconds: wall time.
@@ -37,6 +40,7 @@ class Step:
     planned: int | None = None
     committed: int = 0
     quarantined: int = 0
+    passed_over: int = 0
     units: int = 0
     reused: int = 0
     seconds: float = 0.0
@@ -46,13 +50,18 @@ class Step:
 
     @property
     def adds_up(self) -> bool:
-        """Whether every planned input is committed or quarantined."""
-        return self.planned is None or self.planned == self.committed + self.quarantined
+        """Whether every planned input is committed, quarantined or passed over."""
+        return self.planned is None or not self.missing
+
+    @property
+    def missing(self) -> int:
+        """Planned inputs that are none of these."""
+        return (self.planned or 0) - self.committed - self.quarantined - self.passed_over
 
 
 @dataclass(frozen=True)
 class RefusalGroup:
-    """All refusals of one step for one reason.
+    """All refusals of one step for one reason and of one kind.
 
     Args:
         step: output of the step that refused.
@@ -62,6 +71,9 @@ class RefusalGroup:
         files: raw files behind them.
         sources: keys of the inputs, as the plan names them (pseudonyms where it must be).
         more: sources that are not listed.
+        kind: "quarantined" or "passed-over".
+        hints: what can be done, each once.
+        syntaxes: transfer syntaxes of DICOM files among them.
     """
 
     step: str
@@ -71,6 +83,9 @@ class RefusalGroup:
     files: int
     sources: Sequence[str]
     more: int
+    kind: Kind = "quarantined"
+    hints: Sequence[str] = ()
+    syntaxes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -169,13 +184,13 @@ def group_refusals(step: str, rows: Sequence[Mapping[str, Any]]) -> list[Refusal
 
     Args:
         step: output of the step.
-        rows: with source, sample, code, reason and files.
+        rows: of a quarantine table; what is passed over comes last.
     """
-    by_code: dict[str, list[Mapping[str, Any]]] = {}
+    by_code: dict[tuple[Kind, str], list[Mapping[str, Any]]] = {}
     for row in rows:
-        by_code.setdefault(row["code"], []).append(row)
+        by_code.setdefault((row["kind"], row["code"]), []).append(row)
     groups = []
-    for code, members in by_code.items():
+    for (kind, code), members in by_code.items():
         names = list(dict.fromkeys(_source(row) for row in members))
         groups.append(
             RefusalGroup(
@@ -186,9 +201,12 @@ def group_refusals(step: str, rows: Sequence[Mapping[str, Any]]) -> list[Refusal
                 files=sum(row["files"] for row in members),
                 sources=names[:_SOURCES_SHOWN],
                 more=max(0, len(names) - _SOURCES_SHOWN),
+                kind=kind,
+                hints=_each(members, "hint"),
+                syntaxes=_each(members, "syntax"),
             )
         )
-    return sorted(groups, key=lambda group: (-group.inputs, group.code))
+    return sorted(groups, key=lambda one: (one.kind == "passed-over", -one.inputs, one.code))
 
 
 def pick_cases(cases: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
@@ -211,7 +229,12 @@ def pick_cases(cases: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
 
 
 def _source(row: Mapping[str, Any]) -> str:
-    return f"{row['source']} · {row['sample']}" if row["sample"] else str(row["source"])
+    named = [row["source"], row["sample"], row["path"] if row["path"] != row["source"] else ""]
+    return " · ".join(str(part) for part in named if part)
+
+
+def _each(rows: Sequence[Mapping[str, Any]], column: str) -> list[str]:
+    return sorted({row[column] for row in rows if row[column]})
 
 
 def _count(number: int, noun: str) -> str:

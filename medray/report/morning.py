@@ -40,7 +40,9 @@ class Output:
         known: samples that were there before.
         new: samples that were not.
         quarantined: inputs refused, all in all.
+        passed_over: inputs that are nothing that was asked for, all in all.
         refused: those that were not refused before, by reason.
+        passed: those that were not passed over before, by reason.
         stages: seconds of work on what is new, by stage.
         new_bytes: stored for it.
     """
@@ -52,7 +54,9 @@ class Output:
     known: int
     new: int
     quarantined: int
+    passed_over: int
     refused: Sequence[RefusalGroup]
+    passed: Sequence[RefusalGroup]
     stages: Mapping[str, float]
     new_bytes: int
 
@@ -90,6 +94,11 @@ class Morning:
     def refused(self) -> int:
         """Inputs that this night refused."""
         return sum(group.inputs for output in self.outputs for group in output.refused)
+
+    @property
+    def passed_over(self) -> int:
+        """Inputs that this night passed over."""
+        return sum(group.inputs for output in self.outputs for group in output.passed)
 
     @property
     def node_seconds(self) -> float:
@@ -236,6 +245,7 @@ def _output(
         for row in made.quarantine().to_pylist()
         if (row["source"], row["sample"], row["code"]) not in before
     ]
+    groups = group_refusals(made.name, rows)
     stages: Counter[str] = Counter()
     units = [shard.unit for shard in fresh]
     for commit in Ledger(objects, made.name).committed(units, brief=True).values():
@@ -248,7 +258,9 @@ def _output(
         known=len(made) - new,
         new=new,
         quarantined=made.inputs.quarantined,
-        refused=group_refusals(made.name, rows),
+        passed_over=made.inputs.passed_over,
+        refused=[group for group in groups if group.kind == "quarantined"],
+        passed=[group for group in groups if group.kind == "passed-over"],
         stages=dict(stages),
         new_bytes=sum(shard.bytes for shard in fresh),
     )

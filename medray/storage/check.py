@@ -157,9 +157,8 @@ def _manifest_faults(manifest: Manifest, units: Entries) -> Iterator[str]:
         yield "the digest is not that of the shards"
     if sum(units.column("rows")) != manifest.samples:
         yield "the shards' rows don't add up to the samples"
-    inputs = manifest.inputs
-    if inputs.planned != inputs.committed + inputs.quarantined:
-        yield "planned inputs are not committed plus quarantined"
+    if not manifest.inputs.add_up:
+        yield "planned inputs are not committed plus quarantined plus passed over"
 
 
 def _record(dataset: Dataset, entry: UnitEntry) -> Commit | Problem:

@@ -263,14 +263,14 @@ class Dataset:
         return Items(self, arrays or ("image",), tuple(columns))
 
     def quarantine(self) -> pa.Table:
-        """What was refused: a row per refusal with source, sample, code, reason, files."""
+        """What was not taken, and why: a row per `Refusal`, whose fields are the columns."""
         return read_quarantine(self.objects, self.name, self.manifest.refused)
 
     def check(self) -> None:
         """Raise DataError unless the counts add up (code "counts-do-not-add-up")."""
-        if self.inputs.planned != self.inputs.committed + self.inputs.quarantined:
+        if not self.inputs.add_up:
             raise DataError(
-                "planned inputs are not committed plus quarantined",
+                "planned inputs are not committed plus quarantined plus passed over",
                 code="counts-do-not-add-up",
                 about=self.reference,
             )

@@ -27,11 +27,17 @@ from medray.storage.versions import Head, damaged_manifest
 
 @dataclass(frozen=True)
 class Counts:
-    """Accountable inputs: planned = committed + quarantined, always."""
+    """Accountable inputs: planned = committed + quarantined + passed over, always."""
 
     planned: Count
     committed: Count
     quarantined: Count
+    passed_over: Count = 0
+
+    @property
+    def add_up(self) -> bool:
+        """Whether every planned input is one of these."""
+        return self.planned == self.committed + self.quarantined + self.passed_over
 
 
 @dataclass(frozen=True)
@@ -101,10 +107,12 @@ class Refused:
     Args:
         table: hash of its rows, the name of its table; empty where nothing was refused.
         codes: how many rows there are of each code, most frequent first.
+        passed_over: the same, of what was passed over.
     """
 
     table: str
     codes: dict[str, Count]
+    passed_over: dict[str, Count]
 
 
 @dataclass(frozen=True)
@@ -124,7 +132,7 @@ class Manifest:
         samples: in all shards.
         bytes: of all shards.
         columns: of the samples' rows: Arrow's names of their types.
-        refused: what was quarantined.
+        refused: what was quarantined or passed over.
         units: where the rest stands.
     """
 
@@ -256,4 +264,5 @@ def head_of(manifest: Manifest) -> Head:
         manifest.created,
         manifest.samples,
         manifest.inputs.quarantined,
+        manifest.inputs.passed_over,
     )

@@ -24,7 +24,7 @@ from medray.storage.manifest import (
     units_path,
 )
 from medray.storage.objects import Objects
-from medray.storage.quarantine import write_quarantine
+from medray.storage.quarantine import forget_refusals, write_quarantine
 from medray.storage.records import Refusal
 from medray.storage.rows import joined
 from medray.storage.shards import Shard
@@ -71,8 +71,9 @@ def publish(
         attributes=json.loads(json.dumps(attributes or {})),
         inputs=Counts(
             planned=planned,
-            committed=planned - quarantined.inputs,
+            committed=planned - quarantined.inputs - quarantined.passed_over,
             quarantined=quarantined.inputs,
+            passed_over=quarantined.passed_over,
         ),
         samples=sum(entry.rows for entry in entries),
         bytes=sum(entry.bytes for entry in entries),
@@ -89,6 +90,7 @@ def publish(
     dataset = open_dataset(objects, f"{name}@{made.version}")
     move_head(objects, f"datasets/{name}/HEAD", head_of(dataset.manifest))
     point("publish.after-head")
+    forget_refusals(objects, name)
     return dataset
 
 

@@ -13,7 +13,7 @@ from medray.ids import short
 from medray.storage.ledger import Commit
 from medray.storage.manifest import Refused
 from medray.storage.objects import Objects
-from medray.storage.records import Refusal
+from medray.storage.records import Kind, Refusal, whole_inputs
 
 STOPPED = "stopped"  # the table of a step that made no version
 SCHEMA = pa.schema(
@@ -23,6 +23,10 @@ SCHEMA = pa.schema(
         ("reason", pa.string()),
         ("sample", pa.string()),
         ("files", pa.int64()),
+        ("kind", pa.string()),
+        ("hint", pa.string()),
+        ("path", pa.string()),
+        ("syntax", pa.string()),
     ]
 )
 
@@ -33,11 +37,13 @@ class Written:
 
     Args:
         refused: what a version's head says of it.
-        inputs: accountable inputs that are refused.
+        inputs: accountable inputs that are quarantined.
+        passed_over: accountable inputs that are passed over.
     """
 
     refused: Refused
     inputs: int
+    passed_over: int
 
 
 def write_quarantine(
@@ -48,12 +54,18 @@ def write_quarantine(
     content = content_of(refused) if refused else ""
     if refused:
         _write(objects, path_of(name, content), refused)
-    inputs = len(planned)
+    # Of refusals made while planning each is an input.
+    passed = sum(item.kind == "passed-over" for item in planned)
+    inputs = len(planned) - passed
     for commit in commits:
-        # A refusal that names a sample refuses a part of an input that is otherwise committed.
-        inputs += len({item.source for item in commit.refused if not item.sample})
-    codes = Counter(item.code for item in refused)
-    return Written(Refused(content, dict(codes.most_common())), inputs)
+        more, over = whole_inputs(commit.refused)
+        inputs, passed = inputs + more, passed + over
+    said = Refused(content, _codes(refused, "quarantined"), _codes(refused, "passed-over"))
+    return Written(said, inputs, passed)
+
+
+def _codes(refused: Sequence[Refusal], kind: Kind) -> dict[str, int]:
+    return dict(Counter(item.code for item in refused if item.kind == kind).most_common())
 
 
 def path_of(name: str, table: str) -> str:
@@ -69,15 +81,21 @@ def content_of(refused: Sequence[Refusal]) -> str:
 def keep_refusals(
     objects: Objects, name: str, commits: Sequence[Commit], planned: Sequence[Refusal]
 ) -> None:
-    """Write what was refused until the error budget stopped the step, which makes no version."""
+    """Write what was refused by a step that makes no version: the error budget stopped it, or
+    nothing was left."""
     refused = [item for commit in commits for item in commit.refused]
     _write(objects, path_of(name, STOPPED), [*refused, *planned])
 
 
 def read_refusals(objects: Objects, name: str) -> pa.Table | None:
-    """What `keep_refusals` wrote last; None where the budget never stopped a step."""
+    """What `keep_refusals` wrote, where the last step to end made no version; else None."""
     path = path_of(name, STOPPED)
     return _table(objects, path) if objects.exists(path) else None
+
+
+def forget_refusals(objects: Objects, name: str) -> None:
+    """There is a version: what `keep_refusals` wrote before is of no more interest."""
+    objects.delete([path_of(name, STOPPED)])
 
 
 def _write(objects: Objects, path: str, refused: Sequence[Refusal]) -> None:

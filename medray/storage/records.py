@@ -1,9 +1,13 @@
 """What commits say: of a shard, and of what was refused. Light to import, as all of the ledger."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
+from medray.errors import DataError, PassedOver
 from medray.storage.documents import Count
+
+Kind = Literal["quarantined", "passed-over"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,11 @@ class Refusal:
         code: of the DataError.
         reason: its message, free of values from the file.
         files: how many raw files that was. The refusal itself counts as one input.
+        kind: "quarantined", or "passed-over": sound, but nothing that was asked for. No error, and
+            outside the error budget.
+        hint: what can be done about it.
+        path: of its first file below the source, where paths name nobody; else empty.
+        syntax: transfer syntax of a DICOM file, where it is known.
     """
 
     source: str
@@ -50,3 +59,45 @@ class Refusal:
     reason: str
     sample: str = ""
     files: Count = 1
+    kind: Kind = "quarantined"
+    hint: str = ""
+    path: str = ""
+    syntax: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        source: str,
+        error: DataError,
+        *,
+        sample: str = "",
+        files: int = 1,
+        path: str = "",
+        syntax: str = "",
+    ) -> "Refusal":
+        """The refusal that an error stands for; PassedOver is one of kind "passed-over"."""
+        return cls(
+            source,
+            error.code,
+            error.message,
+            sample=sample,
+            files=files,
+            kind="passed-over" if isinstance(error, PassedOver) else "quarantined",
+            hint=error.hint,
+            path=path,
+            syntax=syntax,
+        )
+
+
+def whole_inputs(refused: Iterable[Refusal]) -> tuple[int, int]:
+    """How many inputs are quarantined whole, and how many passed over.
+
+    A refusal that names a sample refuses a part of an input that is otherwise committed. An input
+    counts once, and as quarantined if any of its refusals is an error.
+    """
+    kinds: dict[str, Kind] = {}
+    for item in refused:
+        if not item.sample and kinds.get(item.source) != "quarantined":
+            kinds[item.source] = item.kind
+    passed = sum(kind == "passed-over" for kind in kinds.values())
+    return len(kinds) - passed, passed

@@ -46,6 +46,7 @@ class Head:
         created: when; empty for a model.
         samples: that it has; None for a model.
         quarantined: inputs that it lacks; None for a model.
+        passed_over: inputs that nobody asked for; None for a model.
     """
 
     version: Id
@@ -53,6 +54,7 @@ class Head:
     created: str = ""
     samples: Count | None = None
     quarantined: Count | None = None
+    passed_over: Count | None = None
 
     @property
     def known(self) -> dict[str, Any]:

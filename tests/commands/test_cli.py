@@ -111,8 +111,20 @@ def test_json_is_one_object_and_all_of_stdout(medray: Any, job: Path) -> None:
     assert first.exit_code == 0
     ingest, export = json.loads(first.stdout)["steps"]
     assert set(ingest) == {"kind", "run", "output", "digest", "units", "metrics"}
-    assert ingest["units"] == {"planned": 9, "committed": 8, "skipped": 0, "quarantined": 1}
-    assert export["units"] == {"planned": 8, "committed": 8, "skipped": 0, "quarantined": 0}
+    assert ingest["units"] == {
+        "planned": 9,
+        "committed": 8,
+        "skipped": 0,
+        "quarantined": 1,
+        "passed_over": 0,
+    }
+    assert export["units"] == {
+        "planned": 8,
+        "committed": 8,
+        "skipped": 0,
+        "quarantined": 0,
+        "passed_over": 0,
+    }
     assert ingest["output"].startswith("heads@")
     second = json.loads(
         medray("run", str(job), "--cluster", "inline", "--json", "--no-report").stdout
@@ -163,7 +175,7 @@ def test_beyond_the_budget_is_status_3_and_json_says_why(medray: Any, job: Path)
     assert [(row["source"], row["code"], row["files"]) for row in rows] == [
         ("case_0", "no-label", 1)
     ]
-    assert "no version yet" in listed.stderr
+    assert "its last step, which made no version" in listed.stderr
     absent = medray("show", "heads")
     assert absent.exit_code == 2
     assert "no version of it is published" in absent.stderr
@@ -206,7 +218,7 @@ def test_looking(medray: Any, done: Any) -> None:
     shown = json.loads(medray("show", "heads", "--shards", "--json").stdout)
     assert shown["digest"] == done.steps[0].digest
     assert (shown["samples"], shown["parents"]) == (8, [])
-    assert shown["inputs"] == {"planned": 9, "committed": 8, "quarantined": 1}
+    assert shown["inputs"] == {"planned": 9, "committed": 8, "quarantined": 1, "passed_over": 0}
     assert shown["quarantine"] == {"no-label": 1}
     assert sum(shard["rows"] for shard in shown["shards"]) == 8
     table = medray("quarantine", "heads").stdout

@@ -31,7 +31,7 @@ def test_golden_ids() -> None:
         "0c1fa7370332127c0e42541ded134658",
         "50a0dc25ed59754f308b7728ebf9ccb9",
     ]
-    assert planned.identity == "699563e731de0170e20853f848e7bf61"
+    assert planned.identity == "ad3d112a8d348e0be04561b7964a64f9"
 
 
 def test_what_a_plan_accounts_for() -> None:

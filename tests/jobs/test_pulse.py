@@ -28,7 +28,8 @@ def pulse_of(clock: VirtualClock, **step: Any) -> Pulse:
 
 
 def unit(state: str = "committed", inputs: int = 10) -> tuple[str, dict[str, Any]]:
-    return "unit", {"state": state, "inputs": inputs, "bytes": 1000}
+    counts = {"inputs": inputs, "bytes": 1000, "quarantined": 1, "passed_over": 2}
+    return "unit", {"state": state, **counts}
 
 
 def test_units_are_counted_by_what_became_of_them() -> None:
@@ -40,7 +41,8 @@ def test_units_are_counted_by_what_became_of_them() -> None:
     told = Progress.read({"step": pulse.tell()}, "r")
     units = {"skipped": 3, "committed": 2, "failed": 1, "drained": 1}
     # 30 of 80 inputs in 10 s.
-    assert told == Progress(units, 100, 50, 2000, per_s=3.0, left_s=17)
+    away = {"quarantined": 3, "passed_over": 6}
+    assert told == Progress(units, 100, 50, 2000, per_s=3.0, left_s=17, **away)
     assert Progress.read({"step": pulse.tell()}, "another run") == Progress()
     assert Progress.read({}, "r") == Progress(), "written by an earlier version"
 

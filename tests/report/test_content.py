@@ -1,6 +1,9 @@
+from dataclasses import asdict
+
 import pytest
 
 from medray.report.content import Report, Scores, Step, group_refusals, pick_cases
+from medray.storage.records import Refusal
 
 
 def report(*steps: Step, cases: list[dict] | None = None) -> Report:
@@ -37,7 +40,7 @@ def test_verdict_counts_cases_not_rows() -> None:
 
 
 def refusal(source: str, code: str, reason: str = "r", sample: str = "", files: int = 1) -> dict:
-    return {"source": source, "code": code, "reason": reason, "sample": sample, "files": files}
+    return asdict(Refusal(source, code, reason, sample, files))
 
 
 def test_refusals_are_grouped_by_code_and_counted_once_per_input() -> None:

@@ -1,4 +1,5 @@
 import re
+from dataclasses import asdict
 from html.parser import HTMLParser
 
 import numpy as np
@@ -7,6 +8,7 @@ import pyarrow as pa
 from medray.engine.overlay import encode_png
 from medray.report.content import Overlay, Report, Scores, Step, Training, group_refusals
 from medray.report.page import render
+from medray.storage.records import Refusal
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.classification import score_classification, summarise_classification
 from medray.tasks.metrics.regression import score_regression, summarise_regression
@@ -61,11 +63,12 @@ def sites() -> Scores:
 
 
 def page(**fields: object) -> str:
-    step = Step("ingest", "ct", "v" * 32, "d" * 32, 5, 3, 2, 1, 0, 3725.0, stages={"read": 1.25})
+    step = Step("ingest", "ct", "v" * 32, "d" * 32, 6, 3, 2, 1, 1, 0, 3725.0, stages={"read": 1.25})
     train = Step("train", "net", "m" * 32, "e" * 32, parents=("ct@" + "v" * 32,))
     refused = [
-        {"source": EVIL, "code": "gantry-tilt", "reason": "18.5°", "sample": "", "files": 28},
-        {"source": "b", "code": "gantry-tilt", "reason": "18.5°", "sample": "", "files": 9},
+        asdict(Refusal(EVIL, "gantry-tilt", "18.5°", files=28, hint="interpolate it")),
+        asdict(Refusal("b", "gantry-tilt", "18.5°", files=9, path="b/1.dcm", syntax="1.2.3")),
+        asdict(Refusal("c", "a-report", "no image", kind="passed-over")),
     ]
     history = [{"epoch": e, "step": e, "loss": 1 / (e + 1)} for e in range(6)]
     content = {

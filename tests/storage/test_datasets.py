@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from medray.clock import VirtualClock
-from medray.errors import DataError, SpecError
+from medray.errors import DataError, PassedOver, SpecError
 from medray.storage.check import verify_reference
 from medray.storage.datasets import Dataset, open_dataset
 from medray.storage.ledger import Commit, Ledger
@@ -72,13 +72,18 @@ def test_digest_tells_content_and_order_apart(objects: Objects) -> None:
 
 
 def test_counts_add_up_or_are_refused(objects: Objects) -> None:
-    planned = [Refusal("scout", "localizer", "why")]
+    copy = Refusal.of("copy", PassedOver("a copy", code="copy", hint="none needed"))
+    planned = [Refusal("scout", "localizer", "why"), copy]
     made = make(objects, [commit(objects, "u", 2, 1), commit(objects, "v", 1, 2)], planned)
-    assert made.inputs == Counts(planned=7, committed=3, quarantined=4)
+    assert made.inputs == Counts(planned=8, committed=3, quarantined=4, passed_over=1)
     made.check()
     table = made.quarantine().to_pylist()
-    assert sorted(row["source"] for row in table) == ["scout", "u-bad0", "v-bad0", "v-bad1"]
-    made.inputs = Counts(7, 3, 3)
+    assert sorted(row["source"] for row in table) == ["copy", "scout", "u-bad0", "v-bad0", "v-bad1"]
+    assert [(row["source"], row["hint"]) for row in table if row["kind"] == "passed-over"] == [
+        ("copy", "none needed")
+    ]
+    assert made.manifest.refused.passed_over == {"copy": 1}
+    made.inputs = Counts(8, 3, 4, 0)
     with pytest.raises(DataError) as caught:
         made.check()
     assert caught.value.code == "counts-do-not-add-up"

@@ -67,7 +67,7 @@ class Bigwig(Format):
             try:
                 contigs = self._contigs(open_path(source, file.path))
             except DataError as error:
-                refused.append(Refusal(file.path, error.code, error.message))
+                refused.append(Refusal.of(file.path, error))
                 continue
             source.drop(file.path)
             kept[name] = file
@@ -88,6 +88,10 @@ class Bigwig(Format):
             bins = -(-length // self.options.bin_bases) * len(kept)
             items.append(replace(one, size=bins * np.dtype(self.options.dtype).itemsize))
         return Plan(grouped(items, samples=64, size=GROUP_BYTES), refused)
+
+    def named(self) -> list[tuple[str, str]]:
+        """The tracks' files."""
+        return [("tracks", path) for path in self.options.tracks.values()]
 
     def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
         """The contig: `track` (tracks, bins), and how its bins were made."""

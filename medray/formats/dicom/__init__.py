@@ -10,14 +10,14 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from medray.errors import DataError, SpecError
+from medray.errors import DataError, PassedOver, SpecError
 from medray.formats.base import Format, FormatOptions, Input, Plan, Source, grouped
 from medray.formats.dicom.deidentify import Keyed, Plain, Pseudonyms
 from medray.formats.dicom.headers import LIMITS, Limits
 from medray.formats.dicom.labels import find_nifti
 from medray.formats.dicom.reader import Rules, read_series
 from medray.formats.dicom.series import Select, Series, Sorted, judge, sort_out
-from medray.formats.dicom.tree import Instance, scan_tree
+from medray.formats.dicom.tree import scan_tree
 from medray.formats.files import nothing_found
 from medray.formats.site_key import load_key
 from medray.storage.records import Refusal
@@ -36,6 +36,9 @@ class Deidentify(FormatOptions):
     )
     key_env: str = Field("MEDRAY_DEID_KEY", description="environment variable that holds the key")
     key_file: str = Field("", description="file that holds the key; goes before key_env")
+    show_paths: bool = Field(
+        False, description="name files by path in the quarantine: only where paths name nobody"
+    )
     keep_sex_and_age: bool = Field(
         False, description="option 113108 of PS3.15; ages from 90 become 90"
     )
@@ -97,24 +100,28 @@ class Dicom(Format):
         found = sort_out(scan_tree(source, self.limits))
         if not (found.series or found.segmentations or found.turned):
             nothing_found(source, "file", "files of any name count, in any folder below it")
-        refused = [
-            self._refusal(self.names.name("file", entry.path), entry.fault, 1)
-            for entry in found.turned
-        ]
+        refused = [self._refused(entry.path, entry.fault) for entry in found.turned]
         items, used = [], set()
         for series in found.series:
             key = self.names.name("series", series.uid)
             for _, copy in series.duplicates:
-                repeated = DataError("a copy of another file", code="rejected-duplicate")
-                refused.append(self._refusal(self.names.name("file", copy.path), repeated, 1))
+                repeated = PassedOver("a copy of another file", code="rejected-duplicate")
+                refused.append(self._refused(copy.path, repeated, copy.facts.syntax))
             try:
                 items.append(self._input(root, key, series, found))
                 used.add(series.uid)
             except DataError as fault:
-                refused.append(self._refusal(key, fault, series.files))
+                first = series.instances[0]
+                path, syntax = self._path(first.path), first.facts.syntax
+                refused.append(Refusal.of(key, fault, files=series.files, path=path, syntax=syntax))
         refused += self._unused_segmentations(found, used)
         items.sort(key=lambda item: item.key)
         return Plan(grouped(items, samples=GROUP_SAMPLES), refused)
+
+    def named(self) -> list[tuple[str, str]]:
+        """The folder of masks."""
+        labels = self.options.labels
+        return [] if labels in ("", "seg") else [("labels", labels)]
 
     def files(self, item: Input) -> Iterator[str]:
         """Slices, their copies and the label, where it lies below the source."""
@@ -123,6 +130,10 @@ class Dicom(Format):
         label, folder = item.extra.get("label"), self.options.labels
         if label is not None and not Path(folder).is_absolute():
             yield label if folder == "seg" else f"{folder}/{label}"
+
+    def shown(self, item: Input) -> tuple[str, str]:
+        """Its first file, where the job says that paths name nobody; and its transfer syntax."""
+        return self._path(item.paths[0]), item.extra["syntax"]
 
     def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
         """The volumes of one series, image (C, Z, Y, X) and where there is one label (Z, Y, X).
@@ -156,6 +167,7 @@ class Dicom(Format):
             _check_risk(series)
         copies = [[index, copy.path] for index, copy in series.duplicates]
         extra: dict[str, object] = {"slices": series.slices, "copies": copies}
+        extra["syntax"] = series.instances[0].facts.syntax
         files = [*series.instances, *(copy for _, copy in series.duplicates)]
         stamps = [[file.path, file.size, file.mtime_ns] for file in files]
         label = self._label(root, series, found)
@@ -198,18 +210,21 @@ class Dicom(Format):
         return name, [name, status.st_size, status.st_mtime_ns]
 
     def _unused_segmentations(self, found: Sorted, used: set[str]) -> Iterator[Refusal]:
-        unused = DataError("a segmentation of no series that is taken", code="rejected-modality")
+        unused = PassedOver("a segmentation of no series that is taken", code="rejected-modality")
         for uid, files in found.segmentations.items():
             if self.options.labels == "seg" and uid in used:
                 continue
             for file in files:
-                yield self._refusal(self._file(file), file.fault or unused, 1)
+                yield self._refused(file.path, file.fault or unused, file.facts.syntax)
 
-    def _file(self, instance: Instance) -> str:
-        return self.names.name("file", instance.path)
+    def _refused(self, path: str, fault: DataError, syntax: str = "") -> Refusal:
+        key = self.names.name("file", path)
+        return Refusal.of(key, fault, path=self._path(path), syntax=syntax)
 
-    def _refusal(self, key: str, fault: DataError, files: int) -> Refusal:
-        return Refusal(key, fault.code, fault.message, files=files)
+    def _path(self, path: str) -> str:
+        """What may be shown of a path; paths often hold names."""
+        wanted = self.options.deidentify
+        return path if wanted.method == "none" or wanted.show_paths else ""
 
 
 def _check_risk(series: Series) -> None:

@@ -1,7 +1,7 @@
 """Instances to series: duplicates, selection with a reason for every rejection, damage.
 
-Every file ends in exactly one place: in a series that is taken, rejected (codes "rejected-…":
-sound, but not asked for), or quarantined (every other code).
+Every file ends in exactly one place: in a series that is taken, passed over (sound, but not asked
+for), or quarantined.
 """
 
 import re
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from pydantic import Field, field_validator
 
-from medray.errors import DataError
+from medray.errors import DataError, PassedOver
 from medray.formats.base import FormatOptions
 from medray.formats.dicom.tree import SEGMENTATIONS, Facts, Instance, Turned
 
@@ -173,7 +173,7 @@ def _hold_against(series: list[Series], turned: list[Turned]) -> None:
             by_folder[instance.folder].add(index)
     for entry in turned:
         neighbours = by_folder.get(entry.folder, set())
-        if len(neighbours) == 1 and not entry.fault.code.startswith("rejected-"):
+        if len(neighbours) == 1 and not isinstance(entry.fault, PassedOver):
             fault = DataError(
                 f"a damaged file ({entry.fault.code}) lies among its files and may belong to it",
                 code="damaged-neighbour",
@@ -193,11 +193,11 @@ def judge(series: Series, select: Select) -> None:
     """Raise unless the series is asked for and all its files are sound.
 
     Raises:
-        DataError: "rejected-localizer", "rejected-modality", "rejected-dose",
+        PassedOver: "rejected-localizer", "rejected-modality", "rejected-dose",
             "rejected-secondary-capture", "rejected-derived", "rejected-kernel",
-            "rejected-description", "rejected-thickness", "rejected-few-slices",
-            "rejected-many-slices"; or the fault of a damaged file, which comes first unless the
-            series is not asked for at all.
+            "rejected-description", "rejected-thickness", "rejected-many-slices".
+        DataError: "rejected-few-slices"; or the fault of a damaged file, which comes first unless
+            the series is not asked for at all.
     """
     head = series.instances[0].facts
     _by_kind(head, {instance.facts.kinds for instance in series.instances}, select)
@@ -222,7 +222,9 @@ def judge(series: Series, select: Select) -> None:
             reason = f"slices are {head.thickness_mm:g} mm thick, not {low} to {high}"
             raise _rejected("thickness", reason)
     if series.slices < select.min_slices:
-        raise _rejected("few-slices", f"{series.slices} slices, fewer than {select.min_slices}")
+        # A scout, or a broken transfer: nobody can tell, so it is no matter of course.
+        reason = f"{series.slices} slices, fewer than {select.min_slices}"
+        raise DataError(reason, code="rejected-few-slices", hint="lower `select.min_slices`")
     if select.max_slices is not None and series.slices > select.max_slices:
         raise _rejected("many-slices", f"{series.slices} slices, more than {select.max_slices}")
 
@@ -244,5 +246,5 @@ def _by_kind(head: Facts, kinds: set[tuple[str, ...]], select: Select) -> None:
         raise _rejected("derived", "derived images")
 
 
-def _rejected(code: str, reason: str) -> DataError:
-    return DataError(reason, code=f"rejected-{code}")
+def _rejected(code: str, reason: str) -> PassedOver:
+    return PassedOver(reason, code=f"rejected-{code}")

@@ -15,7 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from medray.errors import DataError, shortage
+from medray.errors import DataError, PassedOver, shortage
 from medray.formats.base import Source
 from medray.formats.dicom import tags
 from medray.formats.dicom.deidentify import burned_in_risk
@@ -52,6 +52,11 @@ FACTS = (
     tags.BURNED_IN_ANNOTATION,
 )
 """What facts are made of, besides the first frame."""
+# Names without suffix that promise no image.
+BESIDE = re.compile(
+    r"(readme|licen[cs]e|copying|change(s|log)|version|notes|manifest|index|lockfile|autorun)"
+    r"|(md5|sha\d+|check)sums?"
+)
 NO_FRAME = Frame((), (), (), 0.0, 1.0, 0.0, 0, "", 0)
 
 
@@ -69,6 +74,7 @@ class Facts:
         kernel: convolution kernel.
         thickness_mm: of the slices.
         orientation: of the first frame, () where absent.
+        syntax: transfer syntax UID.
         risk: why text may be burned into the pixels, "" where nothing points to it.
     """
 
@@ -81,6 +87,7 @@ class Facts:
     kernel: str
     thickness_mm: float
     orientation: tuple[float, ...]
+    syntax: str
     risk: str
 
 
@@ -127,7 +134,7 @@ class Turned:
 
     Args:
         path: below the source's root.
-        fault: code and reason; codes that begin with "rejected-" are no damage.
+        fault: code and reason; PassedOver is no damage.
     """
 
     path: str
@@ -172,7 +179,7 @@ def walk(root: Path) -> Iterator[str | Turned]:
 def _link(root: Path, path: str) -> DataError:
     target = os.path.realpath(path)
     if os.path.commonpath([target, root]) == str(root):
-        return DataError("a link to what is found at its own place", code="rejected-link")
+        return PassedOver("a link to what is found at its own place", code="rejected-link")
     return DataError("a link that leads out of the source", code="outside-root")
 
 
@@ -272,10 +279,10 @@ def _look(path: str, opened: Opened | DataError, limits: Limits, seen: Seen) -> 
     except DataError as fault:
         damage = fault.with_traceback(None)
     first = described[0] if described else NO_FRAME
-    made_of = (first.thickness_mm, first.orientation, *map(elements.raw.get, FACTS))
+    made_of = (first.thickness_mm, first.orientation, header.syntax, *map(elements.raw.get, FACTS))
     facts = seen.get(made_of)
     if facts is None:
-        facts = seen.setdefault(made_of, _facts(elements, first))
+        facts = seen.setdefault(made_of, _facts(elements, first, header.syntax))
     return Instance(
         path,
         status.st_size,
@@ -293,7 +300,7 @@ def _look(path: str, opened: Opened | DataError, limits: Limits, seen: Seen) -> 
     )
 
 
-def _facts(elements: Elements, first: Frame) -> Facts:
+def _facts(elements: Elements, first: Frame, syntax: str) -> Facts:
     return Facts(
         study=elements.text(tags.STUDY_INSTANCE_UID),
         series=elements.text(tags.SERIES_INSTANCE_UID),
@@ -304,27 +311,34 @@ def _facts(elements: Elements, first: Frame) -> Facts:
         kernel=elements.text(tags.CONVOLUTION_KERNEL),
         thickness_mm=first.thickness_mm,
         orientation=first.orientation,
+        syntax=syntax,
         risk=burned_in_risk(elements),
     )
 
 
 def _foreign(path: str) -> DataError:
-    # A name without suffix, or with a number or DICOM's own one, promises DICOM; others do not.
-    suffix = Path(path).suffix.lower().lstrip(".")
-    if suffix in ("", "dcm", "dicom", "ima", "img") or suffix.isdigit():
+    # A name without suffix, or with a number or DICOM's own one, promises DICOM; others do not, nor
+    # do those of what lies beside data everywhere: ._IM001.dcm of macOS, README, SHA256SUMS.
+    name = path.rpartition("/")[2].lower()
+    suffix = Path(name).suffix.lstrip(".")
+    beside = name.startswith(".") or BESIDE.fullmatch(name)
+    promised = suffix in ("", "dcm", "dicom", "ima", "img") or suffix.isdigit()
+    if promised and not beside:
         return DataError("neither preamble nor data set: not DICOM, or damaged", code="not-dicom")
-    return DataError("not a DICOM file, by content and by name", code="rejected-not-dicom")
+    return PassedOver("not a DICOM file, by content and by name", code="rejected-not-dicom")
 
 
 def _no_image(elements: Elements, header: Header) -> DataError | None:
     modality = elements.text(tags.MODALITY)
     if header.directory:
-        return DataError("a directory; its files are found by themselves", code="rejected-dicomdir")
+        return PassedOver(
+            "a directory; its files are found by themselves", code="rejected-dicomdir"
+        )
     if modality in MODALITIES_WITHOUT_IMAGES:
-        return DataError(f"modality {modality} holds no images", code="rejected-no-image")
+        return PassedOver(f"modality {modality} holds no images", code="rejected-no-image")
     # Rows without pixels is damage: the file ends before its pixels.
     if header.pixels is None and tags.ROWS not in elements.raw:
-        return DataError("the data set holds no image", code="rejected-no-image")
+        return PassedOver("the data set holds no image", code="rejected-no-image")
     return None
 
 

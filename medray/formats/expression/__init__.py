@@ -69,7 +69,7 @@ class Expression(Format):
                         hint="matrices of one dataset have the same genes in the same order",
                     )
             except DataError as error:
-                refused.append(Refusal(key, error.code, error.message, files=len(members)))
+                refused.append(Refusal.of(key, error, files=len(members)))
                 continue
             finally:
                 for file in members:
@@ -112,7 +112,7 @@ class Expression(Format):
                     sample_id = f"{item.extra['prefix']}{cell}"
                     yield Sample(sample_id, self._row(sample_id, known), {FEATURES: values})
                 except DataError as error:
-                    yield Refusal(item.key, error.code, error.message, f"cell {row}")
+                    yield Refusal.of(item.key, error, sample=f"cell {row}")
         if row < stop:
             raise DataError("the matrix has fewer cells than when it was planned", code="changed")
 

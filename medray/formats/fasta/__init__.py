@@ -81,7 +81,7 @@ class Fasta(Format):
             try:
                 records, packed = self._records(source, file)
             except DataError as error:
-                refused.append(Refusal(file.path, error.code, error.message))
+                refused.append(Refusal.of(file.path, error))
                 continue
             source.drop(file.path)
             kept = []
@@ -109,6 +109,11 @@ class Fasta(Format):
             )
         return Plan(groups, refused)
 
+    def named(self) -> list[tuple[str, str]]:
+        """The table of aliases."""
+        table = self.options.alias_table
+        return [("alias_table", table)] if table else []
+
     def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
         """A sample each: `sequence` uint8 (L,) and what is known of the contig."""
         path = open_path(source, item.paths[0])
@@ -128,7 +133,7 @@ class Fasta(Format):
                 if len(records) == 1:
                     raise
                 key = f"{item.paths[0]}:{record.number}"
-                yield Refusal(item.key, error.code, error.message, sample=key)
+                yield Refusal.of(item.key, error, sample=key)
                 continue
             yield Sample(
                 record.name,

@@ -79,6 +79,16 @@ class Image(Format):
         size = 1 if self.options.layout == "npz" else GROUP_SAMPLES
         return Plan(grouped(items, samples=size), refused)
 
+    def named(self) -> list[tuple[str, str]]:
+        """Folders of images and of masks, or the table, as the layout has them."""
+        options = self.options
+        if options.layout == "csv":
+            return [("table", options.table)]
+        if options.layout != "masks":
+            return []
+        masks = [("masks", options.masks)] if options.labels == "required" else []
+        return [("images", options.images), *masks]
+
     def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
         """One sample a file: image (C, Y, X) and label (Y, X) or target; many of an archive."""
         if self.options.layout == "npz":

@@ -109,7 +109,7 @@ def plan_npz(source: Source) -> Planned:
         try:
             pieces = npz.parts(open_path(source, file.path))
         except DataError as error:
-            refused.append(Refusal(file.path, error.code, error.message))
+            refused.append(Refusal.of(file.path, error))
             continue
         source.drop(file.path)
         name = stem(file.path, (".npz",)).replace("/", "_")

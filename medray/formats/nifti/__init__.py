@@ -83,6 +83,11 @@ class Nifti(Format):
         )
         return Plan(grouped(cases, samples=GROUP_SAMPLES), refused)
 
+    def named(self) -> list[tuple[str, str]]:
+        """Folders of images and of labels."""
+        masks = [("masks", self.options.masks)] if self.options.masks else []
+        return [*(("images", folder) for folder in self.options.images), *masks]
+
     def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
         """One sample: image (C, Z, Y, X) and, where there is one, label (Z, Y, X)."""
         paths = [open_path(source, path) for path in item.paths]

@@ -74,7 +74,7 @@ class Sequences(Format):
             try:
                 items += self._inputs(file, open_path(source, file.path), survey)
             except DataError as error:
-                refused.append(Refusal(file.path, error.code, error.message))
+                refused.append(Refusal.of(file.path, error))
             source.drop(file.path)
         target = self.options.target or ""
         for one in items:
@@ -84,6 +84,10 @@ class Sequences(Format):
             one.extra["kinds"] = {name: columns.get(name) for name in kept}
             one.extra["target_kind"] = survey.kinds.get(target)
         return Plan([[one] for one in items], refused)
+
+    def named(self) -> list[tuple[str, str]]:
+        """The files that are read."""
+        return [("files", path) for path in self.options.files]
 
     def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
         """A row each, named by file and line or record; those that can't be used are refused."""
@@ -106,7 +110,7 @@ class Sequences(Format):
                         f"over {MAX_REFUSED} rows can't be used, the last one: {error.code}",
                         code="too-many-bad-rows",
                     ) from error
-                yield Refusal(item.key, error.code, error.message, sample=name)
+                yield Refusal.of(item.key, error, sample=name)
 
     def _known(self, cells: dict[str, str]) -> bool:
         return all(cells[name].lower() not in MISSING for name in self.options.known)

@@ -49,9 +49,18 @@ class Table(Joined):
             try:
                 items += self._items(source, part, split, tables, columns, seen)
             except DataError as error:
-                refused.append(Refusal(part, error.code, error.message, files=len(tables)))
+                refused.append(Refusal.of(part, error, files=len(tables)))
         named = {name: features for name, features in columns.items() if features}
         return Plan(grouped(items, samples=GROUP), refused, {FEATURES: named} if named else {})
+
+    def named(self) -> list[tuple[str, str]]:
+        """Tables, and files with names of features."""
+        options = self.options
+        rows = [("rows", options.rows)] if options.rows else []
+        tables = [*rows, *(("tables", path) for path in options.tables.values())]
+        parts: tuple[str, ...] = tuple(options.parts) or ("",)
+        named = [(name, path.replace("{part}", part)) for part in parts for name, path in tables]
+        return [*named, *(("feature_names", path) for path in options.feature_names.values())]
 
     def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
         """Samples in order, each with the arrays that it has; rows without a sample are refused."""
@@ -74,7 +83,7 @@ class Table(Joined):
             try:
                 yield self._sample(sample_id, one, extra["split"])
             except DataError as error:
-                yield Refusal(item.key, error.code, error.message, f"sample {number + 1}")
+                yield Refusal.of(item.key, error, sample=f"sample {number + 1}")
 
     def takes(self, names: frozenset[str]) -> frozenset[str]:
         """No array: rows only."""

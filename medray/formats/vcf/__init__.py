@@ -92,7 +92,7 @@ class Vcf(Format):
             try:
                 inputs += self._inputs(source, file, key)
             except DataError as error:
-                refused.append(Refusal(file.path, error.code, error.message))
+                refused.append(Refusal.of(file.path, error))
         if not inputs and not refused:
             nothing_found(source, "VCF files", f"their names end in {', '.join(SUFFIXES)}")
         return Plan(grouped(inputs, samples=GROUP_SAMPLES, size=self.options.partition), refused)

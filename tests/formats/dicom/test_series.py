@@ -56,8 +56,35 @@ def test_every_file_of_a_messy_tree_is_accounted_for_once(write_series, ingest, 
         "rejected-link": 1,
         "outside-root": 1,
     }
+    errors = {refusal.code for refusal in found.refused if refusal.kind == "quarantined"}
+    assert errors == {"rejected-few-slices", "not-dicom", "outside-root"}
     entries = sum(len(files) for _, _, files in os.walk(source)) + 1  # the link to a folder
     assert found.taken + sum(found.codes.values()) == entries
+
+
+def test_what_lies_beside_data_everywhere_harms_no_series(write_series, ingest, tmp_path):
+    write_series(3)
+    folder = tmp_path / "source" / "a"
+    for name in ("README", "SHA256SUMS", "Thumbs.db", ".DS_Store", "._IM000.dcm", "notes.txt"):
+        (folder / name).write_bytes(b"\0\5\26\7 no image")
+    found = ingest()
+    assert len(found.samples) == 1
+    assert [(r.kind, r.code) for r in found.refused] == [("passed-over", "rejected-not-dicom")] * 6
+
+
+def test_a_refusal_shows_path_and_syntax_only_where_paths_name_nobody(
+    write_series, ingest, monkeypatch
+):
+    monkeypatch.setenv("MEDRAY_DEID_KEY", "k" * 32)
+    write_series(2, folder="DOE^JANE")
+    keyed = {"method": "keyed"}
+    shown = [ingest().refused, ingest(deidentify=keyed | {"show_paths": True}).refused]
+    hidden = ingest(deidentify=keyed).refused
+    for (one,) in shown:
+        assert one.path.startswith("DOE^JANE/")
+        assert one.syntax == "1.2.840.10008.1.2.1"
+        assert one.hint == "lower `select.min_slices`"
+    assert [(one.path, one.syntax) for one in hidden] == [("", "1.2.840.10008.1.2.1")]
 
 
 def test_a_dicomdir_is_recognised_by_content(write_series, ingest, tmp_path):
