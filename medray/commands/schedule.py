@@ -13,13 +13,7 @@ import click
 
 from medray.commands.output import json_option, print_json, print_table, storage_option
 
-# Columns of a due time's inputs, and the tally's field of each.
-_COUNTS = (
-    ("committed", "committed"),
-    ("skipped", "skipped"),
-    ("quarantined", "quarantined"),
-    ("passed over", "passed_over"),
-)
+_COUNTS = ("committed", "skipped", "quarantined", "passed_over")  # of a due time's inputs
 
 if TYPE_CHECKING:
     from medray.jobs.events import Listener, Run
@@ -125,8 +119,10 @@ def show(name: str, newest: int, storage: str | None, as_json: bool) -> None:
     click.echo(f"{one.name}: {one.file} at {one.cron!r} {one.tz}; {facts}")
     if one.paused:
         click.echo("paused")
-    columns = ["due", "state", "run", "attempts", "seconds", *(key for key, _ in _COUNTS)]
-    print_table(columns, [_row(one, record) for record in records])
+    columns = ["due", "state", "run", "attempts", "seconds", *_COUNTS]
+    print_table(
+        [column.replace("_", " ") for column in columns], [_row(one, record) for record in records]
+    )
 
 
 @schedule.command()
@@ -335,7 +331,7 @@ def _row(one: "Schedule", record: "Record") -> list[object]:
     if end is None or not end.began:
         return [*head, None, None, *(None for _ in _COUNTS)]
     units = [step["units"] for step in end.steps]
-    counts = [sum(unit[key] for unit in units) for _, key in _COUNTS]
+    counts = [sum(unit[key] for unit in units) for key in _COUNTS]
     return [*head, end.attempts, round(end.seconds), *counts]
 
 

@@ -53,10 +53,7 @@ FACTS = (
 )
 """What facts are made of, besides the first frame."""
 # Names without suffix that promise no image.
-BESIDE = re.compile(
-    r"(readme|licen[cs]e|copying|change(s|log)|version|notes|manifest|index|lockfile|autorun)"
-    r"|(md5|sha\d+|check)sums?"
-)
+BESIDE = re.compile(r"readme|licen[cs]e|changes|changelog|version|manifest|(md5|sha\d+|check)sums?")
 NO_FRAME = Frame((), (), (), 0.0, 1.0, 0.0, 0, "", 0)
 
 
@@ -331,9 +328,7 @@ def _foreign(path: str) -> DataError:
 def _no_image(elements: Elements, header: Header) -> DataError | None:
     modality = elements.text(tags.MODALITY)
     if header.directory:
-        return PassedOver(
-            "a directory; its files are found by themselves", code="rejected-dicomdir"
-        )
+        return PassedOver("a directory of files that are found", code="rejected-dicomdir")
     if modality in MODALITIES_WITHOUT_IMAGES:
         return PassedOver(f"modality {modality} holds no images", code="rejected-no-image")
     # Rows without pixels is damage: the file ends before its pixels.
