@@ -32,10 +32,12 @@ class Bed(Features):
     suffixes: ClassVar[tuple[str, ...]] = (".bed", *PEAKS, *GRAPHS)
 
     def parse(self, line: str, path: str) -> Feature | None:
-        """See Features. Cells are apart by tabs, or by blanks where there are no tabs."""
-        if line.startswith(("track ", "track\t", "browser ", "browser\t")):
+        """See Features. Cells are apart by tabs, or by blanks where tabs make no three of them."""
+        if line.split(None, 1)[0] in ("track", "browser"):
             return None
-        cells = [cell.strip() for cell in (line.split("\t") if "\t" in line else line.split())]
+        cells = [cell.strip() for cell in line.split("\t")]
+        if not cells[-1] or len(cells) < 3:
+            cells = line.split() if len(cells) < 4 else cells[:-1]
         if len(cells) < 3:
             raise DataError("the line has fewer than 3 columns", code="too-few-columns")
         contig, start, end = cells[0], whole(cells[1]), whole(cells[2])

@@ -63,7 +63,7 @@ class Features(Format):
     """A file's lines to rows. What a line says is the formats' own: see `parse`."""
 
     suffixes: ClassVar[tuple[str, ...]]
-    ending: ClassVar[bytes] = b""  # beginning of a line that no feature comes after
+    endings: ClassVar[tuple[bytes, ...]] = ()  # beginnings of lines that no feature comes after
     options: FeatureOptions
 
     @abstractmethod
@@ -85,7 +85,7 @@ class Features(Format):
         for file in found:
             source.fetch(file.path)
             try:
-                pieces = list(ranges(open_path(source, file.path), until=self.ending))
+                pieces = list(ranges(open_path(source, file.path), until=self.endings))
             except DataError as error:
                 refused.append(Refusal.of(file.path, error))
                 continue
@@ -124,7 +124,7 @@ class Features(Format):
 
     def _feature(self, line: bytes, path: str) -> Feature | None:
         text = line.decode("utf-8", "replace")
-        if not text.strip() or text.startswith("#"):
+        if not text.strip() or text.lstrip().startswith("#"):
             return None
         return self.parse(text, path)
 
@@ -178,7 +178,7 @@ class Features(Format):
         if self.options.genome is not None:
             table = lines(open_path(source, self.options.genome))
             try:
-                rows = [line.split() for line in table if line.strip()]
+                rows = [line.split() for line in table if line.strip() and line[:1] != b"#"]
                 known = {row[0].decode(): int(row[1]) for row in rows}
             except (ValueError, IndexError) as error:
                 raise DataError(

@@ -25,6 +25,7 @@ GZIP_RANGES = 16  # each unpacks all that lies before it: half of the file, on a
 # Runs of N make a genome's text shrink a thousandfold in places, but never as a whole.
 BOMB_BYTES, BOMB_RATIO = 2**30, 200
 
+BOM = b"\xef\xbb\xbf"
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 
 
@@ -93,14 +94,14 @@ def blocks(path: Path, start: int = 0, size: int | None = None) -> Iterator[byte
 
 
 def ranges(
-    path: Path, mark: bytes = b"\n", *, until: bytes = b"", size: int = RANGE_BYTES
+    path: Path, mark: bytes = b"\n", *, until: tuple[bytes, ...] = (), size: int = RANGE_BYTES
 ) -> Iterator[Range]:
     """The text of a file cut behind lines, or before records, into pieces of about `size` bytes.
 
     Args:
         path: of the file.
         mark: a newline, or a newline and the character that begins a record.
-        until: what a line begins with that is behind the last piece; b"" for all of the text.
+        until: what a line begins with that is behind the last piece; none for all of the text.
         size: least bytes of a piece but the last.
 
     Raises:
@@ -128,14 +129,18 @@ def ranges(
 
 
 def lines(path: Path, piece: Range | None = None) -> Iterator[bytes]:
-    """The lines of a piece, or of all the text, without their ends (LF or CR LF).
+    """The lines of a piece, or of all the text, without their ends (LF or CR LF), the first without
+    the mark that some editors begin UTF-8 by.
 
     Raises:
         DataError: as `blocks`; or a line of more than a MiB, as no table has ("long-line").
     """
     tail = b""
+    begins = piece is None or piece.start == 0
     text = blocks(path) if piece is None else blocks(path, piece.start, piece.size)
     for block in text:
+        if begins:
+            block, begins = block.removeprefix(BOM), False
         whole = (tail + block).split(b"\n")
         tail = whole.pop()
         for line in whole:
@@ -146,15 +151,16 @@ def lines(path: Path, piece: Range | None = None) -> Iterator[bytes]:
         yield tail.removesuffix(b"\r")
 
 
-def _line(path: Path, begin: bytes) -> int | None:
+def _line(path: Path, begins: tuple[bytes, ...]) -> int | None:
     """Where the first line that begins so is; None if there is none."""
     at, text = -1, b"\n"
+    longest = max(map(len, begins))
     for block in blocks(path):
         text += block
-        found = text.find(b"\n" + begin)
-        if found >= 0:
-            return at + found + 1
-        keep = min(len(text), len(begin))
+        found = [place for one in begins if (place := text.find(b"\n" + one)) >= 0]
+        if found:
+            return at + min(found) + 1
+        keep = min(len(text), longest)
         at, text = at + len(text) - keep, text[len(text) - keep :]
     return None
 

@@ -150,6 +150,10 @@ def test_sizes_and_places_are_looked_at_before_they_are_used(tmp_path: Path) -> 
         ("fixedStep chrom=c start=1 step=1\n1\n3\n5\n", [2, 5]),
         ("track x\nfixedStep chrom=c start=2 step=3 span=2\n1\n2\n", [1, 1, 2]),
         ("#\nvariableStep chrom=c span=2\n1 4\n5 6\n", [4, np.nan, 6]),
+        (
+            "\ufeff#\r\n\r\nvariableStep  chrom=c\tspan=2\r\n1\t4\r\n \r\n 5   6 \r\n",
+            [4, np.nan, 6],
+        ),
     ],
 )
 def test_wiggle(text: str, expected: list[float], tmp_path: Path) -> None:
@@ -185,3 +189,40 @@ def test_real_conservation(data_dir: Path) -> None:
     (binned,) = (values(one) for one in read(root, lengths={"chrM": 16_569}).values())
     assert binned.shape == (1, 130)
     assert binned[0, 0] == pytest.approx(float(np.nanmean(track[0, :128], dtype=float)), abs=2e-3)
+
+
+def empty_bigwig(path: Path, contigs: dict[str, int], *, index: bool) -> None:
+    """A bigWig without records, as pyBigWig writes it (no index) or UCSC's tools (an empty one)."""
+    key = max(map(len, contigs), default=0)
+    tree = struct.pack("<4IQQ", 0x78CA8C91, 256, key, 8, len(contigs), 0)
+    tree += struct.pack("<BBH", 1, 0, len(contigs))
+    for number, (name, length) in enumerate(contigs.items()):
+        tree += name.encode().ljust(key, b"\0") + struct.pack("<II", number, length)
+    data = 104 + len(tree)
+    rtree = struct.pack("<IIQ4IQII", 0x2468ACE0, 256, 0, 0, 0, 0, 0, data, 1, 0) + b"\1\0\0\0"
+    places = 104, data, (data + 8) * index
+    head = struct.pack("<IHH3QHHQQIQ", 0x888FFC26, 4, 0, *places, 0, 0, 0, 64, 1 << 15, 0)
+    total = struct.pack("<Q4d", 0, 0, 0, 0, 0)
+    path.write_bytes(head + total + tree + (struct.pack("<Q", 0) + rtree if index else b""))
+
+
+@pytest.mark.parametrize("index", [False, True])
+@pytest.mark.parametrize("missing", ["nan", "zero"])
+def test_a_file_without_records_has_no_values(index: bool, missing: str, tmp_path: Path) -> None:
+    empty_bigwig(tmp_path / "a.bw", {"chr1": 5003, "chrM": 40}, index=index)
+    write(tmp_path / "b.bw", LENGTHS, 1)
+    empty_bigwig(tmp_path / "c.bw", {}, index=index)
+    found = read(tmp_path, missing=missing)
+    assert list(found) == ["chr1", "chrM", "chr2"]
+    assert all(one.row["names"] == ["a", "b", "c"] for one in found.values())
+    for at, name in ((0, "chr1"), (2, "chr1"), (0, "chr2"), (0, "chrM"), (1, "chrM")):
+        track = values(found[name])[at]
+        assert np.isnan(track).all() if missing == "nan" else not track.any()
+    assert np.isfinite(values(found["chr1"])[1]).any()
+
+
+def test_a_source_of_empty_files_names_each(tmp_path: Path) -> None:
+    empty_bigwig(tmp_path / "a.bw", {}, index=True)
+    _, plan = planned(tmp_path)
+    assert not plan.groups
+    assert [(one.source, one.code) for one in plan.refused] == [("a.bw", "empty-file")]

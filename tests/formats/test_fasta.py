@@ -228,3 +228,43 @@ def test_real_indices(data_dir: Path) -> None:
     )
     assert plain["20"].row == packed["20"].row
     assert plain["20"].row["length"] == 38_994
+
+
+@pytest.mark.parametrize("run", [1, 4 * 2**20], ids=["slabs", "together"])
+def test_a_record_without_letters_hides_no_other(
+    run: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RUN_BYTES", run)
+    (tmp_path / "a.fa").write_bytes(b">a\n>b x\nACG\n>c\n\n \n>d\r\n>e\nT\n>f")
+    form, plan = planned(tmp_path)
+    taken, empty = {}, []
+    for item in items(plan):
+        try:
+            for one in form.read(Source(tmp_path), item):
+                if isinstance(one, Refusal):
+                    empty.append((one.sample, one.code))
+                else:
+                    assert isinstance(one, Sample)
+                    taken[one.id] = letters(one)
+        except DataError as error:
+            empty.append((item.key, error.code))
+    assert taken == {"b": "ACG", "e": "T"}
+    assert empty == [(f"a.fa:{number}", "empty-sequence") for number in (1, 3, 4, 6)]
+
+
+@pytest.mark.parametrize("block", [3, 2**20])
+@pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b"\r\n \n", b"\xef\xbb\xbf\n\n"])
+def test_a_mark_and_blanks_before_the_first_header(
+    before: bytes, block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medray.formats.text.BLOCK", block)
+    monkeypatch.setattr("medray.formats.fasta.records.BLOCK", block)
+    (tmp_path / "a.fa").write_bytes(before + b">a\r\nAC\tGT \r\nTT\r\n\r\n>b\r\nA\r\n")
+    assert {name: letters(one) for name, one in read(tmp_path).items()} == {"a": "ACGTTT", "b": "A"}
+
+
+def test_an_index_with_blanks_between_its_cells(tmp_path: Path) -> None:
+    (tmp_path / "a.fa").write_bytes(b">a x\nACGT\nAC\n>b\nTT\n")
+    (tmp_path / "a.fa.fai").write_bytes(b"\xef\xbb\xbfa  6 5\t4 5\r\n\r\nb 2 16 2 3\r\n")
+    found = read(tmp_path)
+    assert [letters(found[name]) for name in "ab"] == ["ACGTAC", "TT"]

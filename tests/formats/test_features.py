@@ -217,3 +217,54 @@ def test_a_real_circular_genome(data_dir: Path) -> None:
     assert codes(Gff, root, lengths=lengths) == ["out-of-range"] * 2
     found = rows(Gff, root, lengths=lengths, circular=[*lengths])
     assert [row["end"] for row in found if row["wraps"]] == [5437, 5522]
+
+
+def test_gff3_is_unescaped_in_every_column_and_lists_are_cut_first(tmp_path: Path) -> None:
+    (tmp_path / "a.gff3").write_bytes(
+        b"\xef\xbb\xbf##gff-version 3\r\n"
+        b"seq%20one\tx%3By\tmRNA\t1\t9\t1e-5\t?\t.\t"
+        b"ID=t1;Parent=g%2C1,g2 ; Note=a%2Cb,c;curated;\r\n"
+        b"chr1\tx\tregion\t1\t9\t.\t+\t.\t.\r\n"
+        b"chr1\tx\tCDS\t1\t9\t.\t+\t2\tID=c;Parent=t1;Parent=t2;product=kinase, putative\r\n"
+        b"###\r\n>chr1\r\nACGT\r\n"
+    )
+    found = rows(Gff, tmp_path, attributes=["Note", "curated"])
+    assert not codes(Gff, tmp_path)
+    assert [row["contig"] for row in found] == ["seq one", "chr1", "chr1"]
+    assert (found[0]["source"], found[0]["strand"], found[0]["score"]) == ("x;y", ".", 1e-5)
+    assert [row["parent"] for row in found] == [["g,1", "g2"], None, ["t1", "t2"]]
+    assert found[0]["attribute_Note"] == ["a,b", "c"]
+    assert (found[2]["product"], found[2]["phase"]) == ("kinase, putative", 2)
+
+
+def test_gtf_attributes_as_their_makers_write_them(tmp_path: Path) -> None:
+    head = "chr%201\tx\texon\t5\t90\t.\t-\t.\t"
+    (tmp_path / "a.gtf").write_text(
+        head + 'gene_id "G1"; transcript_id ""; note "5\' UTR \\"short\\" form; x";\n'
+        + head + 'gene_id "G2"; tag "a"; tag "b,c"; gene_name "CYCD1;1" ; # kept by hand\n'
+        + head + "gene_id G3;transcript_id T3; exon_number 1\n"
+        + head + ".\n"
+    )  # fmt: skip
+    found = rows(Gff, tmp_path, attributes=["note", "tag"])
+    assert not codes(Gff, tmp_path)
+    assert {row["contig"] for row in found} == {"chr%201"}  # GTF escapes nothing
+    assert [row["gene_id"] for row in found] == ["G1", "G2", "G3", None]
+    assert [row["transcript_id"] for row in found] == [None, None, "T3", None]
+    assert found[0]["attribute_note"] == ['5\' UTR "short" form; x']
+    assert (found[1]["attribute_tag"], found[1]["gene_name"]) == (["a", "b,c"], "CYCD1;1")
+
+
+def test_blanks_tabs_and_marks_between_the_cells_of_a_bed(tmp_path: Path) -> None:
+    (tmp_path / "a.bed").write_bytes(
+        b"\xef\xbb\xbfchr1\t1\t9\r\n\r\n  # c\ntrack\nchr1  1   9 n\nchr1 1\t9\nchr1\t1\t9\t\n"
+        b"chr1 \t 1\t9\ta b\n  chr1 1 9\n"
+    )
+    found = read(Bed, tmp_path)
+    assert not [one for one in found if isinstance(one, Refusal)]
+    made = [one.row for one in found if isinstance(one, Sample)]
+    assert [(row["contig"], row["start"], row["end"]) for row in made] == [("chr1", 1, 9)] * 6
+    assert [row["name"] for row in made] == [None, "n", None, None, "a b", None]
+    (tmp_path / "a.bed").unlink()
+    (tmp_path / "b.bedgraph").write_bytes(b"\xef\xbb\xbfchr1  0 \t 5  -1e-3 \r\n")
+    (tmp_path / "s.sizes").write_bytes(b"\xef\xbb\xbf# sizes\r\nchr1   7\r\n")
+    assert [row["score"] for row in rows(Bed, tmp_path, genome="s.sizes")] == [-1e-3]

@@ -65,8 +65,8 @@ def test_ranges_of_records_begin_with_their_mark(
 def test_ranges_end_where_they_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text, "BLOCK", 3)
     path = packed(tmp_path, "plain", b"a\nb\n##FASTA\n>x\nACGT\n")
-    assert list(ranges(path, until=b"##FASTA")) == [Range(0, 4, 0)]
-    assert list(ranges(packed(tmp_path, "plain", b"##FASTA\n"), until=b"##FASTA")) == []
+    assert list(ranges(path, until=(b"##FASTA",))) == [Range(0, 4, 0)]
+    assert list(ranges(packed(tmp_path, "plain", b"##FASTA\n"), until=(b"##FASTA",))) == []
 
 
 def test_line_ends(tmp_path: Path) -> None:

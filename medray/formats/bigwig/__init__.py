@@ -74,6 +74,9 @@ class Bigwig(Format):
             for contig, length in contigs.items():
                 lengths.setdefault(contig, set()).add(length)
                 holds.setdefault(contig, set()).add(name)
+        if kept and not lengths:
+            reason = "the file has neither values nor contigs"
+            refused += [Refusal(file.path, "empty-file", reason) for file in kept.values()]
         items = []
         for contig, known in lengths.items():
             if self.options.contigs and contig not in self.options.contigs:

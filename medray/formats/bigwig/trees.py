@@ -20,8 +20,11 @@ MAX_KEY = 256  # bytes of a contig's name
 _MAGIC, _NAMES, _INDEX = 0x888FFC26, 0x78CA8C91, 0x2468ACE0
 
 
-def check(path: Path) -> None:
+def check(path: Path) -> bool:
     """Look at the header, the tree of contigs and the index of the data; not at the data.
+
+    Returns:
+        Whether there are records: pyBigWig writes files that have none without an index.
 
     Raises:
         DataError: "not-bigwig", "damaged-bigwig", "compression-bomb".
@@ -31,12 +34,12 @@ def check(path: Path) -> None:
             raise DataError("the file is no bigWig file", code="not-bigwig")
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw:
             try:
-                _check(raw)
+                return _check(raw)
             except (struct.error, ValueError, OverflowError) as error:
                 raise _damaged() from error
 
 
-def _check(raw: mmap.mmap) -> None:
+def _check(raw: mmap.mmap) -> bool:
     order = next((one for one in "<>" if struct.unpack_from(f"{one}I", raw)[0] == _MAGIC), None)
     if order is None:
         raise DataError("the file is no bigWig file", code="not-bigwig")
@@ -45,17 +48,24 @@ def _check(raw: mmap.mmap) -> None:
     if unpacked > MAX_BLOCK:
         raise DataError("a block would unpack to over 64 MiB", code="compression-bomb")
     magic, block, key, value, count = struct.unpack_from(f"{order}4IQ", raw, names)
-    known = magic == _NAMES and 0 < key <= MAX_KEY and value == 8
-    if not known or not 0 < block <= 2**16 or not 0 < count <= MAX_CONTIGS:
+    known = magic == _NAMES and (count == 0 or 0 < key <= MAX_KEY) and value == 8
+    if not known or not block <= 2**16 or not count <= MAX_CONTIGS:
         raise _damaged()
     child = np.dtype([("key", f"S{key}"), ("at", f"{order}u8")])
-    _walk(raw, order, names + 32, child, child)
-    if struct.unpack_from(f"{order}I", raw, index)[0] != _INDEX:
+    if count:
+        _walk(raw, order, names + 32, child, child)
+    if not index:
+        return False
+    magic, _, items = struct.unpack_from(f"{order}2IQ", raw, index)
+    if magic != _INDEX:
         raise _damaged()
+    if not items:
+        return False
     bounds = [(name, f"{order}u4") for name in ("chrom", "start", "chrom_end", "end")]
     child = np.dtype([*bounds, ("at", f"{order}u8")])
     leaf = np.dtype([*bounds, ("at", f"{order}u8"), ("size", f"{order}u8")])
     _walk(raw, order, index + 48, child, leaf)
+    return True
 
 
 def _walk(raw: mmap.mmap, order: str, root: int, child: np.dtype[Any], leaf: np.dtype[Any]) -> None:

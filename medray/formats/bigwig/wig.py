@@ -63,7 +63,7 @@ class Wig:
         contig, at, step, span = "", 0, 0, 1
         starts: list[int] = []
         values: list[float] = []
-        for line in lines(self._path):
+        for line in map(bytes.strip, lines(self._path)):
             if line[:1] in (b"f", b"v"):
                 if starts:
                     yield contig, np.array(starts), span, np.array(values)

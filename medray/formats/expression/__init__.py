@@ -16,16 +16,15 @@ from medray.formats.expression.matrices import (
     strip_version,
     unique_names,
 )
+from medray.formats.expression.members import MTX, matrices
 from medray.formats.expression.options import FEATURES, ExpressionOptions
 from medray.formats.expression.tenx import File, Folder
 from medray.formats.expression.text import CellLines, GeneLines
-from medray.formats.files import Found, nothing_found, open_path, stem, walk
+from medray.formats.files import nothing_found, open_path, stem, walk
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample
 
-MTX = ("matrix.mtx", "matrix.mtx.gz")
-BESIDE = ("barcodes.tsv", "features.tsv", "genes.tsv")
-SUFFIXES = (*TEXT, ".mtx", ".mtx.gz", ".h5", ".h5ad")
+SUFFIXES = (*TEXT, *MTX, ".h5", ".h5ad")
 RESERVED = frozenset({"sample_id", "subject", "split", "fold", "target", "class_name", "has_label"})
 GROUP = 2  # ranges of cells in a unit
 
@@ -52,7 +51,8 @@ class Expression(Format):
         items: list[Input] = []
         genes: list[str] | None = None
         twice: list[str] = []
-        found = _matrices(files)
+        found, lone = matrices(files)
+        refused += lone
         for key, members in found.items():
             for file in members:
                 source.fetch(file.path)
@@ -135,7 +135,10 @@ class Expression(Format):
         name = places[0].name.lower()
         if name.endswith(MTX):
             if len(places) < 3:
-                raise DataError("barcodes or features are not beside it", code="missing-file")
+                raise DataError(
+                    "barcodes.tsv, or features.tsv or genes.tsv, is not beside it under its prefix",
+                    code="missing-file",
+                )
             return Folder(*places, symbols=symbols, types=types)
         if name.endswith(".h5ad"):
             return H5ad(places[0], options.layer, options.observations)
@@ -182,28 +185,3 @@ def _known(known: dict[str, Any], name: str) -> Any:
     if name not in known:
         raise DataError(f"there is no column {name!r}", code="no-such-column")
     return known[name]
-
-
-def _matrices(files: list[Found]) -> dict[str, list[Found]]:
-    """Files that make a matrix, by its key: of a 10x folder three, of all others one."""
-    by_path = {file.path: file for file in files}
-    beside = {name + end for name in BESIDE for end in ("", ".gz")}
-    folders = {file.folder for file in files if file.name.lower() in MTX}
-    made: dict[str, list[Found]] = {}
-    for file in files:
-        if file.name.lower() in MTX:
-            prefix = f"{file.folder}/" if file.folder else ""
-            found = [
-                next((by_path[path] for path in _either(prefix, *names) if path in by_path), None)
-                for names in (("barcodes.tsv",), ("features.tsv", "genes.tsv"))
-            ]
-            made[file.path] = [file, *(one for one in found if one is not None)]
-        elif not (file.folder in folders and file.name in beside):
-            made[file.path] = [file]
-    return made
-
-
-def _either(prefix: str, *names: str) -> Iterator[str]:
-    for name in names:
-        yield f"{prefix}{name}"
-        yield f"{prefix}{name}.gz"

@@ -55,6 +55,8 @@ class H5ad(Matrix):
         with opened(self.path) as file:
             cells, genes = _index(file, "obs"), _index(file, self._var(file))
             shape, form = _shape(member(file, self._values(file)))
+            for name in ("data", "indices", "indptr") if form != "dense" else ():
+                member(file, f"{self._values(file)}/{name}")
             if shape != (len(cells), len(genes)):
                 raise DataError("the matrix has another shape than its names", code="uneven-matrix")
         # Columns of a sparse matrix lie together: any range of cells needs all of it.
@@ -172,18 +174,24 @@ def _observations(
     return found
 
 
-def _column(file: Any, path: str, start: int, stop: int) -> list[Any] | None:
+def _column(file: Any, path: str, start: int = 0, stop: int | None = None) -> list[Any] | None:
+    """Values of a column, None where one is missing; None of one that is no list of plain values.
+
+    Encodings: `categorical`, `nullable-integer`, `nullable-boolean` and `nullable-string-array` are
+    groups, `array` and `string-array` datasets; before 2022 categories were an attribute.
+    """
     import h5py
 
     node = member(file, path)
     if isinstance(node, h5py.Group):
         kind = attribute(node, "encoding-type")
         if kind == "categorical":
-            names = _plain(member(file, f"{path}/categories")[...])
-            return _named(numbers_at(file, f"{path}/codes", start, stop), names)
+            names = _column(file, f"{path}/categories")
+            codes = numbers_at(file, f"{path}/codes", start, stop)
+            return None if names is None else _named(codes, names)
         if kind.startswith("nullable-"):
             values = _plain(member(file, f"{path}/values")[start:stop])
-            mask = numbers_at(file, f"{path}/mask", start, stop)
+            mask = numbers_at(file, f"{path}/mask", start, stop).tolist()
             return [None if gone else one for one, gone in zip(values, mask, strict=True)]
         return None
     if node.ndim != 1 or node.dtype.kind not in "biufSO":

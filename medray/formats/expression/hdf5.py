@@ -1,10 +1,12 @@
 """What is read of HDF5 files: numbers and texts at paths, never by way of another file."""
 
+import importlib
 import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,12 @@ MAX_VALUES = 2**28  # of a list of names or ends: 2 GiB of numbers at most
 MAX_RATIO = 2048  # of unpacked to stored bytes: deflate reaches 1,032
 SLACK_BYTES = 2**20
 WALK_S = 600  # at most, by the clock; by the processor's time far less, see hdf5_walk
+# Of https://github.com/HDFGroup/hdf5_plugins, by their registered numbers.
+FILTERS = {
+    305: "LZO", 307: "bzip2", 32000: "LZF", 32001: "Blosc", 32004: "LZ4", 32008: "bitshuffle",
+    32013: "ZFP", 32015: "Zstandard", 32017: "SZ", 32019: "FCIDECOMP", 32024: "SZ3",
+    32026: "Blosc2", 4: "szip",
+}  # fmt: skip
 _DAMAGE = (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, MemoryError)
 
 
@@ -59,8 +67,9 @@ def member(file: Any, path: str) -> Any:
     """The group or dataset at a path.
 
     Raises:
-        DataError: there is none ("no-such-member"), it lies in another file ("foreign-link"), or is
-            larger than what is stored of it ("damaged-hdf5").
+        DataError: there is none ("no-such-member"), it lies in another file ("foreign-link"), is
+            packed by a filter that is not installed ("no-hdf5-filter"), or is larger than what is
+            stored of it ("damaged-hdf5").
     """
     import h5py
 
@@ -73,17 +82,13 @@ def member(file: Any, path: str) -> Any:
         node = node[name]
     if not isinstance(node, h5py.Dataset):
         return node
+    _unpackable(node, path)
     if node.external or node.is_virtual:
         raise _foreign(path)
     # Sizes are the file's own word: what was never stored would be made up, in memory.
     if node.nbytes > MAX_RATIO * node.id.get_storage_size() + SLACK_BYTES:
         raise DataError(f"{path!r} is larger than what is stored of it", code="damaged-hdf5")
     return node
-
-
-def has(file: Any, path: str) -> bool:
-    """Whether there is something at the path."""
-    return path in file
 
 
 def numbers_at(file: Any, path: str, start: int = 0, stop: int | None = None) -> np.ndarray:
@@ -103,13 +108,21 @@ def numbers_at(file: Any, path: str, start: int = 0, stop: int | None = None) ->
 
 
 def texts_at(file: Any, path: str, start: int = 0, stop: int | None = None) -> list[str]:
-    """Texts of one dimension, or a range of them.
+    """Texts of one dimension, or a range of them; numbers as texts.
+
+    Of AnnData's texts some of which are missing (a group of values and a mask) a missing one is "".
 
     Raises:
         DataError: as `member`; they are none or too many ("damaged-matrix").
     """
+    import h5py
+
+    if isinstance(member(file, path), h5py.Group):
+        values = texts_at(file, f"{path}/values", start, stop)
+        mask = numbers_at(file, f"{path}/mask", start, stop).tolist()
+        return ["" if gone else one for one, gone in zip(values, mask, strict=True)]
     found = member(file, path)
-    if found.ndim != 1 or found.shape[0] > MAX_VALUES or found.dtype.kind not in "SOU":
+    if found.ndim != 1 or found.shape[0] > MAX_VALUES or found.dtype.kind not in "SOUiu":
         raise DataError(f"{path!r} is no list of texts", code="damaged-matrix")
     return texts(found[start:stop])
 
@@ -137,6 +150,30 @@ def attribute(node: Any, name: str) -> str:
     attributes: Mapping[str, Any] = node.attrs
     value = attributes.get(name, "")
     return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _unpackable(node: Any, path: str) -> None:
+    """Raise if a dataset is packed by a filter that libhdf5 has not."""
+    import h5py
+
+    _plugins()
+    packing = node.id.get_create_plist()
+    for at in range(packing.get_nfilters()):
+        number, _, _, named = packing.get_filter(at)
+        if not h5py.h5z.filter_avail(number):
+            name = FILTERS.get(number) or named.decode("ascii", "replace")[:40] or "unnamed"
+            raise DataError(
+                f"{path!r} is packed by the HDF5 filter {name} ({number}), which is not here: "
+                "pip install 'medray[hdf5]', or write the file again with compression='gzip'",
+                code="no-hdf5-filter",
+            )
+
+
+@cache
+def _plugins() -> None:
+    """Where hdf5plugin is installed, importing it makes its filters known to libhdf5."""
+    with suppress(ImportError):
+        importlib.import_module("hdf5plugin")
 
 
 def _foreign(path: str) -> DataError:

@@ -8,8 +8,10 @@ segmentation fault. Numbers are not read. Needs nothing of medray, so it starts 
 second.
 """
 
+import importlib
 import resource
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +41,26 @@ def _look(node: Any) -> None:
         except (TypeError, ValueError, KeyError):
             continue  # of a type that has no counterpart here; nobody reads it
     texts = isinstance(node, h5py.Dataset) and node.dtype.hasobject and not node.external
-    if texts and not node.is_virtual and node.ndim == 1:
+    if texts and not node.is_virtual and node.ndim == 1 and _unpackable(node):
         for start in range(0, node.shape[0], ROWS):
             node[start : start + ROWS]
+
+
+def _unpackable(node: Any) -> bool:
+    """Whether all filters of a dataset are here; who wants it is told which one is not."""
+    import h5py
+
+    packing = node.id.get_create_plist()
+    filters = (packing.get_filter(at)[0] for at in range(packing.get_nfilters()))
+    return all(h5py.h5z.filter_avail(number) for number in filters)
 
 
 def main(path: str) -> int:
     """0, or DAMAGED; or it does not come to its end."""
     import h5py
 
+    with suppress(ImportError):
+        importlib.import_module("hdf5plugin")
     _limit(Path(path).stat().st_size)
     try:
         with h5py.File(path, "r") as file:

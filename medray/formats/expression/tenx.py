@@ -3,6 +3,7 @@
 https://www.10xgenomics.com/support/software/cell-ranger/latest/analysis/outputs/cr-outputs-mex-matrices
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -14,12 +15,23 @@ from blake3 import blake3
 
 from medray.errors import DataError
 from medray.formats import delimited
-from medray.formats.expression.hdf5 import ends_of_rows, examine, numbers_at, opened, texts_at
+from medray.formats.expression.hdf5 import (
+    ends_of_rows,
+    examine,
+    member,
+    numbers_at,
+    opened,
+    texts_at,
+)
 from medray.formats.expression.matrices import Block, Matrix, Survey, cuts, dense, digest_of
+from medray.formats.text import BOM
 
 CELLS = 1024  # read together
 MAX_CUTS = 16
 TEXT_BYTES = 16 * 2**20
+VALUES = (b"integer", b"unsigned-integer", b"real", b"double", b"pattern")
+_BLANKS = re.compile(rb"[ \t\r\f\v]+")
+_ENDS = re.compile(rb" ?\n(?: |\n|%[^\n]*)*")  # of lines, with empty ones and comments
 
 
 class Folder(Matrix):
@@ -39,9 +51,9 @@ class Folder(Matrix):
 
     def survey(self) -> Survey:
         """See Matrix."""
-        cells = tuple(row.cells[0] for row in delimited.read_all(self.barcodes))
+        cells = tuple(row.cells[0].strip() for row in delimited.read_all(self.barcodes))
         names, chosen = self._genes()
-        rows, columns, _ = _head(self.matrix)
+        rows, columns, *_ = _head(self.matrix)
         if (rows, columns) != (len(names), len(cells)):
             raise DataError(
                 f"the matrix is {rows} x {columns}, for {len(names)} genes and {len(cells)} cells",
@@ -59,11 +71,11 @@ class Folder(Matrix):
         order = np.argsort(cells, kind="stable")
         ends = np.searchsorted(cells[order], np.arange(start + 1, stop + 2))
         whole = dense(values[order], genes[order] - 1, ends, len(names))
-        named = [row.cells[0] for row in delimited.read_all(self.barcodes)][start:stop]
+        named = [row.cells[0].strip() for row in delimited.read_all(self.barcodes)][start:stop]
         yield Block(named, np.ascontiguousarray(whole[:, chosen]), [{} for _ in named])
 
     def _genes(self) -> tuple[list[str], list[int]]:
-        rows = [row.cells for row in delimited.read_all(self.features)]
+        rows = [[c.strip() for c in row.cells] for row in delimited.read_all(self.features)]
         kind = [row[2] if len(row) > 2 else "" for row in rows]
         chosen = [
             at for at, one in enumerate(kind) if not (self.types and one) or one in self.types
@@ -95,6 +107,8 @@ class File(Matrix):
             if shape.tolist() != [len(names), len(cells)]:
                 raise DataError("the matrix has another shape than its names", code="uneven-matrix")
             ends_of_rows(file, "matrix/indptr", len(cells))
+            for name in ("data", "indices"):
+                member(file, f"matrix/{name}")
         cut = cuts(len(cells), CELLS)
         digest = blake3(max_threads=1).update_mmap(self.path).hexdigest()
         return Survey(tuple(names[at] for at in chosen), tuple(cells), (digest,) * len(cut), cut)
@@ -118,25 +132,28 @@ class File(Matrix):
         return names, [at for at, one in enumerate(kind) if not self.types or one in self.types]
 
 
-def _head(path: Path) -> tuple[int, int, int]:
+def _head(path: Path) -> tuple[int, int, int, bool]:
     with delimited.opened(path) as (file, _):
         return _size(file)
 
 
-def _size(file: IO[bytes]) -> tuple[int, int, int]:
-    """Rows, columns and entries of a coordinate matrix; the stream stands behind them."""
-    first = file.readline(1024).lower().split()
+def _size(file: IO[bytes]) -> tuple[int, int, int, bool]:
+    """Rows, columns, entries of a coordinate matrix, and whether these have values, else 1.
+
+    The stream stands behind them.
+    """
+    first = file.readline(1024).removeprefix(BOM).lower().split()
     whole = len(first) == 5 and first[:3] == [b"%%matrixmarket", b"matrix", b"coordinate"]
-    if not whole or first[3] not in (b"integer", b"real") or first[4] != b"general":
-        raise DataError("the file is no general MatrixMarket of numbers", code="not-mtx")
+    if not whole or first[3] not in VALUES or first[4] != b"general":
+        raise DataError("the file is no general coordinate MatrixMarket of numbers", code="not-mtx")
     line = file.readline(2**16)
-    while line.startswith(b"%"):
+    while line and (not line.strip() or line.lstrip().startswith(b"%")):
         line = file.readline(2**16)
     try:
         rows, columns, entries = (int(part) for part in line.split())
     except ValueError as error:
         raise DataError("the matrix does not say its size", code="not-mtx") from error
-    return rows, columns, entries
+    return rows, columns, entries, first[3] != b"pattern"
 
 
 def _entries(path: Path, first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -144,11 +161,13 @@ def _entries(path: Path, first: int, last: int) -> tuple[np.ndarray, np.ndarray,
     kept = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
     counted = 0
     with delimited.opened(path) as (file, _):
-        _, _, entries = _size(file)
+        _, columns, entries, valued = _size(file)
         while text := file.read(TEXT_BYTES):
             text += file.readline(2**16)
-            genes, cells, values = _parsed(text)
+            genes, cells, values = _parsed(text, valued=valued)
             counted += len(genes)
+            if len(cells) and not 1 <= int(cells.min()) <= int(cells.max()) <= columns:
+                raise DataError("places of the matrix are out of its range", code="damaged-matrix")
             inside = (cells >= first) & (cells < last)
             kept.append((genes[inside], cells[inside], values[inside]))
     if counted != entries:
@@ -157,16 +176,30 @@ def _entries(path: Path, first: int, last: int) -> tuple[np.ndarray, np.ndarray,
     return genes, cells, values
 
 
-def _parsed(text: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    types = {"g": pa.int64(), "c": pa.int64(), "v": pa.float64()}
+def _parsed(text: bytes, *, valued: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows, columns and values of whole lines, whatever blanks stand between and around them."""
     try:
-        table = pa_csv.read_csv(
-            pa.BufferReader(text),
-            pa_csv.ReadOptions(use_threads=False, column_names=list(types)),
-            pa_csv.ParseOptions(delimiter=" "),
-            pa_csv.ConvertOptions(column_types=types, null_values=[]),
-        )
-        genes, cells, values = (table[name].to_numpy() for name in types)
+        return _columns(text, valued=valued)
+    except (pa.ArrowException, ValueError):
+        plain = _BLANKS.sub(b" ", text)
+        plain = _ENDS.sub(b"\n", b"\n" + plain + b"\n").lstrip(b"\n")
+    try:
+        return _columns(plain, valued=valued)
     except (pa.ArrowException, ValueError) as error:
         raise DataError("an entry is not two numbers and a value", code="damaged-matrix") from error
-    return genes, cells, values
+
+
+def _columns(text: bytes, *, valued: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    types = {"g": pa.int64(), "c": pa.int64()}
+    if valued:
+        types["v"] = pa.float64()
+    if not text.strip():
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
+    table = pa_csv.read_csv(
+        pa.BufferReader(text),
+        pa_csv.ReadOptions(use_threads=False, column_names=list(types)),
+        pa_csv.ParseOptions(delimiter=" "),
+        pa_csv.ConvertOptions(column_types=types, null_values=[]),
+    )
+    genes, cells = table["g"].to_numpy(), table["c"].to_numpy()
+    return genes, cells, table["v"].to_numpy() if valued else np.ones(len(genes))

@@ -8,7 +8,7 @@ import numpy as np
 
 from medray.errors import DataError
 from medray.formats.bases import encode
-from medray.formats.fasta.records import Record, first_word
+from medray.formats.fasta.records import BEFORE, Record, first_word
 from medray.formats.nucleotides import ambiguous
 
 BACK = 4096  # bytes of a header that are looked at
@@ -69,7 +69,7 @@ def slabs(text: Iterable[bytes], record: Record) -> Iterator[tuple[np.ndarray, i
             yield encode(letters), ambiguous(letters)
     # An index counts to the last base, a pass over the file to the next header.
     after = after if record.length < 0 else after.strip(_BLANKS)
-    open_end = after and record.length < 0 and last != b"\n"
+    open_end = after and record.length < 0 and last not in (b"", b"\n")
     if left or open_end or after[:1] not in (b"", b">"):
         raise _misfit(record)
 
@@ -97,6 +97,8 @@ def _check_header(header: bytes, record: Record) -> None:
     """The last line before the letters is the record's header; of a very long one its end only."""
     _, newline, line = header.removesuffix(b"\n").rpartition(b"\n")
     begins = newline or len(header) < BACK
+    if record.start <= BACK and not header[: -len(line) - 1].strip(BEFORE):
+        line = line.lstrip(BEFORE)
     if begins and (not line.startswith(b">") or first_word(line[1:]) != record.name):
         raise _misfit(record)
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medray.errors import DataError
-from medray.formats.text import BLOCK, blocks, kind_of, lines
+from medray.formats.text import BLOCK, BOM, blocks, kind_of, lines
 
+BEFORE = BOM + b" \t\r\n"  # what may stand before the first header
 MAX_HEADER = 2**16
 MAX_RECORDS = 2**22
 
@@ -37,9 +38,9 @@ def indexed(path: Path, index: Path) -> Iterator[Record]:
         DataError: the index is damaged or longer than the file (code "bad-index").
     """
     plain, end = kind_of(path) == "plain", 0
-    for number, line in enumerate(lines(index), start=1):
-        name, *cells = line.split(b"\t")
-        if len(cells) not in (4, 5) or not all(cell.isdigit() for cell in cells) or not name:
+    rows = (line.split() for line in lines(index) if line.strip())
+    for number, (name, *cells) in enumerate(rows, start=1):
+        if len(cells) not in (4, 5) or not all(cell.isdigit() for cell in cells):
             raise _bad_index()
         length, start, bases, width = (int(cell) for cell in cells[:4])
         if length and not 0 < bases < width:
@@ -64,8 +65,8 @@ def scanned(path: Path, contig: str | None) -> Iterator[Record]:
     Raises:
         DataError: "no-header", "long-header", "too-many-records", and as `medray.formats.text`.
     """
-    first = next(blocks(path), b"")
-    if not first.strip():
+    first = next(filter(None, (block.lstrip(BEFORE) for block in blocks(path))), b"")
+    if not first:
         raise DataError("the file is empty", code="empty-file")
     if not first.startswith(b">"):
         if contig is None:
@@ -93,11 +94,14 @@ def _headers(path: Path) -> Iterator[tuple[int, bytes | None, int]]:
     A sequence may be one line of 250 MB, so lines are not put together: only headers are.
     """
     at, text, fresh = 0, b"", True  # text begins at byte `at`; fresh: a line begins there
+    opening = True  # nothing but blanks so far
     for block in blocks(path):
         text += block
         mark, rest = text.find(b">"), 0
         while mark >= 0:
             begins = fresh if mark == 0 else text[mark - 1] == ord("\n")
+            begins |= opening and not text[:mark].strip(BEFORE)
+            opening = False
             end = text.find(b"\n", mark) if begins else mark
             if end < 0:
                 break
@@ -105,6 +109,7 @@ def _headers(path: Path) -> Iterator[tuple[int, bytes | None, int]]:
                 yield at + mark, text[mark + 1 : end], at + end + 1
             rest = end + 1
             mark = text.find(b">", rest)
+        opening = opening and not text.strip(BEFORE)
         if mark >= 0:  # a header whose end is in the next block
             if len(text) - mark > MAX_HEADER + BLOCK:
                 raise DataError("a header has more than 64 KiB", code="long-header")
