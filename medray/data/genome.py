@@ -21,6 +21,7 @@ class Contig:
         length: bases.
         offset: bases of the contig that lie before the piece.
         sha256: of its codes.
+        iupac: SHA-256 of its array `iupac` (see `formats.fasta`); None where it has none.
     """
 
     index: int
@@ -28,6 +29,7 @@ class Contig:
     length: int
     offset: int
     sha256: str
+    iupac: str | None
 
 
 class Genome:
@@ -51,7 +53,14 @@ class Genome:
                 hint="ingest a FASTA file by the format `fasta`",
             )
         self._contigs = [
-            Contig(at, row["contig"], row["length"], row.get("offset") or 0, row["sha256"])
+            Contig(
+                at,
+                row["contig"],
+                row["length"],
+                row.get("offset") or 0,
+                row["sha256"],
+                row.get("iupac_sha256"),
+            )
             for at, row in enumerate(rows)
         ]
         self._names: dict[str, Contig] = {}
@@ -64,7 +73,12 @@ class Genome:
     def digest(self) -> str:
         """Hash of the contigs' names, places and bases, however they are stored."""
         contigs = sorted(self._contigs, key=lambda contig: contig.name)
-        return short([[one.name, one.length, one.offset, one.sha256] for one in contigs])
+        return short(
+            [
+                [one.name, one.length, one.offset, one.sha256, *([one.iupac] if one.iupac else [])]
+                for one in contigs
+            ]
+        )
 
     def find(self, name: str) -> Contig:
         """The contig of that name or alias.
@@ -87,7 +101,12 @@ class Genome:
         """Bases [low, high) of a contig, counted within the piece; N where they leave it."""
         codes = np.full(max(0, high - low), UNKNOWN, np.uint8)
         first, last = max(0, low), min(high, contig.length)
+        stated = codes
         if first < last:
             stored = self._dataset.array(contig.index, "sequence")
             codes[first - low : last - low] = stored[first:last]
-        return Stretch(codes, low, contig.length)
+            if contig.iupac:
+                named = self._dataset.array(contig.index, "iupac")[first:last]
+                stated = codes.copy()
+                stated[first - low : last - low][named > 0] = named[named > 0] - 1
+        return Stretch(codes, low, contig.length, stated)

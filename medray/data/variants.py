@@ -86,11 +86,14 @@ class Stretch:
         codes: uint8, with N where the piece leaves the contig.
         start: position on the contig of the first of them, 0-based; may be negative.
         contig: bases that the contig has.
+        stated: the same as a VCF says them, uint8: a letter for several bases is the first of them
+            (VCF 4.3, section 1.6.1), where `codes` have N; None: there are no such letters.
     """
 
     codes: np.ndarray
     start: int
     contig: int
+    stated: np.ndarray | None = None
 
 
 def reach(positions: np.ndarray, ref: Alleles, length: int) -> tuple[int, int]:
@@ -189,6 +192,8 @@ class VariantWindows:
         at += np.arange(len(ref.codes))
         there = np.clip(at, 0, max(0, len(stretch.codes) - 1))
         differs = (stretch.codes[there] if len(stretch.codes) else 0) != ref.codes
+        if stretch.stated is not None and len(stretch.codes):
+            differs &= stretch.stated[there] != ref.codes  # N is right too: some tools write it
         # A REF that reaches past the stretch is longer than a window: it is not scored anyway.
         matches &= _sums(differs & (at == there), ref.starts) == 0
         return np.asarray(matches)

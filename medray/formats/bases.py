@@ -13,6 +13,12 @@ for _code, _base in enumerate(b"ACGT"):
     _CODES[[_base, _base | 0x20]] = _code
 _CODES[[ord("U"), ord("u")]] = 3  # RNA: U pairs as T does
 
+# A letter of several bases stands for the first of them (VCF 4.3, section 1.6.1: R → A).
+_FIRSTS = np.zeros(256, np.uint8)
+for _letters, _code in ((b"RWMDHV", 0), (b"YSB", 1), (b"K", 2)):
+    for _base in _letters:
+        _FIRSTS[[_base, _base | 0x20]] = 1 + _code
+
 _LETTERS = np.full(256, ord("N"), np.uint8)
 _LETTERS[:5] = np.frombuffer(LETTERS, np.uint8)
 _LETTERS[PAD] = ord(".")
@@ -25,6 +31,11 @@ def encode(letters: bytes | str) -> np.ndarray:
     """Letters, of either case, to codes uint8 (L,); U is T, every other letter is N (4)."""
     raw = letters.encode("ascii", "replace") if isinstance(letters, str) else letters
     return _CODES[np.frombuffer(raw, np.uint8)]
+
+
+def firsts(letters: bytes) -> np.ndarray:
+    """Where a letter names several bases, but not all: 1 + the code of the first, else 0; (L,)."""
+    return _FIRSTS[np.frombuffer(letters, np.uint8)]
 
 
 def decode(codes: np.ndarray) -> str:

@@ -11,8 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from medray.data.genome import Genome
 from medray.data.variants import STATUSES, Alleles, Stretch, VariantWindows, reach
+from medray.formats.base import Source
 from medray.formats.bases import decode, encode, reverse_complement
+from medray.formats.fasta import Fasta
+from medray.storage.datasets import Dataset
+from medray.storage.ledger import Commit, Ledger
+from medray.storage.objects import Objects
+from medray.storage.publish import publish
+from medray.storage.samples import Sample
+from medray.storage.shard_writer import ShardWriter
 
 Variant = tuple[int, str, str]
 
@@ -204,3 +213,46 @@ def test_normalised_variants_have_the_same_haplotype(data_dir: Path, kind: str) 
 def _haplotype(contig: str, variant: Variant) -> str:
     position, ref, alt = variant
     return contig[: position - 1] + alt + contig[position - 1 + len(ref) :]
+
+
+def stored(root: Path, samples: list[Sample]) -> Dataset:
+    objects = Objects(str(root))
+    ledger = Ledger(objects, "g")
+    attempt = ledger.begin("u")
+    writer = ShardWriter(objects, ledger.shard_path(attempt))
+    for sample in samples:
+        writer.add(sample)
+    commit = ledger.commit(attempt, Commit("u", attempt.id, writer.finish(), 1, []))
+    return publish(objects, "g", kind="test", spec="", commits=[commit], refused=[], parents=[])
+
+
+@pytest.mark.parametrize("run", [1, 4 * 2**20], ids=["slabs", "together"])
+def test_letters_for_several_bases_are_their_first_in_ref(
+    run: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medray.formats.fasta.RUN_BYTES", run)
+    letters, first = "RYMKWSBDHV", "ACAGACCAAA"
+    contig = "".join(f"ACGTTGCA{letter}GATTACA" for letter in letters + letters.lower() + "Nn")
+    (tmp_path / "g.fa").write_text(f">c\n{contig}\n>plain\nACGTNACGT\n")
+    form, source = Fasta(Fasta.Options()), Source(tmp_path)
+    items = [item for group in form.plan(source).groups for item in group]
+    samples = [one for item in items for one in form.read(source, item)]
+    genome = Genome(stored(tmp_path / "s", samples))
+    assert genome.find("plain").iupac is None
+    at = [16 * number + 9 for number in range(22)]
+    variants = [(place, base, "T") for place, base in zip(at, first * 2 + "NN", strict=True)]
+    variants += [(place - 1, f"A{base}G", "A") for place, base, _ in variants]  # amid others
+    variants += [(place, "N", "T") for place in at]
+    wrong = [(place, "T", "A") for place in at] + [(at[-1], "A", "T"), (at[0], "G", "T")]
+    positions = np.array([one[0] for one in variants + wrong])
+    ref, alt = (Alleles.of(pa.array([v[n] for v in variants + wrong])) for n in (1, 2))
+    stretch = genome.stretch(genome.find("c"), *reach(positions, ref, 6))
+    windows = VariantWindows(stretch, positions, ref, alt, 6)
+    said = [STATUSES[status] for status in windows.status]
+    assert said == ["contains_n"] * len(variants) + ["ref_mismatch"] * len(wrong)
+    changed = contig.replace("R", "Y").replace("r", "y")  # the codes stay
+    (tmp_path / "g.fa").write_text(f">c\n{changed}\n>plain\nACGTNACGT\n")
+    items = [item for group in form.plan(source).groups for item in group]
+    other = [one for item in items for one in form.read(source, item)]
+    assert other[0].row["sha256"] == genome.find("c").sha256
+    assert Genome(stored(tmp_path / "t", other)).digest != genome.digest

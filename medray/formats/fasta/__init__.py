@@ -3,7 +3,7 @@
 import csv
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -13,7 +13,7 @@ from pydantic import Field
 
 from medray.errors import DataError, SpecError
 from medray.formats.base import Format, FormatOptions, Input, Plan, Source
-from medray.formats.bases import decode
+from medray.formats.bases import decode, encode, firsts
 from medray.formats.fasta.letters import Summary, around, slabs, summary
 from medray.formats.fasta.records import Record, indexed, scanned
 from medray.formats.files import Found, item, nothing_found, open_path, place, replacing, walk
@@ -115,7 +115,11 @@ class Fasta(Format):
         return [("alias_table", table)] if table else []
 
     def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
-        """A sample each: `sequence` uint8 (L,) and what is known of the contig."""
+        """A sample each: `sequence` uint8 (L,) and what is known of the contig.
+
+        Where letters name several bases, but not all, `iupac` uint8 (L,) has 1 + the code of the
+        first of them, which is what a VCF's REF says there, and else 0.
+        """
         path = open_path(source, item.paths[0])
         records = [Record(*fields) for fields in item.extra["records"]]
         if len(records) == 1 and records[0].size > RUN_BYTES:
@@ -128,18 +132,18 @@ class Fasta(Format):
             own = [text[at - start : at - start + size]]
             try:
                 known = summary(own, record)
-                codes = np.concatenate([codes for codes, _ in slabs(own, record)])
+                letters = b"".join(letters for letters, _ in slabs(own, record))
             except DataError as error:
                 if len(records) == 1:
                     raise
                 key = f"{item.paths[0]}:{record.number}"
                 yield Refusal.of(item.key, error, sample=key)
                 continue
-            yield Sample(
-                record.name,
-                self._row(record, known, item.extra["aliases"]),
-                {"sequence": codes},
-            )
+            arrays: dict[str, np.ndarray | Slabs] = {"sequence": encode(letters)}
+            if known.iupac:
+                arrays["iupac"] = firsts(letters)
+            row = self._row(record, known, item.extra["aliases"])
+            yield Sample(record.name, row, arrays)
 
     def write(self, samples: Iterable[Sample], target: Path) -> Iterator[Path]:
         """`<sample>.fa` each, or one file named by the samples it holds; 60 letters a line.
@@ -180,16 +184,22 @@ class Fasta(Format):
         """Looked at twice: a shard's table wants the hash, and refusals come before its arrays."""
         known = summary(blocks(path, *around(record)), record)
 
-        def parts() -> Iterator[np.ndarray]:
+        def parts(made: Callable[[bytes], np.ndarray], digest: str) -> Slabs:
+            return Slabs((known.length,), np.dtype(np.uint8), 0, checked(made, digest))
+
+        def checked(made: Callable[[bytes], np.ndarray], digest: str) -> Iterator[np.ndarray]:
             again = hashlib.sha256()
-            for codes, _ in slabs(blocks(path, *around(record)), record):
-                again.update(codes.data)
-                yield codes
-            if again.hexdigest() != known.sha256:
+            for letters, _ in slabs(blocks(path, *around(record)), record):
+                values = made(letters)
+                again.update(values.data)
+                yield values
+            if again.hexdigest() != digest:
                 raise DataError("the file changed while it was read", code="changed-file")
 
-        sequence = Slabs((known.length,), np.dtype(np.uint8), 0, parts())
-        return Sample(record.name, self._row(record, known, aliases), {"sequence": sequence})
+        arrays: dict[str, np.ndarray | Slabs] = {"sequence": parts(encode, known.sha256)}
+        if known.iupac:
+            arrays["iupac"] = parts(firsts, known.iupac)
+        return Sample(record.name, self._row(record, known, aliases), arrays)
 
     def _row(self, record: Record, known: Summary, aliases: dict[str, list[str]]) -> dict[str, Any]:
         return {
@@ -200,6 +210,7 @@ class Fasta(Format):
             "offset": self.options.offsets.get(record.name, 0),
             "bases": known.counts,
             "ambiguous": known.ambiguous,
+            "iupac_sha256": known.iupac,
         }
 
     def _aliases(self, source: Source) -> dict[str, set[str]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from medray.errors import DataError
-from medray.formats.bases import encode
+from medray.formats.bases import encode, firsts
 from medray.formats.fasta.records import BEFORE, Record, first_word
 from medray.formats.nucleotides import ambiguous
 
@@ -24,12 +24,14 @@ class Summary:
         sha256: of the codes.
         counts: how many there are of each code: A, C, G, T, N.
         ambiguous: letters that name no single base, N among them.
+        iupac: SHA-256 of the array `iupac`; None where N is the only such letter.
     """
 
     length: int
     sha256: str
     counts: list[int]
     ambiguous: int
+    iupac: str | None
 
 
 def before(record: Record) -> int:
@@ -43,8 +45,8 @@ def around(record: Record) -> tuple[int, int]:
     return record.start - before(record), before(record) + record.size + 3
 
 
-def slabs(text: Iterable[bytes], record: Record) -> Iterator[tuple[np.ndarray, int]]:
-    """The record's codes, uint8 (n,), a piece for each of text, and its ambiguous letters.
+def slabs(text: Iterable[bytes], record: Record) -> Iterator[tuple[bytes, int]]:
+    """The record's letters, a piece for each of text, and how many are ambiguous.
 
     Args:
         text: from `around(record)`, in pieces.
@@ -66,7 +68,7 @@ def slabs(text: Iterable[bytes], record: Record) -> Iterator[tuple[np.ndarray, i
         left, last = left - len(inside), inside[-1:] or last
         letters = inside.translate(None, _BLANKS)
         if letters:
-            yield encode(letters), ambiguous(letters)
+            yield letters, ambiguous(letters)
     # An index counts to the last base, a pass over the file to the next header.
     after = after if record.length < 0 else after.strip(_BLANKS)
     open_end = after and record.length < 0 and last not in (b"", b"\n")
@@ -81,16 +83,23 @@ def summary(text: Iterable[bytes], record: Record) -> Summary:
         DataError: as `slabs`; or there are none ("empty-sequence").
     """
     whole, counts, odd = hashlib.sha256(), np.zeros(5, np.int64), 0
-    for codes, others in slabs(text, record):
+    first, named = hashlib.sha256(), False
+    for letters, others in slabs(text, record):
+        codes = encode(letters)
         whole.update(codes.data)
         counts += np.bincount(codes, minlength=5)
         odd += others
+        reduced = firsts(letters)
+        first.update(reduced.data)
+        named = named or (others > 0 and bool(reduced.any()))
     length = int(counts.sum())
     if not length:
         raise DataError("the record has no letters", code="empty-sequence")
     if record.length not in (-1, length):
         raise _misfit(record)
-    return Summary(length, whole.hexdigest(), counts.tolist(), odd)
+    return Summary(
+        length, whole.hexdigest(), counts.tolist(), odd, first.hexdigest() if named else None
+    )
 
 
 def _check_header(header: bytes, record: Record) -> None:
