@@ -37,7 +37,7 @@ from monai.inferers import sliding_window_inference
 from pairs import interleave, ratio
 from torch import nn
 
-from medray.engine.allocator import keep_freed_memory
+from medray.allocator import keep_freed_memory
 from medray.engine.blend import gaussian_weights
 from medray.engine.inline import run_inline
 from medray.engine.operation import Unit
@@ -173,6 +173,7 @@ def main() -> None:
     parser.add_argument("--bare", action="store_true", help="beside the bare network alone")
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ["MALLOC_ARENA_MAX"] = "1"  # as Ray's workers have it; the rivals get it too
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)

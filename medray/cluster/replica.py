@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from ray import serve
 
-from medray.engine.allocator import keep_freed_memory
+from medray.allocator import keep_freed_memory
 from medray.engine.operation import Unit
 from medray.engine.worker import Receipt, Worker, WorkerSpec
 from medray.errors import FatalError

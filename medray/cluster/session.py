@@ -58,7 +58,7 @@ def start_local(
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         # Ray Data trips over a warning of Ray's for each actor; the logs go with the folder anyway.
         "RAY_BACKEND_LOG_LEVEL": "fatal",
-        "MALLOC_ARENA_MAX": "1",  # see medray.engine.allocator
+        "MALLOC_ARENA_MAX": "1",  # see medray.allocator
     }
     cpus = len(os.sched_getaffinity(0)) if num_cpus is None else num_cpus
     try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from medray.commands.output import json_option, print_json, print_table, storage_option
+from medray.commands.run import attached, runs_jobs
 
 _COUNTS = ("committed", "skipped", "quarantined", "passed_over")  # of a due time's inputs
 
@@ -208,10 +209,10 @@ def page(name: str, due: str | None, reference: str | None, storage: str | None)
 @click.argument("due", metavar="DUE")
 @click.option("--parent", type=int, required=True, help="Process to end with.")
 @storage_option
+@runs_jobs
 def start(name: str, due: str, parent: int, storage: str | None) -> None:
     """Run what is claimed for one due time, for the scheduler that started this process."""
     from medray.clock import SYSTEM
-    from medray.commands.run import attached
     from medray.jobs.run import run_documents
     from medray.jobs.schedule_claims import Claims
     from medray.jobs.schedule_start import die_with, is_elsewhere

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
+from medray.allocator import keep_freed_memory
 from medray.data.order import seed_of, share
-from medray.engine.allocator import keep_freed_memory
 from medray.engine.assemble import Parts, TrainSetup, assemble, build_optimiser, memory_format
 from medray.engine.averaging import Average
 from medray.engine.checkpoint import Checkpoints

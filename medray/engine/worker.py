@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from medray.allocator import keep_freed_memory
 from medray.engine import OPERATIONS
-from medray.engine.allocator import keep_freed_memory
 from medray.engine.blame import is_fault_of_storage, is_lack_of_memory, is_passing
 from medray.engine.guards import Stages, Turn, Watchdog, require_sound
 from medray.engine.operation import Operation, Unit

@@ -15,8 +15,9 @@ def keep_freed_memory() -> bool:
     By default every activation above 32 MiB is mapped, zeroed page by page by the kernel, and
     unmapped again on each call of the network: on 2 cores that took 26 % of a 3-D U-Net's time
     (bf16, 64 x 96 x 96 windows). Only the main arena can keep as much, so threads share it; call
-    this once per process that runs networks on the CPU, before the threads that do. Where threads
-    come first, as in Ray's workers, the environment has to say MALLOC_ARENA_MAX=1.
+    this once per process that runs networks on the CPU, before numpy is loaded and so before any
+    other thread is there. Where threads come first, as in Ray's workers, the environment has to say
+    MALLOC_ARENA_MAX=1.
 
     Returns:
         Whether it was done; False without glibc, where it isn't needed.
