@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from medray.errors import MedrayError
+from medray.veil import veiled
 from medray.version import __version__
 
 COMMANDS = {
@@ -62,10 +63,13 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except MedrayError as error:
             if ctx.params["debug"]:
-                traceback.print_exc()
-            click.echo(f"medray: {error}", err=True)
+                click.echo(veiled(traceback.format_exc()), err=True)
+            click.echo(veiled(f"medray: {error}"), err=True)
             ctx.exit(error.exit_status)
-        except (click.ClickException, click.exceptions.Exit):
+        except (click.ClickException, click.exceptions.Exit) as error:
+            text = error.format_message() if isinstance(error, click.ClickException) else ""
+            if veiled(text) != text:  # it quotes an argument
+                raise click.UsageError(veiled(text), ctx) from None
             raise
         except (KeyboardInterrupt, click.Abort):
             click.echo("medray: stopped before the end [interrupted]", err=True)
@@ -74,7 +78,7 @@ class Commands(click.Group):
             ctx.exit(1)  # the reader of our output is gone
         except Exception as error:  # noqa: BLE001 - the last stop of every error
             if ctx.params["debug"]:
-                traceback.print_exc()
+                click.echo(veiled(traceback.format_exc()), err=True)
             # The type and place alone: a library's message can quote the file it choked on.
             at = traceback.extract_tb(error.__traceback__)[-1]
             place = f"{Path(at.filename).name}:{at.lineno}"

@@ -48,15 +48,18 @@ def serve(
         raise click.UsageError("give at least one model")
     from medray.jobs.serve import serving
 
-    if not file.exists():
-        click.echo(f"a token, shown once; its hash is in {file}:\n{add_token(file)}", err=True)
     args: dict[str, Any] = {"models": models, "token_file": str(file), **_values(settings)}
     if storage:
         args["storage"] = storage
+
+    def show(token: str) -> None:
+        click.echo(f"a token, shown once; its hash is in {file}:\n{token}", err=True)
+
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with serving(args, cluster=cluster, host=host, port=port, tls=_tls(tls_cert, tls_key)) as known:
+    tls = _tls(tls_cert, tls_key)
+    with serving(args, cluster=cluster, host=host, port=port, tls=tls, on_token=show) as known:
         scheme = "https" if tls_cert else "http"
         for model in known:
             path = f"/v1/models/{model['name']}:predict"
@@ -85,7 +88,8 @@ def _values(settings: tuple[str, ...]) -> dict[str, Any]:
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals or not name.isidentifier():
-            raise SpecError("not of the form name=value", code="bad-set", about=setting)
-        values = parse(text, f"--set {setting}")
+            about = f"--set {name}" if equals else "--set"
+            raise SpecError("not of the form name=value", code="bad-set", about=about)
+        values = parse(text, f"--set {name}")
         made[name] = values[0] if values else None
     return made

@@ -70,5 +70,6 @@ def drive(
             cluster=cluster,
             on_event=on_event,
             stop=stop,
+            job=job,
             submission=number,
         )

@@ -22,6 +22,7 @@ from medray.jobs.pulse import Pulse
 from medray.log import event as log_event
 from medray.spec.load import Source
 from medray.storage.objects import Objects
+from medray.veil import veiled
 
 if TYPE_CHECKING:
     from medray.jobs.plan import Planned
@@ -80,7 +81,8 @@ class Driver:
         # The error at hand matters more than a store that can't take the record of it.
         with contextlib.suppress(RetryableError) if error else contextlib.nullcontext():
             if isinstance(error, MedrayError):
-                self.event("error", code=error.code, about=error.about, message=error.message)
+                about, message = veiled(error.about), veiled(error.message)
+                self.event("error", code=error.code, about=about, message=message)
             self._flush()
             self._beat(state, status)
 
@@ -173,13 +175,21 @@ def _table(planned: "Planned") -> bytes:
 
 
 def job_id(source: Source) -> str:
-    """Id of the run of a job: equal documents, equal id."""
-    return f"job-{short(source.documents)[:RUN_DIGITS]}"
+    """Id of the run of a job: equal documents, their variables filled in, equal id."""
+    filled = [source.filled(index) for index in range(len(source.documents))]
+    return f"job-{short(filled)[:RUN_DIGITS]}"
 
 
-def keep_job(objects: Objects, source: Source, cluster: str | None) -> str:
-    """Write a job's documents down, to run them from anywhere; returns the id of the job's run."""
-    job = job_id(source)
+def keep_job(objects: Objects, source: Source, cluster: str | None, job: str = "") -> str:
+    """Write a job's documents down, to run them from anywhere; returns the id of the job's run.
+
+    Args:
+        objects: the storage root.
+        source: of the job, its variables as they stand.
+        cluster: profile that it was asked to run on.
+        job: id of a run that goes on, maybe where variables have other values; empty: by content.
+    """
+    job = job or job_id(source)
     record = {"name": source.name, "documents": source.documents, "cluster": cluster}
     objects.put(f"runs/{job}/job.json", json.dumps(record).encode())
     return job

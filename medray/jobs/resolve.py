@@ -23,7 +23,7 @@ from medray.jobs.plan import Planned, plan_ingest, plan_shards
 from medray.jobs.record import RUN_DIGITS
 from medray.jobs.regroup import earlier
 from medray.jobs.sources import check_named, source_of
-from medray.jobs.target import claim
+from medray.jobs.target import claim, shown
 from medray.models import MODELS
 from medray.spec.base import Plugin
 from medray.spec.check import check
@@ -284,7 +284,7 @@ def _export(step: Export, objects: Objects, place: Place) -> Resolved:
         [data.reference],
         planned=planned,
         parameters={**identity, "to": step.to},
-        attributes={"format": step.format.name, "to": step.to},
+        attributes={"format": step.format.name, "to": shown(step.to)},
     )
 
 
@@ -299,7 +299,7 @@ def _join(
         operation="join",
         planned=planned.files,
         parameters={**planned.parameters, "to": step.to, "parts": step.name},
-        attributes={"format": step.format.name, "to": step.to},
+        attributes={"format": step.format.name, "to": shown(step.to)},
     )
     if planned.parts is None:
         return resolved

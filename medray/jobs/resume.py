@@ -36,11 +36,13 @@ def resume(
     from medray.jobs.run import run_documents
 
     objects = known_storage(storage)
-    job = json.loads(objects.get(f"runs/{find_job(objects, run)}/job.json"))
+    job = find_job(objects, run)
+    kept = json.loads(objects.get(f"runs/{job}/job.json"))
     return run_documents(
-        Source(job["name"], job["documents"]),
+        Source(kept["name"], kept["documents"]),
         objects,
-        cluster=cluster or job["cluster"],
+        job=job,
+        cluster=cluster or kept["cluster"],
         on_event=on_event,
         stop=stop or threading.Event(),
     )

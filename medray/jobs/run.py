@@ -9,7 +9,7 @@ from dataclasses import asdict
 from medray.errors import InterruptedRun
 from medray.jobs.events import Event, Listener, Run, StepResult
 from medray.jobs.execute import Executor
-from medray.jobs.record import Driver, job_id, keep_job, stored_result
+from medray.jobs.record import Driver, keep_job, stored_result
 from medray.jobs.regroup import remember
 from medray.jobs.resolve import Resolved, resolve, units_of
 from medray.jobs.session import open_storage
@@ -67,17 +67,29 @@ def run_documents(
     cluster: str | None,
     on_event: Listener | None,
     stop: threading.Event,
+    job: str = "",
     submission: int = 0,
 ) -> Run:
-    """Run a job's documents; see `run`. `submission` is the number of the one that asked for it."""
+    """Run a job's documents; see `run`.
+
+    Args:
+        source: of the job.
+        objects: the storage root.
+        cluster: see `run`.
+        on_event: see `run`.
+        stop: see `run`.
+        job: id of the run that goes on; empty: what the documents say.
+        submission: number of the one that asked for it.
+    """
     # Every document is checked before any of them costs time.
     profiles = [
         cluster_profile(cluster or str(document.get("cluster") or DEFAULT_CLUSTER))
-        for document in source.documents
+        for document in map(source.filled, range(len(source.documents)))
     ]
     steps = [check_step(source, index, profile.defaults) for index, profile in enumerate(profiles)]
     objects.probe()
-    job = job_id(source) if submission else keep_job(objects, source, cluster)
+    if not submission:
+        job = keep_job(objects, source, cluster, job)
     results: list[StepResult] = []
     with Driver(objects, job, stop, submission) as driver, ExitStack() as stack:
 
@@ -99,7 +111,9 @@ def run_documents(
             resolved = resolve(
                 step, objects, lambda *parts, at=index: place(source.name, at + 1, *parts)
             )
-            driver.step(resolved.run, dump(resolved.step), resolved.planned)
+            driver.step(
+                resolved.run, dump(resolved.step, source.documents[index]), resolved.planned
+            )
             if isinstance(resolved.step, Ingest):
                 samples = units_of(resolved.step)
                 remember(objects, resolved.output, resolved.spec, resolved.run, samples)

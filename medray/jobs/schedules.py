@@ -47,8 +47,8 @@ def add(
             name is taken ("schedule-exists").
     """
     source = read_job(job, overrides)
-    for index, document in enumerate(source.documents):
-        cluster = fields.get("cluster") or document.get("cluster") or DEFAULT_CLUSTER
+    for index in range(len(source.documents)):
+        cluster = fields.get("cluster") or source.filled(index).get("cluster") or DEFAULT_CLUSTER
         check_step(source, index, cluster_profile(str(cluster)).defaults)
     given = {**fields, "file": source.name, "documents": source.documents}
     schedule = check(

@@ -1,7 +1,7 @@
 """Serve models: who may reach them is checked first; then the application starts, on Ray."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +10,12 @@ from pydantic import TypeAdapter
 from medray.errors import SpecError
 from medray.jobs.execute import require_job
 from medray.jobs.session import open_storage
-from medray.serving.tokens import read_tokens
+from medray.serving.tokens import add_token, read_tokens
 from medray.spec.check import check
 from medray.spec.load import cluster_profile
 from medray.spec.profiles import LOOPBACK, Inline, RayCluster
 from medray.spec.serving import Serving
-from medray.storage.models import open_model
+from medray.storage.models import ModelPackage, open_model
 from medray.storage.objects import Objects
 
 if TYPE_CHECKING:
@@ -46,9 +46,10 @@ def described(objects: Objects, models: tuple[str, ...]) -> list[dict[str, Any]]
     """What `/v1/models` says of each model; the version is pinned here, once for all replicas.
 
     Raises:
-        SpecError: there is no such model (code "no-such-model").
+        SpecError: there is no such model (code "no-such-model"), or none that can be served
+            ("folded-model", "not-served").
     """
-    packages = [open_model(objects, reference) for reference in models]
+    packages = [_served(open_model(objects, reference)) for reference in models]
     return [
         {
             "name": package.name,
@@ -62,6 +63,26 @@ def described(objects: Objects, models: tuple[str, ...]) -> list[dict[str, Any]]
         }
         for package in packages
     ]
+
+
+def _served(package: ModelPackage) -> ModelPackage:
+    """The package, if an endpoint can ask it: of images, and one network."""
+    if "folds" in package.config:
+        raise SpecError(
+            "the model is one network for each fold, and an answer has one",
+            code="folded-model",
+            about=package.reference,
+            hint="train one network on all samples, without `folds`, and serve that",
+        )
+    modality = package.config["plan"]["modality"]
+    if modality != "image":
+        raise SpecError(
+            f"models of images are served, and this one takes samples of kind {modality}",
+            code="not-served",
+            about=package.reference,
+            hint="predict with it in bulk: a step `kind: predict` of `medray run`",
+        )
+    return package
 
 
 def check_address(host: str, tls: tuple[str, str] | None) -> None:
@@ -91,6 +112,7 @@ def serving(
     port: int = PORT,
     tls: tuple[str, str] | None = None,
     num_cpus: float | None = None,
+    on_token: Callable[[str], None] | None = None,
 ) -> Iterator[list[dict[str, Any]]]:
     """Serve while the context lasts; gives `/v1/models`.
 
@@ -102,6 +124,7 @@ def serving(
         port: to listen on.
         tls: files of certificate and key.
         num_cpus: of the Ray; None: those this process may use.
+        on_token: told a new token, where the file of their hashes is not there yet.
 
     Raises:
         SpecError: the address is open to others without TLS, or see `build`.
@@ -115,8 +138,11 @@ def serving(
         require_job(profile)
     options = check(SERVING, args, lambda *parts: ".".join(map(str, parts)))
     objects = open_storage(options.storage)
-    hashes = read_tokens(Path(options.token_file).expanduser())
     models = described(objects, options.models)
+    file = Path(options.token_file).expanduser()
+    if on_token is not None and not file.exists():  # nothing is wrong so far
+        on_token(add_token(file))
+    hashes = read_tokens(file)
 
     from medray.cluster.serve import deployed
     from medray.cluster.session import join, require, start_local

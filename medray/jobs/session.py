@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlparse
 from medray.errors import SpecError
 from medray.spec.load import storage_profile
 from medray.spec.storage import Storage, at
+from medray.spec.urls import refuse_userinfo
 from medray.storage.objects import Objects
 
 if TYPE_CHECKING:
@@ -59,10 +60,11 @@ def storage_of(name: str | None = None) -> Storage:
     """The storage profile that is meant; see `open_storage`.
 
     Raises:
-        SpecError: there is no such profile (code "no-such-profile"), or no such kind of storage
-            ("bad-storage").
+        SpecError: there is no such profile (code "no-such-profile"), no such kind of storage
+            ("bad-storage"), or a secret stands in the URL ("secret-in-url").
     """
-    name = name or os.environ.get(ENVIRONMENT, "") or "local"
+    about = "--storage" if name else ENVIRONMENT
+    name = refuse_userinfo(name or os.environ.get(ENVIRONMENT, "") or "local", about)
     if "://" in name or ("/" in name and not name.endswith((".yaml", ".yml"))):
         return at(name)
     return storage_profile(name)

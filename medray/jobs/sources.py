@@ -23,7 +23,7 @@ def source_of(path: str) -> Source:
         raise SpecError(
             f"the source cannot be read ({type(error).__name__})",
             code="no-such-source",
-            about=root.name,
+            about=path,
             hint="give a folder or file that this user may read",
         ) from error
     return Source(root)

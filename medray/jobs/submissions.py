@@ -13,10 +13,12 @@ from typing import Any
 from medray.clock import stamp
 from medray.errors import SpecError
 from medray.ids import short
+from medray.spec.profiles import RayCluster
 from medray.storage.objects import Objects
 from medray.version import __version__
 
 ID_DIGITS = 16
+_FOLLOWED = {"kind", "address", "token_file", "ca_file", "max_runs"}
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Submission:
         priority: higher goes first.
         at: when, ISO 8601 in UTC.
         by: whose account sent it.
-        profile: of the cluster, as it was resolved; holds no secrets.
+        profile: of the cluster's, how it is reached, and the places in its line.
         medray: version that submitted it, which is to run it.
         due: id of the run of a due time that it is for; empty: somebody asked for it.
     """
@@ -60,7 +62,7 @@ def new_submission(
     job: str,
     number: int,
     cluster: str,
-    profile: dict[str, Any],
+    profile: RayCluster,
     priority: int,
     due: str = "",
 ) -> Submission:
@@ -69,12 +71,12 @@ def new_submission(
         job=job,
         number=number,
         cluster=cluster,
-        address=str(profile["address"]),
+        address=profile.address,
         id=f"medray-{short([objects.url, job])[:ID_DIGITS]}-{number:04d}",
         priority=priority,
         at=stamp(),
         by=_user(),
-        profile=profile,
+        profile=profile.model_dump(mode="json", include=_FOLLOWED),
         medray=__version__,
         due=due,
     )

@@ -15,9 +15,11 @@ from medray.jobs.session import ENVIRONMENT, open_storage
 from medray.jobs.shipment import pack
 from medray.jobs.status import find_job, unseen_s
 from medray.jobs.submissions import Submission, claim, life_of, mark, marked, new_submission, newest
+from medray.spec.documents import variables_of
 from medray.spec.load import Job, Source, check_step, cluster_profile, read_job, storage_profile
-from medray.spec.profiles import RayCluster
+from medray.spec.profiles import RayCluster, is_secret
 from medray.spec.storage import Storage
+from medray.spec.urls import refuse_userinfo
 from medray.storage.audit import record
 from medray.storage.objects import Objects
 from medray.version import __version__
@@ -113,6 +115,7 @@ def submit_documents(
     profile = ray_profile(cluster)
     for index in range(len(source.documents)):
         check_step(source, index, profile.defaults)
+    require_forwarded(source, profile)
     objects = open_storage(storage)
     name = Path(cluster).stem
     with connect(profile) as jobs:
@@ -139,7 +142,6 @@ def _choose(
     due: str,
 ) -> tuple[Submission, bool]:
     """The submission that is meant, and whether it is still to be sent."""
-    settings = profile.model_dump(mode="json")
     rank = profile.priority if priority is None else priority
     for _ in range(_CLAIMS):
         last = newest(objects, job)
@@ -151,7 +153,7 @@ def _choose(
                 mark(objects, last, "taken")
                 return last, False
         submission = new_submission(
-            objects, job, last.number + 1 if last else 1, name, settings, rank, due
+            objects, job, last.number + 1 if last else 1, name, profile, rank, due
         )
         objects.delete([f"runs/{job}/cancel"])  # it was meant for an earlier one
         if claim(objects, submission):
@@ -224,9 +226,40 @@ def ship(
         jobs.put_package(package, data)
     variables = {
         "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_S),
-        **{name: os.environ[name] for name in profile.forward if name in os.environ},
+        **forwarded(profile),
     }
     return root, {"working_dir": f"gcs://{package}", "env_vars": variables}
+
+
+def forwarded(profile: RayCluster) -> dict[str, str]:
+    """The variables that travel, by the profile's `forward`.
+
+    Raises:
+        SpecError: a value is a URL with a secret in it (code "secret-in-url"): Ray shows it.
+    """
+    return {
+        name: refuse_userinfo(os.environ[name], f"forward: {name}")
+        for name in profile.forward
+        if name in os.environ
+    }
+
+
+def require_forwarded(source: Source, profile: RayCluster) -> None:
+    """Refuse variables of a job that would mean something else on the cluster, or nothing.
+
+    Secrets do not travel, so that those are taken to be set on the nodes.
+
+    Raises:
+        SpecError: one has a value here and is not in `forward` (code "not-forwarded").
+    """
+    for name in sorted(variables_of(source.documents)):
+        if name in os.environ and name not in profile.forward and not is_secret(name):
+            raise SpecError(
+                f"the job asks for ${{{name}}}, and the cluster is not told what it is",
+                code="not-forwarded",
+                about=source.name,
+                hint=f"`forward: [{name}]` in the cluster's profile",
+            )
 
 
 def _storage(storage: str | None, objects: Objects) -> tuple[str, Storage | None]:

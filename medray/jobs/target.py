@@ -12,6 +12,7 @@ from pathlib import Path
 from medray.errors import SpecError
 from medray.ids import attempt_id
 from medray.storage.objects import Objects
+from medray.veil import veiled
 
 MARKER = ".medray-target"
 
@@ -31,6 +32,11 @@ def claim(to: str, objects: Objects) -> str:
     bucket = objects.beside(to)
     bucket.put_new(MARKER, json.dumps({"target": attempt_id()}).encode())
     return str(json.loads(bucket.get(MARKER))["target"])
+
+
+def shown(to: str) -> str:
+    """The place as it is kept: values of the environment stand there by their names."""
+    return veiled(to)
 
 
 def _claim_folder(folder: Path) -> str:

@@ -18,6 +18,7 @@ from medray.jobs.events import Event, Listener
 from medray.jobs.resolve import Resolved
 from medray.log import event as log_event
 from medray.spec.jobs import Step
+from medray.spec.urls import refuse_userinfo
 
 DATABASE = "~/.medray/mlflow.db"
 MOST_PARAMS = 100  # that MLflow takes at once
@@ -53,10 +54,17 @@ def tracked(resolved: Resolved, tell: Listener) -> Iterator[Listener]:
 
 
 def database() -> str:
-    """Where MLflow keeps runs: MLFLOW_TRACKING_URI, else a file of the user's."""
+    """Where MLflow keeps runs: MLFLOW_TRACKING_URI, else a file of the user's.
+
+    Raises:
+        SpecError: a secret stands in the URI (code "secret-in-url"): MLflow would log it.
+    """
     given = os.environ.get("MLFLOW_TRACKING_URI")
     if given:
-        return given
+        user = (
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD say who asks a tracking server"
+        )
+        return refuse_userinfo(given, "MLFLOW_TRACKING_URI", user)
     file = Path(DATABASE).expanduser()
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return f"sqlite:///{file}"

@@ -1,4 +1,4 @@
-"""YAML files as plain documents: safe, bounded, with variables of the environment filled in."""
+"""YAML files as plain documents: safe, bounded; variables are filled in where they are used."""
 
 import os
 import re
@@ -9,6 +9,8 @@ from typing import Any
 import yaml
 
 from medray.errors import SpecError
+from medray.spec.urls import refuse_userinfo
+from medray.veil import remember
 
 MAX_BYTES = 2**20
 MAX_ALIASES = 100
@@ -20,13 +22,13 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
 def read_documents(path: Path) -> list[dict[str, Any]]:
-    """The documents of a YAML file; empty ones are passed over.
+    """The documents of a YAML file, with variables as they stand; empty ones are passed over.
 
     Raises:
         SpecError: there is no such file (code "no-such-file"), it is no YAML ("bad-yaml"), a
             document is no mapping ("not-a-mapping"), it is too large or too deep
-            ("file-too-large"), a key stands twice ("duplicate-key"), or a variable is unset
-            ("unset-variable").
+            ("file-too-large"), a key stands twice ("duplicate-key"), a variable is unset
+            ("unset-variable"), or a URL holds a secret ("secret-in-url").
     """
     try:
         size = path.stat().st_size
@@ -50,7 +52,9 @@ def read_documents(path: Path) -> list[dict[str, Any]]:
                 about=place(path, number),
                 hint="begin with `kind: …`",
             )
-    return [expand(document, place(path, number)) for number, document in enumerate(documents, 1)]
+    for number, document in enumerate(documents, 1):
+        expand(document, place(path, number))
+    return documents
 
 
 def place(path: Path | str, number: int, *parts: str | int) -> str:
@@ -84,8 +88,8 @@ def expand(value: Any, about: str, environment: Mapping[str, str] = os.environ) 
     """`value` with `${NAME}` and `${NAME:-default}` replaced in every string of it.
 
     Raises:
-        SpecError: a variable without a default is unset (code "unset-variable"), or aliases make
-            the document too large ("file-too-large").
+        SpecError: a variable without a default is unset (code "unset-variable"), a URL holds a
+            secret ("secret-in-url"), or aliases make the document too large ("file-too-large").
     """
     left = MAX_NODES
 
@@ -98,25 +102,39 @@ def expand(value: Any, about: str, environment: Mapping[str, str] = os.environ) 
             return {key: walk(inner, f"{where}.{key}", depth + 1) for key, inner in item.items()}
         if isinstance(item, list):
             return [walk(inner, f"{where}.{at}", depth + 1) for at, inner in enumerate(item)]
-        return _VARIABLE.sub(lambda match: fill(match, where), item) if _is_text(item) else item
+        if not isinstance(item, str):
+            return item
+        if "${" in item:
+            item = _VARIABLE.sub(lambda match: fill(match, where), item)
+        return refuse_userinfo(item, at(where))
+
+    def at(where: str) -> str:
+        return f"{about}, {where.lstrip('.')}" if where else about
 
     def fill(match: re.Match[str], where: str) -> str:
         name, default = match.groups()
-        found = environment.get(name) or default
-        if found is None:
+        if value := environment.get(name):
+            remember(name, value)
+            return value
+        if default is None:
             raise SpecError(
                 f"the environment variable {name} is not set",
                 code="unset-variable",
-                about=f"{about}, {where.lstrip('.')}" if where else about,
+                about=at(where),
                 hint=f"export {name}=…",
             )
-        return found
+        return str(default)
 
     return walk(value, "", 0)
 
 
-def _is_text(item: Any) -> bool:
-    return isinstance(item, str) and "${" in item
+def variables_of(value: Any) -> set[str]:
+    """Names of all variables in a document, or in several."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return set().union(*map(variables_of, value))
+    return {name for name, _ in _VARIABLE.findall(value)} if isinstance(value, str) else set()
 
 
 class _DuplicateKey(yaml.constructor.ConstructorError):

@@ -16,6 +16,8 @@ from medray.spec.jobs import STEP, AnyStep
 from medray.spec.override import merge, override
 from medray.spec.profiles import CLUSTER, Cluster
 from medray.spec.storage import STORAGE, Storage
+from medray.spec.urls import refuse_userinfo
+from medray.veil import as_given
 
 T = TypeVar("T")
 Job = str | Path | dict[str, Any] | Sequence[dict[str, Any]]
@@ -23,10 +25,20 @@ Job = str | Path | dict[str, Any] | Sequence[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Source:
-    """Documents of a job before they are checked, and what errors call where they stand."""
+    """Documents of a job before they are checked, as they are kept: with `${NAME}` in them.
+
+    Args:
+        name: what errors call where they stand.
+        documents: one for each step.
+    """
 
     name: str
     documents: list[dict[str, Any]]
+
+    def filled(self, index: int) -> dict[str, Any]:
+        """A document with its variables filled in, to be used and not to be kept."""
+        document: dict[str, Any] = expand(self.documents[index], place(self.name, index + 1))
+        return {name: _at_home(name, value) for name, value in document.items()}
 
 
 def read_job(job: Job, settings: Sequence[str] = ()) -> Source:
@@ -44,19 +56,32 @@ def read_job(job: Job, settings: Sequence[str] = ()) -> Source:
         source = Source(str(job), read_documents(path))
     else:
         steps = [job] if isinstance(job, dict) else list(job)
-        source = Source("job", [expand(dict(step), "job") for step in steps])
+        expand(steps, "job")
+        source = Source("job", [dict(step) for step in steps])
     documents = override(source.documents, settings)
     return Source(source.name, [_absolute(document) for document in documents])
 
 
+_FOLDERS = frozenset({"source", "to"})
+
+
 def _absolute(document: dict[str, Any]) -> dict[str, Any]:
     """Folders as this process sees them, so that the job can be resumed from anywhere."""
-    folders = {
-        field: str(Path(document[field]).expanduser().absolute())
-        for field in ("source", "to")
-        if isinstance(document.get(field), str) and "://" not in document[field]
-    }
-    return {**document, **folders}
+    made = {}
+    for name, given in document.items():
+        filled = _at_home(name, expand(given, name))
+        relative = _is_folder(name, filled) and not Path(filled).is_absolute()
+        shown = given if "${" in str(given) else filled
+        made[name] = str(Path.cwd() / shown) if relative else shown
+    return made
+
+
+def _at_home(name: str, value: Any) -> Any:
+    return str(Path(value).expanduser()) if _is_folder(name, value) else value
+
+
+def _is_folder(name: str, value: Any) -> bool:
+    return name in _FOLDERS and isinstance(value, str) and "://" not in value
 
 
 def check_step(
@@ -72,7 +97,7 @@ def check_step(
     Raises:
         SpecError: a field is wrong (code "bad-field"); the message names file, document and field.
     """
-    document = source.documents[index]
+    document = source.filled(index)
     lower = (defaults or {}).get(str(document.get("kind")), {})
     step: AnyStep = check(
         STEP, merge(lower, document), lambda *parts: place(source.name, index + 1, *parts)
@@ -103,16 +128,18 @@ def _profile(room: Literal["cluster", "storage"], name: str, adapter: TypeAdapte
     documents = read_documents(path)
     if len(documents) > 1:
         raise SpecError("a profile is one document", code="bad-field", about=str(path))
-    return check(adapter, documents[0], lambda *parts: place(path, 1, *parts))
+    document = expand(documents[0], place(path, 1))
+    return check(adapter, document, lambda *parts: place(path, 1, *parts))
 
 
 def find(room: Literal["jobs", "cluster", "storage"], name: str) -> Path:
     """The file that `name` means: a path that exists, <room>/<name>.yaml here, or as shipped.
 
     Raises:
-        SpecError: there is none (code "no-such-file" for jobs, else "no-such-profile").
+        SpecError: there is none (code "no-such-file" for jobs, else "no-such-profile"), or it is
+            a URL with a secret in it ("secret-in-url").
     """
-    plain = Path(name)
+    plain = Path(refuse_userinfo(name, f"the {room.removesuffix('s')} that was named"))
     if plain.suffix in (".yaml", ".yml") and _is_file(plain):
         return plain
     stem = plain.name.removesuffix(".yaml")
@@ -152,6 +179,15 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-def dump(step: AnyStep) -> str:
-    """The resolved step as JSON, to be stored with the run."""
-    return json.dumps(step.model_dump(mode="json"), indent=1, sort_keys=True)
+def dump(step: AnyStep, document: dict[str, Any]) -> str:
+    """The resolved step as JSON, to be stored with the run.
+
+    Args:
+        step: with every default.
+        document: that it was made of. Its variables are kept, but for the names of what the step
+            reads and makes: these stand in storage anyway.
+    """
+    values = step.model_dump(mode="json")
+    names = {name for name, value in values.items() if isinstance(value, str)} - _FOLDERS
+    kept = {name: values[name] for name in names}
+    return json.dumps({**as_given(values, document), **kept}, indent=1, sort_keys=True)

@@ -11,6 +11,7 @@ from typing import Any
 from medray.errors import SpecError
 from medray.spec.documents import expand, parse
 from medray.spec.jobs import KINDS
+from medray.veil import veiled
 
 
 def merge(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
@@ -34,9 +35,11 @@ def override(documents: list[dict[str, Any]], settings: Sequence[str]) -> list[d
         path, equals, text = setting.partition("=")
         parts = path.strip().split(".")
         if not equals or not all(parts):
-            raise _bad(setting, "not of the form path=value")
+            raise _bad(veiled(path.strip()), "not of the form path=value")
+        setting = path.strip()  # what errors show: a value may be a secret
         values = parse(text, f"--set {setting}")
-        value = expand(values[0] if values else None, f"--set {setting}")
+        value = values[0] if values else None
+        expand(value, f"--set {setting}")
         chosen, rest = _choose(documents, parts, setting)
         documents = [
             _put(document, rest, value, setting) if index in chosen else document
@@ -92,4 +95,4 @@ def _put(container: Any, parts: list[str], value: Any, setting: str) -> Any:
 
 
 def _bad(setting: str, message: str, hint: str = "") -> SpecError:
-    return SpecError(message, code="bad-set", about=f"--set {setting}", hint=hint)
+    return SpecError(message, code="bad-set", about=f"--set {setting}".strip(), hint=hint)

@@ -84,6 +84,11 @@ _SECRET = (
 )
 
 
+def is_secret(name: str) -> bool:
+    """Whether a variable's name says that its value is not to be seen."""
+    return any(word in name.upper() for word in _SECRET)
+
+
 class RayCluster(Settings):
     """A Ray that is there already, reached through its Jobs API; jobs go there by `submit`."""
 
@@ -133,7 +138,7 @@ class RayCluster(Settings):
     @classmethod
     def _public(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for name in value:
-            if any(word in name.upper() for word in _SECRET):
+            if is_secret(name):
                 raise ValueError(f"{name} looks like a secret, and Ray shows a job's environment")
         return value
 

@@ -8,6 +8,7 @@ from pydantic import Field, TypeAdapter, ValidationError, field_validator, model
 
 from medray.errors import SpecError
 from medray.spec.base import Settings
+from medray.spec.urls import refuse_userinfo
 
 
 class Storage(Settings):
@@ -100,8 +101,10 @@ def at(url: str) -> Storage:
     """The profile of a root that needs none: a folder, or a bucket of Amazon's.
 
     Raises:
-        SpecError: there is no such kind of storage (code "bad-storage").
+        SpecError: there is no such kind of storage (code "bad-storage"), or a secret stands in the
+            URL ("secret-in-url").
     """
+    refuse_userinfo(url, "the storage that was named")
     try:
         return Storage(url=url)
     except ValidationError as error:

@@ -28,6 +28,7 @@ from medray.jobs.run import run
 from medray.jobs.serve import serving
 from medray.serving.tokens import add_token
 from medray.storage.datasets import open_dataset
+from medray.storage.models import open_model, save_model
 from medray.storage.objects import Objects
 
 pytestmark = [
@@ -218,6 +219,35 @@ def test_more_models_than_a_replica_holds(served: Served, tmp_path: Path) -> Non
         assert client.predict("chest", b"x", "image/png").status == 422
         titles = [_title(one) for one in psutil.Process(server.pid).children(recursive=True)]
         assert len([title for title in titles if title.startswith("ray::ServeReplica")]) == 1
+
+
+def test_a_model_that_cannot_be_served_is_refused_by_name_and_makes_no_token(
+    tmp_path: Path,
+) -> None:
+    store = Objects(str(tmp_path / "store"))
+    plain = commit_model(store, "chest")
+    package = open_model(store, plain)
+    for name, changed in {
+        "table": {"plan": {"modality": "table"}},
+        "sequence": {"plan": {"modality": "sequence"}},
+        "folds": {"plan": None, "folds": {"column": "fold", "members": []}},
+    }.items():
+        config = {k: v for k, v in (package.config | changed).items() if v is not None}
+        save_model(
+            store, name, weights=b"", config=config, metrics={}, parents=[], spec="", card=""
+        )
+    tokens = tmp_path / "home/tokens"
+    serve = [sys.executable, "-m", "medray", "serve", "--token-file", str(tokens)]
+    for model, code in {
+        "none": "no-such-model",
+        "table": "not-served",
+        "sequence": "not-served",
+        "folds": "folded-model",
+    }.items():
+        command = [*serve, "chest", model, "--storage", store.url]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, code in done.stderr) == (2, True), done.stderr
+        assert not tokens.exists()
 
 
 def test_a_public_address_without_tls_is_refused(tmp_path: Path) -> None:

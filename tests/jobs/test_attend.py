@@ -12,7 +12,10 @@ from medray.jobs.attend import _Watch
 from medray.jobs.events import Event
 from medray.jobs.record import GONE_S
 from medray.jobs.submissions import claim, new_submission
+from medray.spec.profiles import RayCluster
 from medray.storage.objects import Objects
+
+CLUSTER = RayCluster(kind="ray", address="http://127.0.0.1:1")
 
 
 @dataclass
@@ -37,7 +40,7 @@ class Refusing:
 def test_what_gives_no_sign_for_a_minute_is_lost(
     objects: Objects, error: MedrayError, *, begun: bool
 ) -> None:
-    submission = new_submission(objects, "job-1", 1, "c", {"address": "http://127.0.0.1:1"}, 0)
+    submission = new_submission(objects, "job-1", 1, "c", CLUSTER, 0)
     claim(objects, submission)
     life = {"session": "s", "submission": 1, "started": stamp(), "seen": stamp()}
     if begun:
@@ -56,7 +59,7 @@ def test_what_gives_no_sign_for_a_minute_is_lost(
 
 
 def test_a_rival_for_the_name_is_told_to_who_waits(objects: Objects) -> None:
-    submission = new_submission(objects, "job-1", 1, "c", {"address": "http://127.0.0.1:1"}, 0)
+    submission = new_submission(objects, "job-1", 1, "c", CLUSTER, 0)
     claim(objects, submission)
     life = {"session": "s", "submission": 1, "started": stamp(), "seen": stamp(), "steps": []}
     beat = json.dumps({**life, "state": "running", "exit_status": 0})

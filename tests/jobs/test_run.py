@@ -307,7 +307,7 @@ def test_every_document_is_checked_before_any_costs_time(objects: Objects, cohor
             "bad-field",
             "job, document 1, format.layuot",
         ),
-        ({"source": "/nowhere/at/all"}, "no-such-source", "all"),
+        ({"source": "/nowhere/at/all"}, "no-such-source", "/nowhere/at/all"),
     ],
 )
 def test_what_a_plugin_refuses_names_the_place(
