@@ -40,6 +40,7 @@ from medray.jobs.plan import plan_shards
 from medray.storage.datasets import open_dataset
 from medray.storage.ledger import Ledger
 from medray.storage.objects import Objects
+from medray.storage.records import Pinned
 from medray.storage.remote import open_store
 from medray.storage.shards import Shard
 from medray.storage.zarr3 import EMPTY, ArrayMeta, decode_index, decompress
@@ -68,9 +69,9 @@ def predict(objects: Objects, output: str) -> tuple[str, float]:
     return "".join(commits[unit.id].shard.content for unit in planned.units), took
 
 
-def shard(objects: Objects, path: str) -> np.ndarray:
+def shard(objects: Objects, pinned: Pinned) -> np.ndarray:
     """The volume, as any reader of a dataset gets it."""
-    return Shard(objects, path).array(0, "image")[...]
+    return Shard(objects, pinned).array(0, "image")[...]
 
 
 def raw(objects: Objects, prefix: str) -> np.ndarray:
@@ -129,13 +130,13 @@ def main() -> None:
 def measure(roots: dict[str, Objects], rounds: int, volumes: int) -> None:
     """Print both figures."""
     store_volumes(roots["ceph"], "one", [SHARD])
-    path = open_dataset(roots["ceph"], "one").shards[0].path
-    prefix = f"{path}/arrays.zarr/0/image"
-    if not np.array_equal(shard(roots["ceph"], path), raw(roots["ceph"], prefix)):
+    pinned = open_dataset(roots["ceph"], "one").shards[0].pinned
+    prefix = f"{pinned.path}/arrays.zarr/0/image"
+    if not np.array_equal(shard(roots["ceph"], pinned), raw(roots["ceph"], prefix)):
         raise SystemExit("the readers disagree")
     seconds = interleave(
         {
-            "shard from ceph": lambda: timed(lambda: shard(roots["ceph"], path)),
+            "shard from ceph": lambda: timed(lambda: shard(roots["ceph"], pinned)),
             "raw GET and decode": lambda: timed(lambda: raw(roots["ceph"], prefix)),
         },
         4 * rounds,

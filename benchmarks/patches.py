@@ -62,7 +62,7 @@ def main() -> None:
         writer.add(Sample("ct", {"spacing_mm": [1.0, 1.0, 1.0]}, {"image": volume(rng)[None]}))
         record = writer.finish()
         array = Path(folder) / record.path / "arrays.zarr" / "0" / "image"
-        ours = Shard(objects, record.path).array(0, "image")
+        ours = Shard(objects, record.pinned).array(0, "image")
         theirs = tensorstore.open(
             {"driver": "zarr3", "kvstore": {"driver": "file", "path": str(array)}}
         ).result()

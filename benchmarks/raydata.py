@@ -81,7 +81,7 @@ def agreement(objects: Objects, ours: str, theirs: Path) -> float:
     """Share of voxels on which masks agree; files of the reference have no names of their own."""
     units = plan_shards(open_dataset(objects, "ct"), "predict", identity={}, select={}).units
     commits = Ledger(objects, ours).committed([unit.id for unit in units]).values()
-    masks = [Shard(objects, commit.shard.path).array(0, "label")[...] for commit in commits]
+    masks = [Shard(objects, commit.shard.pinned).array(0, "label")[...] for commit in commits]
     others = [mask for path in theirs.glob("*.npy") for mask in np.load(path)]
     if len(others) != len(masks):
         raise SystemExit(f"{len(others)} masks of {len(masks)}")

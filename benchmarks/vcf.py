@@ -79,7 +79,7 @@ def parts(store: Path) -> list[Part]:
     commits = Ledger(objects, "calls").committed(names)
     found = []
     for commit in commits.values():
-        shard = Shard(objects, commit.shard.path)
+        shard = Shard(objects, commit.shard.pinned)
         for number, row in enumerate(shard.table.to_pylist()):
             layout = shard.layout(number)
             assert layout is not None

@@ -57,6 +57,10 @@ class PassedOver(DataError):
     accounted for by itself, outside the error budget."""
 
 
+class DamageError(DataError):
+    """What medray stored is not what was committed; no input is to blame. Exit status 3."""
+
+
 class RetryableError(MedrayError):
     """A passing fault of a store or a cluster: try again. Exit status 5 when retries run out."""
 

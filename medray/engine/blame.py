@@ -1,12 +1,15 @@
 """Whose fault an error is, which decides what becomes of the unit."""
 
-from medray.errors import DataError, MedrayError, RetryableError
+from medray.errors import DamageError, DataError, MedrayError, RetryableError
 from medray.storage.trouble import LASTING
 
 
 def is_fault_of_storage(error: Exception) -> bool:
     """Whether no input is to blame."""
-    return isinstance(error, MedrayError) and not isinstance(error, DataError)
+    # A refusal stands for good, and stored data can be repaired: equal inputs, equal output.
+    return isinstance(error, DamageError) or (
+        isinstance(error, MedrayError) and not isinstance(error, DataError)
+    )
 
 
 def is_lack_of_memory(error: BaseException) -> bool:

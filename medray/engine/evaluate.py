@@ -10,7 +10,7 @@ import pyarrow as pa
 from medray.engine.operation import Operation, Unit
 from medray.errors import DataError
 from medray.storage.objects import Objects
-from medray.storage.records import Refusal
+from medray.storage.records import Pinned, Refusal
 from medray.storage.samples import Sample
 from medray.storage.shards import SampleArray, Shard
 from medray.tasks import build_task
@@ -32,16 +32,16 @@ class Evaluate(Operation):
         super().__init__(objects, parameters)
         self.task = build_task(parameters["task"])
         # A unit reads one shard of truth and few of predictions, in order.
-        self._shard = lru_cache(maxsize=8)(lambda path: Shard(objects, path))
+        self._shard = lru_cache(maxsize=8)(lambda *pinned: Shard(objects, Pinned(*pinned)))
 
     def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:
         """The truth, with the prediction's row as `prediction` and its array as "predicted"."""
         at = unit.inputs.index(key)
-        truth = _without_image(self._shard(unit.payload["shard"]), unit.payload["rows"][at])
+        truth = _without_image(self._shard(*unit.payload["shard"]), unit.payload["rows"][at])
         paired = unit.payload["paired"][at]
         truth.row["prediction"] = None
         if paired is not None:
-            shard, row = self._shard(paired[0]), paired[1]
+            shard, row = self._shard(*unit.payload["beside"][paired[0]]), paired[1]
             prediction = _without_image(shard, row)
             truth.row["prediction"] = prediction.row
             if self.task.scores_probabilities:

@@ -15,7 +15,7 @@ from medray.errors import FatalError
 from medray.faults import point
 from medray.formats import FORMATS
 from medray.storage.objects import Objects
-from medray.storage.records import Refusal
+from medray.storage.records import Pinned, Refusal
 from medray.storage.samples import Sample
 from medray.storage.shards import Shard
 
@@ -53,7 +53,7 @@ class Export(Operation):
         self.many: bool = getattr(self.format, "many", False)
         self._joined: dict[str, dict[str, Any]] = {}
         # A unit reads one shard of samples and few of images, in order.
-        self._shard = lru_cache(maxsize=8)(lambda path: Shard(objects, path))
+        self._shard = lru_cache(maxsize=8)(lambda *pinned: Shard(objects, Pinned(*pinned)))
 
     def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:
         """The sample with the arrays that the format takes; the image from the paired dataset.
@@ -65,7 +65,7 @@ class Export(Operation):
             yield Sample(key, dict(self._joint(unit)))
             return
         at = unit.inputs.index(key)
-        shard, row = self._shard(unit.payload["shard"]), unit.payload["rows"][at]
+        shard, row = self._shard(*unit.payload["shard"]), unit.payload["rows"][at]
         own = frozenset(shard.names(row))
         paired = (unit.payload.get("paired") or [None] * len(unit.inputs))[at]
         wanted = self.format.takes(own | ({"image"} if paired else frozenset()))
@@ -74,8 +74,8 @@ class Export(Operation):
         for name in sorted(wanted & own):
             sample.arrays[name] = shard.array(row, name)[...]
         if "image" in wanted - own:
-            path, image_row = paired
-            sample.arrays["image"] = self._shard(path).array(image_row, "image")[...]
+            beside, image_row = unit.payload["beside"][paired[0]], paired[1]
+            sample.arrays["image"] = self._shard(*beside).array(image_row, "image")[...]
         if self.classes and "label" in wanted:
             sample.row["class_names"] = list(self.classes)
         yield sample
@@ -92,7 +92,7 @@ class Export(Operation):
     def _joint(self, unit: Unit) -> dict[str, Any]:
         done = self._joined.get(unit.id)
         if done is None:
-            shard, rows = self._shard(unit.payload["shard"]), unit.payload["rows"]
+            shard, rows = self._shard(*unit.payload["shard"]), unit.payload["rows"]
             samples = [
                 Sample(values.pop("sample_id"), values)
                 for values in shard.table.take(rows).to_pylist()

@@ -22,7 +22,7 @@ from medray.formats.bucket import fetched
 from medray.formats.joined import Joined, Piece, Share
 from medray.storage.ledger import Ledger
 from medray.storage.objects import Objects
-from medray.storage.records import Refusal
+from medray.storage.records import Pinned, Refusal
 from medray.storage.samples import Sample
 from medray.storage.shard_writer import table_of
 from medray.storage.shards import Shard, selected
@@ -35,7 +35,7 @@ class _OfShares(Operation):
     """What parts and joins have in common.
 
     Parameters: `format` (options with `name`), `about` (see medray.formats.joined), `where` (see
-    medray.storage.shards.selected), `shards` (path of each).
+    medray.storage.shards.selected), `shards` (each a Pinned).
     """
 
     def __init__(self, objects: Objects, parameters: dict[str, Any]) -> None:
@@ -56,7 +56,7 @@ class _OfShares(Operation):
         """Stored rows, in order."""
         where, shards = self.parameters["where"], self.parameters["shards"]
         tables = [
-            selected(self.objects, shards[number], start, stop, where)
+            selected(self.objects, Pinned(*shards[number]), start, stop, where)
             for number, start, stop in ranges
         ]
         return pa.concat_tables(tables, promote_options="permissive") if tables else table_of([])
@@ -128,7 +128,7 @@ class Join(_OfShares):
                 about=unit,
                 hint="`medray show` of the dataset that is exported may tell what is damaged",
             )
-        shard = Shard(self.objects, commit.shard.path)
+        shard = Shard(self.objects, commit.shard.pinned)
         if PART in shard.names(0):
             data = shard.array(0, PART)
             for start in range(0, data.shape[0], READ_BYTES):

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from medray.storage.datasets import Dataset
 from medray.storage.objects import Objects
+from medray.storage.records import Pinned
 from medray.storage.shards import Shard
 
 COLUMNS = ("ref_match", "contains_n", "status")
@@ -31,12 +32,12 @@ class KnownScores:
 
     def __init__(self, versions: Sequence[Dataset], columns: Sequence[str]) -> None:
         self._columns = [*COLUMNS, *columns]
-        self._shards: dict[str, dict[str, list[int]]] = {}
+        self._shards: dict[Pinned, dict[str, list[int]]] = {}
         self._objects = versions[0].objects if versions else Objects("memory:///")
         for version in versions:
-            paths = version.units.column("path")
-            for path, extent in zip(paths, version.attributes[EXTENTS], strict=True):
-                self._shards.setdefault(path, extent)
+            shards = version.units.pinned()
+            for shard, extent in zip(shards, version.attributes[EXTENTS], strict=True):
+                self._shards.setdefault(shard, extent)
         self._table = lru_cache(maxsize=4)(self._read)
 
     def find(self, sites: pa.Table) -> tuple[np.ndarray, pa.Table]:
@@ -51,8 +52,8 @@ class KnownScores:
         """
         rows = np.full(sites.num_rows, -1, np.int64)
         keys, found, height = _keys(sites), [], 0
-        for path in self._near(extent_of(sites)):
-            table = self._table(path)
+        for shard in self._near(extent_of(sites)):
+            table = self._table(shard)
             at = pc.index_in(keys, value_set=_keys(table)).fill_null(-1).to_numpy()
             new = np.flatnonzero((rows < 0) & (at >= 0))
             if len(new):
@@ -63,18 +64,18 @@ class KnownScores:
                 break
         return rows, pa.concat_tables(found) if found else pa.table({})
 
-    def _near(self, extent: dict[str, list[int]]) -> Iterator[str]:
+    def _near(self, extent: dict[str, list[int]]) -> Iterator[Pinned]:
         """Shards that may hold sites of an extent."""
-        for path, other in self._shards.items():
+        for shard, other in self._shards.items():
             if any(
                 name in other and other[name][0] <= last and first <= other[name][1]
                 for name, (first, last) in extent.items()
             ):
-                yield path
+                yield shard
 
-    def _read(self, path: str) -> pa.Table:
+    def _read(self, shard: Pinned) -> pa.Table:
         names = ["contig", "pos", "ref", "alt", *self._columns]
-        return Shard(self._objects, path).columns(names)
+        return Shard(self._objects, shard).columns(names)
 
 
 def extent_of(sites: pa.Table) -> dict[str, list[int]]:

@@ -9,7 +9,7 @@ from medray.engine.modalities.base import Predictor
 from medray.engine.operation import Operation, Unit
 from medray.engine.trained import Trained
 from medray.storage.objects import Objects
-from medray.storage.records import Refusal
+from medray.storage.records import Pinned, Refusal
 from medray.storage.samples import Sample
 from medray.storage.shards import Shard
 
@@ -29,7 +29,7 @@ class Predict(Operation):
 
     def __init__(self, objects: Objects, parameters: dict[str, Any]) -> None:
         super().__init__(objects, parameters)
-        self._shard = lru_cache(maxsize=4)(lambda path: Shard(objects, path))
+        self._shard = lru_cache(maxsize=4)(lambda *pinned: Shard(objects, Pinned(*pinned)))
 
     def open(self) -> None:
         """Load the network, once for all units."""
@@ -51,7 +51,7 @@ class Predict(Operation):
     def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:
         """The sample, prepared; see Predictor."""
         at = unit.inputs.index(key)
-        shard, number = self._shard(unit.payload["shard"]), unit.payload["rows"][at]
+        shard, number = self._shard(*unit.payload["shard"]), unit.payload["rows"][at]
         yield self._predictor.read(shard, number, len(unit.inputs))
 
     def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:

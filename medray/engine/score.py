@@ -22,7 +22,7 @@ from medray.log import event
 from medray.models.tokens import reverse_complement
 from medray.storage.datasets import open_dataset
 from medray.storage.objects import Objects
-from medray.storage.records import Refusal
+from medray.storage.records import Pinned, Refusal
 from medray.storage.rows import Rows
 from medray.storage.samples import Sample
 from medray.storage.shards import Shard, selected
@@ -112,7 +112,7 @@ class Score(Operation):
         payload = unit.payload
         sites = selected(
             self.objects,
-            payload["shard"],
+            Pinned(*payload["shard"]),
             payload["start"],
             payload["stop"],
             self.parameters["where"],

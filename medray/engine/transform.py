@@ -9,7 +9,7 @@ from medray.engine.transforms import TRANSFORMS
 from medray.engine.transforms.base import Stored, Transformation
 from medray.storage.datasets import open_dataset
 from medray.storage.objects import Objects
-from medray.storage.records import Refusal
+from medray.storage.records import Pinned, Refusal
 from medray.storage.samples import Sample
 from medray.storage.shards import Shard
 
@@ -27,12 +27,12 @@ class Transform(Operation):
     def __init__(self, objects: Objects, parameters: dict[str, Any]) -> None:
         super().__init__(objects, parameters)
         self._made = _transformation(parameters, objects)
-        self._shard = lru_cache(maxsize=4)(lambda path: Shard(objects, path))
+        self._shard = lru_cache(maxsize=4)(lambda *pinned: Shard(objects, Pinned(*pinned)))
 
     def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:
         """What the transformation makes of one sample."""
         number = unit.payload["rows"][unit.inputs.index(key)]
-        yield from self._made.apply(Stored(self._shard(unit.payload["shard"]), number))
+        yield from self._made.apply(Stored(self._shard(*unit.payload["shard"]), number))
 
 
 def conclude(

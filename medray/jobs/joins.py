@@ -99,7 +99,7 @@ def plan_join(
         "format": identity["format"],
         "about": about,
         "where": select,
-        "shards": data.units.column("path"),
+        "shards": [list(shard) for shard in data.units.pinned()],
     }
     first = Planned(parts, [], {}) if made.parts else None
     return PlannedJoin(first, Planned(files, refused, {}), parameters)

@@ -5,11 +5,12 @@ Payloads, by operation; never pixels:
 - ingest: `inputs`, the fields of each `medray.formats.base.Input`.
 - score: `shard`, `start` and `stop`: a range of its rows, which is the unit's one input.
 - part, join: see medray.engine.join.
-- predict, evaluate, export: `shard`, the path of the input shard, and `rows`, the row in it of each
-  of the unit's inputs, in the same order. Inputs are sample ids. Evaluate and export also get
-  `paired`: for each input [shard path, row] of the sample with the same id in a second dataset, or
-  null where there is none. Evaluate goes over the truth, paired with predictions, so that a case
-  without a prediction counts; export goes over what is exported, paired with the images.
+- predict, evaluate, export: `shard`, the input shard (`medray.storage.records.Pinned`), and `rows`,
+  the row in it of each of the unit's inputs, in the same order. Inputs are sample ids. Evaluate
+  and export also get `paired`: for each input [n, row] of the sample with the same id in shard n
+  of `beside`, which are of a second dataset, or null where there is none. Evaluate goes over the
+  truth, paired with predictions, so that a case without a prediction counts; export goes over what
+  is exported, paired with the images.
 """
 
 from collections.abc import Iterable
@@ -22,7 +23,7 @@ from medray.formats.base import Input, Plan, grouped
 from medray.ids import digest, short, unit_id
 from medray.jobs.regroup import Earlier, regroup
 from medray.storage.datasets import Dataset
-from medray.storage.records import Refusal
+from medray.storage.records import Pinned, Refusal
 
 
 @dataclass(frozen=True)
@@ -130,10 +131,15 @@ def plan_shards(
         entry = data.units[number]
         keys = [key for key, _ in samples]
         inputs = [entry.content, *keys]
-        payload: dict[str, Any] = {"shard": entry.path, "rows": [row for _, row in samples]}
+        rows = [row for _, row in samples]
+        payload: dict[str, Any] = {"shard": list(entry.pinned), "rows": rows}
         if paired is not None:
             found = [places.get(key) for key in keys]
-            payload["paired"] = [[place.path, place.row] if place else None for place in found]
+            beside = list(dict.fromkeys(place.shard for place in found if place))
+            payload["beside"] = [list(shard) for shard in beside]
+            payload["paired"] = [
+                [beside.index(place.shard), place.row] if place else None for place in found
+            ]
             inputs += [f"{place.content}/{place.row}" if place else "" for place in found]
         units.append(
             Unit(unit_id(operation, identity, inputs, model), len(units), tuple(keys), payload)
@@ -163,7 +169,7 @@ def plan_rows(
                     id=unit_id(operation, identity, [entry.content, f"{start}-{stop}"], model),
                     index=len(units),
                     inputs=(f"shard {number}, rows {start}-{stop}",),
-                    payload={"shard": entry.path, "start": start, "stop": stop},
+                    payload={"shard": list(entry.pinned), "start": start, "stop": stop},
                 )
             )
     return Planned(units, [], {})
@@ -171,17 +177,17 @@ def plan_rows(
 
 @dataclass(frozen=True)
 class _Place:
-    path: str
+    shard: Pinned
     content: str
     row: int
 
 
 def _places(dataset: Dataset) -> dict[str, _Place]:
     """Where each sample of a dataset lies, by its id."""
-    paths, contents = dataset.units.column("path"), dataset.units.column("content")
+    shards, contents = dataset.units.pinned(), dataset.units.column("content")
     rows = dataset.columns(["sample_id", "_shard", "_row"]).to_pylist()
     return {
-        row["sample_id"]: _Place(paths[row["_shard"]], contents[row["_shard"]], row["_row"])
+        row["sample_id"]: _Place(shards[row["_shard"]], contents[row["_shard"]], row["_row"])
         for row in rows
     }
 

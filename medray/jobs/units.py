@@ -197,19 +197,19 @@ def _scores(resolved: Resolved, objects: Objects, commits: Sequence[Commit]) -> 
     if isinstance(resolved.step, Transform):
         from medray.engine.transform import conclude
 
-        shards = [Shard(objects, commit.shard.path) for commit in commits if commit.shard.rows]
+        shards = [Shard(objects, commit.shard.pinned) for commit in commits if commit.shard.rows]
         return conclude(resolved.parameters, objects, shards)
     if isinstance(resolved.step, Predict) and resolved.step.variants is not None:
         from medray.engine.score import conclude as conclude_scores
 
         return conclude_scores(
-            [Shard(objects, one.shard.path) if one.shard.rows else None for one in commits]
+            [Shard(objects, one.shard.pinned) if one.shard.rows else None for one in commits]
         )
     if not isinstance(resolved.step, Evaluate):
         return {}
     from medray.engine.evaluate import headline, summarise
 
-    tables = [Shard(objects, commit.shard.path).table for commit in commits if commit.shard.rows]
+    tables = [Shard(objects, commit.shard.pinned).table for commit in commits if commit.shard.rows]
     cases = pa.concat_tables(tables, promote_options="permissive") if tables else table_of([])
     summary = summarise(
         resolved.parameters["task"],

@@ -18,6 +18,7 @@ import numpy as np
 from blake3 import blake3
 
 from medray.errors import DataError, FatalError
+from medray.storage.damage import damage
 from medray.storage.fetch import fetch
 from medray.storage.objects import Objects
 from medray.storage.outbox import Outbox
@@ -228,7 +229,7 @@ class ArrayReader:
         """The values in `window`: slices with step 1 along the leading axes, all of the rest.
 
         Raises:
-            DataError: stored bytes are damaged; names the object.
+            DamageError: stored bytes are damaged; names the object.
         """
         window = window if isinstance(window, tuple) else (window,)
         window += (slice(None),) * (len(self.shape) - len(window))
@@ -279,7 +280,7 @@ class ArrayReader:
                 try:
                     _sound(data, partial(again, first, size), lambda raw: decompress(raw, buffer))
                 except DataError as error:
-                    raise DataError(error.message, code=error.code, about=path) from error
+                    raise damage(error.message, error.code, path) from error
                 target, source = [], []
                 for i, c, o, a, b in zip(at, chunk, origin, starts, stops, strict=True):
                     low = o + i * c
@@ -309,9 +310,9 @@ class ArrayReader:
 
             index = _sound(tail(), tail, lambda raw: decode_index(raw, self.meta.inner))
         except FileNotFoundError as error:
-            raise DataError("a shard is missing", code="missing-shard", about=path) from error
+            raise damage("a shard is missing", "missing-shard", path) from error
         except DataError as error:
-            raise DataError(error.message, code=error.code, about=path) from error
+            raise damage(error.message, error.code, path) from error
         self._indices[place] = index
         if len(self._indices) > 64:
             self._indices.popitem(last=False)

@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from medray.errors import DataError, SpecError
 from medray.ids import ID_DIGITS
-from medray.storage.documents import AGAIN, read
+from medray.storage.damage import damage
+from medray.storage.documents import read
 from medray.storage.items import Items, Shards
 from medray.storage.manifest import (
     Entries,
@@ -24,6 +25,7 @@ from medray.storage.manifest import (
 )
 from medray.storage.objects import Objects
 from medray.storage.quarantine import read_quarantine
+from medray.storage.records import TABLE
 from medray.storage.rows import joined
 from medray.storage.samples import Sample
 from medray.storage.shard_writer import table_of
@@ -124,7 +126,7 @@ class Dataset:
         try:
             data = self.objects.get(path)
         except FileNotFoundError as error:
-            raise DataError("missing", code="missing-table", about=path, hint=AGAIN) from error
+            raise damage("missing", "missing-table", path) from error
         if hash_of(data) != self.manifest.units.table:
             raise damaged_manifest(path)
         entries = Entries(data, path)
@@ -179,11 +181,8 @@ class Dataset:
             shard = self.shards.open(number)
             table = shard.table if names is None else shard.columns(names)
             if table.num_rows != rows[number]:
-                raise DataError(
-                    "the table has not the rows that were committed",
-                    code="damaged-table",
-                    about=f"{shard.path}/table.parquet",
-                )
+                what = "the table has not the rows that were committed"
+                raise damage(what, "damaged-table", f"{shard.path}/{TABLE}")
             return table
 
         found = {

@@ -59,19 +59,43 @@ class NewFile:
 
 def write_file(place: Path, data: bytes) -> None:
     """Write a file beside its place, move it there, and wait until both are on the disk."""
-    # Named as obstore names a file that isn't whole: its listings leave such files out.
-    part = place.with_name(f"{place.name}#{secrets.randbits(48)}")
-    try:
-        with _create(part) as file:
-            _write(file, (data,))
-            if place.exists():
-                os.fsync(file)  # a power cut must leave the old one or the new one
+
+    def move(part: Path) -> None:
         part.replace(place)
+
+    _put(place, data, move, durable=place.exists())  # a cut must leave the old one or the new one
+
+
+def create_file(place: Path, data: bytes) -> bool:
+    """Write a file as `write_file` does, but only where there is none. False: one stands there."""
+    try:
+        # obstore counts such files' names up from 1: a name that gc took may be another writer's.
+        _put(place, data, lambda part: os.link(part, place), durable=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _put(place: Path, data: bytes, settle: Callable[[Path], None], *, durable: bool) -> None:
+    """Write a file beside its place and settle it there, again if gc takes it away meanwhile."""
+    while True:
+        # Named as obstore names a file that isn't whole: its listings leave such files out.
+        part = place.with_name(f"{place.name}#{secrets.randbits(48)}")
+        try:
+            with _create(part) as file:
+                _write(file, (data,))
+                if durable:
+                    os.fsync(file)
+            try:
+                settle(part)
+            except FileNotFoundError:
+                continue
+        finally:
+            part.unlink(missing_ok=True)
         # After the move, so that the journal takes file and name in one go: half the time.
-        sync(place, place.parent)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+        with suppress(FileNotFoundError):  # it stood there, and somebody has removed it since
+            sync(place, place.parent)
+        return
 
 
 def write_files(root: Path, files: Mapping[str, bytes]) -> None:
@@ -194,6 +218,15 @@ def read_file(place: str) -> bytes:
             return file.readall()
     except (IsADirectoryError, NotADirectoryError) as error:
         raise FileNotFoundError(place) from error
+
+
+def folders(place: Path) -> list[str]:
+    """Names of the folders directly in one; none where there is no such folder."""
+    try:
+        with os.scandir(place) as entries:
+            return [entry.name for entry in entries if entry.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def read_tail(place: Path, size: int) -> bytes:

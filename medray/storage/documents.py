@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar, cast
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from medray.errors import DataError
+from medray.errors import DamageError
 from medray.storage.objects import Objects
 
 # A count, or a size in bytes: what Arrow's integers hold, with room to add them up.
@@ -35,7 +35,7 @@ def read(objects: Objects, path: str, kind: type[T], hint: str = AGAIN) -> T:
 
     Raises:
         FileNotFoundError: there is none.
-        DataError: it is damaged (code "damaged-record").
+        DamageError: it is damaged (code "damaged-record").
     """
     return decode(objects.get(path), path, kind, hint)
 
@@ -58,9 +58,9 @@ def _finite(text: str) -> float:
     return number
 
 
-def damaged(path: str, hint: str = AGAIN) -> DataError:
+def damaged(path: str, hint: str = AGAIN) -> DamageError:
     """The error for a control object that is not what was written."""
-    return DataError(
+    return DamageError(
         "damaged: it is not what medray wrote", code="damaged-record", about=path, hint=hint
     )
 

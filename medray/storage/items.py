@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from medray.storage.manifest import Entries
 from medray.storage.objects import Objects
+from medray.storage.records import Pinned
 from medray.storage.shards import Shard
 
 if TYPE_CHECKING:
@@ -15,11 +16,12 @@ class Shards(Sequence[Shard]):
     """The shards of a version, in plan order, each opened when it is asked for first."""
 
     def __init__(self, objects: Objects, units: Entries) -> None:
-        self._objects, self._paths = objects, units.array("path")
+        self._objects = objects
+        self._pinned = [units.array(name) for name in Pinned._fields]
         self._open: dict[int, Shard] = {}
 
     def __len__(self) -> int:
-        return len(self._paths)
+        return len(self._pinned[0])
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
@@ -31,7 +33,7 @@ class Shards(Sequence[Shard]):
 
     def open(self, number: int) -> Shard:
         """One shard, of which nothing is kept."""
-        return Shard(self._objects, self._paths[number].as_py())
+        return Shard(self._objects, Pinned(*(column[number].as_py() for column in self._pinned)))
 
 
 class Items(Sequence[dict[str, Any]]):

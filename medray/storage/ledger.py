@@ -19,6 +19,7 @@ from medray.errors import DataError
 from medray.faults import point
 from medray.ids import attempt_id
 from medray.storage import documents
+from medray.storage.damage import way_out
 from medray.storage.documents import Count, Finite
 from medray.storage.objects import Objects
 from medray.storage.records import Refusal, ShardRecord
@@ -59,10 +60,9 @@ class Commit:
         """Read what `encode` wrote.
 
         Raises:
-            DataError: the record is damaged (code "damaged-record").
+            DamageError: the record is damaged (code "damaged-record").
         """
-        hint = "delete it and run the job again: the unit is computed anew"
-        commit = documents.decode(data, about, cls, hint)
+        commit = documents.decode(data, about, cls, way_out(about.split("/")[1]))
         return replace(commit, record=blake3(data).hexdigest())
 
 
@@ -153,7 +153,7 @@ class Ledger:
 
     def _brief_commit_of(self, unit: str) -> Commit | None:
         commit = self.commit_of(unit)
-        return commit and replace(commit, shard=replace(commit.shard, files={}))
+        return commit and replace(commit, shard=commit.shard.brief())
 
     def commit_of(self, unit: str) -> Commit | None:
         """The unit's commit, or None."""

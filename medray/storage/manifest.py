@@ -22,6 +22,7 @@ from blake3 import blake3
 from medray.ids import ID_DIGITS, short
 from medray.storage.documents import Count, Id
 from medray.storage.ledger import Commit
+from medray.storage.records import Pinned
 from medray.storage.versions import Head, damaged_manifest
 
 
@@ -51,6 +52,8 @@ class UnitEntry:
         bytes: of all the shard's objects.
         sha256: over the names, sizes and hashes of the shard's objects.
         content: hash of what the shard holds, whatever wrote it.
+        table: BLAKE3 of the shard's table.
+        arrays: BLAKE3 of its arrays' metadata; empty where it holds none.
         record: BLAKE3 of the commit's record, which names every object of the shard.
     """
 
@@ -60,7 +63,14 @@ class UnitEntry:
     bytes: int
     sha256: str
     content: str
+    table: str
+    arrays: str
     record: str
+
+    @property
+    def pinned(self) -> Pinned:
+        """The shard, as readers find it and believe it."""
+        return Pinned(self.path, self.table, self.arrays)
 
     @classmethod
     def of(cls, commit: Commit) -> "UnitEntry":
@@ -73,6 +83,8 @@ class UnitEntry:
             bytes=shard.bytes,
             sha256=shard.sha256,
             content=shard.content,
+            table=shard.pinned.table,
+            arrays=shard.pinned.arrays,
             record=commit.record or blake3(commit.encode()).hexdigest(),
         )
 
@@ -212,6 +224,11 @@ class Entries(Sequence[UnitEntry]):
         """One field of every unit, as a list."""
         values: list[Any] = self.array(name).to_pylist()
         return values
+
+    def pinned(self) -> list[Pinned]:
+        """The shard of every unit."""
+        columns = (self.column(name) for name in Pinned._fields)
+        return [Pinned(*values) for values in zip(*columns, strict=True)]
 
     @cached_property
     def ends(self) -> np.ndarray:

@@ -15,6 +15,7 @@ from safetensors.numpy import load
 
 from medray.errors import DataError, SpecError
 from medray.ids import short
+from medray.storage.damage import damage
 from medray.storage.documents import Count, Id, read
 from medray.storage.objects import Objects
 from medray.storage.versions import (
@@ -88,18 +89,13 @@ class ModelPackage:
         """One file of the package, checked against its hash.
 
         Raises:
-            DataError: it is not what was committed (code "wrong-hash").
+            DamageError: it is not what was committed (code "wrong-hash").
         """
         path = f"models/{self.name}/{self.version}/{name}"
         data = self.objects.get(path)
         size, sha256 = self.files[name]
         if len(data) != size or hashlib.sha256(data).hexdigest() != sha256:
-            raise DataError(
-                "the file is not what was committed",
-                code="wrong-hash",
-                about=path,
-                hint="restore it from a backup or train again",
-            )
+            raise damage("the file is not what was committed", "wrong-hash", path)
         return data
 
     def weights(self) -> dict[str, np.ndarray]:

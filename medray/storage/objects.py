@@ -192,10 +192,7 @@ class Objects:
         def create() -> bool:
             if self._remote is not None:
                 return self._remote.put_new(path, data, token)
-            obstore.put(self._store, path, data, mode="create")
-            # obstore renames into place without fsync; a commit must outlive a power cut too.
-            disk.sync(self._place(path), self._place(path).parent)
-            return True
+            return disk.create_file(self._place(path), data)
 
         try:
             return bool(self._try(path, create))
@@ -239,6 +236,9 @@ class Objects:
 
     def folders(self, prefix: str) -> list[str]:
         """Names of the folders directly below `prefix`, sorted."""
+        if self._folder is not None:
+            # 50,000 folders: 40 ms, and 1.2 s by obstore, which asks for the size of each.
+            return sorted(self._try(prefix, lambda: disk.folders(self._place(prefix))))
         found = self._try(prefix, lambda: obstore.list_with_delimiter(self._store, prefix))
         return sorted(PurePosixPath(path).name for path in found["common_prefixes"])
 

@@ -1,17 +1,17 @@
 """Publishing: committed units become the next version of a dataset, and HEAD names it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from pathlib import PurePosixPath
+from functools import partial
 from typing import Any
 
 from medray.clock import SYSTEM, Clock, stamp
-from medray.errors import DataError
+from medray.errors import DamageError
 from medray.faults import point
 from medray.ids import short
+from medray.storage.damage import damage
 from medray.storage.datasets import Dataset, open_dataset
-from medray.storage.documents import decode
 from medray.storage.ledger import Commit
 from medray.storage.manifest import (
     Counts,
@@ -56,6 +56,7 @@ def publish(
         attributes: what readers need besides, JSON-able (classes, metrics).
     """
     check_name(name)
+    _require_shards(objects, name, commits)
     entries = [UnitEntry.of(commit) for commit in commits]
     table, units = encode(entries)
     quarantined = write_quarantine(objects, name, commits, refused)
@@ -82,10 +83,11 @@ def publish(
         units=units,
     )
     made = replace(made, version=made.identity)
-    _keep(objects, units_path(name, units.table), table, _is_table)
+    path = units_path(name, units.table)
+    _keep(objects, path, table, lambda: hash_of(objects.get(path)) == units.table)
     point("publish.before-manifest")
-    path = manifest_path(name, made.version)
-    _keep(objects, path, json.dumps(asdict(made)).encode(), _is_manifest)
+    data = json.dumps(asdict(made)).encode()
+    _keep(objects, manifest_path(name, made.version), data, partial(_is_whole, objects, made))
     point("publish.before-head")
     dataset = open_dataset(objects, f"{name}@{made.version}")
     move_head(objects, f"datasets/{name}/HEAD", head_of(dataset.manifest))
@@ -94,25 +96,33 @@ def publish(
     return dataset
 
 
-def _keep(objects: Objects, path: str, data: bytes, is_sound: Callable[[str, bytes], bool]) -> None:
+def _require_shards(objects: Objects, name: str, commits: Sequence[Commit]) -> None:
+    """Never name a shard that is not there, whoever took it away."""
+    standing = set(objects.folders(f"datasets/{name}/shards"))
+    for commit in commits:
+        if commit.shard.path.rpartition("/")[2] not in standing:
+            raise damage("the shard that was committed is gone", "missing-shard", commit.shard.path)
+
+
+def _keep(objects: Objects, path: str, data: bytes, is_sound: Callable[[], bool]) -> None:
     """Write an object whose name says what it holds; what stands there stays, unless damaged."""
-    if not objects.put_new(path, data) and not is_sound(path, objects.get(path)):
-        objects.put(path, data)
-
-
-def _is_table(path: str, data: bytes) -> bool:
-    return PurePosixPath(path).stem == hash_of(data)
-
-
-def _is_manifest(path: str, data: bytes) -> bool:
+    if objects.put_new(path, data):
+        return
     try:
-        return PurePosixPath(path).stem == decode(data, path, Manifest).identity
-    except DataError:
-        return False
+        if is_sound():
+            return
+    except DamageError:
+        pass
+    objects.put(path, data)
+
+
+def _is_whole(objects: Objects, made: Manifest) -> bool:
+    """Whether a version can be opened, and has its units."""
+    return len(open_dataset(objects, f"{made.name}@{made.version}").units) == made.units.count
 
 
 def _columns(objects: Objects, commits: list[Commit]) -> dict[str, str]:
     """Columns of the samples and their types, of one table of each form that there is."""
-    first = {one.shard.schema: one.shard.path for one in reversed(commits) if one.shard.rows}
-    tables = [Shard(objects, path).table.slice(0, 0) for path in first.values()]
+    first = {one.shard.schema: one.shard.pinned for one in reversed(commits) if one.shard.rows}
+    tables = [Shard(objects, pinned).table.slice(0, 0) for pinned in first.values()]
     return {field.name: str(field.type) for field in joined(tables).schema} if tables else {}

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from medray.errors import DataError
 from medray.ids import short
+from medray.storage.damage import damage
 from medray.storage.ledger import Commit
 from medray.storage.manifest import Refused
 from medray.storage.objects import Objects
@@ -117,9 +117,9 @@ def _table(objects: Objects, path: str) -> pa.Table:
     try:
         data = io.BytesIO(objects.get(path))
     except FileNotFoundError as error:
-        raise DataError("missing", code="missing-table", about=path) from error
+        raise damage("missing", "missing-table", path) from error
     try:
         # Without Arrow's threads, which now and then abort the process when it exits.
         return pq.ParquetFile(data).read(use_threads=False).cast(SCHEMA)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError("cannot be read", code="damaged-table", about=path) from error
+        raise damage("cannot be read", "damaged-table", path) from error

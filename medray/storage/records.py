@@ -1,13 +1,30 @@
 """What commits say: of a shard, and of what was refused. Light to import, as all of the ledger."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, NamedTuple
 
 from medray.errors import DataError, PassedOver
 from medray.storage.documents import Count
 
 Kind = Literal["quarantined", "passed-over"]
+TABLE = "table.parquet"
+ARRAYS = "arrays.zarr"
+ROOT = f"{ARRAYS}/zarr.json"
+
+
+class Pinned(NamedTuple):
+    """A shard, and what vouches for the objects of it that every reader believes.
+
+    Args:
+        path: of its folder, below the root.
+        table: BLAKE3 of its table.
+        arrays: BLAKE3 of its arrays' metadata; empty where it holds no arrays.
+    """
+
+    path: str
+    table: str
+    arrays: str
 
 
 @dataclass(frozen=True)
@@ -31,6 +48,16 @@ class ShardRecord:
     content: str
     schema: str
     files: dict[str, tuple[Count, str]]
+
+    @property
+    def pinned(self) -> Pinned:
+        """What readers need to find it and to believe it."""
+        return Pinned(self.path, self.files[TABLE][1], self.files.get(ROOT, (0, ""))[1])
+
+    def brief(self) -> "ShardRecord":
+        """Without the list of files, but for those that `pinned` tells of."""
+        kept = {name: file for name, file in self.files.items() if name in (TABLE, ROOT)}
+        return replace(self, files=kept)
 
     def encode(self) -> dict[str, Any]:
         """As JSON-able values."""

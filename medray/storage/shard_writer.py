@@ -17,10 +17,9 @@ from medray.storage.arrays import ArrayWriter, chunk_for
 from medray.storage.objects import Objects
 from medray.storage.ome import axes_of, groups, place
 from medray.storage.outbox import Outbox
-from medray.storage.records import ShardRecord
+from medray.storage.records import ARRAYS, ROOT, TABLE, ShardRecord
 from medray.storage.rows import Rows, content_of, joined
 from medray.storage.samples import Layout, Sample, Slabs
-from medray.storage.shards import ARRAYS
 from medray.storage.zarr3 import DENSE, FAST, Packing, group
 
 STACK_BYTES = 256 * 2**10  # arrays below this wait for the end of the unit, to be stacked
@@ -105,7 +104,7 @@ class ShardWriter:
         table = joined(self._tables).combine_chunks() if self._tables else table_of(self._rows)
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
-        self._outbox.put("table.parquet", buffer.getvalue())
+        self._outbox.put(TABLE, buffer.getvalue())
         self._outbox.flush()
         point("shard.written")
         content = hashlib.sha256(
@@ -214,7 +213,7 @@ class ShardWriter:
             self._outbox.put(f"{ARRAYS}/{number}/zarr.json", group(attributes, own))
         members = dict(sorted(self._members.items()))
         attributes = {"content": self._content, "rows": self._partial}
-        self._outbox.put(f"{ARRAYS}/zarr.json", group(attributes, members))
+        self._outbox.put(ROOT, group(attributes, members))
 
 
 def table_of(rows: list[dict[str, Any]]) -> pa.Table:

@@ -18,22 +18,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from blake3 import blake3
 
 from medray.errors import DataError
 from medray.storage.arrays import ArrayReader
+from medray.storage.damage import damage
 from medray.storage.objects import Objects
 from medray.storage.ome import place
+from medray.storage.records import ARRAYS, ROOT, TABLE, Pinned
 from medray.storage.samples import Layout, Sample
 from medray.storage.zarr3 import ArrayMeta
 
-ARRAYS = "arrays.zarr"
-
 
 class Shard:
-    """A committed shard, read lazily."""
+    """A committed shard, read lazily. Its table and metadata are held against their hashes before
+    anything is believed of them; chunks of arrays carry sums of their own."""
 
-    def __init__(self, objects: Objects, path: str) -> None:
-        self.path = path
+    def __init__(self, objects: Objects, pinned: Pinned) -> None:
+        self.path, self.pinned = pinned.path, pinned
         self._objects = objects
 
     @cached_property
@@ -41,7 +43,8 @@ class Shard:
         """The rows.
 
         Raises:
-            DataError: the table is damaged or gone (codes "damaged-table", "missing-table").
+            DamageError: it is not what was committed (code "damaged-table"), or gone
+                ("missing-table").
         """
         return self._read(None)
 
@@ -49,32 +52,43 @@ class Shard:
         """Some columns of the rows; only these are decoded.
 
         Raises:
-            DataError: as of `table`.
+            DamageError: as of `table`.
         """
         return self._read(names)
 
     def _read(self, names: list[str] | None) -> pa.Table:
-        path = f"{self.path}/table.parquet"
-        try:
-            data = io.BytesIO(self._objects.get(path))
-        except FileNotFoundError as error:
-            raise DataError("the table is missing", code="missing-table", about=path) from error
+        path = f"{self.path}/{TABLE}"
+        data = self._vouched(TABLE, self.pinned.table, "table")
         try:
             # Without Arrow's threads, which now and then abort the process when it exits.
-            file = pq.ParquetFile(data, page_checksum_verification=True)
+            file = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True)
             table = file.read(names, use_threads=False)
             if names is None:
                 table["sample_id"].cast(pa.string())
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-            raise DataError("the table is damaged", code="damaged-table", about=path) from error
+            raise damage("the table is damaged", "damaged-table", path) from error
         return table
+
+    def _vouched(self, name: str, known: str, what: str) -> bytes:
+        """An object of the shard, if it is what was committed."""
+        path = f"{self.path}/{name}"
+        try:
+            data = self._objects.get(path)
+        except FileNotFoundError as error:
+            raise damage(f"the {what} is missing", f"missing-{what}", path) from error
+        if blake3(data).hexdigest() != known:
+            raise damage(f"the {what} is not what was committed", f"damaged-{what}", path)
+        return data
 
     @cached_property
     def _group(self) -> tuple[dict[str, Any], dict[str, dict[int, int]]]:
         """Metadata of every array, and the entry of each row in stacks that some samples lack."""
-        path = f"{self.path}/{ARRAYS}/zarr.json"
+        if not self.pinned.arrays:
+            return {}, {}
+        path = f"{self.path}/{ROOT}"
+        data = self._vouched(ROOT, self.pinned.arrays, "metadata")
         try:
-            document = json.loads(self._objects.get(path))
+            document = json.loads(data)
             members = {
                 name: dict(member)
                 for name, member in document["consolidated_metadata"]["metadata"].items()
@@ -83,12 +97,8 @@ class Shard:
                 name: {int(row): entry for entry, row in enumerate(rows)}
                 for name, rows in document["attributes"].get("rows", {}).items()
             }
-        except FileNotFoundError:
-            return {}, {}
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise DataError(
-                "the arrays' metadata is damaged", code="damaged-metadata", about=path
-            ) from error
+            raise damage("the metadata is damaged", "damaged-metadata", path) from error
         return members, partial
 
     def names(self, row: int) -> list[str]:
@@ -216,9 +226,11 @@ class SampleArray:
         return values
 
 
-def selected(objects: Objects, path: str, start: int, stop: int, where: dict[str, Any]) -> pa.Table:
+def selected(
+    objects: Objects, pinned: Pinned, start: int, stop: int, where: dict[str, Any]
+) -> pa.Table:
     """Rows [start, stop) of a shard whose columns equal the values in `where` (lists: any of)."""
-    table = Shard(objects, path).table.slice(start, stop - start)
+    table = Shard(objects, pinned).table.slice(start, stop - start)
     for column, value in where.items():
         wanted = pa.array(value if isinstance(value, list) else [value])
         table = table.filter(pc.is_in(table[column], value_set=wanted.cast(table[column].type)))

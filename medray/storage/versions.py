@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from medray.errors import DataError, SpecError
+from medray.errors import DamageError, DataError, SpecError
 from medray.ids import canonical
 from medray.storage.documents import AGAIN, Count, Id, read
 from medray.storage.objects import Objects
@@ -114,9 +114,9 @@ def move_head(objects: Objects, path: str, head: Head) -> None:
             return
 
 
-def damaged_manifest(path: str) -> DataError:
+def damaged_manifest(path: str) -> DamageError:
     """The error for a manifest, or a table of units, that is not what its name says."""
-    return DataError(
+    return DamageError(
         "altered: its content is not what its name says",
         code="damaged-manifest",
         about=path,
@@ -124,9 +124,9 @@ def damaged_manifest(path: str) -> DataError:
     )
 
 
-def lost_version(path: str) -> DataError:
+def lost_version(path: str) -> DamageError:
     """The error for a HEAD that names a version that is not there."""
-    return DataError(
+    return DamageError(
         "names a version that is not there", code="lost-version", about=path, hint=LOST_HEAD
     )
 

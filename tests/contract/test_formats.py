@@ -31,6 +31,8 @@ sys.path.insert(0, str(HERE))
 import format_damage as damage  # noqa: E402
 import format_examples as examples  # noqa: E402
 
+from tests.stored import found  # noqa: E402
+
 READABLE, WRITABLE = sorted(examples.SOURCES), sorted(examples.WRITTEN)
 MUTATIONS = 200
 
@@ -150,7 +152,7 @@ def test_samples_are_repeatable_and_shards_hold_them(
         records.append(writer.finish())
     assert records[0].content == records[1].content
     for row, one in enumerate(samples(form, source)):
-        back = Shard(objects, "one").sample(row)
+        back = Shard(objects, found(objects, "one")).sample(row)
         assert back.id == one.id
         for array, values in one.arrays.items():
             np.testing.assert_array_equal(back.arrays[array], values)

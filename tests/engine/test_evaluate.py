@@ -182,7 +182,7 @@ def test_the_image_is_not_read(objects: Objects) -> None:
         [Sample("a", {}, {"image": np.ones((1, 6, 12, 10), np.int16), "label": mask()})],
     )
     operation = Evaluate(objects, {"task": MASKS})
-    payload = {"shard": truth.shards[0].path, "rows": [0], "paired": [None]}
+    payload = {"shard": truth.shards[0].pinned, "rows": [0], "paired": [None]}
     loaded = next(operation.load(Unit("u", 0, ("a",), payload), "a"))
     assert isinstance(loaded, Sample)
     assert list(loaded.arrays) == ["label"]

@@ -33,11 +33,11 @@ def volumes() -> tuple[list[Sample], list[Sample]]:
     return masks, images
 
 
-def shard(objects: Objects, path: str, samples: list[Sample]) -> str:
+def shard(objects: Objects, path: str, samples: list[Sample]) -> list[str]:
     writer = ShardWriter(objects, path)
     for sample in samples:
         writer.add(sample)
-    return writer.finish().path
+    return list(writer.finish().pinned)
 
 
 @pytest.fixture
@@ -45,8 +45,8 @@ def unit(objects: Objects) -> Unit:
     masks, images = volumes()
     where = shard(objects, "masks", masks)
     beside = shard(objects, "images", images)
-    paired = [[beside, row] for row in range(2)]
-    payload = {"shard": where, "rows": [0, 1], "paired": paired}
+    paired = [[0, row] for row in range(2)]
+    payload = {"shard": where, "rows": [0, 1], "beside": [beside], "paired": paired}
     return Unit("u", 0, ("a", "b"), payload)
 
 

@@ -15,6 +15,7 @@ from medray.storage.rows import Rows
 from medray.storage.samples import Sample
 from medray.storage.shard_writer import ShardWriter
 from medray.storage.shards import Shard
+from tests.stored import found
 
 MORE = [
     [Sample("a", {"n": 1, "where": [1.0, 2.0]}), Sample("b", {"n": None, "where": [3.0, 4.0]})],
@@ -23,11 +24,11 @@ MORE = [
 ]
 
 
-def shard(objects: Objects, path: str, samples: list[Sample] | list[Rows]) -> str:
+def shard(objects: Objects, path: str, samples: list[Sample] | list[Rows]) -> list[str]:
     writer = ShardWriter(objects, path)
     for sample in samples:
         writer.add(sample)
-    return writer.finish().path
+    return list(writer.finish().pinned)
 
 
 def joined(objects: Objects, to: Path, file: str, where: dict[str, Any] | None = None) -> Path:
@@ -95,8 +96,8 @@ def test_rows_that_come_as_columns_are_rows_like_others(objects: Objects) -> Non
     assert (whole.rows, cut.rows) == (3, 3)
     records = whole.finish(), cut.finish()
     assert records[0].content == records[1].content
-    assert Shard(objects, "cut").table.equals(table)
-    assert Shard(objects, "cut").columns(["n"]).column_names == ["n"]
+    assert Shard(objects, found(objects, "cut")).table.equals(table)
+    assert Shard(objects, found(objects, "cut")).columns(["n"]).column_names == ["n"]
     other = ShardWriter(objects, "other")
     other.add(Rows(table.set_column(1, "n", pa.array([1, 2, 4]))))
     assert other.finish().content != records[0].content

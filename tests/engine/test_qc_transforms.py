@@ -43,7 +43,7 @@ def concluded(made: Any, data: Dataset, out: list[Sample]) -> dict[str, Any]:
     commit = ledger.commit(attempt, Commit("u0", attempt.id, writer.finish(), len(out), []))
     from medray.storage.shards import Shard
 
-    attributes: dict[str, Any] = made.conclude([Shard(data.objects, commit.shard.path)], data)
+    attributes: dict[str, Any] = made.conclude([Shard(data.objects, commit.shard.pinned)], data)
     assert json.loads(json.dumps(attributes, allow_nan=False)) == attributes
     return attributes
 

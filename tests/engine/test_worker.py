@@ -76,7 +76,7 @@ def outcome(objects: Objects) -> tuple[list[str], list[tuple[str, str, str]]]:
     """Ids of the committed samples, and (source, code, sample) of the refusals."""
     commit = Ledger(objects, "d").commit_of("u")
     assert commit is not None
-    table = Shard(objects, commit.shard.path).table
+    table = Shard(objects, commit.shard.pinned).table
     refused = [(item.source, item.code, item.sample) for item in commit.refused]
     return table["sample_id"].to_pylist(), refused
 

@@ -22,6 +22,8 @@ from medray.ids import unit_id
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample
 
+HERE = Path(__file__).parent
+
 
 class Toy(Operation):
     """Parameters: `sleep_s` per sample, `shape` of an image, `device`, `batch`, `scratch`."""
@@ -83,4 +85,4 @@ def plugged(folder: Path) -> str:
     metadata.mkdir(parents=True, exist_ok=True)
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: medray-toy\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text("[medray.operations]\ntoy = toy:Toy\n")
-    return f"{folder}:{Path(__file__).parent}"
+    return os.pathsep.join(filter(None, [str(folder), str(HERE), os.environ.get("PYTHONPATH")]))

@@ -17,6 +17,7 @@ from medray.storage.records import Refusal
 from medray.storage.samples import Sample
 from medray.storage.shard_writer import ShardWriter
 from medray.storage.shards import Shard
+from tests.stored import found
 
 HEAD = """##fileformat=VCFv4.2
 ##contig=<ID=1>
@@ -234,7 +235,7 @@ def test_shards_hold_calls_and_give_them_back(data_dir: Path, objects: Objects) 
     for one in samples:
         writer.add(one)
     writer.finish()
-    back = Shard(objects, "s").sample(0)
+    back = Shard(objects, found(objects, "s")).sample(0)
     assert back.layout == samples[0].layout
     for name, values in samples[0].arrays.items():
         assert back.arrays[name].tobytes() == values.tobytes() or np.array_equal(  # type: ignore[union-attr]

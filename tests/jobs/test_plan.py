@@ -75,7 +75,7 @@ def test_units_over_a_dataset_hold_what_is_selected(balls: Dataset) -> None:
     planned = plan_shards(balls, "predict", identity={}, select={"split": "val"}, model="m1")
     assert [unit.inputs for unit in planned.units] == [("s00", "s04", "s08", "s12")]
     assert planned.units[0].payload == {
-        "shard": balls.units[0].path,
+        "shard": list(balls.units[0].pinned),
         "rows": [0, 4, 8, 12],
     }
 
@@ -104,8 +104,9 @@ def test_pairs_are_found_by_id_and_missing_ones_stay_null(make_dataset, balls: D
     planned = plan_shards(
         balls, "evaluate", identity={}, select={"split": "val"}, paired=predictions
     )
-    shard = predictions.units[0].path
-    assert planned.units[0].payload["paired"] == [None, [shard, 0], None, None]
+    payload = planned.units[0].payload
+    assert payload["beside"] == [list(predictions.units[0].pinned)]
+    assert payload["paired"] == [None, [0, 0], None, None]
     alone = plan_shards(balls, "evaluate", identity={}, select={"split": "val"})
     assert planned.units[0].id != alone.units[0].id
 

@@ -55,6 +55,40 @@ def test_publishing_again_changes_nothing(objects: Objects) -> None:
     assert open_dataset(objects, "d").version == first.version
 
 
+def test_a_unit_done_again_makes_a_version_that_names_the_new_shard(objects: Objects) -> None:
+    first = make(objects, [commit(objects, "u"), commit(objects, "v")])
+    kept = Ledger(objects, "d").commit_of("v")
+    assert kept is not None
+    objects.delete(["datasets/d/commits/u.json", f"{first.shards[0].path}/table.parquet"])
+    second = make(objects, [again := commit(objects, "u"), kept])
+    assert [shard.path for shard in second.shards] == [again.shard.path, kept.shard.path]
+    assert second.digest == first.digest
+    assert second.version != first.version
+    assert open_dataset(objects, "d").samples.num_rows == len(second)
+
+
+def test_damaged_names_of_a_version_are_written_anew(objects: Objects) -> None:
+    commits = [commit(objects, "u"), commit(objects, "v")]
+    first = make(objects, commits)
+    head, manifest = "datasets/d/HEAD", f"datasets/d/versions/{first.version}.json"
+    sound = {path: objects.get(path) for path in (head, manifest)}
+    for path, data in sound.items():
+        for damage in (b"", data[:-5], data.replace(first.version[:6].encode(), b"000000"), b"[]"):
+            objects.put(path, damage)
+            assert make(objects, commits).version == first.version
+            assert open_dataset(objects, "d").version == first.version
+
+
+def test_a_shard_that_is_gone_is_never_named(objects: Objects) -> None:
+    commits = [commit(objects, "u"), commit(objects, "v")]
+    gone = commits[1].shard
+    objects.delete(f"{gone.path}/{name}" for name in gone.files)
+    with pytest.raises(DataError) as caught:
+        make(objects, commits)
+    assert (caught.value.code, caught.value.about) == ("missing-shard", gone.path)
+    assert not objects.exists("datasets/d/HEAD")
+
+
 def test_other_attempts_with_equal_content_have_an_equal_digest(objects: Objects) -> None:
     first = make(objects, [commit(objects, "u"), commit(objects, "v")])
     path = first.units[0].path

@@ -11,6 +11,7 @@ from medray.storage.objects import Objects
 from medray.storage.samples import Layout, Sample
 from medray.storage.shard_writer import ShardWriter
 from medray.storage.shards import Shard
+from tests.stored import found
 
 TEXT = np.dtypes.StringDType()
 
@@ -47,7 +48,7 @@ def shard(objects: Objects) -> Shard:
     for number in range(2):
         writer.add(laid(number))
     writer.finish()
-    return Shard(objects, "shard")
+    return Shard(objects, found(objects, "shard"))
 
 
 def test_what_is_written_is_read_back_with_its_layout(shard: Shard) -> None:
@@ -96,7 +97,7 @@ def test_forgotten_samples_leave_nothing(objects: Objects) -> None:
     writer.forget(1)
     record = writer.finish()
     assert not [name for name in record.files if "/1/" in name]
-    assert Shard(objects, "s").names(0) == sorted(laid(0).arrays)
+    assert Shard(objects, found(objects, "s")).names(0) == sorted(laid(0).arrays)
 
 
 def test_damage_of_texts_is_found(shard: Shard, tmp_path: Path) -> None:

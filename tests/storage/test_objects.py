@@ -11,6 +11,7 @@ from blake3 import blake3
 from google_crc32c import value as crc32c
 
 from medray.errors import FatalError, RetryableError, SpecError
+from medray.storage import disk
 from medray.storage.objects import Objects
 
 RACERS = 16
@@ -215,12 +216,10 @@ def test_unwritable_folder_is_a_passing_fault_with_its_path(objects: Objects) ->
 def test_faults_say_what_to_do(
     text: str, kind: type[Exception], code: str, objects: Objects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import obstore
-
     def fail(*_: object, **__: object) -> None:
         raise OSError(text)
 
-    monkeypatch.setattr(obstore, "put", fail)
+    monkeypatch.setattr(disk, "create_file", fail)
     with pytest.raises(kind, match="some/path") as caught:
         objects.put_new("some/path", b"1")
     assert caught.value.code == code

@@ -10,6 +10,7 @@ from medray.storage.rows import Rows, content_of
 from medray.storage.samples import Sample
 from medray.storage.shard_writer import ShardWriter
 from medray.storage.shards import Shard
+from tests.stored import found
 
 
 def table(start: int = 0, stop: int = 100) -> pa.Table:
@@ -34,7 +35,7 @@ def test_a_shard_of_tables_has_their_rows(objects: Objects) -> None:
     assert writer.rows == 100
     record = writer.finish()
     assert record.rows == 100
-    shard = Shard(objects, "s")
+    shard = Shard(objects, found(objects, "s"))
     assert shard.table.to_pylist() == table().to_pylist()
     assert shard.sample(57).id == "s57"
     assert shard.names(0) == []
@@ -65,7 +66,7 @@ def test_rows_can_be_taken_back(objects: Objects) -> None:
     writer.forget(40)
     writer.add(Rows(table(40, 60)))
     assert writer.finish().rows == 60
-    assert Shard(objects, "s").table.to_pylist() == table(0, 60).to_pylist()
+    assert Shard(objects, found(objects, "s")).table.to_pylist() == table(0, 60).to_pylist()
 
 
 def test_tables_and_single_samples_do_not_mix(objects: Objects) -> None:

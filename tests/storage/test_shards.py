@@ -10,13 +10,14 @@ import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from medray.errors import DataError, FatalError
+from medray.errors import DamageError, DataError, FatalError
 from medray.storage.disk import NewFile
 from medray.storage.objects import Objects
-from medray.storage.records import ShardRecord
+from medray.storage.records import ROOT, TABLE, ShardRecord
 from medray.storage.samples import Sample, Slabs
 from medray.storage.shard_writer import ShardWriter
 from medray.storage.shards import Shard
+from tests.stored import found
 
 
 def write(objects: Objects, path: str, samples: list[Sample]) -> ShardRecord:
@@ -41,7 +42,7 @@ def test_small_arrays_of_one_shape_are_stacked(objects: Objects) -> None:
     assert {"table.parquet", "arrays.zarr/zarr.json", "arrays.zarr/image/zarr.json"} < set(
         record.files
     )
-    shard = Shard(objects, "s")
+    shard = Shard(objects, found(objects, "s"))
     for number, wanted in enumerate(samples):
         got = shard.sample(number)
         assert (got.id, got.row["subject"]) == (wanted.id, wanted.row["subject"])
@@ -56,7 +57,7 @@ def test_a_stack_that_some_samples_lack(objects: Objects) -> None:
     samples[3].arrays["other"] = np.arange(3, dtype=np.float32)
     record = write(objects, "s", samples)
     assert len([name for name in record.files if "/image/" in name]) == 2  # metadata, one object
-    shard = Shard(objects, "s")
+    shard = Shard(objects, found(objects, "s"))
     assert [shard.names(n) for n in range(6)] == [
         [], ["image"], ["image"], ["other"], ["image"], ["image"]
     ]  # fmt: skip
@@ -77,7 +78,7 @@ def test_volumes_stand_alone_as_ome_zarr(objects: Objects) -> None:
     volume = sample(0, (1, 40, 70, 70), **VOLUME)
     volume.arrays["label"] = (np.asarray(volume.arrays["image"])[0] > 0).astype("uint8")
     write(objects, "s", [volume, sample(1, (1, 9, 9, 9), **VOLUME)])
-    shard = Shard(objects, "s")
+    shard = Shard(objects, found(objects, "s"))
     assert shard.names(0) == ["image", "label"]
     assert shard.names(1) == ["image"]
     np.testing.assert_array_equal(shard.array(0, "label")[...], volume.arrays["label"])
@@ -103,7 +104,7 @@ def test_a_mask_alone_is_an_image_of_three_objects(objects: Objects) -> None:
         "arrays.zarr/1/label/zarr.json",
         "arrays.zarr/1/zarr.json",
     ]
-    shard = Shard(objects, "s")
+    shard = Shard(objects, found(objects, "s"))
     assert (shard.names(1), shard.layout(1)) == (["label"], None)
     np.testing.assert_array_equal(shard.array(1, "label")[...], masks[1].arrays["label"])
     group = zarr.open_group(objects.url.removeprefix("file://") + "/s/arrays.zarr/1", mode="r")
@@ -131,7 +132,7 @@ def test_any_mix_of_shapes_reads_as_written(tmp_path: Path, shapes: list[tuple[i
     record = write(objects, path, samples)
     again = write(objects, path + "-again", samples)
     assert (again.content, again.sha256) == (record.content, record.sha256)
-    shard = Shard(objects, path)
+    shard = Shard(objects, found(objects, path))
     assert shard.table.num_rows == len(samples)
     for number, wanted in enumerate(samples):
         np.testing.assert_array_equal(shard.sample(number).arrays["image"], wanted.arrays["image"])
@@ -143,7 +144,9 @@ def test_slabs_equal_the_array_and_hash_alike(objects: Objects) -> None:
     parts = iter([data[:, :13], data[:, 13:14], data[:, 14:]])
     cut = Sample(whole.id, whole.row, {"image": Slabs(data.shape, data.dtype, 1, parts)})
     assert write(objects, "a", [whole]).content == write(objects, "b", [cut]).content
-    np.testing.assert_array_equal(Shard(objects, "b").sample(0).arrays["image"], data)
+    np.testing.assert_array_equal(
+        Shard(objects, found(objects, "b")).sample(0).arrays["image"], data
+    )
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 40, 80, 80)])
@@ -234,7 +237,7 @@ def test_what_was_taken_back_leaves_no_empty_stack(objects: Objects) -> None:
     writer.add(sample(0, (1, 8, 8)))
     writer.forget(0)
     writer.add(Sample("s1", {}))
-    assert (writer.finish().rows, Shard(objects, "a").names(0)) == (1, [])
+    assert (writer.finish().rows, Shard(objects, found(objects, "a")).names(0)) == (1, [])
 
 
 @pytest.mark.parametrize("large", [2**10, 2**30], ids=["begun on the disk", "held"])
@@ -261,44 +264,46 @@ def test_an_array_that_breaks_off_leaves_nothing(
     writer.add(broken)
     writer.finish()
     np.testing.assert_array_equal(
-        Shard(objects, "a").array(0, "image")[...], broken.arrays["image"]
+        Shard(objects, found(objects, "a")).array(0, "image")[...], broken.arrays["image"]
     )
 
 
 def test_rows_keep_plain_values(objects: Objects) -> None:
     row = {"n": np.int64(3), "f": float("nan"), "t": (1.0, 2.0), "s": "x", "none": None}
     write(objects, "a", [Sample("s", row), Sample("t", {"extra": True})])
-    assert Shard(objects, "a").table.to_pylist() == [
+    assert Shard(objects, found(objects, "a")).table.to_pylist() == [
         {"sample_id": "s", "n": 3, "f": None, "t": [1.0, 2.0], "s": "x", "none": None}
         | {"extra": None},
         {"sample_id": "t", "n": None, "f": None, "t": None, "s": None, "none": None, "extra": True},
     ]
 
 
-def test_damaged_tables_are_found(objects: Objects) -> None:
-    rows = [Sample(f"s{n}", {"text": f"value {n}" * 9}) for n in range(50)]
-    write(objects, "a", rows)
-    sound = Shard(objects, "a").table
-    place = Path(objects.url.removeprefix("file://")) / "a/table.parquet"
+@pytest.mark.parametrize(
+    ("name", "code"), [(TABLE, "damaged-table"), (ROOT, "damaged-metadata")], ids=["table", "root"]
+)
+def test_any_flip_in_what_is_believed_is_found(objects: Objects, name: str, code: str) -> None:
+    """Without the commit's hash 1 of 33 flips in a table, and 1 of 27 in metadata, went unseen."""
+    pinned = write(objects, "a", [sample(n, (1, 8, 8)) for n in range(9)]).pinned
+    place = Path(objects.url.removeprefix("file://")) / pinned.path / name
     data = place.read_bytes()
-    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
-    found = 0
-    for spot in range(4, footer, 7):
-        place.write_bytes(data[:spot] + bytes([data[spot] ^ 4]) + data[spot + 1 :])
-        try:
-            # Some bits of a page's header mean nothing; the footer is `medray verify`'s to check.
-            assert Shard(objects, "a").table.equals(sound)
-        except DataError as error:
-            assert error.code == "damaged-table"  # noqa: PT017
-            found += 1
-    assert found > 10
-    place.write_bytes(data[:-9])
-    with pytest.raises(DataError, match=r"a/table\.parquet"):
-        _ = Shard(objects, "a").table
+    for spot in range(len(data)):
+        place.write_bytes(data[:spot] + bytes([data[spot] ^ (1 << spot % 8)]) + data[spot + 1 :])
+        with pytest.raises(DamageError) as caught:
+            Shard(objects, pinned).sample(0)
+        assert (caught.value.code, caught.value.about) == (code, f"a/{name}")
+    for cut in (data[:-9], b"", data + b"\0"):
+        place.write_bytes(cut)
+        with pytest.raises(DamageError, match=code):
+            Shard(objects, pinned).sample(0)
+    place.unlink()
+    with pytest.raises(DamageError, match=code.replace("damaged", "missing")):
+        Shard(objects, pinned).sample(0)
+    place.write_bytes(data)
+    assert Shard(objects, pinned).sample(0).id == "s0"
 
 
 def test_unknown_array_is_named(objects: Objects) -> None:
     write(objects, "a", [sample(0, (1, 8, 8))])
     with pytest.raises(DataError, match="it has: image") as caught:
-        Shard(objects, "a").array(0, "label")
+        Shard(objects, found(objects, "a")).array(0, "label")
     assert caught.value.code == "no-such-array"

@@ -1,0 +1,16 @@
+"""What tests know of stored shards."""
+
+from blake3 import blake3
+
+from medray.storage.objects import Objects
+from medray.storage.records import ROOT, TABLE, Pinned
+
+
+def found(objects: Objects, path: str) -> Pinned:
+    """A shard as it stands now, believed as it is: what a commit would say of it."""
+    root = f"{path}/{ROOT}"
+    return Pinned(
+        path,
+        blake3(objects.get(f"{path}/{TABLE}")).hexdigest(),
+        blake3(objects.get(root)).hexdigest() if objects.exists(root) else "",
+    )
