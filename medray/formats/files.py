@@ -41,8 +41,12 @@ class Found:
         return self.path.rpartition("/")[0]
 
 
-def walk(source: Source, suffixes: tuple[str, ...]) -> tuple[list[Found], list[Refusal]]:
+def walk(
+    source: Source, suffixes: tuple[str, ...], *, beside: tuple[str, ...] = ()
+) -> tuple[list[Found], list[Refusal]]:
     """Every file below the source with one of `suffixes`, sorted by path.
+
+    Other files that end in one of `beside` are passed over by name ("other-format").
 
     Names that begin with a dot are passed over (editors and macOS leave them beside data). Links to
     folders are not followed; a link to a file outside the root is refused ("outside-source"), and
@@ -69,7 +73,13 @@ def walk(source: Source, suffixes: tuple[str, ...]) -> tuple[list[Found], list[R
     for folder, folders, names in os.walk(root, onerror=unlisted):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in names:
-            if name.startswith(".") or not name.lower().endswith(suffixes):
+            if name.startswith("."):
+                continue
+            if not name.lower().endswith(suffixes):
+                if name.lower().endswith(beside):
+                    below = Path(folder, name).relative_to(root).as_posix()
+                    reason = "an image or archive of another format than the source is read as"
+                    refused.append(Refusal(below, "other-format", reason, kind="passed-over"))
                 continue
             path = Path(folder, name)
             below = path.relative_to(root).as_posix()

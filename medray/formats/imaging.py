@@ -14,11 +14,19 @@ Array = np.ndarray[Any, Any]
 PIECE = 2**22  # voxels looked at together: 32 MiB as float64, whatever the image's size
 COUNTED = 2**16  # integers counted together: 512 KiB as int64, which stays in a core's cache
 SAMPLED = 2**20  # statistics look at about this many voxels: a mean is then off by 1/1000 deviation
+# Endings of images and of what images come packed in: a source that holds them and is read as
+# another format has them in its account.
+OTHER_IMAGES = (
+    ".nii", ".hdr", ".img", ".mha", ".mhd", ".nrrd", ".nhdr", ".mgz", ".mgh", ".mnc", ".dcm",
+    ".dicom", ".ima", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2",
+    ".svs", ".ndpi", ".czi", ".nd2", ".lif", ".npy", ".npz", ".mat", ".zip", ".tar", ".tgz", ".gz",
+    ".7z",
+)  # fmt: skip
 MAX_CLASSES = 256  # beyond this a label counts instances, and a column per class says nothing
 
 
 def as_image(values: Array) -> Array:
-    """Pixel values as datasets keep them: integers as they are, floats as float32, bool as uint8.
+    """Pixel values as datasets keep them: as they are, but float16 as float32 and bool as uint8.
 
     Raises:
         DataError: NaN or infinity among the values ("nonfinite-voxels"), or a type that is no
@@ -30,15 +38,17 @@ def as_image(values: Array) -> Array:
         return values
     if values.dtype.kind != "f":
         raise DataError("the image's values are no real numbers", code="unsupported-datatype")
-    with np.errstate(over="ignore"):
-        single = values.astype(np.float32, copy=False)
-    if not np.isfinite(single).all():
+    if values.dtype.itemsize < 4:
+        values = values.astype(np.float32)
+    # What float32 does not reach, no network takes.
+    low, high = (values.min(), values.max()) if values.size else (0, 0)
+    if not max(abs(low), abs(high)) <= np.finfo(np.float32).max:
         raise DataError(
             "the image holds NaN, infinity or values beyond float32",
             code="nonfinite-voxels",
             hint="replace them at the source: which value is meant can't be known here",
         )
-    return single
+    return values
 
 
 def as_label(
@@ -95,7 +105,10 @@ def as_label(
 
 
 def describe(
-    image: Array, label: Array | None = None, ends: tuple[float, float] | None = None
+    image: Array,
+    label: Array | None = None,
+    ends: tuple[float, float] | None = None,
+    ignore: int | None = None,
 ) -> dict[str, Any]:
     """Statistics of one sample, for planning and normalisation.
 
@@ -103,6 +116,7 @@ def describe(
         image: (C, Z, Y, X) or (C, Y, X).
         label: (Z, Y, X) or (Y, X), classes from 0.
         ends: smallest and largest value of the image, where the caller knows them.
+        ignore: value of the label's voxels that count nowhere; above all classes.
 
     Returns:
         image_mean, image_std, image_min, image_max, image_p005 and image_p995 (percentiles 0.5 and
@@ -114,10 +128,12 @@ def describe(
     """
     made: dict[str, Any] = {f"image_{k}": v for k, v in _summary(image.reshape(-1), ends).items()}
     if label is not None:
-        inside = image.reshape(image.shape[0], -1)[:, label.reshape(-1) > 0].reshape(-1)
+        flat = label.reshape(-1)
+        known = flat > 0 if ignore is None else (flat > 0) & (flat != ignore)
+        inside = image.reshape(image.shape[0], -1)[:, known].reshape(-1)
         made.update({f"foreground_{k}": v for k, v in _summary(inside).items()})
         few = label.size == 0 or int(label.max()) < MAX_CLASSES
-        made["label_voxels"] = _counts(label.reshape(-1), 0).tolist() if few else []
+        made["label_voxels"] = _counts(flat, 0).tolist()[:ignore] if few else []
     return made
 
 

@@ -78,9 +78,6 @@ def test_colour_comes_channels_first(tmp_path: Path) -> None:
 
 
 def test_what_would_lose_values_is_refused(tmp_path: Path) -> None:
-    tifffile.imwrite(tmp_path / "a.tif", grid("uint16", (6, 9, 3)), photometric="rgb")
-    assert refusal(tmp_path) == "deep-colour"
-    (tmp_path / "a.tif").unlink()
     (tmp_path / "a.png").write_bytes(deep_png(grid("uint16", (6, 9, 3))))
     assert refusal(tmp_path) == "deep-colour"
     save(tmp_path / "a.png", grid(shape=(6, 9, 4)))
@@ -101,6 +98,49 @@ def deep_png(values: np.ndarray) -> bytes:
 
     parts = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + parts
+
+
+def png(depth: int, colour: int, rows: bytes, *chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG of one row of four pixels, built by hand."""
+    import zlib
+
+    made = b"\x89PNG\r\n\x1a\n"
+    header = struct.pack(">IIBBBBB", 4, 1, depth, colour, 0, 0, 0)
+    for kind, data in [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]:
+        made += struct.pack(">I", len(data)) + kind + data
+        made += struct.pack(">I", zlib.crc32(kind + data))
+    return made
+
+
+@pytest.mark.parametrize(("depth", "rows"), [(1, b"\0\x50"), (2, b"\0\x1b"), (4, b"\0\x01\x2f")])
+def test_few_bits_are_not_stretched(tmp_path: Path, depth: int, rows: bytes) -> None:
+    (tmp_path / "a.png").write_bytes(png(depth, 0, rows))
+    (sample,) = read(tmp_path)
+    want = {1: [0, 1, 0, 1], 2: [0, 1, 2, 3], 4: [0, 1, 2, 15]}[depth]
+    assert sample.arrays["image"][0, 0].tolist() == want
+
+
+def test_one_grey_that_stands_for_nothing(tmp_path: Path) -> None:
+    clear = (b"tRNS", struct.pack(">H", 2))
+    (tmp_path / "a.png").write_bytes(png(8, 0, b"\0\0\1\2\3", clear))
+    assert refusal(tmp_path) == "transparent-image"
+    (tmp_path / "a.png").write_bytes(png(8, 0, b"\0\0\1\7\3", clear))
+    assert read(tmp_path)[0].arrays["image"][0, 0].tolist() == [0, 1, 7, 3]
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "a.png").rename(tmp_path / "images" / "a.png")
+    (tmp_path / "masks" / "a.png").write_bytes(png(8, 0, b"\0\0\1\2\2", clear))
+    (sample,) = read(tmp_path, layout="masks")  # of a mask the class counts, not how it is shown
+    assert sample.arrays["label"].tolist() == [[0, 1, 2, 2]]
+
+
+def test_moving_pictures_and_inks(tmp_path: Path) -> None:
+    frames = [Pillow.fromarray(grid()), Pillow.fromarray(255 - grid())]
+    frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:])
+    assert refusal(tmp_path) == refusal(tmp_path, pages="volume") == "animated-image"
+    (tmp_path / "a.png").unlink()
+    Pillow.fromarray(grid(shape=(6, 9, 4)), "CMYK").save(tmp_path / "a.jpg")
+    assert refusal(tmp_path) == "unsupported-colour"
 
 
 def test_exif_turns_the_image_and_stays_behind(tmp_path: Path) -> None:
@@ -187,6 +227,25 @@ def test_every_mask_and_image_is_accounted_for(tmp_path: Path) -> None:
         planned(root, layout="masks", images="elsewhere", labels="none")
 
 
+def test_names_that_match_two_ways(tmp_path: Path) -> None:
+    root = masked(tmp_path, grid() % 2)
+    save(root / "masks" / "a.tif", grid() % 2)
+    save(root / "images" / "x" / "b.png", grid())
+    save(root / "masks" / "x_b.png", grid() % 2)
+    (root / "images" / "c.bmp").write_bytes(b"BM")
+    (root / "masks" / "._a.png").write_bytes(b"left by an archiver")
+    _, plan = planned(root, layout="masks")
+    assert not plan.groups
+    assert sorted((one.source, one.code, one.kind) for one in plan.refused) == [
+        ("images/a.png", "ambiguous-label", "quarantined"),
+        ("images/c.bmp", "other-format", "passed-over"),
+        ("masks/a.png", "no-image", "quarantined"),
+        ("masks/a.tif", "no-image", "quarantined"),
+        ("masks/x_b.png", "no-image", "quarantined"),
+        ("x_b", "no-label", "quarantined"),
+    ]
+
+
 def test_class_folders_with_and_without_splits(tmp_path: Path) -> None:
     for path in ("cat/1.png", "dog/1.png", "dog/2.png", "stray.png"):
         save(tmp_path / "plain" / path, grid())
@@ -229,6 +288,11 @@ def test_a_table_of_labels(tmp_path: Path) -> None:
         ("c.png", "not-in-table"),
         ("d.png", "missing-file"),
     }
+    twice = [{"file": "a.png", "label": label, "n": i} for i, label in enumerate((1, 1))]
+    table(tmp_path, [*twice, *({"file": "b.png", "label": i, "n": i} for i in range(2))])
+    assert [one.row["target"] for one in read(tmp_path, layout="csv")] == [1]
+    _, plan = planned(tmp_path, layout="csv")
+    assert ("b.png", "ambiguous-label") in {(one.source, one.code) for one in plan.refused}
     table(tmp_path, [{"file": f"{n}.png", "x": i, "y": 1} for i, n in enumerate("abc")])
     samples = read(tmp_path / ".", layout="csv", label_columns=("x", "y"))
     assert [one.row["target"] for one in samples] == [[0, 1], [1, 1]]  # 2 is neither yes nor no

@@ -104,7 +104,8 @@ def test_image_values() -> None:
     kept = np.array([-1024, 3071], np.int16)
     assert as_image(kept) is kept
     assert as_image(np.array([True])).dtype == np.uint8
-    assert as_image(np.array([1.5])).dtype == np.float32
+    assert as_image(np.array([1.5])).dtype == np.float64
+    assert as_image(np.array([1.5], np.float16)).dtype == np.float32
     for bad in (np.array([np.nan]), np.array([1e300])):
         with pytest.raises(DataError, match="nonfinite-voxels"):
             as_image(bad)

@@ -139,7 +139,11 @@ def damaged(path: Path, at: int, raw: bytes) -> None:
         (112, np.array([1, np.inf], "<f4").tobytes(), "bad-scaling"),
         (280, np.array([np.nan] * 4, "<f4").tobytes(), "nonfinite-affine"),
         (280, np.array([0] * 4, "<f4").tobytes(), "flat-affine"),
-        (344, b"ni1\0", "not-nifti"),
+        (344, b"ni1\0", "nifti-pair"),
+        (344, b"\0\0\0\0", "analyze"),
+        (123, b"\5", "bad-unit"),
+        (108, np.array([352.5], "<f4").tobytes(), "bad-offset"),
+        (70, np.array([2304], "<i2").tobytes(), "unsupported-datatype"),
         (0, b"\0\0\0\0", "not-nifti"),
     ],
 )
@@ -157,7 +161,7 @@ def test_files_cut_short(tmp_path: Path) -> None:
         codes.add(refusal(tmp_path))
     assert codes <= {"truncated", "not-nifti"}
     path.write_bytes(b"not gzip at all, but long enough to look at" * 20)
-    assert refusal(tmp_path) == "damaged-gzip"
+    assert refusal(tmp_path) == "not-gzip"
     flipped = bytearray(whole)
     flipped[-6] ^= 0xFF  # in the CRC
     path.write_bytes(flipped)

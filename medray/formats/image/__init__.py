@@ -50,10 +50,12 @@ class ImageOptions(FormatOptions):
     pages: Literal["refuse", "volume"] = Field(
         "refuse", description="TIFFs of several pages: refused, or stacked along Z"
     )
-    pixel_mm: tuple[float, float] = Field(
-        (1.0, 1.0), description="millimetres a pixel along (Y, X); images don't tell"
+    pixel_mm: tuple[float, float] | None = Field(
+        None, description="millimetres a pixel along (Y, X); None: as a TIFF tells, else 1"
     )
-    page_mm: float = Field(1.0, gt=0, description="millimetres between pages along Z")
+    page_mm: float | None = Field(
+        None, gt=0, description="millimetres between pages along Z; None: as a TIFF tells, else 1"
+    )
     subject_pattern: str = Field(
         "", description="regular expression whose first group in an image's name is its subject"
     )
@@ -95,22 +97,14 @@ class Image(Format):
             yield from self._read_npz(source, item)
             return
         stacked = self.options.pages == "volume"
-        image = as_image(
-            read_raster(
-                open_path(source, item.paths[0]),
-                self.options.max_pixels,
-                volume=stacked,
-                indices=False,
-            )
-        )
+        limit = self.options.max_pixels
+        path = open_path(source, item.paths[0])
+        values, spacing = read_raster(path, limit, volume=stacked, indices=False)
+        image = as_image(values)
         label = None
         if item.extra.get("mask"):
-            mask = read_raster(
-                open_path(source, item.paths[1]),
-                self.options.max_pixels,
-                volume=stacked,
-                indices=True,
-            )
+            path = open_path(source, item.paths[1])
+            mask, _ = read_raster(path, limit, volume=stacked, indices=True)
             if mask.shape[0] != 1:
                 raise DataError("the mask is coloured", code="coloured-mask")
             if mask.shape[1:] != image.shape[1:]:
@@ -119,7 +113,7 @@ class Image(Format):
                     code="label-grid-mismatch",
                 )
             label = as_label(mask[0], mapping=self.options.label_values)
-        yield self._sample(str(item.extra["id"]), image, label, item.extra)
+        yield self._sample(str(item.extra["id"]), image, label, item.extra, spacing)
 
     def takes(self, names: frozenset[str]) -> frozenset[str]:
         """The array that the options name."""
@@ -180,13 +174,19 @@ class Image(Format):
             )
 
     def _sample(
-        self, name: str, image: np.ndarray, label: np.ndarray | None, extra: dict[str, Any]
+        self,
+        name: str,
+        image: np.ndarray,
+        label: np.ndarray | None,
+        extra: dict[str, Any],
+        told: tuple[float | None, ...] = (None, None, None),
     ) -> Sample:
-        deep = [self.options.page_mm] if image.ndim == 4 else []
+        named = (self.options.page_mm, *(self.options.pixel_mm or (None, None)))
+        spacing = [mm or found or 1.0 for mm, found in zip(named, told, strict=True)]
         row: dict[str, Any] = {
             "subject": subject_of(name, self.options.subject_pattern),
             "has_label": label is not None or "target" in extra,
-            "spacing_mm": [*deep, *self.options.pixel_mm],
+            "spacing_mm": spacing[4 - image.ndim :],
             **{key: extra[key] for key in ("target", "class_name", "split") if key in extra},
             **describe(image, label),
         }

@@ -1,6 +1,7 @@
 """Which images and labels belong together: masks, class folders, a table, or MedMNIST archives."""
 
 import csv
+from collections import Counter
 from collections.abc import Iterator
 from typing import Literal
 
@@ -9,6 +10,7 @@ from medray.formats.base import Input, Source
 from medray.formats.files import Found, item, nothing_found, open_path, stem, unique, walk
 from medray.formats.image import npz
 from medray.formats.image.raster import SUFFIXES
+from medray.formats.imaging import OTHER_IMAGES
 from medray.storage.records import Refusal
 
 Layout = Literal["plain", "masks", "folders", "csv", "npz"]
@@ -28,20 +30,32 @@ def plan_plain(source: Source) -> Planned:
 def plan_masks(source: Source, images: str, masks: str, labels: Labels) -> Planned:
     """An image each in the folder `images`, its mask under the same path in the folder `masks`."""
     found, refused = _images(source)
-    by_name = {_below(file, masks): file for file in found if _inside(file, masks)}
-    items = []
+    named: dict[str, list[Found]] = {}
     for file in found:
-        if not _inside(file, images) or _inside(file, masks):
+        if _inside(file, masks):
+            named.setdefault(_below(file, masks), []).append(file)
+    wanted = [file for file in found if _inside(file, images) and not _inside(file, masks)]
+    several = Counter(_below(file, images) for file in wanted)
+    items = []
+    for file in wanted:
+        below = _below(file, images)
+        name = below.replace("/", "_")
+        there = named.get(below, []) if labels != "none" else []
+        if len(there) > 1:
+            reason = "two masks have the image's name"
+            refused.append(Refusal(file.path, "ambiguous-label", reason))
             continue
-        name = _below(file, images)
-        mask = by_name.pop(name, None) if labels != "none" else None
-        if mask is None and labels == "required":
+        if there and several[below] > 1 and there[0].name != file.name:
+            there = []  # of images of one name, the mask is of the one with its ending too
+        if not there and labels == "required":
             refused.append(Refusal(name, "no-label", "the image has no mask"))
             continue
-        items.append(item(name, [file, mask] if mask else [file], id=name, mask=mask is not None))
+        taken = named.pop(below)[0] if there else None
+        items.append(item(name, [file, taken] if taken else [file], id=name, mask=bool(taken)))
+    left = [file for files in named.values() for file in files]
     if labels != "none":
         refused += [
-            Refusal(file.path, "no-image", "the mask has no image") for file in by_name.values()
+            Refusal(file.path, "no-image", "the mask has no image of its own") for file in left
         ]
     if not items and not refused:
         nothing_found(source, f"image in the folder {images!r}", "name it by `images`")
@@ -73,17 +87,28 @@ def plan_csv(
     """A table with a row per image: its path below the source, its label or labels, a split.
 
     One label column holds class numbers, or names from `classes`; several hold 0 or 1 each. Images
-    that no row names are refused ("not-in-table"), rows without their image too ("missing-file").
+    that no row names are refused ("not-in-table"), rows without their image too ("missing-file"),
+    and images of which rows say different things ("ambiguous-label").
     """
     found, refused = _images(source)
     by_path = {file.path: file for file in found}
-    items = []
+    rows: dict[str, list[tuple[int, dict[str, str | None]]]] = {}
     for number, row in enumerate(_rows(source, table, {file_column, *columns}), start=2):
         path = (row[file_column] or "").strip().removeprefix("./")
+        rows.setdefault(path, []).append((number, row))
+    items = []
+    for path, named in rows.items():
+        number, row = named[0]
         file = by_path.pop(path, None)
         if file is None:
-            reason = f"line {number} of the table names an image that is not there, or names twice"
+            reason = f"line {number} of the table names an image that is not there"
             refused.append(Refusal(path, "missing-file", reason))
+            continue
+        told = [*columns, "split"]
+        if any(other.get(name) != row.get(name) for _, other in named for name in told):
+            lines = ", ".join(str(number) for number, _ in named[:8])
+            reason = f"lines {lines} of the table say different things of the image"
+            refused.append(Refusal(path, "ambiguous-label", reason))
             continue
         try:
             target = _target([row[column] or "" for column in columns], classes)
@@ -128,7 +153,7 @@ def plan_npz(source: Source) -> Planned:
 
 
 def _images(source: Source) -> tuple[list[Found], list[Refusal]]:
-    found, refused = walk(source, SUFFIXES)
+    found, refused = walk(source, SUFFIXES, beside=OTHER_IMAGES)
     if not found and not refused:
         nothing_found(source, "image", f"files end in {', '.join(SUFFIXES)}")
     return found, refused
@@ -140,8 +165,7 @@ def _name(file: Found) -> str:
 
 def _below(file: Found, folder: str) -> str:
     path = stem(file.path, SUFFIXES)
-    inside = path if folder in ("", ".") else path.removeprefix(f"{folder}/")
-    return inside.replace("/", "_")
+    return path if folder in ("", ".") else path.removeprefix(f"{folder}/")
 
 
 def _inside(file: Found, folder: str) -> bool:

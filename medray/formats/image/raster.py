@@ -1,8 +1,9 @@
 """PNG, JPEG and TIFF: values exactly as stored, or a refusal.
 
-Pillow quietly reduces 16-bit colour to 8 bits; such files are refused instead. Metadata (EXIF, text
-chunks, TIFF tags) is never carried over; of EXIF only the orientation is applied, so that an image
-stands as its viewer shows it.
+Pillow quietly reduces a PNG's 16-bit colour to 8 bits; such files are refused instead. It also
+stretches grey of 2 and 4 bits to 255, which is undone. Metadata (EXIF, text chunks, TIFF tags) is
+never carried over; of EXIF only the orientation is applied, so that an image stands as its viewer
+shows it, and of a TIFF the size of a pixel.
 """
 
 import struct
@@ -20,27 +21,28 @@ from PIL import ImageOps, PngImagePlugin
 from PIL.Image import Image as PillowImage
 
 from medray.errors import DataError
+from medray.formats.image.tiff import BOMB_PIXELS, BOMB_RATIO, read_tiff, transparent
 
 Array = np.ndarray[Any, Any]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
-FORMATS = ("PNG", "JPEG", "TIFF")
-MAX_PAGES = 4096
-BOMB_PIXELS = 2**24  # below this even an absurd ratio does no harm
-BOMB_RATIO = 4096  # pixels a byte: deflate reaches 1,032, fax coding of blank pages more
+FORMATS = ("PNG", "JPEG")
+TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
-# Whatever Pillow's parsers raise on damaged files.
+# Whatever the parsers of Pillow and tifffile raise on damaged files.
 _DAMAGE = (
     OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, OverflowError,
     AttributeError, AssertionError, RuntimeError, ZeroDivisionError, MemoryError,
     struct.error, zlib.error,
 )  # fmt: skip
 
-_GREY = frozenset({"1", "L", "I;16", "I;16B", "I;16L", "I;16N", "I", "F"})
+_GREY = frozenset({"1", "L", "I;16", "I;16B", "I;16L", "I;16N", "I"})
 
 
-def read_raster(path: Path, max_pixels: int, *, volume: bool, indices: bool) -> Array:
-    """The pixels of one file.
+def read_raster(
+    path: Path, max_pixels: int, *, volume: bool, indices: bool
+) -> tuple[Array, tuple[float | None, ...]]:
+    """The pixels of one file, and their size.
 
     Args:
         path: of a PNG, JPEG or TIFF file, told by its content.
@@ -49,38 +51,40 @@ def read_raster(path: Path, max_pixels: int, *, volume: bool, indices: bool) -> 
         indices: keep the palette's indices (a mask's classes) instead of its colours.
 
     Returns:
-        (C, Y, X), or (C, Z, Y, X) with `volume`; C is 1 for grey and 3 for colour; bool as uint8.
+        (C, Y, X), or (C, Z, Y, X) with `volume`; C is 1 for grey, 3 for colour, and the channels of
+        a microscope's TIFF; bool as uint8. And millimetres along (Z, Y, X), None where the file
+        does not tell.
 
     Raises:
         DataError: "not-an-image", "damaged-image", "image-too-large", "compression-bomb",
-            "many-pages", "uneven-pages", "deep-colour", "transparent-image", "unsupported-mode".
+            "many-pages", "uneven-pages", "deep-colour", "transparent-image", "unsupported-colour",
+            "animated-image", "unsupported-mode", and what `tiff.read_tiff` adds.
     """
+    with path.open("rb") as file:
+        tiff = file.read(4) in TIFF_MARKS
+    if tiff:
+        with _damage():
+            return read_tiff(path, max_pixels, volume=volume, indices=indices)
     with _guarded(path) as image:
-        pages = _count_pages(image)
-        if image.width * image.height * pages > max_pixels:
+        if getattr(image, "n_frames", 1) > 1:
             raise DataError(
-                f"the image has {image.width} x {image.height} x {pages} pixels, above the limit "
-                f"of {max_pixels}",
+                f"the file holds {image.n_frames} frames or pictures",
+                code="animated-image",
+                hint="save the one that is meant",
+            )
+        if image.width * image.height > max_pixels:
+            raise DataError(
+                f"the image has {image.width} x {image.height} pixels, above the limit of "
+                f"{max_pixels}",
                 code="image-too-large",
                 hint="raise `max_pixels` if memory allows",
             )
-        if image.width * image.height * pages > max(BOMB_PIXELS, BOMB_RATIO * path.stat().st_size):
+        if image.width * image.height > max(BOMB_PIXELS, BOMB_RATIO * path.stat().st_size):
             raise DataError(
                 f"the file would grow to over {BOMB_RATIO} pixels a byte", code="compression-bomb"
             )
-        if pages > 1 and not volume:
-            raise DataError(
-                f"the file holds {pages} pages",
-                code="many-pages",
-                hint="`pages: volume` stacks them along Z",
-            )
-        planes = []
-        for number in range(pages):
-            image.seek(number)
-            planes.append(_plane(image, indices))
-        if len({plane.shape for plane in planes}) > 1:
-            raise DataError("the file's pages differ in size", code="uneven-pages")
-    return np.stack(planes, axis=1) if volume else planes[0]
+        plane = _plane(image, indices)
+    return (plane[:, None] if volume else plane), (None, None, None)
 
 
 def encode_png(values: Array) -> bytes:
@@ -117,79 +121,68 @@ def _guarded(path: Path) -> Iterator[PillowImage]:
             ) from error
         except _DAMAGE as error:
             raise DataError("the file is no PNG, JPEG or TIFF", code="not-an-image") from error
-        try:
-            with image:
-                yield image
-        except Pillow.DecompressionBombError as error:
-            raise DataError(
-                "the image's size is beyond any picture", code="image-too-large"
-            ) from error
-        except _DAMAGE as error:
-            raise DataError(
-                f"the file is damaged or cut short ({type(error).__name__})", code="damaged-image"
-            ) from error
+        with _damage(), image:
+            yield image
 
 
-def _count_pages(image: PillowImage) -> int:
-    """Pages of a TIFF; one by one, because a damaged chain of them may be a circle."""
-    if image.format != "TIFF":
-        return 1
-    pages = 1
-    while pages <= MAX_PAGES:
-        try:
-            image.seek(pages)
-        except EOFError:
-            break
-        pages += 1
-    else:
-        raise DataError(f"the file holds over {MAX_PAGES} pages", code="many-pages")
-    image.seek(0)
-    return pages
+@contextmanager
+def _damage() -> Iterator[None]:
+    try:
+        yield
+    except Pillow.DecompressionBombError as error:
+        raise DataError("the image's size is beyond any picture", code="image-too-large") from error
+    except _DAMAGE as error:
+        raise DataError(
+            f"the file is damaged or cut short ({type(error).__name__})", code="damaged-image"
+        ) from error
 
 
 def _plane(image: PillowImage, indices: bool) -> Array:
-    """One page as (C, Y, X)."""
-    if _bits(image) > 8 and image.mode not in _GREY:
+    """The pixels as (C, Y, X)."""
+    stored = _stored(image)
+    if "16" in stored and image.mode not in _GREY:
         raise DataError(
             "the image has more than 8 bits a colour, which would be cut off",
             code="deep-colour",
-            hint="convert it to grey, or to 8 bits on purpose",
+            hint="save it as TIFF, convert it to grey, or to 8 bits on purpose",
+        )
+    if image.mode == "CMYK":
+        raise DataError(
+            "the image's colours are inks, which are no red, green and blue",
+            code="unsupported-colour",
+            hint="convert it with its colour profile at the source",
         )
     image.load()
+    clear = image.info.get("transparency")
     if image.mode == "P" and not indices:
         # The colours that the palette stands for; a mask keeps the indices.
-        page = image.convert("RGBA" if "transparency" in image.info else "RGB")
-    elif image.mode in ("CMYK", "YCbCr", "LAB"):
-        page = image.convert("RGB")
+        page = image.convert("RGB" if clear is None else "RGBA")
     else:
         page = image
     page = ImageOps.exif_transpose(page)
     values = np.asarray(page)
     if page.mode in ("LA", "RGBA"):
         if not (values[..., -1] == 255).all():
-            raise DataError(
-                "the image is transparent in places",
-                code="transparent-image",
-                hint="lay it on a background at the source",
-            )
+            raise transparent()
         values = values[..., :-1]
     elif page.mode not in _GREY | {"P", "RGB"}:
         raise DataError(f"images of mode {page.mode} are not read", code="unsupported-mode")
+    if stored in ("L;2", "L;4"):
+        values = values // (85 if stored == "L;2" else 17)
     if values.dtype == np.bool_:
-        values = values.astype(np.uint8)
+        values, clear = values.astype(np.uint8), clear and 1
+    if clear is not None and image.mode != "P" and not indices:
+        # One grey or one colour that stands for nothing.
+        same = values == np.asarray(clear, values.dtype)
+        if (same.all(-1) if values.ndim == 3 else same).any():
+            raise transparent()
     if not values.dtype.isnative:
         values = values.astype(values.dtype.newbyteorder("="))
     return values[None] if values.ndim == 2 else np.ascontiguousarray(np.moveaxis(values, -1, 0))
 
 
-def _bits(image: PillowImage) -> int:
-    """Bits a channel as stored in the file, which Pillow's mode does not always tell."""
-    if isinstance(image, PngImagePlugin.PngImageFile):
-        tile = image.tile[0] if image.tile else None
-        raw = str(tile.args) if tile else ""
-        return 16 if "16" in raw else 8
-    tags = getattr(image, "tag_v2", None)
-    if tags is None:
-        return 8
-    stored = tags.get(258, (1,))
-    return max(stored) if isinstance(stored, tuple) else int(stored)
+def _stored(image: PillowImage) -> str:
+    """How a PNG's pixels are stored, which Pillow's mode does not always tell; "" of others."""
+    if isinstance(image, PngImagePlugin.PngImageFile) and image.tile:
+        return str(image.tile[0].args)
+    return ""

@@ -78,10 +78,11 @@ class Nifti(Format):
     def plan(self, source: Source) -> Plan:
         """Cases by name, from the listing and dataset.json alone."""
         options = self.options
-        cases, refused = plan_cases(
+        cases, refused, document = plan_cases(
             source, options.layout, options.images, options.masks, options.labels
         )
-        return Plan(grouped(cases, samples=GROUP_SAMPLES), refused)
+        attributes = {"labels": document.labels} if document.labels else {}
+        return Plan(grouped(cases, samples=GROUP_SAMPLES), refused, attributes)
 
     def named(self) -> list[tuple[str, str]]:
         """Folders of images and of labels."""
@@ -105,7 +106,7 @@ class Nifti(Format):
             "has_label": label is not None,
             "spacing_mm": list(spacing_of(first.affine)),
             "affine": [float(v) for v in first.affine.reshape(-1)],
-            **describe(image, label),
+            **describe(image, label, ignore=item.extra["ignore"]),
         }
         arrays: dict[str, np.ndarray | Slabs] = {"image": image}
         if label is not None:

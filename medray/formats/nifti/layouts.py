@@ -1,22 +1,21 @@
 """Which files belong together: plain folders, the Medical Segmentation Decathlon, nnU-Net raw."""
 
-import contextlib
-import json
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from medray.errors import SpecError
 from medray.formats.base import Input, Source
 from medray.formats.files import Found, item, nothing_found, stem, unique, walk
+from medray.formats.imaging import OTHER_IMAGES
+from medray.formats.nifti.document import Document, read_document
 from medray.formats.nifti.volume import SUFFIXES
 from medray.storage.records import Refusal
 
 Layout = Literal["plain", "msd", "nnunet"]
 Labels = Literal["required", "optional", "none"]
 
-MAX_DOCUMENT = 16 * 2**20
 _CHANNEL = re.compile(r"^(.+)_(\d{4})$")
 # Folders of a challenge's test set: unlabelled on purpose, read only where `images` names them.
 _TEST = ("imagesTs", "labelsTs")
@@ -42,40 +41,46 @@ def plan_cases(
     images: tuple[str, ...],
     masks: str | None,
     labels: Labels | None,
-) -> tuple[list[Input], list[Refusal]]:
+) -> tuple[list[Input], list[Refusal], Document]:
     """Inputs by case: the image's file or files, then the label's file where there is one.
 
     Every NIfTI file below the source is in an input or refused, except test sets (imagesTs,
-    labelsTs) that `images` does not name. A file in a folder of its own, such as one apart because
-    it lacks its label, is a case like any other.
+    labelsTs) that `images` does not name; images in other formats are passed over. A file in a
+    folder of its own, such as one apart because it lacks its label, is a case like any other.
 
     Returns:
         Inputs with `extra` = {"case", "channels": number of image files, "label": has one,
-        "values": the label values that dataset.json names, or None}; and what was refused.
+        "values": the label values that dataset.json names, or None, "ignore": the one of them that
+        takes no part, or None}; what was refused; and dataset.json.
 
     Raises:
         SpecError: there is no NIfTI file (code "nothing-found").
     """
-    found, refused = walk(source, SUFFIXES)
+    found, refused = walk(source, SUFFIXES, beside=OTHER_IMAGES)
     if not found:
         nothing_found(source, "NIfTI file", "files end in .nii or .nii.gz")
-    document = _document(source)
-    folders = _folders(found, layout, images, masks)
-    of_labels = (folders.labels,) if folders.labels else ()
-    by_label = {_below(file, of_labels): file for file in found if _in(file, folders.labels)}
-    wanted = [file for file in found if _is_image(file, folders, source)]
+    document = read_document(source)
+    if layout == "nnunet":
+        found = _of_ending(found, document.ending, refused)
+    if layout == "nnunet" and document.cases is not None:
+        cases, by_label = _listed(document.cases, found, refused)
+    else:
+        folders = _folders(found, layout, images, masks)
+        by_label = _labels(found, folders, refused)
+        wanted = [file for file in found if _is_image(file, folders, source)]
+        cases = _cases(wanted, folders, layout == "nnunet", refused)
+        refused.extend(document.missing(found))
     if labels is None:
-        labels = "required" if by_label else "none"
-    cases = _cases(wanted, folders, layout == "nnunet", refused)
-    named = document.get("channel_names", document.get("modality"))
-    channels = len(named) if isinstance(named, dict | list) else 0
-    values = _values(document)
-    made, used = [], set()
+        labels = "required" if any(by_label.values()) else "none"
+    made = []
     for case, files in cases.items():
-        label = by_label.get(case)
-        used.add(label)
-        if layout == "nnunet" and channels and len(files) != channels:
-            reason = f"{len(files)} of {channels} channels are there"
+        if labels != "none" and case in by_label and by_label[case] is None:
+            reason = "two labels have the name of the case"
+            refused.append(Refusal(case, "ambiguous-label", reason, files=len(files)))
+            continue
+        label = by_label.pop(case, None)
+        if layout == "nnunet" and document.channels and len(files) != document.channels:
+            reason = f"{len(files)} of {document.channels} channels are there"
             refused.append(Refusal(case, "missing-channel", reason, files=len(files)))
             continue
         if label is None and labels == "required":
@@ -90,15 +95,74 @@ def plan_cases(
                 case=case,
                 channels=len(files),
                 label=taken is not None,
-                values=values,
+                values=document.values,
+                ignore=document.ignore,
             )
         )
     if labels != "none":
         for name, file in sorted(by_label.items()):
-            if file not in used:
+            if file is not None:
                 refused.append(Refusal(name, "no-image", "the label has no image"))
-    refused.extend(_missing(document, found))
-    return unique(made, refused, lambda i: str(i.extra["case"]).replace("/", "_")), refused
+    kept = unique(made, refused, lambda i: str(i.extra["case"]).replace("/", "_"))
+    return kept, refused, document
+
+
+def _of_ending(found: list[Found], ending: str, refused: list[Refusal]) -> list[Found]:
+    """Files that end as dataset.json says; the others are no part of the dataset."""
+    if ending not in SUFFIXES:
+        return found
+    reason = f"dataset.json says that files end in {ending}"
+    others = [file for file in found if not file.name.lower().endswith(ending)]
+    refused += [Refusal(file.path, "other-ending", reason, kind="passed-over") for file in others]
+    return [file for file in found if file.name.lower().endswith(ending)]
+
+
+def _labels(
+    found: Iterable[Found], folders: Folders, refused: list[Refusal]
+) -> dict[str, Found | None]:
+    """Labels by case; None where two files have the name, of which either may be meant."""
+    of_labels = (folders.labels,) if folders.labels else ()
+    named: dict[str, list[Found]] = {}
+    for file in found:
+        if _in(file, folders.labels):
+            named.setdefault(_below(file, of_labels), []).append(file)
+    for files in named.values():
+        if len(files) > 1:
+            reason = "two labels have the name of one case"
+            refused += [Refusal(file.path, "ambiguous-label", reason) for file in files]
+    return {name: files[0] if len(files) == 1 else None for name, files in named.items()}
+
+
+def _listed(
+    cases: dict[str, tuple[list[str], str | None]], found: list[Found], refused: list[Refusal]
+) -> tuple[dict[str, list[Found]], dict[str, Found | None]]:
+    """Cases of the key `dataset`, whose paths count from dataset.json's own folder."""
+    by_path = {file.path: file for file in found}
+    uses = Counter(path for images, label in cases.values() for path in {*images, label or ""})
+    images_of: dict[str, list[Found]] = {}
+    label_of: dict[str, Found | None] = {}  # of cases that have one
+    for case, (images, label) in cases.items():
+        paths = [path.removeprefix("./") for path in [*images, *([label] if label else [])]]
+        if not images:
+            refused.append(Refusal(case, "bad-entry", "dataset.json names no images of the case"))
+        elif not all(path in by_path for path in paths):
+            reason = "dataset.json names a file that is not below its folder"
+            refused.append(Refusal(case, "missing-file", reason, files=len(paths)))
+        elif any(uses[path] > 1 for path in (*images, label) if path):
+            reason = "dataset.json names a file of the case for another one too"
+            refused.append(Refusal(case, "ambiguous-file", reason, files=len(paths)))
+        else:
+            images_of[case] = [by_path[path] for path in paths[: len(images)]]
+            if label:
+                label_of[case] = by_path[paths[-1]]
+    named = {path.removeprefix("./") for path in uses}
+    reason = "`dataset` of dataset.json does not name it"
+    refused += [
+        Refusal(path, "not-in-dataset", reason, kind="passed-over")
+        for path in by_path
+        if path not in named and not path.startswith(_TEST)
+    ]
+    return images_of, label_of
 
 
 def _folders(
@@ -134,14 +198,27 @@ def _cases(
         name = _below(file, known)
         match = _CHANNEL.match(name) if channelled else None
         if channelled and match is None:
-            reason = "the name lacks its channel number, as in CASE_0000"
+            reason = (
+                "the name lacks its channel number, as in CASE_0000; files with channels on a "
+                "fourth axis are read by `layout: msd` with `fourth_axis: channels`"
+            )
             refused.append(Refusal(file.path, "no-channel", reason))
         elif name in seen:
             refused.append(Refusal(file.path, "duplicate-id", "another file has the same name"))
         else:
             seen.add(name)
             cases.setdefault(match.group(1) if match else name, []).append(file)
+    if channelled:
+        for case in [case for case in cases if not _counted(cases[case])]:
+            reason = "the channels' numbers are not 0000, 0001, …"
+            refused.append(Refusal(case, "missing-channel", reason, files=len(cases.pop(case))))
     return cases
+
+
+def _counted(files: list[Found]) -> bool:
+    """Whether the channels are 0, 1, …; files are sorted by path, so folders may mix them."""
+    files.sort(key=lambda file: stem(file.name, SUFFIXES)[-4:])
+    return all(stem(f.name, SUFFIXES)[-4:] == f"{n:04d}" for n, f in enumerate(files))
 
 
 def _below(file: Found, folders: Iterable[str]) -> str:
@@ -151,48 +228,3 @@ def _below(file: Found, folders: Iterable[str]) -> str:
         if _in(file, folder):
             return path.removeprefix(f"{folder}/")
     return path
-
-
-def _document(source: Source) -> dict[str, Any]:
-    """dataset.json, where there is one."""
-    path = source.root / "dataset.json"
-    if not path.is_file():
-        return {}
-    document = None
-    source.fetch("dataset.json", MAX_DOCUMENT)
-    if path.stat().st_size <= MAX_DOCUMENT:
-        with contextlib.suppress(ValueError):
-            document = json.loads(path.read_bytes())
-    if not isinstance(document, dict):
-        raise SpecError("dataset.json is no JSON object", code="bad-dataset-json")
-    return document
-
-
-def _values(document: dict[str, Any]) -> list[int] | None:
-    """Label values of dataset.json: {"0": name} in the Decathlon, {name: 0} or {name: [1, 2]} in
-    nnU-Net."""
-    named = document.get("labels")
-    if not isinstance(named, dict) or not named:
-        return None
-    try:
-        if all(str(key).isdigit() for key in named):
-            return sorted(int(key) for key in named)
-        values: set[int] = set()
-        for value in named.values():
-            values.update(int(v) for v in (value if isinstance(value, list) else [value]))
-        return sorted(values | {0})
-    except (TypeError, ValueError) as error:
-        raise SpecError("dataset.json names no label values", code="bad-dataset-json") from error
-
-
-def _missing(document: dict[str, Any], found: list[Found]) -> list[Refusal]:
-    """Cases that the Decathlon's dataset.json lists and the folder lacks."""
-    there = {file.path for file in found}
-    listed = document.get("training")
-    refused = []
-    for entry in listed if isinstance(listed, list) else []:
-        path = str(entry.get("image", "")) if isinstance(entry, dict) else ""
-        if path.removeprefix("./") not in there:
-            reason = "dataset.json lists the image, but it is not there"
-            refused.append(Refusal(stem(path.rpartition("/")[2], SUFFIXES), "missing-file", reason))
-    return refused
