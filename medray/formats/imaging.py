@@ -22,6 +22,14 @@ OTHER_IMAGES = (
     ".svs", ".ndpi", ".czi", ".nd2", ".lif", ".npy", ".npz", ".mat", ".zip", ".tar", ".tgz", ".gz",
     ".7z",
 )  # fmt: skip
+# UDUNITS' names, as OME-Zarr has them, and what OME-XML and ImageJ write.
+_MM = {
+    "kilometer": 1e6, "meter": 1e3, "decimeter": 100.0, "centimeter": 10.0, "millimeter": 1.0,
+    "micrometer": 1e-3, "nanometer": 1e-6, "angstrom": 1e-7, "picometer": 1e-9, "inch": 25.4,
+    "foot": 304.8, "yard": 914.4, "km": 1e6, "m": 1e3, "dm": 100.0, "cm": 10.0, "mm": 1.0,
+    "um": 1e-3, "µm": 1e-3, "μm": 1e-3, "\\u00b5m": 1e-3, "micron": 1e-3, "nm": 1e-6, "å": 1e-7,
+    "pm": 1e-9, "in": 25.4, "ft": 304.8, "yd": 914.4,
+}  # fmt: skip
 MAX_CLASSES = 256  # beyond this a label counts instances, and a column per class says nothing
 
 
@@ -156,6 +164,12 @@ def spacing_of(affine: Array) -> tuple[float, float, float]:
     """Distance of neighbouring voxels in millimetres along (Z, Y, X)."""
     x, y, z = (float(n) for n in np.linalg.norm(affine[:3, :3], axis=0))
     return z, y, x
+
+
+def millimetres(unit: str) -> float | None:
+    """Millimetres of a unit of length by its name or sign; None where it is none that is known."""
+    name = unit.strip().lower().replace("metre", "meter")
+    return _MM.get(name, _MM.get(name.removesuffix("s")))
 
 
 def checked_affine(affine: Array) -> Array:

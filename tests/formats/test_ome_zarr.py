@@ -32,6 +32,11 @@ def refusal(root: Path, **options: Any) -> str:
     return caught.value.code
 
 
+def refused(root: Path) -> list[tuple[str, str, str]]:
+    plan = OmeZarr(OmeZarr.Options()).plan(Source(root))
+    return [(one.source, one.code, one.kind) for one in plan.refused]
+
+
 def volume_sample(shape: tuple[int, ...] = (2, 70, 90, 130)) -> Sample:
     rng = np.random.default_rng(0)
     image = rng.integers(-1000, 1000, shape).astype(np.int16)
@@ -142,7 +147,7 @@ def test_axes_units_and_types_of_others(tmp_path: Path) -> None:
     values = np.arange(120, dtype=">f8").reshape(1, 2, 3, 4, 5)
     version_4(tmp_path / "a.zarr", values, "tczyx")
     (sample,) = read(tmp_path)
-    assert sample.arrays["image"].dtype == np.float32
+    assert sample.arrays["image"].dtype == np.float64
     assert np.array_equal(sample.arrays["image"], values[0])
     assert sample.row["spacing_mm"] == pytest.approx([1e-3, 2e-3, 3e-3])
     version_4(tmp_path / "b" / "b.zarr", values[0, 0, 0], "yx", unit=None)
@@ -220,7 +225,7 @@ def test_damaged_chunks_and_documents(tmp_path: Path) -> None:
     chunk.write_bytes(whole[: len(whole) // 2])
     assert refusal(tmp_path) == "damaged-chunk"
     (path / "zarr.json").write_text("[" * 100_000)
-    assert refusal(tmp_path) == "damaged-metadata"
+    assert refused(tmp_path) == [("case.ome.zarr", "damaged-metadata", "quarantined")]
 
 
 def test_nothing_to_read(tmp_path: Path) -> None:
@@ -241,13 +246,105 @@ def test_a_plate_of_bioformats2raw_equals_its_tiff(data_dir: Path) -> None:
     assert example.row["has_label"] is False  # its group of labels is empty
 
 
+def plate_of(root: Path, wells: list[Any]) -> Path:
+    """Wells A/1, A/2, B/1 of two fields each; the value of an image tells where it lies."""
+    for number, well in enumerate(("A/1", "A/2", "B/1")):
+        for field in range(2):
+            image = np.full((4, 5), 10 * number + field, np.uint8)
+            version_4(root / well / str(field), image, "yx")
+        fields = {"images": [{"path": "0"}, {"path": "1"}]}
+        (root / well / ".zattrs").write_text(json.dumps({"well": fields}))
+    (root / ".zattrs").write_text(json.dumps({"plate": {"wells": wells}}))
+    return root
+
+
+LISTED = [{"path": "A/1"}, {"path": "A/2"}, {"path": "B/1"}]
+
+
 def test_wells_of_a_plate(tmp_path: Path) -> None:
-    plate = tmp_path / "p.zarr"
-    version_4(plate / "A" / "1" / "0", np.full((4, 5), 7, np.uint8), "yx")
-    (plate / ".zattrs").write_text(json.dumps({"plate": {"wells": [{"path": "A/1"}]}}))
-    (plate / "A" / "1" / ".zattrs").write_text('{"well": {"images": [{"path": "0"}]}}')
-    (sample,) = read(tmp_path)
-    assert sample.id == "p_A_1_0"
-    assert sample.row["image_mean"] == 7
-    shutil.rmtree(plate / "A")
-    assert refusal(tmp_path) == "not-multiscale"
+    plate_of(tmp_path / "p.zarr", [*LISTED, LISTED[0]])
+    found = {one.id: one.row["image_mean"] for one in read(tmp_path)}
+    assert found == {
+        "p_A_1_0": 0, "p_A_1_1": 1, "p_A_2_0": 10, "p_A_2_1": 11, "p_B_1_0": 20, "p_B_1_1": 21,
+    }  # fmt: skip
+    assert refused(tmp_path) == []
+
+
+@pytest.mark.parametrize("at", range(3))
+@pytest.mark.parametrize("how", ["absent", "damaged", "no well", "no list", "field absent"])
+def test_a_broken_well_hides_no_other(tmp_path: Path, at: int, how: str) -> None:
+    root = plate_of(tmp_path / "p.zarr", LISTED)
+    path = LISTED[at]["path"]
+    well, name = root / path, f"p.zarr/{path}"
+    if how == "absent":
+        shutil.rmtree(well)
+        code = "missing-file"
+    elif how == "field absent":
+        shutil.rmtree(well / "0")
+        code, name = "missing-file", f"{name}/0"
+    else:
+        text = {"damaged": "[", "no well": "{}", "no list": '{"well": {"images": 3}}'}[how]
+        (well / ".zattrs").write_text(text)
+        code = "damaged-metadata"
+    # Of a well whose list is lost, the fields stand in the account too.
+    lost = {(f"{name}/{n}", "not-listed", "passed-over") for n in range(2) if how == "no list"}
+    assert set(refused(tmp_path)) == {(name, code, "quarantined"), *lost}
+    assert len(read(tmp_path)) == (5 if how == "field absent" else 4)
+
+
+@pytest.mark.parametrize("at", range(4))
+@pytest.mark.parametrize("entry", [3, {}, {"path": ""}, {"path": "../q"}, {"path": 7}])
+def test_a_broken_entry_hides_no_well(tmp_path: Path, at: int, entry: Any) -> None:
+    plate_of(tmp_path / "p.zarr", [*LISTED[:at], entry, *LISTED[at:]])
+    assert len(read(tmp_path)) == 6
+    assert [kind for *_, kind in refused(tmp_path)] == ["quarantined"]
+
+
+def test_what_a_container_does_not_list_stands_in_the_account(tmp_path: Path) -> None:
+    plate_of(tmp_path / "p.zarr", LISTED[:2])
+    assert refused(tmp_path) == [("p.zarr/B/1", "not-listed", "passed-over")]
+    root = tmp_path / "s.zarr"
+    for number in range(3):
+        version_4(root / str(number), np.full((4, 5), number, np.uint8), "yx")
+    (root / ".zattrs").write_text('{"bioformats2raw.layout": 3}')
+    (root / "OME").mkdir()
+    for text, listed, bad in (
+        ('{"series": ["2", "7", 3.5, "0", "../p.zarr"]}', ["s_2", "s_0"], 4),
+        ('{"series": "all"}', ["s_0", "s_1", "s_2"], 1),
+        ("[", ["s_0", "s_1", "s_2"], 1),
+        ("{}", ["s_0", "s_1", "s_2"], 0),
+    ):
+        (root / "OME" / ".zattrs").write_text(text)
+        assert [one.id for one in read(tmp_path) if one.id.startswith("s_")] == listed
+        assert sum(source.startswith("s.zarr") for source, *_ in refused(tmp_path)) == bad
+    (root / ".zattrs").write_text("{}")  # a group that says nothing of what it holds
+    assert len([one for one in read(tmp_path) if one.id.startswith("s_")]) == 3
+    version_4(tmp_path / "a.zarr", np.zeros((4, 5), np.uint8), "yx")
+    (tmp_path / "a.zarr" / ".zattrs").unlink()
+    assert ("a.zarr/0", "not-multiscale", "quarantined") in refused(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("unit", "factor"),
+    [
+        ("meter", 1e3),
+        ("angstrom", 1e-7),
+        ("inch", 25.4),
+        ("µm", 1e-3),
+        ("micron", 1e-3),
+        ("pixel", 1),
+    ],
+)
+def test_units_of_axes(tmp_path: Path, unit: str, factor: float) -> None:
+    version_4(tmp_path / "a.zarr", np.zeros((4, 5), np.uint8), "yx", unit=unit)
+    assert read(tmp_path)[0].row["spacing_mm"] == pytest.approx([2 * factor, 3 * factor])
+    version_4(tmp_path / "x" / "b.zarr", np.zeros((4, 5), np.uint8), "yx", unit="lightyear")
+    assert refusal(tmp_path / "x") == "unknown-unit"
+
+
+def test_levels_in_disorder_are_refused(tmp_path: Path) -> None:
+    (path,) = write(tmp_path, volume_sample())
+    document = json.loads((path / "zarr.json").read_text())
+    document["attributes"]["ome"]["multiscales"][0]["datasets"].reverse()
+    (path / "zarr.json").write_text(json.dumps(document))
+    assert refusal(tmp_path, labels="none") == "unordered-levels"

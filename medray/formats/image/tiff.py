@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from medray.errors import DataError
+from medray.formats.imaging import millimetres
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage, TiffPageSeries
@@ -25,12 +26,6 @@ BOMB_PIXELS = 2**24  # below this even an absurd ratio does no harm
 BOMB_RATIO = 4096  # pixels a byte: deflate reaches 1,032, fax coding of blank pages more
 # Coarser resolutions say how large to print: 72, 96, 300 dots an inch stand in files by default.
 LEAST_DPI = 1000
-# Millimetres of ImageJ's and OME's units.
-_MM = {
-    "m": 1e3, "meter": 1e3, "metre": 1e3, "cm": 10.0, "mm": 1.0, "um": 1e-3, "µm": 1e-3,
-    "μm": 1e-3, "\\u00b5m": 1e-3, "micron": 1e-3, "microns": 1e-3, "micrometer": 1e-3,
-    "nm": 1e-6, "å": 1e-7, "pm": 1e-9, "inch": 25.4, "in": 25.4,
-}  # fmt: skip
 _GREY, _COLOUR, _PALETTE = ("MINISBLACK", "MINISWHITE"), ("RGB", "YCBCR"), "PALETTE"
 _ORDERS: dict[str, Literal["little", "big"]] = {"<": "little", ">": "big"}
 # As ImageOps.exif_transpose: flips of (Y, X) behind a transposition.
@@ -275,7 +270,7 @@ def _spacing(file: "TiffFile", page: "TiffPage") -> tuple[float | None, ...]:
     x, y = (_number(page.tags.valueof(tag)) for tag in (282, 283))
     if file.is_imagej:
         named = file.imagej_metadata or {}
-        unit = _MM.get(str(named.get("unit", "")).strip().lower())
+        unit = millimetres(str(named.get("unit", "")))
         if unit is None:
             return None, None, None
         deep = named.get("spacing")
@@ -299,7 +294,7 @@ def _ome_spacing(file: "TiffFile") -> tuple[float | None, ...]:
         found = []
         for axis in "ZYX":
             size = pixels.get(f"PhysicalSize{axis}")
-            unit = _MM.get(pixels.get(f"PhysicalSize{axis}Unit", "µm").strip().lower())
+            unit = millimetres(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
             found.append(float(size) * unit if size and unit else None)
     except (ElementTree.ParseError, StopIteration, ValueError):
         return None, None, None

@@ -11,9 +11,9 @@ from medray.errors import DataError
 from medray.formats.base import Format, FormatOptions, Input, Plan, Source, grouped
 from medray.formats.files import nothing_found, open_path, place, replacing
 from medray.formats.imaging import as_image, as_label, check_pattern, describe, subject_of
+from medray.formats.ome_zarr.find import find_images
 from medray.formats.ome_zarr.multiscale import (
     Level,
-    find_images,
     label_names,
     read_image,
     read_level,
@@ -54,14 +54,17 @@ class OmeZarr(Format):
         """Images by path, from the groups' documents alone."""
         if not source.root.is_dir():
             nothing_found(source, "OME-Zarr group", "the source is a folder")
-        items = []
+        items, refused = [], []
         for path in find_images(source.root):
+            if not isinstance(path, str):
+                refused.append(path)
+                continue
             size, mark = _extent(source.root / path)
             name = path or source.root.name
             items.append(Input(name, (path,), mark, size, {}))
-        if not items:
+        if not items and not refused:
             nothing_found(source, "OME-Zarr group", "a folder with .zattrs or zarr.json")
-        return Plan(grouped(items, samples=GROUP_SAMPLES), [])
+        return Plan(grouped(items, samples=GROUP_SAMPLES), refused)
 
     def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
         """One sample: image (C, Z, Y, X) or (C, Y, X) and, where there is one, its label."""

@@ -3,27 +3,21 @@
 Versions 0.4 (Zarr v2) and 0.5 (Zarr v3): https://ngff.openmicroscopy.org.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from medray.errors import DataError
-from medray.formats.imaging import checked_affine
-from medray.formats.ome_zarr.nodes import ArrayInfo, array_info, attributes, read_values
+from medray.formats.imaging import checked_affine, millimetres
+from medray.formats.ome_zarr.nodes import ArrayInfo, array_info, attributes, inside, read_values
 
 Array = np.ndarray[Any, Any]
 
-MAX_DEPTH = 8
 BOMB_BYTES = 256 * 2**20  # below this even an absurd ratio does no harm
 BOMB_RATIO = 2000  # Blosc's zstd on an almost empty image reaches about 1,000
-_DOCUMENTS = ("zarr.json", ".zattrs", ".zgroup")
-_MM = {
-    "meter": 1e3, "centimeter": 10.0, "millimeter": 1.0, "micrometer": 1e-3, "nanometer": 1e-6,
-    "angstrom": 1e-7, "picometer": 1e-9,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -48,30 +42,18 @@ class Level:
         return tuple(n for n, axis in zip(self.info.shape, self.axes, strict=True) if axis in "zyx")
 
 
-def find_images(root: Path, below: str = "") -> Iterator[str]:
-    """Paths below `root` of every image: of plates, of bioformats2raw, or groups themselves.
-
-    Folders that are no Zarr groups are searched, down to eight levels.
-    """
-    folder = root / below
-    if any((folder / name).is_file() for name in _DOCUMENTS):
-        yield from _images_of(folder, below)
-    elif below.count("/") < MAX_DEPTH:
-        for inside in sorted(p for p in folder.iterdir() if p.is_dir() and not p.is_symlink()):
-            yield from find_images(root, _join(below, inside.name))
-
-
 def read_level(folder: Path, number: int) -> Level:
     """Resolution `number` of the image in `folder`, 0 the finest.
 
     Raises:
-        DataError: "not-multiscale", "no-such-level", "time-series" and what `array_info` raises.
+        DataError: "not-multiscale", "no-such-level", "unordered-levels", "unknown-unit",
+            "time-series" and what `array_info` raises.
     """
     values = attributes(folder)
     try:
         multiscale = values["multiscales"][0]
         axes = "".join(_axis(axis) for axis in multiscale["axes"])
-        millimetres = [_MM.get(str(axis.get("unit")), 1.0) for axis in multiscale["axes"]]
+        lengths = [_length(axis) for axis in multiscale["axes"]]
         levels = multiscale["datasets"]
         whole = multiscale.get("coordinateTransformations", [])
         transforms = [_transform(whole, level, len(axes)) for level in levels]
@@ -82,7 +64,8 @@ def read_level(folder: Path, number: int) -> Level:
         raise DataError(f"the axes are {axes!r}", code="not-multiscale")
     if number >= len(paths):
         raise DataError(f"the image has {len(paths)} levels", code="no-such-level")
-    info = array_info(_inside(folder, paths[number]))
+    _check_order(transforms)
+    info = array_info(inside(folder, paths[number]))
     if len(info.shape) != len(axes):
         raise DataError("the array's axes don't count as the image's", code="not-multiscale")
     if axes[0] == "t" and info.shape[0] != 1:
@@ -92,7 +75,7 @@ def read_level(folder: Path, number: int) -> Level:
             hint="split it by time at the source",
         )
     space = [i for i, axis in enumerate(axes) if axis in "zyx"]
-    scale = tuple(float(transforms[number][0][i]) * millimetres[i] for i in space)
+    scale = tuple(float(transforms[number][0][i]) * lengths[i] for i in space)
     if not all(1e-9 < s < 1e6 for s in scale):
         raise DataError("the voxel size is out of range", code="flat-affine")
     affine = _affine(values.get("affine_ras_mm"), transforms, number, space)
@@ -137,36 +120,26 @@ def label_names(folder: Path) -> list[str]:
     return [name for name in named if name and "/" not in name and not name.startswith(".")]
 
 
-def _images_of(folder: Path, below: str) -> Iterator[str]:
-    try:
-        values = attributes(folder)
-        if "multiscales" in values:
-            yield below
-        elif "plate" in values:
-            for well in values["plate"]["wells"]:
-                for field in attributes(_inside(folder, well["path"]))["well"]["images"]:
-                    yield _join(below, f"{well['path']}/{field['path']}")
-        elif "bioformats2raw.layout" in values:
-            series = attributes(folder / "OME").get("series")
-            if series is None:
-                names = (p.name for p in folder.iterdir() if p.is_dir())
-                series = sorted((name for name in names if name.isdigit()), key=int)
-            for name in series:
-                yield _join(below, str(name))
-    except (DataError, KeyError, TypeError, AttributeError):
-        # Planned all the same, so that reading it says what is wrong and the input is counted.
-        yield below
+def _check_order(transforms: list[tuple[Array, Array]]) -> None:
+    """Levels are listed from the finest to the coarsest, or which is the first can't be told."""
+    sizes = [float(np.prod(scale)) for scale, _ in transforms]
+    if any(later < before * 0.999 for before, later in pairwise(sizes)):
+        raise DataError(
+            "the image's levels are not listed from the finest to the coarsest",
+            code="unordered-levels",
+            hint="order `datasets` by their scale at the source",
+        )
 
 
-def _inside(folder: Path, path: str) -> Path:
-    place = folder / path
-    if not place.resolve().is_relative_to(folder.resolve()):
-        raise DataError("a path leads out of the plate", code="outside-source")
-    return place
-
-
-def _join(below: str, path: str) -> str:
-    return f"{below}/{path}" if below else path
+def _length(axis: dict[str, Any]) -> float:
+    """Millimetres of an axis' unit; 1 where it names none, or of an axis that is not in space."""
+    unit = axis.get("unit")
+    if unit in (None, "", "pixel") or axis["name"] not in "zyx":
+        return 1.0
+    length = millimetres(str(unit))
+    if length is None:
+        raise DataError(f"an axis counts in {str(unit)[:20]!r}", code="unknown-unit")
+    return length
 
 
 def _axis(axis: Any) -> str:
@@ -180,12 +153,15 @@ def _transform(whole: list[Any], level: dict[str, Any], axes: int) -> tuple[Arra
     """Scale and translation of a level: its own, then the image's."""
     scale, shift = np.ones(axes), np.zeros(axes)
     for step in [*level.get("coordinateTransformations", []), *whole]:
-        values = np.array(step.get(step["type"], 1.0), float) * np.ones(axes)
-        if step["type"] == "scale":
+        kind = step["type"]
+        if kind == "identity":
+            continue
+        values = np.array(step[kind], float) * np.ones(axes)
+        if kind == "scale":
             scale, shift = scale * values, shift * values
-        elif step["type"] == "translation":
+        elif kind == "translation":
             shift = shift + values
-        elif step["type"] != "identity":
+        else:
             raise ValueError
     return scale, shift
 

@@ -67,6 +67,18 @@ def attributes(folder: Path) -> dict[str, Any]:
     return _document(folder / ".zattrs") or {}
 
 
+def inside(folder: Path, path: str) -> Path:
+    """The place of `path` below a group.
+
+    Raises:
+        DataError: it leads out of the group (code "outside-source").
+    """
+    place = folder / path
+    if not place.resolve().is_relative_to(folder.resolve()):
+        raise DataError("a path leads out of the group", code="outside-source")
+    return place
+
+
 def array_info(folder: Path) -> ArrayInfo:
     """Check an array's document.
 
