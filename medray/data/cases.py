@@ -40,6 +40,7 @@ class Cases:
         dims: spatial axes that the network takes.
         spacing_mm: grid of the network; None: every image's own grid.
         classes: of the label; 0 where samples have no label array.
+        ignored: labels hold one value more, behind the classes, which is none.
         cache_bytes: decoded samples are kept if all of them fit.
 
     Raises:
@@ -55,6 +56,7 @@ class Cases:
         dims: int,
         spacing_mm: Sequence[float] | None = None,
         classes: int = 0,
+        ignored: bool = False,
         cache_bytes: int = 0,
     ) -> None:
         if not indices:
@@ -142,7 +144,7 @@ class Cases:
 
     def _read_label(self, case: int, box: Box) -> Tensor:
         raw = self._array(case, "label")[box]
-        return torch.from_numpy(raw.astype(np.uint8 if self.classes <= 256 else np.int16))
+        return torch.from_numpy(raw.astype(np.uint8 if self.values <= 256 else np.int16))
 
     def _array(self, case: int, name: str) -> SampleArray:
         # Readers hold the shard's index, so they are kept; they are not shared between threads.
@@ -167,7 +169,7 @@ class Cases:
         depth = max(1, SLAB_VOXELS // max(1, math.prod(shape[1:])))
         for start in range(0, shape[0], depth):
             slab = self.label(case, (slice(start, min(start + depth, shape[0])),)).numpy()
-            if int(slab.max()) >= self.classes:
+            if int(slab.max()) >= self.values:
                 raise DataError(
                     f"the label holds class {int(slab.max())} of {self.classes}",
                     code="unknown-label",

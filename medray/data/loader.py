@@ -156,7 +156,7 @@ class Loader:
                 None if raw.label is None else self._move(raw.label),
                 raw.start,
                 self.patch,
-                self.cases.classes,
+                self.cases.values,
                 padding,
             )
             if self._augment is not None:

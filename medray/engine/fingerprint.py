@@ -58,7 +58,9 @@ def fingerprint(
         SpecError: there are none (code "no-samples").
         DataError: images differ in their channels ("channel-mismatch"), or a label holds a class
             that the task does not name ("unknown-label").
+        SpecError: the data name labels otherwise than the task ("label-names", "ignored-label").
     """
+    _check_names(dataset, task)
     if not indices:
         raise SpecError(
             "no samples are selected",
@@ -82,7 +84,7 @@ def fingerprint(
     scheme = chosen or ("ct" if modality == "CT" else "zscore")
     intensities: tuple[tuple[float, float, float, float], ...] = ()
     if scheme in ("ct", "dataset"):
-        intensities = _intensities(dataset, indices, channels.pop(), task.dense, threads)
+        intensities = _intensities(dataset, indices, channels.pop(), task, threads)
     return Fingerprint(
         channels=shapes[0][0],
         shapes=tuple(shape[1:] for shape in shapes),
@@ -91,6 +93,31 @@ def fingerprint(
         modality=modality,
         intensities=intensities,
     )
+
+
+def _check_names(dataset: Dataset, task: Task) -> None:
+    """Classes that the data name must have the numbers that the task gives them."""
+    labels = dataset.attributes.get("labels")
+    if not task.dense or not isinstance(labels, dict):
+        return
+    count = len(task.classes)
+    if "ignore" in labels and not (task.ignored and labels["ignore"] == count):
+        raise SpecError(
+            f"the data's label `ignore` is {labels['ignore']}, which must take no part",
+            code="ignored-label",
+            about=dataset.reference,
+            hint="set the task's `ignore: true`, and list all classes before it",
+        )
+    for number, name in enumerate(task.classes):
+        named = labels.get(name, number)
+        if named != number:
+            of = f"labels {named}" if isinstance(named, list) else f"label {named}"
+            raise SpecError(
+                f"the task's class {number} is {name!r}, which in the data is {of}",
+                code="label-names",
+                about=dataset.reference,
+                hint="list the labels' names in the order of their numbers; regions are no classes",
+            )
 
 
 def _frequencies(
@@ -112,14 +139,14 @@ def _frequencies(
     total = np.zeros(classes)
     for row, count in zip(rows, counts, strict=True):
         voxels = count or []
-        if any(voxels[classes:]):
+        if any(voxels[classes + task.ignored :]):
             raise DataError(
                 f"the label holds class {len(voxels) - 1} of {classes}",
                 code="unknown-label",
                 about=str(row["sample_id"]),
                 hint="list every class in the task",
             )
-        total[: len(voxels)] += voxels[:classes]
+        total[: len(voxels[:classes])] += voxels[:classes]
     return tuple(float(share) for share in total / max(total.sum(), 1))
 
 
@@ -130,10 +157,10 @@ def _count(dataset: Dataset, index: int, classes: int) -> list[int]:
 
 
 def _intensities(
-    dataset: Dataset, indices: Sequence[int], channels: int, dense: bool, threads: int
+    dataset: Dataset, indices: Sequence[int], channels: int, task: Task, threads: int
 ) -> tuple[tuple[float, float, float, float], ...]:
     step = max(1, len(indices) // INTENSITY_SAMPLES)
-    tasks = [delayed(_draw)(dataset, index, dense) for index in list(indices)[::step]]
+    tasks = [delayed(_draw)(dataset, index, task) for index in list(indices)[::step]]
     drawn = np.concatenate(_compute(tasks, threads), axis=1).astype(np.float64)
     if not drawn.shape[1]:
         raise DataError(
@@ -153,12 +180,14 @@ def _intensities(
     )
 
 
-def _draw(dataset: Dataset, index: int, dense: bool) -> np.ndarray:
+def _draw(dataset: Dataset, index: int, task: Task) -> np.ndarray:
     """Up to 10,000 voxels of an image, of its foreground if it has labels: (channels, voxels)."""
     image = dataset.array(index, "image")[...]
     flat = image.reshape(image.shape[0], -1)
-    if dense:
-        flat = flat[:, dataset.array(index, "label")[...].ravel() > 0]
+    if task.dense:
+        label = dataset.array(index, "label")[...].ravel()
+        known = label < len(task.classes) if task.ignored else True
+        flat = flat[:, (label > 0) & known]
     if flat.shape[1] <= INTENSITY_VOXELS:
         return flat
     generator = np.random.Generator(np.random.Philox(key=seed_of(index)))

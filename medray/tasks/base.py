@@ -49,6 +49,8 @@ class Task(ABC):
     """Whether every voxel gets an answer (patches, a label array), or every image one."""
     metric: ClassVar[str]
     """Validation metric that tells which weights are best, unless the job names another."""
+    ignored: bool = False
+    """Dense tasks: whether labels hold one value more, behind the classes, that takes no part."""
     scores_probabilities: ClassVar[bool] = False
     """Dense tasks: whether `score` reads the array `probability` of a prediction, not `label`."""
 

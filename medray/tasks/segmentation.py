@@ -29,6 +29,11 @@ class Segmentation(Task):
         """What can be chosen."""
 
         classes: tuple[str, ...] = Field(min_length=2, description="of labels 0, 1, …")
+        ignore: bool = Field(
+            False,
+            description="labels hold one value more, behind those of the classes: its voxels take "
+            "no part in loss and scores (nnU-Net's label `ignore`)",
+        )
         dice: float = Field(1, ge=0, description="weight of the Dice loss")
         cross_entropy: float = Field(1, ge=0, description="weight of the cross-entropy")
         dice_over: Literal["sample", "batch"] = Field(
@@ -52,6 +57,7 @@ class Segmentation(Task):
     def __init__(self, options: Options, frequencies: Sequence[float] | None = None) -> None:
         super().__init__(options, frequencies)
         self.options = options
+        self.ignored = options.ignore
         weights = weights_of(options.class_weights, len(options.classes), frequencies)
         self._weights = None if weights is None else torch.tensor(weights, dtype=torch.float32)
 
@@ -82,14 +88,18 @@ class Segmentation(Task):
     def _loss(self, logits: Tensor, target: Tensor) -> Tensor:
         log_p = logits.float().log_softmax(1)
         target = target[:, None]
+        known = None
+        if self.ignored:
+            known = target < logits.shape[1]
+            target = target * known
         losses = []
         if self.options.cross_entropy:
-            losses.append(self.options.cross_entropy * self._cross_entropy(log_p, target))
+            losses.append(self.options.cross_entropy * self._cross_entropy(log_p, target, known))
         if self.options.dice:
-            losses.append(self.options.dice * self._dice(log_p.exp(), target))
+            losses.append(self.options.dice * self._dice(log_p.exp(), target, known))
         return torch.stack(losses).sum(0)
 
-    def _cross_entropy(self, log_p: Tensor, target: Tensor) -> Tensor:
+    def _cross_entropy(self, log_p: Tensor, target: Tensor, known: Tensor | None) -> Tensor:
         smoothing = self.options.label_smoothing
         loss = -log_p.gather(1, target)[:, 0]
         if self.options.focal_gamma:
@@ -98,13 +108,19 @@ class Segmentation(Task):
             loss = (1 - smoothing) * loss - smoothing * log_p.mean(1)
         if self._weights is not None:
             loss = loss * self._weights.to(loss.device)[target[:, 0]]
+        if known is not None:
+            loss = loss * known[:, 0]
+            return loss.flatten(1).sum(1) / known.flatten(1).sum(1).clamp(min=1)
         return loss.flatten(1).mean(1)
 
-    def _dice(self, p: Tensor, target: Tensor) -> Tensor:
+    def _dice(self, p: Tensor, target: Tensor, known: Tensor | None) -> Tensor:
         first = 0 if self.options.dice_background else 1
         names = torch.arange(first, p.shape[1], device=p.device)
         p = p[:, first:]
         mask = target == names.view(1, -1, *[1] * (p.ndim - 2))
+        if known is not None:
+            p = p * known  # the target is background there, which a mask of it must not count
+            mask = mask & known
         over = list(range(2, p.ndim))
         if self.options.dice_over == "batch":
             over = [0, *over]
@@ -126,7 +142,11 @@ class Segmentation(Task):
 
     def judge(self, answer: np.ndarray, truth: np.ndarray | None) -> list[float]:
         """Dice of each class but the background; NaN where neither mask has it."""
-        counts = confusion(answer, _present(truth), len(self.classes))
+        truth = _present(truth)
+        if self.ignored:
+            known = truth < len(self.classes)
+            answer, truth = answer[known], truth[known]
+        counts = confusion(answer, truth, len(self.classes))
         dices = [overlap(counts, label).dice for label in range(1, len(self.classes))]
         return [float("nan") if dice is None else dice for dice in dices]
 
@@ -145,8 +165,18 @@ class Segmentation(Task):
         """A row per class but the background; see medray.tasks.metrics.segmentation."""
         actual = whole(truth, "label")
         predicted = None if prediction is None else whole(prediction, "label")
-        spacing = truth.row.get("spacing_mm") or [1.0] * actual.ndim
-        return score_segmentation(predicted, actual, tuple(spacing), self.classes)
+        spacing = tuple(truth.row.get("spacing_mm") or [1.0] * actual.ndim)
+        if not self.ignored:
+            return score_segmentation(predicted, actual, spacing, self.classes)
+        known = actual < len(self.classes)
+        # As background in both, they are neither right nor wrong, and surfaces end at their rim.
+        actual = actual * known
+        if predicted is not None and predicted.shape == known.shape:
+            predicted = predicted * known
+        rows = score_segmentation(predicted, actual, spacing, self.classes)
+        for row in rows if predicted is not None else []:
+            row["voxel_error"] *= known.size / max(1, int(known.sum()))
+        return rows
 
     def conclude(self, cases: pa.Table, bootstrap: Bootstrap) -> dict[str, Any]:
         """See Task."""

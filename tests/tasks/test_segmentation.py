@@ -3,7 +3,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from medray.errors import SpecError
+from medray.errors import DataError, SpecError
+from medray.storage.samples import Sample
 from medray.tasks import TASKS, build_task
 from medray.tasks.segmentation import SMOOTH
 
@@ -130,3 +131,53 @@ def test_parts_that_touch_by_a_corner_are_one() -> None:
 
 def test_tasks_are_registered() -> None:
     assert set(TASKS.names()) >= {"segmentation", "classification"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dice": 0},
+        {"cross_entropy": 0},
+        {"dice_background": True},
+        {"dice_over": "batch"},
+        {"focal_gamma": 2, "label_smoothing": 0.1, "class_weights": (1, 2, 3)},
+    ],
+)
+def test_ignored_voxels_take_no_part_in_the_loss(options: dict[str, object]) -> None:
+    logits, target = batch()
+    task, plain = task_of(ignore=True, **options), task_of(**options)
+    assert torch.allclose(task.loss(logits, target), plain.loss(logits, target))
+    # The last rows ignored is the loss of an image without them, whatever stands there.
+    target[:, 3:] = len(CLASSES)
+    wanted = plain.loss(logits[:, :, :3].contiguous(), target[:, :3].contiguous())
+    for value in (0.0, 50.0):
+        logits[:, :, 3:] = value
+        assert torch.allclose(task.loss(logits, target), wanted, atol=1e-6)
+    alone = logits.clone().requires_grad_()
+    task.loss(alone, torch.full_like(target, len(CLASSES))).sum().backward()
+    assert torch.isfinite(alone.grad).all()
+    deep = task.loss([logits, logits[..., ::2, ::2]], target)
+    assert torch.isfinite(deep).all()
+
+
+def test_ignored_voxels_take_no_part_in_scores() -> None:
+    truth = np.zeros((6, 8, 8), np.uint8)
+    truth[1:4, 2:5, 2:5] = 1
+    answer = truth.copy()
+    answer[1, 2, 2] = 0
+    row = {"spacing_mm": [1.0, 1.0, 1.0]}
+    task = task_of(ignore=True)
+
+    def scored(one: np.ndarray, two: np.ndarray) -> list[dict]:
+        return task.score(Sample("a", row, {"label": one}), Sample("a", row, {"label": two}))
+
+    wanted, judged = scored(truth, answer), task.judge(answer, truth)
+    hidden, wild = truth.copy(), answer.copy()
+    hidden[5], wild[5] = len(CLASSES), 1  # a false part where nobody looked
+    got = scored(hidden, wild)
+    assert task.judge(wild, hidden) == pytest.approx(judged, nan_ok=True)
+    for name in ("dice", "hd95_mm", "lesions_false", "status"):
+        assert got[0][name] == wanted[0][name]
+    assert got[0]["voxel_error"] == pytest.approx(wanted[0]["voxel_error"] * 6 / 5)
+    with pytest.raises(DataError, match="unknown-label"):
+        task_of().judge(wild, hidden)

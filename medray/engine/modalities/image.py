@@ -67,6 +67,7 @@ class Images(Modality):
             dims=plan.dims,
             spacing_mm=plan.spacing_mm,
             classes=len(task.classes) if task.dense else 0,
+            ignored=task.ignored,
             cache_bytes=settings.cache_bytes,
         )
 
