@@ -67,6 +67,7 @@ class Cases:
                 hint="check `select` and the dataset's splits",
             )
         self.dataset, self.indices, self.classes = dataset, list(indices), classes
+        self.values = classes + ignored  # that labels may hold
         self.rows: list[dict[str, Any]] = dataset.samples.take(self.indices).to_pylist()
         self._channels, self._spacing = tuple(channels), spacing_mm
         self._local = threading.local()
