@@ -66,9 +66,10 @@ def read_raster(
         with _damage():
             return read_tiff(path, max_pixels, volume=volume, indices=indices)
     with _guarded(path) as image:
-        if getattr(image, "n_frames", 1) > 1:
+        frames = getattr(image, "n_frames", 1)
+        if frames > 1:
             raise DataError(
-                f"the file holds {image.n_frames} frames or pictures",
+                f"the file holds {frames} frames or pictures",
                 code="animated-image",
                 hint="save the one that is meant",
             )

@@ -17,7 +17,7 @@ from medray.errors import DataError
 from medray.formats.imaging import millimetres
 
 if TYPE_CHECKING:
-    from tifffile import TiffFile, TiffPage, TiffPageSeries
+    from tifffile import TiffFile, TiffFrame, TiffPage, TiffPageSeries
 
 Array = np.ndarray[Any, Any]
 
@@ -132,11 +132,12 @@ def _announced(file: "TiffFile", kind: str | None) -> int:
     if kind != "imagej":
         return 1
     named = file.imagej_metadata or {}
-    sizes = [named.get(name, 1) for name in ("frames", "slices", "channels")]
-    if not all(isinstance(size, int) for size in (*sizes, named.get("images", 1))):
+    sizes = [named.get(name, 1) for name in ("frames", "slices", "channels", "images")]
+    if not all(isinstance(size, int) for size in sizes):
         raise DataError("ImageJ's description is damaged", code="damaged-image")
+    frames, slices, channels, images = map(int, sizes)
     # Samples of a colour may be counted as channels.
-    return max(sizes[0] * sizes[1], int(named.get("images", 1)) // max(1, sizes[2]))
+    return max(frames * slices, images // max(1, channels))
 
 
 def _axes(series: "TiffPageSeries") -> str:
@@ -185,21 +186,27 @@ def _values(path: Path, series: "TiffPageSeries") -> Array:
         raise DataError("the image's values are no real numbers", code="unsupported-datatype")
     shape = series.get_shape(squeeze=False)
     for one in series.pages:
-        _check_whole(one, page)
+        if one is not None:  # as _series has seen to
+            _check_whole(one, page)
     if len(series.pages) == 1 and series.dataoffset is not None:
         end = series.dataoffset + math.prod(shape) * page.bitspersample // 8
         if end > path.stat().st_size:
             raise DataError("the file is cut short", code="damaged-image")
     if page.compression != 1 and page.compression not in TIFF.DECOMPRESSORS:
         raise DataError(
-            f"the image is compressed by {page.compression.name}, which is not read",
+            f"the image is compressed by {_name(page.compression)}, which is not read",
             code="unsupported-compression",
             hint="save it with deflate or without compression",
         )
     return series.asarray(squeeze=False).reshape(shape)
 
 
-def _check_whole(one: "TiffPage", page: "TiffPage") -> None:
+def _name(value: int) -> str:
+    """Of a tag's value; a number that the standard does not know has none."""
+    return str(getattr(value, "name", value))
+
+
+def _check_whole(one: "TiffPage | TiffFrame", page: "TiffPage") -> None:
     """Every strip and tile lies in the file: tifffile fills with 0 what does not."""
     size = one.parent.filehandle.size
     stored = list(zip(one.dataoffsets, one.databytecounts, strict=True))
@@ -224,7 +231,7 @@ def _ordered(values: Array, axes: str) -> Array:
 
 def _finished(values: Array, page: "TiffPage", indices: bool, *, volume: bool) -> Array:
     """Colours of a palette, no alpha, the way up that the file asks for; (C, [Z,] Y, X)."""
-    kind = page.photometric.name
+    kind = _name(page.photometric)
     if kind == _PALETTE and not indices:
         values = _painted(values, page)
     elif kind not in (*_GREY, *_COLOUR, _PALETTE):
@@ -246,7 +253,7 @@ def _finished(values: Array, page: "TiffPage", indices: bool, *, volume: bool) -
     if turn in _TURNS:
         transpose, flips = _TURNS[turn]
         values = values.swapaxes(-1, -2) if transpose else values
-        values = np.flip(values, [axis - 2 for axis in flips])
+        values = np.flip(values, tuple(axis - 2 for axis in flips))
     values = values if volume else values[:, 0]
     if values.dtype == np.bool_:
         values = values.astype(np.uint8)

@@ -55,7 +55,7 @@ class Document:
         value = self.labels.get(IGNORE)
         if value is None:
             return None
-        if value != max(self.values or [0]) or isinstance(value, list):
+        if isinstance(value, list) or value != max(self.values or [0]):
             raise SpecError(
                 "the label `ignore` is not the highest of dataset.json", code="bad-dataset-json"
             )
