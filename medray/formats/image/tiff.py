@@ -244,7 +244,7 @@ def _finished(values: Array, page: "TiffPage", indices: bool, *, volume: bool) -
         raise DataError(
             "YCbCr without JPEG is not read", code="unsupported-colour", hint="save it as RGB"
         )
-    if any(one.name != "UNSPECIFIED" for one in page.extrasamples):
+    if any(_name(one) != "UNSPECIFIED" for one in page.extrasamples):
         alpha = values[-1]
         if not (alpha == (1 if alpha.dtype.kind in "bf" else np.iinfo(alpha.dtype).max)).all():
             raise transparent()
