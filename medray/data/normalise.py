@@ -20,7 +20,7 @@ class ChannelNorm(BaseModel):
     `dataset`: by the data set's mean and deviation, unclipped.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     scheme: Scheme = "zscore"
     low: float = 0.0

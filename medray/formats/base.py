@@ -6,18 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
-
 from medray.errors import SpecError
 from medray.ids import fraction
+from medray.spec.base import Settings
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample
 
 
-class FormatOptions(BaseModel):
+class FormatOptions(Settings):
     """Base of a format's options: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 @dataclass(frozen=True)

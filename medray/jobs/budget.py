@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from fractions import Fraction
 
 from medray.engine.worker import Receipt
 from medray.errors import DataError
@@ -41,7 +42,8 @@ class Budget:
 
     @property
     def _overdrawn(self) -> bool:
-        return self.refused > self._share * self.asked_for
+        # As it was written: 0.29 * 100 is less than 29 in floats.
+        return self.refused > Fraction(str(self._share)) * self.asked_for
 
     def check(self, commits: Sequence[Commit] = ()) -> None:
         """Raise DataError if the budget is overdrawn (code "error-budget"); refusals are kept."""

@@ -101,6 +101,7 @@ def _complete(
     """Commit every unit; returns those that this call committed, and all commits in order."""
     ledger = Ledger(objects, resolved.output)
     before = ledger.committed((unit.id for unit in planned.units), brief=True)
+    ledger.pack()
     budget = Budget(resolved, planned, list(before.values()), objects)
     tell(Event("step", _outset(resolved, planned, before, budget)))
     budget.check(list(before.values()))
@@ -112,6 +113,7 @@ def _complete(
     if failed:
         raise _failure(resolved, planned, failed)
     commits = {**before, **ledger.committed((unit.id for unit in pending), brief=True)}
+    ledger.pack()
     ordered = [commits[unit.id] for unit in planned.units]
     budget.check(ordered)
     return own, ordered

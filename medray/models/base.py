@@ -5,19 +5,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from medray.errors import SpecError
+from medray.spec.base import Settings
 
 Logits = Tensor | list[Tensor]
 
 
-class ModelOptions(BaseModel):
+class ModelOptions(Settings):
     """Base of a network's options: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     planned: ClassVar[frozenset[str]] = frozenset()
     """Options that the plan sets from the data and the task, unless the job does."""

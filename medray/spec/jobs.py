@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, TypeAdapter, model_validator
 
-from medray.spec.base import Name, Plugin, Reference, Settings
+from medray.spec.base import MOST, Name, Plugin, Reference, Settings
 from medray.spec.training import TrainSettings
 
 Where = dict[str, str | int | float | bool | list[str] | list[int]]
@@ -32,7 +32,7 @@ class Split(Settings):
     """Which samples are for what: fractions by name, or the column that says so; or folds."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
-    __pydantic_extra__: dict[str, Annotated[float, Field(ge=0)]]
+    __pydantic_extra__: dict[str, Annotated[float, Field(ge=0, le=MOST)]]
 
     by: str = Field("subject", description="column whose equal values never part, or `sample`")
     seed: int = 0

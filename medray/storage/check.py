@@ -1,12 +1,11 @@
 """Verify: read everything a version names and hold it against its hashes."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
-from typing import Any, TypeVar
+from typing import Any
 
 from blake3 import blake3
 
@@ -26,13 +25,11 @@ from medray.storage.manifest import (
 from medray.storage.models import ModelPackage, open_model
 from medray.storage.objects import Objects
 from medray.storage.quarantine import path_of
+from medray.storage.threads import spread
 from medray.storage.versions import check_name, heads, read_head
 
-T = TypeVar("T")
-R = TypeVar("R")
 THREADS = 8
 UNITS = 512  # at a time: what their records list is held
-GROUP = 32  # items that a thread takes at once
 
 
 @dataclass(frozen=True)
@@ -114,7 +111,7 @@ def verify_dataset(dataset: Dataset) -> Checked:
     with ThreadPoolExecutor(THREADS) as pool:
         for start in range(0, len(dataset.units), UNITS):
             entries = dataset.units[start : start + UNITS]
-            records = _spread(pool, partial(_record, dataset), entries)
+            records = spread(pool, partial(_record, dataset), entries)
             problems += [found for found in records if isinstance(found, Problem)]
             files = [
                 (f"{found.shard.path}/{name}", size, known, blake3)
@@ -123,20 +120,10 @@ def verify_dataset(dataset: Dataset) -> Checked:
                 for name, (size, known) in found.shard.files.items()
             ]
             checked += len(entries) + len(files)
-            faults = _spread(pool, lambda file: _file_fault(objects, *file), files)
+            faults = spread(pool, lambda file: _file_fault(objects, *file), files)
             problems += [problem for problem in faults if problem is not None]
     count, refusals = _quarantine_faults(dataset)
     return checked + count, problems + refusals
-
-
-def _spread(pool: ThreadPoolExecutor, look: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """What `look` says of each item, in order.
-
-    Threads take many at once: to hand over a small file costs ten times as much as to read it.
-    """
-    groups = [items[start : start + GROUP] for start in range(0, len(items), GROUP)]
-    found = pool.map(lambda group: [look(item) for item in group], groups)
-    return list(chain.from_iterable(found))
 
 
 def verify_model(model: ModelPackage) -> Checked:

@@ -173,7 +173,7 @@ class Dataset:
         return self._gather([name for name in names if name not in _PLACE]).select(list(names))
 
     def _gather(self, names: list[str] | None) -> pa.Table:
-        rows = self.units.array("rows").to_numpy()
+        rows = self.units.rows
         filled = np.flatnonzero(rows)
 
         def look(number: int) -> pa.Table:

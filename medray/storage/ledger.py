@@ -22,7 +22,11 @@ from medray.storage import documents
 from medray.storage.damage import way_out
 from medray.storage.documents import Count, Finite
 from medray.storage.objects import Objects
+from medray.storage.pack import Row, read_pack, write_pack
 from medray.storage.records import Refusal, ShardRecord
+from medray.storage.threads import spread
+
+FEW = 64  # commits, that are read faster than a pack
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,7 @@ class Ledger:
         self.dataset, self.session, self.max_attempts = dataset, session, max_attempts
         self._objects, self._clock = objects, clock
         self._root = f"datasets/{dataset}"
+        self._fresh: dict[str, Row] = {}
 
     def committed(self, units: Iterable[str], *, brief: bool = False) -> dict[str, Commit]:
         """The commits of those of `units` that have one.
@@ -140,20 +145,38 @@ class Ledger:
         Args:
             units: ids.
             brief: leave out the lists of files, which over many units would fill a driver's memory.
+                What `pack` packed is not read again.
         """
-        done = {
-            entry.path.rsplit("/", 1)[1].removesuffix(".json")
+        prefix = f"{self._root}/commits/"
+        tags = {
+            entry.path.removeprefix(prefix).removesuffix(".json"): entry.etag
             for entry in self._objects.walk(f"{self._root}/commits")
         }
-        wanted = [unit for unit in units if unit in done]
-        with ThreadPoolExecutor(16) as pool:
-            look = self._brief_commit_of if brief else self.commit_of
-            found = dict(zip(wanted, pool.map(look, wanted), strict=True))
+        wanted = [unit for unit in units if unit in tags]
+        packed = read_pack(self._objects, self.dataset) if brief and len(wanted) > FEW else {}
+
+        def look(unit: str) -> Commit | None:
+            row = packed.get(unit)
+            if row is not None and row.tag and row.tag == tags[unit]:
+                commit = Commit.decode(row.commit, commit_path(self.dataset, unit))
+                return replace(commit, record=row.record)
+            whole = self.commit_of(unit)
+            if whole is None or not brief:
+                return whole
+            short = replace(whole, shard=whole.shard.brief())
+            self._fresh[unit] = Row(unit, tags[unit], whole.record, short.encode())
+            return short
+
+        with ThreadPoolExecutor(self._objects.profile.concurrency) as pool:
+            found = dict(zip(wanted, spread(pool, look, wanted), strict=True))
         return {unit: commit for unit, commit in found.items() if commit is not None}
 
-    def _brief_commit_of(self, unit: str) -> Commit | None:
-        commit = self.commit_of(unit)
-        return commit and replace(commit, shard=commit.shard.brief())
+    def pack(self) -> None:
+        """Pack the commits that `committed` had to read one by one, if they are more than a few."""
+        if len(self._fresh) > FEW:
+            rows = read_pack(self._objects, self.dataset) | self._fresh
+            write_pack(self._objects, self.dataset, rows.values())
+            self._fresh = {}
 
     def commit_of(self, unit: str) -> Commit | None:
         """The unit's commit, or None."""

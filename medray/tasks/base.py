@@ -6,22 +6,21 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
 from medray.data.normalise import Scheme
 from medray.errors import DataError, SpecError
 from medray.models.base import Logits
+from medray.spec.base import Settings
 from medray.storage.samples import Sample
 from medray.tasks.metrics.bootstrap import Bootstrap
 
 ClassWeights = Literal["none", "balanced"] | tuple[float, ...]
 
 
-class TaskOptions(BaseModel):
+class TaskOptions(Settings):
     """Base of a task's options: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ImageTaskOptions(TaskOptions):

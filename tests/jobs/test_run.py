@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from medray.engine.ingest import Ingest
 from medray.errors import DataError, InterruptedRun, MedrayError, RetryableError, SpecError
@@ -328,3 +329,18 @@ def test_storage_and_references_by_name(
     assert open_reference(done.output, objects).digest == done.steps[0].digest
     monkeypatch.setenv("MEDRAY_STORAGE", objects.url)
     assert open_storage(None).url == objects.url
+
+
+def test_a_budget_is_what_was_written(objects: Objects, tmp_path: Path) -> None:
+    """0.29 * 100 is 28.999999999999996 in floats, and 29 of 100 inputs are no more than 0.29."""
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    for number in range(100):
+        Image.new("L", (4, 4), number).save(raw / f"{number:03d}.png")
+        if number < 29:
+            (raw / f"{number:03d}.png").write_bytes(b"no picture")
+    step = {"kind": "ingest", "format": {"name": "image"}, "source": str(raw), "output": "x"}
+    with pytest.raises(DataError, match="29 of 100 inputs were refused"):
+        inline(objects, {**step, "policy": {"error_budget": 0.28}})
+    made = inline(objects, {**step, "policy": {"error_budget": 0.29}}).steps[0]
+    assert (made.units.skipped, made.units.quarantined) == (71, 29)

@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from medray.errors import DataError
 from medray.storage.ledger import Attempt, Commit, Ledger
 from medray.storage.objects import Objects
-from medray.storage.records import Refusal
+from medray.storage.records import Refusal, ShardRecord
 from medray.storage.samples import Sample
 from medray.storage.shard_writer import ShardWriter
 
@@ -137,3 +138,36 @@ def test_damaged_records_are_named(damage: bytes, objects: Objects, ledger: Ledg
     assert caught.value.code == "damaged-record"
     with pytest.raises(DataError):
         ledger.committed(["u"])
+
+
+def test_a_pack_stands_for_the_records_it_was_made_of(objects: Objects) -> None:
+    ledger = Ledger(objects, "d")
+    for number in range(100):
+        attempt = ledger.begin(f"u{number}")
+        record = ShardRecord(f"datasets/d/shards/{number}", number, 1, "", "", "", {"f": (1, "")})
+        refused = [Refusal("in", "bad", "why")] * (number % 2)
+        ledger.commit(attempt, Commit(f"u{number}", attempt.id, record, 1, refused))
+    units = [f"u{number}" for number in range(101)]
+    first = ledger.committed(units, brief=True)
+    assert len(first) == 100
+    ledger.pack()
+    assert Ledger(objects, "d").committed(units, brief=True) == first
+    read: list[str] = []
+    get = objects.get
+    objects.get = lambda path: (read.append(path), get(path))[1]  # type: ignore[method-assign]
+    again = Ledger(objects, "d").committed(units, brief=True)
+    assert read == ["datasets/d/packed.parquet"]
+    assert again == first
+    assert [one.record for one in again.values()] == [one.record for one in first.values()]
+    # One that is made again after its record was lost is not that of the pack.
+    objects.delete(["datasets/d/commits/u7.json", "datasets/d/commits/u8.json"])
+    other = replace(first["u7"], inputs=5)
+    objects.put_new("datasets/d/commits/u7.json", other.encode())
+    read.clear()
+    changed = Ledger(objects, "d").committed(units, brief=True)
+    assert changed["u7"].inputs == 5
+    assert "u8" not in changed
+    assert read == ["datasets/d/packed.parquet", "datasets/d/commits/u7.json"]
+    for damage in (b"", b"PAR1 or not", get("datasets/d/packed.parquet")[:-40]):
+        objects.put("datasets/d/packed.parquet", damage)
+        assert Ledger(objects, "d").committed(units, brief=True) == changed

@@ -32,7 +32,7 @@ Precision = Literal["fp32", "bf16"]
 class Plan(BaseModel):
     """What training and prediction need to know of the data. JSON and back without loss."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     modality: str
     classes: tuple[str, ...] = Field(description="of the task, or the names of its values")

@@ -38,7 +38,7 @@ BATCH = 64  # rows in a step at most, unless the job says
 class ColumnPlan(BaseModel):
     """How the columns of a modality are imputed and scaled; see medray.data.tables.Columns."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     median: tuple[float, ...]
     mean: tuple[float, ...]

@@ -4,18 +4,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
-
+from medray.spec.base import Settings
 from medray.storage.datasets import Dataset
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample
 from medray.storage.shards import SampleArray, Shard
 
 
-class TransformOptions(BaseModel):
+class TransformOptions(Settings):
     """Base of a transformation's options: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Stored:
