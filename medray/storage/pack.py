@@ -11,9 +11,6 @@ import io
 from collections.abc import Iterable
 from typing import NamedTuple
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from medray.errors import DataError
 from medray.storage.objects import Objects
 
@@ -34,35 +31,36 @@ class Row(NamedTuple):
     commit: bytes
 
 
-SCHEMA = pa.schema(
-    [
-        ("unit", pa.string()),
-        ("tag", pa.string()),
-        ("record", pa.string()),
-        ("commit", pa.binary()),
-    ]
-)
+KINDS = {"unit": "string", "tag": "string", "record": "string", "commit": "binary"}
 
 
 def read_pack(objects: Objects, dataset: str) -> dict[str, Row]:
     """The packed commits of a dataset, by unit; none where there is no sound pack."""
     try:
         data = io.BytesIO(objects.get(_path(dataset)))
+    except (FileNotFoundError, DataError):
+        return {}
+    import pyarrow as pa  # 0.2 s that a command need not pay that only looks for a run's state
+    import pyarrow.parquet as pq
+
+    try:
         # Without Arrow's threads, which now and then abort the process when it exits.
         table = pq.ParquetFile(data, page_checksum_verification=True).read(use_threads=False)
-        columns = [column.to_pylist() for column in table.cast(SCHEMA).columns]
-    except (FileNotFoundError, DataError, pa.ArrowException, OSError, ValueError):
+        columns = [table[name].cast(kind).to_pylist() for name, kind in KINDS.items()]
+    except (pa.ArrowException, OSError, ValueError, KeyError):
         return {}
     return {row.unit: row for row in map(Row, *columns)}
 
 
 def write_pack(objects: Objects, dataset: str, rows: Iterable[Row]) -> None:
     """Replace a dataset's pack."""
-    columns = list(zip(*rows, strict=True))
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = zip(KINDS.values(), zip(*rows, strict=True), strict=True)
+    arrays = [pa.array(column, kind) for kind, column in columns]
     buffer = io.BytesIO()
-    table = pa.Table.from_arrays(
-        [pa.array(*column) for column in zip(columns, SCHEMA.types, strict=True)], schema=SCHEMA
-    )
+    table = pa.Table.from_arrays(arrays, names=list(KINDS))
     pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
     objects.put(_path(dataset), buffer.getvalue())
 
