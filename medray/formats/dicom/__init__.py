@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -102,18 +102,27 @@ class Dicom(Format):
             nothing_found(source, "file", "files of any name count, in any folder below it")
         refused = [self._refused(entry.path, entry.fault) for entry in found.turned]
         items, used = [], set()
+        claims: dict[str, set[tuple[str, ...]]] = defaultdict(set)
         for series in found.series:
             key = self.names.name("series", series.uid)
             for _, copy in series.duplicates:
-                repeated = PassedOver("a copy of another file", code="rejected-duplicate")
-                refused.append(self._refused(copy.path, repeated, copy.facts.syntax))
+                refused.append(self._refused(copy.path, copy.fault or _copy(), copy.facts.syntax))
             try:
-                items.append(self._input(root, key, series, found))
+                item = self._input(root, key, series, found)
+                items.append(item)
                 used.add(series.uid)
+                for label in item.extra.get("labels", ()):
+                    claims[label].add(tuple(_main_folders(series)))
             except DataError as fault:
                 first = series.instances[0]
                 path, syntax = self._path(first.path), first.facts.syntax
                 refused.append(Refusal.of(key, fault, files=series.files, path=path, syntax=syntax))
+        torn = {label for label, folders in claims.items() if len(folders) > 1}
+        for item in [item for item in items if torn.intersection(item.extra.get("labels", ()))]:
+            path, syntax = self.shown(item)
+            files = len(item.paths)
+            refused.append(Refusal.of(item.key, _shared(), files=files, path=path, syntax=syntax))
+            items.remove(item)
         refused += self._unused_segmentations(found, used)
         items.sort(key=lambda item: item.key)
         return Plan(grouped(items, samples=GROUP_SAMPLES), refused)
@@ -127,9 +136,10 @@ class Dicom(Format):
         """Slices, their copies and the label, where it lies below the source."""
         yield from item.paths
         yield from (path for _, path in item.extra["copies"])
-        label, folder = item.extra.get("label"), self.options.labels
-        if label is not None and not Path(folder).is_absolute():
-            yield label if folder == "seg" else f"{folder}/{label}"
+        folder = self.options.labels
+        if not Path(folder).is_absolute():
+            for label in item.extra.get("labels", ()):
+                yield label if folder == "seg" else f"{folder}/{label}"
 
     def shown(self, item: Input) -> tuple[str, str]:
         """Its first file, where the job says that paths name nobody; and its transfer syntax."""
@@ -165,15 +175,15 @@ class Dicom(Format):
         judge(series, self.options.select)
         if self.options.deidentify.method == "keyed":
             _check_risk(series)
-        copies = [[index, copy.path] for index, copy in series.duplicates]
+        copies = [[index, copy.path] for index, copy in series.duplicates if copy.fault is None]
         extra: dict[str, object] = {"slices": series.slices, "copies": copies}
         extra["syntax"] = series.instances[0].facts.syntax
         files = [*series.instances, *(copy for _, copy in series.duplicates)]
         stamps = [[file.path, file.size, file.mtime_ns] for file in files]
-        label = self._label(root, series, found)
-        if label:
-            extra["label"], stamp = label
-            stamps.append(stamp)
+        labels = self._labels(series, found, self._masks(root))
+        if labels:
+            extra["labels"] = [stamp[0] for stamp in labels]
+            stamps += labels
         elif self.options.labels and self.options.require_labels:
             raise DataError("no mask belongs to the series", code="no-label")
         identity = json.dumps([self.names.fingerprint, stamps], separators=(",", ":"))
@@ -185,34 +195,36 @@ class Dicom(Format):
             extra=extra,
         )
 
-    def _label(self, root: Path, series: Series, found: Sorted) -> tuple[str, list[object]] | None:
-        if self.options.labels == "seg":
-            candidates = found.segmentations.get(series.uid, [])
-            if len(candidates) > 1:
-                raise DataError(
-                    f"{len(candidates)} segmentations refer to the series", code="many-labels"
-                )
-            if not candidates:
-                return None
-            file = candidates[0]
-            return file.path, [file.path, file.size, file.mtime_ns]
-        masks = self._masks(root)
+    def _labels(self, series: Series, found: Sorted, masks: Path | None) -> list[list[object]]:
+        """Name, size and time of the mask of a series, and of other files of the same one."""
         if masks is None:
-            return None
-        # The folder of most files: a stray one elsewhere must not decide.
-        folders = Counter(file.folder for file in series.instances)
-        folder = folders.most_common(1)[0][0]
-        path = find_nifti(masks, (series.uid, folder.rpartition("/")[2], folder))
-        if path is None:
-            return None
-        status = path.stat()
-        name = path.relative_to(masks).as_posix()
-        return name, [name, status.st_size, status.st_mtime_ns]
+            files = found.segmentations.get(series.uid, []) if self.options.labels else []
+            distinct = len({file.sop for file in files})
+            if distinct > 1:
+                raise DataError(f"{distinct} segmentations refer to the series", code="many-labels")
+            for file in files:
+                if file.fault is not None:
+                    raise file.fault
+            return [[file.path, file.size, file.mtime_ns] for file in files]
+        paths = {
+            find_nifti(masks, (series.uid, folder, folder.rpartition("/")[2]))
+            for folder in _main_folders(series)
+        }
+        fit = [path for path in paths if path is not None]
+        if len(fit) > 1:
+            raise DataError("masks of two of its folders fit the series", code="many-labels")
+        return [
+            [path.relative_to(masks).as_posix(), status.st_size, status.st_mtime_ns]
+            for path in fit
+            for status in (path.stat(),)
+        ]
 
     def _unused_segmentations(self, found: Sorted, used: set[str]) -> Iterator[Refusal]:
         unused = PassedOver("a segmentation of no series that is taken", code="rejected-modality")
         for uid, files in found.segmentations.items():
             if self.options.labels == "seg" and uid in used:
+                for copy in files[1:]:
+                    yield self._refused(copy.path, _copy(), copy.facts.syntax)
                 continue
             for file in files:
                 yield self._refused(file.path, file.fault or unused, file.facts.syntax)
@@ -225,6 +237,25 @@ class Dicom(Format):
         """What may be shown of a path; paths often hold names."""
         wanted = self.options.deidentify
         return path if wanted.method == "none" or wanted.show_paths else ""
+
+
+def _main_folders(series: Series) -> list[str]:
+    """The folders of most of its files: a stray one elsewhere must not decide."""
+    held = Counter(file.folder for file in series.instances)
+    most = max(held.values())
+    return sorted(folder for folder, files in held.items() if files == most)
+
+
+def _copy() -> DataError:
+    return PassedOver("a copy of another file", code="rejected-duplicate")
+
+
+def _shared() -> DataError:
+    return DataError(
+        "its mask fits series of several folders of one name",
+        code="ambiguous-label",
+        hint="name the mask by the series UID, or put it below the folder's whole path",
+    )
 
 
 def _check_risk(series: Series) -> None:

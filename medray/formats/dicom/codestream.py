@@ -10,6 +10,8 @@ FRAGMENT, FRAGMENTS_END = 0xE000FFFE, 0xE0DDFFFE
 JPEG_2000 = ("1.2.840.10008.1.2.4.9", "1.2.840.10008.1.2.4.20")
 RLE = "1.2.840.10008.1.2.5"
 JPEG_FAMILY = "1.2.840.10008.1.2.4."
+END_OF_IMAGE = b"\xff\xd9"  # of all of the family; no coded data hold it
+TRAILING_BYTES = 256  # of padding that may follow
 
 # Third-party decoders raise all of these on damaged frames; the message may quote the file.
 DECODER_FAULTS = (
@@ -81,11 +83,15 @@ def check_codestreams(
             # frame could fill memory.
             if len(frame) > 2 * frame_bytes + 1024:
                 raise DataError("an RLE frame larger than its pixels", code="codestream-mismatch")
-        elif syntax.startswith(JPEG_FAMILY) and _claimed_size(frame, syntax) != size:
-            raise DataError(
-                "a compressed frame is of another size than the header says",
-                code="codestream-mismatch",
-            )
+        elif syntax.startswith(JPEG_FAMILY):
+            if _claimed_size(frame, syntax) != size:
+                raise DataError(
+                    "a compressed frame is of another size than the header says",
+                    code="codestream-mismatch",
+                )
+            # Decoders fill up what is missing with grey, some without a word.
+            if frame.rfind(END_OF_IMAGE, -TRAILING_BYTES) < 0:
+                raise DataError("a compressed frame breaks off", code="truncated-pixels")
 
 
 def _claimed_size(frame: bytes, syntax: str) -> tuple[int, int, int] | None:

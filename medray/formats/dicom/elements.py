@@ -28,13 +28,19 @@ LONG = frozenset(
 SEQUENCES = frozenset(
     {
         tags.REFERENCED_SERIES_SEQUENCE,
+        tags.REFERENCED_INSTANCE_SEQUENCE,
+        tags.OTHER_STUDIES_SEQUENCE,
+        tags.SOURCE_IMAGE_SEQUENCE,
+        tags.DERIVATION_IMAGE_SEQUENCE,
         tags.PLANE_POSITION_SEQUENCE,
         tags.PLANE_ORIENTATION_SEQUENCE,
         tags.PIXEL_MEASURES_SEQUENCE,
         tags.PIXEL_VALUE_TRANSFORMATION_SEQUENCE,
+        tags.MODALITY_LUT_SEQUENCE,
         tags.SEGMENT_IDENTIFICATION_SEQUENCE,
         tags.SHARED_FUNCTIONAL_GROUPS,
         tags.PER_FRAME_FUNCTIONAL_GROUPS,
+        *tags.MARKED_SEQUENCES,
     }
 )
 
@@ -46,6 +52,7 @@ REPRESENTATIONS = frozenset(
 MAX_DEPTH = 16
 LARGEST = 1e12  # of a number: no length or HU is larger
 MAX_VALUE_BYTES = 64 * 1024
+TABLES = frozenset({tags.LUT_DATA, *tags.PALETTE_DATA})  # 65,536 entries of two bytes
 KNOWN_BYTES = 128  # of values whose numbers are kept: six numbers of 16 characters, and more
 
 
@@ -101,6 +108,8 @@ class Elements:
         if not value:
             return ()
         numbers = (_known_floats if len(value) <= KNOWN_BYTES else _floats)(value)
+        if numbers and len(numbers) != count and count == 1 and len(set(numbers)) == 1:
+            return numbers[:1]  # one number, said more than once
         if numbers is None or (numbers and len(numbers) != count):
             raise bad_value(tag)
         return numbers
@@ -111,14 +120,11 @@ class Elements:
         return numbers[0] if numbers else default
 
     def integer(self, tag: int, default: int) -> int:
-        """One integer string (IS)."""
-        value = self.raw.get(tag)
-        if not value or not value.strip(b" \0"):
-            return default
-        try:
-            return int(value.strip(b" \0"))
-        except ValueError:
-            raise bad_value(tag) from None
+        """One integer string (IS); 1.0 and 1e0, which scanners write, are 1."""
+        number = self.number(tag, default)
+        if number % 1:
+            raise bad_value(tag)
+        return int(number)
 
     def unsigned(self, tag: int, default: int) -> int:
         """One binary 16-bit number (US)."""
@@ -140,6 +146,8 @@ def _floats(value: bytes) -> tuple[float, ...] | None:
     value = value.strip(b" \0")
     if not value:
         return ()
+    if b"_" in value:  # which Python reads between digits
+        return None
     try:
         numbers = tuple(map(float, value.split(b"\\")))
     except ValueError:
@@ -270,7 +278,7 @@ class Walker:
             if at > end:
                 raise truncated()
             if wanted:
-                if length > MAX_VALUE_BYTES:
+                if length > (2 * MAX_VALUE_BYTES if tag in TABLES else MAX_VALUE_BYTES):
                     raise malformed()
                 if at > have:
                     raise NeedMoreBytes

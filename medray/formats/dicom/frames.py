@@ -10,6 +10,8 @@ from medray.errors import DataError
 from medray.formats.dicom import tags
 from medray.formats.dicom.elements import Elements
 from medray.formats.dicom.headers import Header
+from medray.formats.dicom.lookup import Lookup, modality_lookup
+from medray.formats.dicom.marks import marks_of
 
 MAX_FRAMES = 200_000
 
@@ -25,9 +27,11 @@ class Frame:
         thickness_mm: nominal slice thickness, 0 where absent.
         slope: of the rescaling to the modality's unit.
         intercept: of the same.
-        number: InstanceNumber of the file.
+        number: InstanceNumber of the file, 0 where absent or no number.
         sop: SOP instance UID of the file.
         index: of the frame within the file, from 0.
+        lookup: the Modality LUT, which then stands for slope and intercept.
+        marks: what may tell volumes at one place apart, as written (see `marks`).
     """
 
     position_mm: tuple[float, ...]
@@ -39,6 +43,8 @@ class Frame:
     number: int
     sop: str
     index: int
+    lookup: Lookup | None = None
+    marks: tuple[bytes | None, ...] = ()
 
 
 def frames(header: Header) -> list[Frame]:
@@ -46,31 +52,52 @@ def frames(header: Header) -> list[Frame]:
 
     Raises:
         DataError: "bad-value", "frame-count" (functional groups and NumberOfFrames disagree),
-            "zero-slope".
+            "zero-slope", "ambiguous-rescale", "mosaic".
     """
     top = header.elements
+    _check_mosaic(top)
     shared = top.first(tags.SHARED_FUNCTIONAL_GROUPS)
     per_frame = top.items.get(tags.PER_FRAME_FUNCTIONAL_GROUPS)
     count = header.frames
     if not 1 <= count <= MAX_FRAMES:
         raise DataError(f"NumberOfFrames is {count}", code="frame-count")
+    lookup = modality_lookup(top)
     if per_frame is None:
         if count > 1 and not shared:
             # Cine, NM or tomosynthesis: frames without places of their own are no volume.
-            return [_frame([Elements(top.little)], top, index) for index in range(count)]
-        return [_frame([*_some(shared), top], top, index) for index in range(count)]
+            nowhere = [Elements(top.little)]
+            return [_frame(nowhere, top, index, lookup) for index in range(count)]
+        return [_frame([*_some(shared), top], top, index, lookup) for index in range(count)]
     if len(per_frame) != count:
         raise DataError(
             f"{count} frames are announced and {len(per_frame)} described", code="frame-count"
         )
-    return [_frame([own, *_some(shared), top], top, index) for index, own in enumerate(per_frame)]
+    return [
+        _frame([own, *_some(shared), top], top, index, lookup)
+        for index, own in enumerate(per_frame)
+    ]
+
+
+def _check_mosaic(elements: Elements) -> None:
+    """Refuse slices of a volume that lie tiled in one picture.
+
+    Only private headers say how many they are and which way they run, so nothing is guessed.
+    """
+    kinds = (*elements.texts(tags.IMAGE_TYPE), *elements.texts(tags.MOSAIC_TYPE))
+    private = (tags.MOSAIC_IMAGES, tags.GRID_IMAGES)
+    if "MOSAIC" in kinds or any(elements.raw.get(tag) for tag in private):
+        raise DataError(
+            "a MOSAIC: the slices of a volume tiled in one picture",
+            code="mosaic",
+            hint="dcm2niix unpacks it to NIfTI, which the format `nifti` reads",
+        )
 
 
 def _some(group: Elements | None) -> list[Elements]:
     return [] if group is None else [group]
 
 
-def _frame(groups: list[Elements], top: Elements, index: int) -> Frame:
+def _frame(groups: list[Elements], top: Elements, index: int, lookup: Lookup | None) -> Frame:
     # The nearest group wins: the frame's own, then the shared one, then the file's top level.
     spacing = _numbers(groups, tags.PIXEL_MEASURES_SEQUENCE, tags.PIXEL_SPACING, 2)
     thickness = _numbers(groups, tags.PIXEL_MEASURES_SEQUENCE, tags.SLICE_THICKNESS, 1)
@@ -86,10 +113,20 @@ def _frame(groups: list[Elements], top: Elements, index: int) -> Frame:
         thickness_mm=thickness[0] if thickness else 0.0,
         slope=slope[0] if slope else 1.0,
         intercept=intercept[0] if intercept else 0.0,
-        number=top.integer(tags.INSTANCE_NUMBER, 0),
+        number=_instance_number(top),
         sop=top.text(tags.SOP_INSTANCE_UID),
         index=index,
+        lookup=lookup,
+        marks=marks_of(groups),
     )
+
+
+def _instance_number(top: Elements) -> int:
+    # It orders volumes at best: a series is not lost for want of it.
+    try:
+        return top.integer(tags.INSTANCE_NUMBER, 0)
+    except DataError:
+        return 0
 
 
 def _numbers(groups: list[Elements], sequence: int, tag: int, count: int) -> tuple[float, ...]:

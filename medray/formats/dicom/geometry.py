@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medray.formats.dicom.frames import Frame
+from medray.formats.dicom.marks import mixed_in, tell_apart
 
 Floats = npt.NDArray[np.float64]
 
@@ -21,6 +22,9 @@ rounding of the orientation to 6 digits gives 0.01 degrees."""
 
 MAX_TURN_DEGREES = 0.1
 """Largest angle between the orientations of two slices of one volume."""
+
+MAX_ROUNDING = 2e-3
+"""Of the length of a direction and of the product of two: cosines of three digits reach 0.0017."""
 
 GAP_TOLERANCE = 0.02
 """Share of the median slice distance by which a distance may differ (positions are often rounded
@@ -61,8 +65,10 @@ def classify(frames: Sequence[Frame]) -> Verdict:
     """Judge the frames of one series.
 
     Codes: "no-geometry", "bad-orientation", "mixed-spacing", "mixed-orientation",
-    "several-volumes" (4-D), "duplicate-slices", "gantry-tilt", "missing-slices", "uneven-gaps",
-    "irregular-stack". Of several faults of the grid the message gives all, the code the first.
+    "several-volumes" (4-D), "indistinct-volumes" (4-D, and which slice is of which volume cannot be
+    told), "mixed-volumes" (slices of one stack differ in what one volume has once),
+    "duplicate-slices", "gantry-tilt", "missing-slices", "uneven-gaps", "irregular-stack". Of
+    several faults of the grid the message gives all, the code the first.
 
     Args:
         frames: one or more slices in any order.
@@ -107,7 +113,7 @@ def _plane_fault(orientations: Floats, spacings: Floats) -> Verdict | None:
     rows, columns = orientations[:, :3], orientations[:, 3:]
     lengths = np.linalg.norm(np.stack([rows, columns]), axis=2)
     skew = float(np.abs((rows * columns).sum(axis=1)).max())
-    if np.abs(lengths - 1).max() > 1e-3 or skew > 1e-3:
+    if np.abs(lengths - 1).max() > MAX_ROUNDING or skew > MAX_ROUNDING:
         return Verdict(
             "bad-orientation",
             "row and column directions are not two perpendicular unit vectors",
@@ -141,9 +147,7 @@ def _stack(
     row, column = orientation[:3], orientation[3:]
     normal = np.cross(row, column)
     depth = positions @ normal
-    # Ties are broken by the number of the image, so that 4-D series split in acquisition order.
-    ties = np.array([(frame.index, frame.number) for frame in frames]).T
-    order = np.lexsort((*ties, depth))
+    order = np.argsort(depth, kind="stable")
     if len(frames) == 1:
         thickness = frames[0].thickness_mm
         if thickness <= 0:
@@ -152,7 +156,13 @@ def _stack(
         return Verdict("", "one slice", {"slices": 1}, [order], affine)
     gaps = np.diff(depth[order])
     if gaps.min() < POSITION_MM:
-        return _repeated(gaps, order)
+        return _repeated(gaps, order, frames)
+    if mixed := mixed_in(frames, order):
+        return Verdict(
+            "mixed-volumes",
+            f"slices of one stack differ in {mixed}: they are of several volumes",
+            {"slices": float(len(frames))},
+        )
     first, last = positions[order[0]], positions[order[-1]]
     step = (last - first) / (len(frames) - 1)
     shear = (float(step @ row), float(step @ column))
@@ -198,19 +208,20 @@ def _gap_fault(gaps: Floats, numbers: dict[str, float]) -> dict[str, str]:
     return {"uneven-gaps": span}
 
 
-def _repeated(gaps: Floats, order: npt.NDArray[np.intp]) -> Verdict:
+def _repeated(gaps: Floats, order: npt.NDArray[np.intp], frames: Sequence[Frame]) -> Verdict:
     starts = np.flatnonzero(np.concatenate(([True], gaps >= POSITION_MM)))
     sizes = np.diff(np.append(starts, len(order)))
     numbers = {"slices": float(len(order)), "positions": float(len(starts))}
-    volumes = int(sizes[0])
-    if (sizes == volumes).all() and len(starts) > 1:
-        numbers["volumes"] = volumes
-        return Verdict(
-            "several-volumes",
-            f"{volumes} slices at each of {len(starts)} positions: a 4-D series",
-            numbers,
-            [order[starts + index] for index in range(volumes)],
-        )
+    count = int(sizes[0])
+    if (sizes == count).all() and len(starts) > 1:
+        numbers["volumes"] = count
+        said = f"{count} slices at each of {len(starts)} positions"
+        volumes = tell_apart(frames, order.reshape(len(starts), count).tolist())
+        if volumes is None:
+            return Verdict(
+                "indistinct-volumes", f"{said}, and nothing tells their volumes apart", numbers
+            )
+        return Verdict("several-volumes", f"{said}: a 4-D series", numbers, volumes)
     repeated = int((sizes - 1).sum())
     numbers["repeated"] = repeated
     return Verdict(

@@ -15,15 +15,15 @@ import numpy.typing as npt
 from medray.errors import DataError
 from medray.formats.dicom import tags
 from medray.formats.dicom.elements import Elements
-from medray.formats.dicom.frames import frames
-from medray.formats.dicom.geometry import Floats
+from medray.formats.dicom.frames import Frame, frames
+from medray.formats.dicom.geometry import Floats, affine_of
 from medray.formats.dicom.headers import NATIVE, Header
 from medray.formats.dicom.pixels import decode
 from medray.formats.imaging import as_label, same_grid
 
 SUFFIXES = (".nii.gz", ".nii")
 POSITION_VOXELS = 0.05
-"""A segment's frame lies on a slice if it is nearer than this share of the slice distance."""
+"""A segment's frame lies on the image's grid if its corners are nearer than this to voxels."""
 
 
 def find_nifti(folder: Path, names: tuple[str, ...]) -> Path | None:
@@ -98,68 +98,107 @@ def _mismatch(ours: tuple[int, ...], theirs: tuple[int, ...]) -> DataError:
 
 def read_segmentation(
     header: Header, buffer: bytes, shape: tuple[int, int, int], affine: Floats
-) -> npt.NDArray[np.uint8]:
+) -> npt.NDArray[Any]:
     """A DICOM SEG (BINARY or LABELMAP) as (Z, Y, X) classes: the segment numbers.
 
-    Frames are placed by their positions. Where segments overlap the higher number wins, as in
+    Frames are placed by position, orientation and spacing, so their axes may run otherwise than the
+    image's, and they may cover a part of it. Where segments overlap the higher number wins, as in
     the order that segments are drawn; frames that are absent are background.
 
     Raises:
-        DataError: "unsupported-label" (fractional, compressed bits, over 255 segments),
+        DataError: "unsupported-label" (fractional, compressed bits, another background than 0),
             "label-grid-mismatch", "bad-label", or of `pixels.decode`.
     """
     top = header.elements
     kind = top.text(tags.SEGMENTATION_TYPE)
     bits = top.unsigned(tags.BITS_ALLOCATED, 0)
     native = header.syntax in NATIVE
-    if (kind, bits) not in (("BINARY", 1), ("LABELMAP", 8)) or (kind == "BINARY" and not native):
+    if (kind, bits) not in (("BINARY", 1), ("LABELMAP", 8), ("LABELMAP", 16)) or (
+        kind == "BINARY" and not native
+    ):
         raise DataError(
-            "only uncompressed BINARY and 8-bit LABELMAP segmentations are read",
+            "only uncompressed BINARY and LABELMAP segmentations are read",
             code="unsupported-label",
+            hint="a FRACTIONAL one is no mask: threshold it first" if kind == "FRACTIONAL" else "",
         )
-    rows, columns = top.unsigned(tags.ROWS, 0), top.unsigned(tags.COLUMNS, 0)
-    if (rows, columns) != shape[1:]:
-        raise _mismatch(shape, (header.frames, rows, columns))
+    if top.unsigned(tags.PIXEL_PADDING_VALUE, 0):
+        raise DataError("a label map whose background is not 0", code="unsupported-label")
     described = frames(header)
-    if native:
-        planes = _planes(header, buffer, len(described), rows * columns, bits)
+    grid = (top.unsigned(tags.ROWS, 0), top.unsigned(tags.COLUMNS, 0))
+    if kind == "BINARY":
+        segments = _segments(top, len(described))
+        planes = _bits(header, buffer, len(described), grid[0] * grid[1])
     else:
-        planes = decode(header, buffer)[0].reshape(len(described), rows * columns)
-    to_voxel = np.linalg.inv(affine)
-    mask = np.zeros(shape, np.uint8)
-    segments = _segments(top, len(described)) if kind == "BINARY" else [0] * len(described)
+        segments = [1] * len(described)
+        planes = decode(header, buffer)[0]
+    planes = planes.reshape(len(described), *grid)
+    highest = max(segments) if kind == "BINARY" else int(planes.max(initial=0))
+    mask = np.zeros(shape, np.uint8 if highest < 256 else np.uint16)
+    to_voxel: Floats = np.linalg.inv(affine).astype(np.float64)
     # In order of segment numbers, so that the higher one is written last.
     for index in np.argsort(segments, kind="stable"):
-        position = described[index].position_mm
-        if not position:
-            raise DataError("a frame without position", code="bad-label")
-        ras = np.array([-position[0], -position[1], position[2], 1.0])
-        x, y, z = (to_voxel @ ras)[:3]
-        level = round(z)
-        if max(abs(x), abs(y), abs(z - level)) > POSITION_VOXELS or not 0 <= level < shape[0]:
-            raise _mismatch(shape, (len(described), rows, columns))
-        plane = planes[index].reshape(rows, columns)
-        if kind == "BINARY":
-            mask[level][plane > 0] = segments[index]
+        plane = planes[index]
+        voxels = _voxels(described[index], grid, to_voxel, shape)
+        if voxels is None:
+            if plane.any():
+                raise _mismatch(shape, (len(described), *grid))
+        elif kind == "BINARY":
+            mask[voxels] = np.where(plane > 0, segments[index], mask[voxels])
         else:
-            mask[level] = plane
-    return mask
+            mask[voxels] = plane
+    return as_label(mask)
 
 
-def _planes(
-    header: Header, buffer: bytes, count: int, pixels: int, bits: int
-) -> npt.NDArray[np.uint8]:
+def _voxels(
+    frame: Frame, grid: tuple[int, int], to_voxel: Floats, shape: tuple[int, int, int]
+) -> tuple[npt.NDArray[np.intp], ...] | None:
+    """Indices (z, y, x), each to broadcast to (rows, columns), of the voxels that a frame covers.
+
+    None where it is not on the image's grid, or reaches beyond it.
+    """
+    if not (frame.position_mm and frame.orientation and frame.spacing_mm):
+        raise DataError("a frame without position, orientation or spacing", code="bad-label")
+    plane = to_voxel @ affine_of(
+        np.array(frame.orientation),
+        np.array(frame.spacing_mm),
+        np.array(frame.position_mm),
+        np.zeros(3),
+    )
+    steps = np.rint(plane[:3, :2])
+    origin = np.rint(plane[:3, 3])
+    rows, columns = grid
+    corners = np.array([(0, 0, 0, 1), (columns - 1, 0, 0, 1), (0, rows - 1, 0, 1)]).T
+    exact = np.column_stack([steps, np.zeros(3), origin]) @ corners
+    # One voxel a step, along one axis each, and not both along the same.
+    if (
+        np.abs(plane[:3] @ corners - exact).max() > POSITION_VOXELS
+        or (np.abs(steps).sum(axis=0) != 1).any()
+        or (np.abs(steps).sum(axis=1) > 1).any()
+    ):
+        return None
+    found = []
+    for axis in (2, 1, 0):
+        along = (
+            origin[axis]
+            + steps[axis, 0] * np.arange(columns)
+            + steps[axis, 1] * np.arange(rows)[:, None]
+        ).astype(np.intp)
+        if along.min() < 0 or along.max() >= shape[2 - axis]:
+            return None
+        found.append(along)
+    return tuple(found)
+
+
+def _bits(header: Header, buffer: bytes, count: int, pixels: int) -> npt.NDArray[np.uint8]:
     if header.pixels is None:
         raise DataError("a segmentation without pixels", code="bad-label")
     _, start, length, _ = header.pixels
-    needed = (count * pixels * bits + 7) // 8
+    needed = (count * pixels + 7) // 8
     if length < needed or start + needed > len(buffer):
         raise DataError("the segmentation ends before its pixels do", code="bad-label")
     raw = np.frombuffer(buffer, np.uint8, needed, start)
-    if bits == 1:
-        # Bits are packed without gaps between frames, the first pixel lowest (PS3.5, 8.1.1).
-        raw = np.unpackbits(raw, count=count * pixels, bitorder="little")
-    return raw.reshape(count, pixels)
+    # Bits are packed without gaps between frames, the first pixel lowest (PS3.5, 8.1.1).
+    return np.unpackbits(raw, count=count * pixels, bitorder="little")
 
 
 def _segments(top: Elements, count: int) -> list[int]:
@@ -171,6 +210,6 @@ def _segments(top: Elements, count: int) -> list[int]:
             item = shared.first(tags.SEGMENT_IDENTIFICATION_SEQUENCE)
         number = item.unsigned(tags.REFERENCED_SEGMENT_NUMBER, 0) if item is not None else 0
         numbers.append(number)
-    if len(numbers) != count or not all(0 < number < 256 for number in numbers):
-        raise DataError("frames without a segment number of 1 to 255", code="unsupported-label")
+    if len(numbers) != count or not all(numbers):
+        raise DataError("frames without a segment number", code="bad-label")
     return numbers

@@ -1,8 +1,8 @@
 """From the bytes of a file to stored values, and from stored values to one volume.
 
-Uncompressed little-endian pixels are viewed in place. Everything else goes through pydicom's
-decoders (pylibjpeg-openjpeg, pyjpegls, Pillow, RLE; JPEG Lossless by GDCM), after the size that a
-compressed frame claims for itself was held against the header: decoders allocate by that claim.
+Uncompressed little-endian pixels are viewed in place. Everything else goes through pydicom with one
+decoder for each transfer syntax, whatever else is installed, after the size that a compressed frame
+claims for itself was held against the header: decoders allocate by that claim.
 """
 
 import warnings
@@ -13,16 +13,25 @@ import numpy.typing as npt
 
 from medray.errors import DataError
 from medray.formats.dicom import tags
-from medray.formats.dicom.codestream import DECODER_FAULTS, check_codestreams, fragments_end
+from medray.formats.dicom.codestream import DECODER_FAULTS, RLE, check_codestreams, fragments_end
 from medray.formats.dicom.elements import UNDEFINED
 from medray.formats.dicom.headers import DEFLATED, EXPLICIT_VR_BIG, LIMITS, NATIVE, Header, Limits
 
 if TYPE_CHECKING:
     from pydicom.pixels.decoders.base import Decoder
 
-PHOTOMETRIC = frozenset(
-    {"MONOCHROME1", "MONOCHROME2", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT"}
-)
+GREY = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"})
+COLOURS = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT"})
+DECODERS = {
+    RLE: "pydicom",
+    "1.2.840.10008.1.2.4.50": "pillow",
+    "1.2.840.10008.1.2.4.51": "imagecodecs",
+    "1.2.840.10008.1.2.4.57": "imagecodecs",
+    "1.2.840.10008.1.2.4.70": "imagecodecs",
+    "1.2.840.10008.1.2.4.80": "pyjpegls",
+    "1.2.840.10008.1.2.4.81": "pyjpegls",
+} | dict.fromkeys((f"1.2.840.10008.1.2.4.{n}" for n in (90, 91, 201, 202, 203)), "pylibjpeg")
+"""The plugin of pydicom that decodes each compressed syntax."""
 
 
 class Layout:
@@ -47,19 +56,22 @@ class Layout:
         self.signed = top.unsigned(tags.PIXEL_REPRESENTATION, 0) == 1
         self.planar = top.unsigned(tags.PLANAR_CONFIGURATION, 0)
         self.photometric = top.text(tags.PHOTOMETRIC_INTERPRETATION) or "MONOCHROME2"
+        known = self.photometric in (GREY if self.samples == 1 else COLOURS)
         if self.rows == 0 or self.columns == 0 or self.frames < 1:
             raise DataError("an image of no rows, columns or frames", code="bad-pixel-header")
         if self.samples not in (1, 3) or not 0 < self.stored <= self.allocated:
             raise DataError("samples or bits per pixel make no sense", code="bad-pixel-header")
-        high = top.unsigned(tags.HIGH_BIT, self.stored - 1)
+        self.high = top.unsigned(tags.HIGH_BIT, self.stored - 1)
+        # Words as they are: the highest bit may stand anywhere. A codestream holds only the bits
+        # that are stored.
+        self.words = self.samples == 1 and header.syntax in NATIVE | {RLE}
+        anywhere = range(self.stored - 1, self.allocated if self.words else self.stored)
         if self.tag == tags.PIXEL_DATA and (
-            self.allocated not in (8, 16, 32)
-            or high != self.stored - 1
-            or self.photometric not in PHOTOMETRIC
+            self.allocated not in (8, 16, 32) or self.high not in anywhere or not known
         ):
             raise DataError(
-                f"{self.allocated} bits allocated, {self.stored} stored, photometric "
-                f"interpretation {'known' if self.photometric in PHOTOMETRIC else 'unsupported'}",
+                f"{self.allocated} bits allocated, {self.stored} stored, the highest is "
+                f"{self.high}, photometric interpretation {'known' if known else 'unsupported'}",
                 code="unsupported-pixels",
             )
         self.frame_bytes = self.rows * self.columns * self.samples * self.allocated // 8
@@ -93,7 +105,10 @@ class Layout:
 def decode(
     header: Header, buffer: bytes, limits: Limits = LIMITS
 ) -> tuple[npt.NDArray[Any], Layout]:
-    """Decode the stored values of all frames, before rescaling; colours are not converted.
+    """Decode the stored values of all frames, before rescaling; colours become RGB.
+
+    Bits above and below those that are stored are no part of a value (PS3.5, 8.1.1): old files hold
+    overlays there.
 
     Args:
         header: of the file.
@@ -105,7 +120,7 @@ def decode(
 
     Raises:
         DataError: of `Layout`; "missing-decoder", "undecodable", "codestream-mismatch",
-            "unused-bits" (values outside BitsStored), "nonfinite-pixels".
+            "nonfinite-pixels".
     """
     layout = Layout(header, limits)
     shape = (layout.frames, layout.rows, layout.columns, layout.samples)
@@ -118,15 +133,13 @@ def decode(
         if not np.isfinite(values).all():
             raise DataError("the pixels hold NaN or infinity", code="nonfinite-pixels")
         return values.transpose(0, 3, 1, 2), layout
-    simple = layout.samples == 1 and header.syntax in NATIVE - {EXPLICIT_VR_BIG}
-    if simple:
-        dtype = np.dtype(f"<{'i' if layout.signed else 'u'}{layout.allocated // 8}")
-        values = _view(buffer, layout, dtype).reshape(shape)
-        if layout.stored < layout.allocated:
-            _check_bits(values, layout)
+    if layout.words and header.syntax in NATIVE - {EXPLICIT_VR_BIG}:
+        values = _view(buffer, layout, np.dtype(f"<u{layout.allocated // 8}"))
     else:
-        values = _by_pydicom(header, buffer, layout).reshape(shape)
-    return values.transpose(0, 3, 1, 2), layout
+        values = _by_pydicom(header, buffer, layout)
+    if layout.words:
+        values = _stored_bits(values, layout)
+    return values.reshape(shape).transpose(0, 3, 1, 2), layout
 
 
 def _view(buffer: bytes, layout: Layout, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
@@ -134,16 +147,16 @@ def _view(buffer: bytes, layout: Layout, dtype: np.dtype[Any]) -> npt.NDArray[An
     return np.frombuffer(buffer, dtype, count, layout.start)
 
 
-def _check_bits(values: npt.NDArray[Any], layout: Layout) -> None:
-    # Bits above BitsStored hold overlays in old files and padding in others: which of the two
-    # cannot be known, and both would be wrong as intensities.
+def _stored_bits(words: npt.NDArray[Any], layout: Layout) -> npt.NDArray[Any]:
+    """The stored bits of unsigned words, with their sign."""
+    below, above = layout.high + 1 - layout.stored, layout.allocated - 1 - layout.high
+    values = words.view(f"i{words.itemsize}") if layout.signed else words
     low, high = stored_range(layout)
-    if int(values.max()) > high or int(values.min()) < low:
-        raise DataError(
-            f"values need more than the {layout.stored} bits that the header announces",
-            code="unused-bits",
-            hint="clear the unused bits, or correct BitsStored",
-        )
+    clean = not (above or below)
+    if clean or (not below and low <= int(values.min()) and int(values.max()) <= high):
+        return values
+    # Of signed integers a shift to the right repeats the sign.
+    return (values << above) >> (above + below)
 
 
 def stored_range(layout: Layout) -> tuple[int, int]:
@@ -159,6 +172,8 @@ def _by_pydicom(header: Header, buffer: bytes, layout: Layout) -> npt.NDArray[An
     from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import ExplicitVRLittleEndian
 
+    from medray.formats.dicom.jpeg import register
+
     # pydicom logs what it chokes on, values of headers included; the root logger must not get it.
     logger.propagate = False
     # The buffer of a deflated file is already inflated.
@@ -166,16 +181,15 @@ def _by_pydicom(header: Header, buffer: bytes, layout: Layout) -> npt.NDArray[An
     syntax = ExplicitVRLittleEndian if header.syntax == DEFLATED else header.syntax
     end = layout.start + layout.length if native else fragments_end(buffer, layout.start)
     source = buffer[layout.start : end]
-    try:
-        decoder = get_decoder(syntax)
-        available = decoder.is_available
-    except NotImplementedError:
-        raise DataError("no decoder for this transfer syntax", code="missing-decoder") from None
-    if not available:
+    if not native and header.syntax not in DECODERS:
+        raise DataError("no decoder for this transfer syntax", code="missing-decoder")
+    decoder = get_decoder(syntax)
+    register(decoder)
+    if not native and DECODERS[header.syntax] not in decoder.available_plugins:
         raise DataError(
             "this transfer syntax needs a decoder that is not installed",
             code="missing-decoder",
-            hint="pip install 'medray[gdcm]'",
+            hint="install medray again, with all it depends on",
         )
     if not native:
         check_codestreams(
@@ -191,32 +205,30 @@ def _by_pydicom(header: Header, buffer: bytes, layout: Layout) -> npt.NDArray[An
         "number_of_frames": layout.frames,
         "samples_per_pixel": layout.samples,
         "bits_allocated": layout.allocated,
-        "bits_stored": layout.stored,
-        "pixel_representation": int(layout.signed),
+        "bits_stored": layout.allocated if layout.words else layout.stored,
+        "pixel_representation": int(layout.signed and not layout.words),
         "photometric_interpretation": layout.photometric,
         "planar_configuration": layout.planar,
         "pixel_keyword": "PixelData",
         "pixel_vr": "OB" if layout.as_bytes else "OW",
     }
-    values = _decoded(decoder, source, options)
+    values = _decoded(decoder, DECODERS.get(header.syntax, ""), source, options)
     if values.size != layout.frames * layout.rows * layout.columns * layout.samples:
         raise DataError("the decoder returned another size", code="codestream-mismatch")
     native_order = values.dtype.newbyteorder("=")
     return values.astype(native_order, copy=False)
 
 
-def _decoded(decoder: "Decoder", source: bytes, options: dict[str, Any]) -> npt.NDArray[Any]:
-    # GDCM ends the process on some damaged frames (an uncaught C++ exception), so it gets only what
-    # no other decoder takes. Native syntaxes have no plugins at all, which pydicom spells "".
-    plugins = decoder.available_plugins
-    gentle = [plugin for plugin in plugins if plugin != "gdcm"]
-    refusals = []
-    for plugin in gentle or list(plugins) or [""]:
-        try:
-            with warnings.catch_warnings():
-                # pydicom's warnings about odd headers repeat values from the file.
-                warnings.simplefilter("ignore")
-                return decoder.as_array(source, raw=True, decoding_plugin=plugin, **options)[0]
-        except DECODER_FAULTS as error:
-            refusals.append(f"{plugin or 'pydicom'}: {type(error).__name__}")
-    raise DataError(f"the decoder refused the pixels ({', '.join(refusals)})", code="undecodable")
+def _decoded(
+    decoder: "Decoder", plugin: str, source: bytes, options: dict[str, Any]
+) -> npt.NDArray[Any]:
+    try:
+        with warnings.catch_warnings():
+            # pydicom's warnings about odd headers repeat values from the file.
+            warnings.simplefilter("ignore")
+            return decoder.as_array(source, decoding_plugin=plugin, **options)[0]
+    except DECODER_FAULTS as error:
+        raise DataError(
+            f"the decoder refused the pixels ({plugin or 'pydicom'}: {type(error).__name__})",
+            code="undecodable",
+        ) from None

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from medray.formats.dicom.frames import Frame, frames
 from medray.formats.dicom.geometry import Floats, Verdict, classify, report, resamplable
 from medray.formats.dicom.headers import Confined, Header, Limits, load
 from medray.formats.dicom.labels import read_nifti, read_segmentation
+from medray.formats.dicom.lookup import palette
 from medray.formats.dicom.pixels import Layout, decode, stored_range
 from medray.formats.dicom.references import describe_source
 from medray.formats.dicom.resample import regularise
@@ -30,6 +31,8 @@ from medray.storage.samples import Sample
 # Stored values of these are measurements, and MONOCHROME1 is only how to show them.
 MEASURED = frozenset({"CT", "MR", "PT", "NM"})
 MAX_AGE_YEARS = 90
+
+Decoded = tuple[list[Frame], npt.NDArray[Any], Layout]
 
 
 @dataclass(frozen=True)
@@ -142,28 +145,65 @@ def _read_files(files: Confined, item: Input, rules: Rules) -> Stack:
     crc = 0
     with closing(files.open_all(item.paths)) as opened:
         for index, found in enumerate(opened):
-            if isinstance(found, DataError):
-                raise found
-            handle, status = found
-            header, buffer, crc = load(handle, status.st_size, rules.limits, crc)
-            own = frames(header)
-            stored, layout = decode(header, buffer, rules.limits)
-            for copy in copies.get(index, []):
-                _check_copy(files, copy, stored, rules.limits)
+            again = _copies(files, copies.get(index, []), rules.limits)
+            try:
+                if isinstance(found, DataError):
+                    raise found
+                handle, status = found
+                header, buffer, crc = load(handle, status.st_size, rules.limits, crc)
+                own, stored, layout = _decoded(header, buffer, rules.limits)
+            except DataError:
+                if not again:
+                    raise
+                header, (own, stored, layout) = again.pop(0)
+            for _, copy in again:
+                _compare(copy, own, stored)
             if volume is None or first is None:
-                shape = (layout.samples, slices, layout.rows, layout.columns)
+                channels = 3 if layout.photometric == "PALETTE COLOR" else layout.samples
+                shape = (channels, slices, layout.rows, layout.columns)
                 volume, first = Volume(shape, rules.limits), (header.elements, layout)
             if len(described) + len(own) > slices:
                 raise _changed()
-            if layout.photometric == "MONOCHROME1" and not _measured(first[0]):
-                # The smallest value shows white: turned so that more is brighter, as elsewhere.
-                stored = (sum(stored_range(layout)) - stored.astype(np.int64)).astype(np.int32)
             for frame, plane in zip(own, stored, strict=True):
-                volume.put(len(described), plane, frame.slope, frame.intercept)
+                volume.put(len(described), *_rescaled(plane, frame, header.elements, layout))
                 described.append(frame)
     if volume is None or first is None or len(described) != slices:
         raise _changed()
     return Stack(volume.array, described, *first, f"{crc:08x}", volume.ends)
+
+
+def _decoded(header: Header, buffer: bytes, limits: Limits) -> Decoded:
+    own = frames(header)
+    stored, layout = decode(header, buffer, limits)
+    return own, stored, layout
+
+
+def _rescaled(
+    plane: npt.NDArray[Any], frame: Frame, head: Elements, layout: Layout
+) -> tuple[npt.NDArray[Any], float, float]:
+    """A plane (C, Y, X) of stored values, slope and intercept that make it the modality's values.
+
+    Raises:
+        DataError: of `lookup.palette`; "unsupported-pixels" (a palette beside a rescaling).
+    """
+    if layout.photometric == "PALETTE COLOR":
+        if frame.lookup is not None or (frame.slope, frame.intercept) != (1, 0):
+            raise DataError("a palette beside a rescaling", code="unsupported-pixels")
+        return np.concatenate([table(plane) for table in palette(head)]), 1, 0
+    ends = stored_range(layout)
+    if frame.lookup is not None:
+        plane, ends = frame.lookup(plane), (0, (1 << frame.lookup.bits) - 1)
+    if layout.photometric == "MONOCHROME1" and not _measured(head):
+        # The smallest value shows white: turned so that more is brighter, as elsewhere.
+        plane = (sum(ends) - plane.astype(np.int64)).astype(np.int32)
+    return plane, frame.slope, frame.intercept
+
+
+def _photometric(head: Elements, layout: Layout) -> str:
+    """What the values mean as they stand in the sample."""
+    if layout.samples == 3 or layout.photometric == "PALETTE COLOR":
+        return "RGB"
+    return layout.photometric if _measured(head) else "MONOCHROME2"
 
 
 def _measured(head: Elements) -> bool:
@@ -176,14 +216,36 @@ def _changed() -> DataError:
     )
 
 
-def _check_copy(files: Confined, path: str, stored: npt.NDArray[Any], limits: Limits) -> None:
-    header, buffer = _open(files, path, limits)
-    again, _ = decode(header, buffer, limits)
-    if again.shape != stored.shape or not np.array_equal(again, stored):
+def _copies(files: Confined, paths: list[str], limits: Limits) -> list[tuple[Header, Decoded]]:
+    """Other files of one SOP instance that can be decoded; one that can't costs nothing."""
+    found = []
+    for path in paths:
+        with suppress(DataError):
+            header, buffer = _open(files, path, limits)
+            found.append((header, _decoded(header, buffer, limits)))
+    return found
+
+
+def _compare(copy: Decoded, own: list[Frame], stored: npt.NDArray[Any]) -> None:
+    described, pixels, _ = copy
+    if not np.array_equal(pixels, stored) or [_place(f) for f in described] != list(
+        map(_place, own)
+    ):
         raise DataError(
-            "two files with one SOP instance UID hold different pixels",
+            "two files with one SOP instance UID hold different pixels, or lie elsewhere",
             code="conflicting-duplicates",
         )
+
+
+def _place(frame: Frame) -> tuple[object, ...]:
+    return (
+        frame.position_mm,
+        frame.orientation,
+        frame.spacing_mm,
+        frame.slope,
+        frame.intercept,
+        frame.lookup and frame.lookup.values.tobytes(),
+    )
 
 
 def _sample(
@@ -219,14 +281,19 @@ def _label(
     shape: tuple[int, ...],
     affine: Floats,
 ) -> npt.NDArray[Any] | None:
-    name = item.extra.get("label")
-    if name is None:
+    names = item.extra.get("labels", ())
+    if not names:
         return None
     grid = (shape[0], shape[1], shape[2])
     if masks is not None:
-        return read_nifti(masks / name, grid, affine)
-    header, buffer = _open(files, name, rules.limits)
-    return read_segmentation(header, buffer, grid, affine)
+        return read_nifti(masks / names[0], grid, affine)
+    read = [read_segmentation(*_open(files, name, rules.limits), grid, affine) for name in names]
+    if not all(np.array_equal(read[0], again) for again in read[1:]):
+        raise DataError(
+            "two files with one SOP instance UID hold different masks",
+            code="conflicting-duplicates",
+        )
+    return read[0]
 
 
 def _row(stack: Stack, affine: Floats, verdict: Verdict, rules: Rules) -> dict[str, Any]:
@@ -245,7 +312,7 @@ def _row(stack: Stack, affine: Floats, verdict: Verdict, rules: Rules) -> dict[s
         "kernel": kernel(head),
         "kvp": head.number(tags.KVP, 0.0),
         "thickness_mm": stack.frames[0].thickness_mm,
-        "photometric": stack.layout.photometric,
+        "photometric": _photometric(head, stack.layout),
         "spacing_mm": list(spacing_of(affine)),
         "affine": [float(value) for value in affine.reshape(-1)],
         "geometry": json.dumps(report(verdict), sort_keys=True),

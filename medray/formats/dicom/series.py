@@ -115,14 +115,13 @@ def sort_out(scanned: Iterable[Instance | Turned]) -> Sorted:
     its folder, when the folder holds exactly one.
     """
     grouped: dict[tuple[str, str], list[Instance]] = defaultdict(list)
-    segmentations: dict[str, list[Instance]] = defaultdict(list)
+    segmentations: list[Instance] = []
     turned: list[Turned] = []
     for entry in scanned:
         if isinstance(entry, Turned):
             turned.append(entry)
         elif entry.facts.sop_class in SEGMENTATIONS:
-            for uid in entry.references[:1] or ("",):
-                segmentations[uid].append(entry)
+            segmentations.append(entry)
         elif not (entry.facts.study and entry.facts.series):
             fault = entry.fault or DataError("no series UID", code="blank-uid")
             turned.append(Turned(entry.path, fault))
@@ -134,20 +133,47 @@ def sort_out(scanned: Iterable[Instance | Turned]) -> Sorted:
     for one in series:
         if claims[one.uid] > 1:
             _mark(one, DataError("two studies claim this series UID", code="ambiguous-uid"))
-    return Sorted(series, dict(segmentations), turned)
+    return Sorted(series, _matched(segmentations, series), turned)
+
+
+def _matched(segmentations: list[Instance], series: list[Series]) -> dict[str, list[Instance]]:
+    """Segmentations by the UID of the series that each is about, "" for none of the tree's.
+
+    The series that they name counts; where that is absent, or none of the tree, the SOP instances
+    do: anonymisers and converters lose one or the other.
+    """
+    here = {one.uid for one in series}
+    sources = frozenset[str]().union(*(one.sources for one in segmentations))
+    series_of: dict[str, set[str]] = defaultdict(set)
+    for one in series:
+        for instance in one.instances:
+            if instance.sop in sources:
+                series_of[instance.sop].add(one.uid)
+    found: dict[str, list[Instance]] = defaultdict(list)
+    for file in segmentations:
+        named = here.intersection(file.references)
+        by_image = set().union(*(series_of.get(sop, ()) for sop in file.sources))
+        about = (named & by_image or named) if len(named) != 1 else named
+        about = about or by_image
+        if len(about) > 1:
+            fault = DataError(
+                f"the segmentation refers to {len(about)} series", code="ambiguous-label"
+            )
+            file = replace(file, fault=file.fault or fault)
+        found["" if len(about) != 1 else next(iter(about))].append(file)
+    return dict(found)
 
 
 def _one(key: tuple[str, str], members: list[Instance]) -> Series:
     found = Series(*key)
     index_of: dict[str, int] = {}
-    # Of two copies the one among most of its fellows stays.
+    # Of two copies the sound one stays, then the one among most of its fellows.
     held = Counter(member.folder for member in members)
-    for member in sorted(members, key=lambda member: -held[member.folder]):
-        sop = member.sop
-        if sop and sop in index_of and member.fault is None:
-            found.duplicates.append((index_of[sop], member))
+    for member in sorted(members, key=lambda m: (m.fault is not None, -held[m.folder], m.path)):
+        if member.sop and member.sop in index_of:
+            found.duplicates.append((index_of[member.sop], member))
         else:
-            index_of.setdefault(sop, len(found.instances))
+            index_of.setdefault(member.sop, len(found.instances))
             found.instances.append(member)
     order = _along_normal(found.instances)
     place = {old: new for new, old in enumerate(order)}
@@ -163,7 +189,8 @@ def _along_normal(instances: list[Instance]) -> list[int]:
         return list(range(len(instances)))
     normal = np.cross(orientation[:3], orientation[3:])
     depth = [float(normal @ i.position_mm) if i.position_mm else 0.0 for i in instances]
-    return sorted(range(len(instances)), key=lambda at: (depth[at], instances[at].number))
+    # What order slices at one place have does not matter, but it must not hang on file names.
+    return sorted(range(len(instances)), key=lambda at: (depth[at], instances[at].sop))
 
 
 def _hold_against(series: list[Series], turned: list[Turned]) -> None:

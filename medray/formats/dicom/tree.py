@@ -31,6 +31,7 @@ from medray.formats.dicom.headers import (
     scan,
 )
 from medray.formats.dicom.pixels import Layout
+from medray.formats.dicom.sources import sources_of
 
 SCAN_THREADS = 8
 BATCH_FILES = 32  # of a folder; what is fetched from elsewhere is looked at one by one
@@ -106,6 +107,7 @@ class Instance:
         position_mm: of the first frame, () where absent.
         fault: why the file cannot be used, None when it can.
         references: series that a segmentation refers to.
+        sources: SOP instances that it refers to.
     """
 
     path: str
@@ -118,6 +120,7 @@ class Instance:
     position_mm: tuple[float, ...]
     fault: DataError | None
     references: tuple[str, ...] = ()
+    sources: frozenset[str] = frozenset()
 
     @property
     def folder(self) -> str:
@@ -290,10 +293,7 @@ def _look(path: str, opened: Opened | DataError, limits: Limits, seen: Seen) -> 
         len(described),
         first.position_mm,
         damage,
-        tuple(
-            item.text(tags.SERIES_INSTANCE_UID)
-            for item in elements.items.get(tags.REFERENCED_SERIES_SEQUENCE, [])
-        ),
+        *(sources_of(elements) if facts.sop_class in SEGMENTATIONS else ()),
     )
 
 

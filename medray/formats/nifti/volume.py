@@ -30,6 +30,7 @@ IMAGE_RATIO = 200  # a real image shrinks 2 to 10-fold; an almost empty one up t
 BOMB_BYTES = 256 * 2**20  # below this even an absurd ratio does no harm
 TRAILING_BYTES = 2**20
 READ_BYTES = 16 * 2**20
+MAX_SHEAR_DEGREES = 0.2  # cosines of three digits reach 0.1; a gantry tilts by 1 or more
 
 _MM = {0: 1.0, 1: 1e3, 2: 1.0, 3: 1e-3}  # of xyzt_units: unknown, metre, millimetre, micrometre
 _OTHERS = {
@@ -200,15 +201,24 @@ def encode(values: Array, affine: Array) -> bytes:
     Args:
         values: (Z, Y, X), or (C, Z, Y, X) with the channels on NIfTI's fourth axis.
         affine: 4 x 4, voxel (x, y, z) to RAS+ millimetres; the sform is this, and the qform the
-            nearest rotation: ITK opens no file whose sform is none by 1e-6 and which lacks one.
+            nearest rotation: ITK opens no file whose sform is none by 1e-6 and which lacks one. A
+            grid that is truly sheared has no qform: it would be another grid.
     """
     nib = _nibabel()
     image = nib.Nifti1Image(values.T, affine, dtype=values.dtype)
     image.header.set_xyzt_units("mm")
-    image.set_qform(affine, code=1, strip_shears=True)
+    if _shear_degrees(affine) <= MAX_SHEAR_DEGREES:
+        image.set_qform(affine, code=1, strip_shears=True)
     image.set_sform(affine, code=1)
     # Level 6 is gzip's own default: half the time of 9, labels 2 % larger.
     return gzip.compress(image.to_bytes(), compresslevel=6, mtime=0)
+
+
+def _shear_degrees(affine: Array) -> float:
+    """Largest angle between an axis of the affine and that of the nearest rotation."""
+    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    left, _, right = np.linalg.svd(axes)
+    return float(np.degrees(np.arccos(np.clip(((left @ right) * axes).sum(axis=0), -1, 1)).max()))
 
 
 def _scaled(values: Array, slope: float, intercept: float) -> Array:

@@ -154,3 +154,38 @@ def test_the_demo_is_the_same_under_a_seed_and_another_under_another(tmp_path):
         synthesise(tmp_path / name, 1, seed=seed)
     assert digest(tmp_path / "one") == digest(tmp_path / "again")
     assert digest(tmp_path / "one") != digest(tmp_path / "two")
+
+
+def patients_with_one_folder_name(write_series):
+    for number in (1, 2):
+
+        def change(data, index, number=number):
+            data.StudyInstanceUID, data.SeriesInstanceUID = f"1.2.{number}", f"1.2.{number}.4"
+            data.SOPInstanceUID = f"1.2.{number}.4.{index}"
+
+        write_series(4, folder=f"p{number}/CT", change=change)
+
+
+def test_a_mask_named_as_two_folders_are_is_nobodys(write_series, ingest, tmp_path, mask):
+    patients_with_one_folder_name(write_series)
+    write_mask(tmp_path / "masks" / "CT.nii.gz", mask)
+    assert ingest(labels=str(tmp_path / "masks")).codes == {"ambiguous-label": 8}
+    # The longer path says which one is meant.
+    (tmp_path / "masks" / "p1").mkdir()
+    (tmp_path / "masks" / "CT.nii.gz").rename(tmp_path / "masks" / "p1" / "CT.nii.gz")
+    found = ingest(labels=str(tmp_path / "masks"))
+    assert [sample.id for sample in found.samples] == ["1.2.1.4"]
+    assert found.codes == {"no-label": 4}
+
+
+def test_two_folders_of_one_series_with_a_mask_each_are_refused(
+    write_series, ingest, tmp_path, mask
+):
+    write_series(4)
+    source = tmp_path / "source"
+    (source / "b").mkdir()
+    for name in ("IM002", "IM003"):
+        (source / "a" / name).rename(source / "b" / name)
+    for name in ("a", "b"):
+        write_mask(tmp_path / "masks" / f"{name}.nii.gz", mask)
+    assert ingest(labels=str(tmp_path / "masks")).codes == {"many-labels": 4}
