@@ -128,6 +128,7 @@ def mixed_in(frames: "Sequence[Frame]", order: Indices) -> str:
         if not (mark.whole or mark.runs) or len({_written(frame, at) for frame in frames}) == 1:
             continue
         values = [_value(_written(frames[index], at), mark.form) for index in order]
+        values = [value for value in values if value]  # what is not said contradicts nothing
         apart = set(values)
         runs = 1 + sum(one != other for one, other in itertools.pairwise(values))
         if len(apart) > 1 and not _near(apart) and (mark.whole or runs > len(apart)):

@@ -4,7 +4,9 @@ A DICOM SEG refers to every slice by its UIDs, position and orientation. The row
 with the pseudonyms of the rest of the row, so that results are written without the source.
 """
 
+import hashlib
 import json
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ from medray.formats.dicom.pixels import Layout
 
 if TYPE_CHECKING:
     from pydicom import Dataset
+    from pydicom.valuerep import DSfloat
 
 # Coding of the methods in (0012,0064), PS3.16 CID 7050.
 METHODS = (
@@ -74,12 +77,17 @@ def source_images(dicom_geometry: str) -> "list[Dataset]":
     (0012,0062) to (0012,0064) how it was de-identified. Slices of an enhanced multi-frame file are
     given as single-frame images, under the UID of their file.
 
+    Two attributes that must stand there and that some sources lack are made from the rest: the
+    frame of reference from the series, the slice thickness from the distance of the slices.
+
     Args:
         dicom_geometry: the row's column of that name.
     """
     from pydicom import Dataset
 
     kept = json.loads(dicom_geometry)
+    frame_of_reference = kept["frame_of_reference"] or _made_uid(kept["series"])
+    thickness_mm = kept["thickness_mm"] or _distance_mm(kept["slices"])
     images = []
     for number, place in enumerate(kept["slices"], start=1):
         image = Dataset()
@@ -87,7 +95,7 @@ def source_images(dicom_geometry: str) -> "list[Dataset]":
         image.SOPInstanceUID = place["sop"]
         image.StudyInstanceUID = kept["study"]
         image.SeriesInstanceUID = kept["series"]
-        image.FrameOfReferenceUID = kept["frame_of_reference"]
+        image.FrameOfReferenceUID = frame_of_reference
         image.Modality = kept["modality"]
         image.PatientID = kept["patient"]
         # The caret says that the single component is meant.
@@ -99,16 +107,33 @@ def source_images(dicom_geometry: str) -> "list[Dataset]":
         image.SeriesNumber, image.InstanceNumber = 1, number
         image.PositionReferenceIndicator = ""
         image.Rows, image.Columns = kept["rows"], kept["columns"]
-        image.PixelSpacing = kept["spacing_mm"]
-        image.ImageOrientationPatient = kept["orientation"]
-        image.ImagePositionPatient = place["position_mm"]
-        image.SliceThickness = kept["thickness_mm"]
+        image.PixelSpacing = _decimal(kept["spacing_mm"])
+        image.ImageOrientationPatient = _decimal(kept["orientation"])
+        image.ImagePositionPatient = _decimal(place["position_mm"])
+        image.SliceThickness = _decimal([thickness_mm])[0]
         if kept["deidentified"]:
             image.PatientIdentityRemoved = "YES"
             image.DeidentificationMethod = "medray: allow-list of attributes, keyed pseudonyms"
             image.DeidentificationMethodCodeSequence = [_code(*method) for method in METHODS]
         images.append(image)
     return images
+
+
+def _made_uid(series: str) -> str:
+    made = hashlib.sha256(f"{series}\0frame of reference".encode()).digest()
+    return f"2.25.{int.from_bytes(made[:16], 'big')}"
+
+
+def _distance_mm(slices: Sequence[dict[str, list[float]]]) -> float:
+    first, last = slices[0]["position_mm"], slices[-1]["position_mm"]
+    return math.dist(first, last) / max(1, len(slices) - 1)
+
+
+def _decimal(numbers: Sequence[float]) -> "list[DSfloat]":
+    """Decimal strings of at most 16 characters."""
+    from pydicom.valuerep import DSfloat
+
+    return [DSfloat(number, auto_format=True) for number in numbers]
 
 
 def _code(value: str, meaning: str) -> "Dataset":

@@ -63,7 +63,7 @@ class DicomSegOptions(FormatOptions):
     """How to write DICOM SEG."""
 
     encoding: Literal["labelmap", "binary"] = Field(
-        "labelmap", description="labelmap: about 40 times smaller; binary: read by older viewers"
+        "binary", description="labelmap: about 40 times smaller, and read by few tools"
     )
     compression: Literal["jpeg-ls", "rle", "none"] = Field(
         "jpeg-ls",
