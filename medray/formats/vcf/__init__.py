@@ -19,13 +19,14 @@ from medray.formats.files import Found, nothing_found, open_path, place, replaci
 from medray.formats.site_key import load_key
 from medray.formats.vcf.bgzf import kind_of, stretches
 from medray.formats.vcf.calls import Group
+from medray.formats.vcf.extents import READ
 from medray.formats.vcf.info import info_of
 from medray.formats.vcf.reader import Reading
 from medray.formats.vcf.samples import calls_of
 from medray.formats.vcf.sites import rows_of
 from medray.formats.vcf.vcz import Part, write_vcf, write_vcz
 from medray.storage.records import Refusal
-from medray.storage.samples import Sample
+from medray.storage.samples import Layout, Sample
 
 SUFFIXES = (".vcf", ".vcf.gz", ".vcf.bgz", ".bcf")
 HEAD = 2**16  # bytes that tell what a file is
@@ -174,22 +175,35 @@ class Vcf(Format):
         group = Group(header, names, self.options.chunk, anonymous=hidden)
         parts = 0
         for table, verdicts in reading.blocks():
-            # END is read in any case: the length of a record hangs on it.
-            info = info_of(table, header, lambda name: name == "END" or asked(name), verdicts)
-            called, fields = calls_of(table, header, wanted, verdicts)
+            # How far a record reaches is read in any case: its length hangs on it.
+            info = info_of(table, header, lambda name: name in READ or asked(name), verdicts)
+            called, fields = calls_of(
+                table, header, lambda name: name in READ or wanted(name), verdicts
+            )
             group.add(table, verdicts.sound, info, called, fields)
+            del table, info, called, fields
             if group.held >= GROUP_BYTES:
-                yield self._sample(group, item, parts)
+                for sample in self._samples(group, item, parts):
+                    parts += 1
+                    yield sample
                 group = Group(header, names, self.options.chunk, anonymous=hidden)
-                parts += 1
             yield from reading.taken()
         if group.rows or not parts:
-            yield self._sample(group, item, parts)
+            yield from self._samples(group, item, parts)
 
-    def _sample(self, group: Group, item: Input, part: int) -> Sample:
-        arrays, layout = group.finish()
-        if not self.wants("INFO")("END"):
-            arrays.pop("variant_END", None)
+    def _samples(self, group: Group, item: Input, first: int) -> Iterator[Sample]:
+        """The runs of a group; the first is part `first` of the input."""
+        for part, (arrays, layout) in enumerate(group.finish(), first):
+            for name in READ:
+                if not self.wants("INFO")(name):
+                    arrays.pop(f"variant_{name}", None)
+                if not self.wants("FORMAT")(name):
+                    arrays.pop(f"call_{name}", None)
+            yield self._sample(arrays, layout, item, part)
+
+    def _sample(
+        self, arrays: dict[str, np.ndarray], layout: Layout, item: Input, part: int
+    ) -> Sample:
         partition, file = int(item.extra["partition"]), item.paths[0]
         positions = arrays["variant_position"]
         contigs = arrays["contig_id"][np.unique(arrays["variant_contig"])].tolist()
@@ -198,8 +212,8 @@ class Vcf(Format):
             "file": file,
             "partition": partition,
             "part": part,
-            "variants": group.rows,
-            "samples": len(group.samples),
+            "variants": len(positions),
+            "samples": len(arrays["sample_id"]),
             "contigs": contigs,
             "first_pos": int(positions[0]) if len(positions) else None,
             "last_pos": int(positions[-1]) if len(positions) else None,

@@ -7,13 +7,15 @@ and the rule; never a value, since headers hold the names of samples and paths o
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 from medray.errors import DataError
 from medray.formats.vcf.bgzf import Kind, lines_of
 
 MAX_HEADER = 64 * 2**20  # bytes; 500,000 samples of 20 letters take 10 MB
 FIXED = ("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO")
+DEFINED = ("INFO", "FORMAT", "FILTER", "contig")
+STRUCTURED = (*DEFINED, "ALT", "META", "SAMPLE", "PEDIGREE")
 TYPES = ("Integer", "Float", "Flag", "Character", "String")
 Category = Literal["INFO", "FORMAT"]
 
@@ -81,6 +83,8 @@ class Header:
         other: further lines as (key, value).
         lines: how many lines it has.
         bytes: of its text.
+        formatted: whether it names the column FORMAT.
+        passed: what breaks the specification, and was allowed: code, and rule with its line.
     """
 
     version: tuple[int, int]
@@ -92,11 +96,13 @@ class Header:
     other: tuple[tuple[str, str], ...] = ()
     lines: int = 0
     bytes: int = 0
+    formatted: bool = False
+    passed: tuple[tuple[str, str], ...] = ()
 
     @property
     def columns(self) -> int:
         """Columns that every record must have."""
-        return 9 + len(self.samples) if self.samples else 8
+        return 9 + len(self.samples) if self.formatted else 8
 
 
 def read_header(path: Path, kind: Kind, size: int, allow: frozenset[str]) -> Header:
@@ -137,148 +143,206 @@ def parse_header(text: bytes, allow: frozenset[str] = frozenset()) -> Header:
             "duplicate-sample", "reserved-definition", "no-final-newline"); the message has the
             line's number.
     """
+    rules = _Rules(allow)
     try:
-        lines = text.decode("utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise DataError("the header is not UTF-8", code="bad-header") from error
+        decoded = text.decode("utf-8")
+    except UnicodeDecodeError:
+        rules.broken(0, "not UTF-8")
+        decoded = text.decode("utf-8", "replace")
+    lines = decoded.split("\n")
     ended = lines[-1] == ""
     lines = [line.removesuffix("\r") for line in (lines[:-1] if ended else lines)]
-    version = _version(lines or [""])
+    version = _version(lines or [""], rules)
     if not lines[-1].startswith("#CHROM"):
         raise DataError(
             f"line {len(lines) + 1}: no line of column names before it", code="no-column-header"
         )
     if not ended and version in ENDED and "no-final-newline" not in allow:
         raise DataError("the file ends within its header", code="no-final-newline")
-    header = Header(version, samples=_samples(lines[-1], len(lines)))
+    formatted, samples = _columns(lines[-1], len(lines), rules)
+    header = Header(version, samples=samples, formatted=formatted)
     other: list[tuple[str, str]] = []
     for number, line in enumerate(lines[1:-1], start=2):
-        _meta(header, other, line, number, allow)
-    return replace(header, other=tuple(other), lines=len(lines), bytes=len(text))
+        try:
+            _meta(header, other, line, number, rules)
+        except _Dropped:
+            continue
+    return replace(
+        header,
+        other=tuple(other),
+        lines=len(lines),
+        bytes=len(text),
+        passed=tuple(rules.passed),
+    )
 
 
-def _bad(number: int, rule: str, code: str = "bad-header") -> DataError:
-    return DataError(f"header, line {number}: {rule}", code=code)
+class _Dropped(Exception):
+    """A line that says nothing which could be kept; its fields are read as undefined ones."""
 
 
-def _version(lines: list[str]) -> tuple[int, int]:
+class _Rules:
+    """What becomes of a broken rule: the header is refused, or it is noted where that is allowed.
+
+    Args:
+        allow: codes that are passed over.
+    """
+
+    def __init__(self, allow: frozenset[str]) -> None:
+        self.allow = allow
+        self.passed: list[tuple[str, str]] = []
+
+    def broken(self, number: int, rule: str, code: str = "bad-header") -> None:
+        """Note it, or raise.
+
+        Raises:
+            DataError: its code is not allowed.
+        """
+        said = f"header, line {number}: {rule}" if number else f"header: {rule}"
+        if code not in self.allow:
+            hint = f"`allow: [unsorted, {code}]` reads the file as bcftools does"
+            raise DataError(said, code=code, hint=hint)
+        self.passed.append((code, said))
+
+    def dropped(self, number: int, rule: str) -> NoReturn:
+        """Note a line that can't be kept, or raise.
+
+        Raises:
+            DataError: its code is not allowed.
+        """
+        self.broken(number, rule)
+        raise _Dropped
+
+
+def _version(lines: list[str], rules: _Rules) -> tuple[int, int]:
     key, _, value = lines[0].partition("=")
     if key.lstrip("\ufeff") != "##fileformat":
         raise DataError("line 1 is not ##fileformat: no VCF file", code="not-vcf")
     found = _VERSION.fullmatch(value)
     if found is None:
-        raise _bad(1, "the version is not VCFv<number>.<number>")
-    return int(found[1]), int(found[2])
+        rules.broken(1, "the version is not VCFv<number>.<number>")
+        found = re.search(r"(\d)\.(\d+)", value)
+    return (int(found[1]), int(found[2])) if found else (4, 2)
 
 
-def _samples(line: str, number: int) -> tuple[str, ...]:
+def _columns(line: str, number: int, rules: _Rules) -> tuple[bool, tuple[str, ...]]:
+    """Whether there is the column FORMAT, and the samples."""
     columns = line.split("\t")
     if tuple(columns[:8]) != FIXED:
         raise _bad(number, "the column names are not those of the specification")
     if len(columns) == 8:
-        return ()
-    if columns[8] != "FORMAT" or len(columns) == 9:
+        return False, ()
+    if columns[8] != "FORMAT":
         raise _bad(number, "FORMAT and the samples belong together")
+    if len(columns) == 9:
+        rules.broken(number, "FORMAT and the samples belong together")
     samples = columns[9:]
     if any(not name or name != name.strip() for name in samples):
         raise _bad(number, "a sample has no name")
     if len(set(samples)) < len(samples):
         again = len(samples) - len(set(samples))
         raise _bad(number, f"{again} sample names stand there twice", "duplicate-sample")
-    return tuple(samples)
+    return True, tuple(samples)
+
+
+def _bad(number: int, rule: str, code: str = "bad-header") -> DataError:
+    return DataError(f"header, line {number}: {rule}", code=code)
 
 
 def _meta(
-    header: Header, other: list[tuple[str, str]], line: str, number: int, allow: frozenset[str]
+    header: Header, other: list[tuple[str, str]], line: str, number: int, rules: _Rules
 ) -> None:
     found = _META.fullmatch(line)
     if found is None:
-        raise _bad(number, "not of the form ##key=value")
-    key, value = found[1], found[2]
+        key, equals, value = line.removeprefix("##").partition("=")
+        if not line.startswith("##") or not equals or not key.strip() or key in STRUCTURED:
+            rules.dropped(number, "not of the form ##key=value")
+        rules.broken(number, "not of the form ##key=value")
+    else:
+        key, value = found[1], found[2]
     if key in ("assembly", "pedigreeDB"):
         if not _URL.fullmatch(value.removeprefix("<").removesuffix(">")):
-            raise _bad(number, "not a URL")
-    elif key in ("INFO", "FORMAT", "FILTER", "contig", "ALT", "META", "SAMPLE", "PEDIGREE"):
-        pairs = _pairs(value, number)
+            rules.broken(number, "not a URL")
+    elif key in STRUCTURED:
+        pairs = _pairs(value, number, rules)
         identity = pairs.get("ID", "")
         # PEDIGREE and SAMPLE lines of 4.1 and 4.2 need no ID.
         if not _BARE_ID.fullmatch(identity) and (key != "PEDIGREE" or header.version >= (4, 3)):
-            raise _bad(number, "the ID is missing, or has blanks, commas or brackets")
+            rules.broken(number, "the ID is missing, or has blanks, commas or brackets")
+            if not identity and key in DEFINED:
+                raise _Dropped
         if next(iter(pairs)) != "ID" and header.version >= (4, 3):
-            raise _bad(number, "ID must be the first of the line's keys")
-        _define(header, key, identity, pairs, number, allow)
-    if key not in ("INFO", "FORMAT", "FILTER", "contig"):
+            rules.broken(number, "ID must be the first of the line's keys")
+        _define(header, key, identity, pairs, number, rules)
+    if key not in DEFINED:
         other.append((key, value))
 
 
-def _pairs(value: str, number: int) -> dict[str, str]:
+def _pairs(value: str, number: int, rules: _Rules) -> dict[str, str]:
     if not (value.startswith("<") and value.endswith(">")):
-        raise _bad(number, "not enclosed by < and >")
+        rules.dropped(number, "not enclosed by < and >")
     inside, at, pairs = value[1:-1], 0, dict[str, str]()
     while at < len(inside):
         found = _PAIR.match(inside, at)
         if found is None or found[1] in pairs:
-            raise _bad(number, "not a list of key=value, each key once")
+            rules.dropped(number, "not a list of key=value, each key once")
         pairs[found[1]] = found[2]
         at = found.end()
     if not pairs or inside.endswith(","):
-        raise _bad(number, "not a list of key=value")
+        rules.broken(number, "not a list of key=value")
+        if not pairs:
+            raise _Dropped
     return pairs
 
 
 def _define(
-    header: Header,
-    key: str,
-    identity: str,
-    pairs: dict[str, str],
-    number: int,
-    allow: frozenset[str],
+    header: Header, key: str, identity: str, pairs: dict[str, str], number: int, rules: _Rules
 ) -> None:
     quoted = pairs.get("Description", "")
     described = len(quoted) >= 2 and quoted[0] == quoted[-1] == '"'
     if key in ("INFO", "FORMAT", "FILTER", "ALT") and not described:
-        raise _bad(number, "the Description is missing or not quoted")
+        rules.broken(number, "the Description is missing or not quoted")
+        quoted = f'"{quoted}"'
     if key in ("INFO", "FORMAT"):
         category: Category = "INFO" if key == "INFO" else "FORMAT"
         definition = Field(
             category, identity, pairs.get("Number", ""), pairs.get("Type", ""), quoted[1:-1]
         )
-        _check_field(header, definition, number, allow)
-        (header.info if category == "INFO" else header.format)[identity] = definition
+        known = header.info if category == "INFO" else header.format
+        known[identity] = _checked(header, definition, number, rules)
     elif key == "FILTER":
         if identity == "0":
-            raise _bad(number, "a filter must not be called 0")
+            rules.broken(number, "a filter must not be called 0")
         header.filters[identity] = quoted[1:-1]
     elif key == "contig":
         length = pairs.get("length", "")
         header.contigs[identity] = int(length) if length.isdecimal() else None
-    elif key == "ALT":
-        if not _NUMBER.fullmatch(pairs.get("Number", "1")):
-            raise _bad(number, "the Number is none of the specification's")
-        if pairs.get("Type", "String") not in TYPES:
-            raise _bad(number, "the Type is none of the specification's")
-    elif key == "META":
+    elif key in ("ALT", "META"):
         values = pairs.get("Values", "[]")
         if pairs.get("Type", "String") not in TYPES or not values.startswith("["):
-            raise _bad(number, "the Type or the Values are not the specification's")
-        if not _NUMBER.fullmatch(pairs.get("Number", ".")):
-            raise _bad(number, "the Number is none of the specification's")
+            rules.broken(number, "the Type or the Values are not the specification's")
+        if not _NUMBER.fullmatch(pairs.get("Number", "1")):
+            rules.broken(number, "the Number is none of the specification's")
     elif key == "PEDIGREE":
         if any(not re.fullmatch(r"[\w.-]+", each) for each in pairs.values()):
-            raise _bad(number, "a value has blanks or punctuation")
+            rules.broken(number, "a value has blanks or punctuation")
     elif key == "SAMPLE" and not re.fullmatch(r"[^*?]+", identity):
-        raise _bad(number, "the ID has characters that are none of an ID")
+        rules.broken(number, "the ID has characters that are none of an ID")
 
 
-def _check_field(header: Header, definition: Field, number: int, allow: frozenset[str]) -> None:
+def _checked(header: Header, definition: Field, number: int, rules: _Rules) -> Field:
+    """The definition; where it breaks a rule that is allowed to, as htslib takes it."""
     if not _NUMBER.fullmatch(definition.number):
-        raise _bad(number, "the Number is none of the specification's")
+        rules.broken(number, "the Number is none of the specification's")
+        definition = replace(definition, number=".")
     if definition.type not in TYPES:
-        raise _bad(number, "the Type is none of the specification's")
+        rules.broken(number, "the Type is none of the specification's")
+        definition = replace(definition, type="String")
     if definition.category == "FORMAT" and definition.type == "Flag":
-        raise _bad(number, "a FORMAT field can't be a Flag")
+        rules.broken(number, "a FORMAT field can't be a Flag")
+        definition = replace(definition, number="1", type="String")
     known = RESERVED[definition.category].get(definition.name)
-    if known is None or header.version < (4, 3) or "reserved-definition" in allow:
-        return
+    if known is None or header.version < (4, 3):
+        return definition
     if definition.number != known[0] or known[1] not in ("", definition.type):
-        raise _bad(number, "a reserved field is defined otherwise", "reserved-definition")
+        rules.broken(number, "a reserved field is defined otherwise", "reserved-definition")
+    return definition

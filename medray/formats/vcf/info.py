@@ -8,7 +8,7 @@ import numpy as np
 from medray.formats.vcf.header import RESERVED, Field, Header
 from medray.formats.vcf.lines import Spans, Table
 from medray.formats.vcf.records import ALT, INFO, Verdicts
-from medray.formats.vcf.values import Dense, bits_of, dense, expected, marks_of
+from medray.formats.vcf.values import Lists, alike, bits_of, expected, lists_of, marks_of
 
 EQUALS, SEMICOLON, COMMA = ord("="), ord(";"), ord(",")
 
@@ -32,18 +32,33 @@ class Present:
         kept = sound[self.rows]
         if kept.all():
             return Present(self.definition, place[self.rows], self.values)
-        values = self.values[kept]
+        return Present(self.definition, place[self.rows[kept]], self._trimmed(self.values[kept]))
+
+    def reaches(self, start: int, stop: int) -> bool:
+        """Whether it is of records from `start` to before `stop`."""
+        return bool(len(self.rows)) and int(self.rows[0]) < stop and int(self.rows[-1]) >= start
+
+    def within(self, start: int, stop: int) -> "Present":
+        """The same of the records from `start` to before `stop`, which begin at 0."""
+        first, last = np.searchsorted(self.rows, (start, stop))
+        if last - first == len(self.rows):
+            return Present(self.definition, self.rows - start, self.values)
+        rows = self.rows[first:last] - start
+        return Present(self.definition, rows, self._trimmed(self.values[first:last]))
+
+    def _trimmed(self, values: np.ndarray) -> np.ndarray:
         _, fill, _ = marks_of(self.definition.type)
         empty = bits_of(values) == bits_of(np.array(fill, values.dtype))
         used = np.flatnonzero(~empty.all(axis=tuple(range(values.ndim - 1))))
-        width = int(used[-1]) + 1 if len(used) else 1
-        return Present(self.definition, place[self.rows[kept]], values[..., :width])
+        return values[..., : int(used[-1]) + 1 if len(used) else 1]
 
 
 def info_of(
     table: Table, header: Header, wanted: Callable[[str], bool], verdicts: Verdicts
-) -> dict[str, Present]:
+) -> dict[str, list[Present]]:
     """Every INFO field that stands in the records, and is wanted, by name.
+
+    A field comes in several parts where some of its lists are far longer than others.
 
     Fields that the header does not define are read as the specification's reserved ones, else as
     texts, so that nothing is lost. Records whose values are not of the field's type or number are
@@ -68,7 +83,7 @@ def info_of(
     order = np.argsort(codes, kind="stable")
     bounds = np.searchsorted(codes[order], np.arange(len(names.dictionary) + 1))
     alts = alts_of(table)
-    found: dict[str, Present] = {}
+    found: dict[str, list[Present]] = {}
     for code, name in enumerate(names.dictionary.to_pylist()):
         rows = order[bounds[code] : bounds[code + 1]]
         places = owner[rows]
@@ -82,10 +97,12 @@ def info_of(
             field = _flag(values[rows], valued[rows])
         else:
             rows, places = rows[valued[rows]], places[valued[rows]]
-            field = dense(values[rows], definition)
+            field = lists_of(values[rows], definition)
         _check(definition, field, places, alts[places], verdicts)
-        given = ~field.lone
-        found[name] = Present(definition, places[given], field.values[given])
+        given = np.flatnonzero(~field.lone)
+        sets = alike(field.counts[given], field.values.itemsize)
+        chosen = [given if some is None else given[some] for some in sets]
+        found[name] = [Present(definition, places[some], field.padded(some)) for some in chosen]
     return found
 
 
@@ -121,15 +138,15 @@ def _halves(entries: Spans) -> tuple[Spans, Spans, np.ndarray]:
     return Spans(data, offsets[:-1], stop), Spans(data, start, offsets[1:]), valued
 
 
-def _flag(values: Spans, valued: np.ndarray) -> Dense:
+def _flag(values: Spans, valued: np.ndarray) -> Lists:
     ones = np.ones(len(values), np.int64)
     off = valued & values.equal(b"0")
     bad = valued & ~off & ~values.equal(b"1")
-    return Dense(~off[:, None], ones, bad, np.zeros(len(values), bool))
+    return Lists(~off, ones, bad, np.zeros(len(values), bool))
 
 
 def _check(
-    definition: Field, field: Dense, places: np.ndarray, alts: np.ndarray, verdicts: Verdicts
+    definition: Field, field: Lists, places: np.ndarray, alts: np.ndarray, verdicts: Verdicts
 ) -> None:
     _refuse(verdicts, places[field.bad], "bad-info-value")
     text = definition.type in ("String", "Character")

@@ -168,7 +168,7 @@ def table_of(
 
     Args:
         block: text; its last line may lack the newline.
-        columns: that every record must have: 8, or 10 and more.
+        columns: that every record must have: 8, 9 with FORMAT alone, or 10 and more.
         first: number of the block's first line.
         head: number of the header's last line.
 
@@ -202,6 +202,6 @@ def table_of(
         low = starts if number == 0 else between[:, number - 1] + 1
         high = stops if number == columns - 1 else between[:, number]
         spans.append(Spans(buffer, low, high))
-    begin = between[:, 8] + 1 if fixed == 9 else stops
+    begin = between[:, 8] + 1 if columns > 9 else stops
     table = Table(spans, Spans(buffer, begin, stops), between[:, 9:], numbers[whole])
     return table, bad, len(data)

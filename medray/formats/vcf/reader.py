@@ -47,11 +47,15 @@ class Reading:
         self.kind: Kind = item.extra["kind"]
         self.allow = frozenset(options.allow)
         self.header = read_header(path, self.kind, path.stat().st_size, self.allow)
-        self._refused: list[Refusal] = []
+        start = int(item.extra["start"])
+        self._refused: list[Refusal] = [
+            Refusal(item.key, code, f"{said}: passed over", "header", kind="passed-over")
+            for code, said in self.header.passed
+            if start == 0
+        ]
         self._count = 0
         self._first = ""
         self._order = Order(set())
-        start = int(item.extra["start"])
         self._head = self.header.lines if start == 0 else 0  # lines of this stretch
         # Text is no shorter than what it is packed into, so a header that ends before, ends before.
         self._in_header = 0 < start < self.header.bytes

@@ -10,7 +10,7 @@ from medray.formats.vcf.header import RESERVED, Field, Header
 from medray.formats.vcf.info import Present, alts_of
 from medray.formats.vcf.lines import Spans, Table
 from medray.formats.vcf.records import FORMAT, Verdicts
-from medray.formats.vcf.values import Dense, dense, expected
+from medray.formats.vcf.values import Lists, alike, expected, lists_of
 
 COLON = ord(":")
 
@@ -34,10 +34,23 @@ class Called:
         kept = sound[self.rows]
         if kept.all():
             return Called(place[self.rows], self.alleles, self.phased)
-        alleles = self.alleles[kept]
-        used = np.flatnonzero((alleles != -2).any(axis=(0, 1)))
-        width = int(used[-1]) + 1 if len(used) else 1
-        return Called(place[self.rows[kept]], alleles[..., :width], self.phased[kept])
+        alleles = _trimmed(self.alleles[kept])
+        return Called(place[self.rows[kept]], alleles, self.phased[kept])
+
+    def reaches(self, start: int, stop: int) -> bool:
+        """Whether it is of records from `start` to before `stop`."""
+        return bool(len(self.rows)) and int(self.rows[0]) < stop and int(self.rows[-1]) >= start
+
+    def within(self, start: int, stop: int) -> "Called":
+        """The same of the records from `start` to before `stop`, which begin at 0."""
+        first, last = np.searchsorted(self.rows, (start, stop))
+        alleles = _trimmed(self.alleles[first:last])
+        return Called(self.rows[first:last] - start, alleles, self.phased[first:last])
+
+
+def _trimmed(alleles: np.ndarray) -> np.ndarray:
+    used = np.flatnonzero((alleles != -2).any(axis=(0, 1)))
+    return alleles[..., : int(used[-1]) + 1 if len(used) else 1]
 
 
 def calls_of(
@@ -86,12 +99,19 @@ def calls_of(
                 called.append(Called(rows, alleles, found.phased.reshape(len(rows), size)))
                 continue
             definition = _definition(header, key)
-            field = dense(pieces[at], definition)
+            field = lists_of(pieces[at], definition)
             bad, wrong = _checked(definition, field, here, ploidy)
             _refuse(verdicts, rows, bad, size, "bad-call")
             _refuse(verdicts, rows, wrong, size, "wrong-count")
-            values = field.values.reshape(len(rows), size, -1)
-            fields.append(Present(definition, rows, values))
+            longest = field.counts.reshape(len(rows), size).max(axis=1)
+            for some in alike(longest, size * field.values.itemsize):
+                if some is None:
+                    values = field.padded().reshape(len(rows), size, -1)
+                    fields.append(Present(definition, rows, values))
+                else:
+                    calls = (some[:, None] * size + np.arange(size)).reshape(-1)
+                    values = field.padded(calls).reshape(len(some), size, -1)
+                    fields.append(Present(definition, rows[some], values))
     return called, fields
 
 
@@ -127,7 +147,7 @@ def _definition(header: Header, key: str) -> Field:
 
 
 def _checked(
-    definition: Field, field: Dense, alts: np.ndarray, ploidy: np.ndarray
+    definition: Field, field: Lists, alts: np.ndarray, ploidy: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which calls have a value of another type, and which another number of them."""
     none = np.zeros(len(field.bad), bool)

@@ -16,7 +16,7 @@ KINDS = (
 
 
 def rows_of(
-    table: Table, sound: np.ndarray, info: dict[str, Present], file: str, partition: int
+    table: Table, sound: np.ndarray, info: dict[str, list[Present]], file: str, partition: int
 ) -> Rows | None:
     """One row per ALT, in the order of the records and of each record's ALT; None for none.
 
@@ -36,7 +36,7 @@ def rows_of(
         return None
     if not sound.all():
         place = np.cumsum(sound) - 1
-        info = {name: one.kept(sound, place) for name, one in info.items()}
+        info = {name: [one.kept(sound, place) for one in parts] for name, parts in info.items()}
         table = table[sound]
     alts, counts = table.columns[ALT].split(ord(","))
     record = np.repeat(np.arange(len(table)), counts)
@@ -73,40 +73,53 @@ def rows_of(
         "qual": pa.array(quality, mask=~(given[record] & np.isfinite(quality))),
         "filter": pc.take(text_of(table.columns[FILTER]), record),
     }
-    for key, present in info.items():
-        columns[f"info_{key}"] = _values(present, record, index, len(table))
+    for key, parts in info.items():
+        columns[f"info_{key}"] = _values(parts, record, index, len(table))
     return Rows(pa.table(columns))
 
 
-def _values(present: Present, record: np.ndarray, index: np.ndarray, size: int) -> pa.Array:
+def _values(parts: list[Present], record: np.ndarray, index: np.ndarray, size: int) -> pa.Array:
     """An INFO field's value for each ALT, (n,).
 
     Args:
-        present: the field.
+        parts: the field.
         record: each ALT's record.
         index: each ALT's number in it, from 1.
         size: number of records.
     """
-    slot = np.full(size, -1)
-    slot[present.rows] = np.arange(len(present.rows))
-    at = slot[record]
-    has = at >= 0
-    at = np.maximum(at, 0)
-    values, definition = present.values, present.definition
-    if not len(values):
-        return pa.nulls(len(record), pa.string() if values.dtype.kind == "T" else pa.int64())
-    if definition.type == "Flag":
-        return pa.array(has & values[at, 0])
-    if definition.number in ("A", "1"):
-        column = index - 1 if definition.number == "A" else np.zeros_like(index)
-        has &= (column >= 0) & (column < values.shape[1])
-        return _scalars(values[at, np.clip(column, 0, values.shape[1] - 1)], has)
-    flat = values.reshape(-1)
-    kept = ~_is(flat, INT_FILL, 0x7F800002, "")
-    many = kept.reshape(values.shape).sum(axis=1)
-    offsets = np.concatenate(([0], np.cumsum(many))).astype(np.int32)
-    lists = pa.ListArray.from_arrays(offsets, _scalars(flat[kept], np.ones(many.sum(), bool)))
-    return pc.take(lists, pa.array(at, mask=~has))
+    definition = parts[0].definition
+    dtype = parts[0].values.dtype
+    listed = definition.type != "Flag" and definition.number not in ("A", "1")
+    if not sum(len(part.rows) for part in parts):
+        return pa.nulls(len(record), pa.string() if dtype.kind == "T" else pa.int64())
+    slot = np.full(size, -1)  # of each record, its place among the parts' rows
+    before = 0
+    lists = []
+    values = np.empty(len(record), dtype)
+    has = np.zeros(len(record), bool)
+    for part in parts:
+        slot[part.rows] = before + np.arange(len(part.rows))
+        at = slot[record] - before
+        here = np.flatnonzero((at >= 0) & (at < len(part.rows)))
+        before += len(part.rows)
+        if listed:
+            flat = part.values.reshape(-1)
+            kept = ~_is(flat, INT_FILL, 0x7F800002, "")
+            ends = np.cumsum(kept.reshape(part.values.shape).sum(axis=1))
+            offsets = np.concatenate(([0], ends)).astype(np.int32)
+            some = _scalars(flat[kept], np.ones(int(kept.sum()), bool))
+            lists.append(pa.ListArray.from_arrays(offsets, some))
+            continue
+        column = index[here] - 1 if definition.number == "A" else np.zeros_like(here)
+        inside = (column >= 0) & (column < part.values.shape[1])
+        values[here[inside]] = part.values[at[here[inside]], column[inside]]
+        has[here[inside]] = True
+    if listed:
+        at = slot[record]
+        return pc.take(pa.chunked_array(lists).combine_chunks(), pa.array(at, mask=at < 0))
+    return (
+        pa.array(has & values.astype(bool)) if definition.type == "Flag" else _scalars(values, has)
+    )
 
 
 def _scalars(values: np.ndarray, has: np.ndarray) -> pa.Array:

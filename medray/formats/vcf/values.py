@@ -20,6 +20,7 @@ STORED_MISSING, STORED_FILL = -1, -2
 FLOAT_MISSING, FLOAT_FILL = np.array([0x7F800001, 0x7F800002], np.uint32).view(np.float32)
 TEXT = np.dtypes.StringDType()
 COMMA = ord(",")
+PADDING = 16 * 2**20  # bytes that lists of unequal lengths may take more than their values
 INT_LEAST = -(2**31) + 8  # BCF keeps the eight values below it for itself
 # Reserved fields that count or measure something, and what a reserved text looks like.
 COUNTS = frozenset({"AC", "AF", "AN", "DP", "END", "MQ0", "NS"})
@@ -27,20 +28,55 @@ PATTERNS = {"CIGAR": r"^(?:\.|(?:[0-9]+[MIDNSHPX=])+)$"}
 
 
 @dataclass
-class Dense:
-    """One field where it is present: of m records, or of m calls.
+class Lists:
+    """One field where it is present, of m records or of m calls: lists, one after another.
 
     Args:
-        values: (m, n): int32, float32, texts, or bool.
-        counts: how many values each has, int64 (m,).
+        values: (k,): int32, float32, texts, or bool.
+        counts: how many values each has, at least 1, int64 (m,).
         bad: whose text is no value of the field's type, bool (m,).
         lone: that have the one value ".", bool (m,).
+        fill: stands where a list is shorter than others.
     """
 
     values: np.ndarray
     counts: np.ndarray
     bad: np.ndarray
     lone: np.ndarray
+    fill: Any = False
+
+    def padded(self, rows: np.ndarray | None = None) -> np.ndarray:
+        """Some lists, or all, as one array (m, n), n of the longest of them."""
+        counts = self.counts if rows is None else self.counts[rows]
+        width = int(counts.max(initial=1))
+        first = np.cumsum(self.counts) - self.counts
+        if rows is not None:
+            first = first[rows]
+        if width == 1:
+            return self.values[:, None] if rows is None else self.values[first, None]
+        owner = np.repeat(np.arange(len(counts)), counts)
+        place = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
+        # NaNs keep their bits: types are equal.
+        out = np.full((len(counts), width), self.fill, self.values.dtype)
+        out[owner, place] = self.values if rows is None else self.values[first[owner] + place]
+        return out
+
+
+def alike(widths: np.ndarray, unit: int) -> list[np.ndarray | None]:
+    """Sets of rows whose lists are padded together; None stands for all of them.
+
+    One list of 5,000 values among 100,000 of three would cost 4 GB; in sets of lengths within a
+    factor of two padding costs at most as much as the values. Where it costs little, there is one.
+
+    Args:
+        widths: longest list of each row, int64 (rows,).
+        unit: bytes that a value of each list of a row takes.
+    """
+    whole = int(widths.max(initial=1)) * len(widths) * unit
+    if whole <= max(PADDING, 2 * unit * int(widths.sum())):
+        return [None]
+    classes = np.ceil(np.log2(np.maximum(widths, 1))).astype(np.int64)
+    return [np.flatnonzero(classes == one) for one in np.unique(classes)]
 
 
 def marks_of(kind: str) -> tuple[Any, Any, np.dtype[Any]]:
@@ -59,9 +95,9 @@ def bits_of(values: np.ndarray) -> np.ndarray:
     return values.view(np.int32) if values.dtype.kind == "f" else values
 
 
-def dense(spans: Spans, definition: Field) -> Dense:
+def lists_of(spans: Spans, definition: Field) -> Lists:
     """Read the texts of one field, (m,)."""
-    _, fill, dtype = marks_of(definition.type)
+    _, fill, _ = marks_of(definition.type)
     # An empty field is a list of no values (VCF 4.5); what it says is what "." says.
     parts, many = spans.split(COMMA)
     empty = parts.lengths == 0
@@ -76,13 +112,7 @@ def dense(spans: Spans, definition: Field) -> Dense:
         sound &= matches(parts, PATTERNS[definition.name])
     bad = np.zeros(len(spans), bool)
     bad[owner[~sound]] = True
-    lone = (many == 1) & dots[first]
-    width = int(many.max(initial=1))
-    if width == 1:
-        return Dense(values[:, None], many, bad, lone)
-    out = np.full((len(spans), width), fill, dtype)  # NaNs keep their bits: types are equal
-    out[owner, np.arange(len(owner)) - first[owner]] = values
-    return Dense(out, many, bad, lone)
+    return Lists(values, many, bad, (many == 1) & dots[first], fill)
 
 
 def _integers(parts: Spans, dots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

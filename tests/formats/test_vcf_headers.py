@@ -1,0 +1,102 @@
+"""Headers that break the specification: refused, or read as bcftools does where that is allowed."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medray.errors import DataError
+from medray.formats.base import Source
+from medray.formats.vcf import Vcf
+from medray.formats.vcf.header import parse_header
+from tests.formats.test_vcf_sites import read
+
+ALLOW = frozenset({"bad-header"})
+COLUMNS = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
+RECORD = "1\t10\t.\tA\tG\t.\tPASS\tANN=G|x,y;X=2"
+INFO = '##INFO=<ID=X,Number=1,Type=Integer,Description="x">'
+BROKEN = [
+    "##source=",
+    "##",
+    "##nothing",
+    "##a key of blanks=thing",
+    '##INFO=<ID=ANN,Number=.,Type=String,Description="of "SnpEff" v5">',
+    "##INFO=<ID=ANN,Number=.,Type=String,Description=unquoted>",
+    "##INFO=<ID=ANN,Number=.,Type=String>",
+    '##INFO=<ID=ANN,Number=many,Type=String,Description="x">',
+    '##INFO=<ID=ANN,Number=.,Type=Text,Description="x">',
+    '##INFO=<Number=.,Type=String,Description="no id">',
+    '##INFO=ID=ANN,Number=.,Type=String,Description="no brackets"',
+    '##FILTER=<ID=0,Description="x">',
+    '##FILTER=<ID=q10,Description="x",>',
+    "##FILTER=<ID=q10>",
+    '##FORMAT=<ID=F,Number=0,Type=Flag,Description="x">',
+    "##contig=<ID=a b,length=5>",
+    "##assembly=two words",
+    '##ALT=<ID=DEL,Number=many,Description="x">',
+    "##META=<ID=M,Type=String,Values=a>",
+]
+
+
+@pytest.mark.parametrize("line", BROKEN)
+def test_a_broken_line_is_refused_or_noted_and_the_rest_is_read(line: str, tmp_path: Path) -> None:
+    text = f"##fileformat=VCFv4.2\n{INFO}\n{line}\n##contig=<ID=1>\n{COLUMNS}\n{RECORD}\n"
+    (tmp_path / "a.vcf").write_text(text)
+    rows, refused = read(tmp_path)
+    assert not rows
+    assert [(one.code, one.source) for one in refused] == [("bad-header", "a.vcf")]
+    rows, refused = read(tmp_path, allow=("unsorted", "bad-header"), fields=("ANN", "X"))
+    assert [one.row["info_ANN"] for one in rows] == [["G|x", "y"]]
+    assert [one.row["info_X"] for one in rows] == [2]
+    assert [(one.code, one.kind, one.sample) for one in refused] == [
+        ("bad-header", "passed-over", "header")
+    ]
+    assert refused[0].reason.startswith("header, line 3: ")
+    assert line.partition("=")[2] not in refused[0].reason or not line.partition("=")[2]
+
+
+def test_what_is_kept_of_broken_lines() -> None:
+    lines = ["##fileformat=VCFv4.2.1", *BROKEN, "##contig=<ID=1,length=9>", COLUMNS, ""]
+    header = parse_header("\n".join(lines).encode(), ALLOW)
+    assert header.version == (4, 2)
+    assert header.contigs == {"a b": 5, "1": 9}
+    assert ("source", "") in header.other
+    assert ("a key of blanks", "thing") in header.other
+    assert {"0", "q10"} <= header.filters.keys()
+    assert (header.info["ANN"].number, header.info["ANN"].type) == (".", "String")
+    assert header.format["F"].type == "String"
+    assert len(header.passed) == 1 + len(BROKEN)
+    with pytest.raises(DataError) as caught:
+        parse_header("\n".join(lines).encode())
+    assert "allow: [unsorted, bad-header]" in caught.value.hint
+
+
+@pytest.mark.parametrize("table", ["sites", "calls"])
+def test_the_column_format_without_samples(table: str, tmp_path: Path) -> None:
+    text = f"##fileformat=VCFv4.2\n{COLUMNS}\tFORMAT\n{RECORD}\tGT\n{RECORD}\n"
+    (tmp_path / "a.vcf").write_text(text.replace("X=2", "Y=2"))
+    form = Vcf(Vcf.Options(table=table, allow=("unsorted", "bad-header")))
+    ((item,),) = form.plan(Source(tmp_path)).groups
+    found: list[Any] = list(form.read(Source(tmp_path), item))
+    assert [one.code for one in found if hasattr(one, "code")] == ["bad-header", "column-count"]
+    (taken,) = (one for one in found if not hasattr(one, "code"))
+    if table == "sites":
+        assert taken.table["pos"].to_pylist() == [10]
+    else:
+        assert taken.row["variants"] == 1
+        assert taken.row["samples"] == 0
+
+
+def test_commas_signs_and_escaped_quotes_in_a_description() -> None:
+    quoted = 'P(a,b) = <0.05, \\"q\\"'
+    line = f'##INFO=<ID=X,Number=1,Type=Float,Description="{quoted}",Source="a",Version="3">'
+    header = parse_header(f"##fileformat=VCFv4.2\n{line}\n{COLUMNS}\n".encode())
+    assert header.info["X"].description == quoted
+
+
+def test_the_warnings_of_a_header_come_once(tmp_path: Path) -> None:
+    text = f"##fileformat=VCFv4.2\n##source=\n{INFO}\n{COLUMNS}\n" + f"{RECORD}\n" * 9000
+    (tmp_path / "a.vcf").write_text(text)
+    rows, refused = read(tmp_path, allow=("unsorted", "bad-header"), partition=2**16)
+    assert len(rows) == 9000
+    assert len(refused) == 1
