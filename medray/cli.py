@@ -13,6 +13,7 @@ from medray.version import __version__
 
 COMMANDS = {
     "run": "medray.commands.run:run",
+    "check": "medray.commands.check:check",
     "submit": "medray.commands.submit:submit",
     "resume": "medray.commands.submit:resume",
     "cancel": "medray.commands.run:cancel",

@@ -11,6 +11,7 @@ from medray.engine.overlay import best_slice, draw_overlay, encode_png, flips
 from medray.errors import DataError
 from medray.formats.base import FormatOptions, WriteOnly
 from medray.formats.files import place, replacing
+from medray.storage.holds import Needs, names
 from medray.storage.samples import Sample
 
 
@@ -26,6 +27,10 @@ class Overlay(WriteOnly):
     name: ClassVar[str] = "overlay"
     Options: ClassVar[type[FormatOptions]] = OverlayOptions
     options: OverlayOptions
+
+    def needs(self) -> Needs:
+        """Image and mask."""
+        return Needs((names("image"), names("label")), hint="`images` names the dataset with them")
 
     def takes(self, names: frozenset[str]) -> frozenset[str]:
         """Image and mask."""

@@ -13,6 +13,7 @@ from medray.errors import DataError
 from medray.formats.base import FormatOptions, WriteOnly
 from medray.formats.bed import TRACKS
 from medray.formats.files import place, replacing
+from medray.storage.holds import Needs, names
 from medray.storage.samples import Sample
 
 COLOURS = {"A": "#2a9d4e", "C": "#2f6fd0", "G": "#d99000", "T": "#c8372d"}
@@ -30,6 +31,10 @@ class TrackPlot(WriteOnly):
     name: ClassVar[str] = "track_plot"
     Options: ClassVar[type[FormatOptions]] = TrackPlotOptions
     options: TrackPlotOptions
+
+    def needs(self) -> Needs:
+        """A track."""
+        return Needs((names(TRACKS),))
 
     def takes(self, names: frozenset[str]) -> frozenset[str]:
         """The tracks, or probabilities of each base."""

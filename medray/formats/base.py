@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from medray.errors import SpecError
 from medray.ids import fraction
 from medray.spec.base import Settings
+from medray.storage.holds import Holds, Needs
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample
 
@@ -96,6 +97,26 @@ class Format(ABC):
         """
         return []
 
+    def holds(self) -> Holds:
+        """What a dataset that is ingested so holds, as far as the options say."""
+        return Holds()
+
+    def ready(self) -> None:  # noqa: B027 - optional
+        """Look for what reading or writing takes besides the files: keys, libraries.
+
+        Raises:
+            SpecError: it is not there.
+        """
+
+    @classmethod
+    def writes(cls) -> bool:
+        """Whether a dataset can be exported so."""
+        return cls.write is not Format.write
+
+    def needs(self) -> Needs:
+        """What samples must have so that `write` can write them."""
+        return Needs()
+
     def files(self, item: Input) -> Iterator[str]:
         """Every path below the source that `read` opens."""
         yield from item.paths
@@ -147,7 +168,7 @@ class WriteOnly(Format):
         Raises:
             SpecError: always (code "write-only-format").
         """
-        raise self._unread()
+        raise self.unread()
 
     def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
         """Not for reading.
@@ -155,9 +176,10 @@ class WriteOnly(Format):
         Raises:
             SpecError: always (code "write-only-format").
         """
-        raise self._unread()
+        raise self.unread()
 
-    def _unread(self) -> SpecError:
+    def unread(self) -> SpecError:
+        """What is raised where somebody reads it all the same."""
         return SpecError(
             f"format {self.name!r} is written only",
             code="write-only-format",

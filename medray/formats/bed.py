@@ -11,6 +11,7 @@ from medray.errors import DataError
 from medray.formats.base import FormatOptions
 from medray.formats.features import Feature, FeatureOptions, Features, number, whole
 from medray.formats.files import place, replacing
+from medray.storage.holds import Needs, names
 from medray.storage.samples import Sample, Slabs
 
 MAX_BLOCKS = 100_000
@@ -65,6 +66,10 @@ class Bed(Features):
             number(cells[4]) if len(cells) > 4 else None,
             more,
         )
+
+    def needs(self) -> Needs:
+        """A track, and where its bins lie."""
+        return Needs((names(TRACKS),), names("contig", "bin_bases"))
 
     def takes(self, names: frozenset[str]) -> frozenset[str]:
         """The tracks, or probabilities of each base."""

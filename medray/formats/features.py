@@ -15,6 +15,7 @@ from medray.errors import DataError, SpecError
 from medray.formats.base import Format, FormatOptions, Input, Plan, Source
 from medray.formats.files import Found, item, nothing_found, open_path, stem, walk
 from medray.formats.text import Range, lines, ranges
+from medray.storage.holds import TOLD, Holds, names
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample
 
@@ -73,6 +74,10 @@ class Features(Format):
         Raises:
             DataError: the line can't be read, with a code that says why.
         """
+
+    def holds(self) -> Holds:
+        """Rows without arrays."""
+        return Holds(names(), lacks=TOLD)
 
     def plan(self, source: Source) -> Plan:
         """Files cut into ranges of lines."""

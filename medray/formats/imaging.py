@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from medray.errors import DataError, SpecError
+from medray.storage.holds import Names, names
 
 Array = np.ndarray[Any, Any]
 
@@ -30,6 +31,7 @@ _MM = {
     "um": 1e-3, "µm": 1e-3, "μm": 1e-3, "\\u00b5m": 1e-3, "micron": 1e-3, "nm": 1e-6, "å": 1e-7,
     "pm": 1e-9, "in": 25.4, "ft": 304.8, "yd": 914.4,
 }  # fmt: skip
+_SUMMARY = ("mean", "std", "min", "max", "p005", "p995")
 MAX_CLASSES = 256  # beyond this a label counts instances, and a column per class says nothing
 
 
@@ -110,6 +112,12 @@ def as_label(
         values, high = mapped, max(mapping.values())
     kind = np.uint8 if high <= 0xFF else np.uint16 if high <= 0xFFFF else np.uint32
     return values.astype(kind, copy=False)
+
+
+def columns(*more: str) -> Names:
+    """Columns of images: what `describe` makes, what all formats say of them, and `more`."""
+    told = (f"{of}_{what}" for of in ("image", "foreground") for what in _SUMMARY)
+    return names(told, ("label_voxels", "subject", "has_label", "spacing_mm"), more)
 
 
 def describe(
@@ -226,7 +234,7 @@ def check_pattern(pattern: str) -> str:
 
 def _summary(values: Array, ends: tuple[float, float] | None = None) -> dict[str, float | None]:
     if values.size == 0:
-        return {"mean": None, "std": None, "min": None, "max": None, "p005": None, "p995": None}
+        return dict.fromkeys(_SUMMARY)
     low, high = ends or _ends(values)
     if values.dtype.kind in "iu" and values.dtype.itemsize <= 2:
         counts = _counts(

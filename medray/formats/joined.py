@@ -56,6 +56,11 @@ class Joined(Format):
     parts: ClassVar[bool] = False
     """Whether `part` makes bytes of a share before they are joined."""
 
+    @classmethod
+    def writes(cls) -> bool:
+        """Files are joined, not written sample by sample."""
+        return True
+
     @abstractmethod
     def shares(
         self, about: dict[str, Any], look: Look, source: Source | None

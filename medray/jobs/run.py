@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 
 from medray.errors import InterruptedRun
+from medray.jobs.check import DEFAULT_CLUSTER, check_documents, refuse
 from medray.jobs.events import Event, Listener, Run, StepResult
 from medray.jobs.execute import Executor
 from medray.jobs.record import Driver, keep_job, stored_result
@@ -17,11 +18,9 @@ from medray.jobs.tracking import tracked
 from medray.jobs.units import run_units
 from medray.spec.documents import place
 from medray.spec.jobs import Ingest
-from medray.spec.load import Job, Source, check_step, cluster_profile, dump, read_job
+from medray.spec.load import Job, Source, cluster_profile, dump, read_job
 from medray.storage.audit import record
 from medray.storage.objects import Objects
-
-DEFAULT_CLUSTER = "local"
 
 
 def run(
@@ -82,11 +81,12 @@ def run_documents(
         submission: number of the one that asked for it.
     """
     # Every document is checked before any of them costs time.
+    steps, problems = check_documents(source, objects, cluster=cluster, elsewhere=False)
+    refuse(problems, source.name)
     profiles = [
         cluster_profile(cluster or str(document.get("cluster") or DEFAULT_CLUSTER))
         for document in map(source.filled, range(len(source.documents)))
     ]
-    steps = [check_step(source, index, profile.defaults) for index, profile in enumerate(profiles)]
     objects.probe()
     if not submission:
         job = keep_job(objects, source, cluster, job)

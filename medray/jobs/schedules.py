@@ -11,9 +11,9 @@ from pydantic import TypeAdapter
 
 from medray.clock import SYSTEM, Clock
 from medray.errors import DataError, SpecError
-from medray.jobs.run import DEFAULT_CLUSTER
+from medray.jobs.check import check_documents, refuse
 from medray.spec.check import check
-from medray.spec.load import Job, check_step, cluster_profile, read_job
+from medray.spec.load import Job, read_job
 from medray.spec.schedules import Schedule
 from medray.storage.objects import Objects
 from medray.storage.versions import check_name
@@ -47,9 +47,8 @@ def add(
             name is taken ("schedule-exists").
     """
     source = read_job(job, overrides)
-    for index in range(len(source.documents)):
-        cluster = fields.get("cluster") or source.filled(index).get("cluster") or DEFAULT_CLUSTER
-        check_step(source, index, cluster_profile(str(cluster)).defaults)
+    _, problems = check_documents(source, objects, cluster=fields.get("cluster"), elsewhere=True)
+    refuse(problems, source.name)
     given = {**fields, "file": source.name, "documents": source.documents}
     schedule = check(
         _SCHEDULE,

@@ -56,6 +56,23 @@ def known_storage(storage: str | Objects | None = None) -> Objects:
     return Objects(profile)
 
 
+def storage_to_check(storage: str | None = None) -> Objects:
+    """The storage root that is meant; an empty one where nothing was ever stored.
+
+    Args:
+        storage: see `open_storage`.
+
+    Raises:
+        SpecError: see `open_storage`.
+    """
+    try:
+        return known_storage(storage)
+    except SpecError as error:
+        if error.code != "no-storage":
+            raise
+        return Objects("memory:///")
+
+
 def storage_of(name: str | None = None) -> Storage:
     """The storage profile that is meant; see `open_storage`.
 

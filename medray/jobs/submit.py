@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medray.errors import RetryableError, SpecError
-from medray.jobs.record import GONE_S, keep_job
+from medray.jobs.record import GONE_S, job_id, keep_job
 from medray.jobs.rest import ENDED, RayJobs, connect
 from medray.jobs.session import ENVIRONMENT, open_storage
 from medray.jobs.shipment import pack
@@ -117,6 +117,12 @@ def submit_documents(
         check_step(source, index, profile.defaults)
     require_forwarded(source, profile)
     objects = open_storage(storage)
+    if not objects.exists(f"runs/{job_id(source)}/job.json"):
+        # What stands there was checked when it came. This loads the libraries of the plugins.
+        from medray.jobs.check import check_documents, refuse
+
+        _, problems = check_documents(source, objects, cluster=cluster)
+        refuse(problems, source.name)
     name = Path(cluster).stem
     with connect(profile) as jobs:
         # Before anything is written down: a wrong token or a closed tunnel is no submission.

@@ -40,6 +40,8 @@ class AttentionLstm(Network):
                 raise ValueError("features and pools are at least 1")
             return self
 
+    attends: ClassVar[bool] = True
+    answers: ClassVar[frozenset[Literal["sample", "place"]]] = frozenset({"sample"})
     takes: ClassVar[Literal["image", "sequence", "table"]] = "sequence"
 
     def __init__(self, options: Options, out_channels: int) -> None:

@@ -47,6 +47,12 @@ class Network(nn.Module, ABC):
 
     takes: ClassVar[Literal["image", "sequence", "table"]] = "image"
 
+    attends: ClassVar[bool] = False
+    """Whether it weighs the bases of a sequence itself, and can say how."""
+
+    answers: ClassVar[frozenset[Literal["sample", "place"]]] = frozenset({"sample", "place"})
+    """Whether it answers for whole samples, for every voxel or base of them, or for either."""
+
     divisor: tuple[int, ...] = ()
     """Sizes that `forward` takes are multiples of this, per spatial axis; tiling rounds up to it.
     Sequences and tables have no such axis."""

@@ -1,6 +1,6 @@
 """A plain convolutional classifier in 2-D and 3-D, for small images and small data."""
 
-from typing import Self, cast
+from typing import ClassVar, Literal, Self, cast
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -23,6 +23,8 @@ class Cnn(Network):
         dropout: float = Field(
             0.0, ge=0, lt=1, description="share dropped: channels after each level, and at the end"
         )
+
+    answers: ClassVar[frozenset[Literal["sample", "place"]]] = frozenset({"sample"})
 
     def __init__(
         self,

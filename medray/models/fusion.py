@@ -30,6 +30,7 @@ class Fusion(Network):
             0.0, ge=0, lt=1, description="chance that training hides a modality of a sample"
         )
 
+    answers: ClassVar[frozenset[Literal["sample", "place"]]] = frozenset({"sample"})
     takes: ClassVar[Literal["image", "sequence", "table"]] = "table"
 
     def __init__(self, options: Options, out_channels: int) -> None:

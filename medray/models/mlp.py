@@ -25,6 +25,7 @@ class Mlp(Network):
     class Options(DenseOptions):
         """What can be chosen."""
 
+    answers: ClassVar[frozenset[Literal["sample", "place"]]] = frozenset({"sample"})
     takes: ClassVar[Literal["image", "sequence", "table"]] = "table"
 
     def __init__(self, options: Options, in_channels: int, out_channels: int) -> None:

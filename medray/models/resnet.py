@@ -1,6 +1,6 @@
 """ResNet classifiers in 2-D and 3-D."""
 
-from typing import Literal, Self, cast
+from typing import ClassVar, Literal, Self, cast
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -30,6 +30,8 @@ class ResNet(Network):
         )
         norm: Norm = Field("batch", description="normalisation after each convolution")
         dropout: float = Field(0.0, ge=0, lt=1, description="dropout before the last layer")
+
+    answers: ClassVar[frozenset[Literal["sample", "place"]]] = frozenset({"sample"})
 
     def __init__(
         self, options: Options, in_channels: int, out_channels: int, *, small: bool

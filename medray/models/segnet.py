@@ -1,7 +1,7 @@
 """SegNet in 2-D and 3-D: the decoder upsamples with the positions that the encoder's pools kept."""
 
 from itertools import pairwise
-from typing import Self, cast
+from typing import ClassVar, Literal, Self, cast
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -42,6 +42,8 @@ class SegNet(Network):
         dropout: float = Field(
             0.0, ge=0, lt=1, description="share of channels dropped on the two deepest levels"
         )
+
+    answers: ClassVar[frozenset[Literal["sample", "place"]]] = frozenset({"place"})
 
     def __init__(
         self,

@@ -49,6 +49,7 @@ class SeqCnn(Network):
                 raise ValueError("features are at least 1")
             return self
 
+    answers: ClassVar[frozenset[Literal["sample", "place"]]] = frozenset({"sample"})
     takes: ClassVar[Literal["image", "sequence", "table"]] = "sequence"
 
     def __init__(self, options: Options, out_channels: int, bases: int | None) -> None:

@@ -1,6 +1,6 @@
 """U-Net in 2-D and 3-D: the network of Ronneberger et al. 2015 and that of nnU-Net."""
 
-from typing import Literal, Self, cast
+from typing import ClassVar, Literal, Self, cast
 
 import torch
 from pydantic import Field
@@ -51,6 +51,8 @@ class UNet(Network):
         deep_supervision: bool = Field(
             False, description="logits of every decoder level while training"
         )
+
+    answers: ClassVar[frozenset[Literal["sample", "place"]]] = frozenset({"place"})
 
     def __init__(
         self,

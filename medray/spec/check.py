@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -12,6 +13,26 @@ from medray.errors import SpecError
 T = TypeVar("T")
 
 MOST_TOLD = 3  # problems besides the first
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with a value: where in it, what, and what would be right."""
+
+    path: tuple[str | int, ...]
+    message: str
+    hint: str
+
+
+def tried(adapter: TypeAdapter[T], value: Any) -> T | list[Fault]:
+    """`value` as a model, or everything that is wrong with it."""
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=True, include_input=False)
+        return [
+            Fault(tuple(_path(one, value)), _message(one), _hint(one, adapter)) for one in problems
+        ]
 
 
 def check(adapter: TypeAdapter[T], value: Any, about: Callable[..., str]) -> T:
@@ -25,22 +46,16 @@ def check(adapter: TypeAdapter[T], value: Any, about: Callable[..., str]) -> T:
     Raises:
         SpecError: it does not fit (code "bad-field").
     """
-    try:
-        return adapter.validate_python(value)
-    except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=True, include_input=False)
-        first, *others = problems
-        told = [
-            f"; also {'.'.join(map(str, _path(one, value)))}: {_message(one)}" for one in others
-        ]
-        if len(told) > MOST_TOLD:
-            told[MOST_TOLD:] = [f"; and {len(told) - MOST_TOLD} more"]
-        raise SpecError(
-            _message(first) + "".join(told),
-            code="bad-field",
-            about=about(*_path(first, value)),
-            hint=_hint(first, adapter),
-        ) from None
+    made = tried(adapter, value)
+    if not isinstance(made, list):
+        return made
+    first, *others = made
+    told = [f"; also {'.'.join(map(str, one.path))}: {one.message}" for one in others]
+    if len(told) > MOST_TOLD:
+        told[MOST_TOLD:] = [f"; and {len(told) - MOST_TOLD} more"]
+    raise SpecError(
+        first.message + "".join(told), code="bad-field", about=about(*first.path), hint=first.hint
+    )
 
 
 def _path(problem: ErrorDetails, value: Any) -> list[str | int]:

@@ -13,6 +13,7 @@ from medray.data.normalise import Scheme
 from medray.errors import DataError, SpecError
 from medray.models.base import Logits
 from medray.spec.base import Settings
+from medray.storage.holds import Needs, names
 from medray.storage.samples import Sample
 from medray.tasks.metrics.bootstrap import Bootstrap
 
@@ -50,6 +51,8 @@ class Task(ABC):
     """Validation metric that tells which weights are best, unless the job names another."""
     ignored: bool = False
     """Dense tasks: whether labels hold one value more, behind the classes, that takes no part."""
+    takes: ClassVar[frozenset[str]] = frozenset({"image", "sequence", "table"})
+    """Modalities of samples that it has a meaning for."""
     scores_probabilities: ClassVar[bool] = False
     """Dense tasks: whether `score` reads the array `probability` of a prediction, not `label`."""
 
@@ -68,6 +71,11 @@ class Task(ABC):
         Raises:
             DataError: a row has no such column, or a value that is no class.
         """
+
+    @property
+    def needs(self) -> Needs:
+        """The truth, as samples must have it for training and scoring."""
+        return Needs((names("label"),)) if self.dense else Needs()
 
     def statistics(self, values: np.ndarray) -> tuple[float, ...]:
         """What the training targets say; the task is built with it as `frequencies`.
@@ -118,6 +126,11 @@ class Task(ABC):
             table: (cases, columns), rows of `judge`.
             targets: of all cases, as `targets` gave them.
         """
+
+    @property
+    def validates(self) -> frozenset[str]:
+        """Names of the metrics that `summarise` gives; empty: only the data know."""
+        return frozenset()
 
     @abstractmethod
     def score(self, truth: Sample, prediction: Sample | None) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from medray.errors import DataError
 from medray.models.base import Logits
+from medray.storage.holds import Needs, names
 from medray.storage.samples import Sample
 from medray.tasks.base import ClassWeights, ImageTaskOptions, Task, weights_of
 from medray.tasks.metrics.bootstrap import Bootstrap
@@ -57,6 +58,11 @@ class Classification(Task):
     def classes(self) -> tuple[str, ...]:
         """See Task."""
         return self.options.classes
+
+    @property
+    def needs(self) -> Needs:
+        """The columns that are to be predicted."""
+        return Needs(columns=names(self.options.target))
 
     def targets(self, rows: Sequence[dict[str, Any]]) -> Tensor | None:
         """int64 (samples,), or float32 (samples, labels) with multi_label."""
@@ -133,6 +139,11 @@ class Classification(Task):
             "val_auc": float(np.mean(known)) if known else float("nan"),
             "val_accuracy": float(accuracy),
         }
+
+    @property
+    def validates(self) -> frozenset[str]:
+        """See Task."""
+        return frozenset({"val_auc", "val_accuracy"})
 
     def score(self, truth: Sample, prediction: Sample | None) -> list[dict[str, Any]]:
         """One row; see medray.tasks.metrics.classification."""

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from medray.errors import DataError
 from medray.models.base import Logits
+from medray.storage.holds import Needs, names
 from medray.storage.samples import Sample
 from medray.tasks.base import ImageTaskOptions, Task
 from medray.tasks.metrics.bootstrap import Bootstrap
@@ -59,6 +60,11 @@ class Regression(Task):
         """Names of the values."""
         target = self.options.target
         return (target,) if isinstance(target, str) else target
+
+    @property
+    def needs(self) -> Needs:
+        """The columns that are to be predicted."""
+        return Needs(columns=names(self.classes))
 
     def targets(self, rows: Sequence[dict[str, Any]]) -> Tensor | None:
         """float32 (samples, values) in their own unit, NaN where one is missing."""
@@ -138,6 +144,13 @@ class Regression(Task):
             pairs = zip(self.classes, found["val_r2"], strict=True)
             metrics |= {f"val_r2_{name}": value for name, value in pairs}
         return metrics
+
+    @property
+    def validates(self) -> frozenset[str]:
+        """See Task."""
+        each = () if len(self.classes) == 1 else self.classes
+        of_each = (f"val_r2_{name}" for name in each)
+        return frozenset({"val_r2", "val_pearson", "val_spearman", "val_rmse", *of_each})
 
     def score(self, truth: Sample, prediction: Sample | None) -> list[dict[str, Any]]:
         """One row; see medray.tasks.metrics.regression."""

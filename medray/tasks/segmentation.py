@@ -53,6 +53,7 @@ class Segmentation(Task):
     name: ClassVar[str] = "segmentation"
     dense: ClassVar[bool] = True
     metric: ClassVar[str] = "val_dice"
+    takes: ClassVar[frozenset[str]] = frozenset({"image"})
 
     def __init__(self, options: Options, frequencies: Sequence[float] | None = None) -> None:
         super().__init__(options, frequencies)
@@ -160,6 +161,11 @@ class Segmentation(Task):
         for name, mean in zip(self.classes[1:], means, strict=True):
             metrics[f"val_dice_{name}"] = float(mean)
         return metrics
+
+    @property
+    def validates(self) -> frozenset[str]:
+        """See Task."""
+        return frozenset({"val_dice", *(f"val_dice_{name}" for name in self.classes[1:])})
 
     def score(self, truth: Sample, prediction: Sample | None) -> list[dict[str, Any]]:
         """A row per class but the background; see medray.tasks.metrics.segmentation."""

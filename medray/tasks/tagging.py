@@ -41,6 +41,7 @@ class Tagging(Task):
     name: ClassVar[str] = "tagging"
     dense: ClassVar[bool] = True
     metric: ClassVar[str] = "val_auroc"
+    takes: ClassVar[frozenset[str]] = frozenset({"sequence"})
     scores_probabilities: ClassVar[bool] = True
 
     def __init__(self, options: Options, frequencies: Sequence[float] | None = None) -> None:
@@ -120,6 +121,13 @@ class Tagging(Task):
             pairs = zip(self.classes, areas, strict=True)
             metrics |= {f"val_auroc_{name}": area for name, area in pairs}
         return metrics
+
+    @property
+    def validates(self) -> frozenset[str]:
+        """See Task."""
+        several = len(self._judged) > 1
+        of_each = (f"val_auroc_{self.classes[at]}" for at in range(len(self._judged)) if several)
+        return frozenset({"val_auroc", "val_average_precision", "val_f1", *of_each})
 
     def score(self, truth: Sample, prediction: Sample | None) -> list[dict[str, Any]]:
         """One row; see medray.tasks.metrics.tagging."""

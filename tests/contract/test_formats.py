@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from medray.errors import DataError, MedrayError, SpecError
 from medray.formats import FORMATS
 from medray.formats.base import Format, Input, Plan, Source
+from medray.storage.holds import Holds
 from medray.storage.objects import Objects
 from medray.storage.records import Refusal
 from medray.storage.rows import Rows
@@ -71,6 +72,19 @@ def test_options_are_strict_and_the_name_is_the_registrys(name: str) -> None:
     with pytest.raises(ValidationError):
         kind.Options().x = 1  # type: ignore[attr-defined]
     assert kind.Options.model_validate_json(kind.Options().model_dump_json()) == kind.Options()
+
+
+@pytest.mark.parametrize("name", READABLE)
+def test_samples_hold_what_their_format_says_before(name: str, tmp_path: Path) -> None:
+    form, source = made(name, tmp_path / "source")
+    held, found = form.holds(), samples(form, source)
+    assert found
+    for sample in found:
+        assert held.arrays is None or set(sample.arrays) <= held.arrays
+        assert held.columns is None or set(sample.row) <= held.columns
+        assert not held.lacks & set(sample.row)
+        if held.axes is not None:
+            assert np.ndim(sample.arrays["image"]) == held.axes + 1
 
 
 @pytest.mark.parametrize("name", READABLE)
@@ -312,8 +326,19 @@ def test_write_only_formats_say_so(name: str, tmp_path: Path) -> None:
         kind(kind.Options()).plan(Source(tmp_path))
 
 
+@pytest.mark.parametrize("name", WRITABLE)
+def test_what_is_written_is_what_the_format_needs(name: str) -> None:
+    kind, sample = FORMATS.get(name), examples.WRITTEN[name]("a")
+    form = kind(kind.Options())
+    assert kind.writes()
+    form.needs().check(Holds(frozenset(sample.arrays), frozenset(sample.row)))
+    with pytest.raises(SpecError):
+        form.needs().check(Holds(frozenset({"nothing"}), frozenset()))
+
+
 @pytest.mark.parametrize("name", sorted({*FORMATS.names()} - {*WRITABLE}))
 def test_read_only_formats_say_so(name: str, tmp_path: Path) -> None:
     kind = FORMATS.get(name)
     with pytest.raises(SpecError, match="read-only-format"):
         list(kind(kind.Options()).write([examples.written()], tmp_path))
+    assert kind.writes() == (name in examples.JOINED)

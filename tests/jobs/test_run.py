@@ -302,13 +302,13 @@ def test_every_document_is_checked_before_any_costs_time(objects: Objects, cohor
 @pytest.mark.parametrize(
     ("change", "code", "about"),
     [
-        ({"format": {"name": "niffti"}}, "unknown-plugin", "medray.formats"),
+        ({"format": {"name": "niffti"}}, "unknown-plugin", "job, document 1, format.name"),
         (
             {"format": {"name": "nifti", "layuot": "msd"}},
             "bad-field",
             "job, document 1, format.layuot",
         ),
-        ({"source": "/nowhere/at/all"}, "no-such-source", "/nowhere/at/all"),
+        ({"source": "/nowhere/at/all"}, "no-such-source", "job, document 1, source"),
     ],
 )
 def test_what_a_plugin_refuses_names_the_place(

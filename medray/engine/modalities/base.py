@@ -19,6 +19,7 @@ from medray.errors import SpecError
 from medray.models.base import Network
 from medray.spec.training import TrainSettings
 from medray.storage.datasets import Dataset
+from medray.storage.holds import Needs
 from medray.storage.samples import Sample
 from medray.storage.shards import Shard
 from medray.tasks.base import Task
@@ -170,6 +171,8 @@ class Modality(ABC):
 
     name: ClassVar[str]
     Plan: ClassVar[type[Plan]]
+    needs: ClassVar[Needs] = Needs()
+    """What its samples have."""
 
     @abstractmethod
     def plan(self, dataset: Dataset, indices: Sequence[int], task: Task, wish: Wish) -> Any:

@@ -20,6 +20,7 @@ from medray.engine.trained import Trained
 from medray.models.base import Network
 from medray.spec.training import TrainSettings
 from medray.storage.datasets import Dataset
+from medray.storage.holds import Needs, names
 from medray.storage.samples import Slabs
 from medray.tasks.base import Task
 
@@ -33,6 +34,7 @@ class Images(Modality):
 
     name: ClassVar[str] = "image"
     Plan: ClassVar[type[ImagePlan]] = ImagePlan
+    needs: ClassVar[Needs] = Needs((names("image"),))
 
     def plan(self, dataset: Dataset, indices: Sequence[int], task: Task, wish: Wish) -> ImagePlan:
         """See medray.engine.plan."""

@@ -37,6 +37,7 @@ from medray.models.base import Network
 from medray.models.tokens import BASES
 from medray.spec.training import TrainSettings
 from medray.storage.datasets import Dataset
+from medray.storage.holds import Needs, names
 from medray.storage.samples import Sample
 from medray.storage.shards import Shard
 from medray.tasks.base import Task
@@ -61,6 +62,7 @@ class Sequences(Modality):
 
     name: ClassVar[str] = "sequence"
     Plan: ClassVar[type[SequencePlan]] = SequencePlan
+    needs: ClassVar[Needs] = Needs(columns=names("sequence"))
 
     def plan(
         self, dataset: Dataset, indices: Sequence[int], task: Task, wish: Wish

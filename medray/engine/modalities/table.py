@@ -27,6 +27,7 @@ from medray.models import MODELS
 from medray.models.base import Network
 from medray.spec.training import TrainSettings
 from medray.storage.datasets import Dataset
+from medray.storage.holds import Needs
 from medray.storage.samples import Sample
 from medray.storage.shards import Shard
 from medray.tasks.base import Task
@@ -69,6 +70,7 @@ class Tables(Modality):
 
     name: ClassVar[str] = "table"
     Plan: ClassVar[type[TablePlan]] = TablePlan
+    needs: ClassVar[Needs] = Needs(features=True)
 
     def plan(self, dataset: Dataset, indices: Sequence[int], task: Task, wish: Wish) -> TablePlan:
         """Medians, means and deviations of the training rows."""

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from medray.spec.base import Settings
 from medray.storage.datasets import Dataset
+from medray.storage.holds import Holds, Needs
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample
 from medray.storage.shards import SampleArray, Shard
@@ -62,6 +63,16 @@ class Transformation(ABC):
         self, options: Any, using: Mapping[str, Dataset], attributes: Mapping[str, Any]
     ) -> None:
         self.options, self.using, self.attributes = options, using, attributes
+
+    @classmethod
+    def needs(cls, options: Any, role: str = "") -> Needs:
+        """What samples must have: of the dataset that is gone over, or of a role of `using`."""
+        return Needs()
+
+    @classmethod
+    def holds(cls, options: Any, using: frozenset[str]) -> Holds:
+        """What the dataset that is made holds, as far as the options and the roles say."""
+        return Holds()
 
     @classmethod
     def reads(cls, attributes: dict[str, Any]) -> dict[str, Any]:

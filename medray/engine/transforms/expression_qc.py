@@ -19,6 +19,7 @@ from medray.data.qc_pages import binned, listed
 from medray.engine.transforms.base import Stored, Transformation, TransformOptions
 from medray.errors import DataError
 from medray.storage.datasets import Dataset
+from medray.storage.holds import Holds, Needs, names
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample
 from medray.storage.shards import Shard
@@ -57,6 +58,16 @@ class ExpressionQc(Transformation):
 
     name: ClassVar[str] = "expression-qc"
     options: Options
+
+    @classmethod
+    def needs(cls, options: Options, role: str = "") -> Needs:
+        """The array."""
+        return Needs((names(options.array),))
+
+    @classmethod
+    def holds(cls, options: Options, using: frozenset[str]) -> Holds:
+        """Rows without arrays."""
+        return Holds(names())
 
     @classmethod
     def reads(cls, attributes: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from medray.data.relatedness import principal_samples
 from medray.engine.transforms.base import Stored, Transformation, TransformOptions
 from medray.errors import DataError
 from medray.storage.datasets import Dataset
+from medray.storage.holds import Needs, names
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample
 from medray.storage.shards import Shard
@@ -68,6 +69,12 @@ class VariantQc(Transformation):
 
     name: ClassVar[str] = "variant-qc"
     options: Options
+
+    @classmethod
+    def needs(cls, options: Options, role: str = "") -> Needs:
+        """Calls."""
+        hint = "it goes over what the format `vcf` makes with `table: calls`"
+        return Needs((names(CALLS), names(ALLELES)), hint=hint)
 
     @property
     def thresholds(self) -> Thresholds:
@@ -122,8 +129,8 @@ class VariantQc(Transformation):
         histograms = {
             name: np.zeros(len(bins(*ends)) - 1, int) for name, ends in HISTOGRAMS.items()
         }
-        for values, names in _each(shards, STATISTICS, "statistics"):
-            found = dict(zip(names, values.T, strict=True))
+        for values, columns in _each(shards, STATISTICS, "statistics"):
+            found = dict(zip(columns, values.T, strict=True))
             with np.errstate(divide="ignore"):
                 found["log_hwe"] = -np.log10(np.maximum(found["hwe"], 1e-300))
             for name, ends in HISTOGRAMS.items():

@@ -11,6 +11,7 @@ from medray.engine.transforms.base import Stored, Transformation, TransformOptio
 from medray.errors import SpecError
 from medray.formats.bases import decode
 from medray.storage.datasets import Dataset
+from medray.storage.holds import Holds, Needs, names
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample
 from medray.storage.shards import Shard
@@ -58,6 +59,20 @@ class Windows(Transformation):
         super().__init__(options, using, attributes)
         sites = using.get("sites")
         self._sites = None if sites is None else positions(sites, options)
+
+    @classmethod
+    def needs(cls, options: WindowOptions, role: str = "") -> Needs:
+        """Contigs; of sites their places."""
+        if role != "sites":
+            return Needs((names("sequence"),), names("contig"), hint="ingest a genome by `fasta`")
+        places = (options.locus,) if options.locus else (options.contig, options.position)
+        return Needs(columns=names(places, options.where))
+
+    @classmethod
+    def holds(cls, options: WindowOptions, using: frozenset[str]) -> Holds:
+        """Windows, with labels where there are sites."""
+        own = ("contig", "start", "end", "offset", "block", "fold", "sequence")
+        return Holds(names("label" if "sites" in using else None), names(own))
 
     def apply(self, sample: Stored) -> Iterator[Sample | Refusal]:
         """The windows of one contig.

@@ -13,6 +13,7 @@ from medray.formats.base import Format, FormatOptions, Input, Plan, Source, grou
 from medray.formats.bigwig.reader import SLAB_BINS, BigWig
 from medray.formats.bigwig.wig import MAX_BASES, Wig
 from medray.formats.files import Found, item, nothing_found, open_path, stem, walk
+from medray.storage.holds import Holds, names
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample, Slabs
 
@@ -52,6 +53,11 @@ class Bigwig(Format):
     name: ClassVar[str] = "bigwig"
     Options: ClassVar[type[FormatOptions]] = BigwigOptions
     options: BigwigOptions
+
+    def holds(self) -> Holds:
+        """A track for each contig."""
+        own = ("contig", "length", "bin_bases", "names", "missing")
+        return Holds(names("track"), names(own))
 
     def plan(self, source: Source) -> Plan:
         """An input is a contig, in all of the files. A file without it has no values there."""

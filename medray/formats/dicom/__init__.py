@@ -15,11 +15,12 @@ from medray.formats.base import Format, FormatOptions, Input, Plan, Source, grou
 from medray.formats.dicom.deidentify import Keyed, Plain, Pseudonyms
 from medray.formats.dicom.headers import LIMITS, Limits
 from medray.formats.dicom.labels import find_nifti
-from medray.formats.dicom.reader import Rules, read_series
+from medray.formats.dicom.reader import COLUMNS, Rules, read_series
 from medray.formats.dicom.series import Select, Series, Sorted, judge, sort_out
 from medray.formats.dicom.tree import scan_tree
 from medray.formats.files import nothing_found
 from medray.formats.site_key import load_key
+from medray.storage.holds import Holds, names
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample
 
@@ -84,6 +85,20 @@ class Dicom(Format):
     def limits(self) -> Limits:
         """Sizes to refuse."""
         return Limits(file_bytes=self.options.max_file_bytes, sample_bytes=self.options.max_bytes)
+
+    def holds(self) -> Holds:
+        """Volumes, and masks where `labels` says whose."""
+        label = "label" if self.options.labels else None
+        return Holds(names("image", label), COLUMNS, axes=3)
+
+    def ready(self) -> None:
+        """The site's key.
+
+        Raises:
+            SpecError: there is none, or a weak one.
+        """
+        if self.options.deidentify.method == "keyed":
+            load_key(self.options.deidentify.key_env, self.options.deidentify.key_file)
 
     def plan(self, source: Source) -> Plan:
         """Series by their headers; every file of the tree is in an input or among the refused.

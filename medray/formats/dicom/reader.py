@@ -25,7 +25,7 @@ from medray.formats.dicom.pixels import Layout, decode, stored_range
 from medray.formats.dicom.references import describe_source
 from medray.formats.dicom.resample import regularise
 from medray.formats.dicom.volume import Volume
-from medray.formats.imaging import describe, spacing_of
+from medray.formats.imaging import columns, describe, spacing_of
 from medray.storage.samples import Sample
 
 # Stored values of these are measurements, and MONOCHROME1 is only how to show them.
@@ -294,6 +294,13 @@ def _label(
             code="conflicting-duplicates",
         )
     return read[0]
+
+
+COLUMNS = columns(
+    *("study", "series", "study_date", "modality", "manufacturer", "kernel", "kvp"),
+    *("thickness_mm", "photometric", "affine", "geometry", "resampled", "source_crc32c"),
+    *("dicom_geometry", "sex", "age_years"),
+)
 
 
 def _row(stack: Stack, affine: Floats, verdict: Verdict, rules: Rules) -> dict[str, Any]:

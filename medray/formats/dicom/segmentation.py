@@ -21,6 +21,7 @@ from medray.formats.base import FormatOptions, WriteOnly
 from medray.formats.dicom.references import source_images
 from medray.formats.files import place, replacing
 from medray.ids import canonical
+from medray.storage.holds import Needs, names
 from medray.storage.samples import Sample, Slabs
 from medray.version import __version__
 
@@ -86,6 +87,15 @@ class DicomSeg(WriteOnly):
     instead: ClassVar[str] = (
         "read series with their segmentations by the format `dicom`, `labels: seg`"
     )
+
+    def needs(self) -> Needs:
+        """A mask on the slices of a DICOM series."""
+        return Needs(
+            (names(self.options.array),),
+            names("dicom_geometry"),
+            hint="export it as NIfTI",
+            code="no-dicom-geometry",
+        )
 
     def takes(self, names: frozenset[str]) -> frozenset[str]:
         """The array that the options name."""

@@ -21,6 +21,7 @@ from medray.formats.expression.options import FEATURES, ExpressionOptions
 from medray.formats.expression.tenx import File, Folder
 from medray.formats.expression.text import CellLines, GeneLines
 from medray.formats.files import nothing_found, open_path, stem, walk
+from medray.storage.holds import TOLD, Holds, Needs, names
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample
 
@@ -42,6 +43,15 @@ class Expression(Format):
     Options: ClassVar[type[FormatOptions]] = ExpressionOptions
     options: ExpressionOptions
     many: ClassVar[bool] = True
+
+    def holds(self) -> Holds:
+        """Expression of genes; which observations there are, only the data know."""
+        told = names("target", "class_name") if self.options.target else names()
+        return Holds(names(FEATURES), lacks=TOLD - told, classes=self.options.classes or None)
+
+    def needs(self) -> Needs:
+        """Features."""
+        return Needs((names(FEATURES),))
 
     def plan(self, source: Source) -> Plan:
         """Genes and cells of every matrix."""

@@ -20,6 +20,7 @@ from medray.formats.files import Found, item, nothing_found, open_path, place, r
 from medray.formats.nucleotides import ambiguous
 from medray.formats.text import GZIP_RANGES, blocks, kind_of, lines
 from medray.ids import short
+from medray.storage.holds import Holds, Needs, names
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample, Slabs
 
@@ -66,6 +67,20 @@ class Fasta(Format):
     def many(self) -> bool:
         """Whether a file holds many samples; see medray.engine.export."""
         return self.options.one_file_per == "unit"
+
+    def holds(self) -> Holds:
+        """Contigs."""
+        own = (
+            "contig",
+            "length",
+            "sha256",
+            "aliases",
+            "offset",
+            "bases",
+            "ambiguous",
+            "iupac_sha256",
+        )
+        return Holds(names("sequence"), names(own))
 
     def plan(self, source: Source) -> Plan:
         """Records by name: from a .fai beside the file, or by a pass over it.
@@ -164,6 +179,10 @@ class Fasta(Format):
         with replacing(path) as temporary:
             temporary.write_text("".join(map(_record, whole)), encoding="utf-8")
         yield path
+
+    def needs(self) -> Needs:
+        """A sequence, as array or as text."""
+        return Needs(either="sequence")
 
     def takes(self, names: frozenset[str]) -> frozenset[str]:
         """The sequence."""

@@ -22,7 +22,15 @@ from medray.formats.image.layouts import (
     plan_plain,
 )
 from medray.formats.image.raster import encode_png, read_raster
-from medray.formats.imaging import as_image, as_label, check_pattern, describe, subject_of
+from medray.formats.imaging import (
+    as_image,
+    as_label,
+    check_pattern,
+    columns,
+    describe,
+    subject_of,
+)
+from medray.storage.holds import Holds, Needs, names
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample, Slabs
 
@@ -74,6 +82,23 @@ class Image(Format):
     name: ClassVar[str] = "image"
     Options: ClassVar[type[FormatOptions]] = ImageOptions
     options: ImageOptions
+
+    def holds(self) -> Holds:
+        """Images with masks, or with classes, as the layout says."""
+        options, masks = self.options, self.options.layout == "masks"
+        label = "label" if masks and options.labels != "none" else None
+        told = () if masks or options.layout == "plain" else ("target", "class_name", "split")
+        return Holds(
+            names("image", label),
+            columns(*told),
+            classes=options.classes or None,
+            axes=2 if options.pages == "refuse" and options.layout != "npz" else None,
+        )
+
+    def needs(self) -> Needs:
+        """The array."""
+        hint = "export volumes by `nifti` or `ome_zarr`"
+        return Needs((names(self.options.array),), axes=2, hint=hint)
 
     def plan(self, source: Source) -> Plan:
         """Images by name, from the listing alone (and the table, or the archives' headers)."""

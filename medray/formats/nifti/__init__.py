@@ -18,6 +18,7 @@ from medray.formats.imaging import (
     as_image,
     as_label,
     check_pattern,
+    columns,
     describe,
     same_grid,
     spacing_of,
@@ -32,6 +33,7 @@ from medray.formats.nifti.volume import (
     read_header,
     read_values,
 )
+from medray.storage.holds import Holds, Needs, names
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample, Slabs
 
@@ -74,6 +76,16 @@ class Nifti(Format):
     name: ClassVar[str] = "nifti"
     Options: ClassVar[type[FormatOptions]] = NiftiOptions
     options: NiftiOptions
+
+    def holds(self) -> Holds:
+        """Volumes, and labels unless they are not wanted."""
+        label = "label" if self.options.labels != "none" else None
+        return Holds(names("image", label), columns("affine"), axes=3)
+
+    def needs(self) -> Needs:
+        """The array, on a grid."""
+        hint = "export pictures as PNG: `format: image`"
+        return Needs((names(self.options.array),), names("affine"), hint=hint)
 
     def plan(self, source: Source) -> Plan:
         """Cases by name, from the listing and dataset.json alone."""

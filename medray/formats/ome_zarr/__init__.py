@@ -10,7 +10,14 @@ from pydantic import Field, field_validator
 from medray.errors import DataError
 from medray.formats.base import Format, FormatOptions, Input, Plan, Source, grouped
 from medray.formats.files import nothing_found, open_path, place, replacing
-from medray.formats.imaging import as_image, as_label, check_pattern, describe, subject_of
+from medray.formats.imaging import (
+    as_image,
+    as_label,
+    check_pattern,
+    columns,
+    describe,
+    subject_of,
+)
 from medray.formats.ome_zarr.find import find_images
 from medray.formats.ome_zarr.multiscale import (
     Level,
@@ -19,6 +26,7 @@ from medray.formats.ome_zarr.multiscale import (
     read_level,
 )
 from medray.formats.ome_zarr.pyramid import write_sample
+from medray.storage.holds import Holds, Needs, names
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample, Slabs
 
@@ -49,6 +57,15 @@ class OmeZarr(Format):
     name: ClassVar[str] = "ome_zarr"
     Options: ClassVar[type[FormatOptions]] = OmeZarrOptions
     options: OmeZarrOptions
+
+    def holds(self) -> Holds:
+        """Images, and labels unless they are not wanted."""
+        label = "label" if self.options.labels != "none" else None
+        return Holds(names("image", label), columns("affine"))
+
+    def needs(self) -> Needs:
+        """Any array, with a spacing."""
+        return Needs(columns=names("spacing_mm"), features=True)
 
     def plan(self, source: Source) -> Plan:
         """Images by path, from the groups' documents alone."""
@@ -90,7 +107,7 @@ class OmeZarr(Format):
         """`<sample>.ome.zarr` each: the image where it has one, all other arrays as labels.
 
         Raises:
-            DataError: a sample has no arrays (code "no-such-array").
+            DataError: a sample has no arrays ("no-such-array"), or is no image ("no-spacing").
         """
         for sample in samples:
             whole = {
@@ -103,6 +120,8 @@ class OmeZarr(Format):
                 raise DataError("the sample has no arrays", code="no-such-array", about=sample.id)
             image = whole.pop("image", None)
             labels = {name: value for name, value in whole.items() if value.dtype.kind in "iu"}
+            if not sample.row.get("spacing_mm"):
+                raise DataError("the sample has no spacing", code="no-spacing", about=sample.id)
             spacing = [float(v) for v in sample.row["spacing_mm"]]
             path = place(target, sample.id, ".ome.zarr")
             with replacing(path) as temporary:

@@ -14,6 +14,7 @@ from medray.formats.nucleotides import ambiguous
 from medray.formats.sequences.cells import MISSING, Kind, Value, kind_of, passes, value_of
 from medray.formats.sequences.table import Records, Survey, Table, table_at
 from medray.formats.text import Range, ranges
+from medray.storage.holds import Holds, names
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample
 
@@ -64,6 +65,15 @@ class Sequences(Format):
     name: ClassVar[str] = "sequences"
     Options: ClassVar[type[FormatOptions]] = SequencesOptions
     options: SequencesOptions
+
+    def holds(self) -> Holds:
+        """Sequences, and the columns that stay beside them where the options name these."""
+        options = self.options
+        target = ("target", "class_name") if options.target or options.files else None
+        ours = names("sequence", "length", target, "value" if options.value else None)
+        kept = None if options.columns is None else ours | names(options.columns)
+        lacks = names("target", "value") - ours
+        return Holds(names(), kept, lacks, classes=options.classes or None)
 
     def plan(self, source: Source) -> Plan:
         """Files in ranges of lines or records; columns' types come from a pass over all rows."""

@@ -16,6 +16,7 @@ from medray.formats.table.options import FEATURES, TableOptions
 from medray.formats.table.rows import row_of
 from medray.formats.table.sheets import SUFFIXES, Record, Sheet, Survey, sheet
 from medray.formats.table.write import write_rows
+from medray.storage.holds import Holds, names
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample, Slabs
 
@@ -36,6 +37,18 @@ class Table(Joined):
     name: ClassVar[str] = "table"
     Options: ClassVar[type[FormatOptions]] = TableOptions
     options: TableOptions
+
+    def holds(self) -> Holds:
+        """Features, and the columns that the options name."""
+        options = self.options
+        told = ("target", "class_name", "has_label") if options.targets else None
+        split = "split" if options.split or options.parts else None
+        fold = "fold" if options.fold else None
+        return Holds(
+            names(options.tables or FEATURES),
+            names("subject", told, split, fold, options.columns),
+            classes=options.classes or None,
+        )
 
     def plan(self, source: Source) -> Plan:
         """Every table is gone through once: its rows are counted, fingerprinted and joined."""

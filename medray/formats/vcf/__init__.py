@@ -25,6 +25,7 @@ from medray.formats.vcf.reader import Reading
 from medray.formats.vcf.samples import calls_of
 from medray.formats.vcf.sites import rows_of
 from medray.formats.vcf.vcz import Part, write_vcf, write_vcz
+from medray.storage.holds import TOLD, Holds, Needs, names
 from medray.storage.records import Refusal
 from medray.storage.samples import Layout, Sample
 
@@ -79,6 +80,24 @@ class Vcf(Format):
     name: ClassVar[str] = "vcf"
     Options: ClassVar[type[FormatOptions]] = VcfOptions
     options: VcfOptions
+
+    def holds(self) -> Holds:
+        """Rows of sites, or arrays of calls."""
+        return Holds(names() if self.options.table == "sites" else None, lacks=TOLD)
+
+    def needs(self) -> Needs:
+        """Calls."""
+        hint = "sites are written by the format `table`"
+        return Needs((names("variant_position"),), hint=hint, code="no-calls")
+
+    def ready(self) -> None:
+        """The site's key, where samples have pseudonyms.
+
+        Raises:
+            SpecError: there is none, or a weak one.
+        """
+        if self.options.samples == "pseudonyms":
+            load_key(self.options.key_env, self.options.key_file)
 
     def plan(self, source: Source) -> Plan:
         """Stretches of files, from sizes and first bytes alone.

@@ -16,6 +16,7 @@ from medray.formats.joined import Joined, Look, Piece, Share
 from medray.formats.vcf import SUFFIXES, Vcf, VcfOptions
 from medray.formats.vcf.bgzf import EOF_MARK, Kind, lines_of
 from medray.formats.vcf.merge import NOT_IN_KEYS, Annotations, annotated
+from medray.storage.holds import Needs, names
 from medray.storage.records import Refusal
 from medray.version import __version__
 
@@ -50,17 +51,32 @@ class AnnotatedVcf(WriteOnly, Joined):
     options: AnnotatedVcfOptions
     parts: ClassVar[bool] = True
 
-    def shares(
-        self, about: dict[str, Any], look: Look, source: Source | None
-    ) -> tuple[list[Share], list[Refusal]]:
-        """A share for each stretch of each file, also of those without a score."""
-        if source is None:
+    def ready(self) -> None:
+        """Where the files are.
+
+        Raises:
+            SpecError: the options do not say it (code "no-source").
+        """
+        if not self.options.source:
             raise SpecError(
                 "say where the files are that were scored",
                 code="no-source",
                 about=self.name,
                 hint="set `source` to that of the sites' ingest",
             )
+
+    def needs(self) -> Needs:
+        """Scores of variants, and where they stand in the files."""
+        hint = "score the sites of a VCF: predict with `variants`"
+        return Needs(columns=names(PLACE, STATUS), hint=hint, code="no-scores")
+
+    def shares(
+        self, about: dict[str, Any], look: Look, source: Source | None
+    ) -> tuple[list[Share], list[Refusal]]:
+        """A share for each stretch of each file, also of those without a score."""
+        self.ready()
+        if source is None:
+            raise SpecError("the files are not there", code="no-source", about=self.name)
         self._keys(about)
         where: dict[tuple[str, int], list[tuple[int, int, int]]] = {}
         for number, table in enumerate(look(list(PLACE))):

@@ -1,0 +1,96 @@
+"""What is known of a dataset or a model: from storage, or from the step that will make it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from medray.storage.datasets import Dataset, open_dataset
+from medray.storage.holds import Holds, names
+from medray.storage.models import open_model
+from medray.storage.objects import Objects
+
+LOOKED_AT = 8  # shards of a stored dataset; of more the step itself says what they lack
+
+
+@dataclass(frozen=True)
+class Data:
+    """A dataset.
+
+    Args:
+        kind: of the step that makes it; empty: not known.
+        holds: what its samples hold.
+        task: that its predictions are of, with `name`.
+        outputs: of predictions.
+        data: name of the dataset that they were made of.
+    """
+
+    kind: str = ""
+    holds: Holds = field(default_factory=Holds)
+    task: dict[str, Any] | None = None
+    outputs: str = ""
+    data: str = ""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model.
+
+    Args:
+        model: name and options of its network; None: not known.
+        task: with `name`.
+        folds: whether it is one network for each fold.
+        data: name of the dataset that it learns from.
+    """
+
+    model: dict[str, Any] | None = None
+    task: dict[str, Any] | None = None
+    folds: bool = False
+    data: str = ""
+
+
+def stored_data(objects: Objects, reference: str) -> Data:
+    """What stands in storage.
+
+    Raises:
+        SpecError: there is no such dataset or version.
+    """
+    dataset = open_dataset(objects, reference)
+    told = dataset.attributes
+    return Data(
+        kind=dataset.manifest.kind,
+        holds=_held(dataset),
+        task=told.get("task"),
+        outputs=str(told.get("outputs") or ""),
+        data=str(told.get("data") or "").partition("@")[0],
+    )
+
+
+def _held(dataset: Dataset) -> Holds:
+    columns = names(dataset.manifest.columns) - {"sample_id"}
+    if not len(dataset):
+        return Holds()
+    filled = [at for at, rows in enumerate(dataset.units.column("rows")) if rows]
+    first = dataset.shards[filled[0]]
+    axes = len(first.array(0, "image").shape) - 1 if "image" in first.names(0) else None
+    arrays = splits = None
+    if len(filled) <= LOOKED_AT:
+        shards = (dataset.shards[at] for at in filled)
+        arrays = names(*(shard.names(row) for shard in shards for row in range(len(shard.table))))
+        if "split" in columns:
+            found = dataset.columns(["split"])["split"].unique().to_pylist()
+            splits = frozenset(map(str, found))
+    return Holds(arrays, columns, splits=splits, axes=axes)
+
+
+def stored_model(objects: Objects, reference: str) -> Model:
+    """What stands in storage.
+
+    Raises:
+        SpecError: there is no such model or version.
+    """
+    package = open_model(objects, reference)
+    return Model(
+        model=package.config.get("model"),
+        task=package.config.get("task"),
+        folds="folds" in package.config,
+        data=package.parents[0].partition("@")[0] if package.parents else "",
+    )
