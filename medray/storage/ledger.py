@@ -153,13 +153,9 @@ class Ledger:
             for entry in self._objects.walk(f"{self._root}/commits")
         }
         wanted = [unit for unit in units if unit in tags]
-        packed = read_pack(self._objects, self.dataset) if brief and len(wanted) > FEW else {}
+        found = self._packed(wanted, tags) if brief and len(wanted) > FEW else {}
 
         def look(unit: str) -> Commit | None:
-            row = packed.get(unit)
-            if row is not None and row.tag and row.tag == tags[unit]:
-                commit = Commit.decode(row.commit, commit_path(self.dataset, unit))
-                return replace(commit, record=row.record)
             whole = self.commit_of(unit)
             if whole is None or not brief:
                 return whole
@@ -168,8 +164,21 @@ class Ledger:
             return short
 
         with ThreadPoolExecutor(self._objects.profile.concurrency) as pool:
-            found = dict(zip(wanted, spread(pool, look, wanted), strict=True))
-        return {unit: commit for unit, commit in found.items() if commit is not None}
+            rest = [unit for unit in wanted if unit not in found]
+            found |= {one.unit: one for one in spread(pool, look, rest) if one is not None}
+        return {unit: found[unit] for unit in wanted if unit in found}
+
+    def _packed(self, units: list[str], tags: dict[str, str]) -> dict[str, Commit]:
+        """Those of the commits that the pack has as they are."""
+        pack = read_pack(self._objects, self.dataset)
+        rows = [row for unit in units if (row := pack.get(unit)) and row.tag == tags[unit] != ""]
+        data = b"[%s]" % b",".join(row.commit for row in rows)
+        try:
+            commits = documents.decode(data, self.dataset, list[Commit])
+        except DataError:
+            return {}  # of another version of medray, or damaged: the records have it all
+        pairs = zip(rows, commits, strict=True)
+        return {row.unit: replace(commit, record=row.record) for row, commit in pairs}
 
     def pack(self) -> None:
         """Pack the commits that `committed` had to read one by one, if they are more than a few."""

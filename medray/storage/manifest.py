@@ -12,6 +12,7 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,7 @@ class UnitEntry:
     def of(cls, commit: Commit) -> "UnitEntry":
         """What a version says of a commit."""
         shard = commit.shard
+        pinned = shard.pinned
         return cls(
             unit=commit.unit,
             path=shard.path,
@@ -83,8 +85,8 @@ class UnitEntry:
             bytes=shard.bytes,
             sha256=shard.sha256,
             content=shard.content,
-            table=shard.pinned.table,
-            arrays=shard.pinned.arrays,
+            table=pinned.table,
+            arrays=pinned.arrays,
             record=commit.record or blake3(commit.encode()).hexdigest(),
         )
 
@@ -248,13 +250,19 @@ class Entries(Sequence[UnitEntry]):
 
 
 def identity_of(columns: dict[str, list[Any]]) -> str:
-    """Hash over the fields of units, column by column."""
-    return short(columns)
+    """Hash over the fields of units, column by column; ids and hashes hold no line breaks."""
+    hashed = blake3()
+    for name, values in columns.items():
+        hashed.update(f"{name}\t{len(values)}\n".encode())
+        hashed.update("\n".join(map(str, values)).encode())
+    return hashed.hexdigest()[:ID_DIGITS]
 
 
 def encode(entries: Sequence[UnitEntry]) -> tuple[bytes, Units]:
     """A table of units, and what the head says of it."""
-    columns = {name: [getattr(entry, name) for entry in entries] for name in SCHEMA.names}
+    columns: dict[str, list[Any]] = {
+        name: list(map(attrgetter(name), entries)) for name in SCHEMA.names
+    }
     buffer = io.BytesIO()
     # Hashes don't repeat: a dictionary of them would only make the table larger.
     table = pa.Table.from_pydict(columns, SCHEMA)

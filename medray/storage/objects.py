@@ -220,7 +220,7 @@ class Objects:
         """Every object below `prefix`, in no particular order. A prefix is a folder."""
         for batch in self._try(prefix, lambda: list(obstore.list(self._store, prefix or None))):
             for meta in batch:
-                if not PurePosixPath(meta["path"]).name.startswith(".lock-"):
+                if not meta["path"].rpartition("/")[2].startswith(".lock-"):
                     modified = meta["last_modified"].timestamp()
                     yield Entry(meta["path"], meta["size"], modified, meta["e_tag"] or "")
 

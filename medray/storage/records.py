@@ -52,7 +52,9 @@ class ShardRecord:
     @property
     def pinned(self) -> Pinned:
         """What readers need to find it and to believe it."""
-        return Pinned(self.path, self.files[TABLE][1], self.files.get(ROOT, (0, ""))[1])
+        return Pinned(
+            self.path, self.files.get(TABLE, (0, ""))[1], self.files.get(ROOT, (0, ""))[1]
+        )
 
     def brief(self) -> "ShardRecord":
         """Without the list of files, but for those that `pinned` tells of."""

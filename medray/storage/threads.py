@@ -7,7 +7,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
-GROUP = 32
+GROUP = 64
 
 
 def spread(pool: ThreadPoolExecutor, look: Callable[[T], R], items: Sequence[T]) -> list[R]:
