@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from medray.errors import SpecError
 from medray.spec.deploy import Aws, Gcp, Launcher, Nodes
+from medray.version import __version__
 
 HOME = "/opt/medray"  # a virtual environment of its own on every node
 TOKEN = "~/.medray/ray-token"  # noqa: S105 - a place, not the token
@@ -32,7 +34,8 @@ CERTIFY = (
 
 
 def launcher_config(name: str, deploy: Launcher, ray_version: str) -> dict[str, Any]:
-    """A cluster launcher file as plain values.
+    """A cluster launcher file as plain values; nodes get the medray that is copied to them, or that
+    their image has, and none from an index.
 
     Args:
         name: of the cluster.
@@ -41,6 +44,10 @@ def launcher_config(name: str, deploy: Launcher, ray_version: str) -> dict[str, 
 
     The token is copied from this machine to the head over SSH, and from there to the workers; it
     stands in no command and no file of the launcher's. The dashboard listens on loopback there.
+
+    Raises:
+        SpecError: the wheel is of another version than this (code "other-version"): its nodes would
+            refuse what is submitted from here.
     """
     environment = _ENVIRONMENT
     files, certify = {TOKEN: TOKEN}, []
@@ -48,6 +55,18 @@ def launcher_config(name: str, deploy: Launcher, ray_version: str) -> dict[str, 
         environment += f" RAY_USE_TLS=1 {_ENVIRONMENT_TLS}"
         files |= {f"{TLS}/{file}": f"{TLS}/{file}" for file in ("ca.crt", "ca.key")}
         certify = [CERTIFY]
+    install = []
+    if deploy.wheel is not None:
+        wheel = f"~/.medray/{_checked(deploy.wheel)}"
+        files[wheel] = deploy.wheel
+        ray = f"'ray[default,data,serve,train]=={ray_version}'"
+        install = [
+            (
+                f"test -x {HOME}/bin/medray || (sudo install -d -o $USER {HOME} && "
+                f"python3 -m venv {HOME} && "
+                f"{HOME}/bin/pip install --quiet {ray} {wheel})"
+            )
+        ]
     return {
         "cluster_name": name,
         "max_workers": sum(nodes.most for nodes in deploy.workers.values()),
@@ -63,12 +82,7 @@ def launcher_config(name: str, deploy: Launcher, ray_version: str) -> dict[str, 
         "file_mounts": files,
         "setup_commands": [
             f"chmod 700 ~/.medray && chmod 600 {TOKEN}",
-            (
-                f"test -x {HOME}/bin/ray || (sudo install -d -o $USER {HOME} && "
-                f"python3 -m venv {HOME} && "
-                f"{HOME}/bin/pip install --quiet 'ray[default,data,serve,train]=={ray_version}' "
-                f"'{deploy.install}')"
-            ),
+            *install,
             *certify,
         ],
         "head_start_ray_commands": [
@@ -91,6 +105,19 @@ def launcher_config(name: str, deploy: Launcher, ray_version: str) -> dict[str, 
             ),
         ],
     }
+
+
+def _checked(wheel: str) -> str:
+    """Name of the file, if it is a wheel of this version."""
+    name = wheel.rsplit("/", 1)[-1]
+    if not name.startswith(f"medray-{__version__}-"):
+        raise SpecError(
+            f"no wheel of medray {__version__}, which this is",
+            code="other-version",
+            about=f"deploy.wheel: {name}",
+            hint="`pip wheel --no-deps -w dist .` in its sources makes one",
+        )
+    return name
 
 
 def _provider(deploy: Launcher) -> dict[str, Any]:

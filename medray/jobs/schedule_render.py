@@ -9,8 +9,6 @@ from typing import Any
 
 import yaml
 
-from medray.version import __version__
-
 GRACE_S = 40  # runs are given 20 s to end; then leases are given back
 
 
@@ -45,7 +43,7 @@ WantedBy=default.target
 """
 
 
-def kubernetes(storage: str | None, image: str | None) -> str:
+def kubernetes(storage: str | None, image: str) -> str:
     """A CronJob that looks every five minutes.
 
     Several pods at once do no harm, and a long run of one schedule must not keep the others
@@ -53,12 +51,12 @@ def kubernetes(storage: str | None, image: str | None) -> str:
 
     Args:
         storage: profile or URL.
-        image: with medray in it; None: medray of this version.
+        image: with medray in it.
     """
     given = ["--storage", storage] if storage else []
     container: dict[str, Any] = {
         "name": "scheduler",
-        "image": image or f"medray:{__version__}",
+        "image": image,
         "command": ["medray", "scheduler", "--once", *given],
         # Credentials: whatever the storage profile names, from a Secret that the user makes.
         "envFrom": [{"secretRef": {"name": "medray-storage", "optional": True}}],

@@ -8,6 +8,9 @@ from medray.spec.base import Settings
 
 Text = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$")]
 
+# A file, never a name: whoever takes that name at an index would run on every node.
+Wheel = Annotated[str, Field(pattern=r"^[A-Za-z0-9~][A-Za-z0-9._/~+-]*-py3-none-any\.whl$")]
+
 
 class Nodes(Settings):
     """Nodes of one kind."""
@@ -46,7 +49,9 @@ class Aws(Settings):
     image: Text = Field(description="AMI with Python, and with drivers where there are GPUs")
     head_profile: Text = Field("medray-head", description="instance profile that starts workers")
     worker_profile: Text = Field("medray-node", description="instance profile that reads data")
-    install: str = Field("medray", description="requirement that pip installs on each node")
+    wheel: Wheel | None = Field(
+        None, description="of this medray, to be copied to each node; null: /opt/medray has it"
+    )
     tls: bool = Field(
         False, description="between Ray's processes, by the authority in ~/.medray/tls"
     )
@@ -64,7 +69,9 @@ class Gcp(Settings):
     project: Text
     image: Text = Field(description="source image, projects/…/global/images/…")
     service_account: Text = Field(description="whose role reaches the bucket")
-    install: str = Field("medray", description="requirement that pip installs on each node")
+    wheel: Wheel | None = Field(
+        None, description="of this medray, to be copied to each node; null: /opt/medray has it"
+    )
     tls: bool = Field(
         False, description="between Ray's processes, by the authority in ~/.medray/tls"
     )

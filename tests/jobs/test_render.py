@@ -1,7 +1,8 @@
 """What clusters are made of: valid by Ray's own validator, private, and as the profile says."""
 
-import importlib
+import importlib.metadata
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from medray.jobs.render import Wanted, render
 from medray.jobs.schedule_render import kubernetes
 from medray.spec.serving import Serving
 from medray.storage.objects import Objects
+from medray.version import __version__
 
 ROOT = Path(__file__).parent.parent.parent
 NIGHTLY = {"kind": "ingest", "format": {"name": "nifti"}, "source": "raw", "output": "heads"}
@@ -42,6 +44,51 @@ def test_launcher_files_are_those_of_the_profiles_and_pass_rays_validator(name: 
     defaults = {"cluster_synced_files": [], "rsync_exclude": [], "rsync_filter": []}
     validate_config({**defaults, **config})
     assert config["max_workers"] == 12
+
+
+@pytest.mark.parametrize("name", ["aws", "gcp"])
+def test_nothing_is_installed_by_a_name_that_anybody_may_take(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What pip is told to install is pinned, of Ray, or a file that is copied there."""
+    monkeypatch.delenv("MEDRAY_WHEEL", raising=False)
+    (config,) = rendered(name)
+    commands = [word for key, value in config.items() if key.endswith("commands") for word in value]
+    installs = [command for command in commands if "pip install" in command]
+    assert len(installs) == 1
+    asked = shlex.split(installs[0].partition("pip install")[2].rstrip(")"))
+    assert asked[0] == "--quiet"
+    assert asked[1] == f"ray[default,data,serve,train]=={importlib.metadata.version('ray')}"
+    assert asked[2:] == [f"~/.medray/medray-{__version__}-py3-none-any.whl"]
+    assert config["file_mounts"][asked[2]] == f"dist/medray-{__version__}-py3-none-any.whl"
+
+
+def profile_of(tmp_path: Path, wheel: str | None) -> str:
+    document = yaml.safe_load((ROOT / "cluster/aws.yaml").read_text())
+    document["deploy"]["wheel"] = wheel
+    path = tmp_path / "lab.yaml"
+    path.write_text(yaml.safe_dump(document))
+    return str(path)
+
+
+def test_an_image_that_has_medray_installs_nothing(tmp_path: Path) -> None:
+    assert "pip" not in render(profile_of(tmp_path, None))
+
+
+@pytest.mark.parametrize(
+    ("wheel", "code"),
+    [
+        ("medray", "bad-field"),
+        ("medray==0.1.0", "bad-field"),
+        ("x; true #-py3-none-any.whl", "bad-field"),
+        ("dist/other-0.1.0-py3-none-any.whl", "other-version"),
+        ("dist/medray-9.9-py3-none-any.whl", "other-version"),
+    ],
+)
+def test_other_medrays_are_refused(tmp_path: Path, wheel: str, code: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        render(profile_of(tmp_path, wheel))
+    assert caught.value.code == code
 
 
 def test_aws_nodes_are_private() -> None:
@@ -144,7 +191,7 @@ def test_manifests_match_the_schemas_of_kuberay() -> None:
         if kind == "raycluster":
             # Kubernetes' own schema of pods comes along: that of the scheduler's CronJob is one.
             head = schema["properties"]["spec"]["properties"]["headGroupSpec"]["properties"]
-            cron = yaml.safe_load(kubernetes("s3", None))
+            cron = yaml.safe_load(kubernetes("s3", "here/medray:1"))
             pod = cron["spec"]["jobTemplate"]["spec"]["template"]
             jsonschema.validate(pod, head["template"])
 
