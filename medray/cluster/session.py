@@ -9,20 +9,21 @@ import contextlib
 import logging
 import os
 import secrets
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-from medray.errors import RetryableError, SpecError
+from medray.cluster.folder import keep_logs, last_words, make_folder, remove_folder
+from medray.errors import MedrayError, RetryableError, SpecError
+from medray.veil import veiled
 
 OBJECT_STORE_BYTES = 150_000_000  # receipts are all that travels
-_PREFIX = "medray-ray-"
+_SAID = 300  # characters of an error of Ray's
+# What of a run's errors may be Ray's fault.
+_RAYS = frozenset({"ray-did-not-start", "pool-failed", "serve-failed"})
 
 
 @contextlib.contextmanager
@@ -43,12 +44,13 @@ def start_local(
         object_store_bytes: shared memory for what travels.
 
     Raises:
-        RetryableError: Ray did not start (code "ray-did-not-start").
+        RetryableError: Ray did not start (code "ray-did-not-start"). Of this, and of failures of
+            pools and replicas, Ray's logs are kept, and the error says where.
+        SpecError: no folder has a path short enough (code "no-short-folder").
     """
     from ray._raylet import Config  # type: ignore[attr-defined]
 
-    _sweep()
-    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_short_folder()))
+    folder = make_folder()
     token = folder / "token"
     token.touch(mode=0o600)
     token.write_text(_token())
@@ -67,7 +69,7 @@ def start_local(
             _init(
                 "ray-did-not-start",
                 str(folder),
-                "look at free memory, and at the logs below that folder",
+                "look at free memory",
                 address="local",
                 num_cpus=cpus,
                 num_gpus=num_gpus,
@@ -76,9 +78,16 @@ def start_local(
                 _temp_dir=str(folder / "r"),  # Ray opens its folder to everybody
             )
             yield
+    except MedrayError as error:
+        if error.code in _RAYS:
+            if words := last_words(folder, _token()):
+                error.message += f"; {words}"
+            if logs := keep_logs(folder):
+                error.hint += f"; Ray's logs are in {logs}"
+        raise
     finally:
         _leave()
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_folder(folder)
 
 
 @contextlib.contextmanager
@@ -146,24 +155,6 @@ def _token() -> str:
     return secrets.token_hex(32)
 
 
-def _short_folder() -> str:
-    # Ray puts sockets some 60 characters below it; the kernel takes 107.
-    folder = tempfile.gettempdir()
-    return folder if len(folder) < 30 else "/tmp"  # noqa: S108 - mkdtemp makes it private
-
-
-def _sweep() -> None:
-    """Remove folders of ours whose process is dead."""
-    for folder in Path(_short_folder()).glob(f"{_PREFIX}*"):
-        owner = int(folder.name.removeprefix(_PREFIX).partition("-")[0])
-        try:
-            os.kill(owner, 0)
-        except ProcessLookupError:
-            shutil.rmtree(folder, ignore_errors=True)
-        except PermissionError:
-            continue
-
-
 @contextlib.contextmanager
 def _environment(settings: dict[str, str]) -> Iterator[None]:
     settings = {"RAY_USAGE_STATS_ENABLED": "0", **settings}
@@ -192,9 +183,13 @@ def _init(code: str, about: str, hint: str, **options: Any) -> None:
     try:
         with _hushed():
             ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
-    except (ConnectionError, RuntimeError, OSError, ValueError) as error:
+    except Exception as error:  # Ray raises plain Exception where its processes did not come up
+        said = " ".join(veiled(str(error).replace(_token(), "***")).split())[:_SAID]
         raise RetryableError(
-            f"Ray did not answer ({type(error).__name__})", code=code, about=about, hint=hint
+            f"Ray did not answer ({type(error).__name__}: {said})",
+            code=code,
+            about=about,
+            hint=hint,
         ) from error
     finally:
         if main:

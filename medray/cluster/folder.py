@@ -1,0 +1,108 @@
+"""The folder that a Ray of our own lives in: private, short enough for its sockets, and gone with it.
+
+Where Ray broke, its logs are kept, and their last words are what the error says.
+"""
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from medray.errors import SpecError
+from medray.veil import veiled
+
+_PREFIX = "medray-ray-"
+_KEPT = "medray-failed-ray-"
+_RANDOM = 8  # characters that mkdtemp adds
+# Below it, of Ray 2.60: r/session_2026-11-28_22-44-50_606222_<pid>/sockets/plasma_store
+_SESSION = len("/r/session_2026-11-28_22-44-50_606222_/sockets/plasma_store")
+_LONGEST = 107  # bytes of a socket's path that the kernel takes
+_TOLD = 300  # characters
+# Processes without which there is no Ray, the likeliest first.
+_SPEAKERS = ("raylet", "gcs_server", "dashboard", "dashboard_agent", "runtime_env_agent", "monitor")
+_BAD = re.compile(r"\b(?:[EFC] \d+ \d+\]|Check failed|ERROR|FATAL|CRITICAL|\w*Error\b|bind|exit)")
+_HEAD = re.compile(r"^\[?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+[^\]]*\]?\s*")
+
+
+def socket_bytes(parent: str, pid: int) -> int:
+    """Length of the longest path of a socket of a Ray that process `pid` starts below `parent`."""
+    own = len(_PREFIX) + _RANDOM + 2 + 2 * len(str(pid))
+    return len(os.fsencode(parent).rstrip(b"/")) + own + _SESSION
+
+
+def make_folder() -> Path:
+    """A new folder, the owner's alone, in TMPDIR or the first other place that is short enough.
+
+    Raises:
+        SpecError: there is none (code "no-short-folder").
+    """
+    _sweep()
+    for parent in _places():
+        if socket_bytes(parent, os.getpid()) <= _LONGEST:
+            try:
+                return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))
+            except OSError:
+                continue  # not ours to write to, or full
+    raise SpecError(
+        f"no folder for Ray's sockets, whose paths have {_LONGEST} bytes at most",
+        code="no-short-folder",
+        about=", ".join(_places()),
+        hint="set TMPDIR to a folder with a short path that can be written to",
+    )
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove it with all that Ray left there."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def keep_logs(folder: Path) -> Path | None:
+    """Move Ray's logs out of a folder that is to be removed; None: it wrote none."""
+    logs = next(folder.glob("r/session_2*/logs"), None)
+    if logs is None:
+        return None
+    kept = Path(tempfile.mkdtemp(prefix=_KEPT))
+    try:
+        shutil.copytree(logs, kept / "logs", ignore_dangling_symlinks=True)
+    except (OSError, shutil.Error):
+        pass  # what could be copied is there
+    return kept / "logs"
+
+
+def last_words(folder: Path, secret: str) -> str:
+    """What the logs of a Ray that broke say of it; empty: nothing.
+
+    Args:
+        folder: of the Ray.
+        secret: that is not to be shown.
+    """
+    for speaker in _SPEAKERS:
+        for end in ("err", "out", "log"):
+            said = ""
+            for path in folder.glob(f"r/session_2*/logs/{speaker}.{end}"):
+                for line in path.read_text(errors="replace").splitlines():
+                    said = line if _BAD.search(line) else said
+            if said:
+                text = veiled(_HEAD.sub("", said).replace(secret, "***"))
+                return f"{speaker}: {text[:_TOLD]}"
+    return ""
+
+
+def _places() -> Iterator[str]:
+    found = (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp")  # noqa: S108 - mkdtemp makes it private
+    return (place for place in dict.fromkeys(found) if os.path.isabs(place))
+
+
+def _sweep() -> None:
+    """Remove folders of ours whose process is dead."""
+    for place in _places():
+        for folder in Path(place).glob(f"{_PREFIX}*"):
+            owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
+            try:
+                os.kill(int(owner), 0)
+            except ProcessLookupError:
+                remove_folder(folder)
+            except (PermissionError, ValueError, OverflowError):
+                continue
