@@ -1,8 +1,9 @@
-"""The folder that a Ray of our own lives in: private, short enough for its sockets, and gone with it.
+"""The folder that a Ray of our own lives in: private, short enough for its sockets, gone with it.
 
 Where Ray broke, its logs are kept, and their last words are what the error says.
 """
 
+import contextlib
 import os
 import re
 import shutil
@@ -64,10 +65,8 @@ def keep_logs(folder: Path) -> Path | None:
     if logs is None:
         return None
     kept = Path(tempfile.mkdtemp(prefix=_KEPT))
-    try:
+    with contextlib.suppress(OSError, shutil.Error):  # what could be copied is there
         shutil.copytree(logs, kept / "logs", ignore_dangling_symlinks=True)
-    except (OSError, shutil.Error):
-        pass  # what could be copied is there
     return kept / "logs"
 
 
@@ -91,8 +90,9 @@ def last_words(folder: Path, secret: str) -> str:
 
 
 def _places() -> Iterator[str]:
-    found = (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp")  # noqa: S108 - mkdtemp makes it private
-    return (place for place in dict.fromkeys(found) if os.path.isabs(place))
+    # mkdtemp makes what we make there private.
+    found = (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp")  # noqa: S108
+    return (place for place in dict.fromkeys(found) if place.startswith("/"))
 
 
 def _sweep() -> None:
