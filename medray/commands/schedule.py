@@ -280,8 +280,6 @@ def scheduler(once: bool, render: str | None, image: str | None, storage: str | 
         click.echo(schedule_render.systemd(storage, str(Path.cwd())), nl=False)
         return
     if render == "kubernetes":
-        if image is None:
-            raise click.UsageError("--render kubernetes needs --image: one with medray in it")
         click.echo(schedule_render.kubernetes(storage, image), nl=False)
         return
     from medray.jobs.schedule_start import Attached

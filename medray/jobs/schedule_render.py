@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from medray.errors import SpecError
+
 GRACE_S = 40  # runs are given 20 s to end; then leases are given back
 
 
@@ -43,7 +45,7 @@ WantedBy=default.target
 """
 
 
-def kubernetes(storage: str | None, image: str) -> str:
+def kubernetes(storage: str | None, image: str | None) -> str:
     """A CronJob that looks every five minutes.
 
     Several pods at once do no harm, and a long run of one schedule must not keep the others
@@ -52,7 +54,14 @@ def kubernetes(storage: str | None, image: str) -> str:
     Args:
         storage: profile or URL.
         image: with medray in it.
+
+    Raises:
+        SpecError: none is named (code "no-image").
     """
+    if image is None:
+        raise SpecError(
+            "an image with medray in it must be named", code="no-image", hint="give --image"
+        )
     given = ["--storage", storage] if storage else []
     container: dict[str, Any] = {
         "name": "scheduler",
