@@ -13,6 +13,7 @@ from medray.errors import DataError
 from medray.formats import FORMATS
 from medray.formats.base import Input, Source
 from medray.formats.bucket import fetched
+from medray.formats.held import held
 from medray.ids import fraction
 from medray.storage.objects import Objects
 from medray.storage.records import Refusal
@@ -21,10 +22,10 @@ from medray.storage.samples import Sample
 
 
 class Ingest(Operation):
-    """Reads inputs by the format's `read`; adds the split.
+    """Reads inputs by the format's `read`, held against the plan; adds the split.
 
     Parameters: `format` (options with `name`), `source` (folder, or URL of a bucket), `split` (see
-    `divide`).
+    `divide`), and of the step `fingerprint` and `follow_links`.
     Payload of a unit: `inputs`, a list of Input fields.
     """
 
@@ -37,7 +38,12 @@ class Ingest(Operation):
         self.format = kind(kind.Options.model_validate(options))
         source = str(parameters["source"])
         self.bucket = objects.beside(source) if "://" in source else None
-        self.source = Source(Path(source))
+        self.by_content = parameters.get("fingerprint") == "content"
+        self.source = Source(
+            Path(source),
+            follow_links=parameters.get("follow_links", False),
+            by_content=self.by_content,
+        )
 
     def described(self, unit: Unit, refusal: Refusal) -> Refusal:
         item = self._item(unit, refusal.source)
@@ -47,7 +53,7 @@ class Ingest(Operation):
 
     def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:
         item = self._item(unit, key)
-        with self._source_of(item) as source:
+        with self._source_of(item) as source, held(source, self.format, item):
             for sample in self.format.read(source, item):
                 split = self.parameters.get("split")
                 if split and isinstance(sample, Rows):
@@ -60,7 +66,7 @@ class Ingest(Operation):
     def _source_of(self, item: Input) -> AbstractContextManager[Source]:
         if self.bucket is None:
             return nullcontext(self.source)
-        return fetched(self.bucket, self.format.files(item))
+        return fetched(self.bucket, self.format.files(item), by_content=self.by_content)
 
     @staticmethod
     def _item(unit: Unit, key: str) -> Input:

@@ -2,7 +2,7 @@
 
 import weakref
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -15,10 +15,11 @@ import pyarrow as pa
 
 from medray.engine.export import receipt_of
 from medray.engine.operation import Operation, Unit
-from medray.errors import FatalError
+from medray.errors import DataError, FatalError, RetryableError
 from medray.formats import FORMATS
 from medray.formats.base import Input, Source
 from medray.formats.bucket import fetched
+from medray.formats.held import CHANGED, held
 from medray.formats.joined import Joined, Piece, Share
 from medray.storage.ledger import Ledger
 from medray.storage.objects import Objects
@@ -46,11 +47,24 @@ class _OfShares(Operation):
         raw = self.format.raw
         self.bucket = objects.beside(raw) if "://" in raw else None
 
-    def source(self, item: Input | None) -> AbstractContextManager[Source]:
-        """Where the raw files of a share are."""
-        if self.bucket is None or item is None:
-            return nullcontext(Source(Path(self.format.raw)))
-        return fetched(self.bucket, item.paths)
+    @contextmanager
+    def source(self, item: Input | None) -> Iterator[Source]:
+        """Where the raw files of a share are, held against the plan."""
+        if item is None:
+            yield Source(Path(self.format.raw))
+            return
+        here = nullcontext(Source(Path(self.format.raw)))
+        there = here if self.bucket is None else fetched(self.bucket, item.paths)
+        try:
+            with there as source, held(source, self.format, item):
+                yield source
+        except DataError as error:
+            if error.code != CHANGED:
+                raise
+            # Of a file that is joined nothing may be left out: the step fails, and can be resumed.
+            raise RetryableError(
+                error.message, code=CHANGED, about=item.key, hint=error.hint
+            ) from error
 
     def rows(self, ranges: list[list[int]]) -> pa.Table:
         """Stored rows, in order."""

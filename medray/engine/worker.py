@@ -19,6 +19,7 @@ from medray.engine.guards import Stages, Turn, Watchdog, require_sound
 from medray.engine.operation import Operation, Unit
 from medray.errors import DataError, FatalError, MedrayError, shortage
 from medray.faults import point
+from medray.formats.held import CHANGED
 from medray.log import event
 from medray.storage.ledger import Attempt, Commit, Ledger
 from medray.storage.objects import Objects
@@ -168,6 +169,9 @@ class Worker:
         try:
             refused = self._fill(unit, attempt, writer, clock, alone=alone)
             require_sound(unit, refused)
+            if any(item.code == CHANGED for item in refused):
+                # Its files may be put back as they were, and then the unit would count as done.
+                self.ledger.give_way(unit.id, CHANGED)
             with clock.stage("write"):
                 shard = writer.finish()
         except BaseException:

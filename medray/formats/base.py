@@ -1,10 +1,14 @@
 """The contract of a format: raw files to samples, and samples to files."""
 
+import hashlib
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
+
+from blake3 import blake3
 
 from medray.errors import SpecError
 from medray.ids import fraction
@@ -12,6 +16,9 @@ from medray.spec.base import Settings
 from medray.storage.holds import Holds, Needs
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample
+
+Stamp = tuple[int, int, int]
+"""Size in bytes, mark (see `Source.mark`), and time of the last change of status in ns, or 0."""
 
 
 class FormatOptions(Settings):
@@ -24,16 +31,47 @@ class Source:
 
     Args:
         root: folder (or single file) that every path is confined to.
+        follow_links: links may lead out of it.
+        by_content: fingerprints are of contents, not of times.
     """
 
     far: ClassVar[bool] = False  # contents are here only once they were fetched
+    timed: ClassVar[bool] = True  # times of status changes are those of the raw files
     root: Path
+    follow_links: bool = field(default=False, kw_only=True)
+    by_content: bool = field(default=False, kw_only=True)
 
     def fetch(self, path: str, size: int | None = None) -> None:
         """Bring the first `size` bytes of a file here, or all of it; in a folder they are."""
 
     def drop(self, path: str) -> None:
         """Give back the room that `fetch` took."""
+
+    def place(self, path: str) -> Path:
+        """Where a path lies; one that is absolute stays so."""
+        return self.root if self.root.name == path and self.root.is_file() else self.root / path
+
+    def mark(self, path: str, status: os.stat_result) -> int:
+        """What stands for a file's content in fingerprints: the time of its last change, in ns, or
+        with `by_content` a hash.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        if not self.by_content:
+            return status.st_mtime_ns
+        self.fetch(path)
+        hashed = blake3()
+        with self.place(path).open("rb") as file:
+            while block := file.read(2**22):
+                hashed.update(block)
+        self.drop(path)
+        return int(hashed.hexdigest()[:15], 16)
+
+    def stamp(self, path: str, status: os.stat_result) -> Stamp:
+        """What a file must be like when it is read to be the one that was planned."""
+        exact = self.timed and not self.by_content
+        return status.st_size, self.mark(path, status), status.st_ctime_ns if exact else 0
 
 
 @dataclass(frozen=True)
@@ -46,6 +84,8 @@ class Input:
         fingerprint: cheap and stable: changes when the content does (size, mtime or ETag).
         size: bytes of all its files.
         extra: what `read` needs besides, JSON-able.
+        stamp: hash of the stamps of every file that `read` opens, see `stamp_of`; 0 where nobody
+            looked. No part of the input's identity.
     """
 
     key: str
@@ -53,6 +93,20 @@ class Input:
     fingerprint: str
     size: int
     extra: dict[str, Any]
+    stamp: int = 0
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the identity of its unit is made of."""
+        known = asdict(self)
+        del known["stamp"]
+        return known
+
+
+def stamp_of(stamps: Iterable[Stamp]) -> int:
+    """One number, of 48 bits, for the stamps of an input's files in the order of `Format.opens`."""
+    text = repr([tuple(stamp) for stamp in stamps]).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=6).digest(), "big")
 
 
 @dataclass(frozen=True)
@@ -120,6 +174,10 @@ class Format(ABC):
     def files(self, item: Input) -> Iterator[str]:
         """Every path below the source that `read` opens."""
         yield from item.paths
+
+    def opens(self, item: Input) -> Iterator[str]:
+        """Every file and folder that `read` opens, in order: below the source, or absolute."""
+        yield from self.files(item)
 
     def shown(self, item: Input) -> tuple[str, str]:
         """How the quarantine names an input besides its key: its first file below the source, ""

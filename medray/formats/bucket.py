@@ -36,6 +36,7 @@ class Outline(Source):
     """
 
     far: ClassVar[bool] = True
+    timed: ClassVar[bool] = False
     objects: Objects
     refused: tuple[Refusal, ...] = ()
 
@@ -54,9 +55,19 @@ class Outline(Source):
             os.truncate(place, size)
 
 
+class Fetched(Source):
+    """A folder with files of a bucket, whose times of change are hashes of their ETags too."""
+
+    timed: ClassVar[bool] = False
+
+
 @contextmanager
-def outlined(objects: Objects) -> Iterator[Outline]:
+def outlined(objects: Objects, *, by_content: bool = False) -> Iterator[Outline]:
     """The outline of a bucket, for as long as inputs are planned.
+
+    Args:
+        objects: the bucket, from the source's prefix on.
+        by_content: see Source.
 
     Raises:
         RetryableError: it cannot be listed.
@@ -78,13 +89,15 @@ def outlined(objects: Objects) -> Iterator[Outline]:
                 about=objects.url,
                 hint="give the prefix that the files lie below",
             )
-        yield Outline(root, objects, tuple(refused))
+        yield Outline(root, objects, tuple(refused), by_content=by_content)
     finally:
         shutil.rmtree(root, ignore_errors=True)
 
 
 @contextmanager
-def fetched(objects: Objects, paths: Iterable[str]) -> Iterator[Source]:
+def fetched(
+    objects: Objects, paths: Iterable[str], *, by_content: bool = False
+) -> Iterator[Source]:
     """A folder with these files of a bucket, for as long as one input is read.
 
     What is gone from the bucket is not there either; the format says so.
@@ -95,10 +108,12 @@ def fetched(objects: Objects, paths: Iterable[str]) -> Iterator[Source]:
             place = root / path
             place.parent.mkdir(parents=True, exist_ok=True)
             try:
-                _fill(objects, path, place, None)
+                etag = _fill(objects, path, place, None)
+                # So it can be held against the plan, which has the hash of the ETag of then.
+                os.utime(place, ns=(_mark(etag), _mark(etag)))
             except FileNotFoundError:
                 place.unlink(missing_ok=True)
-        yield Source(root)
+        yield Fetched(root, by_content=by_content)
     finally:
         shutil.rmtree(root, ignore_errors=True)
 
@@ -122,9 +137,12 @@ def _sketch(root: Path, entry: Entry) -> bool:
             file.truncate(entry.size)
     except (FileExistsError, NotADirectoryError):  # an object that is a folder of others too
         return False
-    mark = int(hashlib.sha256(entry.etag.encode()).hexdigest()[:15], 16)
-    os.utime(place, ns=(mark, mark))
+    os.utime(place, ns=(_mark(entry.etag), _mark(entry.etag)))
     return True
+
+
+def _mark(etag: str) -> int:
+    return int(hashlib.sha256(etag.encode()).hexdigest()[:15], 16)
 
 
 def _unmark(root: Path, place: Path) -> None:
@@ -136,13 +154,15 @@ def _unmark(root: Path, place: Path) -> None:
             folder.unlink()
 
 
-def _fill(objects: Objects, path: str, place: Path, size: int | None) -> None:
+def _fill(objects: Objects, path: str, place: Path, size: int | None) -> str:
+    """Bring bytes of an object here; returns the ETag that it has now."""
     with _kept_time(place):
         whole = place.stat().st_size if place.exists() else None
         with place.open("r+b" if whole is not None else "wb") as file:
-            objects.download(path, file, size)
+            etag = objects.download(path, file, size)
             if whole is not None:
                 file.truncate(whole)
+    return etag
 
 
 @contextmanager

@@ -13,7 +13,16 @@ from pydantic import Field, NonNegativeInt
 
 from medray.errors import DataError, SpecError
 from medray.formats.base import Format, FormatOptions, Input, Plan, Source
-from medray.formats.files import Found, item, nothing_found, open_path, stem, walk
+from medray.formats.files import (
+    INDICES,
+    Found,
+    is_empty,
+    item,
+    nothing_found,
+    open_path,
+    stem,
+    walk,
+)
 from medray.formats.text import Range, lines, ranges
 from medray.storage.holds import TOLD, Holds, names
 from medray.storage.records import Refusal
@@ -83,8 +92,8 @@ class Features(Format):
         """Files cut into ranges of lines."""
         packed = ("", ".gz", ".bgz")
         suffixes = tuple(f"{one}{end}" for one in self.suffixes for end in packed)
-        found, refused = walk(source, suffixes)
-        if not found and not refused:
+        found, refused = walk(source, suffixes, own=(*INDICES, self.options.genome or ""))
+        if is_empty(found, refused):
             nothing_found(source, f"{self.name.upper()} file", f"they end in {', '.join(suffixes)}")
         table, groups = self._table(source), []
         for file in found:
@@ -176,7 +185,7 @@ class Features(Format):
             stat = open_path(source, options.genome).stat()
         except DataError as error:
             raise SpecError(error.message, code=error.code, about=options.genome) from error
-        return [Found(options.genome, stat.st_size, stat.st_mtime_ns)]
+        return [Found.of(source, options.genome, stat)]
 
     def _lengths(self, source: Source) -> dict[str, int]:
         known: dict[str, int] = {}

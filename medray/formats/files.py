@@ -3,32 +3,56 @@
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import NoReturn
 
-from medray.errors import DataError, SpecError
-from medray.formats.base import Input, Source
+from medray.errors import DataError, PassedOver, SpecError
+from medray.formats.base import Input, Source, Stamp, stamp_of
+from medray.formats.listing import Lost, entries, unreadable
 from medray.storage.records import Refusal
 
 MAX_NAME = 200  # bytes; file systems take 255, and a suffix and a temporary mark must fit too
+OTHER = PassedOver("a file of another kind", code="other-kind")
+OTHER_FORMAT = PassedOver(
+    "an image or archive of another format than the source is read as", code="other-format"
+)
+ELSEWHERE = PassedOver("it lies in no folder that is asked for", code="other-folder")
+INDICES = (".tbi", ".csi", ".gzi", ".fai", ".dict", ".idx")  # of the files that they lie beside
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Found:
     """One file below a source.
 
     Args:
         path: below the source's root, with forward slashes.
         size: bytes.
-        mtime_ns: time of its last change.
+        mark: stands for its content, see `Source.mark`: the time of its last change, in ns.
+        ctime_ns: time of the last change of its status; 0 where it tells nothing.
     """
 
     path: str
     size: int
-    mtime_ns: int
+    mark: int
+    ctime_ns: int = 0
+
+    @classmethod
+    def of(cls, source: Source, path: str, status: os.stat_result) -> "Found":
+        """What is known of a file.
+
+        Raises:
+            OSError: it cannot be read, where fingerprints are of contents.
+        """
+        return cls(path, *source.stamp(path, status))
+
+    @property
+    def stamp(self) -> Stamp:
+        """What it must be like when it is read."""
+        return self.size, self.mark, self.ctime_ns
 
     @property
     def name(self) -> str:
@@ -42,71 +66,72 @@ class Found:
 
 
 def walk(
-    source: Source, suffixes: tuple[str, ...], *, beside: tuple[str, ...] = ()
+    source: Source,
+    suffixes: tuple[str, ...],
+    *,
+    beside: tuple[str, ...] = (),
+    own: tuple[str, ...] = (),
 ) -> tuple[list[Found], list[Refusal]]:
     """Every file below the source with one of `suffixes`, sorted by path.
 
-    Other files that end in one of `beside` are passed over by name ("other-format").
+    Every other file is passed over by name ("other-kind"), but for those whose names begin with a
+    dot. What cannot be named, opened or followed is refused, and the rest goes on; see
+    `listing.entries`.
 
-    Names that begin with a dot are passed over (editors and macOS leave them beside data). Links to
-    folders are not followed; a link to a file outside the root is refused ("outside-source"), and
-    so is a folder that cannot be listed ("unreadable"): what it holds must not vanish unseen.
+    Args:
+        source: of raw files.
+        suffixes: lower-case endings of the files that are wanted.
+        beside: endings of what may be meant as data too ("other-format").
+        own: paths and endings of what belongs to such files and is none by itself, as their
+            indices do.
 
     Raises:
         SpecError: the source does not exist (code "no-such-source").
     """
     root = source.root
     if root.is_file():
-        stat = root.stat()
         if not root.name.lower().endswith(suffixes):
             return [], []
-        return [Found(root.name, stat.st_size, stat.st_mtime_ns)], []
+        return [Found.of(source, root.name, root.stat())], []
     if not root.is_dir():
         raise SpecError("the source does not exist", code="no-such-source", about=root.name)
-    real, found, refused = root.resolve(), [], []
-
-    def unlisted(error: OSError) -> None:
-        below = Path(error.filename).relative_to(root).as_posix()
-        reason = f"the folder cannot be listed: {os.strerror(error.errno or 0)}"
-        refused.append(Refusal(below, "unreadable", reason))
-
-    for folder, folders, names in os.walk(root, onerror=unlisted):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in names:
-            if name.startswith("."):
-                continue
-            if not name.lower().endswith(suffixes):
-                if name.lower().endswith(beside):
-                    below = Path(folder, name).relative_to(root).as_posix()
-                    reason = "an image or archive of another format than the source is read as"
-                    refused.append(Refusal(below, "other-format", reason, kind="passed-over"))
-                continue
-            path = Path(folder, name)
-            below = path.relative_to(root).as_posix()
-            if not path.resolve().is_relative_to(real):
-                reason = "the link leads out of the source"
-                refused.append(Refusal(below, "outside-source", reason))
-            elif not path.is_file():
-                refused.append(Refusal(below, "not-a-file", "neither a file nor a link to one"))
-            else:
-                stat = path.stat()
-                found.append(Found(below, stat.st_size, stat.st_mtime_ns))
-    return sorted(found, key=lambda file: file.path), refused
+    found: list[Found] = []
+    refused: list[Refusal] = []
+    endings = tuple(name for name in own if name.startswith("."))
+    for entry in entries(replace(source, root=root.resolve())):
+        path = entry.path if isinstance(entry, Lost) else entry[0]
+        if not path.lower().endswith(suffixes) and not (isinstance(entry, Lost) and entry.folder):
+            if path not in own and not path.lower().endswith(endings):
+                other = OTHER_FORMAT if path.lower().endswith(beside) else OTHER
+                refused.append(Refusal.of(path, other))
+        elif isinstance(entry, Lost):
+            refused.append(Refusal.of(path, entry.fault))
+        else:
+            try:
+                found.append(Found.of(source, *entry))
+            except OSError as error:
+                fault = unreadable(error, "the file cannot be read")
+                refused.append(Refusal.of(path, fault))
+    found.sort(key=attrgetter("path"))
+    return found, refused
 
 
 def open_path(source: Source, path: str) -> Path:
-    """The file at `path` below the source.
+    """The file at `path` below the source, which can be opened.
 
     Raises:
-        DataError: it leads out of the source ("outside-source") or is gone ("missing-file").
+        DataError: it leads out of the source ("outside-source"), is gone ("missing-file"), or
+            cannot be opened ("unreadable").
     """
-    if source.root.is_file() and path == source.root.name:
-        return source.root
-    full = source.root / path
-    if not full.resolve().is_relative_to(source.root.resolve()):
+    full = source.place(path)
+    free = source.follow_links or full == source.root
+    if not free and not full.resolve().is_relative_to(source.root.resolve()):
         raise DataError("the path leads out of the source", code="outside-source", about=path)
-    if not full.exists():
-        raise DataError("the file is gone", code="missing-file", about=path)
+    try:
+        os.close(os.open(full, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+    except OSError as error:
+        fault = unreadable(error, "the file cannot be opened")
+        raise DataError(fault.message, code=fault.code, about=path, hint=fault.hint) from error
     return full
 
 
@@ -116,9 +141,10 @@ def item(key: str, files: Iterable[Found], **extra: object) -> Input:
     return Input(
         key=key,
         paths=tuple(file.path for file in files),
-        fingerprint=";".join(f"{file.path}:{file.size}:{file.mtime_ns}" for file in files),
+        fingerprint=";".join(f"{file.path}:{file.size}:{file.mark}" for file in files),
         size=sum(file.size for file in files),
         extra=dict(extra),
+        stamp=stamp_of(file.stamp for file in files),
     )
 
 
@@ -167,6 +193,11 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary)
         else:
             temporary.unlink(missing_ok=True)
+
+
+def is_empty(found: Sequence[object], refused: Iterable[Refusal]) -> bool:
+    """Whether a source holds nothing of a format, not even something damaged."""
+    return not found and all(one.kind == "passed-over" for one in refused)
 
 
 def nothing_found(source: Source, what: str, hint: str) -> NoReturn:

@@ -16,7 +16,7 @@ from medray.engine.operation import Unit
 from medray.errors import SpecError
 from medray.ids import short
 from medray.storage.audit import record
-from medray.storage.ledger import Commit, Ledger
+from medray.storage.ledger import Commit, Ledger, again_path
 from medray.storage.objects import Objects
 from medray.storage.versions import check_name
 
@@ -56,7 +56,7 @@ def ask_again(
         )
     details = {"codes": sorted(codes), "at": stamp(clock)}
     for commit in found:
-        objects.put_new(_path(name, commit.unit), json.dumps(details).encode())
+        objects.put_new(again_path(name, commit.unit), json.dumps(details).encode())
     record(objects, what="retry", about=name, details={**details, "units": len(found)}, clock=clock)
     return found
 
@@ -98,7 +98,3 @@ def with_successors(units: Iterable[Unit], objects: Objects, name: str) -> list[
 
 def _named(objects: Objects, folder: str) -> set[str]:
     return {entry.path.rsplit("/", 1)[1].removesuffix(".json") for entry in objects.walk(folder)}
-
-
-def _path(name: str, unit: str) -> str:
-    return f"datasets/{name}/again/{unit}.json"

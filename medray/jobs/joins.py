@@ -1,7 +1,7 @@
 """Plan an export whose files hold the rows of many units: first parts, then a unit a file."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -63,7 +63,7 @@ def plan_join(
 
     def stored(share: Share) -> list[str]:
         ranges = [f"{contents[n]}:{start}-{stop}" for n, start, stop in share.ranges]
-        return [digest(asdict(share.item)) if share.item else "", *ranges]
+        return [digest(share.item.identity) if share.item else "", *ranges]
 
     whole = {**identity, "about": about, "where": select}
     of_parts = {key: value for key, value in whole.items() if key != "target"}

@@ -193,7 +193,7 @@ def _places(dataset: Dataset) -> dict[str, _Place]:
 
 
 def _fingerprint(item: Input) -> str:
-    return digest(asdict(item))
+    return digest(item.identity)
 
 
 def _no_key_twice(keys: Iterable[str]) -> None:

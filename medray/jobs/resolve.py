@@ -13,8 +13,6 @@ from medray.engine import OPERATIONS
 from medray.engine.transforms import TRANSFORMS
 from medray.errors import SpecError
 from medray.formats import FORMATS
-from medray.formats.base import Format, Plan
-from medray.formats.bucket import outlined
 from medray.formats.joined import Joined
 from medray.ids import short
 from medray.jobs.again import with_successors
@@ -22,7 +20,7 @@ from medray.jobs.joins import plan_join
 from medray.jobs.plan import Planned, plan_ingest, plan_shards
 from medray.jobs.record import RUN_DIGITS
 from medray.jobs.regroup import earlier
-from medray.jobs.sources import check_named, source_of
+from medray.jobs.sources import plan_of
 from medray.jobs.target import claim, shown
 from medray.models import MODELS
 from medray.spec.base import Plugin
@@ -106,7 +104,7 @@ def _ingest(step: Ingest, objects: Objects, place: Place) -> Resolved:
     options = kind.Options.model_validate(step.format.options)
     split = step.split.parameters() if step.split else None
     identity = {"format": step.format.model_dump(mode="json"), "split": split}
-    found = _found(kind(options), step.source, objects)
+    found = plan_of(kind(options), step, objects)
     planned = plan_ingest(
         found,
         name=step.format.name,
@@ -119,7 +117,10 @@ def _ingest(step: Ingest, objects: Objects, place: Place) -> Resolved:
         step.output,
         [],
         planned=planned,
-        parameters={**identity, "source": step.source},
+        parameters={
+            **identity,
+            **step.model_dump(include={"source", "fingerprint", "follow_links"}),
+        },
         attributes={**found.attributes, "format": step.format.name},
     )
 
@@ -156,16 +157,6 @@ def _transform(step: Transform, objects: Objects, place: Place) -> Resolved:
 def units_of(step: Ingest) -> int | None:
     """Inputs per unit that the job asks for; None leaves it to the format."""
     return step.units.samples if step.units else None
-
-
-def _found(made: Format, source: str, objects: Objects) -> Plan:
-    """What a format finds in a folder or a bucket."""
-    check_named(made, source, objects)
-    if "://" not in source:
-        return made.plan(source_of(source))
-    with outlined(objects.beside(source)) as outline:
-        found = made.plan(outline)
-        return replace(found, refused=[*found.refused, *outline.refused])
 
 
 def _train(step: Train, objects: Objects, place: Place) -> Resolved:

@@ -1,9 +1,12 @@
 """Folders with raw files, looked at before anything is planned over them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from medray.errors import SpecError
-from medray.formats.base import Format, Source
+from medray.formats.base import Format, Plan, Source
+from medray.formats.bucket import outlined
+from medray.spec.jobs import Ingest
 from medray.storage.objects import Objects
 
 
@@ -27,6 +30,18 @@ def source_of(path: str) -> Source:
             hint="give a folder or file that this user may read",
         ) from error
     return Source(root)
+
+
+def plan_of(made: Format, step: Ingest, objects: Objects) -> Plan:
+    """What a format finds in a folder or a bucket."""
+    check_named(made, step.source, objects)
+    by_content = step.fingerprint == "content"
+    if "://" not in step.source:
+        source = source_of(step.source)
+        return made.plan(replace(source, follow_links=step.follow_links, by_content=by_content))
+    with outlined(objects.beside(step.source), by_content=by_content) as outline:
+        found = made.plan(outline)
+        return replace(found, refused=[*found.refused, *outline.refused])
 
 
 def check_named(made: Format, source: str, objects: Objects) -> None:

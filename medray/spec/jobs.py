@@ -83,7 +83,7 @@ class Ingest(Step):
     """Raw files of one format to a dataset."""
 
     # The inputs' fingerprints stand for the source: a moved folder is not ingested again.
-    incidental = Step.incidental | {"source", "units"}
+    incidental = Step.incidental | {"source", "units", "fingerprint", "follow_links"}
 
     kind: Literal["ingest"]
     format: Plugin
@@ -91,6 +91,14 @@ class Ingest(Step):
     output: Name
     split: Split | None = None
     units: UnitSize | None = Field(None, description="null: as the format sees fit")
+    fingerprint: Literal["times", "content"] = Field(
+        "times",
+        description="a file is the same while its size and time of change are, or its content is: "
+        "every byte is then read to plan",
+    )
+    follow_links: bool = Field(
+        False, description="follow links that lead out of the source, or to folders"
+    )
 
 
 class Transform(Step):

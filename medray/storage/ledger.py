@@ -106,6 +106,11 @@ class History:
     condemned: frozenset[str]
 
 
+def again_path(dataset: str, unit: str) -> str:
+    """Where it stands that a unit gave way to another."""
+    return f"datasets/{dataset}/again/{unit}.json"
+
+
 def commit_path(dataset: str, unit: str) -> str:
     """Where the record of a unit's commit stands."""
     return f"datasets/{dataset}/commits/{unit}.json"
@@ -290,6 +295,11 @@ class Ledger:
         self.end(attempt, "superseded")
         self._objects.delete(f"{commit.shard.path}/{name}" for name in commit.shard.files)
         return winner
+
+    def give_way(self, unit: str, code: str) -> None:
+        """Let plans to come have the unit done again, under another id; see medray.jobs.again."""
+        record = {"codes": [code], "at": stamp(self._clock)}
+        self._objects.put_new(again_path(self.dataset, unit), json.dumps(record).encode())
 
     def drop(self, units: Iterable[str]) -> None:
         """Forget units that served their purpose, and what they wrote. No version may name it."""

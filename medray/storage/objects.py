@@ -142,12 +142,15 @@ class Objects:
 
         return list(self._try(path, read))
 
-    def download(self, path: str, file: BinaryIO, size: int | None = None) -> None:
+    def download(self, path: str, file: BinaryIO, size: int | None = None) -> str:
         """Write the first `size` bytes of an object (None: all) to the beginning of a file.
+
+        Returns the object's ETag, "" where it has none.
 
         It may be an object that others wrote; see `medray.storage.remote.copy_to`.
         """
-        self._try(path, lambda: copy_to(self._store, path, file, size))
+        etag: str = self._try(path, lambda: copy_to(self._store, path, file, size))
+        return etag
 
     def put(self, path: str, data: bytes) -> None:
         """Write an object whole, replacing what stood there; durable when this returns.

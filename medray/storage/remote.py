@@ -147,8 +147,10 @@ class NewObject:
         self._pieces.clear()
 
 
-def copy_to(store: ObjectStore, path: str, file: BinaryIO, size: int | None) -> None:
+def copy_to(store: ObjectStore, path: str, file: BinaryIO, size: int | None) -> str:
     """Write an object's first `size` bytes (None: all) to the beginning of a file.
+
+    Returns its ETag, "" where it has none.
 
     Of a whole object whose ETag looks like an MD5 sum the sum is checked. It is none where a key of
     KMS encrypts the object: then two readings that are equal are believed.
@@ -167,7 +169,7 @@ def copy_to(store: ObjectStore, path: str, file: BinaryIO, size: int | None) -> 
         etag = (answer.meta["e_tag"] or "").strip('"')
         known = etag if size is None and _MD5.fullmatch(etag) else found.hexdigest()
         if found.hexdigest() in (known, *seen):
-            return
+            return answer.meta["e_tag"] or ""
         seen.add(found.hexdigest())
     raise DataError("each reading gives other bytes", code="damaged-object", about=path)
 

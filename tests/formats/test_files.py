@@ -1,7 +1,11 @@
 """Files below a source and a target: confined, counted, replaced whole."""
 
+import errno
+import json
 import os
+import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +23,9 @@ def test_walk_lists_sorted_and_passes_hidden_files_over(tmp_path: Path) -> None:
     assert [file.path for file in found] == ["a/c.PNG", "b.png"]
     assert found[0].size == 2
     assert found[0].folder == "a"
-    assert not refused
+    assert [(one.source, one.kind, one.code) for one in refused] == [
+        ("notes.txt", "passed-over", "other-kind")
+    ]
 
 
 def test_links_out_of_the_source_are_refused(tmp_path: Path) -> None:
@@ -35,6 +41,7 @@ def test_links_out_of_the_source_are_refused(tmp_path: Path) -> None:
     found, refused = walk(Source(root), (".png",))
     assert [file.path for file in found] == ["in/a.png", "within.png"]
     assert {(one.source, one.code) for one in refused} == {
+        ("folder", "outside-source"),
         ("link.png", "outside-source"),
         ("pipe.png", "not-a-file"),
     }
@@ -43,6 +50,119 @@ def test_links_out_of_the_source_are_refused(tmp_path: Path) -> None:
             open_path(Source(root), path)
     with pytest.raises(DataError, match="missing-file"):
         open_path(Source(root), "gone.png")
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Good files around everything that a tree can hold besides."""
+    root = tmp_path / "root"
+    for name in ("a/1.png", "b/2.png", "z.png", ".store/3.png"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"1")
+    aside = tmp_path / "aside"
+    (aside / "deep").mkdir(parents=True)
+    (aside / "4.png").write_bytes(b"1")
+    (aside / "deep" / "5.png").write_bytes(b"1")
+    Path(os.fsdecode(os.fsencode(root) + b"/b/caf\xe9.png")).write_bytes(b"1")
+    Path(os.fsdecode(os.fsencode(root) + b"/\xff.txt")).write_bytes(b"1")
+    Path(os.fsdecode(os.fsencode(root) + b"/\xfe")).mkdir()
+    Path(os.fsdecode(os.fsencode(root) + b"/\xfe/6.png")).write_bytes(b"1")
+    (root / "a" / "self.png").symlink_to("self.png")
+    (root / "a" / "gone.png").symlink_to("nowhere.png")
+    (root / "a" / "up").symlink_to(root)
+    (root / "b" / "aside").symlink_to(aside)
+    (root / "b" / "again").symlink_to(aside / "deep")
+    (root / "b" / "store").symlink_to(root / ".store")
+    (aside / "deep" / "round").symlink_to(aside)
+    (aside / "home").symlink_to(root.parent)
+    os.mkfifo(root / "pipe.png")
+    with socket.socket(socket.AF_UNIX) as listener:
+        here = Path.cwd()
+        os.chdir(root)  # a socket's path is short
+        listener.bind("socket.png")
+        os.chdir(here)
+    return root
+
+
+NEVER = {
+    ("a/self.png", "link-loop"),
+    ("a/gone.png", "broken-link"),
+    ("b/caf\\xe9.png", "unnameable"),
+    ("\\xfe/6.png", "unnameable"),
+    ("pipe.png", "not-a-file"),
+    ("socket.png", "not-a-file"),
+}
+
+
+def test_what_cannot_be_named_opened_or_followed_is_one_refusal_each(tree: Path) -> None:
+    found, refused = walk(Source(tree), (".png",))
+    assert [file.path for file in found] == ["a/1.png", "b/2.png", "z.png"]
+    quarantined = {(one.source, one.code) for one in refused if one.kind == "quarantined"}
+    assert quarantined == NEVER | {
+        ("b/aside", "outside-source"),
+        ("b/again", "outside-source"),
+        ("b/store", "linked-folder"),
+    }
+    passed = {(one.source, one.code) for one in refused if one.kind == "passed-over"}
+    assert passed == {("a/up", "rejected-link"), ("\\xff.txt", "other-kind")}
+    assert all(json.dumps([one.source, one.hint]).isascii() for one in refused)
+
+
+def test_links_are_followed_once_where_the_job_says_so(tree: Path) -> None:
+    found, refused = walk(Source(tree, follow_links=True), (".png",))
+    paths = [file.path for file in found]
+    assert paths == [
+        "a/1.png",
+        "b/2.png",
+        "b/again/5.png",
+        "b/aside/4.png",
+        "b/store/3.png",
+        "z.png",
+    ]
+    source = Source(tree, follow_links=True)
+    assert [open_path(source, path).read_bytes() for path in paths] == [b"1"] * 6
+    assert {(one.source, one.code) for one in refused if one.kind == "quarantined"} == NEVER
+
+
+def test_a_file_that_vanishes_while_it_is_listed(tree: Path, monkeypatch: Any) -> None:
+    real = os.stat
+
+    def vanishing(path: Any, **options: Any) -> os.stat_result:
+        if path == "2.png":
+            raise FileNotFoundError(errno.ENOENT, "gone", path)
+        if path == "z.png":
+            raise PermissionError(errno.EACCES, "no", path)
+        return real(path, **options)
+
+    monkeypatch.setattr(os, "stat", vanishing)
+    found, refused = walk(Source(tree), (".png",))
+    assert [file.path for file in found] == ["a/1.png"]
+    codes = {one.source: one.code for one in refused}
+    assert (codes["b/2.png"], codes["z.png"]) == ("missing-file", "unreadable")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="gives up its rights")
+def test_what_may_not_be_read_is_refused(tree: Path) -> None:
+    """Of this user nothing is kept: a child gives its rights up."""
+    (tree / "a" / "1.png").chmod(0)
+    (tree / "locked").mkdir()
+    (tree / "locked" / "7.png").write_bytes(b"1")
+    (tree / "locked").chmod(0)
+    for folder in (tree, *tree.parents):
+        if folder.stat().st_uid == 0 and folder != Path("/tmp"):
+            folder.chmod(folder.stat().st_mode | 0o055)
+    child = os.fork()
+    if child == 0:
+        os.setuid(65534)
+        found, refused = walk(Source(tree), (".png",))
+        codes = {one.source: one.code for one in refused}
+        try:
+            open_path(Source(tree), "a/1.png")
+        except DataError as error:
+            sound = error.code == "unreadable" and codes["locked"] == "unreadable"
+            os._exit(0 if sound and len(found) == 3 else 1)
+        os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_a_source_that_is_not_there(tmp_path: Path) -> None:

@@ -270,7 +270,10 @@ def test_decathlon(tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_text(json.dumps(document))
     _, plan = planned(tmp_path, layout="msd")
     assert [item.key for group in plan.groups for item in group] == ["h_1"]
-    assert [(one.source, one.code) for one in plan.refused] == [("h_3", "missing-file")]
+    assert [(one.source, one.code, one.kind) for one in plan.refused] == [
+        ("imagesTs/h_2.nii.gz", "other-folder", "passed-over"),
+        ("h_3", "missing-file", "quarantined"),
+    ]
     tests = read(tmp_path, layout="msd", images=("imagesTs",), labels="none")
     assert [one.id for one in tests] == ["h_2"]
     (tmp_path / "dataset.json").write_text("[")

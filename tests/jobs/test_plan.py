@@ -45,6 +45,7 @@ def test_what_a_plan_accounts_for() -> None:
         "fingerprint": "f",
         "size": 10,
         "extra": {},
+        "stamp": 0,
     }
 
 

@@ -12,7 +12,7 @@ from medray.errors import DataError, SpecError
 from medray.formats.base import Format, FormatOptions, Input, Plan, Source, grouped
 from medray.formats.bigwig.reader import SLAB_BINS, BigWig
 from medray.formats.bigwig.wig import MAX_BASES, Wig
-from medray.formats.files import Found, item, nothing_found, open_path, stem, walk
+from medray.formats.files import Found, is_empty, item, nothing_found, open_path, stem, walk
 from medray.storage.holds import Holds, names
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample, Slabs
@@ -62,7 +62,7 @@ class Bigwig(Format):
     def plan(self, source: Source) -> Plan:
         """An input is a contig, in all of the files. A file without it has no values there."""
         found, refused = walk(source, (*BIGWIGS, *WIGGLES))
-        if not found and not refused:
+        if is_empty(found, refused):
             nothing_found(source, "bigWig or wiggle file", "they end in .bw, .bigwig or .wigfix")
         names = self._named(found)
         lengths: dict[str, set[int]] = {}

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -11,7 +12,16 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from medray.errors import DataError, PassedOver, SpecError
-from medray.formats.base import Format, FormatOptions, Input, Plan, Source, grouped
+from medray.formats.base import (
+    Format,
+    FormatOptions,
+    Input,
+    Plan,
+    Source,
+    Stamp,
+    grouped,
+    stamp_of,
+)
 from medray.formats.dicom.deidentify import Keyed, Plain, Pseudonyms
 from medray.formats.dicom.headers import LIMITS, Limits
 from medray.formats.dicom.labels import find_nifti
@@ -111,7 +121,6 @@ class Dicom(Format):
             raise SpecError(
                 "the source is no folder", code="no-such-source", about=str(source.root)
             )
-        root = source.root.resolve()
         found = sort_out(scan_tree(source, self.limits))
         if not (found.series or found.segmentations or found.turned):
             nothing_found(source, "file", "files of any name count, in any folder below it")
@@ -123,7 +132,7 @@ class Dicom(Format):
             for _, copy in series.duplicates:
                 refused.append(self._refused(copy.path, copy.fault or _copy(), copy.facts.syntax))
             try:
-                item = self._input(root, key, series, found)
+                item = self._input(source, key, series, found)
                 items.append(item)
                 used.add(series.uid)
                 for label in item.extra.get("labels", ()):
@@ -156,6 +165,13 @@ class Dicom(Format):
             for label in item.extra.get("labels", ()):
                 yield label if folder == "seg" else f"{folder}/{label}"
 
+    def opens(self, item: Input) -> Iterator[str]:
+        """As `files`, and the label wherever it lies."""
+        yield from self.files(item)
+        folder = self.options.labels
+        if Path(folder).is_absolute():
+            yield from (f"{folder}/{label}" for label in item.extra.get("labels", ()))
+
     def shown(self, item: Input) -> tuple[str, str]:
         """Its first file, where the job says that paths name nobody; and its transfer syntax."""
         return self._path(item.paths[0]), item.extra["syntax"]
@@ -175,7 +191,8 @@ class Dicom(Format):
             keep_sex_and_age=options.deidentify.keep_sex_and_age,
         )
         try:
-            yield from read_series(source.root.resolve(), item, rules, self._masks(source.root))
+            resolved = replace(source, root=source.root.resolve())
+            yield from read_series(resolved, item, rules, self._masks(source.root))
         except DataError as fault:
             # Files are named by paths, and paths often hold names: the key is all that leaves.
             raise DataError(
@@ -186,7 +203,7 @@ class Dicom(Format):
         # `root / absolute` is the absolute path.
         return root / self.options.labels if self.options.labels not in ("", "seg") else None
 
-    def _input(self, root: Path, key: str, series: Series, found: Sorted) -> Input:
+    def _input(self, source: Source, key: str, series: Series, found: Sorted) -> Input:
         judge(series, self.options.select)
         if self.options.deidentify.method == "keyed":
             _check_risk(series)
@@ -194,24 +211,27 @@ class Dicom(Format):
         extra: dict[str, object] = {"slices": series.slices, "copies": copies}
         extra["syntax"] = series.instances[0].facts.syntax
         files = [*series.instances, *(copy for _, copy in series.duplicates)]
-        stamps = [[file.path, file.size, file.mtime_ns] for file in files]
-        labels = self._labels(series, found, self._masks(root))
+        marks, stamps = [file.mark for file in files], [file.stamp for file in files]
+        labels = self._labels(source, series, found)
         if labels:
-            extra["labels"] = [stamp[0] for stamp in labels]
-            stamps += labels
+            extra["labels"] = list(labels)
+            marks += [[path, *stamp[:2]] for path, stamp in labels.items()]
+            stamps += labels.values()
         elif self.options.labels and self.options.require_labels:
             raise DataError("no mask belongs to the series", code="no-label")
-        identity = json.dumps([self.names.fingerprint, stamps], separators=(",", ":"))
+        identity = json.dumps([self.names.fingerprint, marks], separators=(",", ":"))
         return Input(
             key=key,
             paths=tuple(instance.path for instance in series.instances),
             fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:32],
-            size=sum(file.size for file in files),
+            size=sum(file.stamp[0] for file in files),
             extra=extra,
+            stamp=stamp_of(stamps),
         )
 
-    def _labels(self, series: Series, found: Sorted, masks: Path | None) -> list[list[object]]:
-        """Name, size and time of the mask of a series, and of other files of the same one."""
+    def _labels(self, source: Source, series: Series, found: Sorted) -> dict[str, Stamp]:
+        """The mask of a series, and other files of the same one, by name."""
+        masks = self._masks(source.root)
         if masks is None:
             files = found.segmentations.get(series.uid, []) if self.options.labels else []
             distinct = len({file.sop for file in files})
@@ -220,7 +240,7 @@ class Dicom(Format):
             for file in files:
                 if file.fault is not None:
                     raise file.fault
-            return [[file.path, file.size, file.mtime_ns] for file in files]
+            return {file.path: file.stamp for file in files}
         paths = {
             find_nifti(masks, (series.uid, folder, folder.rpartition("/")[2]))
             for folder in _main_folders(series)
@@ -228,11 +248,11 @@ class Dicom(Format):
         fit = [path for path in paths if path is not None]
         if len(fit) > 1:
             raise DataError("masks of two of its folders fit the series", code="many-labels")
-        return [
-            [path.relative_to(masks).as_posix(), status.st_size, status.st_mtime_ns]
-            for path in fit
-            for status in (path.stat(),)
-        ]
+        names = {path.relative_to(masks).as_posix(): path for path in fit}
+        return {
+            name: source.stamp(f"{self.options.labels}/{name}", path.stat())
+            for name, path in names.items()
+        }
 
     def _unused_segmentations(self, found: Sorted, used: set[str]) -> Iterator[Refusal]:
         unused = PassedOver("a segmentation of no series that is taken", code="rejected-modality")

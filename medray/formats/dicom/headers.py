@@ -13,11 +13,11 @@ from collections import deque
 from collections.abc import Generator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import google_crc32c
 
 from medray.errors import DataError, RetryableError, shortage
+from medray.formats.base import Source
 from medray.formats.dicom import tags
 from medray.formats.dicom.elements import (
     EXPLICIT_BIG,
@@ -104,11 +104,11 @@ class Confined:
     runs once a file over trees of millions, whose folders hold hundreds.
 
     Args:
-        root: resolved.
+        source: whose root is resolved.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root = str(root)
+    def __init__(self, source: Source) -> None:
+        self._root, self._beyond = str(source.root), source.follow_links
         self._last = ("", "")  # a folder as it was asked for, and resolved; any thread's
 
     def open(self, relative: str) -> Opened:
@@ -127,7 +127,7 @@ class Confined:
             # O_NONBLOCK: opening a pipe for reading would otherwise hang until somebody writes.
             handle = os.open(
                 f"{folder}/{name}",
-                os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC,
+                (0 if self._beyond else os.O_NOFOLLOW) | os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC,
             )
         except OSError as error:
             raise shortage(error) or DataError(
@@ -196,7 +196,8 @@ class Confined:
 
     def _resolve(self, parent: str) -> str:
         folder = os.path.realpath(f"{self._root}/{parent}")
-        if not f"{folder}/".startswith(f"{self._root}/") and self._root != "/":
+        within = self._root == "/" or f"{folder}/".startswith(f"{self._root}/")
+        if not (within or self._beyond):
             raise DataError("the path leads out of its source", code="outside-root")
         return folder
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medray.errors import DataError
-from medray.formats.base import Input
+from medray.formats.base import Input, Source
 from medray.formats.dicom import tags
 from medray.formats.dicom.deidentify import Pseudonyms, kernel, vendor
 from medray.formats.dicom.elements import Elements
@@ -75,11 +75,11 @@ class Stack:
     ends: tuple[float, float] | None
 
 
-def read_series(root: Path, item: Input, rules: Rules, masks: Path | None) -> Iterator[Sample]:
+def read_series(source: Source, item: Input, rules: Rules, masks: Path | None) -> Iterator[Sample]:
     """Read, judge and assemble one series.
 
     Args:
-        root: of the source, resolved.
+        source: whose root is resolved.
         item: of the plan.
         rules: how.
         masks: folder of NIfTI masks, None where labels are DICOM SEG or absent.
@@ -87,7 +87,7 @@ def read_series(root: Path, item: Input, rules: Rules, masks: Path | None) -> It
     Raises:
         DataError: every reason why it is no volume.
     """
-    files = Confined(root)
+    files = Confined(source)
     stack = _read_files(files, item, rules)
     verdict = classify(stack.frames)
     sound = (

@@ -12,11 +12,11 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from medray.errors import DataError, PassedOver, shortage
-from medray.formats.base import Source
+from medray.errors import DataError, PassedOver
+from medray.formats.base import Source, Stamp
 from medray.formats.dicom import tags
 from medray.formats.dicom.deidentify import burned_in_risk
 from medray.formats.dicom.elements import Elements
@@ -32,6 +32,7 @@ from medray.formats.dicom.headers import (
 )
 from medray.formats.dicom.pixels import Layout
 from medray.formats.dicom.sources import sources_of
+from medray.formats.listing import Lost, entries
 
 SCAN_THREADS = 8
 BATCH_FILES = 32  # of a folder; what is fetched from elsewhere is looked at one by one
@@ -98,8 +99,7 @@ class Instance:
 
     Args:
         path: below the source's root.
-        size: bytes of the file.
-        mtime_ns: time of its last change.
+        stamp: see `Source.stamp`; its size comes first.
         facts: shared with the other slices of its series.
         sop: SOP instance UID.
         number: InstanceNumber.
@@ -111,8 +111,7 @@ class Instance:
     """
 
     path: str
-    size: int
-    mtime_ns: int
+    stamp: Stamp
     facts: Facts
     sop: str
     number: int
@@ -126,6 +125,11 @@ class Instance:
     def folder(self) -> str:
         """The path without its last part; "" at the root."""
         return self.path.rpartition("/")[0]
+
+    @property
+    def mark(self) -> list[object]:
+        """What it is in fingerprints."""
+        return [self.path, *self.stamp[:2]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,41 +150,13 @@ class Turned:
         return self.path.rpartition("/")[0]
 
 
-def walk(root: Path) -> Iterator[str | Turned]:
-    """Every file below `root`, sorted within its folder; links are not followed.
+def walk(source: Source) -> Iterator[str | Turned]:
+    """Every file below the source, sorted within its folder; see `listing.entries`.
 
-    A link is turned away by name: "rejected-link" when its target lies below the root (and is found
-    there), "outside-root" when not.
+    Links to what lies below the root are turned away ("rejected-link"), as it is found there.
     """
-    folders = [""]
-    while folders:
-        folder = folders.pop()
-        try:
-            with os.scandir(f"{root}/{folder}") as listing:
-                entries = sorted(listing, key=lambda entry: entry.name)
-        except OSError as error:
-            if lacking := shortage(error):
-                raise lacking from error
-            reason = f"the folder cannot be listed: {os.strerror(error.errno or 0)}"
-            yield Turned(folder, DataError(reason, code="unreadable"))
-            continue
-        below = []
-        for entry in entries:
-            path = f"{folder}/{entry.name}" if folder else entry.name
-            if entry.is_symlink():
-                yield Turned(path, _link(root, entry.path))
-            elif entry.is_dir(follow_symlinks=False):
-                below.append(path)
-            else:
-                yield path
-        folders.extend(reversed(below))
-
-
-def _link(root: Path, path: str) -> DataError:
-    target = os.path.realpath(path)
-    if os.path.commonpath([target, root]) == str(root):
-        return PassedOver("a link to what is found at its own place", code="rejected-link")
-    return DataError("a link that leads out of the source", code="outside-root")
+    for entry in entries(source, hidden=True):
+        yield Turned(entry.path, entry.fault) if isinstance(entry, Lost) else entry[0]
 
 
 def scan_tree(source: Source, limits: Limits) -> Iterator[Instance | Turned]:
@@ -191,8 +167,8 @@ def scan_tree(source: Source, limits: Limits) -> Iterator[Instance | Turned]:
         limits: of a file.
     """
     seen: Seen = {}
-    root = source.root.resolve()
-    files = Confined(root)
+    source = replace(source, root=source.root.resolve())
+    files = Confined(source)
 
     def look(batch: list[str | Turned]) -> list[Instance | Turned]:
         if source.far:
@@ -200,20 +176,21 @@ def scan_tree(source: Source, limits: Limits) -> Iterator[Instance | Turned]:
         paths = (entry for entry in batch if isinstance(entry, str))
         with closing(files.open_all(paths, PEEK)) as opened:
             return [
-                e if isinstance(e, Turned) else _look(e, next(opened), limits, seen) for e in batch
+                e if isinstance(e, Turned) else _look(source, e, next(opened), limits, seen)
+                for e in batch
             ]
 
     def look_into(path: str) -> Instance | Turned:
         source.fetch(path, FIRST_READ)
-        found = look_at(files, path, limits, seen)
+        found = look_at(source, files, path, limits, seen)
         if not _is_settled(found):  # the header may go on beyond what was fetched
             source.fetch(path, limits.header_bytes)
-            found = look_at(files, path, limits, seen)
+            found = look_at(source, files, path, limits, seen)
         source.drop(path)
         return found
 
     step = 1 if source.far else BATCH_FILES
-    batches = _batches(walk(root), step)
+    batches = _batches(walk(source), step)
     with ThreadPoolExecutor(SCAN_THREADS, "dicom-scan") as pool:
         # A round in flight is bounded, so a tree of 20 million files is never listed whole.
         while first := next(batches, None):
@@ -238,25 +215,31 @@ def _batches(entries: Iterator[str | Turned], step: int) -> Iterator[list[str | 
         yield batch
 
 
-def look_at(files: Confined, path: str, limits: Limits, seen: Seen) -> Instance | Turned:
+def look_at(
+    source: Source, files: Confined, path: str, limits: Limits, seen: Seen
+) -> Instance | Turned:
     """Scan one file. Damage behind a readable header stays with the instance, as its fault.
 
     Args:
-        files: of the source.
+        source: of the file.
+        files: opens those of the source.
         path: below its root.
         limits: of the file.
         seen: facts of other files; most files have those of the file before.
     """
     with closing(files.open_all([path], PEEK)) as opened:
-        return _look(path, next(opened), limits, seen)
+        return _look(source, path, next(opened), limits, seen)
 
 
-def _look(path: str, opened: Opened | DataError, limits: Limits, seen: Seen) -> Instance | Turned:
+def _look(
+    source: Source, path: str, opened: Opened | DataError, limits: Limits, seen: Seen
+) -> Instance | Turned:
     try:
         if isinstance(opened, DataError):
             raise opened
         handle, status = opened
         header = scan(handle, status.st_size, limits)
+        stamp = source.stamp(path, status)
     except DataError as fault:
         # Without its traceback, which holds what was read of the file.
         return Turned(
@@ -285,8 +268,7 @@ def _look(path: str, opened: Opened | DataError, limits: Limits, seen: Seen) -> 
         facts = seen.setdefault(made_of, _facts(elements, first, header.syntax))
     return Instance(
         path,
-        status.st_size,
-        status.st_mtime_ns,
+        stamp,
         facts,
         elements.text(tags.SOP_INSTANCE_UID),
         first.number,

@@ -16,7 +16,17 @@ from medray.formats.base import Format, FormatOptions, Input, Plan, Source
 from medray.formats.bases import decode, encode, firsts
 from medray.formats.fasta.letters import Summary, around, slabs, summary
 from medray.formats.fasta.records import Record, indexed, scanned
-from medray.formats.files import Found, item, nothing_found, open_path, place, replacing, walk
+from medray.formats.files import (
+    INDICES,
+    Found,
+    is_empty,
+    item,
+    nothing_found,
+    open_path,
+    place,
+    replacing,
+    walk,
+)
 from medray.formats.nucleotides import ambiguous
 from medray.formats.text import GZIP_RANGES, blocks, kind_of, lines
 from medray.ids import short
@@ -87,8 +97,8 @@ class Fasta(Format):
 
         An input is one record, or a run of small ones.
         """
-        found, refused = walk(source, SUFFIXES)
-        if not found and not refused:
+        found, refused = walk(source, SUFFIXES, own=(*INDICES, self.options.alias_table or ""))
+        if is_empty(found, refused):
             nothing_found(source, "FASTA file", f"they end in {', '.join(SUFFIXES[:3])} …")
         aliases, groups, known = self._aliases(source), [], set[str]()
         for file in found:

@@ -3,11 +3,22 @@
 import csv
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 from medray.errors import DataError, SpecError
 from medray.formats.base import Input, Source
-from medray.formats.files import Found, item, nothing_found, open_path, stem, unique, walk
+from medray.formats.files import (
+    ELSEWHERE,
+    Found,
+    is_empty,
+    item,
+    nothing_found,
+    open_path,
+    stem,
+    unique,
+    walk,
+)
 from medray.formats.image import npz
 from medray.formats.image.raster import SUFFIXES
 from medray.formats.imaging import OTHER_IMAGES
@@ -35,6 +46,11 @@ def plan_masks(source: Source, images: str, masks: str, labels: Labels) -> Plann
         if _inside(file, masks):
             named.setdefault(_below(file, masks), []).append(file)
     wanted = [file for file in found if _inside(file, images) and not _inside(file, masks)]
+    refused += [
+        Refusal.of(file.path, ELSEWHERE)
+        for file in found
+        if (labels == "none" if _inside(file, masks) else not _inside(file, images))
+    ]
     several = Counter(_below(file, images) for file in wanted)
     items = []
     for file in wanted:
@@ -57,7 +73,7 @@ def plan_masks(source: Source, images: str, masks: str, labels: Labels) -> Plann
         refused += [
             Refusal(file.path, "no-image", "the mask has no image of its own") for file in left
         ]
-    if not items and not refused:
+    if is_empty(items, refused):
         nothing_found(source, f"image in the folder {images!r}", "name it by `images`")
     return unique(items, refused), refused
 
@@ -90,7 +106,7 @@ def plan_csv(
     that no row names are refused ("not-in-table"), rows without their image too ("missing-file"),
     and images of which rows say different things ("ambiguous-label").
     """
-    found, refused = _images(source)
+    found, refused = _images(source, own=(table,))
     by_path = {file.path: file for file in found}
     rows: dict[str, list[tuple[int, dict[str, str | None]]]] = {}
     for number, row in enumerate(_rows(source, table, {file_column, *columns}), start=2):
@@ -126,7 +142,7 @@ def plan_csv(
 def plan_npz(source: Source) -> Planned:
     """MedMNIST archives in pieces, with their official splits."""
     found, refused = walk(source, (".npz",))
-    if not found:
+    if is_empty(found, refused):
         nothing_found(source, ".npz archive", "name another `layout` for image files")
     items = []
     for file in found:
@@ -139,22 +155,25 @@ def plan_npz(source: Source) -> Planned:
         source.drop(file.path)
         name = stem(file.path, (".npz",)).replace("/", "_")
         items += [
-            item(
-                f"{name}-{split}-{start}",
-                [Found(file.path, (stop - start) * 1024, file.mtime_ns)],
-                id="" if len(found) == 1 else f"{name}-",
-                split=split,
-                start=start,
-                stop=stop,
+            replace(
+                item(
+                    f"{name}-{split}-{start}",
+                    [file],
+                    id="" if len(found) == 1 else f"{name}-",
+                    split=split,
+                    start=start,
+                    stop=stop,
+                ),
+                size=(stop - start) * 1024,
             )
             for split, start, stop in pieces
         ]
     return items, refused
 
 
-def _images(source: Source) -> tuple[list[Found], list[Refusal]]:
-    found, refused = walk(source, SUFFIXES, beside=OTHER_IMAGES)
-    if not found and not refused:
+def _images(source: Source, own: tuple[str, ...] = ()) -> tuple[list[Found], list[Refusal]]:
+    found, refused = walk(source, SUFFIXES, beside=OTHER_IMAGES, own=own)
+    if is_empty(found, refused):
         nothing_found(source, "image", f"files end in {', '.join(SUFFIXES)}")
     return found, refused
 

@@ -12,6 +12,7 @@ from medray.formats.files import Found, stem
 from medray.formats.nifti.volume import SUFFIXES
 from medray.storage.records import Refusal
 
+DOCUMENT = "dataset.json"
 MAX_DOCUMENT = 16 * 2**20
 IGNORE = "ignore"  # nnU-Net's name of the label whose voxels nobody judged
 
@@ -101,11 +102,11 @@ def read_document(source: Source) -> Document:
 
 
 def _json(source: Source) -> dict[str, Any]:
-    path = source.root / "dataset.json"
+    path = source.root / DOCUMENT
     if not path.is_file():
         return {}
     document = None
-    source.fetch("dataset.json", MAX_DOCUMENT)
+    source.fetch(DOCUMENT, MAX_DOCUMENT)
     if path.stat().st_size <= MAX_DOCUMENT:
         with contextlib.suppress(ValueError, RecursionError):
             document = json.loads(path.read_bytes())

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from medray.formats.base import Input, Source
-from medray.formats.files import Found, item, nothing_found, stem, unique, walk
+from medray.formats.files import ELSEWHERE, Found, is_empty, item, nothing_found, stem, unique, walk
 from medray.formats.imaging import OTHER_IMAGES
-from medray.formats.nifti.document import Document, read_document
+from medray.formats.nifti.document import DOCUMENT, Document, read_document
 from medray.formats.nifti.volume import SUFFIXES
 from medray.storage.records import Refusal
 
@@ -44,9 +44,9 @@ def plan_cases(
 ) -> tuple[list[Input], list[Refusal], Document]:
     """Inputs by case: the image's file or files, then the label's file where there is one.
 
-    Every NIfTI file below the source is in an input or refused, except test sets (imagesTs,
-    labelsTs) that `images` does not name; images in other formats are passed over. A file in a
-    folder of its own, such as one apart because it lacks its label, is a case like any other.
+    Every NIfTI file below the source is in an input or refused; test sets (imagesTs, labelsTs) that
+    `images` does not name are passed over, as are images in other formats. A file in a folder of
+    its own, such as one apart because it lacks its label, is a case like any other.
 
     Returns:
         Inputs with `extra` = {"case", "channels": number of image files, "label": has one,
@@ -56,8 +56,8 @@ def plan_cases(
     Raises:
         SpecError: there is no NIfTI file (code "nothing-found").
     """
-    found, refused = walk(source, SUFFIXES, beside=OTHER_IMAGES)
-    if not found:
+    found, refused = walk(source, SUFFIXES, beside=OTHER_IMAGES, own=(DOCUMENT,))
+    if is_empty(found, refused):
         nothing_found(source, "NIfTI file", "files end in .nii or .nii.gz")
     document = read_document(source)
     if layout == "nnunet":
@@ -68,6 +68,12 @@ def plan_cases(
         folders = _folders(found, layout, images, masks)
         by_label = _labels(found, folders, refused)
         wanted = [file for file in found if _is_image(file, folders, source)]
+        known = {file.path for file in wanted}
+        refused += [
+            Refusal.of(file.path, ELSEWHERE)
+            for file in found
+            if file.path not in known and (labels == "none" or not _in(file, folders.labels))
+        ]
         cases = _cases(wanted, folders, layout == "nnunet", refused)
         refused.extend(document.missing(found))
     if labels is None:

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from blake3 import blake3
 from pydantic import Field, field_validator
 
 from medray.errors import DataError
-from medray.formats.base import Format, FormatOptions, Input, Plan, Source, grouped
+from medray.formats.base import Format, FormatOptions, Input, Plan, Source, grouped, stamp_of
 from medray.formats.files import nothing_found, open_path, place, replacing
+from medray.formats.held import look
 from medray.formats.imaging import (
     as_image,
     as_label,
@@ -76,9 +78,12 @@ class OmeZarr(Format):
             if not isinstance(path, str):
                 refused.append(path)
                 continue
-            size, mark = _extent(source.root / path)
+            stamps = [source.stamp(below, status) for below, status in look(source, path)]
+            mark = ";".join(f"{size}:{mark}" for size, mark, _ in stamps)
             name = path or source.root.name
-            items.append(Input(name, (path,), mark, size, {}))
+            size = sum(one for one, _, _ in stamps)
+            fingerprint = blake3(mark.encode()).hexdigest()[:32]
+            items.append(Input(name, (path,), fingerprint, size, {}, stamp_of(stamps)))
         if not items and not refused:
             nothing_found(source, "OME-Zarr group", "a folder with .zattrs or zarr.json")
         return Plan(grouped(items, samples=GROUP_SAMPLES), refused)
@@ -153,13 +158,3 @@ class OmeZarr(Format):
         if values.shape[0] != 1:
             raise DataError("the label has channels", code="label-grid-mismatch")
         return as_label(values[0])
-
-
-def _extent(folder: Path) -> tuple[int, str]:
-    """Bytes below a folder, and a mark that changes when any of its files does."""
-    size = newest = count = 0
-    for path in folder.rglob("*"):
-        if path.is_file():
-            stat = path.stat()
-            size, newest, count = size + stat.st_size, max(newest, stat.st_mtime_ns), count + 1
-    return size, f"{count}:{size}:{newest}"

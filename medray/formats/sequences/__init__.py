@@ -9,7 +9,7 @@ from pydantic import Field, PositiveInt
 
 from medray.errors import DataError, SpecError
 from medray.formats.base import Format, FormatOptions, Input, Plan, Source
-from medray.formats.files import Found, item, nothing_found, open_path, stem, walk
+from medray.formats.files import Found, is_empty, item, nothing_found, open_path, stem, walk
 from medray.formats.nucleotides import ambiguous
 from medray.formats.sequences.cells import MISSING, Kind, Value, kind_of, passes, value_of
 from medray.formats.sequences.table import Records, Survey, Table, table_at
@@ -127,7 +127,7 @@ class Sequences(Format):
 
     def _found(self, source: Source) -> tuple[list[Found], list[Refusal]]:
         found, refused = walk(source, (*FASTA, *TABLES))
-        if not found and not refused:
+        if is_empty(found, refused):
             nothing_found(source, "table or FASTA file", "they end in .csv, .tsv, .txt, .fa …")
         wanted = self.options.files
         if wanted:

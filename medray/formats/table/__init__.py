@@ -8,8 +8,8 @@ import numpy as np
 
 from medray.errors import DataError
 from medray.formats import delimited
-from medray.formats.base import FormatOptions, Input, Plan, Source, grouped
-from medray.formats.files import Found, nothing_found, open_path, stem, walk
+from medray.formats.base import FormatOptions, Input, Plan, Source, grouped, stamp_of
+from medray.formats.files import Found, is_empty, nothing_found, open_path, stem, walk
 from medray.formats.joined import Joined, Look, Piece, Share
 from medray.formats.table.joins import decode, encode, join
 from medray.formats.table.options import FEATURES, TableOptions
@@ -52,8 +52,8 @@ class Table(Joined):
 
     def plan(self, source: Source) -> Plan:
         """Every table is gone through once: its rows are counted, fingerprinted and joined."""
-        files, refused = walk(source, SUFFIXES)
-        if not files and not refused:
+        files, refused = walk(source, SUFFIXES, own=tuple(self.options.feature_names.values()))
+        if is_empty(files, refused):
             nothing_found(source, "table", f"files end in {', '.join(SUFFIXES)}")
         items: list[Input] = []
         columns: dict[str, list[str]] = {}
@@ -173,6 +173,7 @@ class Table(Joined):
                 paths=tuple(file.path for file in files.values()),
                 fingerprint=one.fingerprint,
                 size=size,
+                stamp=stamp_of(file.stamp for file in files.values()),
                 extra={
                     "name": stem(part, SUFFIXES).replace("/", "_"),
                     "split": split,

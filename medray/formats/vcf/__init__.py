@@ -14,8 +14,17 @@ import numpy as np
 from pydantic import Field, PositiveInt
 
 from medray.errors import DataError
-from medray.formats.base import Format, FormatOptions, Input, Plan, Source, grouped
-from medray.formats.files import Found, nothing_found, open_path, place, replacing, walk
+from medray.formats.base import Format, FormatOptions, Input, Plan, Source, grouped, stamp_of
+from medray.formats.files import (
+    INDICES,
+    Found,
+    is_empty,
+    nothing_found,
+    open_path,
+    place,
+    replacing,
+    walk,
+)
 from medray.formats.site_key import load_key
 from medray.formats.vcf.bgzf import kind_of, stretches
 from medray.formats.vcf.calls import Group
@@ -105,7 +114,7 @@ class Vcf(Format):
         Raises:
             SpecError: pseudonyms are asked for and there is no key.
         """
-        files, refused = walk(source, SUFFIXES)
+        files, refused = walk(source, SUFFIXES, own=INDICES)
         key = self._pseudonym("fingerprint") if self.options.samples == "pseudonyms" else ""
         inputs: list[Input] = []
         for file in files:
@@ -113,7 +122,7 @@ class Vcf(Format):
                 inputs += self._inputs(source, file, key)
             except DataError as error:
                 refused.append(Refusal.of(file.path, error))
-        if not inputs and not refused:
+        if is_empty(inputs, refused):
             nothing_found(source, "VCF files", f"their names end in {', '.join(SUFFIXES)}")
         return Plan(grouped(inputs, samples=GROUP_SAMPLES, size=self.options.partition), refused)
 
@@ -252,8 +261,9 @@ class Vcf(Format):
             yield Input(
                 key=file.path if len(cuts) == 1 else f"{file.path}#{number}",
                 paths=(file.path,),
-                fingerprint=f"{file.path}:{file.size}:{file.mtime_ns}",
+                fingerprint=f"{file.path}:{file.size}:{file.mark}",
                 size=stop - start,
+                stamp=stamp_of([file.stamp]),
                 extra={
                     "partition": number,
                     "start": start,

@@ -21,6 +21,7 @@ from pydicom.uid import (
 )
 
 from medray.errors import DataError, RetryableError
+from medray.formats.base import Source
 from medray.formats.dicom import tags
 from medray.formats.dicom.elements import Elements, _known_floats
 from medray.formats.dicom.headers import LIMITS, Confined, Limits, load, scan
@@ -28,7 +29,7 @@ from medray.formats.dicom.pixels import Layout, decode
 
 
 def read(path: Path, limits: Limits = LIMITS):
-    handle, status = Confined(path.parent.resolve()).open(path.name)
+    handle, status = Confined(Source(path.parent.resolve())).open(path.name)
     try:
         return scan(handle, status.st_size, limits), load(handle, status.st_size, limits)
     finally:
@@ -228,14 +229,14 @@ def test_paths_and_links_out_of_the_root_are_refused(tmp_path, ct_slice):
         ("absent", "unreadable"),
     ):
         with pytest.raises(DataError) as caught:
-            Confined(root).open(path)
+            Confined(Source(root)).open(path)
         assert code is None or caught.value.code == code, path
 
 
 def test_a_pipe_does_not_hang(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(DataError, match="not a regular file"):
-        Confined(tmp_path.resolve()).open("pipe")
+        Confined(Source(tmp_path.resolve())).open("pipe")
 
 
 def test_files_are_opened_ahead_and_closed_however_it_ends(tmp_path, monkeypatch):
@@ -245,7 +246,7 @@ def test_files_are_opened_ahead_and_closed_however_it_ends(tmp_path, monkeypatch
     for number, name in enumerate(names):
         # The last ones are so large that only one is asked for at a time.
         (tmp_path / name).write_bytes(bytes([number]) * (900 if number > 12 else 10))
-    files, this = Confined(tmp_path.resolve()), psutil.Process()
+    files, this = Confined(Source(tmp_path.resolve())), psutil.Process()
     asked: list[int] = []
     monkeypatch.setattr(os, "posix_fadvise", lambda *call: asked.append(call[2]))
     before, open_now = this.num_fds(), []
@@ -287,7 +288,7 @@ def test_a_lack_of_descriptors_is_no_fault_of_the_file(tmp_path):
         (tmp_path / name).write_bytes(b"x")
     this = psutil.Process()
     before, limits = this.num_fds(), resource.getrlimit(resource.RLIMIT_NOFILE)
-    files, held = Confined(tmp_path.resolve()), []
+    files, held = Confined(Source(tmp_path.resolve())), []
     resource.setrlimit(resource.RLIMIT_NOFILE, (before + 20, limits[1]))
     try:
         with suppress(OSError):

@@ -53,10 +53,10 @@ def test_every_file_of_a_messy_tree_is_accounted_for_once(write_series, ingest, 
         "rejected-not-dicom": 1,
         "not-dicom": 1,
         "rejected-link": 1,
-        "outside-root": 1,
+        "outside-source": 1,
     }
     errors = {refusal.code for refusal in found.refused if refusal.kind == "quarantined"}
-    assert errors == {"rejected-few-slices", "not-dicom", "outside-root"}
+    assert errors == {"rejected-few-slices", "not-dicom", "outside-source"}
     entries = sum(len(files) for _, _, files in os.walk(source)) + 1  # the link to a folder
     assert found.taken + sum(found.codes.values()) == entries
 
@@ -296,10 +296,10 @@ def test_slices_share_facts_only_where_all_of_them_are_equal(
 def test_a_folder_is_not_lost_for_want_of_descriptors(write_series, tmp_path, monkeypatch):
     write_series(2)
 
-    def none_left(folder):
+    def none_left(folder, flags):
         raise OSError(errno.EMFILE, "too many")
 
-    monkeypatch.setattr(os, "scandir", none_left)
+    monkeypatch.setattr(os, "open", none_left)
     with pytest.raises(RetryableError, match="too-many-open-files"):
         list(scan_tree(Source(tmp_path / "source"), LIMITS))
 
