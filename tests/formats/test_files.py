@@ -141,9 +141,8 @@ def test_a_file_that_vanishes_while_it_is_listed(tree: Path, monkeypatch: Any) -
     assert (codes["b/2.png"], codes["z.png"]) == ("missing-file", "unreadable")
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="gives up its rights")
 def test_what_may_not_be_read_is_refused(tree: Path) -> None:
-    """Of this user nothing is kept: a child gives its rights up."""
+    """A child gives its rights up, where it has any to give."""
     (tree / "a" / "1.png").chmod(0)
     (tree / "locked").mkdir()
     (tree / "locked" / "7.png").write_bytes(b"1")
@@ -153,7 +152,8 @@ def test_what_may_not_be_read_is_refused(tree: Path) -> None:
             folder.chmod(folder.stat().st_mode | 0o055)
     child = os.fork()
     if child == 0:
-        os.setuid(65534)
+        if os.getuid() == 0:
+            os.setuid(65534)
         found, refused = walk(Source(tree), (".png",))
         codes = {one.source: one.code for one in refused}
         try:
