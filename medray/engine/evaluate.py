@@ -51,7 +51,7 @@ class Evaluate(Operation):
                 truth.arrays["predicted"] = prediction.arrays["label"]
             elif "probability" in shard.names(row):
                 label = _most_probable(shard.array(row, "probability"))
-                truth.arrays["predicted"] = self.task.postprocess(label)
+                truth.arrays["predicted"] = np.concatenate(list(self.task.postprocess([label])))
         yield truth
 
     def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:

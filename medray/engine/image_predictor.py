@@ -116,11 +116,9 @@ class ImagePredictor(Answering):
         if options["outputs"] == "probabilities":
             shape = (len(plan.classes), *space)
             made.arrays["probability"] = Slabs(shape, np.dtype(np.float32), 1, slabs)
-        elif trained.task.needs_whole_mask:
-            mask = trained.task.postprocess(np.concatenate(list(slabs)))
-            (made.arrays["label"],) = _counted(iter([mask]), len(plan.classes), made.row)
         else:
-            counted = _counted(slabs, len(plan.classes), made.row)
+            kept = trained.task.postprocess(slabs)
+            counted = _counted(kept, len(plan.classes), made.row)
             made.arrays["label"] = Slabs(space, np.dtype(np.uint8), 0, counted)
         return made
 

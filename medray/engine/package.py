@@ -15,6 +15,8 @@ from medray.engine.linear import Linear
 from medray.engine.modalities import modality_of
 from medray.engine.train import TrainResult
 from medray.storage.models import ModelPackage, save_model
+from medray.tasks import build_task
+from medray.tasks.base import Task
 
 
 def save_trained(
@@ -38,9 +40,10 @@ def save_trained(
         parents: besides the data and the model it was initialised from.
     """
     baseline, metrics = _baseline(setup)
+    task = setup.task | _task(setup.task, setup).chosen(result.metrics)
     config: dict[str, Any] = {
         "model": setup.model,
-        "task": setup.task,
+        "task": task,
         "plan": setup.plan.model_dump(mode="json"),
     }
     return save_model(
@@ -51,7 +54,7 @@ def save_trained(
         metrics={"steps": result.step, "stopped": result.stopped, **result.metrics, **metrics},
         parents=[*_origins(setup), *(parents or [])],
         spec=spec,
-        card=_card(name, setup, {**result.metrics, **metrics}),
+        card=_card(name, setup, task, {**result.metrics, **metrics}),
         extra={"history.json": _history(result), **_encoded([baseline])},
     )
 
@@ -94,7 +97,7 @@ def save_folds(
         metrics={"folds": len(made), "steps": sum(result.step for _, _, result in made), **metrics},
         parents=_origins(setup),
         spec=spec,
-        card=_card(name, setup, metrics),
+        card=_card(name, setup, setup.task, metrics),
         extra={"history.json": _history(first), **_encoded([one for one, _ in beside])},
     )
 
@@ -124,7 +127,11 @@ def _origins(setup: TrainSetup) -> list[str]:
     return [setup.data, *([setup.settings.init_from] if setup.settings.init_from else [])]
 
 
-def _card(name: str, setup: TrainSetup, metrics: dict[str, float]) -> str:
+def _task(options: dict[str, Any], setup: TrainSetup) -> Task:
+    return build_task(options, setup.plan.frequencies)
+
+
+def _card(name: str, setup: TrainSetup, task: dict[str, Any], metrics: dict[str, float]) -> str:
     """A model card after Mitchell et al. 2019: what it is, what it learnt from, how good it was."""
     plan, settings = setup.plan, setup.settings
     lines = [
@@ -135,6 +142,7 @@ def _card(name: str, setup: TrainSetup, metrics: dict[str, float]) -> str:
         f"- learnt from: `{setup.data}`, {plan.samples} samples, {setup.select}",
         f"- validated on: {setup.validation or 'nothing'}",
         *(f"- {line}" for line in modality_of(setup.model).describe(plan)),
+        *(f"- {line}" for line in _task(task, setup).describe()),
         f"- steps of {setup.batch_size} samples, {settings.precision}",
         "",
         "| metric | value |",

@@ -1,7 +1,7 @@
 """The contract of a task: target, loss, what the network's answer becomes, and a quick verdict."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -153,14 +153,21 @@ class Task(ABC):
             {"value", "low", "high", "cases"}}}.
         """
 
-    @property
-    def needs_whole_mask(self) -> bool:
-        """Dense tasks: whether `postprocess` does anything; if not, masks go out slab by slab."""
-        return False
+    def postprocess(self, slabs: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Dense tasks: the mask of a whole image (*space) as it is to be written.
 
-    def postprocess(self, labels: np.ndarray) -> np.ndarray:
-        """Dense tasks: the mask of a whole image (*space), as it is to be written."""
-        return labels
+        Args:
+            slabs: of the mask, one after another along its first axis.
+        """
+        yield from slabs
+
+    def chosen(self, metrics: dict[str, float]) -> dict[str, Any]:
+        """Options that the validation chose, by its metrics; they go into the model's package."""
+        return {}
+
+    def describe(self) -> list[str]:
+        """Lines of the model's card: what is done to the network's answers."""
+        return []
 
     def decide(self, probabilities: np.ndarray) -> dict[str, Any]:
         """Tasks on whole images: columns of a prediction's row, from probabilities (classes,)."""

@@ -1,13 +1,12 @@
 """Segmentation: one class for every voxel."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 import torch
 from pydantic import Field
-from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
@@ -18,7 +17,9 @@ from medray.tasks.base import ClassWeights, ImageTaskOptions, Task, weights_of, 
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.overlap import confusion, overlap
 from medray.tasks.metrics.segmentation import score_segmentation, summarise_segmentation
+from medray.tasks.parts import Rule, keep_parts
 
+GAIN = "val_gain_largest"
 SMOOTH = 1e-5  # of the Dice loss, as nnU-Net; matters for classes that a patch lacks
 
 
@@ -45,8 +46,10 @@ class Segmentation(Task):
         focal_gamma: float = Field(0, ge=0, description="0: plain cross-entropy")
         class_weights: ClassWeights = Field("none", description="in the cross-entropy")
         label_smoothing: float = Field(0, ge=0, lt=1)
-        keep_largest: bool = Field(
-            False, description="of each class only the largest connected part is kept"
+        keep_largest: Literal["validation"] | tuple[str, ...] = Field(
+            "validation",
+            description="classes of which only the largest connected part is kept, `*` for all "
+            "taken together; validation: those whose Dice in the validation it raises",
         )
         min_voxels: int = Field(0, ge=0, description="connected parts below this are removed")
 
@@ -138,12 +141,28 @@ class Segmentation(Task):
 
     @property
     def columns(self) -> int:
-        """Dice of each class but the background."""
-        return len(self.classes) - 1
+        """Dice of each class but the background; also of each way to keep its largest part."""
+        ways = 4 if self.options.keep_largest == "validation" else 1
+        return ways * (len(self.classes) - 1)
 
     def judge(self, answer: np.ndarray, truth: np.ndarray | None) -> list[float]:
-        """Dice of each class but the background; NaN where neither mask has it."""
+        """Dice of each class but the background; NaN where neither mask has it.
+
+        Where the validation chooses, also with the largest part of all classes kept, then of each
+        class, then of each class behind that of all.
+        """
         truth = _present(truth)
+        dices = self._dices(answer, truth)
+        if self.options.keep_largest == "validation":
+            names = self.classes[1:]
+            together = self._kept(answer, ("*",))
+            alone = together if len(names) == 1 else self._kept(answer, names)
+            behind = together if len(names) == 1 else self._kept(together, names)
+            for mask in (together, alone, behind):
+                dices += self._dices(mask, truth)
+        return dices
+
+    def _dices(self, answer: np.ndarray, truth: np.ndarray) -> list[float]:
         if self.ignored:
             known = truth < len(self.classes)
             answer, truth = answer[known], truth[known]
@@ -152,20 +171,50 @@ class Segmentation(Task):
         return [float("nan") if dice is None else dice for dice in dices]
 
     def summarise(self, table: np.ndarray, targets: np.ndarray | None) -> dict[str, float]:
-        """`val_dice`, the mean over classes of the mean over cases, and it of each class."""
-        known = ~np.isnan(table)
-        total, cases = np.where(known, table, 0).sum(0), known.sum(0)
-        means = np.divide(total, cases, out=np.full(len(total), np.nan), where=cases > 0)
-        found = means[~np.isnan(means)]
-        metrics = {"val_dice": float(found.mean()) if found.size else float("nan")}
-        for name, mean in zip(self.classes[1:], means, strict=True):
+        """`val_dice`, the mean over classes of the mean over cases, and it of each class.
+
+        Where keeping largest parts only raises it, also by how much: `val_gain_largest` of all
+        classes taken together, and then `val_gain_largest_<class>`, as nnU-Net chooses (Isensee et
+        al. 2021).
+        """
+        ways = [
+            _means(part) for part in np.split(table, len(table[0]) // (len(self.classes) - 1), 1)
+        ]
+        metrics = {"val_dice": _mean(ways[0])}
+        for name, mean in zip(self.classes[1:], ways[0], strict=True):
             metrics[f"val_dice_{name}"] = float(mean)
+        if len(ways) == 1:
+            return metrics
+        plain, together, alone, behind = ways
+        if _mean(together) > _mean(plain):
+            metrics[f"{GAIN}"] = _mean(together) - _mean(plain)
+            plain, alone = together, behind
+        for name, before, after in zip(self.classes[1:], plain, alone, strict=True):
+            if after > before:
+                metrics[f"{GAIN}_{name}"] = float(after - before)
         return metrics
 
     @property
     def validates(self) -> frozenset[str]:
         """See Task."""
         return frozenset({"val_dice", *(f"val_dice_{name}" for name in self.classes[1:])})
+
+    def chosen(self, metrics: dict[str, float]) -> dict[str, Any]:
+        """Which largest parts are kept, by the gains in the validation."""
+        if self.options.keep_largest != "validation":
+            return {}
+        names = [name for name in self.classes[1:] if f"{GAIN}_{name}" in metrics]
+        return {"keep_largest": ["*"] * (GAIN in metrics) + names}
+
+    def describe(self) -> list[str]:
+        """What is done to masks."""
+        options, lines = self.options, []
+        if isinstance(options.keep_largest, tuple) and options.keep_largest:
+            names = ["all classes together" if n == "*" else n for n in options.keep_largest]
+            lines.append(f"of {', then of '.join(names)} only the largest connected part is kept")
+        if options.min_voxels:
+            lines.append(f"connected parts below {options.min_voxels} voxels are removed")
+        return lines
 
     def score(self, truth: Sample, prediction: Sample | None) -> list[dict[str, Any]]:
         """A row per class but the background; see medray.tasks.metrics.segmentation."""
@@ -188,36 +237,34 @@ class Segmentation(Task):
         """See Task."""
         return summarise_segmentation(cases, bootstrap)
 
-    @property
-    def needs_whole_mask(self) -> bool:
-        """Whether `postprocess` changes anything: masks can be written slab by slab if not."""
-        return self.options.keep_largest or self.options.min_voxels > 0
+    def postprocess(self, slabs: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Remove connected parts that the options don't keep; see `parts.keep_parts`."""
+        named = self.options.keep_largest
+        if isinstance(named, tuple) and "*" in named:
+            slabs = keep_parts(slabs, [Rule(None, largest=True)])
+        rules = [
+            Rule(label, largest=isinstance(named, tuple) and name in named, least=least)
+            for least in (self.options.min_voxels,)
+            for label, name in enumerate(self.classes[1:], start=1)
+            if least or name in named
+        ]
+        yield from keep_parts(slabs, rules) if rules else slabs
 
-    def postprocess(self, labels: np.ndarray) -> np.ndarray:
-        """Remove connected parts that the options don't keep.
+    def _kept(self, labels: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+        options = self.options.model_copy(update={"keep_largest": names, "min_voxels": 0})
+        return np.concatenate(list(Segmentation(options).postprocess([labels])))
 
-        Args:
-            labels: (*space), of a whole image; parts touch by faces, edges or corners.
 
-        Returns:
-            The same shape and dtype; what is removed becomes background.
-        """
-        if not self.needs_whole_mask:
-            return labels
-        labels = labels.copy()
-        touching = np.ones((3,) * labels.ndim)
-        for label in range(1, len(self.classes)):
-            parts, count = ndimage.label(labels == label, touching)
-            if not count:
-                continue
-            sizes = np.bincount(parts.ravel())
-            sizes[0] = 0
-            keep = sizes >= max(self.options.min_voxels, 1)
-            if self.options.keep_largest:
-                keep &= np.arange(len(sizes)) == sizes.argmax()
-            keep[0] = True
-            labels[~keep[parts]] = 0
-        return labels
+def _means(part: np.ndarray) -> np.ndarray:
+    """Of each class over the cases that have it; NaN where none has."""
+    known = ~np.isnan(part)
+    total, cases = np.where(known, part, 0).sum(0), known.sum(0)
+    return np.divide(total, cases, out=np.full(len(total), np.nan), where=cases > 0)
+
+
+def _mean(means: np.ndarray) -> float:
+    found = means[~np.isnan(means)]
+    return float(found.mean()) if found.size else float("nan")
 
 
 def _present(truth: np.ndarray | None) -> np.ndarray:

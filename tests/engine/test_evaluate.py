@@ -110,7 +110,7 @@ def test_maps_of_probabilities_are_scored_by_their_most_probable_class(objects: 
         "maps",
         [Sample("c0", row, {"probability": probability.astype(np.float32)})],
     )
-    scores = run(objects, MASKS | {"keep_largest": True}, truth, predictions)
+    scores = run(objects, MASKS | {"keep_largest": ["anterior", "posterior"]}, truth, predictions)
     dice = {(r["case"], r["class"]): r["dice"] for r in scores.samples.to_pylist()}
     assert dice["c0", "anterior"] == pytest.approx(4 / 6), "and the speck is gone"
     assert dice["c0", "posterior"] == pytest.approx(4 / 6)

@@ -255,7 +255,7 @@ def test_weights_of_another_network_are_refused(objects: Objects) -> None:
     assert caught.value.code == "bad-package"
 
 
-@pytest.mark.parametrize("task", [MASKS, MASKS | {"keep_largest": True}])
+@pytest.mark.parametrize("task", [MASKS, MASKS | {"keep_largest": ["lesion"]}])
 def test_a_row_counts_the_voxels_of_its_mask(objects: Objects, task: dict[str, Any]) -> None:
     """Whether slab by slab or whole; the truth's counts are not taken over."""
     model(objects, UNET, task, (16, 16, 16), scale=3.0)

@@ -96,7 +96,7 @@ def test_weights_must_be_one_per_class() -> None:
 
 
 def test_validation_means_over_cases_then_classes() -> None:
-    task = task_of()
+    task = task_of(keep_largest=[])
     truth = np.array([[0, 1, 1], [2, 2, 0]], np.uint8)
     perfect = task.judge(truth, truth)
     half = task.judge(np.array([[0, 1, 0], [2, 2, 0]], np.uint8), truth)
@@ -109,24 +109,67 @@ def test_validation_means_over_cases_then_classes() -> None:
     assert metrics["val_dice"] == pytest.approx((1 + 5 / 6) / 2)
 
 
+def kept(labels: np.ndarray, **options: object) -> np.ndarray:
+    return np.concatenate(list(task_of(**options).postprocess(np.array_split(labels, 3))))
+
+
 def test_postprocess_keeps_the_largest_part_and_drops_small_ones() -> None:
     labels = np.zeros((8, 8), np.uint8)
     labels[0:3, 0:3], labels[5, 5:7], labels[7, 0] = 1, 1, 2
-    largest = task_of(keep_largest=True)
-    assert largest.needs_whole_mask
-    got = largest.postprocess(labels)
-    assert got.sum() == 9 + 2
+    assert kept(labels, keep_largest=["a", "b"]).sum() == 9 + 2
+    assert kept(labels, keep_largest=["a"]).sum() == 9 + 2
+    assert kept(labels, keep_largest=["b"]).sum() == labels.sum()
+    assert kept(labels, keep_largest=["*"]).sum() == 9
     assert labels[5, 5] == 1  # the input stays as it is
-    small = task_of(min_voxels=2).postprocess(labels)
+    small = kept(labels, min_voxels=2)
     assert small[5, 5] == 1
     assert small[7, 0] == 0
-    assert not task_of().needs_whole_mask
-    assert task_of().postprocess(labels) is labels
+    for plain in ({}, {"keep_largest": []}):
+        assert np.array_equal(kept(labels, **plain), labels)
 
 
 def test_parts_that_touch_by_a_corner_are_one() -> None:
     labels = np.eye(5, dtype=np.uint8)
-    assert np.array_equal(task_of(keep_largest=True).postprocess(labels), labels)
+    assert np.array_equal(kept(labels, keep_largest=["a"]), labels)
+
+
+def cohort() -> list[tuple[np.ndarray, np.ndarray]]:
+    """(answer, truth): a false part of class a, and two true ones of class b."""
+    made = []
+    for size in (3, 4):
+        truth = np.zeros((8, 16, 16), np.uint8)
+        truth[1:4, 1 : 1 + size, 1:5] = 1
+        truth[1:4, 8:10, 1:5] = truth[1:4, 8:10, 12:15] = 2
+        answer = truth.copy()
+        answer[6, 14, 10:14] = 1
+        made.append((answer, truth))
+    return made
+
+
+def test_the_validation_chooses_whose_largest_part_is_kept() -> None:
+    task = task_of()
+    table = np.array([task.judge(answer, truth) for answer, truth in cohort()])
+    assert table.shape == (2, task.columns)
+    metrics = task.summarise(table, None)
+    plain = task_of(keep_largest=[])
+    few = plain.summarise(np.array([plain.judge(a, t) for a, t in cohort()]), None)
+    assert {k: v for k, v in metrics.items() if "gain" not in k} == few
+    assert task.chosen(metrics) == {"keep_largest": ["a"]}
+    gain = metrics["val_gain_largest_a"]
+    assert gain == pytest.approx(1 - metrics["val_dice_a"])
+    assert task_of(**task.chosen(metrics)).describe() == [
+        "of a only the largest connected part is kept"
+    ]
+    perfect = np.array([task.judge(truth, truth) for _, truth in cohort()])
+    assert task.chosen(task.summarise(perfect, None)) == {"keep_largest": []}
+    assert plain.chosen(metrics) == {}
+    one = build_task({"name": "segmentation", "classes": ["background", "a"]})
+    masks = [
+        ((answer == 1).astype(np.uint8), (truth == 1).astype(np.uint8))
+        for answer, truth in cohort()
+    ]
+    table = np.array([one.judge(answer, truth) for answer, truth in masks])
+    assert one.chosen(one.summarise(table, None)) == {"keep_largest": ["*"]}
 
 
 def test_tasks_are_registered() -> None:
@@ -175,7 +218,7 @@ def test_ignored_voxels_take_no_part_in_scores() -> None:
     hidden, wild = truth.copy(), answer.copy()
     hidden[5], wild[5] = len(CLASSES), 1  # a false part where nobody looked
     got = scored(hidden, wild)
-    assert task.judge(wild, hidden) == pytest.approx(judged, nan_ok=True)
+    assert task.judge(wild, hidden)[:2] == pytest.approx(judged[:2], nan_ok=True)
     for name in ("dice", "hd95_mm", "lesions_false", "status"):
         assert got[0][name] == wanted[0][name]
     assert got[0]["voxel_error"] == pytest.approx(wanted[0]["voxel_error"] * 6 / 5)
