@@ -70,8 +70,9 @@ def store_unet(
     name: str,
     patch: tuple[int, int, int],
     features: tuple[int, ...] = FEATURES,
+    **task: object,
 ) -> None:
-    """A package of a 3-D U-Net with fresh weights."""
+    """A package of a 3-D U-Net with fresh weights; `task` are options of the segmentation."""
     network = UNet.build(UNet.Options(dims=3, features=features), 1, len(CLASSES), patch)
     plan = ImagePlan(
         dims=3,
@@ -87,7 +88,7 @@ def store_unet(
     )
     config = {
         "model": {"name": "unet", "dims": 3, "features": features},
-        "task": {"name": "segmentation", "classes": CLASSES},
+        "task": {"name": "segmentation", "classes": CLASSES, **task},
         "plan": plan.model_dump(mode="json"),
     }
     save_model(

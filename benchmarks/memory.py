@@ -4,7 +4,8 @@ Each measurement is a process of its own; its peak is the kernel's (VmHWM), libr
 
 - predict: one volume of D and one of 4 D slices, 192 x 192, through the worker, to a committed
   mask. Held whole, the deeper one would take 75 MB as float32 and 226 MB as logits. How a heap
-  breaks up differs by a sixth from run to run, so the median of several stands for each;
+  breaks up differs by a sixth from run to run, so the median of several stands for each. Once as
+  it is, and once with only the largest connected part of each class kept;
 - inline driver: `medray run --cluster inline` of an ingest with N and with 10 N units, which is
   driver and worker in one process;
 - ray driver: `medray run --cluster local` of the same; the driver's process alone.
@@ -66,14 +67,14 @@ def predict(root: str, data: str) -> None:
         raise SystemExit(f"not all committed: {receipts}")
 
 
-def measure_predict(folder: str, depth: int, repeats: int) -> list[float]:
+def measure_predict(folder: str, depth: int, repeats: int, **task: object) -> list[float]:
     """Median peaks for a volume of `depth` slices and one four times as deep."""
     from material import store_unet, store_volumes
 
     from medray.storage.objects import Objects
 
     objects = Objects(folder)
-    store_unet(objects, "net", PATCH, FEATURES)
+    store_unet(objects, "net", PATCH, FEATURES, **task)
     peaks: dict[str, list[float]] = {"deep1": [], "deep4": []}
     for times in (1, 4):
         store_volumes(objects, f"deep{times}", [(times * depth, 192, 192)])
@@ -113,10 +114,15 @@ def main() -> None:
     if args.one:
         predict(*args.one)
         return
+    from material import CLASSES
+
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         found = {
-            "predict, depth x 4": measure_predict(name, args.depth, args.repeats),
+            "predict, depth x 4": measure_predict(f"{name}/plain", args.depth, args.repeats),
+            "predict, largest parts, depth x 4": measure_predict(
+                f"{name}/largest", args.depth, args.repeats, keep_largest=["*", *CLASSES[1:]]
+            ),
             "inline driver, units x 10": measure_driver(folder, "inline", args.units),
             "ray driver, units x 10": measure_driver(folder, "local", args.units),
         }
