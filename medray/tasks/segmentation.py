@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from medray.errors import DataError
+from medray.errors import DataError, SpecError
 from medray.models.base import Logits
 from medray.storage.samples import Sample
 from medray.tasks.base import ClassWeights, ImageTaskOptions, Task, weights_of, whole
@@ -62,6 +62,14 @@ class Segmentation(Task):
         super().__init__(options, frequencies)
         self.options = options
         self.ignored = options.ignore
+        strange = set(options.keep_largest) - {"*", *options.classes[1:]}
+        if options.keep_largest != "validation" and strange:
+            raise SpecError(
+                f"{sorted(strange)[0]!r} is no class",
+                code="unknown-class",
+                about="keep_largest",
+                hint=f"*, {', '.join(options.classes[1:])}",
+            )
         weights = weights_of(options.class_weights, len(options.classes), frequencies)
         self._weights = None if weights is None else torch.tensor(weights, dtype=torch.float32)
 
@@ -187,7 +195,7 @@ class Segmentation(Task):
             return metrics
         plain, together, alone, behind = ways
         if _mean(together) > _mean(plain):
-            metrics[f"{GAIN}"] = _mean(together) - _mean(plain)
+            metrics[GAIN] = _mean(together) - _mean(plain)
             plain, alone = together, behind
         for name, before, after in zip(self.classes[1:], plain, alone, strict=True):
             if after > before:

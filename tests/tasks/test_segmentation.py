@@ -124,6 +124,8 @@ def test_postprocess_keeps_the_largest_part_and_drops_small_ones() -> None:
     small = kept(labels, min_voxels=2)
     assert small[5, 5] == 1
     assert small[7, 0] == 0
+    with pytest.raises(SpecError, match="unknown-class"):
+        task_of(keep_largest=["c"])
     for plain in ({}, {"keep_largest": []}):
         assert np.array_equal(kept(labels, **plain), labels)
 
