@@ -65,7 +65,7 @@ class Segmentation(Task):
         strange = set(options.keep_largest) - {"*", *options.classes[1:]}
         if options.keep_largest != "validation" and strange:
             raise SpecError(
-                f"{sorted(strange)[0]!r} is no class",
+                f"{min(strange)!r} is no class",
                 code="unknown-class",
                 about="keep_largest",
                 hint=f"*, {', '.join(options.classes[1:])}",
