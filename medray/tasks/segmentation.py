@@ -267,7 +267,9 @@ def _means(part: np.ndarray) -> np.ndarray:
     """Of each class over the cases that have it; NaN where none has."""
     known = ~np.isnan(part)
     total, cases = np.where(known, part, 0).sum(0), known.sum(0)
-    return np.divide(total, cases, out=np.full(len(total), np.nan), where=cases > 0)
+    means: np.ndarray = np.full(len(total), np.nan)
+    np.divide(total, cases, out=means, where=cases > 0)
+    return means
 
 
 def _mean(means: np.ndarray) -> float:
