@@ -34,7 +34,7 @@ def runs(storage: str | None, as_json: bool) -> None:
         print_json({"runs": [asdict(status) for status in found]})
         return
     print_table(
-        ["run", "job", "state", "steps", "started"],
+        ["run", "job", "state", "steps", "started", "error"],
         [
             [
                 status.job,
@@ -42,6 +42,7 @@ def runs(storage: str | None, as_json: bool) -> None:
                 status.state,
                 f"{sum(step.result is not None for step in status.steps)} of {status.planned}",
                 status.started[:19],
+                status.error.get("code", ""),
             ]
             for status in found
         ],
@@ -78,6 +79,10 @@ def status(run: str, follow: bool, storage: str | None, as_json: bool) -> None:
 
 def _print_status(found: "JobStatus") -> None:
     click.echo(f"{found.job}  {found.name}  {found.state}, last seen {found.seen[:19]}")
+    if found.error:
+        about = f"{found.error['about']}: " if found.error["about"] else ""
+        hint = f" ({found.error['hint']})" if found.error["hint"] else ""
+        click.echo(f"{about}{found.error['message']} [{found.error['code']}]{hint}")
     if found.dashboard:
         click.echo(f"in Ray: {found.dashboard}")
     columns = ["step", "output", "units", "committed", "at work", "failed", "retries"]

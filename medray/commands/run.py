@@ -17,7 +17,7 @@ from medray.commands.output import json_option, print_json, storage_option
 from medray.errors import InterruptedRun, MedrayError
 
 if TYPE_CHECKING:
-    from medray.jobs.events import Event, Listener, Run, StepResult
+    from medray.jobs.events import Event, Listener, Run
     from medray.storage.objects import Objects
 
 DRAIN_S = 10.0
@@ -128,14 +128,20 @@ def attached(start: Start, storage: str | None, name: str, *, as_json: bool, rep
 
     stop = threading.Event()
     steps: list[dict[str, Any]] = []
+    told: list[dict[str, Any]] = []  # for the page: steps that are done, and the one at hand
+    job = ""
     watch = watcher()
 
     def listen(event: "Event") -> None:
-        nonlocal name
-        if event.name == "job":
-            name = name or Path(event.fields["file"]).stem
-        if event.name == "done":
-            steps.append({key: event.fields[key] for key in SHOWN})
+        nonlocal name, job
+        match event.name:
+            case "job":
+                name, job = name or Path(event.fields["file"]).stem, event.fields["job"]
+            case "begin":
+                told.append({**event.fields, "state": "failed"})
+            case "done":
+                told[-1] = dict(event.fields)
+                steps.append({key: event.fields[key] for key in SHOWN})
         watch(event)
 
     def fail(error: MedrayError) -> None:
@@ -146,10 +152,15 @@ def attached(start: Start, storage: str | None, name: str, *, as_json: bool, rep
         objects = open_storage(storage)
         with watch, _Signals(stop, fail):
             done = start(objects, listen, stop)
-    except MedrayError as error:
-        fail(error)
+    except Exception as error:
+        # One that was stopped goes on; of one that failed the page says where, and why.
+        if report and told and not isinstance(error, InterruptedRun):
+            page = _write_page(objects, name, job, told, error)
+            click.echo(f"report {page}", err=True)
+        if isinstance(error, MedrayError):
+            fail(error)
         raise
-    page = _write_page(objects, name, done.id, done.steps) if report else ""
+    page = _write_page(objects, name, job, told) if report else ""
     if as_json:
         print_json({"steps": steps, "job": done.id, "report": page})
         return
@@ -171,14 +182,28 @@ def report_error(steps: list[dict[str, Any]], error: MedrayError) -> None:
     print_json({"steps": steps, "error": failed})
 
 
-def _write_page(objects: "Objects", name: str, run_id: str, steps: "list[StepResult]") -> str:
+def _write_page(
+    objects: "Objects",
+    name: str,
+    run_id: str,
+    steps: list[dict[str, Any]],
+    error: Exception | None = None,
+) -> str:
     """Write the report; where it is. A page that can't be drawn does not undo what is committed."""
+    from medray.jobs.record import stored_result, told
     from medray.report.collect import write_report
+    from medray.report.content import Failure
 
     try:
-        path = write_report(objects, name, [step.as_json() for step in steps], run=run_id)
-    except Exception as error:  # noqa: BLE001 - see above
-        click.echo(f"medray: the report failed ({type(error).__name__})", err=True)
+        for step in steps:
+            # What was done before keeps its own time, not that of looking it up again.
+            known = stored_result(objects, step["run"]) if "run" in step else None
+            if known is not None and known.output == step["output"]:
+                step["seconds"] = known.seconds
+        failure = None if error is None else Failure(**told(error))
+        path = write_report(objects, name, steps, run=run_id, failure=failure)
+    except Exception as found:  # noqa: BLE001 - see above
+        click.echo(f"medray: the report failed ({type(found).__name__})", err=True)
         return ""
     return f"{objects.url.removeprefix('file://').rstrip('/')}/{path}"
 

@@ -133,7 +133,7 @@ class _Watch:
             str(self.error.get("message", "the run failed")),
             code=str(self.error.get("code", "run-failed")),
             about=str(self.error.get("about", self.submission.job)),
-            hint=f"`medray logs {self.submission.job}` says more",
+            hint=str(self.error.get("hint") or f"`medray logs {self.submission.job}` says more"),
         )
 
     def _judge(self, silent: float, *, begun: bool) -> None:

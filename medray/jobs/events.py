@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-Name = Literal["waiting", "job", "step", "unit", "epoch", "contended", "done"]
+Name = Literal["waiting", "job", "begin", "step", "unit", "epoch", "contended", "done"]
 
 
 @dataclass(frozen=True)
@@ -12,7 +12,8 @@ class Event:
     """Something that happened.
 
     Args:
-        name: "waiting" (for its turn on a cluster), "job" (the run is known), "step" (a step is
+        name: "waiting" (for its turn on a cluster), "job" (the run is known), "begin" (of a
+            document: what it is and makes), "step" (a step is
             planned), "unit" (a receipt came in), "epoch" (a training went on), "contended" (another
             job made a version of the same name meanwhile), "done" (a step is).
         fields: ids, counts and durations; of "done", those of a StepResult.

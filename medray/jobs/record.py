@@ -4,17 +4,18 @@
 <root>/runs/<job>/drivers/<session>.json        a driver's life: when it was seen, how its step goes
 <root>/runs/<job>/events/<session>-<n>.jsonl    what happened
 <root>/runs/<job>/cancel                        somebody wants the job to stop
-<root>/runs/<step>/spec.json, plan.parquet, result.json, job.json
+<root>/runs/<step>/spec.json, plan.parquet, result.json, job.json, spent.json
 """
 
 import contextlib
 import io
 import json
 import threading
+from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from medray.clock import stamp
+from medray.clock import SYSTEM, Clock, stamp
 from medray.errors import MedrayError, RetryableError
 from medray.ids import attempt_id, short
 from medray.jobs.events import StepResult, step_result
@@ -53,6 +54,7 @@ class Driver:
         self._root = f"runs/{job}"
         self._started = stamp()
         self._steps: list[str] = []
+        self._error: dict[str, str] = {}
         self._lines: list[str] = []
         self._pulse = Pulse()
         self._lock = threading.Lock()
@@ -80,9 +82,9 @@ class Driver:
         state: State = "done" if error is None else "interrupted" if status == 4 else "failed"
         # The error at hand matters more than a store that can't take the record of it.
         with contextlib.suppress(RetryableError) if error else contextlib.nullcontext():
-            if isinstance(error, MedrayError):
-                about, message = veiled(error.about), veiled(error.message)
-                self.event("error", code=error.code, about=about, message=message)
+            if isinstance(error, Exception):
+                self._error = told(error)
+                self.event("error", **self._error)
             self._flush()
             self._beat(state, status)
 
@@ -142,8 +144,21 @@ class Driver:
             "exit_status": status,
             "steps": self._steps,
             "step": step,
+            "error": self._error,
         }
         self._objects.put(f"{self._root}/drivers/{self.session}.json", json.dumps(life).encode())
+
+
+def told(error: Exception) -> dict[str, str]:
+    """What is said of the error that ended a run: code, message, about and hint, without secrets.
+
+    Of one that nobody foresaw the type alone: a library's message can quote the file it choked on.
+    """
+    if not isinstance(error, MedrayError):
+        message, hint = type(error).__name__, "`medray --debug run` shows where"
+        return {"code": "bug", "message": message, "about": "", "hint": hint}
+    said = {"message": error.message, "about": error.about, "hint": error.hint}
+    return {"code": error.code, **{name: veiled(text) for name, text in said.items()}}
 
 
 def _table(planned: "Planned") -> bytes:
@@ -193,6 +208,28 @@ def keep_job(objects: Objects, source: Source, cluster: str | None, job: str = "
     record = {"name": source.name, "documents": source.documents, "cluster": cluster}
     objects.put(f"runs/{job}/job.json", json.dumps(record).encode())
     return job
+
+
+@contextlib.contextmanager
+def timed(objects: Objects, step_run: str, clock: Clock = SYSTEM) -> Iterator[None]:
+    """Keep the time of a step's run that is not ended: the next one adds it to its own."""
+    began = clock.monotonic()
+    try:
+        yield
+    except BaseException:
+        spent = spent_s(objects, step_run) + clock.monotonic() - began
+        # The error at hand matters more.
+        with contextlib.suppress(RetryableError):
+            objects.put(f"runs/{step_run}/spent.json", json.dumps({"seconds": spent}).encode())
+        raise
+
+
+def spent_s(objects: Objects, step_run: str) -> float:
+    """Seconds that earlier runs of a step took without coming to its end."""
+    try:
+        return float(json.loads(objects.get(f"runs/{step_run}/spent.json"))["seconds"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return 0.0
 
 
 def stored_result(objects: Objects, step_run: str) -> StepResult | None:

@@ -4,20 +4,20 @@ import json
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from medray.errors import InterruptedRun
 from medray.jobs.check import DEFAULT_CLUSTER, check_documents, refuse
 from medray.jobs.events import Event, Listener, Run, StepResult
 from medray.jobs.execute import Executor
-from medray.jobs.record import Driver, keep_job, stored_result
+from medray.jobs.record import Driver, keep_job, spent_s, stored_result, timed
 from medray.jobs.regroup import remember
 from medray.jobs.resolve import Resolved, resolve, units_of
 from medray.jobs.session import open_storage
 from medray.jobs.tracking import tracked
 from medray.jobs.units import run_units
 from medray.spec.documents import place
-from medray.spec.jobs import Ingest
+from medray.spec.jobs import Export, Ingest
 from medray.spec.load import Job, Source, cluster_profile, dump, read_job
 from medray.storage.audit import record
 from medray.storage.objects import Objects
@@ -108,6 +108,9 @@ def run_documents(
                     about=job,
                     hint="`medray resume` goes on from here",
                 )
+            output = step.name if isinstance(step, Export) else step.output
+            fields = {"step": index + 1, "kind": step.kind, "output": output}
+            tell(Event("begin", fields))
             resolved = resolve(
                 step, objects, lambda *parts, at=index: place(source.name, at + 1, *parts)
             )
@@ -122,12 +125,13 @@ def run_documents(
                 executor = stack.enter_context(Executor(profile, objects, driver.session))
             with tracked(resolved, tell) as heard:
                 before = _versions(objects, resolved)
-                result = _run_step(resolved, executor, objects, stop, heard)
+                with timed(objects, resolved.run):
+                    result = _run_step(resolved, executor, objects, stop, heard)
                 results.append(result)
                 others = _versions(objects, resolved) - before - {result.output}
                 if others:
-                    fields = {"output": result.output, "others": sorted(others)}
-                    heard(Event("contended", fields))
+                    contended = {"output": result.output, "others": sorted(others)}
+                    heard(Event("contended", contended))
                 _keep(objects, result)
                 heard(Event("done", result.as_json()))
     return Run(job, results)
@@ -163,4 +167,5 @@ def _keep(objects: Objects, result: StepResult) -> None:
     if known is not None and known.output == result.output:
         return
     record(objects, what=result.kind, about=result.output, details={"run": result.run})
-    objects.put(path, json.dumps(asdict(result)).encode())
+    whole = replace(result, seconds=round(result.seconds + spent_s(objects, result.run), 3))
+    objects.put(path, json.dumps(asdict(whole)).encode())

@@ -65,6 +65,7 @@ class JobStatus:
         steps: those that were begun.
         planned: how many steps the job has.
         dashboard: where Ray shows it, if it was submitted to a cluster.
+        error: that ended the newest driver: code, message, about and hint; empty: none.
     """
 
     job: str
@@ -76,6 +77,7 @@ class JobStatus:
     steps: list[StepStatus]
     planned: int
     dashboard: str
+    error: dict[str, str]
 
 
 def jobs(objects: Objects, clock: Clock = SYSTEM) -> list[JobStatus]:
@@ -113,6 +115,7 @@ def job_status(objects: Objects, job: str, clock: Clock = SYSTEM) -> JobStatus:
         steps=[_step(objects, run, newest, state) for run in newest["steps"]],
         planned=len(record["documents"]),
         dashboard=f"{sent.address}/#/jobs/{sent.id}" if sent else "",
+        error=dict(newest.get("error") or {}),
     )
 
 

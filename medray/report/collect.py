@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from medray.clock import SYSTEM, Clock
-from medray.report.content import Overlay, Report, Scores, Step, Training, group_refusals
+from medray.report.content import Failure, Overlay, Report, Scores, Step, Training, group_refusals
 from medray.report.numbers import metrics_table
 from medray.report.page import render
 from medray.report.pictures import masks, thumbnails
@@ -19,6 +19,7 @@ from medray.storage.datasets import Dataset, open_dataset
 from medray.storage.ledger import Ledger
 from medray.storage.models import ModelPackage, open_model
 from medray.storage.objects import Objects
+from medray.storage.quarantine import read_refusals
 
 HISTORY = "history.json"
 _PACKAGES = ("medray", "torch", "ray", "numpy", "zarr", "pyarrow", "pydicom", "nibabel")
@@ -31,6 +32,7 @@ def write_report(
     steps: Sequence[Mapping[str, Any]],
     *,
     run: str = "",
+    failure: Failure | None = None,
     clock: Clock = SYSTEM,
 ) -> str:
     """Write the page of a job's run to storage, and its numbers beside it.
@@ -40,12 +42,13 @@ def write_report(
         name: of the report, and its title.
         steps: results as `medray run --json` prints them, in order; see `collect`.
         run: id of the run.
+        failure: what ended it, if it did not come to its end; the last of `steps` is the one.
         clock: stamps the page.
 
     Returns:
         Path of the page below the root.
     """
-    report = collect(objects, name, steps, run=run, clock=clock)
+    report = collect(objects, name, steps, run=run, failure=failure, clock=clock)
     path = f"reports/{name}/report.html"
     objects.put(path, render(report).encode())
     objects.put(f"reports/{name}/metrics.parquet", metrics_table(report))
@@ -58,6 +61,7 @@ def collect(
     steps: Sequence[Mapping[str, Any]],
     *,
     run: str = "",
+    failure: Failure | None = None,
     clock: Clock = SYSTEM,
 ) -> Report:
     """Gather what the page shows.
@@ -69,6 +73,7 @@ def collect(
             did not finish), and where known `units` (of which `skipped` is shown), `seconds` and
             `state`.
         run: id of the run.
+        failure: see `write_report`.
         clock: stamps the page.
     """
     shown, refusals, trainings, scores, qualities = [], [], [], [], []
@@ -76,6 +81,9 @@ def collect(
         name, _, version = step["output"].partition("@")
         if not version:
             shown.append(Step(step["kind"], name, state=step.get("state", "failed")))
+            kept = read_refusals(objects, name)  # of a step that the error budget stopped
+            if kept is not None:
+                refusals += group_refusals(name, kept.to_pylist())
         elif step["kind"] == "train":
             model = open_model(objects, step["output"])
             shown.append(_model_step(step, model))
@@ -97,6 +105,7 @@ def collect(
         trainings=trainings,
         scores=scores,
         qualities=qualities,
+        failure=failure,
         environment=environment(),
     )
 

@@ -122,6 +122,16 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Failure:
+    """What ended a run before its end."""
+
+    code: str
+    message: str
+    about: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True)
 class Report:
     """All that stands on the page. No values of patient files: ids, counts and codes only.
 
@@ -136,6 +146,7 @@ class Report:
     trainings: Sequence[Training] = ()
     scores: Sequence[Scores] = ()
     qualities: Sequence[tuple[str, Mapping[str, Any]]] = ()
+    failure: Failure | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -161,6 +172,10 @@ class Report:
         unfinished = [step for step in self.steps if step.state != "complete"]
         if unfinished:
             step = unfinished[0]
+            if self.failure is not None:
+                number = self.steps.index(step) + 1
+                said = f"{self.failure.message} [{self.failure.code}]"
+                return "bad", f"Step {number}, {step.kind}, {step.state}", said
             text = f"The {step.kind} step {step.output!r} is {step.state}; resume the run."
             return "bad", "Not finished", text
         if self.unpredicted:

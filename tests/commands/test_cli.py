@@ -24,6 +24,7 @@ from medray.storage.objects import Objects
 # Scripts and cron jobs out there hold on to these: additions are fine, removals are not.
 FROZEN = {
     "run": ["job", "--set", "--cluster", "--storage", "--json", "--report"],
+    "check": ["job", "--cluster", "--set", "--storage", "--json"],
     "resume": ["run", "--cluster", "--storage", "--json", "--report"],
     "cancel": ["run", "--storage"],
     "demo": ["--data", "--cluster", "--storage", "--json", "--report"],

@@ -90,7 +90,7 @@ class Fasta(Format):
             "ambiguous",
             "iupac_sha256",
         )
-        return Holds(names("sequence"), names(own))
+        return Holds(names("sequence", "iupac"), names(own))
 
     def plan(self, source: Source) -> Plan:
         """Records by name: from a .fai beside the file, or by a pass over it.
