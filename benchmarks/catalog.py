@@ -65,7 +65,8 @@ def publish_all(objects: Any, name: str, commits: Any) -> Any:
 def make(root: str, name: str, units: int) -> None:
     """Commit so many units of one sample each, and publish them."""
     from medray.ids import attempt_id
-    from medray.storage.ledger import Attempt, Commit, Ledger
+    from medray.storage.attempts import Attempt
+    from medray.storage.ledger import Commit, Ledger
     from medray.storage.objects import Objects
     from medray.storage.samples import Sample
     from medray.storage.shard_writer import ShardWriter

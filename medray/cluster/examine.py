@@ -14,6 +14,7 @@ from typing import Any
 
 from medray.errors import MedrayError
 from medray.storage.objects import Objects
+from medray.storage.probe import probe
 
 TIMEOUT_S = 60.0
 NODE_DIGITS = 12
@@ -108,7 +109,7 @@ def look(objects: Objects, key: str) -> dict[str, Any]:
     shm = shutil.disk_usage("/dev/shm") if Path("/dev/shm").is_dir() else None  # noqa: S108
     failed = ""
     try:
-        objects.probe()
+        probe(objects)
     except MedrayError as error:
         failed = error.code
     return {

@@ -285,9 +285,10 @@ def scheduler(once: bool, render: str | None, image: str | None, storage: str | 
     from medray.jobs.schedule_start import Attached
     from medray.jobs.scheduler import Scheduler
     from medray.jobs.session import open_storage
+    from medray.storage.probe import probe
 
     objects = open_storage(storage)
-    objects.probe()
+    probe(objects)
     pages = _Pages(storage)
     Scheduler(objects, Attached(storage), after=pages).serve(_asked_to_stop(), once=once)
     pages.wait()

@@ -17,14 +17,17 @@ from safetensors.torch import load as decode
 from safetensors.torch import save as encode
 from torch import Tensor
 
-from medray.errors import DataError, FatalError
+from medray.errors import DamageError, DataError, FatalError
 from medray.faults import point
-from medray.ids import attempt_id, canonical
+from medray.ids import attempt_id, canonical, digest
 from medray.log import event
+from medray.storage import documents
 from medray.storage.objects import Objects
 
 MANIFEST = "checkpoint.json"
 STATE = "state.json"
+WEIGHTS = frozenset({"model", "average"})
+GO_ON = "`medray resume` goes on from the newest checkpoint that is whole"
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,8 @@ class Checkpoints:
             self._put(path, f"{name}.safetensors", encode(named), files)
         self._put(path, STATE, canonical(state), files)
         point("checkpoint.before-manifest")
-        manifest = canonical({"step": step, "files": files})
+        core = {"step": step, "files": files}
+        manifest = canonical({**core, "sha256": digest(core)})
         if not self._objects.put_new(f"{path}/{MANIFEST}", manifest):
             raise FatalError("a checkpoint of that name exists", code="checkpoint-race", about=path)
         point("checkpoint.after-manifest")
@@ -86,12 +90,21 @@ class Checkpoints:
         ]
 
     def newest(self, only: Collection[str] | None = None) -> Checkpoint | None:
-        """The newest checkpoint that is whole; a damaged one is logged and passed over."""
-        for _, path in reversed(self.committed()):
+        """The newest checkpoint that is whole; a damaged one is logged and passed over.
+
+        One whose best is gone is of no use either: a package is made of the best.
+        """
+        committed = self.committed()
+        for _, path in reversed(committed):
             try:
-                return self.read(path, only)
+                found = self.read(path, only)
+                best = found.state.get("best")
+                if best is not None and int(best) != found.step:
+                    self.read(dict(committed).get(int(best), f"{self.folder}/{best}"), WEIGHTS)
             except DataError as error:
                 event("checkpoint-damaged", level=logging.WARNING, path=path, code=error.code)
+            else:
+                return found
         return None
 
     def read(self, path: str, only: Collection[str] | None = None) -> Checkpoint:
@@ -102,9 +115,10 @@ class Checkpoints:
             only: names of tensor files to read; None: all. The state always comes along.
 
         Raises:
-            DataError: a file is missing or is not what was written (code "wrong-hash").
+            DamageError: a file is missing or is not what was written (code "wrong-hash"), or the
+                manifest is not (codes "missing-checkpoint", "damaged-record").
         """
-        manifest = json.loads(self._objects.get(f"{path}/{MANIFEST}"))
+        manifest = self._manifest(f"{path}/{MANIFEST}")
         tensors: dict[str, dict[str, Tensor]] = {}
         state: dict[str, Any] = {}
         for name, (size, sha256) in manifest["files"].items():
@@ -116,10 +130,11 @@ class Checkpoints:
             except FileNotFoundError:
                 data = b""
             if len(data) != size or hashlib.sha256(data).hexdigest() != sha256:
-                raise DataError(
+                raise DamageError(
                     "a checkpoint's file is not what was written",
                     code="wrong-hash",
                     about=f"{path}/{name}",
+                    hint=GO_ON,
                 )
             if name == STATE:
                 state = json.loads(data)
@@ -131,6 +146,18 @@ class Checkpoints:
                     "not a sound safetensors file", code="bad-weights", about=f"{path}/{name}"
                 ) from error
         return Checkpoint(manifest["step"], path, tensors, state)
+
+    def _manifest(self, path: str) -> dict[str, Any]:
+        try:
+            manifest = documents.read(self._objects, path, dict[str, Any], GO_ON)
+        except FileNotFoundError as error:
+            raise DamageError(
+                "the checkpoint is gone", code="missing-checkpoint", about=path, hint=GO_ON
+            ) from error
+        core = {name: value for name, value in manifest.items() if name != "sha256"}
+        if digest(core) != manifest.get("sha256"):
+            raise documents.damaged(path, GO_ON)
+        return manifest
 
     def prune(self, keep: int, also: int | None = None) -> None:
         """Remove all but the newest `keep` checkpoints and the one of the step `also`.

@@ -21,7 +21,8 @@ from medray.errors import DataError, FatalError, MedrayError, shortage
 from medray.faults import point
 from medray.formats.held import CHANGED
 from medray.log import event
-from medray.storage.ledger import Attempt, Commit, Ledger
+from medray.storage.attempts import Attempt
+from medray.storage.ledger import Commit, Ledger
 from medray.storage.objects import Objects
 from medray.storage.records import Refusal, whole_inputs
 from medray.storage.samples import Sample
@@ -128,7 +129,7 @@ class Worker:
         """
         alone, failures = False, 0
         while True:
-            done = self.ledger.commit_of(unit.id)
+            done, fence = self.ledger.look(unit.id)
             if done is not None:
                 # Of this run too: a worker that died between its commit and its receipt.
                 return done, bool(done.session) and done.session == self.spec.session
@@ -143,7 +144,7 @@ class Worker:
             alone = alone or history.careful
             # The turn comes first: an attempt that merely waits must not count as a death.
             with self._turn.taken(alone=alone):
-                attempt = self.ledger.begin(unit.id, history)
+                attempt = self.ledger.begin(unit.id, history, fence)
                 try:
                     with self._watch.over(unit.id):
                         commit = self._attempt(unit, attempt, alone=alone)

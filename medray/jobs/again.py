@@ -42,7 +42,7 @@ def ask_again(
         SpecError: nothing is refused for these (code "nothing-to-retry").
     """
     ledger, gave_way = Ledger(objects, check_name(name)), units_that_gave_way(objects, name)
-    ids = [unit for unit in _named(objects, f"datasets/{name}/commits") if unit not in gave_way]
+    ids = [unit for unit in ledger.done() if unit not in gave_way]
     commits = ledger.committed(ids, brief=True).values()
     found = [one for one in commits if any(item.code in codes for item in one.refused)]
     if not found:

@@ -13,6 +13,7 @@ from medray.errors import MedrayError
 from medray.jobs.capacity import cluster_checks
 from medray.jobs.nodes import examine_cluster
 from medray.jobs.session import open_storage
+from medray.storage.probe import probe
 
 FREE_BYTES = 2 * 2**30  # below this a run is likely to fill the disk
 
@@ -71,7 +72,7 @@ def _processors() -> tuple[bool, str]:
 def _storage(storage: str | None) -> tuple[bool, str]:
     objects = open_storage(storage)
     began = time.monotonic()
-    objects.probe()
+    probe(objects)
     return True, f"{objects.url}, conditional writes, {time.monotonic() - began:.3f} s for four"
 
 

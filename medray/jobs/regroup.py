@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from medray.formats.base import Input, grouped
 from medray.jobs.again import origins, units_that_gave_way
+from medray.storage.ledger import Ledger
 from medray.storage.objects import Objects
 
 Identify = Callable[[list[Input]], str]
@@ -53,8 +54,7 @@ def earlier(objects: Objects, output: str, spec: str) -> Earlier | None:
     units: dict[str, list[str]] = {}
     for unit, key in zip(table["unit"].to_pylist(), table["input"].to_pylist(), strict=True):
         units.setdefault(first.get(unit, unit), []).append(key)
-    commits = objects.walk(f"datasets/{output}/commits")
-    done = frozenset(entry.path.rsplit("/", 1)[1].removesuffix(".json") for entry in commits)
+    done = frozenset(Ledger(objects, output).done())
     return Earlier(units, known["samples"], done)
 
 

@@ -21,6 +21,8 @@ from medray.spec.jobs import Export, Ingest
 from medray.spec.load import Job, Source, cluster_profile, dump, read_job
 from medray.storage.audit import record
 from medray.storage.objects import Objects
+from medray.storage.probe import probe
+from medray.storage.versions import versions_of
 
 
 def run(
@@ -87,7 +89,7 @@ def run_documents(
         cluster_profile(cluster or str(document.get("cluster") or DEFAULT_CLUSTER))
         for document in map(source.filled, range(len(source.documents)))
     ]
-    objects.probe()
+    probe(objects)
     if not submission:
         job = keep_job(objects, source, cluster, job)
     results: list[StepResult] = []
@@ -155,9 +157,8 @@ def _run_step(
 def _versions(objects: Objects, resolved: Resolved) -> set[str]:
     """All versions of what a step makes, as name@version."""
     room = "models" if resolved.planned is None else "datasets"
-    found = objects.walk(f"{room}/{resolved.output}/versions")
-    names = (entry.path.rsplit("/", 1)[1].removesuffix(".json") for entry in found)
-    return {f"{resolved.output}@{version}" for version in names}
+    found = versions_of(objects, f"{room}/{resolved.output}/versions")
+    return {f"{resolved.output}@{version}" for version in found}
 
 
 def _keep(objects: Objects, result: StepResult) -> None:

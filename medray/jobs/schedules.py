@@ -16,6 +16,7 @@ from medray.spec.check import check
 from medray.spec.load import Job, read_job
 from medray.spec.schedules import Schedule
 from medray.storage.objects import Objects
+from medray.storage.probe import probe
 from medray.storage.versions import check_name
 
 ROOT = "schedules"
@@ -55,7 +56,7 @@ def add(
         {**given, "name": check_name(name), "after": clock.now()},
         lambda *parts: ".".join(["schedule", *map(str, parts)]),
     )
-    objects.probe()
+    probe(objects)
     if not objects.put_new(_path(name), schedule.model_dump_json().encode()):
         raise SpecError(
             "there is a schedule of this name",

@@ -209,13 +209,9 @@ def _step(objects: Objects, run: str, life: dict[str, Any], state: str) -> StepS
         made = int(result is not None)
         return StepStatus(run, spec["kind"], output, 1, made, 0, 0, progress, result)
     units = set(plan["unit"].to_pylist())
-    done = units & {
-        entry.path.rsplit("/", 1)[1].removesuffix(".json")
-        for entry in objects.walk(f"datasets/{output}/commits")
-    }
-    newest = {
-        unit: last for unit, last in Ledger(objects, output).newest().items() if unit in units
-    }
+    ledger = Ledger(objects, output)
+    done = units & ledger.done()
+    newest = {unit: last for unit, last in ledger.newest().items() if unit in units}
     # One that died is among them until it is tried again.
     at_work = sum(not ended and unit not in done for unit, (_, ended) in newest.items())
     return StepStatus(

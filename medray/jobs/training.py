@@ -17,7 +17,7 @@ from medray.engine.modalities.base import Wish
 from medray.engine.package import save_folds, save_trained
 from medray.engine.train import TrainResult, fit
 from medray.engine.world import World
-from medray.errors import InterruptedRun, SpecError
+from medray.errors import DamageError, InterruptedRun, SpecError
 from medray.jobs.events import Event, Listener, StepResult, Tally
 from medray.jobs.execute import Executor
 from medray.jobs.resolve import Resolved
@@ -55,6 +55,9 @@ def run_training(
     """
     started = clock.monotonic()
     done = _made_before(objects, known)
+    if known is not None and done is None:
+        # No longer done: gc would take the checkpoints of a run that has a result.
+        objects.delete([f"runs/{resolved.run}/result.json"])
     tell(
         Event(
             "step",
@@ -86,8 +89,10 @@ def _made_before(objects: Objects, known: StepResult | None) -> ModelPackage | N
         return None
     try:
         package = open_model(objects, known.output)
-    except SpecError:
-        return None  # somebody removed the model: train again
+    except (SpecError, DamageError):
+        return None  # somebody removed the model, or it is damaged: train again
+    if not package.is_whole:
+        return None
     make_newest(package)
     return package
 

@@ -85,8 +85,9 @@ def entries(objects: Objects) -> list[dict[str, Any]]:
 
 def verify(objects: Objects) -> list[str]:
     """What is wrong with the log: entries deleted, altered or out of order. Empty: nothing."""
+    head = _head(objects)  # before the entries: whoever writes meanwhile moves it after its own
     numbers = _numbers(objects)
-    if not numbers and not objects.exists(HEAD):
+    if not numbers and head is None:
         return []
     wrong = []
     previous: str | None = GENESIS
@@ -108,15 +109,21 @@ def verify(objects: Objects) -> list[str]:
         elif previous is not None and before != previous:
             wrong.append(f"{_path(expected - 1)}: altered since {_path(expected)} was written")
         previous = _sha256(data)
-    return wrong + _check_head(objects, numbers)
+    return wrong + _check_head(objects, head, numbers)
 
 
-def _check_head(objects: Objects, numbers: list[int]) -> list[str]:
+def _head(objects: Objects) -> dict[str, Any] | None:
     try:
-        head = json.loads(objects.get(HEAD))
+        head: dict[str, Any] = json.loads(objects.get(HEAD))
     except FileNotFoundError:
+        return None
+    return head
+
+
+def _check_head(objects: Objects, head: dict[str, Any] | None, numbers: list[int]) -> list[str]:
+    if head is None:
         # A writer that died right after the very first entry leaves no HEAD, and nobody later.
-        return [f"{HEAD}: deleted"] if len(numbers) > 1 else []
+        return [f"{HEAD}: deleted"] if len(numbers) > 1 and _head(objects) is None else []
     if head["number"] > max(numbers, default=0):
         gone = f"{max(numbers, default=0) + 1} to {head['number']}"
         return [f"{HEAD}: names entry {head['number']}; entries {gone} were deleted"]

@@ -23,7 +23,7 @@ from medray.storage.manifest import (
     head_of,
     manifest_path,
 )
-from medray.storage.models import ModelPackage, open_model
+from medray.storage.models import ModelPackage, folder_of, open_model
 from medray.storage.objects import Objects
 from medray.storage.quarantine import path_of
 from medray.storage.threads import spread
@@ -127,7 +127,7 @@ def verify_model(model: ModelPackage) -> Checked:
     """Every file of the package; its manifest was held against its name when it was opened."""
     problems = []
     for name, (size, sha256) in model.files.items():
-        file = f"models/{model.name}/{model.version}/{name}"
+        file = f"{folder_of(model.name, model.folder)}/{name}"
         problem = _file_fault(model.objects, file, size, sha256, hashlib.sha256)
         problems += [problem] if problem else []
     return 1 + len(model.files), problems

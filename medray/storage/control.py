@@ -8,6 +8,7 @@ from medray.errors import MedrayError, RetryableError, SpecError
 from medray.spec.storage import Storage
 from medray.storage.credentials import find
 from medray.storage.objects import Objects
+from medray.storage.probe import probe
 from medray.storage.trouble import explain
 
 ABANDONED_DAYS = 2
@@ -155,7 +156,7 @@ class Control:
         return "advice", "abandoned uploads stay for ever; `medray storage init` adds a rule"
 
     def _conditional(self) -> tuple[Verdict, str]:
-        Objects(self.storage).probe()
+        probe(Objects(self.storage))
         return "ok", "create-only and compare-and-swap hold"
 
     def _rules(self) -> list[dict[str, Any]]:

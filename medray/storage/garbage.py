@@ -1,17 +1,29 @@
 """Garbage: what abandoned attempts, ended runs and interrupted writes left behind.
 
-Only what nobody names is garbage, and only when it is old: an attempt may be about to commit.
+Only what nobody names is garbage, and only when it is old, by the store's own clock. Age is a
+courtesy: it spares what is under way. That nothing goes which somebody commits afterwards doesn't
+rest on it, since writers sleep and clocks are wrong:
+
+- A shard, or a package's files: a fence first takes the right to commit from every attempt that
+  was begun before (`medray.storage.fence`). What a record names is never taken.
+- Records of attempts: of committed units only. They count deaths, and nobody commits by them.
+- Checkpoints: each is held against its hashes, so one that lacks a file is passed over.
+- Cut writes: whoever still writes one finds it gone, and writes it again.
+- Probes: who asks meanwhile asks again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from medray.clock import SYSTEM, Clock
 from medray.errors import DataError
-from medray.storage import audit
+from medray.storage import audit, fence
 from medray.storage.datasets import open_dataset
 from medray.storage.ledger import Ledger
+from medray.storage.models import folder_of, manifest_path, named_folder
 from medray.storage.objects import Entry, Objects
+from medray.storage.probe import store_time
 from medray.storage.versions import versions_of
 
 
@@ -32,6 +44,36 @@ class Garbage:
     objects: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class _Found:
+    """What nobody names.
+
+    Args:
+        path: below the root.
+        why: nobody needs it.
+        entries: that it is made of.
+        beside: objects that must be as old, too: of the same unit, which may be under way.
+        claim: takes from everybody the right to name it; False: somebody does by now.
+    """
+
+    path: str
+    why: str
+    entries: Sequence[Entry]
+    beside: Sequence[Entry] = ()
+    claim: Callable[[], bool] = lambda: True
+
+    def is_older(self, before: float) -> bool:
+        """Whether all of it was written before a time."""
+        return all(entry.modified < before for entry in (*self.entries, *self.beside))
+
+    @property
+    def garbage(self) -> Garbage:
+        """As it is told of."""
+        size = sum(entry.size for entry in self.entries)
+        paths = sorted(entry.path for entry in self.entries)
+        return Garbage(self.path, self.why, size, tuple(paths))
+
+
 def collect(
     objects: Objects, *, age_s: float, delete: bool = False, clock: Clock = SYSTEM
 ) -> list[Garbage]:
@@ -40,73 +82,89 @@ def collect(
     Args:
         objects: the storage root.
         age_s: nothing with an object younger than this is garbage.
-        delete: whether to delete it.
-        clock: says how old objects are.
+        delete: whether to delete it. What somebody commits meanwhile stays.
+        clock: stamps the audit's entry.
     """
-    before = clock.now().timestamp() - age_s
-    found = [
-        Garbage(
-            path,
-            why,
-            sum(entry.size for entry in entries),
-            tuple(sorted(entry.path for entry in entries)),
-        )
-        for path, why, entries in _candidates(objects)
-        if entries and all(entry.modified < before for entry in entries)
-    ]
-    if delete and found:
-        for garbage in found:
-            objects.delete(garbage.objects)
-        details = {"leftovers": len(found), "bytes": sum(garbage.bytes for garbage in found)}
+    before = store_time(objects) - age_s
+    found = [one for one in _candidates(objects) if one.entries and one.is_older(before)]
+    if not delete:
+        return [one.garbage for one in found]
+    gone = []
+    for one in found:
+        if one.claim():
+            gone.append(one.garbage)
+            objects.delete(gone[-1].objects)
+    if gone:
+        details = {"leftovers": len(gone), "bytes": sum(garbage.bytes for garbage in gone)}
         audit.record(objects, what="gc", about=objects.url, details=details, clock=clock)
-    return found
+    return gone
 
 
-def _candidates(objects: Objects) -> Iterator[tuple[str, str, list[Entry]]]:
+def _candidates(objects: Objects) -> Iterator[_Found]:
     for name in objects.folders("datasets"):
         yield from _of_dataset(objects, name)
     for name in objects.folders("models"):
-        for version in objects.folders(f"models/{name}"):
-            folder = f"models/{name}/{version}"
-            manifest = f"models/{name}/versions/{version}.json"
-            if version != "versions" and not objects.exists(manifest):
-                yield folder, "no version names it", list(objects.walk(folder))
+        yield from _of_model(objects, name)
     for run in objects.folders("runs"):
         if objects.exists(f"runs/{run}/result.json"):
             folds = [f"runs/{run}/folds/{one}" for one in objects.folders(f"runs/{run}/folds")]
             for root in (f"runs/{run}", *folds):
                 for folder in (f"{root}/checkpoints", f"{root}/ray"):
-                    yield folder, "the training is done", list(objects.walk(folder))
+                    yield _Found(folder, "the training is done", list(objects.walk(folder)))
     for entry in objects.walk("probe"):
-        yield entry.path, "a check was cut", [entry]
+        yield _Found(entry.path, "a check was cut", [entry])
     for entry in objects.cut_writes():
-        yield entry.path, "its write was cut", [entry]
+        yield _Found(entry.path, "its write was cut", [entry])
 
 
-def _of_dataset(objects: Objects, name: str) -> Iterator[tuple[str, str, list[Entry]]]:
+def _of_dataset(objects: Objects, name: str) -> Iterator[_Found]:
     root = f"datasets/{name}"
     ledger = Ledger(objects, name)
-    units = set(objects.folders(f"{root}/attempts"))
-    shards = objects.folders(f"{root}/shards")
-    units.update(shard.rsplit("-", 1)[0] for shard in shards)
-    named = _named_by_versions(objects, name)
-    committed: dict[str, str] = {}
-    for unit in units:
+    try:
+        named = _named_by_versions(objects, name)
+    except DataError:
+        return  # what a damaged version names can't be told
+    shards: dict[str, list[str]] = {unit: [] for unit in objects.folders(f"{root}/attempts")}
+    for shard in objects.folders(f"{root}/shards"):
+        shards.setdefault(shard.rpartition("-")[0], []).append(f"{root}/shards/{shard}")
+    for unit, folders in sorted(shards.items()):
         try:
             commit = ledger.commit_of(unit)
         except DataError:
-            # Which attempt won can't be told, so all of them stay.
-            named.update(f"{root}/shards/{shard}" for shard in shards if shard.startswith(unit))
+            continue  # which attempt won can't be told, so all of them stay
+        records = list(objects.walk(f"{root}/attempts/{unit}"))
+        lost = {
+            folder: list(objects.walk(folder))
+            for folder in folders
+            if folder not in named and (commit is None or folder != commit.shard.path)
+        }
+        beside = [] if commit else [*records, *(one for found in lost.values() for one in found)]
+        for folder, entries in lost.items():
+            claim = _committed if commit else partial(ledger.take, unit)
+            yield _Found(folder, "its attempt was not committed", entries, beside, claim)
+        if commit:
+            yield _Found(f"{root}/attempts/{unit}", "the unit is committed", records)
+
+
+def _committed() -> bool:
+    return True  # by another attempt, so no other one can
+
+
+def _of_model(objects: Objects, name: str) -> Iterator[_Found]:
+    for folder in objects.folders(f"models/{name}"):
+        version, _, attempt = folder.partition("-")
+        if not attempt:
+            continue  # the manifests'
+        path = manifest_path(name, version)
+        try:
+            named = named_folder(objects, name, version)
+        except DataError:
+            continue  # what a damaged manifest names can't be told
+        if named == folder:
             continue
-        if commit is not None:
-            committed[unit] = commit.shard.path
-    for shard in shards:
-        folder = f"{root}/shards/{shard}"
-        if folder not in named and folder != committed.get(shard.rsplit("-", 1)[0]):
-            yield folder, "its attempt was not committed", list(objects.walk(folder))
-    for unit in sorted(committed):
-        folder = f"{root}/attempts/{unit}"
-        yield folder, "the unit is committed", list(objects.walk(folder))
+        entries = list(objects.walk(folder_of(name, folder)))
+        claim = _committed if named else partial(fence.take, objects, path)
+        yield _Found(folder_of(name, folder), "no version names it", entries, (), claim)
 
 
 def _named_by_versions(objects: Objects, name: str) -> set[str]:

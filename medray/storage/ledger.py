@@ -1,11 +1,12 @@
 """The ledger: which units were attempted and which one attempt of each is committed.
 
 It lives in storage, never in Ray. An attempt is recorded before the work, so a unit that kills
-its worker leaves a trace; a commit is one object written create-only, so of any number of
-attempts, zombies and second drivers included, exactly one wins.
+its worker leaves a trace; a commit is one object that is written once, so of any number of
+attempts, zombies and second drivers included, exactly one wins, and none whose files gc took.
 """
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,12 +16,15 @@ from typing import Any
 from blake3 import blake3
 
 from medray.clock import SYSTEM, Clock, stamp
-from medray.errors import DataError
+from medray.errors import DamageError
 from medray.faults import point
 from medray.ids import attempt_id
+from medray.log import event
 from medray.storage import documents
+from medray.storage.attempts import Attempt, History
 from medray.storage.damage import way_out
 from medray.storage.documents import Count, Finite
+from medray.storage.fence import FENCE_BYTES, fence_of, new_fence, settle, take, taken
 from medray.storage.objects import Objects
 from medray.storage.pack import Row, read_pack, write_pack
 from medray.storage.records import Refusal, ShardRecord
@@ -70,42 +74,6 @@ class Commit:
         return replace(commit, record=blake3(data).hexdigest())
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """One attempt at a unit.
-
-    Args:
-        unit: id of the unit.
-        id: random name, part of the output path.
-        number: 1 for the first.
-        careful: earlier attempts died: go input by input and `mark` each before touching it.
-        condemned: inputs that killed `max_attempts` careful attempts: quarantine them unseen.
-    """
-
-    unit: str
-    id: str
-    number: int
-    careful: bool
-    condemned: frozenset[str]
-
-
-@dataclass(frozen=True)
-class History:
-    """How earlier attempts at a unit ended.
-
-    Args:
-        last: number of the newest attempt, 0 if there is none.
-        careful: so many died that the next is to go input by input.
-        unexplained: how many died while no input was marked.
-        condemned: see Attempt.
-    """
-
-    last: int
-    careful: bool
-    unexplained: int
-    condemned: frozenset[str]
-
-
 def again_path(dataset: str, unit: str) -> str:
     """Where it stands that a unit gave way to another."""
     return f"datasets/{dataset}/again/{unit}.json"
@@ -152,11 +120,7 @@ class Ledger:
             brief: leave out the lists of files, which over many units would fill a driver's memory.
                 What `pack` packed is not read again.
         """
-        prefix = f"{self._root}/commits/"
-        tags = {
-            entry.path.removeprefix(prefix).removesuffix(".json"): entry.etag
-            for entry in self._objects.walk(f"{self._root}/commits")
-        }
+        tags = self._tags()
         wanted = [unit for unit in units if unit in tags]
         found = self._packed(wanted, tags) if brief and len(wanted) > FEW else {}
 
@@ -192,13 +156,32 @@ class Ledger:
             write_pack(self._objects, self.dataset, rows.values())
             self._fresh = {}
 
+    def done(self) -> set[str]:
+        """Every unit that has a commit, told from a listing alone."""
+        return set(self._tags())
+
+    def _tags(self) -> dict[str, str]:
+        """ETag of the record of every unit that has one."""
+        prefix = f"{self._root}/commits/"
+        return {
+            entry.path.removeprefix(prefix).removesuffix(".json"): entry.etag
+            for entry in self._objects.walk(f"{self._root}/commits")
+            if entry.size != FENCE_BYTES
+        }
+
     def commit_of(self, unit: str) -> Commit | None:
         """The unit's commit, or None."""
+        return self.look(unit)[0]
+
+    def look(self, unit: str) -> tuple[Commit | None, str]:
+        """The unit's commit, or None and the fence that stands in its place, if any."""
         path = commit_path(self.dataset, unit)
         try:
-            return Commit.decode(self._objects.get(path), path)
+            data = self._objects.get(path)
         except FileNotFoundError:
-            return None
+            return None, ""
+        fence = fence_of(data)
+        return (Commit.decode(data, path), "") if fence is None else (None, fence)
 
     def history(self, unit: str) -> "History":
         """How earlier attempts at `unit` ended."""
@@ -208,13 +191,15 @@ class Ledger:
         unexplained, marks, last = 0, Counter[str](), 0
         for name in names:
             number, _, kind = name.partition(".")
+            if not number.isdecimal():
+                continue
             last = max(last, int(number))
             if kind != "json" or number in ended:
                 continue
-            if self.session and self._read(f"{folder}/{name}")["session"] != self.session:
+            if self.session and self._read(f"{folder}/{name}").get("session") != self.session:
                 continue
             marked = f"{number}.at.json"
-            key = self._read(f"{folder}/{marked}")["input"] if marked in names else ""
+            key = str(self._read(f"{folder}/{marked}").get("input", "")) if marked in names else ""
             if key:
                 marks[key] += 1
             else:
@@ -232,19 +217,25 @@ class Ledger:
         for entry in self._objects.walk(f"{self._root}/attempts"):
             *_, unit, name = entry.path.split("/")
             text, _, kind = name.partition(".")
+            if not text.isdecimal():
+                continue
             number, ended = int(text), kind == "end.json"
             last, alive = found.get(unit, (0, False))
             if number >= last:
                 found[unit] = (number, ended or (alive and number == last))
         return found
 
-    def begin(self, unit: str, history: "History | None" = None) -> Attempt:
+    def begin(
+        self, unit: str, history: "History | None" = None, fence: str | None = None
+    ) -> Attempt:
         """Record an attempt at `unit`; to be called before anything that could kill the worker.
 
         Args:
             unit: its id.
             history: of the unit, where the caller has looked already.
+            fence: as `look` told before, where the caller has looked already.
         """
+        fence = self.look(unit)[1] if fence is None else fence
         history = history or self.history(unit)
         attempt = Attempt(
             unit=unit,
@@ -252,6 +243,7 @@ class Ledger:
             number=history.last + 1,
             careful=history.careful,
             condemned=history.condemned,
+            fence=fence,
         )
         record = {"attempt": attempt.id, "session": self.session, "at": stamp(self._clock)}
         path = f"{self._folder(unit)}/{attempt.number:04d}.json"
@@ -282,18 +274,24 @@ class Ledger:
         return f"{self._root}/shards/{attempt.unit}-{attempt.id}"
 
     def commit(self, attempt: Attempt, commit: Commit) -> Commit:
-        """Commit the attempt's shard, or learn who won. Returns the commit that stands."""
+        """Commit the attempt's shard, or learn who won. Returns the commit that stands.
+
+        Raises:
+            RetryableError: gc has taken what the attempt wrote (code "taken").
+        """
         path = commit_path(self.dataset, attempt.unit)
         point("commit.before-record")
-        won = self._objects.put_new(path, commit.encode())
+        won = settle(self._objects, path, attempt.fence, commit.encode())
         point("commit.after-record")
         if won:
             return commit
         winner = self.commit_of(attempt.unit)
-        if winner is None or winner.attempt == attempt.id:
+        if winner is not None and winner.attempt == attempt.id:
             return commit  # the store took our write, lost its answer, and we asked again
-        self.end(attempt, "superseded")
         self._objects.delete(f"{commit.shard.path}/{name}" for name in commit.shard.files)
+        if winner is None:
+            raise taken(attempt.unit)
+        self.end(attempt, "superseded")
         return winner
 
     def give_way(self, unit: str, code: str) -> None:
@@ -301,29 +299,34 @@ class Ledger:
         record = {"codes": [code], "at": stamp(self._clock)}
         self._objects.put_new(again_path(self.dataset, unit), json.dumps(record).encode())
 
+    def take(self, unit: str) -> bool:
+        """Let no attempt at a unit that was begun until now commit; see `medray.storage.fence`."""
+        return take(self._objects, commit_path(self.dataset, unit))
+
     def drop(self, units: Iterable[str]) -> None:
         """Forget units that served their purpose, and what they wrote. No version may name it."""
         for unit in units:
+            records = [entry.path for entry in self._objects.walk(self._folder(unit))]
             commit = self.commit_of(unit)
             if commit is not None:
+                path = commit_path(self.dataset, unit)
                 # The record goes first: a commit without its shard would be damage.
-                self._objects.delete([commit_path(self.dataset, unit)])
+                if [self._read(one).get("attempt") for one in records] == [commit.attempt]:
+                    self._objects.delete([path])
+                else:  # another attempt may sleep, and gc may have what it wrote
+                    standing, tag = self._objects.get_tagged(path)
+                    if fence_of(standing) is None:
+                        self._objects.swap(path, new_fence(), tag)
                 self._objects.delete(f"{commit.shard.path}/{name}" for name in commit.shard.files)
-            self._objects.delete(
-                entry.path for entry in list(self._objects.walk(self._folder(unit)))
-            )
+            self._objects.delete(records)
 
     def _folder(self, unit: str) -> str:
         return f"{self._root}/attempts/{unit}"
 
     def _read(self, path: str) -> dict[str, Any]:
+        """A record of an attempt; empty where it is gone or damaged. They only count deaths."""
         try:
-            record: dict[str, Any] = json.loads(self._objects.get(path))
-        except ValueError as error:
-            raise DataError(
-                "an attempt record is damaged",
-                code="damaged-record",
-                about=path,
-                hint="delete it and run the job again",
-            ) from error
-        return record
+            return documents.read(self._objects, path, dict[str, Any])
+        except (FileNotFoundError, DamageError):
+            event("attempt-damaged", level=logging.WARNING, path=path)
+            return {}

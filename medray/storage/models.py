@@ -1,7 +1,8 @@
 """Model packages: weights as safetensors, what is needed to use them as JSON, all hash-pinned.
 
-<root>/models/<name>/HEAD, versions/<version>.json, <version>/{model.safetensors, card.md, …}.
-Nothing is ever unpickled.
+<root>/models/<name>/HEAD, versions/<version>.json, <version>-<attempt>/{model.safetensors, …}.
+Nothing is ever unpickled. As a unit's shard, a package's files lie below an attempt's own path,
+and its manifest is the record that commits them: see `medray.storage.fence`.
 """
 
 import hashlib
@@ -13,10 +14,12 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from medray.errors import DataError, SpecError
-from medray.ids import short
+from medray.errors import DamageError, DataError, SpecError
+from medray.faults import point
+from medray.ids import attempt_id, short
 from medray.storage.damage import damage
-from medray.storage.documents import Count, Id, read
+from medray.storage.documents import Count, Id, decode
+from medray.storage.fence import fence_of, settle
 from medray.storage.objects import Objects
 from medray.storage.versions import (
     Head,
@@ -38,6 +41,7 @@ class Manifest:
     Args:
         spec: hash of the resolved training step.
         files: of the package: (bytes, SHA-256).
+        folder: that they lie in; no part of the version, since equal models are one version.
     """
 
     name: str
@@ -49,12 +53,13 @@ class Manifest:
     parents: list[str]
     spec: str
     files: dict[str, tuple[Count, str]]
+    folder: str
 
     @property
     def identity(self) -> str:
-        """What `version` must be: the hash of all the rest."""
+        """What `version` must be: the hash of all the rest but the folder."""
         known = asdict(self)
-        del known["version"]
+        del known["version"], known["folder"]
         return short(known)
 
 
@@ -79,6 +84,7 @@ class ModelPackage:
     metrics: dict[str, Any]
     parents: list[str]
     files: dict[str, tuple[int, str]]
+    folder: str
 
     @property
     def reference(self) -> str:
@@ -89,14 +95,25 @@ class ModelPackage:
         """One file of the package, checked against its hash.
 
         Raises:
-            DamageError: it is not what was committed (code "wrong-hash").
+            DamageError: it is not what was committed (code "wrong-hash"), or gone ("missing-file").
         """
-        path = f"models/{self.name}/{self.version}/{name}"
-        data = self.objects.get(path)
+        path = f"{folder_of(self.name, self.folder)}/{name}"
+        try:
+            data = self.objects.get(path)
+        except FileNotFoundError as error:
+            raise damage("the file is missing", "missing-file", path) from error
         size, sha256 = self.files[name]
         if len(data) != size or hashlib.sha256(data).hexdigest() != sha256:
             raise damage("the file is not what was committed", "wrong-hash", path)
         return data
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every file is as it was committed; all of them are read."""
+        try:
+            return all(self.read(name) is not None for name in self.files)
+        except DamageError:
+            return False
 
     def weights(self) -> dict[str, np.ndarray]:
         """Parameter name → values.
@@ -153,14 +170,67 @@ def save_model(
         "spec": spec,
         "files": files,
     }
-    version = short(core)
-    for file, data in contents.items():
-        objects.put(f"models/{name}/{version}/{file}", data)
-    manifest = json.dumps({**core, "version": version}).encode()
-    objects.put_new(f"models/{name}/versions/{version}.json", manifest)
-    package = open_model(objects, f"{name}@{version}")
+    package = _commit(objects, {**core, "version": short(core)}, contents)
     make_newest(package)
     return package
+
+
+def _commit(objects: Objects, core: dict[str, Any], contents: dict[str, bytes]) -> ModelPackage:
+    """Write a package below an attempt's path, until one that is whole is committed."""
+    name, version = core["name"], core["version"]
+    path = manifest_path(name, version)
+    while True:
+        seen = _look(objects, path)
+        folder = f"{version}-{attempt_id()}"
+        for file, data in contents.items():
+            objects.put(f"{folder_of(name, folder)}/{file}", data)
+        point("model.before-manifest")
+        manifest = json.dumps({**core, "folder": folder}).encode()
+        won = settle(objects, path, seen or "", manifest)
+        point("model.after-manifest")
+        try:
+            package = open_model(objects, f"{name}@{version}")
+            sound = won or package.is_whole
+        except SpecError:
+            continue  # gc took what was written: once more
+        except DamageError:
+            sound = False
+        if not sound:  # what stands is damaged, and its name says what it must be
+            objects.put(path, manifest)
+            return open_model(objects, f"{name}@{version}")
+        if package.folder != folder:
+            objects.delete(f"{folder_of(name, folder)}/{file}" for file in contents)
+        return package
+
+
+def _look(objects: Objects, path: str) -> str | None:
+    """The fence in a manifest's place; None where there is none, or a manifest."""
+    try:
+        return fence_of(objects.get(path))
+    except FileNotFoundError:
+        return None
+
+
+def manifest_path(name: str, version: str) -> str:
+    """Where a version's manifest stands."""
+    return f"models/{name}/versions/{version}.json"
+
+
+def folder_of(name: str, folder: str) -> str:
+    """Where an attempt's files lie."""
+    return f"models/{name}/{folder}"
+
+
+def named_folder(objects: Objects, name: str, version: str) -> str:
+    """The folder that a version's manifest names; empty where there is no manifest.
+
+    Raises:
+        DamageError: the manifest was altered.
+    """
+    try:
+        return open_model(objects, f"{name}@{version}").folder
+    except SpecError:
+        return ""
 
 
 def make_newest(package: ModelPackage) -> None:
@@ -187,9 +257,9 @@ def open_model(objects: Objects, reference: str) -> ModelPackage:
             about=reference,
             hint=f"models here: {', '.join(heads(objects, 'models')) or 'none yet'}",
         ) from error
-    path = f"models/{name}/versions/{version}.json"
+    path = manifest_path(name, version)
     try:
-        manifest = read(objects, path, Manifest)
+        manifest = _read(objects, path)
     except FileNotFoundError as error:
         if not given:
             raise lost_version(f"models/{name}/HEAD") from error
@@ -207,4 +277,12 @@ def open_model(objects: Objects, reference: str) -> ModelPackage:
         metrics=manifest.metrics,
         parents=manifest.parents,
         files=manifest.files,
+        folder=manifest.folder,
     )
+
+
+def _read(objects: Objects, path: str) -> Manifest:
+    data = objects.get(path)
+    if fence_of(data) is not None:
+        raise FileNotFoundError(path)
+    return decode(data, path, Manifest)

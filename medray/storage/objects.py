@@ -9,7 +9,6 @@ import fcntl
 import io
 import os
 import random
-import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -253,6 +252,15 @@ class Objects:
             return False
         return True
 
+    def modified(self, path: str) -> float:
+        """When the object was written, by the store's clock, in seconds since the epoch.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        found = self._try(path, lambda: obstore.head(self._store, path))
+        return float(found["last_modified"].timestamp())
+
     def delete(self, paths: Iterable[str]) -> None:
         """Remove objects; those already gone are no error."""
         remote = self._remote
@@ -267,28 +275,6 @@ class Objects:
                 self._prune(self._place(path))
             except FileNotFoundError:
                 continue
-
-    def probe(self) -> None:
-        """Check that create-only and compare-and-swap writes really are conditional here.
-
-        Raises:
-            SpecError: they are not (code "unconditional-store"): two runs could both win.
-        """
-        path = f"probe/{secrets.token_hex(8)}"
-        try:
-            first = self.put_new(path, b"1")
-            second = self.put_new(path, b"2")
-            tag = self.get_tagged(path)[1]
-            third, fourth = self.swap(path, b"3", tag), self.swap(path, b"4", tag)
-        finally:
-            self.delete([path])
-        if (first, second, third, fourth) != (True, False, True, False):
-            raise SpecError(
-                "the store does not honour conditional writes",
-                code="unconditional-store",
-                about=self.url,
-                hint="use a store with If-None-Match and If-Match on PUT",
-            )
 
     def _try(self, path: str, action: Callable[[], Any]) -> Any:
         """Do it; in a store that is no folder again and again, within the profile's budget."""

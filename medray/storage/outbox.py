@@ -9,13 +9,15 @@ and not twice. (One sum over all would say nothing: a chunk and its own CRC-32C 
 constant.)
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from blake3 import blake3
 from google_crc32c import value as crc32c
 
 from medray.errors import FatalError
+from medray.storage.fence import taken
 from medray.storage.objects import Objects, Pieces
 
 LARGE_BYTES = 2**20
@@ -59,7 +61,7 @@ class Outbox:
         """Take an object; it is durable, read back and compared, after the next `flush`.
 
         Raises:
-            RetryableError: storage failed.
+            RetryableError: storage failed, or gc took what was written (code "taken").
             FatalError: it does not read back as written (code "read-back-mismatch").
         """
         self.add(name, data)
@@ -74,23 +76,25 @@ class Outbox:
         for piece in pieces:
             begun.size += len(piece)
             begun.sums.append((len(piece), crc32c(piece)))
-        if begun.stream is None:
-            begun.pieces.extend(pieces)
-            if begun.size < LARGE_BYTES:
-                return
-            begun.stream = self._objects.begin(f"{self.path}/{name}")
-            begun.stream.write(*begun.pieces)
-            begun.pieces.clear()
-        else:
-            begun.stream.write(*pieces)
+        with self._ours():
+            if begun.stream is None:
+                begun.pieces.extend(pieces)
+                if begun.size < LARGE_BYTES:
+                    return
+                begun.stream = self._objects.begin(f"{self.path}/{name}")
+                begun.stream.write(*begun.pieces)
+                begun.pieces.clear()
+            else:
+                begun.stream.write(*pieces)
 
     def end(self, name: str) -> None:
         """Say that an object has all its pieces; raises as `put` does."""
         begun = self._begun.pop(name)
         if begun.stream is not None:
-            begun.stream.close()
             sizes = [size for size, _ in begun.sums]
-            found = self._objects.sums_of(f"{self.path}/{name}", sizes)
+            with self._ours():
+                begun.stream.close()
+                found = self._objects.sums_of(f"{self.path}/{name}", sizes)
             if found.pieces != begun.sums:
                 raise self._mismatch(name)
             self.files[name] = (begun.size, found.whole)
@@ -106,10 +110,11 @@ class Outbox:
         """Write what waits; raises as `put` does."""
         # What fails here may be half out, so from now on all of it counts as written.
         waiting, self._waiting, self._held = self._waiting, {}, 0
-        self._objects.put_all(self.path, waiting)
-        for name, data in waiting.items():
-            if self._objects.get(f"{self.path}/{name}") != data:
-                raise self._mismatch(name)
+        with self._ours():
+            self._objects.put_all(self.path, waiting)
+            for name, data in waiting.items():
+                if self._objects.get(f"{self.path}/{name}") != data:
+                    raise self._mismatch(name)
 
     def drop(self, names: Iterable[str]) -> None:
         """Take objects back, written or not."""
@@ -123,6 +128,14 @@ class Outbox:
                 self._objects.delete([f"{self.path}/{name}"])
             else:
                 self._held -= len(waited)
+
+    @contextmanager
+    def _ours(self) -> Iterator[None]:
+        """What nobody else may touch has gone: gc took it, and no input is to blame."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise taken(self.path) from error
 
     def _mismatch(self, name: str) -> FatalError:
         return FatalError(

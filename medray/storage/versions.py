@@ -11,6 +11,7 @@ from typing import Any
 from medray.errors import DamageError, DataError, SpecError
 from medray.ids import canonical
 from medray.storage.documents import AGAIN, Count, Id, read
+from medray.storage.fence import FENCE_BYTES
 from medray.storage.objects import Objects
 
 LOST_HEAD = "run the job again: it publishes the version anew, at no other cost"
@@ -133,7 +134,8 @@ def lost_version(path: str) -> DamageError:
 
 def versions_of(objects: Objects, folder: str) -> list[str]:
     """Versions whose manifests stand in a folder, sorted; what else lies there is passed over."""
-    names = (entry.path.removeprefix(f"{folder}/") for entry in objects.walk(folder))
+    entries = (entry for entry in objects.walk(folder) if entry.size != FENCE_BYTES)
+    names = (entry.path.removeprefix(f"{folder}/") for entry in entries)
     return sorted(found[1] for found in map(_MANIFEST.fullmatch, names) if found)
 
 

@@ -22,10 +22,10 @@ def save(checkpoints: Checkpoints, *steps: int) -> None:
 def test_what_is_saved_is_read(objects: Objects) -> None:
     checkpoints = Checkpoints(objects, "runs/x/checkpoints")
     assert checkpoints.newest() is None
-    path = checkpoints.save(12, TENSORS, {"best": 4})
+    path = checkpoints.save(12, TENSORS, {"best": 12})
     found = checkpoints.newest()
     assert found is not None
-    assert (found.step, found.path, found.state) == (12, path, {"best": 4})
+    assert (found.step, found.path, found.state) == (12, path, {"best": 12})
     assert torch.equal(found.tensors["model"]["w"], TENSORS["model"]["w"])
     assert found.tensors["optimiser"]["w/step"].item() == 3
     assert list(checkpoints.read(path, only={"model"}).tensors) == ["model"]

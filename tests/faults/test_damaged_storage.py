@@ -120,7 +120,7 @@ def model(tmp_path: Path) -> tuple[Objects, Path]:
         spec="",
         card="",
     )
-    return objects, tmp_path / "root/models/net" / made.version / "model.safetensors"
+    return objects, tmp_path / "root/models/net" / made.folder / "model.safetensors"
 
 
 def pickled(weights: bytes, canary: Path) -> bytes:
@@ -166,7 +166,7 @@ def test_weights_are_only_taken_as_committed(
 
 def test_an_altered_package_is_not_opened(model: tuple[Objects, Path]) -> None:
     objects, path = model
-    manifest = path.parent.parent / "versions" / f"{path.parent.name}.json"
+    manifest = path.parent.parent / "versions" / f"{path.parent.name[:32]}.json"
     document = json.loads(manifest.read_bytes())
     document["config"]["task"] = {"name": "other"}
     manifest.write_text(json.dumps(document))

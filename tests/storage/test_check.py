@@ -3,7 +3,6 @@
 import io
 import json
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import save
 
-from medray.clock import VirtualClock
 from medray.storage.check import verify_all, verify_reference
 from medray.storage.datasets import Dataset, open_dataset
 from medray.storage.garbage import collect
@@ -24,7 +22,7 @@ from medray.storage.records import Refusal
 from medray.storage.samples import Sample
 from medray.storage.shard_writer import ShardWriter
 
-TOMORROW = VirtualClock(datetime.now(UTC) + timedelta(days=1))
+LATER_S = -3600.0  # an age by which everything is old
 
 
 @pytest.fixture
@@ -166,7 +164,7 @@ def test_a_reason_that_was_changed_with_its_record_is_found(
 
 
 def test_a_changed_model_is_found(objects: Objects, model: ModelPackage) -> None:
-    weights = f"models/net/{model.version}/model.safetensors"
+    weights = f"models/net/{model.folder}/model.safetensors"
     data = objects.get(weights)
     objects.put(weights, data[:-1] + b"\x01")
     assert wrong(objects, "net") == [(weights, "its content was altered")]
@@ -198,11 +196,11 @@ def test_gc_takes_what_no_commit_names(objects: Objects, dataset: Dataset) -> No
         ("datasets/ct/attempts/u1", "the unit is committed"),
     }
     assert collect(objects, age_s=3600, delete=True) == []  # all of it is too young
-    found = collect(objects, age_s=3600, clock=TOMORROW)
+    found = collect(objects, age_s=LATER_S)
     assert {(item.path, item.why) for item in found} == expected
     assert objects.exists(f"{ledger.shard_path(loser)}/table.parquet")  # that was a dry run
-    collect(objects, age_s=3600, delete=True, clock=TOMORROW)
-    assert collect(objects, age_s=3600, clock=TOMORROW) == []
+    collect(objects, age_s=LATER_S, delete=True)
+    assert collect(objects, age_s=LATER_S) == []
     assert verify_all(objects)[1] == []
     assert open_dataset(objects, "ct").sample(1).arrays["image"][0, 0, 0, 0] == 1
     # The record that u9 was begun stays: it may tell of a poison.
@@ -214,7 +212,7 @@ def test_gc_keeps_shards_of_versions_whose_records_are_gone_or_damaged(
 ) -> None:
     objects.delete(["datasets/ct/commits/u0.json"])
     objects.put("datasets/ct/commits/u1.json", b"{}")
-    found = collect(objects, age_s=0, clock=TOMORROW)
+    found = collect(objects, age_s=LATER_S)
     assert [item for item in found if "/shards/" in item.path] == []
 
 
@@ -225,10 +223,10 @@ def test_gc_takes_checkpoints_of_trainings_that_are_done(
         objects.put(f"runs/{run}/checkpoints/0000000001-x/state.json", b"{}")
         objects.put(f"runs/{run}/folds/3/checkpoints/0000000001-x/state.json", b"{}")
     objects.put("runs/train-a/result.json", b"{}")
-    objects.put("models/net/0123/model.safetensors", b"half")
-    found = collect(objects, age_s=0, clock=TOMORROW)
+    objects.put("models/net/0123-a/model.safetensors", b"half")
+    found = collect(objects, age_s=LATER_S)
     assert {(item.path, item.why) for item in found} == {
         ("runs/train-a/checkpoints", "the training is done"),
         ("runs/train-a/folds/3/checkpoints", "the training is done"),
-        ("models/net/0123", "no version names it"),
+        ("models/net/0123-a", "no version names it"),
     }

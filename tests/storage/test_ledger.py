@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from medray.errors import DataError
-from medray.storage.ledger import Attempt, Commit, Ledger
+from medray.storage.attempts import Attempt
+from medray.storage.ledger import Commit, Ledger
 from medray.storage.objects import Objects
 from medray.storage.records import Refusal, ShardRecord
 from medray.storage.samples import Sample

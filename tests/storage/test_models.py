@@ -29,7 +29,7 @@ def package(objects: Objects, weights: bytes | None = None, **config: object) ->
 
 
 def place(objects: Objects, model: ModelPackage, name: str) -> Path:
-    return Path(objects.url.removeprefix("file://")) / "models/m" / model.version / name
+    return Path(objects.url.removeprefix("file://")) / "models/m" / model.folder / name
 
 
 def test_weights_and_files_read_back(objects: Objects) -> None:

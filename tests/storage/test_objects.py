@@ -13,6 +13,7 @@ from google_crc32c import value as crc32c
 from medray.errors import FatalError, RetryableError, SpecError
 from medray.storage import disk
 from medray.storage.objects import Objects
+from medray.storage.probe import probe
 
 RACERS = 16
 
@@ -178,11 +179,11 @@ def test_locks_are_no_objects(objects: Objects) -> None:
 
 
 def test_probe_accepts_and_refuses(any_objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
-    any_objects.probe()
+    probe(any_objects)
     assert list(any_objects.walk()) == []
     monkeypatch.setattr(any_objects, "put_new", lambda path, data: any_objects.put(path, data) or 1)
     with pytest.raises(SpecError) as caught:
-        any_objects.probe()
+        probe(any_objects)
     assert caught.value.code == "unconditional-store"
 
 

@@ -13,6 +13,7 @@ from medray.clock import SYSTEM
 from medray.errors import DataError, RetryableError
 from medray.storage.control import Control
 from medray.storage.objects import Objects
+from medray.storage.probe import probe
 from medray.storage.remote import SUM
 from medray.storage.trouble import LASTING
 from tests.servers.bucket import Bucket
@@ -92,7 +93,7 @@ def test_a_bucket_that_is_not_there(bucket: Bucket) -> None:
         lambda: root.get("a"),
         lambda: list(root.walk()),
     ]
-    for call in [*calls, root.probe]:
+    for call in [*calls, lambda: probe(root)]:
         with pytest.raises(RetryableError, match="no-such-bucket") as caught:
             call()
         assert caught.value.exit_status == 5
