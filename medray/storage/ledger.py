@@ -144,7 +144,7 @@ class Ledger:
         data = b"[%s]" % b",".join(row.commit for row in rows)
         try:
             commits = documents.decode(data, self.dataset, list[Commit])
-        except DataError:
+        except DamageError:
             return {}  # of another version of medray, or damaged: the records have it all
         pairs = zip(rows, commits, strict=True)
         return {row.unit: replace(commit, record=row.record) for row, commit in pairs}
