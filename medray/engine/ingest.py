@@ -14,6 +14,7 @@ from medray.formats import FORMATS
 from medray.formats.base import Input, Source
 from medray.formats.bucket import fetched
 from medray.formats.held import held
+from medray.formats.packed import unpack
 from medray.ids import fraction
 from medray.storage.objects import Objects
 from medray.storage.records import Refusal
@@ -26,7 +27,7 @@ class Ingest(Operation):
 
     Parameters: `format` (options with `name`), `source` (folder, or URL of a bucket), `split` (see
     `divide`), and of the step `fingerprint` and `follow_links`.
-    Payload of a unit: `inputs`, a list of Input fields.
+    Payload of a unit: its inputs, see medray.formats.packed.
     """
 
     name: ClassVar[str] = "ingest"
@@ -70,8 +71,7 @@ class Ingest(Operation):
 
     @staticmethod
     def _item(unit: Unit, key: str) -> Input:
-        fields: dict[str, Any] = next(i for i in unit.payload["inputs"] if i["key"] == key)
-        return Input(**{**fields, "paths": tuple(fields["paths"])})
+        return unpack(unit.payload)[key]
 
 
 def divide(split: dict[str, Any], sample: Sample) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import struct
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -16,6 +17,8 @@ from medray.spec.base import Settings
 from medray.storage.holds import Holds, Needs
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample
+
+_STAMP = struct.Struct("<3q").pack
 
 Stamp = tuple[int, int, int]
 """Size in bytes, mark (see `Source.mark`), and time of the last change of status in ns, or 0."""
@@ -105,8 +108,8 @@ class Input:
 
 def stamp_of(stamps: Iterable[Stamp]) -> int:
     """One number, of 48 bits, for the stamps of an input's files in the order of `Format.opens`."""
-    text = repr([tuple(stamp) for stamp in stamps]).encode()
-    return int.from_bytes(hashlib.blake2b(text, digest_size=6).digest(), "big")
+    data = b"".join([_STAMP(*stamp) for stamp in stamps])
+    return int.from_bytes(hashlib.blake2b(data, digest_size=6).digest(), "big")
 
 
 @dataclass(frozen=True)

@@ -140,20 +140,19 @@ def item(key: str, files: Iterable[Found], **extra: object) -> Input:
     files = list(files)
     return Input(
         key=key,
-        paths=tuple(file.path for file in files),
-        fingerprint=";".join(f"{file.path}:{file.size}:{file.mark}" for file in files),
-        size=sum(file.size for file in files),
-        extra=dict(extra),
-        stamp=stamp_of(file.stamp for file in files),
+        paths=tuple([file.path for file in files]),
+        fingerprint=";".join([f"{file.path}:{file.size}:{file.mark}" for file in files]),
+        size=sum([file.size for file in files]),
+        extra=extra,
+        stamp=stamp_of([file.stamp for file in files]),
     )
 
 
 def stem(name: str, suffixes: Iterable[str]) -> str:
     """A file's name without the longest of `suffixes` that it ends in."""
-    for suffix in sorted(suffixes, key=len, reverse=True):
-        if name.lower().endswith(suffix):
-            return name[: -len(suffix)]
-    return name
+    lower = name.lower()
+    cut = max([len(suffix) for suffix in suffixes if lower.endswith(suffix)], default=0)
+    return name[:-cut] if cut else name
 
 
 def place(target: Path, sample_id: str, suffix: str) -> Path:

@@ -101,8 +101,8 @@ def plan_join(
         "where": select,
         "shards": [list(shard) for shard in data.units.pinned()],
     }
-    first = Planned(parts, [], {}) if made.parts else None
-    return PlannedJoin(first, Planned(files, refused, {}), parameters)
+    first = Planned(parts, []) if made.parts else None
+    return PlannedJoin(first, Planned(files, refused), parameters)
 
 
 def _shares(

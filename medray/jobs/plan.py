@@ -2,7 +2,7 @@
 
 Payloads, by operation; never pixels:
 
-- ingest: `inputs`, the fields of each `medray.formats.base.Input`.
+- ingest: see medray.formats.packed.
 - score: `shard`, `start` and `stop`: a range of its rows, which is the unit's one input.
 - part, join: see medray.engine.join.
 - predict, evaluate, export: `shard`, the input shard (`medray.storage.records.Pinned`), and `rows`,
@@ -14,16 +14,20 @@ Payloads, by operation; never pixels:
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 from medray.engine.operation import Unit
 from medray.errors import SpecError
 from medray.formats.base import Input, Plan, grouped
-from medray.ids import digest, short, unit_id
+from medray.formats.packed import pack
+from medray.ids import short, unit_id
 from medray.jobs.regroup import Earlier, regroup
 from medray.storage.datasets import Dataset
 from medray.storage.records import Pinned, Refusal
+
+_OF_REFUSAL = attrgetter(*(field.name for field in fields(Refusal)))
 
 
 @dataclass(frozen=True)
@@ -33,12 +37,10 @@ class Planned:
     Args:
         units: in the order of the dataset they make.
         refused: inputs turned away while planning.
-        sizes: bytes by input key, where the plan knows them.
     """
 
     units: list[Unit]
     refused: list[Refusal]
-    sizes: dict[str, int]
 
     @property
     def inputs(self) -> int:
@@ -48,7 +50,7 @@ class Planned:
     @property
     def identity(self) -> str:
         """Equal work, equal identity."""
-        return short([[unit.id for unit in self.units], [asdict(item) for item in self.refused]])
+        return short([[unit.id for unit in self.units], [_OF_REFUSAL(one) for one in self.refused]])
 
 
 def plan_ingest(
@@ -69,26 +71,22 @@ def plan_ingest(
         before: an earlier plan of the same; its inputs keep their units.
     """
 
-    def identify(group: list[Input]) -> str:
-        return unit_id(f"ingest/{name}", identity, [_fingerprint(item) for item in group])
+    def packed(group: list[Input]) -> tuple[str, dict[str, Any]]:
+        hashed, payload = pack(group)
+        return unit_id(f"ingest/{name}", identity, [hashed]), payload
 
     groups = found.groups
     if samples is not None:
         groups = grouped((item for group in groups for item in group), samples=samples)
     _no_key_twice(item.key for group in groups for item in group)
     if before is not None:
-        groups = regroup(groups, before, identify, samples)
-    units = [
-        Unit(
-            id=identify(group),
-            index=index,
-            inputs=tuple(item.key for item in group),
-            payload={"inputs": [{**asdict(item), "paths": list(item.paths)} for item in group]},
-        )
-        for index, group in enumerate(groups)
-    ]
-    sizes = {item.key: item.size for group in groups for item in group}
-    return Planned(units, found.refused, sizes)
+        groups = regroup(groups, before, lambda group: packed(group)[0], samples)
+    units = []
+    for index, group in enumerate(groups):
+        unit, payload = packed(group)
+        units.append(Unit(unit, index, tuple(item.key for item in group), payload))
+        group.clear()  # what is packed is let go: the plan is held once
+    return Planned(units, found.refused)
 
 
 def plan_shards(
@@ -145,7 +143,7 @@ def plan_shards(
             Unit(unit_id(operation, identity, inputs, model), len(units), tuple(keys), payload)
         )
     _no_key_twice(key for unit in units for key in unit.inputs)
-    return Planned(units, [], {})
+    return Planned(units, [])
 
 
 def plan_rows(
@@ -172,7 +170,7 @@ def plan_rows(
                     payload={"shard": list(entry.pinned), "start": start, "stop": stop},
                 )
             )
-    return Planned(units, [], {})
+    return Planned(units, [])
 
 
 @dataclass(frozen=True)
@@ -190,10 +188,6 @@ def _places(dataset: Dataset) -> dict[str, _Place]:
         row["sample_id"]: _Place(shards[row["_shard"]], contents[row["_shard"]], row["_row"])
         for row in rows
     }
-
-
-def _fingerprint(item: Input) -> str:
-    return digest(item.identity)
 
 
 def _no_key_twice(keys: Iterable[str]) -> None:

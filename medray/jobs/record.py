@@ -166,16 +166,15 @@ def _table(planned: "Planned") -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    rows = [
-        {
-            "unit": unit.id,
-            "index": unit.index,
-            "input": key,
-            "bytes": planned.sizes.get(key),
-        }
-        for unit in planned.units
-        for key in unit.inputs
-    ]
+    units = planned.units
+    columns: dict[str, list[Any]] = {
+        "unit": [unit.id for unit in units for _ in unit.inputs],
+        "index": [unit.index for unit in units for _ in unit.inputs],
+        "input": [key for unit in units for key in unit.inputs],
+        "bytes": [
+            size for unit in units for size in unit.payload.get("bytes", [None] * len(unit.inputs))
+        ],
+    }
     schema = pa.schema(
         [
             ("unit", pa.string()),
@@ -185,7 +184,7 @@ def _table(planned: "Planned") -> bytes:
         ]
     )
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema), buffer, compression="zstd")
+    pq.write_table(pa.Table.from_pydict(columns, schema), buffer, compression="zstd")
     return buffer.getvalue()
 
 

@@ -11,6 +11,7 @@ from medray.engine.worker import Worker, WorkerSpec
 from medray.errors import DataError
 from medray.formats import FORMATS
 from medray.formats.base import Source
+from medray.formats.packed import unpack
 from medray.jobs.plan import plan_ingest
 from medray.storage.ledger import Ledger
 from medray.storage.objects import Objects
@@ -34,7 +35,7 @@ def test_a_refused_series_accounts_for_all_of_its_files(objects: Objects, tmp_pa
         if (commit := ledger.commit_of(unit.id)) is not None
         for item in commit.refused
     }
-    sizes = {len(unit.payload["inputs"][0]["paths"]) for unit in planned.units}
+    sizes = {len(one.paths) for unit in planned.units for one in unpack(unit.payload).values()}
     assert refused["gantry-tilt"] > 5
     assert set(refused.values()) <= sizes
 

@@ -65,6 +65,8 @@ class Document:
     def missing(self, found: Iterable[Found]) -> list[Refusal]:
         """Cases that are listed and not there. `X.nii.gz` stands for `X_0000.nii.gz` too, as in
         version 1 of nnU-Net."""
+        if not self.training:
+            return []
         there = set()
         for file in found:
             there.add(file.path)

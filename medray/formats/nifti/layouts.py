@@ -67,7 +67,7 @@ def plan_cases(
     else:
         folders = _folders(found, layout, images, masks)
         by_label = _labels(found, folders, refused)
-        wanted = [file for file in found if _is_image(file, folders, source)]
+        wanted = _images(found, folders, source)
         known = {file.path for file in wanted}
         refused += [
             Refusal.of(file.path, ELSEWHERE)
@@ -182,15 +182,19 @@ def _folders(
 
 
 def _in(file: Found, folder: str | None) -> bool:
-    return folder is not None and f"{file.folder}/".startswith(f"{folder}/")
+    return folder is not None and file.path.startswith(f"{folder}/")
 
 
-def _is_image(file: Found, folders: Folders, source: Source) -> bool:
-    if _in(file, folders.labels):
-        return False
+def _images(found: list[Found], folders: Folders, source: Source) -> list[Found]:
+    """The files that are images, as far as their folders tell."""
+    others = [file for file in found if not _in(file, folders.labels)]
     if source.root.is_file() or not folders.images:
-        return not any(_in(file, test) for test in _TEST)
-    return any(folder in ("", ".") or _in(file, folder) for folder in folders.images)
+        tests = tuple(f"{test}/" for test in _TEST)
+        return [file for file in others if not file.path.startswith(tests)]
+    if {"", "."} & {*folders.images}:
+        return others
+    wanted = tuple(f"{folder}/" for folder in folders.images)
+    return [file for file in others if file.path.startswith(wanted)]
 
 
 def _cases(
@@ -230,7 +234,8 @@ def _counted(files: list[Found]) -> bool:
 def _below(file: Found, folders: Iterable[str]) -> str:
     """The file's path without its suffix and without that of `folders` that it lies in."""
     path = stem(file.path, SUFFIXES)
-    for folder in folders:
-        if _in(file, folder):
-            return path.removeprefix(f"{folder}/")
+    if "/" in path:
+        for folder in folders:
+            if _in(file, folder):
+                return path.removeprefix(f"{folder}/")
     return path
