@@ -32,7 +32,7 @@ def test_golden_ids() -> None:
         "397571923d39001bf0281353d58c2fc7",
         "1b29190253a4bde47e600addd31ff539",
     ]
-    assert planned.identity == "ad3d112a8d348e0be04561b7964a64f9"
+    assert planned.identity == "2e43b2536dda4e5165778d75e536780c"
 
 
 def test_what_a_plan_accounts_for() -> None:
