@@ -209,3 +209,5 @@ def print_account(steps: Sequence[StepResult]) -> None:
         if step.metrics:
             scores = ", ".join(f"{metric} {value:.4g}" for metric, value in step.metrics.items())
             click.echo(f"{name}: {scores}")
+        for said in step.cautions:
+            click.secho(f"CAUTION, {name}: {said}", fg="red", bold=True)

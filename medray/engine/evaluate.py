@@ -14,7 +14,7 @@ from medray.storage.records import Pinned, Refusal
 from medray.storage.samples import Sample
 from medray.storage.shards import SampleArray, Shard
 from medray.tasks import build_task
-from medray.tasks.metrics.bootstrap import Bootstrap
+from medray.tasks.metrics.bootstrap import LEAST_SUBJECTS, Bootstrap
 
 
 class Evaluate(Operation):
@@ -101,6 +101,27 @@ def headline(summary: dict[str, Any]) -> dict[str, float]:
         for name, estimate in summary["metrics"].items()
         if estimate["value"] is not None
     }
+
+
+def cautions(summary: dict[str, Any]) -> list[str]:
+    """What a reader of scores has to know before the scores, a sentence each."""
+    said = []
+    seen = summary.get("learnt") or {}
+    if seen.get("samples") or seen.get("subjects"):
+        others = f", and {seen['subjects']} more are of subjects" if seen["subjects"] else ""
+        said.append(
+            f"{seen['samples']} of the {seen['cases']} cases that are scored are cases{others} "
+            "that the model learnt from: such scores do not say how it does on new ones"
+        )
+    few = {
+        one["subjects"]
+        for one in summary["metrics"].values()
+        if one["value"] is not None and one["subjects"] < LEAST_SUBJECTS
+    }
+    if few:
+        count = f"{max(few)} subject" + ("s" if max(few) != 1 else "")
+        said.append(f"no interval: {count}, and it takes {LEAST_SUBJECTS}")
+    return said
 
 
 def _most_probable(probability: SampleArray) -> np.ndarray:

@@ -9,8 +9,10 @@ from safetensors.torch import save
 from torch import Tensor
 
 from medray.engine.assemble import TrainSetup
-from medray.engine.baseline import FILE, encode, fit_baseline, validate_baseline
+from medray.engine.baseline import FILE as BASELINE
+from medray.engine.baseline import encode, fit_baseline, validate_baseline
 from medray.engine.checkpoint import Checkpoints
+from medray.engine.learnt import FILE, learnt
 from medray.engine.linear import Linear
 from medray.engine.modalities import modality_of
 from medray.engine.train import TrainResult
@@ -55,7 +57,11 @@ def save_trained(
         parents=[*_origins(setup), *(parents or [])],
         spec=spec,
         card=_card(name, setup, task, {**result.metrics, **metrics}),
-        extra={"history.json": _history(result), **_encoded([baseline])},
+        extra={
+            "history.json": _history(result),
+            FILE: learnt([setup]),
+            **_encoded([baseline]),
+        },
     )
 
 
@@ -98,7 +104,11 @@ def save_folds(
         parents=_origins(setup),
         spec=spec,
         card=_card(name, setup, setup.task, metrics),
-        extra={"history.json": _history(first), **_encoded([one for one, _ in beside])},
+        extra={
+            "history.json": _history(first),
+            FILE: learnt([one for _, one, _ in made]),
+            **_encoded([one for one, _ in beside]),
+        },
     )
 
 
@@ -109,7 +119,7 @@ def _baseline(setup: TrainSetup) -> tuple[Linear | None, dict[str, float]]:
 
 def _encoded(members: Sequence[Linear | None]) -> dict[str, bytes]:
     there = [one for one in members if one is not None]
-    return {FILE: encode(there)} if len(there) == len(members) else {}
+    return {BASELINE: encode(there)} if len(there) == len(members) else {}
 
 
 def _weights(setup: TrainSetup, result: TrainResult) -> dict[str, Tensor]:

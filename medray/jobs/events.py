@@ -58,6 +58,7 @@ class StepResult:
         metrics: of a training or an evaluation.
         reasons: code → inputs quarantined for it.
         passed_over: code → inputs passed over for it.
+        cautions: what is to be known before the metrics are believed.
         seconds: wall time of this run.
     """
 
@@ -69,6 +70,7 @@ class StepResult:
     metrics: dict[str, float]
     reasons: dict[str, int] = field(default_factory=dict)
     passed_over: dict[str, int] = field(default_factory=dict)
+    cautions: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     def as_json(self) -> dict[str, Any]:

@@ -209,7 +209,8 @@ def _scores(resolved: Resolved, objects: Objects, commits: Sequence[Commit]) -> 
         )
     if not isinstance(resolved.step, Evaluate):
         return {}
-    from medray.engine.evaluate import headline, summarise
+    from medray.engine.evaluate import cautions, headline, summarise
+    from medray.engine.learnt import overlap
 
     tables = [Shard(objects, commit.shard.pinned).table for commit in commits if commit.shard.rows]
     cases = pa.concat_tables(tables, promote_options="permissive") if tables else table_of([])
@@ -222,6 +223,8 @@ def _scores(resolved: Resolved, objects: Objects, commits: Sequence[Commit]) -> 
     from medray.engine.baseline import score_baseline
 
     predictions, truth = (open_dataset(objects, name) for name in resolved.parents[:2])
+    summary["learnt"] = overlap(objects, predictions, truth, cases)
+    summary["cautions"] = cautions(summary)
     beside = score_baseline(objects, predictions, truth, cases)
     if beside:
         summary["baseline"] = beside
@@ -286,5 +289,6 @@ def _result(
         metrics=dataset.attributes.get("metrics", {}),
         reasons=reasons(commits, planned.refused),
         passed_over=reasons(commits, planned.refused, "passed-over"),
+        cautions=dataset.attributes.get("summary", {}).get("cautions", []),
         seconds=round(seconds, 3),
     )

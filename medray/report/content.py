@@ -111,6 +111,12 @@ class Scores:
     classes: Sequence[str]
     overlays: Sequence[Overlay] = ()
 
+    @property
+    def leaked(self) -> bool:
+        """Whether the model learnt from cases, or subjects, that are scored."""
+        seen = self.summary.get("learnt") or {}
+        return bool(seen.get("samples") or seen.get("subjects"))
+
 
 @dataclass(frozen=True)
 class Training:
@@ -163,6 +169,16 @@ class Report:
         )
 
     @property
+    def cautions(self) -> list[str]:
+        """What says that scores are not what they seem: cases that were learnt from."""
+        return [
+            f"{scores.name}: {said}."
+            for scores in self.scores
+            for said in scores.summary.get("cautions", [])
+            if scores.leaked
+        ]
+
+    @property
     def verdict(self) -> tuple[Tone, str, str]:
         """Tone, headline and explanation: the first thing the reader sees."""
         wrong = [step for step in self.steps if not step.adds_up]
@@ -178,6 +194,8 @@ class Report:
                 return "bad", f"Step {number}, {step.kind}, {step.state}", said
             text = f"The {step.kind} step {step.output!r} is {step.state}; resume the run."
             return "bad", "Not finished", text
+        if self.cautions:
+            return "bad", "Complete, but not to be believed as it stands", " ".join(self.cautions)
         if self.unpredicted:
             text = f"{_count(self.unpredicted, 'case')} without a prediction scored as worst."
             return "warn", "Complete, with missing predictions", text

@@ -15,7 +15,8 @@ def metrics_table(report: Report) -> bytes:
     Columns: `output` is what the metric is of (a model, or scores), `class` the class it is of
     (empty: over all classes), `metric` its name, `step` that of a training after which it was taken
     (null: of the whole), then `value`, the bounds `low` and `high` of its 95 % interval, and the
-    number of `cases` that define it, null where there are none.
+    number of `cases` that define it, null where there are none. Behind an interval stand at least
+    5 independent `subjects`.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -30,6 +31,7 @@ def metrics_table(report: Report) -> bytes:
             ("low", pa.float64()),
             ("high", pa.float64()),
             ("cases", pa.int64()),
+            ("subjects", pa.int64()),
         ]
     )
     rows = [row for training in report.trainings for row in _of_training(training)]
@@ -57,5 +59,6 @@ def _of_scores(scores: Scores) -> Iterator[dict[str, Any]]:
     for name, found in [("", scores.summary["metrics"]), *classes.items()]:
         for metric, estimate in found.items():
             if isinstance(estimate, Mapping) and "value" in estimate:
-                bounds = {key: estimate[key] for key in ("value", "low", "high", "cases")}
+                keys = ("value", "low", "high", "cases", "subjects")
+                bounds = {key: estimate.get(key) for key in keys}
                 yield {"output": scores.name, "class": name, "metric": metric, **bounds}

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from medray.engine.overlay import COLOURS
 from medray.report import figures, qc
 from medray.report.content import Report, Scores, Training
+from medray.tasks.metrics.bootstrap import LEAST_SUBJECTS
 
 _LABELS = {
     "dice": "Dice",
@@ -124,6 +125,7 @@ def render(report: Report) -> str:
         stages=list(dict.fromkeys(name for step in report.steps for name in step.stages)),
         headline_of=lambda summary: _HEADLINES[summary["task"]],
         label_of=_label,
+        few=_few,
         digits_of=lambda name: 2 if name.endswith(("_mm", "_ml")) else 3,
         tone_of=_tone,
         colour_of=lambda i: f"rgb{COLOURS[i % len(COLOURS)]}",
@@ -233,6 +235,14 @@ def _tone(status: str) -> str:
 
 def _fixed(value: float, digits: int) -> str:
     return f"{value:.{digits}f}"
+
+
+def _few(estimate: Mapping[str, Any]) -> str:
+    """How few subjects stand behind a value, where they are too few for an interval."""
+    count = estimate.get("subjects", LEAST_SUBJECTS)
+    if estimate["value"] is None or count >= LEAST_SUBJECTS:
+        return ""
+    return f"{count} subject" + ("s" if count != 1 else "")
 
 
 def _duration(seconds: float) -> str:

@@ -142,8 +142,10 @@ def test_its_numbers_stand_beside_it(objects: Objects, steps: list[dict]) -> Non
     dice = {row["class"]: row for row in scored if row["metric"] == "dice"}
     assert set(dice) == {"", "lesion"}
     assert dice["lesion"]["value"] == pytest.approx(np.mean([1.0, 5 / 6, 4 / 6, 0.0]))
-    assert dice["lesion"]["low"] < dice["lesion"]["value"] < dice["lesion"]["high"]
+    assert (dice["lesion"]["low"], dice["lesion"]["subjects"]) == (None, 4)
     assert (dice["lesion"]["cases"], dice["lesion"]["step"]) == (4, None)
+    html = objects.get("reports/ct-job/report.html").decode()
+    assert "no interval: 4 subjects" in html
     assert {"hd95_mm", "lesion_f1"} <= {row["metric"] for row in scored if not row["class"]}
 
 

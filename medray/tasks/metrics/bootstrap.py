@@ -5,7 +5,7 @@ takes weights of shape (repeats, cases) is therefore computed for all replicates
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import pyarrow as pa
 FloatArray = npt.NDArray[np.float64]
 Statistic = Callable[[FloatArray], FloatArray]
 
+LEAST_SUBJECTS = 5  # behind an interval: of fewer it says how they differ, not how sure a mean is
 _BLOCK_BYTES = 32 << 20
 
 
@@ -22,17 +23,19 @@ _BLOCK_BYTES = 32 << 20
 class Estimate:
     """A value over `cases` cases with its 95 % interval.
 
-    The value is None where nothing defines it (no case, one class only).
+    The value is None where nothing defines it (no case, one class only). There is no interval where
+    fewer than LEAST_SUBJECTS independent `subjects` stand behind it.
     """
 
     value: float | None
     low: float | None
     high: float | None
     cases: int
+    subjects: int
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"value": self.value, "low": self.low, "high": self.high, "cases": self.cases}
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,11 @@ class Bootstrap:
     seed: int = 0
 
     def estimate(
-        self, statistic: Statistic, cases: int, groups: Sequence[str] | None = None
+        self,
+        statistic: Statistic,
+        cases: int,
+        groups: Sequence[str] | None = None,
+        behind: npt.ArrayLike | None = None,
     ) -> Estimate:
         """Evaluate a statistic on the cases and its interval over resamples.
 
@@ -56,22 +63,25 @@ class Bootstrap:
             cases: number of cases.
             groups: the subject of each case; whole subjects are resampled together, because two
                 scans of one patient are not two independent cases.
+            behind: which cases have a say in it, (cases,); None: all.
 
         Replicates that don't define the statistic (no positive case drawn) are left out of the
         interval.
         """
-        if not cases:
-            return Estimate(None, None, None, 0)
+        some = np.flatnonzero(np.ones(cases, bool) if behind is None else behind).tolist()
+        subjects = len(some) if groups is None else len({groups[at] for at in some})
+        if not len(some):
+            return Estimate(None, None, None, 0, 0)
         value = float(statistic(np.ones((1, cases)))[0])
         if not np.isfinite(value):
-            return Estimate(None, None, None, cases)
-        if not self.repeats:
-            return Estimate(value, None, None, cases)
+            return Estimate(None, None, None, len(some), subjects)
+        if not self.repeats or subjects < LEAST_SUBJECTS:
+            return Estimate(value, None, None, len(some), subjects)
         draws = np.concatenate([statistic(block) for block in self._weights(cases, groups)])
         draws = draws[np.isfinite(draws)]
         tail = 50.0 * (1.0 - self.level)
         low, high = np.percentile(draws, [tail, 100.0 - tail])
-        return Estimate(value, float(low), float(high), cases)
+        return Estimate(value, float(low), float(high), len(some), subjects)
 
     def mean(self, values: FloatArray, groups: Sequence[str] | None = None) -> Estimate:
         """The mean of per-case values, shape (cases,), with its interval."""

@@ -150,20 +150,22 @@ def summarise_classification(
             for name, label in single.items()
         }
 
-    def estimate(statistic: Weighted) -> dict[str, Any]:
-        found: Estimate = bootstrap.estimate(statistic, len(cases), groups)
+    def estimate(statistic: Weighted, behind: npt.ArrayLike) -> dict[str, Any]:
+        found: Estimate = bootstrap.estimate(statistic, len(cases), groups, behind)
         return found.to_dict()
+
+    anyone = np.any([label.known for label in labels], axis=0)
 
     return {
         "task": "classification",
         "kind": kind,
         "cases": len(cases),
         "counts": dict(Counter(cases["status"].to_pylist())),
-        "metrics": {name: estimate(statistic) for name, statistic in statistics.items()},
+        "metrics": {name: estimate(statistic, anyone) for name, statistic in statistics.items()},
         "classes": {
             name: {
                 "positives": int(label.positive.sum()),
-                **{key: estimate(s) for key, s in label.statistics().items()},
+                **{key: estimate(s, label.known) for key, s in label.statistics().items()},
             }
             for name, label in single.items()
         },

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -137,24 +138,28 @@ def summarise_regression(
     curves = {}
     for index, name in enumerate(names):
         truth, given = actual[:, index], predicted[:, index]
-        known = ~np.isnan(truth)
-        truth = np.where(known, truth, 0.0)
-        if known.any():
-            low, high = truth[known].min(), truth[known].max()
+        told = ~np.isnan(truth)
+        truth = np.where(told, truth, 0.0)
+        if told.any():
+            low, high = truth[told].min(), truth[told].max()
             given = np.where(missing, np.where(truth - low > high - truth, low, high), given)
-        single.append({key: _bound(metric, given, truth, known) for key, metric in METRICS.items()})
-        curves[name] = _calibration(given[known], truth[known])
+        single.append({key: _bound(metric, given, truth, told) for key, metric in METRICS.items()})
+        curves[name] = _calibration(given[told], truth[told])
 
-    def estimate(statistic: Callable[[FloatArray], FloatArray]) -> dict[str, Any]:
-        return bootstrap.estimate(statistic, count, groups).to_dict()
+    known = ~np.isnan(actual)
+
+    def estimate(
+        statistic: Callable[[FloatArray], FloatArray], behind: npt.ArrayLike
+    ) -> dict[str, Any]:
+        return bootstrap.estimate(statistic, count, groups, behind).to_dict()
 
     def mean_of(key: str) -> Callable[[FloatArray], FloatArray]:
         return lambda w: np.mean([statistics[key](w) for statistics in single], axis=0)
 
     each = {
         name: {
-            "known": int((~np.isnan(actual[:, index])).sum()),
-            **{key: estimate(statistic) for key, statistic in single[index].items()},
+            "known": int(known[:, index].sum()),
+            **{key: estimate(one, known[:, index]) for key, one in single[index].items()},
         }
         for index, name in enumerate(names)
     }
@@ -163,7 +168,7 @@ def summarise_regression(
         "cases": count,
         "counts": dict(Counter(cases["status"].to_pylist())),
         "metrics": {
-            key: each[names[0]][key] if len(names) == 1 else estimate(mean_of(key))
+            key: each[names[0]][key] if len(names) == 1 else estimate(mean_of(key), known.any(1))
             for key in METRICS
         },
         "classes": each,

@@ -22,7 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy import ndimage
 
-from medray.tasks.metrics.bootstrap import Bootstrap, Estimate, FloatArray, Statistic, subjects
+from medray.tasks.metrics.bootstrap import Bootstrap, Estimate, FloatArray, subjects
 from medray.tasks.metrics.lesions import LesionCounts, match_lesions
 from medray.tasks.metrics.overlap import confusion, overlap, voxel_error
 from medray.tasks.metrics.surface import surface_distances, volume_diagonal_mm
@@ -226,7 +226,6 @@ def _macro_mean(values: FloatArray, bootstrap: Bootstrap, groups: Sequence[str] 
     any_class = known.any(axis=0)
     filled = np.where(known, values, 0.0)[:, any_class]
     known = known[:, any_class].astype(np.float64)
-    some = int(known.any(axis=1).sum())
 
     def statistic(weights: FloatArray) -> FloatArray:
         total = weights @ known
@@ -235,7 +234,7 @@ def _macro_mean(values: FloatArray, bootstrap: Bootstrap, groups: Sequence[str] 
         average: FloatArray = means.mean(axis=1)
         return average
 
-    return _over(statistic, some, len(values), bootstrap, groups)
+    return bootstrap.estimate(statistic, len(values), groups, known.any(axis=1))
 
 
 def _macro_f1(
@@ -246,7 +245,6 @@ def _macro_f1(
     has_lesion = (found + false + missed) > 0
     any_class = has_lesion.any(axis=0)
     found, false, missed = found[:, any_class], false[:, any_class], missed[:, any_class]
-    some = int(has_lesion.any(axis=1).sum())
 
     def statistic(weights: FloatArray) -> FloatArray:
         hits = 2.0 * (weights @ found)
@@ -256,17 +254,7 @@ def _macro_f1(
         average: FloatArray = scores.mean(axis=1)
         return average
 
-    return _over(statistic, some, len(found), bootstrap, groups)
-
-
-def _over(
-    statistic: Statistic, some: int, cases: int, bootstrap: Bootstrap, groups: Sequence[str] | None
-) -> Estimate:
-    """An estimate that reports how many cases had a value, of all that were resampled."""
-    if not some:
-        return Estimate(None, None, None, 0)
-    full = bootstrap.estimate(statistic, cases, groups)
-    return Estimate(full.value, full.low, full.high, some)
+    return bootstrap.estimate(statistic, len(found), groups, has_lesion.any(axis=1))
 
 
 def _worst(cases: pa.Table, count: int) -> list[dict[str, Any]]:

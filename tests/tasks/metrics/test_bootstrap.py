@@ -52,14 +52,36 @@ def test_subjects_are_drawn_whole() -> None:
 
 
 def test_replicates_without_an_answer_are_left_out() -> None:
-    scores, positive = np.array([0.1, 0.4, 0.3, 0.9]), np.array([False, False, True, True])
-    got = Bootstrap().estimate(lambda w: auroc(scores, positive, w), 4)
-    assert got.value == 0.75
+    scores = np.array([0.1, 0.2, 0.4, 0.3, 0.9])
+    positive = np.array([False, False, False, True, True])
+    got = Bootstrap().estimate(lambda w: auroc(scores, positive, w), 5)
+    assert got.value == pytest.approx(5 / 6)
     assert got.low is not None
     assert got.high == 1.0
-    assert Bootstrap().estimate(lambda w: auroc(scores, scores > 1, w), 4).value is None
-    assert Bootstrap().mean(np.empty(0)) == Estimate(None, None, None, 0)
+    assert Bootstrap().estimate(lambda w: auroc(scores, scores > 1, w), 5).value is None
+    assert Bootstrap().mean(np.empty(0)) == Estimate(None, None, None, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("groups", "behind", "subjects"),
+    [
+        (None, None, 9),
+        (["a", "a", "a", "b", "b", "b", "c", "c", "d"], None, 4),
+        (["a", "b", "c", "d", "e", "e", "e", "e", "e"], None, 5),
+        (["a", "b", "c", "d", "e", "e", "e", "e", "e"], [True] * 4 + [False] * 5, 4),
+        (None, [True] * 4 + [False] * 5, 4),
+        (None, [True] * 5 + [False] * 4, 5),
+    ],
+)
+def test_an_interval_takes_five_subjects(
+    groups: list[str] | None, behind: list[bool] | None, subjects: int
+) -> None:
+    values = np.arange(9.0)
+    got = Bootstrap().estimate(lambda w: w @ values / w.sum(axis=1), 9, groups, behind)
+    assert (got.value, got.subjects) == (4.0, subjects)
+    assert got.cases == (9 if behind is None else sum(behind))
+    assert (got.low is not None) == (got.high is not None) == (subjects >= 5)
 
 
 def test_without_repeats_there_is_no_interval() -> None:
-    assert Bootstrap(repeats=0).mean(np.array([1.0, 2.0])) == Estimate(1.5, None, None, 2)
+    assert Bootstrap(repeats=0).mean(np.array([1.0, 2.0])) == Estimate(1.5, None, None, 2, 2)
