@@ -167,13 +167,16 @@ def _train(step: Train, objects: Objects, place: Place) -> Resolved:
             "model": _filled(step.model, model.Options, place, "model"),
         }
     )
-    parents = [open_dataset(objects, step.data).reference]
+    data = open_dataset(objects, step.data)
+    parents, made_of = [data.reference], [f"{data.name} {data.digest}"]
     if step.train.init_from:
         first = open_model(objects, step.train.init_from).reference
         parents.append(first)
+        made_of.append(first)
         settings = step.train.model_copy(update={"init_from": first})
         step = step.model_copy(update={"train": settings})
-    return _resolved(step, step.output, parents)
+    # By what the data hold: a version of the same samples, repaired, is not learnt from again.
+    return _resolved(step, step.output, parents, made_of=made_of)
 
 
 def _predict(step: Predict, objects: Objects) -> Resolved:
@@ -309,6 +312,7 @@ def _resolved(
     planned: Planned | None = None,
     parameters: dict[str, Any] | None = None,
     attributes: dict[str, Any] | None = None,
+    made_of: list[str] | None = None,
 ) -> Resolved:
     spec = short(step.identity())
     operation = operation or step.kind
@@ -316,7 +320,7 @@ def _resolved(
         OPERATIONS.get(operation)  # a missing library is known before the work begins
     return Resolved(
         step=step,
-        run=_run_id(step.kind, spec, parents, planned),
+        run=_run_id(step.kind, spec, made_of or parents, planned),
         spec=spec,
         output=output,
         parents=parents,
@@ -327,8 +331,8 @@ def _resolved(
     )
 
 
-def _run_id(kind: str, spec: str, parents: list[str], planned: Planned | None) -> str:
-    inputs = [*parents, planned.identity if planned else ""]
+def _run_id(kind: str, spec: str, made_of: list[str], planned: Planned | None) -> str:
+    inputs = [*made_of, planned.identity if planned else ""]
     return f"{kind}-{short([spec, inputs])[:RUN_DIGITS]}"
 
 

@@ -101,7 +101,7 @@ def test_what_is_stored_verifies_and_collects(bucket: Bucket, cohort: Path) -> N
     job = ingest(str(cohort), {"name": "nifti", "layout": "msd"}, "d")
     run(job, storage=root, cluster="inline")
     checked, problems = verify_all(root)
-    assert checked == 10
+    assert checked == 11
     assert problems == []
 
 

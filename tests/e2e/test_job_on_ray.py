@@ -1,4 +1,4 @@
-"""A whole job on a Ray of its own: the versions it makes without Ray, every input accounted."""
+"""A whole job on a Ray of its own: the digests it makes without Ray, every input accounted."""
 
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,6 @@ def test_on_ray_as_in_this_process(cohort: Path, tmp_path: Path) -> None:
     ray_root, plain_root = Objects(str(tmp_path / "ray")), Objects(str(tmp_path / "plain"))
     on_ray = run(steps(tmp_path / "a"), storage=ray_root, cluster="local")
     plain = run(steps(tmp_path / "b"), storage=plain_root, cluster="inline")
-    assert on_ray.steps[0].output == plain.steps[0].output
     assert [step.digest for step in on_ray.steps] == [step.digest for step in plain.steps]
     assert [step.units for step in on_ray.steps] == [step.units for step in plain.steps]
     assert on_ray.steps[0].reasons == {"no-label": 1}

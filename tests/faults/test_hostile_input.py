@@ -215,12 +215,17 @@ def test_refused_without_harm(case: str, tmp_path: Path) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     where = ("--storage", str(tmp_path / "store"))
     ended = here("run", job, "--cluster", "inline", "--json", "--no-report", *where)
-    assert ended.status == 0, ended.err
+    # What has nothing sound beside it is all there is, and an empty dataset is never published.
+    alone = not any(path.name.startswith("good") for path in source.iterdir())
+    assert ended.status == (3 if alone else 0), ended.err
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak
     assert grown * 1024 < 200 * 2**20
-    (made,) = json.loads(ended.out)["steps"]
-    assert made["units"]["quarantined"] == 1
-    assert made["units"]["committed"] == made["units"]["planned"] - 1
+    told = json.loads(ended.out)
+    if alone:
+        assert told["error"]["code"] == "empty-dataset"
+    else:
+        assert told["steps"][0]["units"]["quarantined"] == 1
+        assert told["steps"][0]["units"]["committed"] == told["steps"][0]["units"]["planned"] - 1
     (refused,) = json.loads(here("quarantine", "x", "--json", *where).out)["quarantine"]
     assert refused["code"] not in ("unexpected-error", "out-of-memory", "poison", "")
     assert surroundings(tmp_path) == before, "nothing but storage was written to"

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from medray.jobs.status import jobs
 from medray.spec.documents import place
 from medray.spec.load import check_step, read_job
 from medray.storage.datasets import Dataset, open_dataset
+from medray.storage.ledger import Ledger
 from medray.storage.models import open_model
 from medray.storage.objects import Objects
+from medray.storage.publish import publish
 
 TRAIN: dict[str, Any] = {
     "kind": "train",
@@ -128,6 +131,25 @@ def test_run_ids_of_a_training_do_not_hang_on_its_workers(objects: Objects, ball
     assert run_id() != run_id("train.seed=1")
     assert run_id() != run_id("task.dice=0.5")
     assert run_id().startswith("train-")
+
+
+def test_what_was_repaired_is_not_learnt_from_again(objects: Objects, balls: Dataset) -> None:
+    def again() -> str:
+        step = check_step(read_job(TRAIN), 0)
+        return resolve(step, objects, lambda *parts: place("job", 1, *parts)).run
+
+    before = again()
+    commit = Ledger(objects, "balls").commit_of("u0")
+    assert commit is not None
+    elsewhere = f"{commit.shard.path}-repaired"
+    for name in commit.shard.files:
+        objects.put(f"{elsewhere}/{name}", objects.get(f"{commit.shard.path}/{name}"))
+    moved = replace(commit, shard=replace(commit.shard, path=elsewhere))
+    repaired = publish(
+        objects, "balls", kind="test", spec="", commits=[moved], refused=[], parents=[]
+    )
+    assert (repaired.digest, repaired.version != balls.version) == (balls.digest, True)
+    assert again() == before
 
 
 def test_scores_need_predictions(objects: Objects, balls: Dataset) -> None:
