@@ -15,7 +15,7 @@ from functools import cache, partial
 from typing import Any, TypeVar
 
 import numpy as np
-from blake3 import blake3
+from xxhash import xxh3_128
 
 from medray.errors import DataError, FatalError
 from medray.storage.damage import damage
@@ -104,7 +104,7 @@ class ArrayWriter:
         name = name_of(dtype)
         self.meta = ArrayMeta(shape, name, chunk, tuple(full), axes, packing, attributes or {})
         self._outbox, self._path, self._axis = outbox, path, axis
-        self._hash = blake3(repr((shape, name, chunk[axis], axis)).encode())
+        self._hash = xxh3_128(repr((shape, name, chunk, axis)).encode())
         self._pending: list[np.ndarray] = []
         self._held = self._row = 0
         self._left = shape[axis]
@@ -140,6 +140,10 @@ class ArrayWriter:
     def close(self) -> str:
         """Write the metadata; returns the content hash of the array.
 
+        It is over the raw chunks, so neither cuts nor compressors show in it. XXH3 says whether two
+        arrays are equal, at 0.02 ns a byte where BLAKE3 takes 0.19; that bytes are those that were
+        written is for the BLAKE3 of each object.
+
         Raises:
             FatalError: fewer slabs came than the shape says (code "slab-mismatch").
         """
@@ -147,7 +151,7 @@ class ArrayWriter:
             raise FatalError("slabs are missing", code="slab-mismatch", about=self._path)
         self._close_shard()
         self._outbox.put(f"{self._path}/zarr.json", json.dumps(self.meta.encode()).encode())
-        return self._hash.hexdigest()
+        return str(self._hash.hexdigest())
 
     def _joined(self) -> np.ndarray:
         if len(self._pending) == 1:
@@ -159,7 +163,6 @@ class ArrayWriter:
 
     def _write_row(self, row: np.ndarray) -> None:
         row = np.ascontiguousarray(row)
-        self._hash.update(raw_bytes(row))
         chunk, inner, buffer = self.meta.chunk, self.meta.inner, self._buffer
         text = row.dtype.kind == "T"
         position = self._row % inner[self._axis]
@@ -181,12 +184,15 @@ class ArrayWriter:
             else:
                 buffer[...] = "" if text else 0
                 target[tuple(slice(0, n) for n in piece.shape)] = piece
+            self._hash.update(raw_bytes(buffer))
             if not buffer.item(0) and not _filled(buffer):
                 continue
             data, checksum = compress(buffer, self.meta.packing)
+            # The chunk's own checksum is the sum that it is read back by.
+            crc32c = int.from_bytes(checksum, "little")
             place = tuple(position if a == self._axis else i for a, i in enumerate(at))
             self._index[place] = (self._size, len(data) + len(checksum))
-            self._outbox.add(self._key, data, checksum)
+            self._outbox.add(self._key, data, checksum, crc32c=crc32c)
             self._size += len(data) + len(checksum)
         self._row += 1
         self._filled += 1

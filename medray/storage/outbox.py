@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from blake3 import blake3
-from google_crc32c import value as crc32c
+from google_crc32c import value
 
 from medray.errors import FatalError
 from medray.storage.fence import taken
@@ -67,15 +67,19 @@ class Outbox:
         self.add(name, data)
         self.end(name)
 
-    def add(self, name: str, *pieces: bytes) -> None:
-        """Take the next pieces of an object; raises as `put` does."""
+    def add(self, name: str, *pieces: bytes, crc32c: int | None = None) -> None:
+        """Take the next pieces of an object, the first with its CRC-32C where that is known.
+
+        Raises as `put` does.
+        """
         begun = self._begun.get(name)
         if begun is None:
             begun = self._begun[name] = _Begun()
             self.files[name] = (0, "")  # so that `drop` finds what never came to its end
         for piece in pieces:
             begun.size += len(piece)
-            begun.sums.append((len(piece), crc32c(piece)))
+            begun.sums.append((len(piece), value(piece) if crc32c is None else crc32c))
+            crc32c = None
         with self._ours():
             if begun.stream is None:
                 begun.pieces.extend(pieces)
