@@ -105,7 +105,7 @@ class Row:
     cells: list[str]
 
 
-def head(path: Path, *, header: bool) -> Head:
+def head(path: Path, *, header: bool, loose: bool = False) -> Head:
     """The columns of a file.
 
     A first line with one name less than the rows have cells names no column of row names, as R
@@ -114,6 +114,8 @@ def head(path: Path, *, header: bool) -> Head:
     Args:
         path: of the file.
         header: whether its first line names the columns.
+        loose: names may come twice, and cells be apart by blanks where there are no tabs or commas,
+            as R writes them.
 
     Raises:
         DataError: it holds no row ("empty-table"), is no text ("not-text", "damaged-gzip"), has a
@@ -124,7 +126,7 @@ def head(path: Path, *, header: bool) -> Head:
     with opened(path) as (file, packed):
         for number, line in enumerate(_lines(file), start=1):
             if line.strip():
-                delimiter = delimiter or _delimiter(line, path)
+                delimiter = delimiter or _delimiter(line, path, loose=loose)
                 found.append((number, offset, parse(line, delimiter, number)))
                 if len(found) == 1 + header:
                     break
@@ -136,27 +138,29 @@ def head(path: Path, *, header: bool) -> Head:
     if header:
         named = [cell.strip() for cell in found[0][2]]
         names = tuple(["", *named] if len(named) + 1 == len(cells) else named)
-    if len(set(names)) < len(names):
-        twice = next(column for column, name in enumerate(names) if name in names[:column])
+    if len(set(names)) < len(names) and not loose:
+        first: dict[str, int] = {}
+        twice = next(at for at, name in enumerate(names) if first.setdefault(name, at) != at)
         raise DataError(
-            f"columns {names.index(names[twice]) + 1} and {twice + 1} have the same name",
+            f"columns {first[names[twice]] + 1} and {twice + 1} have the same name",
             code="duplicate-column",
         )
     return Head(names, delimiter, packed, (line_number, at))
 
 
-def scan(path: Path, *, header: bool, key: str | None = None) -> Scan:
+def scan(path: Path, *, header: bool, key: str | None = None, loose: bool = False) -> Scan:
     """Count and fingerprint the rows of a file; blank lines are none.
 
     Args:
         path: of the file.
         header: whether its first line names the columns.
         key: column whose cells are wanted.
+        loose: as of `head`.
 
     Raises:
         DataError: as `head`, or there is no column `key` ("no-such-column").
     """
-    top = head(path, header=header)
+    top = head(path, header=header, loose=loose)
     if key is not None and key not in top.names:
         raise DataError(
             f"the table has no column {key!r}", code="no-such-column", hint="check the options"
@@ -242,10 +246,12 @@ def parse(line: bytes, delimiter: str, number: int) -> list[str]:
         raise DataError(f"line {number} is no UTF-8", code="not-text") from error
     if "\0" in text:
         raise DataError(f"line {number} holds a NUL", code="not-text")
+    blanks = delimiter == " "  # any number of them
     if '"' not in text:
-        return text.split(delimiter)
+        return text.split() if blanks else text.split(delimiter)
     try:
-        return next(csv.reader([text], delimiter=delimiter, strict=True))
+        whole = text.strip() if blanks else text
+        return next(csv.reader([whole], delimiter=delimiter, skipinitialspace=blanks, strict=True))
     except (csv.Error, StopIteration) as error:
         raise DataError(
             f"line {number} has quotes that do not end",
@@ -313,11 +319,17 @@ def _single(values: np.ndarray) -> np.ndarray:
     return single
 
 
-def _delimiter(line: bytes, path: Path) -> str:
+def _delimiter(line: bytes, path: Path, *, loose: bool) -> str:
+    """What the name says, where the line has it; else what the line has most of."""
     name = path.name.lower()
-    if ".csv" in name or ".tsv" in name or ".tab" in name:
-        return "," if ".csv" in name else "\t"
-    return "\t" if line.count(b"\t") > line.count(b",") else ","
+    tabs, commas = line.count(b"\t"), line.count(b",")
+    if ".csv" in name and (commas or not tabs):
+        return ","
+    if (".tsv" in name or ".tab" in name) and (tabs or not commas):
+        return "\t"
+    if loose and not tabs and not commas and len(line.split()) > 1:
+        return " "
+    return "\t" if tabs > commas else ","
 
 
 def _lines(file: IO[bytes]) -> Iterator[bytes]:

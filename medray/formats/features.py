@@ -7,6 +7,8 @@ BED counts from 0 and excludes the end, GTF and GFF3 count from 1 and include it
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import Field, NonNegativeInt
@@ -190,16 +192,26 @@ class Features(Format):
     def _lengths(self, source: Source) -> dict[str, int]:
         known: dict[str, int] = {}
         if self.options.genome is not None:
-            table = lines(open_path(source, self.options.genome))
-            try:
-                rows = [line.split() for line in table if line.strip() and line[:1] != b"#"]
-                known = {row[0].decode(): int(row[1]) for row in rows}
-            except (ValueError, IndexError) as error:
-                raise DataError(
-                    "the table of lengths has no contig and length in each line",
-                    code="bad-lengths",
-                ) from error
+            path = open_path(source, self.options.genome)
+            stat = path.stat()
+            known = _table_of(path, stat.st_size, stat.st_mtime_ns)
         return {**known, **self.options.lengths}
+
+
+@lru_cache(maxsize=2)
+def _table_of(path: Path, _size: int, _changed: int) -> dict[str, int]:
+    """Contig → bases, read once for all ranges of all files.
+
+    Raises:
+        DataError: a line has not both (code "bad-lengths").
+    """
+    try:
+        rows = [line.split() for line in lines(path) if line.strip() and line[:1] != b"#"]
+        return {row[0].decode(): int(row[1]) for row in rows}
+    except (ValueError, IndexError) as error:
+        raise DataError(
+            "the table of lengths has no contig and length in each line", code="bad-lengths"
+        ) from error
 
 
 def whole(text: str) -> int:

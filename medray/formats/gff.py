@@ -12,6 +12,7 @@ from medray.formats.features import Feature, FeatureOptions, Features, number, w
 
 # A key, and a value with or without quotes, in which RefSeq escapes quotes by backslashes.
 _GTF = re.compile(r'\s*([^\s;"=]+)\s+(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))\s*(?:;|$|(?=#))')
+_END = re.compile(r"\s*(?:#|$)")
 _FLAG = re.compile(r"[a-z][\w.:-]*")  # GFF3 keeps names that begin with a capital for itself
 # Ensembl's, RefSeq's and LRG's ids end in a version, GENCODE's of a lifted assembly in two. Others'
 # dots are part of the id: Y51H4A.12 and Y51H4A.3 of C. elegans are two genes.
@@ -81,7 +82,7 @@ def _gtf(text: str) -> dict[str, list[str]]:
     """`gene_id "ENSG…"; exon_number 1;`, a value for each time that a key comes (tag)."""
     made: dict[str, list[str]] = {}
     at = 0
-    while at < len(text) and (rest := text[at:].lstrip()) and not rest.startswith("#"):
+    while not _END.match(text, at):
         match = _GTF.match(text, at)
         if match is None:
             raise DataError("the attributes can't be read", code="bad-attributes")

@@ -5,12 +5,15 @@ Plain files are read from there, bgzip's from the block that holds it; gzip has 
 there, so ranges of it are fewer.
 """
 
+import bisect
 import gzip
 import os
 import struct
 import zlib
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -68,7 +71,7 @@ def blocks(path: Path, start: int = 0, size: int | None = None) -> Iterator[byte
             file.seek(start)
             skip = 0
         elif kind == "bgzip":
-            at, skip = _block_before(file, start)
+            at, skip = _block_before(path, file, start)
             file.seek(at)
         stream = file if kind == "plain" else gzip.GzipFile(fileobj=file)
         given, left = 0, whole if size is None else size
@@ -173,11 +176,42 @@ def _block_size(head: bytes) -> int:
     return size + 1 if length >= 6 and mark == b"BC" and width == 2 else 0
 
 
-def _block_before(file: BinaryIO, start: int) -> tuple[int, int]:
-    """Where the block of byte `start` lies, and how many bytes of it come before that byte.
+def _block_before(path: Path, file: BinaryIO, start: int) -> tuple[int, int]:
+    """Where the block of byte `start` lies, and how many bytes of it come before that byte."""
+    if not start:
+        _ended(file)
+        return 0, 0
+    stat = os.fstat(file.fileno())
+    places, before = _blocks_of(path, stat.st_size, stat.st_mtime_ns)
+    at = bisect.bisect_right(before, start) - 1
+    return places[at], start - before[at]
 
-    Only the blocks' headers and sizes are read.
+
+@lru_cache(maxsize=4)
+def _blocks_of(path: Path, _size: int, _changed: int) -> "tuple[array[int], array[int]]":
+    """Where each block lies, and how much text there is before it; then the end.
+
+    Only headers and sizes are read, once for all pieces of a file.
     """
+    places, before = array("q", [0]), array("q", [0])
+    with path.open("rb") as file:
+        end = _ended(file)
+        at = text = 0
+        while at < end:
+            file.seek(at)
+            block = _block_size(file.read(18))
+            file.seek(at + block - 4)
+            raw = file.read(4)
+            if block < len(_BGZF_END) or len(raw) < 4:
+                raise DataError("a bgzip block is damaged", code="damaged-gzip")
+            at, text = at + block, text + int(struct.unpack("<I", raw)[0])
+            places.append(at)
+            before.append(text)
+    return places, before
+
+
+def _ended(file: BinaryIO) -> int:
+    """Where the block that ends a bgzip file begins."""
     end = file.seek(-len(_BGZF_END), os.SEEK_END) if _longer(file) else -1
     if end < 0 or file.read() != _BGZF_END:
         raise DataError(
@@ -185,19 +219,7 @@ def _block_before(file: BinaryIO, start: int) -> tuple[int, int]:
             code="truncated-bgzip",
             hint="copy it again",
         )
-    at = before = 0
-    while start and at < end:
-        file.seek(at)
-        size = _block_size(file.read(18))
-        file.seek(at + size - 4)
-        raw = file.read(4)
-        if size < len(_BGZF_END) or len(raw) < 4:
-            raise DataError("a bgzip block is damaged", code="damaged-gzip")
-        (length,) = struct.unpack("<I", raw)
-        if before + length > start:
-            break
-        at, before = at + size, before + length
-    return at, start - before
+    return end
 
 
 def _longer(file: BinaryIO) -> bool:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from medray.data import sequences
 from medray.data.order import Order
 from medray.data.sequences import SequenceCases, SequenceLoader, tokens_of
 from medray.engine.modalities import modality_of
@@ -110,6 +111,26 @@ def test_the_other_strand_is_shown_to_half_of_the_draws(motifs: Dataset) -> None
         assert (tokens[~inside] == PAD).all()
         assert (tokens[inside] == reverse_complement(own[inside])).all()
     assert 40 < turned < 80
+
+
+@pytest.mark.parametrize("align", ["left", "centre", "right"])
+@pytest.mark.parametrize("shift", [0, 3])
+def test_turned_sequences_are_the_same_whether_held_or_turned_when_drawn(
+    align: Any, shift: int, motifs: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    augment = AugmentSettings(reverse_complement=True, shift_bases=shift)
+    monkeypatch.setattr(sequences, "TURNED", 7)
+    batches = []
+    for most in (2**40, 0):
+        monkeypatch.setattr(sequences, "TWICE_BYTES", most)
+        cases = SequenceCases(motifs, range(120), 61, align)
+        cases.tokens[::5, 30] = 4  # N
+        loader = SequenceLoader(
+            cases, Order(120, 50, 3), targets=torch.arange(120), augment=augment
+        )
+        batches.append([one.inputs for one in loader.batches(0, 9)])
+    for held, drawn in zip(*batches, strict=True):
+        assert torch.equal(held, drawn)
 
 
 def job(**train: Any) -> list[dict[str, Any]]:

@@ -226,3 +226,31 @@ def test_a_source_of_empty_files_names_each(tmp_path: Path) -> None:
     _, plan = planned(tmp_path)
     assert not plan.groups
     assert [(one.source, one.code) for one in plan.refused] == [("a.bw", "empty-file")]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 1000])
+@pytest.mark.parametrize("block", [5, 2**20])
+def test_a_contig_of_wiggle_text_is_read_from_its_own_lines(
+    batch: int, block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medray.formats.bigwig.wig.BATCH", batch)
+    monkeypatch.setattr("medray.formats.text.BLOCK", block)
+    names = [f"c{number}" for number in range(30)]
+    body = "".join(
+        f"variableStep chrom={name} span=2\r\n1 {number}\r\n5 {number + 0.5}\r\n#\r\n"
+        for number, name in enumerate(names)
+    )
+    again = "fixedStep chrom=c3 start=9 step=1\n7\n7\n"
+    (tmp_path / "a.wig").write_bytes(("track\n" + body + again).encode())
+    form, plan = planned(tmp_path, bin_bases=2)
+    items = {item.key: item for group in plan.groups for item in group}
+    sizes = {key: one.extra["places"][0] for key, one in items.items()}
+    looked = sum(
+        min(last, len(body)) - first for key, (first, last) in sizes.items() if key != "c3"
+    )
+    assert looked <= 2 * len(body)
+    for number, name in enumerate(names):
+        (sample,) = form.read(Source(tmp_path), items[name])
+        assert isinstance(sample, Sample)
+        wanted = [number, np.nan, number + 0.5, *([np.nan, 7] if name == "c3" else [])]
+        assert np.array_equal(values(sample)[0], np.array(wanted, np.float16), equal_nan=True)

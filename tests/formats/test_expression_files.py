@@ -169,3 +169,37 @@ def test_a_filter_that_is_not_here_is_named_with_the_way_out(
     assert code == "no-hdf5-filter"
     for said in ("X/data", "(300)", "medray[hdf5]", "gzip"):
         assert said in reason
+
+
+def test_a_table_with_blanks_between_its_cells_and_genes_that_come_twice(tmp_path: Path) -> None:
+    genes = ["TP53", "A", "TP53", "A"]
+    lines = ['"cell" "b" ' + " ".join(f'"{name}"' for name in genes)]
+    lines += [f" {CELLS[n]}  b1 {'  '.join(map(str, COUNTS[n]))} " for n in range(7)]
+    (tmp_path / "m.txt").write_text("\ufeff" + "\r\n".join(lines))
+    samples, refused, plan = read(tmp_path, observations=["b"])
+    assert not refused
+    assert np.array_equal(values(samples), COUNTS)
+    assert plan.attributes["features"]["features"] == ["TP53", "A", "TP53-1", "A-1"]
+    assert plan.attributes["duplicate_features"] == ["A", "TP53"]
+    assert {one.row["b"] for one in samples} == {"b1"}
+
+
+@pytest.mark.parametrize(("name", "mark"), [("m.csv", "\t"), ("m.tsv", ","), ("m.txt", ",")])
+def test_the_mark_that_is_there_parts_cells_whatever_the_name(
+    name: str, mark: str, tmp_path: Path
+) -> None:
+    lines = [mark.join(["cell", *GENES])]
+    lines += [mark.join([CELLS[n], *map(str, COUNTS[n])]) for n in range(7)]
+    (tmp_path / name).write_text("\n".join(lines))
+    assert np.array_equal(values(read(tmp_path)[0]), COUNTS)
+
+
+def test_cells_that_come_twice_among_the_columns_of_genes_as_rows(tmp_path: Path) -> None:
+    lines = ["gene\tx\ty\tx", "A\t1\t2\t3", "B\t4\t5\t6"]
+    (tmp_path / "m.tsv").write_text("\n".join(lines))
+    samples, refused, _ = read(tmp_path, genes="rows")
+    assert [(one.id, one.arrays["features"].tolist()) for one in samples] == [
+        ("x", [1, 4]),
+        ("y", [2, 5]),
+    ]
+    assert [one.code for one in refused] == ["duplicate-id"]

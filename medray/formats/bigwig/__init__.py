@@ -1,6 +1,7 @@
 """bigWig and wiggle: signals along genomes as tracks of bins, one sample a contig."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -67,7 +68,7 @@ class Bigwig(Format):
         names = self._named(found)
         lengths: dict[str, set[int]] = {}
         kept: dict[str, Found] = {}
-        holds: dict[str, set[str]] = {}
+        holds: dict[str, dict[str, list[int]]] = {}
         for name, file in names.items():
             source.fetch(file.path)
             try:
@@ -77,9 +78,9 @@ class Bigwig(Format):
                 continue
             source.drop(file.path)
             kept[name] = file
-            for contig, length in contigs.items():
+            for contig, (length, *place) in contigs.items():
                 lengths.setdefault(contig, set()).add(length)
-                holds.setdefault(contig, set()).add(name)
+                holds.setdefault(contig, {})[name] = place
         if kept and not lengths:
             reason = "the file has neither values nor contigs"
             refused += [Refusal(file.path, "empty-file", reason) for file in kept.values()]
@@ -92,8 +93,8 @@ class Bigwig(Format):
                 refused.append(Refusal(contig, "length-mismatch", reason))
                 continue
             (length,) = known
-            has = [name in holds[contig] for name in kept]
-            one = item(contig, kept.values(), names=list(kept), length=length, has=has)
+            places = [holds[contig].get(name) for name in kept]
+            one = item(contig, kept.values(), names=list(kept), length=length, places=places)
             bins = -(-length // self.options.bin_bases) * len(kept)
             items.append(replace(one, size=bins * np.dtype(self.options.dtype).itemsize))
         return Plan(grouped(items, samples=64, size=GROUP_BYTES), refused)
@@ -107,8 +108,8 @@ class Bigwig(Format):
         width, length = self.options.bin_bases, int(item.extra["length"])
         count = -(-length // width)
         paths = [open_path(source, path) for path in item.paths]
-        held = zip(paths, item.extra["has"], strict=True)
-        readers = [_reader(path) if has else None for path, has in held]
+        held = zip(paths, item.extra["places"], strict=True)
+        readers = [None if place is None else _reader(path, place) for path, place in held]
         shape = (len(readers), count)
         parts = self._parts(readers, item.key, length)
         dtype = np.dtype(self.options.dtype)
@@ -128,7 +129,7 @@ class Bigwig(Format):
         by_path = {file.path: file for file in found}
         if not self.options.tracks:
             names = [stem(path, (*BIGWIGS, *WIGGLES)).replace("/", "_") for path in by_path]
-            twice = sorted(name for name in names if names.count(name) > 1)
+            twice = sorted(name for name, count in Counter(names).items() if count > 1)
             if twice:
                 raise SpecError(
                     "two files would be one track",
@@ -142,18 +143,20 @@ class Bigwig(Format):
             raise SpecError("a track's file is not there", code="no-such-file", about=absent[0])
         return {name: by_path[path] for name, path in self.options.tracks.items()}
 
-    def _contigs(self, path: Path) -> dict[str, int]:
-        contigs = _reader(path).contigs()
+    def _contigs(self, path: Path) -> dict[str, tuple[int, int, int]]:
+        """Bases of each contig, and where its lines are in wiggle text."""
         if path.name.lower().endswith(BIGWIGS):
-            return contigs
-        for contig, end in contigs.items():
-            contigs[contig] = self.options.lengths.get(contig, end)
-            if contigs[contig] > MAX_BASES and contig not in self.options.lengths:
+            return {name: (length, 0, 0) for name, length in BigWig(path).contigs().items()}
+        contigs = {}
+        for contig, (end, first, last) in Wig(path).survey().items():
+            length = self.options.lengths.get(contig, end)
+            if length > MAX_BASES and contig not in self.options.lengths:
                 raise DataError(
                     "a position lies beyond 512 Mb",
                     code="out-of-range",
                     hint="declare the contig's length: `lengths`",
                 )
+            contigs[contig] = length, first, last
         return contigs
 
     def _parts(
@@ -180,8 +183,10 @@ class Bigwig(Format):
             yield made
 
 
-def _reader(path: Path) -> BigWig | Wig:
-    return BigWig(path) if path.name.lower().endswith(BIGWIGS) else Wig(path)
+def _reader(path: Path, place: Sequence[int]) -> BigWig | Wig:
+    if path.name.lower().endswith(BIGWIGS):
+        return BigWig(path)
+    return Wig(path, (place[0], place[1]))
 
 
 def _none(count: int, empty: float) -> Iterator[np.ndarray]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from medray.errors import DataError
-from medray.formats.text import lines
+from medray.formats.text import BOM, MAX_LINE, blocks
 
 MAX_BASES = 2**29  # of a contig whose length nobody declares: its bins are held whole
 MAX_SPAN = 2**20
@@ -14,23 +14,31 @@ BATCH = 2**16
 
 
 class Wig:
-    """A file of wiggle text. It has no index: each contig is a pass over the file."""
+    """A file of wiggle text, which has no index.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    Args:
+        path: of it.
+        place: where the lines of a contig lie, as `survey` says: start and bytes of the text.
+    """
 
-    def contigs(self) -> dict[str, int]:
-        """The contigs, each with the end of its last base that has a value.
+    def __init__(self, path: Path, place: tuple[int, int] | None = None) -> None:
+        self._path, self._place = path, place
+
+    def survey(self) -> dict[str, tuple[int, int, int]]:
+        """The contigs: end of the last base that has a value; where its lines begin, and end.
 
         Raises:
             DataError: "bad-wig", and as `medray.formats.text`.
         """
-        ends: dict[str, int] = {}
-        for contig, starts, span, _ in self._batches(None):
-            ends[contig] = max(ends.get(contig, 0), int(starts.max()) + span)
-        if not ends:
+        found: dict[str, tuple[int, int, int]] = {}
+        begin, at = 0, [0]
+        for contig, starts, span, _ in self._batches(None, at):
+            end, first, _ = found.get(contig, (0, begin, 0))
+            found[contig] = max(end, int(starts.max()) + span), first, at[0]
+            begin = at[0]
+        if not found:
             raise DataError("the file has no values", code="empty-file")
-        return ends
+        return found
 
     def bins(self, contig: str, length: int, width: int, empty: float) -> Iterator[np.ndarray]:
         """Means of the values in each bin, float32 (bins,), all at once.
@@ -58,31 +66,57 @@ class Wig:
         with np.errstate(invalid="ignore"):
             yield (total / (covered if np.isnan(empty) else bases)).astype(np.float32)
 
-    def _batches(self, wanted: str | None) -> Iterator[tuple[str, np.ndarray, int, np.ndarray]]:
-        """Contig, first bases (from 0), span and values of lines that have those in common."""
-        contig, at, step, span = "", 0, 0, 1
+    def _batches(
+        self, wanted: str | None, at: list[int] | None = None
+    ) -> Iterator[tuple[str, np.ndarray, int, np.ndarray]]:
+        """Contig, first bases (from 0), span and values of lines that have those in common.
+
+        Args:
+            wanted: this contig alone; None: all.
+            at: bytes of text up to the batch's end are written here.
+        """
+        contig, place, step, span = "", 0, 0, 1
         starts: list[int] = []
         values: list[float] = []
-        for line in map(bytes.strip, lines(self._path)):
+        at = [0] if at is None else at
+        for before, after, line in self._lines():
             if line[:1] in (b"f", b"v"):
+                at[0] = before
                 if starts:
                     yield contig, np.array(starts), span, np.array(values)
                     starts, values = [], []
-                contig, at, step, span = _declared(line)
+                contig, place, step, span = _declared(line)
             elif line and line[:1] != b"#" and not line.startswith((b"track", b"browser")):
                 if not contig:
                     raise DataError("values before their declaration", code="bad-wig")
                 if wanted not in (None, contig):
                     continue
-                position, value = _value(line, at, step)
-                at += step
+                position, value = _value(line, place, step)
+                place += step
                 starts.append(position)
                 values.append(value)
                 if len(starts) == BATCH:
+                    at[0] = after
                     yield contig, np.array(starts), span, np.array(values)
                     starts, values = [], []
+        at[0] = 2**62
         if starts:
             yield contig, np.array(starts), span, np.array(values)
+
+    def _lines(self) -> Iterator[tuple[int, int, bytes]]:
+        """How much text there is before each line and up to its end, and it without blanks."""
+        start, stop = self._place or (0, None)
+        tail, before = b"", start
+        for block in blocks(self._path, start, None if stop is None else stop - start):
+            *whole, tail = (tail + block).split(b"\n")
+            for line in whole:
+                after = before + len(line) + 1
+                yield before, after, line.removeprefix(BOM).strip()
+                before = after
+            if len(tail) > MAX_LINE:
+                raise DataError("a line has more than a MiB", code="long-line")
+        if tail:
+            yield before, before + len(tail), tail.removeprefix(BOM).strip()
 
 
 def _declared(line: bytes) -> tuple[str, int, int, int]:

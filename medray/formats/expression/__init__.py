@@ -1,5 +1,6 @@
 """Expression matrices: CSV and TSV, 10x folders and HDF5, h5ad; cells (or samples) x genes."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -99,7 +100,7 @@ class Expression(Format):
                             "start": start,
                             "stop": stop,
                             "prefix": prefix,
-                            "twice": [row for row in again if start <= row < stop],
+                            "twice": again[bisect_left(again, start) : bisect_left(again, stop)],
                         },
                     )
                 )

@@ -25,8 +25,11 @@ class CellLines(Matrix):
 
     def survey(self) -> Survey:
         """See Matrix."""
-        top = delimited.head(self.path, header=True)
-        found = delimited.scan(self.path, header=True, key=top.names[0])
+        top = delimited.head(self.path, header=True, loose=True)
+        found = delimited.scan(self.path, header=True, loose=True, key=top.names[0])
+        twice = [name for name in self.other if top.names.count(name) > 1]
+        if twice:
+            raise DataError(f"column {twice[0]!r} stands there twice", code="duplicate-column")
         lacking = [name for name in self.other if name not in top.names]
         if lacking:
             raise DataError(f"there is no column {lacking[0]!r}", code="no-such-column")
@@ -44,7 +47,7 @@ class CellLines(Matrix):
 
     def blocks(self, start: int, stop: int) -> Iterator[Block]:
         """See Matrix."""
-        top = delimited.head(self.path, header=True)
+        top = delimited.head(self.path, header=True, loose=True)
         places = self._genes(top.names)
         other = {name: top.names.index(name) for name in self.other}
         line, offset = top.first
@@ -72,8 +75,8 @@ class GeneLines(Matrix):
 
     def survey(self) -> Survey:
         """See Matrix."""
-        top = delimited.head(self.path, header=True)
-        found = delimited.scan(self.path, header=True, key=top.names[0])
+        top = delimited.head(self.path, header=True, loose=True)
+        found = delimited.scan(self.path, header=True, loose=True, key=top.names[0])
         cells = len(top.names) - 1
         # A float32 (genes, cells) is held; and the file is gone through once for each range.
         step = max(1, BLOCK_BYTES // (4 * found.rows), -(-cells // MAX_CUTS))
@@ -82,7 +85,7 @@ class GeneLines(Matrix):
 
     def blocks(self, start: int, stop: int) -> Iterator[Block]:
         """See Matrix."""
-        top = delimited.head(self.path, header=True)
+        top = delimited.head(self.path, header=True, loose=True)
         line, offset = top.first
         rows = delimited.read(self.path, None, top.delimiter, row=0, line=line, offset=offset)
         genes = [_numbers(row, row.cells[start + 1 : stop + 1], len(top.names)) for row in rows]

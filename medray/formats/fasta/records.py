@@ -37,7 +37,7 @@ def indexed(path: Path, index: Path) -> Iterator[Record]:
     Raises:
         DataError: the index is damaged or longer than the file (code "bad-index").
     """
-    plain, end = kind_of(path) == "plain", 0
+    most, end = path.stat().st_size if kind_of(path) == "plain" else 2**48, 0
     rows = (line.split() for line in lines(index) if line.strip())
     for number, (name, *cells) in enumerate(rows, start=1):
         if len(cells) not in (4, 5) or not all(cell.isdigit() for cell in cells):
@@ -48,8 +48,7 @@ def indexed(path: Path, index: Path) -> Iterator[Record]:
         size = 0
         if length:
             size = (length - 1) // bases * width + (length - 1) % bases + 1
-        beyond = start + size > (path.stat().st_size if plain else 2**48)
-        if start < end or beyond or number > MAX_RECORDS:
+        if start < end or start + size > most or number > MAX_RECORDS:
             raise _bad_index()
         end = start + size
         yield Record(number, first_word(name), start, size, length)

@@ -115,7 +115,10 @@ class Vcf(Format):
             SpecError: pseudonyms are asked for and there is no key.
         """
         files, refused = walk(source, SUFFIXES, own=INDICES)
-        key = self._pseudonym("fingerprint") if self.options.samples == "pseudonyms" else ""
+        key = ""
+        if self.options.samples == "pseudonyms":
+            site = load_key(self.options.key_env, self.options.key_file)
+            key = _pseudonym(site, "fingerprint")
         inputs: list[Input] = []
         for file in files:
             try:
@@ -199,7 +202,8 @@ class Vcf(Format):
         names = header.samples
         hidden = self.options.samples == "pseudonyms"
         if hidden:
-            names = tuple(self._pseudonym(name) for name in names)
+            key = load_key(self.options.key_env, self.options.key_file)
+            names = tuple(_pseudonym(key, name) for name in names)
         group = Group(header, names, self.options.chunk, anonymous=hidden)
         parts = 0
         for table, verdicts in reading.blocks():
@@ -249,10 +253,6 @@ class Vcf(Format):
         identity = f"{file.replace('/', '_')}.{partition:05d}.{part:03d}"
         return Sample(identity, row, dict(arrays), layout)
 
-    def _pseudonym(self, name: str) -> str:
-        key = load_key(self.options.key_env, self.options.key_file)
-        return hmac.digest(key, f"vcf\0{name}".encode(), hashlib.sha256).hex()[:20]
-
     def _inputs(self, source: Source, file: Found, key: str) -> Iterator[Input]:
         source.fetch(file.path, HEAD)
         kind = kind_of(open_path(source, file.path))
@@ -273,3 +273,7 @@ class Vcf(Format):
                     "key": key,
                 },
             )
+
+
+def _pseudonym(key: bytes, name: str) -> str:
+    return hmac.digest(key, f"vcf\0{name}".encode(), hashlib.sha256).hex()[:20]

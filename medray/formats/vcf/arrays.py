@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from medray.formats.vcf.header import Field, Header
+from medray.formats.vcf.fields import Field
+from medray.formats.vcf.header import Header
 from medray.formats.vcf.info import Present
 from medray.formats.vcf.samples import Called
 from medray.formats.vcf.shapes import chunks_of, narrowed, region_index

@@ -6,67 +6,31 @@ and the rule; never a value, since headers hold the names of samples and paths o
 
 import re
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import NoReturn
 
 from medray.errors import DataError
 from medray.formats.vcf.bgzf import Kind, lines_of
+from medray.formats.vcf.fields import RESERVED, TYPES, Category, Field
 
 MAX_HEADER = 64 * 2**20  # bytes; 500,000 samples of 20 letters take 10 MB
 FIXED = ("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO")
 DEFINED = ("INFO", "FORMAT", "FILTER", "contig")
 STRUCTURED = (*DEFINED, "ALT", "META", "SAMPLE", "PEDIGREE")
-TYPES = ("Integer", "Float", "Flag", "Character", "String")
-Category = Literal["INFO", "FORMAT"]
-
-# VCF 4.3, tables 1 and 2. Files of older versions define some of them otherwise (GATK's AD had
-# Number=.), so they are held to it from 4.3 on only.
-RESERVED: dict[Category, dict[str, tuple[str, str]]] = {
-    "INFO": {
-        "AA": ("1", "String"), "AC": ("A", "Integer"), "AD": ("R", "Integer"),
-        "ADF": ("R", "Integer"), "ADR": ("R", "Integer"), "AF": ("A", "Float"),
-        "AN": ("1", "Integer"), "BQ": ("1", "Float"), "CIGAR": ("A", "String"),
-        "DB": ("0", "Flag"), "DP": ("1", "Integer"), "END": ("1", "Integer"),
-        "H2": ("0", "Flag"), "H3": ("0", "Flag"), "MQ": ("1", ""), "MQ0": ("1", "Integer"),
-        "NS": ("1", "Integer"), "SOMATIC": ("0", "Flag"),
-        "VALIDATED": ("0", "Flag"), "1000G": ("0", "Flag"),
-    },
-    "FORMAT": {
-        "AD": ("R", "Integer"), "ADF": ("R", "Integer"), "ADR": ("R", "Integer"),
-        "DP": ("1", "Integer"), "EC": ("A", "Integer"), "FT": ("1", "String"),
-        "GL": ("G", "Float"), "GP": ("G", "Float"), "GQ": ("1", "Integer"),
-        "GT": ("1", "String"), "HQ": ("2", "Integer"), "MQ": ("1", "Integer"),
-        "PL": ("G", "Integer"), "PQ": ("1", "Integer"), "PS": ("1", "Integer"),
-    },
-}  # fmt: skip
-
 ENDED = ((4, 3), (4, 4))  # versions whose last line must end in a newline
+_LAST = re.compile(rb"(?:\A|\n)(#CHROM|[^#\n]|\n)")  # of the header, or what is no more of it
 _VERSION = re.compile(r"VCFv(\d)\.(\d+)")
 _META = re.compile(r"##([^=\s<>]+)=(.+)", re.DOTALL)
+# Most lines of many headers: looked at by one expression, which takes a tenth of the time.
+_CONTIG = re.compile(
+    r'##contig=<ID=([^\s,<>]+)(?:,length=(\d+))?(?:,assembly="?[\w.-]+"?)?(?:,(?:md5|M5)="?\w+"?)?>'
+)
 _NUMBER = re.compile(r"\d+|[AaRrGg.]|LA|LR|LG|P|M")
 # The key of a structured line's field, then a quoted or a bare value.
 _PAIR = re.compile(r'([\w.-]+)=("(?:[^"\\]|\\.)*"|\[[^\]]*\]|(?:[^,"\[][^,]*)?)(,|$)')
 _BARE_ID = re.compile(r"[^\s,<>]+")
 _URL = re.compile(r"[a-z]+://[^\s<>:/]*[^\s<>:/0-9][^\s<>:/]*(:\d+)?(/\S*)?|(?!\w+://)\S+")
-
-
-@dataclass(frozen=True)
-class Field:
-    """One INFO or FORMAT definition.
-
-    Args:
-        category: which of the two.
-        name: ID.
-        number: as written: an integer, or one of A, R, G and ".".
-        type: one of `TYPES`.
-        description: as written, without its quotes.
-    """
-
-    category: Category
-    name: str
-    number: str
-    type: str
-    description: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,25 +82,24 @@ def read_header(path: Path, kind: Kind, size: int, allow: frozenset[str]) -> Hea
         DataError: see `parse_header`; or it is damaged (see `lines_of`).
     """
     held: list[bytes] = []
-    total = 0
     for block in lines_of(path, kind, 0, size, max_line=MAX_HEADER):
-        start = 0
-        while start < len(block):
-            if block[start] != ord("#"):
-                return parse_header(b"".join(held), allow)
-            end = block.find(b"\n", start) + 1 or len(block)
-            held.append(block[start:end])
-            total += end - start
-            start = end
-            if held[-1].startswith(b"#CHROM"):
-                return parse_header(b"".join(held), allow)
-            if total > MAX_HEADER:
-                raise DataError("the header has no end", code="header-too-long")
+        last = _LAST.search(block)
+        if last is not None:
+            begin = last.start(1)
+            end = begin if last[1][:1] != b"#" else block.find(b"\n", begin) + 1 or len(block)
+            return parse_header(b"".join([*held, block[:end]]), allow)
+        held.append(block)
+        if sum(map(len, held)) > MAX_HEADER:
+            raise DataError("the header has no end", code="header-too-long")
     return parse_header(b"".join(held), allow)
 
 
+@lru_cache(maxsize=4)
 def parse_header(text: bytes, allow: frozenset[str] = frozenset()) -> Header:
     """What a header says, once it keeps to the specification.
+
+    It is read once for all stretches of a file, and of files that have it in common: a thousand
+    stretches under 3,301 contigs took 25 s of reading headers.
 
     Raises:
         DataError: it does not (codes "not-vcf", "bad-header", "no-column-header",
@@ -251,6 +214,10 @@ def _bad(number: int, rule: str, code: str = "bad-header") -> DataError:
 def _meta(
     header: Header, other: list[tuple[str, str]], line: str, number: int, rules: _Rules
 ) -> None:
+    contig = _CONTIG.fullmatch(line)
+    if contig is not None:
+        header.contigs[contig[1]] = int(contig[2]) if contig[2] else None
+        return
     found = _META.fullmatch(line)
     if found is None:
         key, equals, value = line.removeprefix("##").partition("=")

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from medray.formats.vcf.header import RESERVED, Field, Header
+from medray.formats.vcf.fields import RESERVED, Field
+from medray.formats.vcf.header import Header
 from medray.formats.vcf.lines import Spans, Table
 from medray.formats.vcf.records import ALT, INFO, Verdicts
 from medray.formats.vcf.values import Lists, alike, bits_of, expected, lists_of, marks_of

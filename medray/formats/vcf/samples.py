@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from medray.formats.vcf.fields import RESERVED, Field
 from medray.formats.vcf.genotypes import genotypes_of
-from medray.formats.vcf.header import RESERVED, Field, Header
+from medray.formats.vcf.header import Header
 from medray.formats.vcf.info import Present, alts_of
 from medray.formats.vcf.lines import Spans, Table
 from medray.formats.vcf.records import FORMAT, Verdicts

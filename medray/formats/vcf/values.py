@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from medray.formats.vcf.header import Field
+from medray.formats.vcf.fields import Field
 from medray.formats.vcf.lines import Spans
 from medray.formats.vcf.records import matches
 
