@@ -236,7 +236,11 @@ class Dicom(Format):
             files = found.segmentations.get(series.uid, []) if self.options.labels else []
             distinct = len({file.sop for file in files})
             if distinct > 1:
-                raise DataError(f"{distinct} segmentations refer to the series", code="many-labels")
+                raise DataError(
+                    f"{distinct} segmentations refer to the series",
+                    code="many-labels",
+                    hint="leave one of them in the source",
+                )
             for file in files:
                 if file.fault is not None:
                     raise file.fault

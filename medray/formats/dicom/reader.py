@@ -122,6 +122,8 @@ def _hint(verdict: Verdict) -> str:
         return "`resample: true` interpolates it onto a regular grid"
     if verdict.code == "several-volumes":
         return "`volumes: split` takes each volume as a sample"
+    if verdict.code in ("indistinct-volumes", "mixed-volumes"):
+        return "give each volume a series UID of its own at the source"
     return ""
 
 
@@ -234,6 +236,7 @@ def _compare(copy: Decoded, own: list[Frame], stored: npt.NDArray[Any]) -> None:
         raise DataError(
             "two files with one SOP instance UID hold different pixels, or lie elsewhere",
             code="conflicting-duplicates",
+            hint="remove the one that is wrong",
         )
 
 
@@ -292,6 +295,7 @@ def _label(
         raise DataError(
             "two files with one SOP instance UID hold different masks",
             code="conflicting-duplicates",
+            hint="remove the one that is wrong",
         )
     return read[0]
 
