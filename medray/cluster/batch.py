@@ -144,7 +144,7 @@ class _Pool:
     ) -> None:
         each = min(MAX_PER_TASK, max(1, len(units) // (size[1] * TASKS_PER_WORKER)))
         self._arrived: queue.Queue[list[Receipt] | BaseException] = queue.Queue()
-        rows = [{"unit": json.dumps(asdict(unit))} for unit in units]
+        rows = [{"unit": unit.as_text()} for unit in units]
         users = DataContext.get_current()
         try:
             self._cut = _configure(users.copy(), patience_s)
@@ -231,11 +231,10 @@ class UnitActor:
         self._worker = Worker(spec)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        receipts = [self._run(json.loads(text)) for text in batch.column("unit").to_pylist()]
+        receipts = [self._run(Unit.of_text(text)) for text in batch.column("unit").to_pylist()]
         return pa.table({"receipt": [json.dumps(asdict(receipt)) for receipt in receipts]})
 
-    def _run(self, fields: dict[str, Any]) -> Receipt:
-        unit = Unit(**{**fields, "inputs": tuple(fields["inputs"])})
+    def _run(self, unit: Unit) -> Receipt:
         with self._reporter.unit(unit.id) as granted:
             if granted:
                 return self._worker.run(unit)

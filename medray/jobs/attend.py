@@ -22,7 +22,7 @@ from medray.jobs.status import events
 from medray.jobs.submissions import Submission, life_of
 from medray.storage.objects import Objects
 
-LOOK_S = 0.1
+LOOK_S = 0.05  # at first: a run with nothing to do takes two seconds on its cluster
 MOST_S = 1.0  # between two looks, once the run has gone on for long
 ASK_S = 5.0  # Ray, once the driver lives: storage knows better
 SILENT_S = 3 * BEAT_S  # of a driver that Ray says has ended
@@ -62,7 +62,7 @@ def attend(
         ended = watch.look()
         if ended is not None:
             return ended
-        pause = min(pause * 1.02, MOST_S)
+        pause = min(pause * 1.03, MOST_S)
     return None
 
 

@@ -265,10 +265,23 @@ def encode(entries: Sequence[UnitEntry]) -> tuple[bytes, Units]:
     }
     buffer = io.BytesIO()
     # Hashes don't repeat: a dictionary of them would only make the table larger.
-    table = pa.Table.from_pydict(columns, SCHEMA)
+    arrays = [_array(columns[field.name], field.type) for field in SCHEMA]
+    table = pa.Table.from_arrays(arrays, schema=SCHEMA)
     pq.write_table(table, buffer, compression="zstd", use_dictionary=False, store_schema=False)
     data = buffer.getvalue()
     return data, Units(len(entries), hash_of(data), identity_of(columns))
+
+
+def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
+    """A column of whole numbers or texts. `pa.array` imports pandas: 0.35 s of processor time, a
+    third of what a run with nothing to do takes."""
+    if pa.types.is_integer(kind):
+        numbers = np.array(values, kind.to_pandas_dtype())
+        return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(numbers)])
+    texts = [value.encode() for value in values]
+    ends = np.cumsum([0, *map(len, texts)], dtype=np.int32)
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(texts))]
+    return pa.Array.from_buffers(kind, len(values), buffers)
 
 
 def hash_of(data: bytes) -> str:

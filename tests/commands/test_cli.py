@@ -111,7 +111,7 @@ def test_json_is_one_object_and_all_of_stdout(medray: Any, job: Path) -> None:
     first = medray("run", str(job), "--cluster", "inline", "--json", "--no-report")
     assert first.exit_code == 0
     ingest, export = json.loads(first.stdout)["steps"]
-    assert set(ingest) == {"kind", "run", "output", "digest", "units", "metrics"}
+    assert set(ingest) == {*("kind", "run", "output", "digest", "units", "metrics", "cautions")}
     assert ingest["units"] == {
         "planned": 9,
         "committed": 8,
@@ -196,7 +196,7 @@ def test_an_unreachable_store_is_status_5(
     def away(self: Objects) -> None:
         raise RetryableError("away", code="storage-failed")
 
-    monkeypatch.setattr(Objects, "probe", away)
+    monkeypatch.setattr("medray.jobs.run.probe", away)
     assert medray("run", str(job), "--cluster", "inline").exit_code == 5
 
 
@@ -206,7 +206,7 @@ def test_a_bug_is_status_1_in_one_line_without_values(
     def bug(self: Objects) -> None:
         raise RuntimeError("the value of a patient")
 
-    monkeypatch.setattr(Objects, "probe", bug)
+    monkeypatch.setattr("medray.jobs.run.probe", bug)
     result = medray("run", str(job), "--cluster", "inline")
     assert result.exit_code == 1
     assert "RuntimeError at test_cli.py" in result.stderr
