@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from blake3 import blake3
 
@@ -28,6 +28,18 @@ class FormatOptions(Settings):
     """Base of a format's options: frozen, unknown keys refused."""
 
 
+class Memory(Protocol):
+    """Keeps something from one plan of a step to the next; it may forget."""
+
+    def load(self) -> bytes | None:
+        """What was kept last, as far as anybody knows."""
+        ...
+
+    def keep(self, data: bytes) -> None:
+        """Keep this instead."""
+        ...
+
+
 @dataclass(frozen=True)
 class Source:
     """Where raw files lie. Of a bucket it is a folder that stands for it; see `formats.bucket`.
@@ -36,6 +48,7 @@ class Source:
         root: folder (or single file) that every path is confined to.
         follow_links: links may lead out of it.
         by_content: fingerprints are of contents, not of times.
+        memory: what the last plan of the same step kept for this one.
     """
 
     far: ClassVar[bool] = False  # contents are here only once they were fetched
@@ -43,6 +56,7 @@ class Source:
     root: Path
     follow_links: bool = field(default=False, kw_only=True)
     by_content: bool = field(default=False, kw_only=True)
+    memory: Memory | None = field(default=None, kw_only=True, compare=False, repr=False)
 
     def fetch(self, path: str, size: int | None = None) -> None:
         """Bring the first `size` bytes of a file here, or all of it; in a folder they are."""

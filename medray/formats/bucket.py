@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from medray.errors import SpecError
-from medray.formats.base import Source
+from medray.formats.base import Memory, Source
 from medray.storage.objects import Entry, Objects
 from medray.storage.records import Refusal
 
@@ -62,12 +62,15 @@ class Fetched(Source):
 
 
 @contextmanager
-def outlined(objects: Objects, *, by_content: bool = False) -> Iterator[Outline]:
+def outlined(
+    objects: Objects, *, by_content: bool = False, memory: Memory | None = None
+) -> Iterator[Outline]:
     """The outline of a bucket, for as long as inputs are planned.
 
     Args:
         objects: the bucket, from the source's prefix on.
         by_content: see Source.
+        memory: see Source.
 
     Raises:
         RetryableError: it cannot be listed.
@@ -89,7 +92,7 @@ def outlined(objects: Objects, *, by_content: bool = False) -> Iterator[Outline]
                 about=objects.url,
                 hint="give the prefix that the files lie below",
             )
-        yield Outline(root, objects, tuple(refused), by_content=by_content)
+        yield Outline(root, objects, tuple(refused), by_content=by_content, memory=memory)
     finally:
         shutil.rmtree(root, ignore_errors=True)
 

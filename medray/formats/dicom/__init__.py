@@ -24,15 +24,18 @@ from medray.formats.base import (
 )
 from medray.formats.dicom.deidentify import Keyed, Plain, Pseudonyms
 from medray.formats.dicom.headers import LIMITS, Limits
+from medray.formats.dicom.known import Known, Record
 from medray.formats.dicom.labels import find_nifti
 from medray.formats.dicom.reader import COLUMNS, Rules, read_series
-from medray.formats.dicom.series import Select, Series, Sorted, judge, sort_out
-from medray.formats.dicom.tree import scan_tree
+from medray.formats.dicom.recall import keep, recall
+from medray.formats.dicom.series import Select, Series, Sorted, judge
 from medray.formats.files import nothing_found
 from medray.formats.site_key import load_key
+from medray.ids import digest
 from medray.storage.holds import Holds, names
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample
+from medray.version import __version__
 
 GROUP_SAMPLES = 8
 
@@ -121,26 +124,23 @@ class Dicom(Format):
             raise SpecError(
                 "the source is no folder", code="no-such-source", about=str(source.root)
             )
-        found = sort_out(scan_tree(source, self.limits))
-        if not (found.series or found.segmentations or found.turned):
+        known = self._known(source)
+        found, reused = recall(source, known, self.limits, self.names)
+        if not (found.series or found.segmentations or found.turned or reused):
             nothing_found(source, "file", "files of any name count, in any folder below it")
         refused = [self._refused(entry.path, entry.fault) for entry in found.turned]
+        made = [self._record(source, series, found) for series in found.series]
         items, used = [], set()
         claims: dict[str, set[tuple[str, ...]]] = defaultdict(set)
-        for series in found.series:
-            key = self.names.name("series", series.uid)
-            for _, copy in series.duplicates:
-                refused.append(self._refused(copy.path, copy.fault or _copy(), copy.facts.syntax))
-            try:
-                item = self._input(source, key, series, found)
-                items.append(item)
-                used.add(series.uid)
-                for label in item.extra.get("labels", ()):
-                    claims[label].add(tuple(_main_folders(series)))
-            except DataError as fault:
-                first = series.instances[0]
-                path, syntax = self._path(first.path), first.facts.syntax
-                refused.append(Refusal.of(key, fault, files=series.files, path=path, syntax=syntax))
+        for series, record in zip(found.series, made, strict=True):
+            if record.input is None:
+                continue
+            used.add(series.uid)
+            for label in record.input.extra.get("labels", ()):
+                claims[label].add(tuple(_main_folders(series)))
+        for record in [*made, *reused]:
+            items += [] if record.input is None else [record.input]
+            refused += record.refused
         torn = {label for label, folders in claims.items() if len(folders) > 1}
         for item in [item for item in items if torn.intersection(item.extra.get("labels", ()))]:
             path, syntax = self.shown(item)
@@ -149,7 +149,44 @@ class Dicom(Format):
             items.remove(item)
         refused += self._unused_segmentations(found, used)
         items.sort(key=lambda item: item.key)
+        refused.sort(key=lambda one: (one.source, one.code))
+        if known is not None:
+            keep(known, found, [*made, *reused, *self._beside(found, known)])
         return Plan(grouped(items, samples=GROUP_SAMPLES), refused)
+
+    def _known(self, source: Source) -> Known | None:
+        """What the last plan made, where its files' headers alone decide: labels do too."""
+        if source.memory is None or source.by_content or self.options.labels:
+            return None
+        marks = digest([self.options.model_dump(mode="json"), self.names.fingerprint, __version__])
+        return Known(source.memory, self.names.name("plan", "known"), marks)
+
+    def _beside(self, found: Sorted, known: Known) -> list[Record]:
+        """What became of files that are no images."""
+        paths = {*known.paths} if found.turned else set()
+        return [
+            Record([one.path], "", None, [self._refused(one.path, one.fault)])
+            for one in found.turned
+            if one.path in paths
+        ]
+
+    def _record(self, source: Source, series: Series, found: Sorted) -> Record:
+        """What becomes of a series."""
+        key = self.names.name("series", series.uid)
+        files = [one.path for one in series.instances]
+        record = Record([*files, *(copy.path for _, copy in series.duplicates)], key, None)
+        for _, copy in series.duplicates:
+            fault = copy.fault or _copy()
+            record.refused.append(self._refused(copy.path, fault, copy.facts.syntax))
+        try:
+            record.input = self._input(source, key, series, found)
+        except DataError as fault:
+            first = series.instances[0]
+            path, syntax = self._path(first.path), first.facts.syntax
+            record.refused.append(
+                Refusal.of(key, fault, files=series.files, path=path, syntax=syntax)
+            )
+        return record
 
     def named(self) -> list[tuple[str, str]]:
         """The folder of masks."""

@@ -9,7 +9,7 @@ import itertools
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -131,6 +131,11 @@ class Instance:
         """What it is in fingerprints."""
         return [self.path, *self.stamp[:2]]
 
+    @property
+    def is_damage(self) -> bool:
+        """Never: what is damaged of an instance stays with it."""
+        return False
+
 
 @dataclass(frozen=True, slots=True)
 class Turned:
@@ -149,6 +154,11 @@ class Turned:
         """The path without its last part; "" at the root."""
         return self.path.rpartition("/")[0]
 
+    @property
+    def is_damage(self) -> bool:
+        """Whether it may be a part of some series."""
+        return not isinstance(self.fault, PassedOver)
+
 
 def walk(source: Source) -> Iterator[str | Turned]:
     """Every file below the source, sorted within its folder; see `listing.entries`.
@@ -159,12 +169,15 @@ def walk(source: Source) -> Iterator[str | Turned]:
         yield Turned(entry.path, entry.fault) if isinstance(entry, Lost) else entry[0]
 
 
-def scan_tree(source: Source, limits: Limits) -> Iterator[Instance | Turned]:
-    """Scan every file of a source; the order is that of `walk`.
+def scan_tree(
+    source: Source, limits: Limits, listed: Iterable[str | Turned] | None = None
+) -> Iterator[Instance | Turned]:
+    """Scan every file of a source, in order.
 
     Args:
         source: whose root is a folder.
         limits: of a file.
+        listed: its files; None: as `walk` finds them.
     """
     seen: Seen = {}
     source = replace(source, root=source.root.resolve())
@@ -190,7 +203,7 @@ def scan_tree(source: Source, limits: Limits) -> Iterator[Instance | Turned]:
         return found
 
     step = 1 if source.far else BATCH_FILES
-    batches = _batches(walk(source), step)
+    batches = _batches(walk(source) if listed is None else iter(listed), step)
     with ThreadPoolExecutor(SCAN_THREADS, "dicom-scan") as pool:
         # A round in flight is bounded, so a tree of 20 million files is never listed whole.
         while first := next(batches, None):
