@@ -23,6 +23,7 @@ from medray.engine.train import TrainResult, fit, outcome
 from medray.engine.world import World
 from medray.errors import DataError, FatalError, MedrayError, RetryableError, SpecError
 from medray.ids import attempt_id
+from medray.storage.documents import read
 
 COLLECTIVE_TIMEOUT_S = 600  # ranks that wait longer for one that hangs give up
 
@@ -132,13 +133,14 @@ def _rank(config: dict[str, Any]) -> None:
 
 def _raise_refusal(setup: TrainSetup, path: str) -> None:
     try:
-        note = json.loads(setup.objects.get(path))
+        note = read(setup.objects, path, dict[str, str])
     except FileNotFoundError:
         return
     setup.objects.delete([path])
     kinds = {kind.__name__: kind for kind in (SpecError, DataError, FatalError)}
-    kind = kinds.get(note.pop("class"), FatalError)
-    raise kind(note.pop("message"), **note)
+    kind = kinds.get(note.get("class", ""), FatalError)
+    said = {name: note.get(name, "") for name in ("code", "about", "hint")}
+    raise kind(note.get("message", ""), **said)
 
 
 def _cause(lost: TrainingFailedError) -> MedrayError | None:

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from medray.commands.output import json_option, print_json, print_table, storage_option
+from medray.commands.output import (
+    json_option,
+    print_json,
+    print_table,
+    say_damaged,
+    storage_option,
+)
+from medray.errors import DataError
 
 if TYPE_CHECKING:
     from medray.jobs.status import JobStatus, StepStatus
@@ -29,9 +36,12 @@ def runs(storage: str | None, as_json: bool) -> None:
     from medray.jobs.session import known_storage
     from medray.jobs.status import jobs
 
-    found = jobs(known_storage(storage))
+    damaged: list[DataError] = []
+    found = jobs(known_storage(storage), wrong=damaged)
     if as_json:
-        print_json({"runs": [asdict(status) for status in found]})
+        said = [str(error) for error in damaged]
+        print_json({"runs": [asdict(status) for status in found], "damaged": said})
+        say_damaged(damaged)
         return
     print_table(
         ["run", "job", "state", "steps", "started", "error"],
@@ -47,6 +57,7 @@ def runs(storage: str | None, as_json: bool) -> None:
             for status in found
         ],
     )
+    say_damaged(damaged)
 
 
 @click.command()

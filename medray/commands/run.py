@@ -190,7 +190,8 @@ def _write_page(
     error: Exception | None = None,
 ) -> str:
     """Write the report; where it is. A page that can't be drawn does not undo what is committed."""
-    from medray.jobs.record import stored_result, told
+    from medray.jobs.kept import stored_result
+    from medray.jobs.record import told
     from medray.report.collect import write_report
     from medray.report.content import Failure
 

@@ -3,7 +3,6 @@
 import contextlib
 import datetime
 import signal
-import subprocess
 import threading
 from dataclasses import asdict
 from pathlib import Path
@@ -11,8 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from medray.commands.output import json_option, print_json, print_table, storage_option
+from medray.commands.output import (
+    json_option,
+    print_json,
+    print_table,
+    say_damaged,
+    storage_option,
+)
+from medray.commands.pages import Pages
 from medray.commands.run import attached, runs_jobs
+from medray.errors import DataError
 
 _COUNTS = ("committed", "skipped", "quarantined", "passed_over")  # of a due time's inputs
 
@@ -77,9 +84,14 @@ def ls(storage: str | None, as_json: bool) -> None:
 
     objects = known_storage(storage)
     rows = []
+    damaged: list[DataError] = []
     for name in schedules.names(objects):
-        one = schedules.read(objects, name)
-        newest = next(Claims(objects, name, SYSTEM).history(1), None)
+        try:
+            one = schedules.read(objects, name)
+            newest = next(Claims(objects, name, SYSTEM).history(1), None)
+        except DataError as error:
+            damaged.append(error)
+            continue
         rows.append(
             {
                 "name": name,
@@ -91,10 +103,11 @@ def ls(storage: str | None, as_json: bool) -> None:
             }
         )
     if as_json:
-        print_json({"schedules": rows})
-        return
-    columns = ["name", "cron", "tz", "next", "last", "state"]
-    print_table(columns, [[_here(row, column) for column in columns] for row in rows])
+        print_json({"schedules": rows, "damaged": [str(error) for error in damaged]})
+    else:
+        columns = ["name", "cron", "tz", "next", "last", "state"]
+        print_table(columns, [[_here(row, column) for column in columns] for row in rows])
+    say_damaged(damaged)
 
 
 @schedule.command()
@@ -174,7 +187,7 @@ def run(name: str, storage: str | None) -> None:
     from medray.jobs.session import open_storage
 
     objects = open_storage(storage)
-    pages = _Pages(storage)
+    pages = Pages(storage)
     scheduler = Scheduler(objects, Attached(storage), after=pages)
     record = scheduler.run_now(name, _asked_to_stop())
     pages.wait()
@@ -289,28 +302,9 @@ def scheduler(once: bool, render: str | None, image: str | None, storage: str | 
 
     objects = open_storage(storage)
     probe(objects)
-    pages = _Pages(storage)
+    pages = Pages(storage)
     Scheduler(objects, Attached(storage), after=pages).serve(_asked_to_stop(), once=once)
     pages.wait()
-
-
-class _Pages:
-    """Writes the page of a run that has ended, in a process of its own: it may take its time."""
-
-    def __init__(self, storage: str | None) -> None:
-        self._given = ["--storage", storage] if storage else []
-        self._processes: list[subprocess.Popen[bytes]] = []
-
-    def __call__(self, claim: "Claim") -> None:
-        from medray.jobs.schedule_start import medray
-
-        command = medray("schedule", "page", claim.schedule, "--due", claim.due, *self._given)
-        self._processes = [one for one in self._processes if one.poll() is None]
-        self._processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))  # noqa: S603
-
-    def wait(self) -> None:
-        for process in self._processes:
-            process.wait()
 
 
 def _asked_to_stop() -> threading.Event:

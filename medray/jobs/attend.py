@@ -1,5 +1,6 @@
 """Attend to a submitted run until it ends: by what storage says, and by Ray only of its death."""
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -14,12 +15,14 @@ from medray.errors import (
     RetryableError,
     SpecError,
 )
-from medray.jobs.events import Event, Listener, Run, StepResult, step_result
+from medray.jobs.events import Event, Listener, Run, StepResult
+from medray.jobs.kept import Life
 from medray.jobs.line import read_line
 from medray.jobs.record import BEAT_S, GONE_S
 from medray.jobs.rest import ENDED, RayJobs
 from medray.jobs.status import events
 from medray.jobs.submissions import Submission, life_of
+from medray.storage.documents import decode
 from medray.storage.objects import Objects
 
 LOOK_S = 0.05  # at first: a run with nothing to do takes two seconds on its cluster
@@ -86,13 +89,13 @@ class _Watch:
         try:
             life = life_of(self.objects, self.submission)
             if life is not None:
-                self._tell(life["session"])
+                self._tell(life.session)
         except RetryableError:
             return None  # storage will be back; the driver waits for it as well
-        if life is not None and life["state"] != "running":
+        if life is not None and life.state != "running":
             return self._end(life)
         # By our own clock: that of the driver's node may differ.
-        sign = self._queue() if life is None else life["seen"]
+        sign = self._queue() if life is None else life.seen
         if sign != self.seen:
             self.seen, self.moved = sign, self.clock()
         silent = self.clock() - self.moved
@@ -109,7 +112,8 @@ class _Watch:
                 self.error = fields
             elif name in _TOLD:
                 if name == "done":
-                    self.steps.append(step_result(fields))
+                    told = json.dumps(fields).encode()
+                    self.steps.append(decode(told, self.submission.job, StepResult))
                 self.on_event(Event(name, fields))
 
     def _queue(self) -> str:
@@ -126,10 +130,10 @@ class _Watch:
                 return entry.seen
         return ""
 
-    def _end(self, life: dict[str, Any]) -> Run:
-        if life["state"] == "done":
+    def _end(self, life: Life) -> Run:
+        if life.state == "done":
             return Run(self.submission.job, self.steps)
-        raise _KINDS.get(life["exit_status"], FatalError)(
+        raise _KINDS.get(life.exit_status, FatalError)(
             str(self.error.get("message", "the run failed")),
             code=str(self.error.get("code", "run-failed")),
             about=str(self.error.get("about", self.submission.job)),

@@ -1,11 +1,11 @@
 """Drive a submitted job, on the cluster: what a submission's entrypoint runs."""
 
-import json
 import threading
 from contextlib import ExitStack
 
 from medray.errors import InterruptedRun, SpecError
 from medray.jobs.events import Listener, Run
+from medray.jobs.kept import job_record
 from medray.jobs.line import Entry, Place
 from medray.jobs.record import Driver
 from medray.jobs.submissions import mark, read
@@ -51,7 +51,7 @@ def drive(
         raise InterruptedRun(
             "another driver has begun this submission", code="begun-before", about=submission.id
         )
-    record = json.loads(objects.get(f"runs/{job}/job.json"))
+    record = job_record(objects, job)
     entry = Entry(submission.id, job, submission.priority, submission.at)
     places = int(submission.profile["max_runs"])
     with ExitStack() as stack:
@@ -65,7 +65,7 @@ def drive(
         from medray.jobs.run import run_documents
 
         return run_documents(
-            Source(record["name"], record["documents"]),
+            Source(record.name, record.documents),
             objects,
             cluster=cluster,
             on_event=on_event,

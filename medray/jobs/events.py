@@ -78,11 +78,6 @@ class StepResult:
         return asdict(self)
 
 
-def step_result(raw: dict[str, Any]) -> StepResult:
-    """A result from the JSON-able values of `StepResult.as_json`."""
-    return StepResult(**{**raw, "units": Tally(**raw["units"])})
-
-
 @dataclass(frozen=True)
 class Run:
     """A finished run of a job.

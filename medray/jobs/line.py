@@ -13,15 +13,17 @@ import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from medray.clock import SYSTEM, Clock, stamp
 from medray.errors import InterruptedRun, RetryableError
 from medray.log import event
+from medray.storage.documents import Count, Moment, decode
 from medray.storage.objects import Objects
 
 BEAT_S = 5.0
 GONE_S = 45.0
+SILENT = "delete it: runs under way write themselves in again"
 _TRIES = 200
 _LOOKS = 5  # from beat to beat of one that waits: others may have given it its place
 
@@ -43,10 +45,15 @@ class Entry:
     id: str
     job: str
     priority: int
-    at: str
-    beat: int = 0
-    seen: str = ""
+    at: Moment
+    beat: Count = 0
+    seen: Moment | Literal[""] = ""
     running: bool = False
+
+
+@dataclass(frozen=True)
+class _Line:
+    entries: list[Entry]
 
 
 def admit(entries: Sequence[Entry], places: int) -> list[Entry]:
@@ -174,7 +181,7 @@ def _read(objects: Objects, cluster: str) -> tuple[list[Entry], str | None]:
         data, tag = objects.get_tagged(f"queues/{cluster}.json")
     except FileNotFoundError:
         return [], None
-    return [Entry(**fields) for fields in json.loads(data)["entries"]], tag
+    return decode(data, f"queues/{cluster}.json", _Line, SILENT).entries, tag
 
 
 def _write(objects: Objects, cluster: str, entries: Sequence[Entry], tag: str | None) -> bool:

@@ -35,12 +35,6 @@ class Progress:
     quarantined: int = 0
     passed_over: int = 0
 
-    @classmethod
-    def read(cls, life: dict[str, Any], run: str) -> "Progress":
-        """Of a step's run, from what a driver wrote of itself; nothing of another step."""
-        told = dict(life.get("step") or {})
-        return cls(**told) if told.pop("run", "") == run else cls()
-
 
 class Pulse:
     """Counts the events of the step at hand. Its caller sees to it that one thread does at a time.
@@ -89,7 +83,7 @@ class Pulse:
         self._marks.append((self._clock.monotonic(), done))
 
     def tell(self) -> dict[str, Any]:
-        """What `Progress.read` reads; empty before the first step."""
+        """A `Progress`, with the step's run; empty before the first step."""
         if not self._run:
             return {}
         now = self._clock.monotonic()

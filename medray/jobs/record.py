@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from medray.clock import SYSTEM, Clock, stamp
 from medray.errors import MedrayError, RetryableError
 from medray.ids import attempt_id, short
-from medray.jobs.events import StepResult, step_result
 from medray.jobs.pulse import Pulse
 from medray.log import event as log_event
 from medray.spec.load import Source
@@ -229,12 +228,3 @@ def spent_s(objects: Objects, step_run: str) -> float:
         return float(json.loads(objects.get(f"runs/{step_run}/spent.json"))["seconds"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return 0.0
-
-
-def stored_result(objects: Objects, step_run: str) -> StepResult | None:
-    """What a step's run made when it was done last; None if it never was."""
-    try:
-        raw: dict[str, Any] = json.loads(objects.get(f"runs/{step_run}/result.json"))
-    except FileNotFoundError:
-        return None
-    return step_result(raw)

@@ -6,15 +6,17 @@ Cut anew, every group that a new file falls into would be another unit: 5 % new 
 <root>/datasets/<name>/plans/<spec>.json    {"run": …, "samples": …}: whose plan to go on from
 """
 
-import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
-import pyarrow.parquet as pq
+from pydantic import Field
 
 from medray.formats.base import Input, grouped
 from medray.jobs.again import origins, units_that_gave_way
+from medray.jobs.kept import FORGET, read_plan
+from medray.storage.documents import Count, read
 from medray.storage.ledger import Ledger
 from medray.storage.objects import Objects
 
@@ -36,6 +38,12 @@ class Earlier:
     committed: frozenset[str]
 
 
+@dataclass(frozen=True)
+class _Planned:
+    run: Annotated[str, Field(pattern=r"^[a-z]+-[0-9a-f]+$")]
+    samples: Count | None
+
+
 def earlier(objects: Objects, output: str, spec: str) -> Earlier | None:
     """The newest plan of a step, if it was ever planned.
 
@@ -45,17 +53,16 @@ def earlier(objects: Objects, output: str, spec: str) -> Earlier | None:
         spec: hash of the step without its inputs.
     """
     try:
-        known = json.loads(objects.get(_path(output, spec)))
-        data = objects.get(f"runs/{known['run']}/plan.parquet")
+        known = read(objects, _path(output, spec), _Planned, FORGET)
+        table = read_plan(objects, known.run, ["unit", "input"])
     except FileNotFoundError:
         return None
-    table = pq.ParquetFile(io.BytesIO(data)).read(columns=["unit", "input"], use_threads=False)
     first = origins(units_that_gave_way(objects, output))
     units: dict[str, list[str]] = {}
     for unit, key in zip(table["unit"].to_pylist(), table["input"].to_pylist(), strict=True):
         units.setdefault(first.get(unit, unit), []).append(key)
     done = frozenset(Ledger(objects, output).done())
-    return Earlier(units, known["samples"], done)
+    return Earlier(units, known.samples, done)
 
 
 def remember(objects: Objects, output: str, spec: str, run: str, samples: int | None) -> None:

@@ -6,6 +6,7 @@ import threading
 from medray.clock import stamp
 from medray.errors import SpecError
 from medray.jobs.events import Listener, Run
+from medray.jobs.kept import job_record
 from medray.jobs.session import known_storage
 from medray.jobs.status import AHEAD, find_job, job_state
 from medray.spec.load import Source, cluster_profile
@@ -37,12 +38,12 @@ def resume(
 
     objects = known_storage(storage)
     job = find_job(objects, run)
-    kept = json.loads(objects.get(f"runs/{job}/job.json"))
+    kept = job_record(objects, job)
     return run_documents(
-        Source(kept["name"], kept["documents"]),
+        Source(kept.name, kept.documents),
         objects,
         job=job,
-        cluster=cluster or kept["cluster"],
+        cluster=cluster or kept.cluster,
         on_event=on_event,
         stop=stop or threading.Event(),
     )
@@ -57,8 +58,7 @@ def cluster_of(run: str, *, storage: str | Objects | None, cluster: str | None) 
         cluster: profile that was asked for; None: as the job was begun.
     """
     objects = known_storage(storage)
-    job = json.loads(objects.get(f"runs/{find_job(objects, run)}/job.json"))
-    name = cluster or job["cluster"]
+    name = cluster or job_record(objects, find_job(objects, run)).cluster
     return name if name and isinstance(cluster_profile(name), RayCluster) else None
 
 

@@ -1,16 +1,18 @@
 """Run a job: its steps in order, each resolved against what the one before has made."""
 
+import contextlib
 import json
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 
-from medray.errors import InterruptedRun
+from medray.errors import DataError, InterruptedRun
 from medray.jobs.check import DEFAULT_CLUSTER, check_documents, refuse
 from medray.jobs.events import Event, Listener, Run, StepResult
 from medray.jobs.execute import Executor
-from medray.jobs.record import Driver, keep_job, spent_s, stored_result, timed
+from medray.jobs.kept import stored_result
+from medray.jobs.record import Driver, keep_job, spent_s, timed
 from medray.jobs.regroup import remember
 from medray.jobs.resolve import Resolved, resolve, units_of
 from medray.jobs.session import open_storage
@@ -164,7 +166,9 @@ def _versions(objects: Objects, resolved: Resolved) -> set[str]:
 def _keep(objects: Objects, result: StepResult) -> None:
     """Write down what a step made, and who made it, unless that was written before."""
     path = f"runs/{result.run}/result.json"
-    known = stored_result(objects, result.run)
+    known = None
+    with contextlib.suppress(DataError):  # a damaged one is written anew
+        known = stored_result(objects, result.run)
     if known is not None and known.output == result.output:
         return
     record(objects, what=result.kind, about=result.output, details={"run": result.run})

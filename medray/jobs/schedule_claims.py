@@ -11,20 +11,33 @@ disagree about the time, and a machine's own clock may jump.
 
 import datetime
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator
 
 from medray.clock import Clock, stamp
-from medray.errors import DataError
 from medray.ids import short
 from medray.jobs.schedules import ROOT
 from medray.spec.schedules import Schedule
+from medray.storage.documents import Count, Finite, Moment, decode
 from medray.storage.objects import Objects
 
 Verdict = Literal["run", "missed", "overlap"]
 State = Literal["done", "stopped", "failed", "missed", "overlap"]
 _FORM = "%Y%m%dT%H%M%SZ"
+_NAME = re.compile(r"\d{8}T\d{6}Z(\.lease|\.end)?\.json")
+DAMAGED = "restore it from a backup, or `medray schedule rm` and add it again"
+
+
+def _due(text: str) -> str:
+    datetime.datetime.strptime(text, _FORM)  # noqa: DTZ007 - only whether it is one
+    return text
+
+
+Due = Annotated[str, AfterValidator(_due)]
 
 
 @dataclass(frozen=True)
@@ -45,7 +58,7 @@ class Claim:
     """
 
     schedule: str
-    due: str
+    due: Due
     verdict: Verdict
     run: str
     file: str
@@ -74,11 +87,11 @@ class Lease:
     """
 
     holder: str
-    began: str
-    seen: str
-    beat: int = 0
-    attempt: int = 1
-    failures: int = 0
+    began: Moment
+    seen: Moment
+    beat: Count = 0
+    attempt: Count = 1
+    failures: Count = 0
 
 
 @dataclass(frozen=True)
@@ -100,12 +113,12 @@ class End:
     """
 
     state: State
-    ended: str
-    exit_status: int = 0
-    began: str = ""
-    seconds: float = 0.0
-    nodes: int = 0
-    attempts: int = 0
+    ended: Moment
+    exit_status: Count = 0
+    began: Moment | Literal[""] = ""
+    seconds: Finite = 0.0
+    nodes: Count = 0
+    attempts: Count = 0
     job: str = ""
     steps: list[dict[str, Any]] = field(default_factory=list)
     error: dict[str, Any] = field(default_factory=dict)
@@ -171,7 +184,9 @@ class Claims:
 
     def names(self) -> tuple[list[str], list[str]]:
         """Due times: all that are claimed, and those of them that have not ended; in order."""
-        found = {entry.path.rsplit("/", 1)[1] for entry in self._objects.walk(self._root)}
+        walked = self._objects.walk(self._root)
+        names = (entry.path.removeprefix(f"{self._root}/") for entry in walked)
+        found = set(filter(_NAME.fullmatch, names))
         claimed = sorted(name.split(".")[0] for name in found if name.count(".") == 1)
         return claimed, [due for due in claimed if f"{due}.end.json" not in found]
 
@@ -241,12 +256,4 @@ class Claims:
 
     @staticmethod
     def _decode(kind: type[Any], data: bytes, path: str) -> Any:
-        try:
-            return kind(**json.loads(data))
-        except (ValueError, TypeError) as error:
-            raise DataError(
-                "a record of a schedule is damaged",
-                code="damaged-record",
-                about=path,
-                hint="restore it from a backup, or `medray schedule rm` and add it again",
-            ) from error
+        return decode(data, path, kind, DAMAGED)

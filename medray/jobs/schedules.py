@@ -4,6 +4,7 @@ compare-and-swap, so that a scheduler and a user at the keyboard do not undo eac
 <root>/schedules/<name>.json
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,9 +16,10 @@ from medray.jobs.check import check_documents, refuse
 from medray.spec.check import check
 from medray.spec.load import Job, read_job
 from medray.spec.schedules import Schedule
+from medray.storage.documents import damaged, decode
 from medray.storage.objects import Objects
 from medray.storage.probe import probe
-from medray.storage.versions import check_name
+from medray.storage.versions import check_name, is_name
 
 ROOT = "schedules"
 _SCHEDULE: TypeAdapter[Schedule] = TypeAdapter(Schedule)
@@ -80,7 +82,8 @@ def read(objects: Objects, name: str) -> Schedule:
 def names(objects: Objects) -> list[str]:
     """Of all schedules, sorted."""
     found = [entry.path.removeprefix(f"{ROOT}/") for entry in objects.walk(ROOT)]
-    return sorted(path.removesuffix(".json") for path in found if "/" not in path)
+    stems = [path.removesuffix(".json") for path in found if path.endswith(".json")]
+    return sorted(filter(is_name, stems))
 
 
 def change(objects: Objects, name: str, how: Callable[[Schedule], dict[str, Any]]) -> Schedule:
@@ -118,7 +121,8 @@ def resume(objects: Objects, name: str, clock: Clock = SYSTEM) -> Schedule:
 
 def remove(objects: Objects, name: str) -> None:
     """Remove a schedule and its history; a scheduler that runs it stops the run."""
-    read(objects, name)
+    with contextlib.suppress(DataError):  # a damaged one can go too
+        read(objects, name)
     objects.delete([_path(name)])
     objects.delete([entry.path for entry in objects.walk(f"{ROOT}/{name}")])
 
@@ -134,15 +138,11 @@ def _tagged(objects: Objects, name: str) -> tuple[Schedule, str]:
             about=name,
             hint=f"schedules here: {known}",
         ) from error
-    try:
-        return Schedule.model_validate_json(data), etag
-    except ValueError as error:
-        raise DataError(
-            "the schedule is damaged",
-            code="damaged-record",
-            about=_path(name),
-            hint="`medray schedule rm` it and add it again",
-        ) from error
+    hint = "`medray schedule rm` it and add it again"
+    schedule = decode(data, _path(name), Schedule, hint)
+    if schedule.name != name:
+        raise damaged(_path(name), hint)
+    return schedule, etag
 
 
 def _path(name: str) -> str:

@@ -1,25 +1,38 @@
 """How jobs stand, told from storage alone: the driver may be gone, the ledger is not."""
 
 import datetime
-import io
 import json
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from medray.clock import SYSTEM, Clock
-from medray.errors import SpecError
+from medray.errors import DataError, SpecError
 from medray.jobs.events import StepResult
+from medray.jobs.kept import (
+    FORGET,
+    Life,
+    job_of,
+    job_record,
+    lives,
+    read_plan,
+    read_step,
+    stored_result,
+)
 from medray.jobs.line import read_line
 from medray.jobs.pulse import Progress
-from medray.jobs.record import GONE_S, stored_result
+from medray.jobs.record import GONE_S
 from medray.jobs.submissions import Submission, marked
 from medray.jobs.submissions import newest as newest_submission
+from medray.storage.documents import damaged
 from medray.storage.ledger import Ledger
 from medray.storage.objects import Objects
 
 AHEAD = frozenset({"submitted", "waiting", "running"})  # states that something comes after
 START_S = 900.0  # Ray gives a job so long to begin
+_JOB = re.compile(r"job-[0-9a-f]+")
+_RUN = re.compile(r"[a-z]+-[0-9a-f]+")
 
 
 @dataclass(frozen=True)
@@ -80,14 +93,41 @@ class JobStatus:
     error: dict[str, str]
 
 
-def jobs(objects: Objects, clock: Clock = SYSTEM) -> list[JobStatus]:
-    """Every job, newest first."""
-    found = [name for name in objects.folders("runs") if name.startswith("job-")]
-    return sorted(
-        (job_status(objects, job, clock) for job in found),
-        key=lambda status: status.started,
-        reverse=True,
-    )
+@dataclass(frozen=True)
+class Waiting:
+    """In place of a driver's life, where there was none since the job was submitted, or ever."""
+
+    started: str = ""
+    seen: str = ""
+    state: str = "lost"
+    exit_status: int = 0
+    steps: list[str] = field(default_factory=list)
+    error: dict[str, str] = field(default_factory=dict)
+
+    def progress(self, run: str) -> Progress:
+        """None."""
+        return Progress()
+
+
+def jobs(
+    objects: Objects, clock: Clock = SYSTEM, wrong: list[DataError] | None = None
+) -> list[JobStatus]:
+    """Every job, newest first.
+
+    Args:
+        objects: the storage root.
+        clock: see `job_status`.
+        wrong: takes what is wrong with jobs whose records can't be read; None: the first raises.
+    """
+    found = []
+    for job in filter(_JOB.fullmatch, objects.folders("runs")):
+        try:
+            found.append(job_status(objects, job, clock))
+        except DataError as error:
+            if wrong is None:
+                raise
+            wrong.append(error)
+    return sorted(found, key=lambda status: status.started, reverse=True)
 
 
 def job_state(objects: Objects, job: str, clock: Clock = SYSTEM) -> str:
@@ -103,39 +143,35 @@ def job_status(objects: Objects, job: str, clock: Clock = SYSTEM) -> JobStatus:
         job: id as `find_job` gives it.
         clock: says how long a driver was not seen.
     """
-    record = json.loads(objects.get(f"runs/{job}/job.json"))
+    record = job_record(objects, job)
     newest, state, sent = _newest_life(objects, job, clock)
     return JobStatus(
         job=job,
-        name=record["name"],
+        name=record.name,
         state=state,
-        started=newest["started"],
-        seen=newest["seen"],
-        exit_status=newest["exit_status"],
-        steps=[_step(objects, run, newest, state) for run in newest["steps"]],
-        planned=len(record["documents"]),
+        started=newest.started,
+        seen=newest.seen,
+        exit_status=newest.exit_status,
+        steps=[_step(objects, run, newest, state) for run in newest.steps],
+        planned=len(record.documents),
         dashboard=f"{sent.address}/#/jobs/{sent.id}" if sent else "",
-        error=dict(newest.get("error") or {}),
+        error=newest.error,
     )
 
 
 def _newest_life(
     objects: Objects, job: str, clock: Clock
-) -> tuple[dict[str, Any], str, Submission | None]:
+) -> tuple[Life | Waiting, str, Submission | None]:
     """What the newest driver says of itself, the job's state, and its newest submission."""
-    drivers = [json.loads(objects.get(e.path)) for e in objects.walk(f"runs/{job}/drivers")]
-    newest: dict[str, Any] = max(
-        drivers,
-        key=lambda driver: str(driver["started"]),
-        default={"state": "lost", "started": "", "seen": "", "exit_status": 0, "steps": []},
-    )
-    state = newest["state"]
+    drivers = list(lives(objects, job))
+    newest: Life | Waiting = max(drivers, key=lambda life: life.started, default=Waiting())
+    state: str = newest.state
     if state == "running":
-        state = "lost" if unseen_s(newest, clock) > GONE_S else "running"
+        state = "lost" if unseen_s(newest.seen, clock) > GONE_S else "running"
     sent = newest_submission(objects, job)
-    if sent is not None and all(driver.get("submission") != sent.number for driver in drivers):
+    if sent is not None and all(driver.submission != sent.number for driver in drivers):
         # Nothing of an earlier life is true of what was sent since.
-        newest = {"started": sent.at, "seen": sent.at, "exit_status": 0, "steps": newest["steps"]}
+        newest = Waiting(started=sent.at, seen=sent.at, steps=newest.steps)
         state = _before_it_runs(objects, sent, clock)
     return newest, state, sent
 
@@ -144,15 +180,15 @@ def _before_it_runs(objects: Objects, sent: Submission, clock: Clock) -> str:
     """The state of a submission whose driver has not written anything."""
     for entry in read_line(objects, sent.cluster):
         if entry.id == sent.id:
-            silent = unseen_s({"seen": entry.seen}, clock) > GONE_S
+            silent = unseen_s(entry.seen or sent.at, clock) > GONE_S
             return "lost" if silent else "waiting"
-    age = unseen_s({"seen": sent.at}, clock)
+    age = unseen_s(sent.at, clock)
     return "lost" if age > (GONE_S if marked(objects, sent, "begun") else START_S) else "submitted"
 
 
-def unseen_s(life: dict[str, Any], clock: Clock = SYSTEM) -> float:
-    """For how long a driver has not said that it lives."""
-    return (clock.now() - datetime.datetime.fromisoformat(life["seen"])).total_seconds()
+def unseen_s(seen: str, clock: Clock = SYSTEM) -> float:
+    """How long ago a driver said that it lives."""
+    return (clock.now() - datetime.datetime.fromisoformat(seen)).total_seconds()
 
 
 def find_job(objects: Objects, run: str) -> str:
@@ -161,7 +197,7 @@ def find_job(objects: Objects, run: str) -> str:
     Raises:
         SpecError: none, or several (code "no-such-run").
     """
-    known = objects.folders("runs")
+    known = list(filter(_RUN.fullmatch, objects.folders("runs")))
     found = [name for name in known if name == run] or [n for n in known if n.startswith(run)]
     if len(found) != 1 or not run:
         raise SpecError(
@@ -172,7 +208,7 @@ def find_job(objects: Objects, run: str) -> str:
         )
     if found[0].startswith("job-"):
         return found[0]
-    return str(json.loads(objects.get(f"runs/{found[0]}/job.json"))["job"])
+    return job_of(objects, found[0])
 
 
 def events(
@@ -186,28 +222,33 @@ def events(
         seen: names of the pieces that were read before.
         session: of the driver that is meant; empty: all of them.
     """
-    paths = sorted(entry.path for entry in objects.walk(f"runs/{job}/events"))
-    for path in paths:
+    walked = objects.walk(f"runs/{job}/events")
+    wrong: list[DataError] = []
+    for path in sorted(entry.path for entry in walked if entry.path.endswith(".jsonl")):
         if path not in seen and session in path:
             lines = objects.get(path).splitlines()
             seen.add(path)  # once it is read: a store that fails is asked again
-            yield from map(json.loads, lines)
+            try:
+                happened = list(map(json.loads, lines))
+            except (ValueError, RecursionError):
+                happened = [None]
+            yield from (one for one in happened if isinstance(one, dict))
+            if not all(isinstance(one, dict) for one in happened):
+                wrong.append(damaged(path, FORGET))
+    if wrong:
+        raise wrong[0]
 
 
-def _step(objects: Objects, run: str, life: dict[str, Any], state: str) -> StepStatus:
-    import pyarrow.parquet as pq
-
-    spec = json.loads(objects.get(f"runs/{run}/spec.json"))
+def _step(objects: Objects, run: str, life: Life | Waiting, state: str) -> StepStatus:
+    spec = read_step(objects, run)
     result = stored_result(objects, run)
-    output = spec.get("output") or (result.output.partition("@")[0] if result else "")
-    progress = Progress.read(life, run)
+    output = spec.output or (result.output.partition("@")[0] if result else "")
+    progress = life.progress(run)
     try:
-        plan = pq.ParquetFile(io.BytesIO(objects.get(f"runs/{run}/plan.parquet"))).read(
-            use_threads=False
-        )
+        plan = read_plan(objects, run, ["unit"])
     except FileNotFoundError:
         made = int(result is not None)
-        return StepStatus(run, spec["kind"], output, 1, made, 0, 0, progress, result)
+        return StepStatus(run, spec.kind, output, 1, made, 0, 0, progress, result)
     units = set(plan["unit"].to_pylist())
     ledger = Ledger(objects, output)
     done = units & ledger.done()
@@ -216,7 +257,7 @@ def _step(objects: Objects, run: str, life: dict[str, Any], state: str) -> StepS
     at_work = sum(not ended and unit not in done for unit, (_, ended) in newest.items())
     return StepStatus(
         run,
-        spec["kind"],
+        spec.kind,
         output,
         len(units),
         len(done),

@@ -7,17 +7,22 @@
 
 import getpass
 import json
+import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from medray.clock import stamp
 from medray.errors import SpecError
 from medray.ids import short
+from medray.jobs.kept import FORGET, Life, lives
 from medray.spec.profiles import RayCluster
+from medray.storage import documents
+from medray.storage.documents import Count, Moment
 from medray.storage.objects import Objects
 from medray.version import __version__
 
 ID_DIGITS = 16
+_NAME = re.compile(r"(\d{4,9})\.json")
 _FOLLOWED = {"kind", "address", "token_file", "ca_file", "max_runs"}
 
 
@@ -40,12 +45,12 @@ class Submission:
     """
 
     job: str
-    number: int
+    number: Count
     cluster: str
     address: str
     id: str
     priority: int
-    at: str
+    at: Moment
     by: str
     profile: dict[str, Any]
     medray: str
@@ -89,11 +94,8 @@ def claim(objects: Objects, submission: Submission) -> bool:
 
 def newest(objects: Objects, job: str) -> Submission | None:
     """The last submission of a job; None: it was never submitted."""
-    numbers = [
-        int(entry.path.rsplit("/", 1)[1].removesuffix(".json"))
-        for entry in objects.walk(f"runs/{job}/submissions")
-        if entry.path.endswith(".json")
-    ]
+    names = [entry.path.rpartition("/")[2] for entry in objects.walk(f"runs/{job}/submissions")]
+    numbers = [int(found[1]) for found in map(_NAME.fullmatch, names) if found]
     return read(objects, job, max(numbers)) if numbers else None
 
 
@@ -105,7 +107,7 @@ def read(objects: Objects, job: str, number: int) -> Submission:
     """
     path = f"runs/{job}/submissions/{number:04d}.json"
     try:
-        return Submission(**json.loads(objects.get(path)))
+        return documents.read(objects, path, Submission, FORGET)
     except FileNotFoundError as error:
         raise SpecError(
             "there is no such submission", code="no-such-submission", about=path
@@ -122,13 +124,11 @@ def marked(objects: Objects, submission: Submission, what: str) -> bool:
     return objects.exists(f"{submission.path}.{what}")
 
 
-def life_of(objects: Objects, submission: Submission) -> dict[str, Any] | None:
+def life_of(objects: Objects, submission: Submission) -> Life | None:
     """What the submission's driver wrote of itself; None: it has written nothing."""
-    for entry in objects.walk(f"runs/{submission.job}/drivers"):
-        life = json.loads(objects.get(entry.path))
-        if life.get("submission") == submission.number:
-            return dict(life)
-    return None
+    return next(
+        (one for one in lives(objects, submission.job) if one.submission == submission.number), None
+    )
 
 
 def _user() -> str:

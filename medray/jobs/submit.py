@@ -1,6 +1,5 @@
 """Submit jobs to a Ray cluster. What was sent is recorded first, so that nothing starts twice."""
 
-import json
 import os
 import shlex
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from medray.errors import RetryableError, SpecError
+from medray.jobs.kept import job_record
 from medray.jobs.record import GONE_S, job_id, keep_job
 from medray.jobs.rest import ENDED, RayJobs, connect
 from medray.jobs.session import ENVIRONMENT, open_storage
@@ -72,8 +72,8 @@ def resubmit(
 ) -> Sent:
     """Submit a job that was run or submitted before, from what storage holds of it."""
     objects = open_storage(storage)
-    record = json.loads(objects.get(f"runs/{find_job(objects, run)}/job.json"))
-    source = Source(record["name"], record["documents"])
+    record = job_record(objects, find_job(objects, run))
+    source = Source(record.name, record.documents)
     return submit_documents(source, cluster=cluster, storage=storage, priority=priority)
 
 
@@ -174,14 +174,14 @@ def _stands(objects: Objects, jobs: RayJobs, last: Submission, due: str) -> str:
     taken = marked(objects, last, "taken")
     life = life_of(objects, last)
     if life is not None:
-        if life["state"] != "running":
+        if life.state != "running":
             if last.due != due:
                 return "over"
-            if due and life["exit_status"] in _FINAL:
+            if due and life.exit_status in _FINAL:
                 return "under way"
             # Never told to whoever sent it: the reply was lost, and this is its second try.
             return "over" if taken else "under way"
-        return "under way" if unseen_s(life) < GONE_S else "over"
+        return "under way" if unseen_s(life.seen) < GONE_S else "over"
     if marked(objects, last, "begun") and not taken:
         return "under way"
     known = jobs.job(last.id)

@@ -7,14 +7,21 @@ folder.
 import contextlib
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from medray.errors import SpecError
 from medray.ids import attempt_id
+from medray.storage.documents import read
 from medray.storage.objects import Objects
 from medray.veil import veiled
 
 MARKER = ".medray-target"
+
+
+@dataclass(frozen=True)
+class _Marker:
+    target: str
 
 
 def claim(to: str, objects: Objects) -> str:
@@ -31,7 +38,8 @@ def claim(to: str, objects: Objects) -> str:
         return _claim_folder(Path(to))
     bucket = objects.beside(to)
     bucket.put_new(MARKER, json.dumps({"target": attempt_id()}).encode())
-    return str(json.loads(bucket.get(MARKER))["target"])
+    hint = "delete it, and what was exported beside it is written again"
+    return read(bucket, MARKER, _Marker, hint).target
 
 
 def shown(to: str) -> str:
@@ -50,7 +58,7 @@ def _claim_folder(folder: Path) -> str:
             os.link(draft, marker)
         draft.unlink()
         return str(json.loads(marker.read_text())["target"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise SpecError(
             f"cannot be used as a target ({type(error).__name__})",
             code="bad-target",

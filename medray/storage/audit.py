@@ -7,18 +7,22 @@ writers after the same entry one wins, and the other goes after the winner.
 
 import getpass
 import hashlib
-import json
 import os
 import platform
-from dataclasses import dataclass
+import re
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from medray.clock import SYSTEM, Clock, stamp
+from medray.errors import DataError
 from medray.ids import canonical
+from medray.storage.documents import Count, decode, read
 from medray.storage.objects import Objects
 
 HEAD = "audit/HEAD"
 GENESIS = "0" * 64
+CHAIN = "restore it from a backup; or delete it, which `medray verify` goes on to tell"
+_NAME = re.compile(r"(\d{9})\.json")
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Entry:
         previous: hash of the entry before; zeros for the first.
     """
 
-    number: int
+    number: Count
     at: str
     who: str
     what: str
@@ -51,6 +55,12 @@ class Entry:
     def sha256(self) -> str:
         """What the next entry holds as `previous`."""
         return hashlib.sha256(self.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class _Head:
+    number: Count
+    sha256: str
 
 
 def record(
@@ -77,15 +87,20 @@ def entries(objects: Objects) -> list[dict[str, Any]]:
     found = []
     for number in _numbers(objects):
         try:
-            found.append(json.loads(_read(objects, number)))
-        except ValueError:
+            entry = decode(_read(objects, number), _path(number), Entry)
+        except DataError:
             continue  # `verify` names it
+        found.append(asdict(entry))
     return found
 
 
 def verify(objects: Objects) -> list[str]:
     """What is wrong with the log: entries deleted, altered or out of order. Empty: nothing."""
-    head = _head(objects)  # before the entries: whoever writes meanwhile moves it after its own
+    head: _Head | DataError | None
+    try:
+        head = _head(objects)  # before the entries: whoever writes meanwhile moves it after its own
+    except DataError as error:
+        head = error
     numbers = _numbers(objects)
     if not numbers and head is None:
         return []
@@ -98,47 +113,44 @@ def verify(objects: Objects) -> list[str]:
             continue
         data = _read(objects, expected)
         try:
-            entry = json.loads(data)
-            number, before = entry["number"], entry["previous"]
-        except (ValueError, KeyError, TypeError):
+            entry = decode(data, _path(expected), Entry)
+        except DataError:
             wrong.append(f"{_path(expected)}: not an entry")
             previous = None
             continue
-        if number != expected:
-            wrong.append(f"{_path(expected)}: holds entry {number}: the order was changed")
-        elif previous is not None and before != previous:
+        if entry.number != expected:
+            wrong.append(f"{_path(expected)}: holds entry {entry.number}: the order was changed")
+        elif previous is not None and entry.previous != previous:
             wrong.append(f"{_path(expected - 1)}: altered since {_path(expected)} was written")
         previous = _sha256(data)
     return wrong + _check_head(objects, head, numbers)
 
 
-def _head(objects: Objects) -> dict[str, Any] | None:
+def _head(objects: Objects) -> _Head | None:
     try:
-        head: dict[str, Any] = json.loads(objects.get(HEAD))
+        return read(objects, HEAD, _Head, CHAIN)
     except FileNotFoundError:
         return None
-    return head
 
 
-def _check_head(objects: Objects, head: dict[str, Any] | None, numbers: list[int]) -> list[str]:
+def _check_head(objects: Objects, head: _Head | DataError | None, numbers: list[int]) -> list[str]:
+    if isinstance(head, DataError):
+        return [f"{HEAD}: {head.message}"]
     if head is None:
         # A writer that died right after the very first entry leaves no HEAD, and nobody later.
         return [f"{HEAD}: deleted"] if len(numbers) > 1 and _head(objects) is None else []
-    if head["number"] > max(numbers, default=0):
-        gone = f"{max(numbers, default=0) + 1} to {head['number']}"
-        return [f"{HEAD}: names entry {head['number']}; entries {gone} were deleted"]
-    if head["number"] in numbers and _sha256(_read(objects, head["number"])) != head["sha256"]:
-        return [f"{_path(head['number'])}: altered since it was written"]
+    if head.number > max(numbers, default=0):
+        gone = f"{max(numbers, default=0) + 1} to {head.number}"
+        return [f"{HEAD}: names entry {head.number}; entries {gone} were deleted"]
+    if head.number in numbers and _sha256(_read(objects, head.number)) != head.sha256:
+        return [f"{_path(head.number)}: altered since it was written"]
     return []
 
 
 def _last(objects: Objects) -> tuple[int, str]:
     """Number and hash of the last entry that HEAD knows; later ones are met when writing."""
-    try:
-        head = json.loads(objects.get(HEAD))
-    except FileNotFoundError:
-        return 0, GENESIS
-    return int(head["number"]), str(head["sha256"])
+    head = _head(objects)
+    return (head.number, head.sha256) if head is not None else (0, GENESIS)
 
 
 def _advance(objects: Objects, entry: Entry) -> None:
@@ -147,7 +159,7 @@ def _advance(objects: Objects, entry: Entry) -> None:
         tag: str | None = None
         try:
             data, tag = objects.get_tagged(HEAD)
-            if json.loads(data)["number"] >= entry.number:
+            if decode(data, HEAD, _Head, CHAIN).number >= entry.number:
                 return
         except FileNotFoundError:
             pass
@@ -156,9 +168,8 @@ def _advance(objects: Objects, entry: Entry) -> None:
 
 
 def _numbers(objects: Objects) -> list[int]:
-    names = [item.path.rsplit("/", 1)[1] for item in objects.walk("audit")]
-    stems = [name.removesuffix(".json") for name in names if name.endswith(".json")]
-    return sorted(int(stem) for stem in stems if stem.isdecimal())
+    names = (item.path.removeprefix("audit/") for item in objects.walk("audit"))
+    return sorted(int(found[1]) for found in map(_NAME.fullmatch, names) if found)
 
 
 def _path(number: int) -> str:

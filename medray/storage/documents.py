@@ -5,12 +5,13 @@ What stands in its place may be anything, after a disk failed or a hand slipped;
 gets an object of the form that was written, or one error that names the object and the way out.
 """
 
+import datetime
 import json
 import math
 from functools import cache
 from typing import Annotated, Any, TypeVar, cast
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from medray.errors import DamageError
 from medray.storage.objects import Objects
@@ -19,6 +20,15 @@ from medray.storage.objects import Objects
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+
+
+def _moment(text: str) -> str:
+    if datetime.datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("no time zone")
+    return text
+
+
+Moment = Annotated[str, AfterValidator(_moment)]  # ISO 8601, as `medray.clock.stamp` writes it
 T = TypeVar("T")
 AGAIN = "restore it from a backup, or delete it and run the job again"
 

@@ -291,6 +291,8 @@ class Objects:
                     raise
             except (FileNotFoundError, obstore.exceptions.BaseError, OSError) as error:
                 if isinstance(error, FileNotFoundError) and not code_of(str(error)):
+                    if self._folder is not None:
+                        disk.refuse_folder(self._place(path), path)
                     raise
                 fault = explain(error, f"{self.url}/{path}")
                 if self._remote is None:

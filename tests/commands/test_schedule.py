@@ -78,7 +78,7 @@ def test_what_is_wrong_is_refused_when_added(medray: Any, arguments: Any, code: 
     result = add(medray, *arguments)
     assert result.exit_code == 2
     assert f"[{code}]" in result.stderr
-    assert json.loads(medray("schedule", "ls", "--json").stdout) == {"schedules": []}
+    assert json.loads(medray("schedule", "ls", "--json").stdout)["schedules"] == []
 
 
 def test_the_unit_of_systemd(medray: Any, tmp_path: Path) -> None:

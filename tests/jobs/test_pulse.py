@@ -1,5 +1,6 @@
 """What a driver tells of its step, and what `status` makes of it."""
 
+import json
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -13,9 +14,11 @@ from medray.clock import VirtualClock
 from medray.engine.operation import Unit
 from medray.engine.worker import Receipt, Worker
 from medray.jobs.events import Event
+from medray.jobs.kept import Life
 from medray.jobs.pulse import WINDOW_S, Progress, Pulse
 from medray.jobs.run import run
 from medray.jobs.status import JobStatus, job_status, jobs
+from medray.storage.documents import decode
 from medray.storage.ledger import Ledger
 from medray.storage.objects import Objects
 
@@ -25,6 +28,13 @@ def pulse_of(clock: VirtualClock, **step: Any) -> Pulse:
     assert pulse.tell() == {}
     pulse.take("step", {"run": "r", "inputs": 100, "inputs_done": 20, "units_skipped": 2, **step})
     return pulse
+
+
+def life_of(pulse: Pulse) -> Life:
+    """As another process reads what a driver wrote of itself."""
+    moment = "2026-01-01T00:00:00+00:00"
+    life = {"session": "", "started": moment, "seen": moment, "state": "running"}
+    return decode(json.dumps({**life, "step": pulse.tell()}).encode(), "", Life)
 
 
 def unit(state: str = "committed", inputs: int = 10) -> tuple[str, dict[str, Any]]:
@@ -38,13 +48,13 @@ def test_units_are_counted_by_what_became_of_them() -> None:
     clock.sleep(10)
     for state in ("committed", "committed", "skipped", "failed", "drained"):
         pulse.take(*unit(state))
-    told = Progress.read({"step": pulse.tell()}, "r")
+    told = life_of(pulse).progress("r")
     units = {"skipped": 3, "committed": 2, "failed": 1, "drained": 1}
     # 30 of 80 inputs in 10 s.
     away = {"quarantined": 3, "passed_over": 6}
     assert told == Progress(units, 100, 50, 2000, per_s=3.0, left_s=17, **away)
-    assert Progress.read({"step": pulse.tell()}, "another run") == Progress()
-    assert Progress.read({}, "r") == Progress(), "written by an earlier version"
+    assert life_of(pulse).progress("another run") == Progress()
+    assert life_of(Pulse()).progress("r") == Progress(), "before the first step"
 
 
 def test_speed_is_that_of_the_last_minute_or_of_the_last_unit() -> None:
