@@ -16,10 +16,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, TypeAdapter
 
 from medray.clock import Clock, stamp
 from medray.ids import short
+from medray.jobs.events import StepResult
 from medray.jobs.schedules import ROOT
 from medray.spec.schedules import Schedule
 from medray.storage.documents import Count, Finite, Moment, decode
@@ -37,7 +38,14 @@ def _due(text: str) -> str:
     return text
 
 
+def _steps(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    _RESULTS.validate_json(json.dumps(steps), strict=True)
+    return steps
+
+
 Due = Annotated[str, AfterValidator(_due)]
+_RESULTS = TypeAdapter(list[StepResult])
+Steps = Annotated[list[dict[str, Any]], AfterValidator(_steps)]
 
 
 @dataclass(frozen=True)
@@ -120,8 +128,8 @@ class End:
     nodes: Count = 0
     attempts: Count = 0
     job: str = ""
-    steps: list[dict[str, Any]] = field(default_factory=list)
-    error: dict[str, Any] = field(default_factory=dict)
+    steps: Steps = field(default_factory=list)
+    error: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
