@@ -123,8 +123,12 @@ def test_deaths_of_another_session_do_not_count(objects: Objects, ledger: Ledger
 
 
 def test_numbers_beyond_four_digits_still_order(objects: Objects, ledger: Ledger) -> None:
-    objects.put("datasets/d/attempts/u/10000.json", json.dumps({"attempt": "a", "session": "x"}).encode())
-    objects.put("datasets/d/attempts/u/9999.json", json.dumps({"attempt": "a", "session": "x"}).encode())
+    objects.put(
+        "datasets/d/attempts/u/10000.json", json.dumps({"attempt": "a", "session": "x"}).encode()
+    )
+    objects.put(
+        "datasets/d/attempts/u/9999.json", json.dumps({"attempt": "a", "session": "x"}).encode()
+    )
     assert ledger.begin("u").number == 10001
 
 
