@@ -88,7 +88,25 @@ def test_archives_are_streamed(tmp_path: Path) -> None:
 def test_archives_that_are_refused(tmp_path: Path, arrays: dict, code: str) -> None:
     np.savez(tmp_path / "x.npz", **arrays)
     _, plan = planned(tmp_path, layout="npz")
-    assert [(one.source, one.code) for one in plan.refused] == [("x.npz", code)]
+    of = "x.npz" if code == "not-medmnist" else "x.npz:train"
+    assert [(one.source, one.code) for one in plan.refused] == [(of, code)]
+
+
+@pytest.mark.parametrize("broken", npz.SPLITS)
+@pytest.mark.parametrize("how", ["uneven", "absent"])
+def test_a_broken_split_hides_no_other(tmp_path: Path, broken: str, how: str) -> None:
+    arrays = {}
+    for split in npz.SPLITS:
+        arrays[f"{split}_images"] = np.zeros((2, 4, 4), np.uint8)
+        arrays[f"{split}_labels"] = np.zeros((3 if split == broken else 2, 1), np.uint8)
+    if how == "absent":
+        del arrays[f"{broken}_labels"]
+    np.savez(tmp_path / "x.npz", **arrays)
+    form, plan = planned(tmp_path, layout="npz")
+    assert [one.source for one in plan.refused] == [f"x.npz:{broken}"]
+    items = [item for group in plan.groups for item in group]
+    samples = [one for item in items for one in form.read(Source(tmp_path), item)]
+    assert sorted({one.row["split"] for one in samples}) == sorted({*npz.SPLITS} - {broken})
 
 
 def test_archives_whose_headers_lie(tmp_path: Path) -> None:

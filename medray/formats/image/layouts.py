@@ -147,27 +147,20 @@ def plan_npz(source: Source) -> Planned:
     items = []
     for file in found:
         source.fetch(file.path)
-        try:
-            pieces = npz.parts(open_path(source, file.path))
-        except DataError as error:
-            refused.append(Refusal.of(file.path, error))
-            continue
-        source.drop(file.path)
         name = stem(file.path, (".npz",)).replace("/", "_")
-        items += [
-            replace(
-                item(
-                    f"{name}-{split}-{start}",
-                    [file],
-                    id="" if len(found) == 1 else f"{name}-",
-                    split=split,
-                    start=start,
-                    stop=stop,
-                ),
-                size=(stop - start) * 1024,
-            )
-            for split, start, stop in pieces
-        ]
+        own = "" if len(found) == 1 else f"{name}-"
+        try:
+            for split, pieces in npz.parts(open_path(source, file.path)):
+                if isinstance(pieces, DataError):
+                    refused.append(Refusal.of(f"{file.path}:{split}", pieces, path=file.path))
+                    continue
+                for start, stop in pieces:
+                    extra = {"id": own, "split": split, "start": start, "stop": stop}
+                    part = item(f"{name}-{split}-{start}", [file], **extra)
+                    items.append(replace(part, size=(stop - start) * 1024))
+        except DataError as error:
+            refused.append(Refusal.of(file.path, error, path=file.path))
+        source.drop(file.path)
     return items, refused
 
 

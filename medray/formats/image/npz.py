@@ -47,31 +47,36 @@ class Member:
         return math.prod(self.shape[1:]) * self.dtype.itemsize
 
 
-def parts(path: Path) -> list[tuple[str, int, int]]:
-    """(split, start, stop) of pieces, of at most 64 MiB and 4,096 images or a sixteenth each.
+def parts(path: Path) -> Iterator[tuple[str, list[tuple[int, int]] | DataError]]:
+    """Each split, and (start, stop) of its pieces: of at most 64 MiB and 4,096 images or a
+    sixteenth each. A split that is broken gives what is wrong with it; the others stand.
 
     Raises:
-        DataError: "damaged-npz", "not-medmnist", "pickled-array", "uneven-npz", "compression-bomb".
+        DataError: of the whole archive: "damaged-npz", "not-medmnist".
     """
-    made = []
     with _opened(path) as archive:
-        for split in SPLITS:
-            if f"{split}_images.npy" not in archive.namelist():
-                continue
-            images, labels = (_member(archive, f"{split}_{kind}.npy") for kind in _KINDS)
-            if len(images.shape) < 3 or not labels.shape or images.shape[0] != labels.shape[0]:
-                raise DataError("images and labels don't count alike", code="uneven-npz")
-            step = min(PART_SAMPLES, PART_BYTES // max(1, images.sample_bytes))
-            step = max(1, step, -(-images.shape[0] // MAX_PARTS))
-            made += [
-                (split, start, min(images.shape[0], start + step))
-                for start in range(0, images.shape[0], step)
-            ]
-    if not made:
-        raise DataError(
-            "the archive holds no train_images, val_images or test_images", code="not-medmnist"
-        )
-    return made
+        names = set(archive.namelist())
+        splits = [s for s in SPLITS if any(f"{s}_{kind}.npy" in names for kind in _KINDS)]
+        if not splits:
+            raise DataError(
+                "the archive holds no train_images, val_images or test_images", code="not-medmnist"
+            )
+        for split in splits:
+            try:
+                yield split, _pieces(archive, split)
+            except DataError as error:
+                yield split, error
+
+
+def _pieces(archive: zipfile.ZipFile, split: str) -> list[tuple[int, int]]:
+    images, labels = (_member(archive, f"{split}_{kind}.npy") for kind in _KINDS)
+    if len(images.shape) < 3 or not labels.shape or images.shape[0] != labels.shape[0]:
+        raise DataError("images and labels don't count alike", code="uneven-npz")
+    step = min(PART_SAMPLES, PART_BYTES // max(1, images.sample_bytes))
+    step = max(1, step, -(-images.shape[0] // MAX_PARTS))
+    return [
+        (start, min(images.shape[0], start + step)) for start in range(0, images.shape[0], step)
+    ]
 
 
 def read_part(path: Path, split: str, start: int, stop: int) -> Iterator[tuple[Array, Array]]:
@@ -83,7 +88,7 @@ def read_part(path: Path, split: str, start: int, stop: int) -> Iterator[tuple[A
         The image as stored, (Y, X), (Y, X, C) or (Z, Y, X), and its label values, (k,).
 
     Raises:
-        DataError: as `parts`.
+        DataError: "damaged-npz", "pickled-array", "uneven-npz", "compression-bomb".
     """
     with _opened(path) as archive:
         images, labels = (_values(archive, f"{split}_{kind}.npy", start, stop) for kind in _KINDS)

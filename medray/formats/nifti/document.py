@@ -96,8 +96,8 @@ def read_document(source: Source) -> Document:
         labels=_labels(document.get("labels")),
         ending=str(document.get("file_ending", "")).lower(),
         training=[
-            str(entry.get("image", "")) if isinstance(entry, dict) else ""
-            for entry in (listed if isinstance(listed, list) else [])
+            str(entry.get("image")) if isinstance(entry, dict) else f"training/{number}"
+            for number, entry in enumerate(listed if isinstance(listed, list) else [])
         ],
         cases=_listed(document["dataset"]) if "dataset" in document else None,
     )
