@@ -99,7 +99,8 @@ def run_on_ray(
     meters = UnitMeters(spec.operation, spec.dataset, len(units))
     drain_until = math.inf
     looked = time.monotonic()
-    leaving: frozenset[str] = frozenset()
+    leaving = leaving_nodes()
+    board.leaving.remote(leaving)
     try:
         while missing and time.monotonic() < drain_until:
             meters.tell()
@@ -123,7 +124,8 @@ def run_on_ray(
         raise _failed(error) from error
     finally:
         pool.cut()
-        ray.kill(board)
+        if stop.is_set():
+            ray.kill(board)  # it lets nothing begin any more
     for unit in missing.values():
         on_receipt(Receipt(unit.id, unit.index, "drained", inputs=len(unit.inputs)))
 

@@ -80,9 +80,11 @@ class Board:
 
 
 def pin_board() -> Any:
-    """A board as an actor on this node, where it lives as long as the driver does."""
+    """The driver's board, an actor on this node; pools that follow each other share it, so that
+    not each of them waits for a process."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(Board).options(num_cpus=0, scheduling_strategy=here).remote()
+    options = {"name": "board", "get_if_exists": True, "num_cpus": 0, "scheduling_strategy": here}
+    return ray.remote(Board).options(**options).remote()
 
 
 class Reporter:

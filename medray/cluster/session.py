@@ -60,6 +60,10 @@ def start_local(
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         # Ray Data trips over a warning of Ray's for each actor; the logs go with the folder anyway.
         "RAY_BACKEND_LOG_LEVEL": "fatal",
+        # Ray Train looks after its ranks every two seconds, so that a training ends up to two late;
+        # and on one machine no node is taken away, for which it would keep a process.
+        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+        "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
         "MALLOC_ARENA_MAX": "1",  # see medray.allocator
     }
     cpus = len(os.sched_getaffinity(0)) if num_cpus is None else num_cpus

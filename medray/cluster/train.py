@@ -6,36 +6,37 @@ killed and a run that gets other workers are one case.
 """
 
 import json
+import pickle
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import ray
 import ray.train
-import torch
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from ray.train.v2.api.exceptions import TrainingFailedError
 
 from medray.cluster.session import require
-from medray.engine.assemble import TrainSetup
-from medray.engine.train import TrainResult, fit, outcome
-from medray.engine.world import World
 from medray.errors import DataError, FatalError, MedrayError, RetryableError, SpecError
 from medray.ids import attempt_id
 from medray.storage.documents import read
+
+if TYPE_CHECKING:
+    from medray.engine.assemble import TrainSetup
+    from medray.engine.train import TrainResult
 
 COLLECTIVE_TIMEOUT_S = 600  # ranks that wait longer for one that hangs give up
 
 
 def train_on_ray(
-    setups: Sequence[TrainSetup],
+    setups: "Sequence[TrainSetup]",
     *,
     cpus_per_worker: float = 1,
     gpus_per_worker: float = 0,
     labels: dict[str, str] | None = None,
     grows: bool = False,
-) -> list[TrainResult]:
+) -> "list[TrainResult]":
     """Train on the Ray that this process is connected to; resumes a run that was begun before.
 
     Args:
@@ -66,7 +67,8 @@ def train_on_ray(
     trainer = TorchTrainer(
         _rank,
         train_loop_config={
-            "setups": list(setups),
+            # Closed up: Ray's controller, which only passes it on, would load the whole engine.
+            "setups": pickle.dumps(list(setups)),
             "refusal": refusal,
             "threads": setup.settings.threads or max(1, int(cpus_per_worker)),
         },
@@ -103,13 +105,20 @@ def train_on_ray(
             about=setup.run,
             hint="look at memory and logs of the workers, then `medray resume`",
         ) from lost
+    from medray.engine.train import outcome
+
     return [outcome(one) for one in setups]
 
 
 def _rank(config: dict[str, Any]) -> None:
     """One rank. What another try would not mend is written down, so that Ray need not try again:
     the ranks that it then starts find the note and end."""
-    setups: list[TrainSetup] = config["setups"]
+    import torch
+
+    from medray.engine.train import fit
+    from medray.engine.world import World
+
+    setups: list[TrainSetup] = pickle.loads(config["setups"])  # noqa: S301 - this driver's own
     objects = setups[0].objects
     if objects.exists(config["refusal"]):
         return
@@ -131,7 +140,7 @@ def _rank(config: dict[str, Any]) -> None:
         raise
 
 
-def _raise_refusal(setup: TrainSetup, path: str) -> None:
+def _raise_refusal(setup: "TrainSetup", path: str) -> None:
     try:
         note = read(setup.objects, path, dict[str, str])
     except FileNotFoundError:
@@ -152,7 +161,7 @@ def _cause(lost: TrainingFailedError) -> MedrayError | None:
     return None
 
 
-def _ray_folder(setup: TrainSetup) -> str:
+def _ray_folder(setup: "TrainSetup") -> str:
     """Where Ray Train keeps its own state: beside the run, so that every node reaches it."""
     folder, storage = setup.objects.folder, setup.objects.profile
     if folder is not None:

@@ -1,11 +1,11 @@
 """What a training is, as named tensors: parameters and the optimiser's moments, whole on rank 0."""
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from medray.errors import DataError
 
@@ -87,15 +87,27 @@ def _named(
             yield name, parameter
 
 
+def whole(tensor: Tensor) -> Tensor:
+    """All of a tensor that may be spread over the ranks; then every rank has to take part.
+
+    Its module is looked up where a spread tensor must have loaded it: loading it takes every
+    process a second.
+    """
+    spread = sys.modules.get("torch.distributed.tensor")
+    if spread is not None and isinstance(tensor, spread.DTensor):
+        full: Tensor = tensor.full_tensor()
+        return full
+    return tensor
+
+
 def _whole(tensor: Tensor) -> Tensor:
-    if isinstance(tensor, DTensor):
-        tensor = tensor.full_tensor()
-    return tensor.detach().cpu().contiguous()
+    return whole(tensor).detach().cpu().contiguous()
 
 
 def _put(tensor: Tensor, value: Tensor) -> None:
-    if isinstance(tensor, DTensor):
-        value = distribute_tensor(
+    spread = sys.modules.get("torch.distributed.tensor")
+    if spread is not None and isinstance(tensor, spread.DTensor):
+        value = spread.distribute_tensor(
             value.to(tensor.device), tensor.device_mesh, tensor.placements, src_data_rank=None
         )
     tensor.copy_(value)

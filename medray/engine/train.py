@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 from medray.allocator import keep_freed_memory
 from medray.data.order import seed_of, share
@@ -22,7 +21,13 @@ from medray.engine.checkpoint import Checkpoints
 from medray.engine.history import History
 from medray.engine.modalities.base import Batch
 from medray.engine.schedule import best_of, learning_rate, should_stop
-from medray.engine.state import gather_network, gather_optimiser, load_network, load_optimiser
+from medray.engine.state import (
+    gather_network,
+    gather_optimiser,
+    load_network,
+    load_optimiser,
+    whole,
+)
 from medray.engine.validate import validate
 from medray.engine.world import World
 from medray.errors import FatalError, SpecError
@@ -181,7 +186,7 @@ class _Training:
         self.scaler.unscale_(self.optimiser)
         learnt = [one for group in self.optimiser.param_groups for one in group["params"]]
         norm = nn.utils.clip_grad_norm_(learnt, self.settings.clip_norm or math.inf)
-        finite = bool(torch.isfinite(norm.full_tensor() if isinstance(norm, DTensor) else norm))
+        finite = bool(torch.isfinite(whole(norm)))
         if finite:
             self.scaler.step(self.optimiser)
             if self.average is not None:

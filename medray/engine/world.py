@@ -7,7 +7,6 @@ from typing import Any, Literal
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from medray.models.base import Network
@@ -54,6 +53,8 @@ class World:
         so that at most one part is whole at a time."""
         if not self._group:
             return
+        from torch.distributed.fsdp import fully_shard  # a second's work, which few need
+
         for part in network.children():
             blocks = part.children() if isinstance(part, nn.ModuleList) else (part,)
             for block in blocks:
@@ -65,8 +66,9 @@ class World:
         """Around forward and backward of one part of a step: gradients meet after the last."""
         if isinstance(module, DistributedDataParallel):
             return nullcontext() if last else module.no_sync()
-        if isinstance(module, FSDPModule):
-            module.set_requires_gradient_sync(last)
+        part_by_part: Any = getattr(module, "set_requires_gradient_sync", None)  # FSDP2's
+        if part_by_part is not None:
+            part_by_part(last)
         return nullcontext()
 
     def total(self, tensor: Tensor) -> Tensor:
