@@ -6,7 +6,6 @@ killed and a run that gets other workers are one case.
 """
 
 import json
-import pickle
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -67,8 +66,7 @@ def train_on_ray(
     trainer = TorchTrainer(
         _rank,
         train_loop_config={
-            # Closed up: Ray's controller, which only passes it on, would load the whole engine.
-            "setups": pickle.dumps(list(setups)),
+            "setups": list(setups),
             "refusal": refusal,
             "threads": setup.settings.threads or max(1, int(cpus_per_worker)),
         },
@@ -118,7 +116,7 @@ def _rank(config: dict[str, Any]) -> None:
     from medray.engine.train import fit
     from medray.engine.world import World
 
-    setups: list[TrainSetup] = pickle.loads(config["setups"])  # noqa: S301 - this driver's own
+    setups: list[TrainSetup] = config["setups"]
     objects = setups[0].objects
     if objects.exists(config["refusal"]):
         return
