@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 WORKERS = 4  # bulk jobs that a replica keeps open
 SHARED = "models"
+ONGOING = 2  # batches at a replica: one computes while the next one is decoded and waits
 
 
 def deployment_of(model: str) -> str:
@@ -49,8 +50,7 @@ def _deployment(kind: type, name: str, options: Serving) -> serve.Deployment:
         if isinstance(options.replicas, tuple)
         else (options.replicas, options.replicas)
     )
-    # Two batches a replica: one computes while the next one is decoded and waits.
-    ongoing = 2 * options.batch
+    ongoing = ONGOING * options.batch
     return cast("serve.Deployment", serve.deployment(kind)).options(
         name=name,
         **(

@@ -8,6 +8,7 @@ a deployment as well.
 import asyncio
 import contextlib
 import logging
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
@@ -22,7 +23,7 @@ from ray.serve.exceptions import (
 )
 from ray.serve.handle import DeploymentHandle
 
-from medray.cluster.replica import SHARED, deployment_of, replica_of, shared_of
+from medray.cluster.replica import ONGOING, SHARED, deployment_of, replica_of, shared_of
 from medray.errors import RetryableError
 from medray.serving.answer import Reply, refuse
 from medray.serving.bulk import Bulk
@@ -36,6 +37,7 @@ QUIET: dict[str, Any] = {"enable_access_log": False, "log_level": "ERROR"}
 TRIES = 3  # of a request whose replica died: another one answers it
 # Ray's gRPC server takes messages of 4 MiB; what else there is of a call takes 2 KiB.
 DIRECT_BYTES = 4 * 2**20 - 64 * 2**10
+COUNT_S = 2.0  # between looks at how many replicas run
 LOST = (
     ray.exceptions.ActorDiedError,
     ray.exceptions.ActorUnavailableError,
@@ -43,6 +45,16 @@ LOST = (
     ReplicaUnavailableError,
     DeploymentUnavailableError,
 )
+
+
+async def _answer(response: Any) -> Reply:
+    """What a replica says; nobody is there to hear it once this is cancelled."""
+    try:
+        reply: Reply = await response
+    except asyncio.CancelledError:
+        response.cancel()
+        raise
+    return reply
 
 
 class Front:
@@ -74,7 +86,15 @@ class Front:
             }
         # A call takes 1.6 ms of CPU and not 3.6, but question and answer have 4 MiB at most.
         self._direct = {name: replicas[name].options(_by_reference=False) for name in short}
-        most = options.replicas[1] if isinstance(options.replicas, tuple) else options.replicas
+        low, most = (
+            options.replicas
+            if isinstance(options.replicas, tuple)
+            else (options.replicas, options.replicas)
+        )
+        self._options, self._running = options, dict.fromkeys(replicas, low)
+        self._closed = threading.Event()
+        if most > low:
+            threading.Thread(target=self._count, name="replicas", daemon=True).start()
         self._bulk = Bulk(
             options.storage,
             {model["name"]: model["reference"] for model in models},
@@ -86,6 +106,23 @@ class Front:
         """See Backend."""
         return self._models
 
+    def places(self, model: str) -> int:
+        """See Backend: two batches a replica, one of which computes while the other is decoded."""
+        return max(1, self._running[model]) * ONGOING * self._options.batch
+
+    def _count(self) -> None:
+        """Look at how many replicas run, where they grow in number."""
+        while not self._closed.wait(COUNT_S):
+            with contextlib.suppress(RayServeException, ray.exceptions.RayError, KeyError):
+                applications = serve.status().applications
+                for name in self._running:
+                    deployment = SHARED if self._options.together else deployment_of(name)
+                    at = APPLICATION if APPLICATION in applications else deployment
+                    states = applications[at].deployments[deployment].replica_states
+                    self._running[name] = sum(
+                        n for state, n in states.items() if state == "RUNNING"
+                    )
+
     async def predict(self, model: str, body: bytes, asked: dict[str, str]) -> Reply:
         """See Backend. A replica that dies takes no request with it: another one answers."""
         handle = self._replicas[model]
@@ -93,9 +130,9 @@ class Front:
             handle = self._direct.get(model, handle)
         for left in reversed(range(TRIES)):
             try:
-                reply: Reply = await handle.predict.remote(body, asked)
+                reply = await _answer(handle.predict.remote(body, asked))
             except BackPressureError:
-                return refuse(429, "busy", "too many requests wait for the model")
+                return refuse(503, "busy", "too many requests wait for the model")
             except LOST:
                 if not left:
                     return refuse(503, "replica-lost", "the replicas that had it died")
@@ -114,6 +151,7 @@ class Front:
 
     def close(self) -> None:
         """Ask bulk jobs that are under way to stop."""
+        self._closed.set()
         self._bulk.close()
 
 
@@ -129,7 +167,7 @@ class Ingress(Front):
     ) -> None:
         # None is asked by gRPC: where HTTP came through Ray's proxy, Ray would not decode answers.
         super().__init__(options, models, replicas)
-        self._options, self._hashes = options, hashes
+        self._hashes = hashes
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return make_app(self, self._options, self._hashes)
@@ -169,7 +207,7 @@ def application(
         ray_actor_options={"num_cpus": 0},
         max_ongoing_requests=max(100, 2 * options.queue),
         max_queued_requests=options.queue,
-        backpressure_config={"status_code": 429, "retry_after_s": 1},
+        backpressure_config={"status_code": 503, "retry_after_s": 1},
         graceful_shutdown_timeout_s=options.timeout_s,
     )
     return ingress.bind(options, list(models), hashes, replicas)

@@ -147,6 +147,7 @@ def serving(
     from medray.cluster.serve import deployed
     from medray.cluster.session import join, require, start_local
     from medray.serving.http import make_app
+    from medray.serving.lines import Limits
     from medray.serving.listen import bind, listening
 
     fewest = options.replicas[0] if isinstance(options.replicas, tuple) else options.replicas
@@ -159,5 +160,5 @@ def serving(
             require(fewest * kinds, options.cpus, options.gpus)
         front = stack.enter_context(deployed(options, objects, models))
         app = make_app(front, options, hashes)
-        stack.enter_context(listening(app, bound, tls, options.timeout_s))
+        stack.enter_context(listening(app, bound, tls, options.timeout_s, Limits(options.lines)))
         yield models

@@ -179,12 +179,12 @@ def refuse(status: int, code: str, message: str, hint: str = "") -> Reply:
     body = {"error": {"code": code, "message": message, "hint": hint}}
     reply = Reply(status, media.JSON, json.dumps(body).encode())
     # A second: a batch is over by then, or a replica that died has been replaced by another.
-    return replace(reply, headers={"Retry-After": "1"}) if status in (429, 503) else reply
+    return replace(reply, headers={"Retry-After": "1"}) if status == 503 else reply
 
 
 def _status(error: MedrayError) -> int:
     if isinstance(error, RetryableError):
-        return 429 if error.code == "busy" else 503
+        return 503
     if not isinstance(error, DataError):
         return 500
     if error.code in media.TOO_LARGE or error.code == "out-of-memory":

@@ -7,6 +7,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +18,7 @@ from medray.errors import DataError
 from medray.formats import FORMATS
 from medray.formats.base import Source
 from medray.formats.imaging import as_image, describe
-from medray.serving.arrow import read_images
+from medray.serving.apart import Decoder
 from medray.storage.samples import Sample
 
 JSON, NPY, PNG, JPEG, TIFF = (
@@ -123,10 +124,15 @@ def _json(upload: Upload) -> list[Sample]:
 
 def _arrow(upload: Upload) -> list[Sample]:
     made = []
-    for name, values in read_images(upload.body, upload.image_bytes):
+    for name, values in _decoder(upload.image_bytes).read(upload.body):
         sample = _sample(values, upload, {})
         made.append(Sample(name, sample.row, sample.arrays))
     return made
+
+
+@cache
+def _decoder(image_bytes: int) -> Decoder:
+    return Decoder(image_bytes)
 
 
 def _sample(values: np.ndarray, upload: Upload, row: dict[str, Any]) -> Sample:

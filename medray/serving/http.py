@@ -2,21 +2,23 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 from fastapi import FastAPI, Query, Request
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.requests import ClientDisconnect
 
 from medray.errors import DataError
 from medray.serving.answer import Reply, failure, refuse
 from medray.serving.decode import MEDIA
+from medray.serving.door import GONE, Door, response_of
 from medray.serving.meters import Meters
 from medray.serving.page import page_of
-from medray.serving.tokens import known
+from medray.serving.room import Place, Room
 from medray.spec.serving import Serving
 from medray.version import __version__
 
@@ -27,41 +29,18 @@ class Backend(Protocol):
     def models(self) -> list[dict[str, Any]]:
         """Name, version, digest and task of each."""
 
+    def places(self, model: str) -> int:
+        """How many requests the replicas of a model take at once, now."""
+
     async def predict(self, model: str, body: bytes, asked: dict[str, str]) -> Reply:
-        """Answer a request; see `Answerer`. `asked` has media, accept and outputs."""
+        """Answer a request; see `Answerer`. `asked` has media, accept and outputs. Cancelled, it is
+        not computed, if it has not begun."""
 
     async def start_bulk(self, asked: dict[str, Any]) -> dict[str, Any]:
         """Start a bulk job, or find the one that does the same."""
 
     def bulk(self, job: str) -> dict[str, Any]:
         """How a bulk job is."""
-
-
-class Gate:
-    """Lets nobody pass without a token, whatever the path, but for /healthz."""
-
-    def __init__(self, app: ASGIApp, hashes: tuple[str, ...]) -> None:
-        self._app, self._hashes = app, hashes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See ASGI."""
-        if scope["type"] == "lifespan" or scope.get("path") == "/healthz" or self._knows(scope):
-            await self._app(scope, receive, send)
-            return
-        if scope["type"] != "http":
-            await send({"type": "websocket.close", "code": 1008})
-            return
-        reply = refuse(401, "no-token", "Authorization: Bearer <token> is missing or wrong")
-        response = _response(reply)
-        response.headers["WWW-Authenticate"] = "Bearer"
-        await response(scope, receive, send)
-
-    def _knows(self, scope: Scope) -> bool:
-        given = [value for name, value in scope["headers"] if name == b"authorization"]
-        if len(given) != 1:
-            return False
-        scheme, _, token = given[0].decode("latin-1").partition(" ")
-        return scheme.lower() == "bearer" and known(token.strip(), self._hashes)
 
 
 class Body:
@@ -75,14 +54,14 @@ class Body:
         """The body, while room for it is kept.
 
         Raises:
-            _Refused: too large (413), or too many are under way (429). Nothing was read then.
+            _Refused: too large (413), or too many are under way (503). Nothing was read then.
         """
         told = request.headers.get("content-length", "")
         length = int(told) if told.isdecimal() else self._limit
         if length > self._limit:
             raise _Refused(refuse(413, "too-large", f"at most {self._limit} bytes"))
         if length > self._free:
-            raise _Refused(refuse(429, "busy", "too many bodies under way"))
+            raise _Refused(refuse(503, "busy", "too many bodies under way"))
         self._free -= length
         try:
             body = bytearray()
@@ -104,18 +83,27 @@ class _Refused(Exception):
 
 
 def make_app(backend: Backend, options: Serving, hashes: tuple[str, ...]) -> FastAPI:
-    """The ASGI application.
+    """The ASGI application; errors of all kinds have one form, and quote nothing that was sent.
 
     Args:
         backend: what answers.
         options: limits and timeouts.
         hashes: of the tokens that may pass.
     """
-    app = FastAPI(title="medray", version=__version__, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="medray", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
     meters, bodies = Meters(), Body(options.body_bytes, options.held_bytes)
-    names = {model["name"] for model in backend.models()}
-    app.add_middleware(Gate, hashes=hashes)
+    rooms = _rooms(backend, options)
+    paths = {f"/v1/models/{name}:predict": name for name in rooms}
+    app.add_middleware(
+        Door,
+        hashes=hashes,
+        rooms={path: rooms[name] for path, name in paths.items()},
+        refused=lambda path, status: meters.refused(paths[path], status),
+    )
     app.add_exception_handler(HTTPException, _as_reply)
+    app.add_exception_handler(RequestValidationError, _as_reply)
 
     @app.get("/healthz", summary="Whether the endpoint is up; needs no token")
     async def healthz() -> dict[str, str]:
@@ -137,7 +125,8 @@ def make_app(backend: Backend, options: Serving, hashes: tuple[str, ...]) -> Fas
     async def predict(
         name: str, request: Request, outputs: str = Query("labels", max_length=20)
     ) -> Response:
-        if name not in names:
+        room = rooms.get(name)
+        if room is None:
             raise HTTPException(404)
         asked = {
             "media": request.headers.get("content-type", "").partition(";")[0].strip().lower(),
@@ -146,14 +135,18 @@ def make_app(backend: Backend, options: Serving, hashes: tuple[str, ...]) -> Fas
         }
 
         async def answer() -> Reply:
-            async with bodies.read(request) as body:
+            async with room.entered() as place, bodies.read(request) as body:
                 meters.received(name, len(body))
-                return await backend.predict(name, body, asked)
+                return await _unless_gone(request, _asked(place, body))
+
+        async def _asked(place: Place, body: bytes) -> Reply:
+            await place.turn()
+            return await backend.predict(name, body, asked)
 
         with meters.call(name) as call:
             reply = await _within(options.timeout_s, answer)
             call.status = reply.status
-        return _response(reply)
+        return response_of(reply)
 
     if options.bulk:
         _add_bulk(app, backend, bodies, options)
@@ -168,7 +161,7 @@ def _add_bulk(app: FastAPI, backend: Backend, bodies: Body, options: Serving) ->
                 made = await backend.start_bulk(_document(body))
             return Reply(202, "application/json", json.dumps(made).encode())
 
-        return _response(await _within(options.timeout_s, answer))
+        return response_of(await _within(options.timeout_s, answer))
 
     @app.get("/v1/bulk/{job}", summary="How a bulk job is")
     async def look(job: str) -> Response:
@@ -176,7 +169,36 @@ def _add_bulk(app: FastAPI, backend: Backend, bodies: Body, options: Serving) ->
             made = await asyncio.to_thread(backend.bulk, job)
             return Reply(200, "application/json", json.dumps(made).encode())
 
-        return _response(await _within(options.timeout_s, answer))
+        return response_of(await _within(options.timeout_s, answer))
+
+
+def _rooms(backend: Backend, options: Serving) -> dict[str, Room]:
+    """By model; all share one where they share replicas."""
+
+    def room(name: str) -> Room:
+        return Room(options.queue, options.wait, lambda: backend.places(name))
+
+    names = [model["name"] for model in backend.models()]
+    return dict.fromkeys(names, room(names[0])) if options.together else {n: room(n) for n in names}
+
+
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, Reply]) -> Reply:
+    """The answer; its making is given up when the client leaves.
+
+    Raises:
+        ClientDisconnect: it left.
+    """
+    answering = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(request.receive())  # the body is read: only an end can come
+    try:
+        await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not answering.done():
+            raise ClientDisconnect
+        return answering.result()
+    finally:
+        leaving.cancel()
+        if answering.cancel():
+            await asyncio.wait((answering,))
 
 
 async def _within(seconds: float, answer: Callable[[], Awaitable[Reply]]) -> Reply:
@@ -188,6 +210,8 @@ async def _within(seconds: float, answer: Callable[[], Awaitable[Reply]]) -> Rep
         return refuse(504, "timeout", f"no answer within {seconds:g} s")
     except _Refused as refused:
         return refused.reply
+    except ClientDisconnect:
+        return refuse(GONE, "client-left", "nobody is there to read this")
     except Exception as error:  # noqa: BLE001 - every request gets an answer
         return failure(error)
 
@@ -202,15 +226,15 @@ def _document(body: bytes) -> dict[str, Any]:
     return document
 
 
-async def _as_reply(_: Request, error: Exception) -> JSONResponse:
+async def _as_reply(_: Request, error: Exception) -> Response:
+    if isinstance(error, RequestValidationError):
+        return response_of(refuse(422, "bad-parameter", "a parameter cannot be used"))
     status = error.status_code if isinstance(error, HTTPException) else 500
     code = {404: "not-found", 405: "method-not-allowed"}.get(status, "refused")
-    body = json.loads(refuse(status, code, "nothing answers here").body)
-    return JSONResponse(body, status)
-
-
-def _response(reply: Reply) -> Response:
-    return Response(reply.body, reply.status, reply.headers, reply.media)
+    response = response_of(refuse(status, code, "nothing answers here"))
+    if isinstance(error, HTTPException):
+        response.headers.update(error.headers or {})
+    return response
 
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}

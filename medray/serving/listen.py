@@ -1,6 +1,9 @@
 """HTTP in this process: a socket, and a thread that answers who connects to it."""
 
 import contextlib
+import functools
+import logging
+import resource
 import socket
 import ssl
 import threading
@@ -11,6 +14,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from medray.errors import RetryableError, SpecError
+from medray.serving.lines import Limits, Line
 
 # Longer than the minute after which load balancers drop a line that is idle: else a request may
 # come on one that is just being closed.
@@ -42,7 +46,11 @@ def bind(host: str, port: int) -> socket.socket:
 
 @contextlib.contextmanager
 def listening(
-    app: ASGIApp, bound: socket.socket, tls: tuple[str, str] | None, grace_s: float
+    app: ASGIApp,
+    bound: socket.socket,
+    tls: tuple[str, str] | None,
+    grace_s: float,
+    limits: Limits,
 ) -> Iterator[None]:
     """Answer by `app` until the context is left; who is being answered then still is.
 
@@ -51,12 +59,18 @@ def listening(
         bound: see `bind`; closed on leaving.
         tls: files of certificate and key.
         grace_s: for answers that are under way on leaving.
+        limits: of lines to clients; no more of them than there are files that may be opened.
 
     Raises:
         SpecError: certificate or key are unusable (code "bad-tls").
     """
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limits.lines = min(limits.lines, files // 2)
+    # Of what is no HTTP it would print a line each; what went wrong is counted, and answered.
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     config = uvicorn.Config(
         app,
+        http=functools.partial(Line, limits=limits),  # type: ignore[arg-type]
         ssl_certfile=tls[0] if tls else None,
         ssl_keyfile=tls[1] if tls else None,
         lifespan="off",

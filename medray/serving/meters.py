@@ -49,6 +49,10 @@ class Meters:
             self._requests.labels(model, str(call.status)).inc()
             self._seconds.labels(model).observe(time.monotonic() - started)
 
+    def refused(self, model: str, status: int) -> None:
+        """Count a request that was turned away at the door."""
+        self._requests.labels(model, str(status)).inc()
+
     def received(self, model: str, count: int) -> None:
         """Count the bytes of a body."""
         self._bytes.labels(model).inc(count)

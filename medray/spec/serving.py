@@ -1,8 +1,8 @@
 """Options of an endpoint: what it serves, on how many replicas, and what it refuses."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from medray.spec.base import Reference, Settings
 
@@ -23,15 +23,25 @@ class Serving(Settings):
     gpus: float = Field(0, ge=0, description="of each replica")
     batch: int = Field(8, ge=1, description="whole images, or windows of one image, at once")
     batch_wait_s: float = Field(0.005, ge=0, description="for a batch of whole images to fill")
-    queue: int = Field(64, ge=1, description="requests to a model that wait; more get status 429")
+    queue: int = Field(64, ge=1, description="requests to a model that wait; more get status 503")
+    wait: float = Field(
+        0.5, gt=0, description="of the time of an answer; who would wait longer gets status 503"
+    )
+    lines: int = Field(1000, ge=1, description="to clients, open at once")
     timeout_s: float = Field(60, gt=0, description="of a request; then status 504")
     body_bytes: int = Field(128 * 2**20, ge=1, description="of a request; larger: status 413")
     image_bytes: int = Field(2**30, ge=1, description="decoded; larger: status 413")
-    held_bytes: int = Field(2**30, ge=1, description="of all bodies under way; more: status 429")
+    held_bytes: int = Field(2**30, ge=1, description="of all bodies under way; more: status 503")
     overlap: float = Field(0.5, ge=0, lt=1, description="of neighbouring windows")
     tta: bool = Field(False, description="average over copies mirrored as in training")
     precision: Literal["fp32", "bf16"] = "fp32"
     bulk: bool = Field(True, description="whether POST /v1/bulk starts jobs")
+
+    @model_validator(mode="after")
+    def _holds_one(self) -> Self:
+        if self.held_bytes < self.body_bytes:
+            raise ValueError("held_bytes is less than body_bytes: a long body would never be taken")
+        return self
 
     @field_validator("replicas")
     @classmethod

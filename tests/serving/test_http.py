@@ -9,16 +9,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-import uvicorn
 from endpoint import Client, free_port
 from fastapi import FastAPI
 
 from medray.serving.answer import Reply
 from medray.serving.http import make_app
+from medray.serving.lines import Limits
+from medray.serving.listen import bind, listening
 from medray.serving.tokens import hash_of
 from medray.spec.serving import Serving
 
 TOKEN = "a" * 43
+LIMITS = Limits(20, head_s=0.5, unread_s=0.5)
 OPTIONS = Serving(models=("chest",), timeout_s=1, body_bytes=1000, held_bytes=2500)
 
 
@@ -31,6 +33,9 @@ class Echo:
     def models(self) -> list[dict[str, Any]]:
         shape = {"task": "classification", "classes": ["<b>no", "yes"], "dims": 2, "channels": 1}
         return [{"name": "chest", "version": "0123456789abcdef", **shape}]
+
+    def places(self, model: str) -> int:
+        return 2
 
     async def predict(self, model: str, body: bytes, asked: dict[str, str]) -> Reply:
         self.bodies.append(len(body))
@@ -59,15 +64,8 @@ class Endpoint:
 def endpoint() -> Iterator[Endpoint]:
     backend, port = Echo(), free_port()
     app = make_app(backend, OPTIONS, (hash_of(TOKEN), hash_of("b" * 43)))
-    config = uvicorn.Config(app, port=port, log_config=None, ws="none", http="h11", loop="asyncio")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield Endpoint(Client(port, TOKEN), backend, port, app)
-    server.should_exit = True
-    thread.join(10)
+    with listening(app, bind("127.0.0.1", port), None, 1, LIMITS):
+        yield Endpoint(Client(port, TOKEN), backend, port, app)
 
 
 ENDPOINTS = [
@@ -172,8 +170,8 @@ def test_bodies_beyond_what_is_held_wait_their_turn(endpoint: Endpoint) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(reply.status for reply in found) == [200, 200, 429]
-    assert [reply.headers["retry-after"] for reply in found if reply.status == 429] == ["1"]
+    assert sorted(reply.status for reply in found) == [200, 200, 503]
+    assert [reply.headers["retry-after"] for reply in found if reply.status == 503] == ["1"]
     # And what was held is free again.
     assert endpoint.client.predict("chest", b"x" * 1000, "image/png").status == 200
 
