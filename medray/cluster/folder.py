@@ -21,9 +21,15 @@ _RANDOM = 8  # characters that mkdtemp adds
 _SESSION = len("/r/session_2026-11-28_22-44-50_606222_/sockets/plasma_store")
 _LONGEST = 107  # bytes of a socket's path that the kernel takes
 _TOLD = 300  # characters
-# Processes without which there is no Ray, the likeliest first.
-_SPEAKERS = ("raylet", "gcs_server", "dashboard", "dashboard_agent", "runtime_env_agent", "monitor")
-_BAD = re.compile(r"\b(?:[EFC] \d+ \d+\]|Check failed|ERROR|FATAL|CRITICAL|\w*Error\b|bind|exit)")
+# Who has the last word, and in which lines. Agents complain of what is no harm, such as ports.
+_BAD = re.compile(r"\b[EFC] \d+ \d+\]|Check failed|terminate called|\w*Error\b")
+_SPEAKERS = {
+    "raylet.err": _BAD,
+    "raylet.out": _BAD,
+    "gcs_server.err": _BAD,
+    "gcs_server.out": _BAD,
+    "serve/replica_*.log": re.compile(r"^medray\.errors\."),  # a library's words may quote a file
+}
 _HEAD = re.compile(r"^\[?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+[^\]]*\]?\s*")
 
 
@@ -77,15 +83,14 @@ def last_words(folder: Path, secret: str) -> str:
         folder: of the Ray.
         secret: that is not to be shown.
     """
-    for speaker in _SPEAKERS:
-        for end in ("err", "out", "log"):
-            said = ""
-            for path in folder.glob(f"r/session_2*/logs/{speaker}.{end}"):
-                for line in path.read_text(errors="replace").splitlines():
-                    said = line if _BAD.search(line) else said
-            if said:
-                text = veiled(_HEAD.sub("", said).replace(secret, "***"))
-                return f"{speaker}: {text[:_TOLD]}"
+    for speaker, bad in _SPEAKERS.items():
+        said = ""
+        for path in folder.glob(f"r/session_2*/logs/{speaker}"):
+            for line in path.read_text(errors="replace").splitlines():
+                said = line if bad.search(line) else said
+        if said:
+            text = veiled(_HEAD.sub("", said).replace(secret, "***"))
+            return f"{speaker.partition('.')[0].rstrip('_*')}: {text[:_TOLD]}"
     return ""
 
 

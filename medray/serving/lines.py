@@ -67,14 +67,16 @@ class Line(HttpToolsProtocol):
         """See asyncio."""
         if self._in_head and self._timer is None:  # the first byte after a pause
             self._within(self._limits.head_s)
+        self._head += len(data)
         super().data_received(data)
-        self._head = self._head + len(data) if self._in_head else 0
+        if not self._in_head:
+            self._head = 0
         if self._head > HEAD_BYTES and not self.transport.is_closing():
             self._refuse(refuse(431, "headers-too-large", f"at most {HEAD_BYTES} bytes"))
 
     def on_headers_complete(self) -> None:
         """See httptools."""
-        self._in_head = self._whole = False
+        self._in_head, self._whole, self._head = False, False, 0
         self._at_work()
         super().on_headers_complete()
 

@@ -132,6 +132,12 @@ def test_headers_without_end_are_cut_off(endpoint: Endpoint) -> None:
         assert line.recv(100).startswith(b"HTTP/1.1 431")
 
 
+@pytest.mark.parametrize("size", [2**16, 2**18 + 1, 2**20, 2**22])
+def test_long_bodies_are_no_headers(endpoint: Endpoint, size: int) -> None:
+    for _ in range(2):
+        assert endpoint.client.predict("chest", b"0 ".ljust(size), "image/png").status == 200
+
+
 def test_half_open_lines_make_room_for_others(endpoint: Endpoint) -> None:
     """Three times as many as may be open: who asks is answered all the same."""
     idle = [endpoint.line() for _ in range(60)]
