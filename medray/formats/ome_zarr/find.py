@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from medray.errors import DataError
+from medray.formats.listing import is_text, named, unreadable
 from medray.formats.ome_zarr.nodes import attributes, inside
 from medray.storage.records import Refusal
 
 MAX_DEPTH = 8
+_LINKED = "give what it leads to as the source, or move it here"
 _DOCUMENTS = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
 _KINDS = ("multiscales", "plate", "well", "bioformats2raw.layout")
 
@@ -47,9 +49,23 @@ def find_images(root: Path, below: str = "") -> Iterator[Member]:
 
 
 def _searched(root: Path, below: str) -> Iterator[Member]:
-    if below.count("/") < MAX_DEPTH:
-        for name in _folders(root / below):
-            yield from find_images(root, _join(below, name))
+    if below.count("/") >= MAX_DEPTH:
+        return
+    try:
+        listed = sorted((root / below).iterdir())
+    except OSError as error:
+        yield _refused(below or root.name, unreadable(error, "the folder cannot be listed"))
+        return
+    for place in listed:
+        path = _join(below, place.name)
+        if place.is_symlink() and (place.is_dir() or not place.exists()):
+            yield Refusal(named(path), "linked-folder", "a link to a folder", hint=_LINKED)
+        elif not place.is_dir():
+            continue
+        elif not is_text(path):
+            yield Refusal(named(path), "unnameable", "the name is no UTF-8")
+        else:
+            yield from find_images(root, path)
 
 
 def _plate(folder: Path, below: str, plate: Any) -> Iterator[Member]:
@@ -158,7 +174,7 @@ def _folders(folder: Path) -> list[str]:
 
 
 def _refused(path: str, error: DataError) -> Refusal:
-    return Refusal(path, error.code, error.message)
+    return Refusal.of(path, error)
 
 
 def _unlisted(path: str, lister: str) -> Refusal:
