@@ -123,6 +123,6 @@ def _is_whole(objects: Objects, made: Manifest) -> bool:
 
 def _columns(objects: Objects, commits: list[Commit]) -> dict[str, str]:
     """Columns of the samples and their types, of one table of each form that there is."""
-    first = {one.shard.schema: one.shard.pinned for one in reversed(commits) if one.shard.rows}
-    tables = [Shard(objects, pinned).table.slice(0, 0) for pinned in first.values()]
+    first = {one.shard.schema: one.shard for one in reversed(commits) if one.shard.rows}
+    tables = [Shard(objects, shard.pinned).table.slice(0, 0) for shard in first.values()]
     return {field.name: str(field.type) for field in joined(tables).schema} if tables else {}
