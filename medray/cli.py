@@ -27,6 +27,7 @@ COMMANDS = {
     "quarantine": "medray.commands.look:quarantine",
     "retry": "medray.commands.keep:retry",
     "verify": "medray.commands.keep:verify",
+    "repair": "medray.commands.keep:repair",
     "gc": "medray.commands.keep:gc",
     "storage": "medray.commands.storage:storage",
     "init": "medray.commands.setup:init",

@@ -1,12 +1,17 @@
-"""Commands that keep storage sound: verify, gc; and that give what was refused another chance."""
+"""Commands that keep storage sound: verify, repair, gc; and retry, for what was refused."""
 
 import re
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
 from medray.commands.output import json_option, print_json, print_table, storage_option
 from medray.errors import DataError, SpecError
+
+if TYPE_CHECKING:
+    from medray.storage.check import Problem
+    from medray.storage.objects import Objects
 
 _UNITS = {"h": 3600.0, "d": 86400.0}
 
@@ -33,8 +38,47 @@ def verify(reference: str, storage: str | None, as_json: bool) -> None:
             f"{len(problems)} of {checked} objects are not as committed",
             code="not-as-committed",
             about=reference or objects.url,
-            hint="restore them from a backup, or delete their commit records and run the job again",
+            hint=_way_out(objects, reference, problems, storage),
         )
+
+
+def _way_out(
+    objects: "Objects", reference: str, problems: "list[Problem]", storage: str | None
+) -> str:
+    from medray.jobs.repair import way_out
+
+    name, _, version = reference.partition("@")
+    if version:
+        return f"versions stay as they are; `medray verify {name}` tells of the newest"
+    return way_out(objects, problems, name, storage)
+
+
+@click.command()
+@click.argument("name", metavar="[NAME]", default="")
+@storage_option
+@json_option
+def repair(name: str, storage: str | None, as_json: bool) -> None:
+    """Let what is damaged of a dataset or model be made anew; without a name, of everything."""
+    from medray.jobs.repair import jobs_of
+    from medray.jobs.repair import repair as let_go
+    from medray.jobs.session import known_storage
+
+    objects = known_storage(storage)
+    done = let_go(objects, name)
+    jobs = jobs_of(objects, done.names)
+    if as_json:
+        units = {of: len(found) for of, found in done.units.items()}
+        print_json({"damaged": len(done.problems), "units": units, "jobs": jobs})
+        return
+    if not done.problems:
+        click.echo("every hash as committed: nothing to repair")
+    for of, found in done.units.items():
+        click.echo(f"{of}: the next run does {len(found)} units again")
+    if done.accepted:
+        click.echo(f"audit: {done.accepted} damaged objects are written down as such")
+    where = f" --storage {storage}" if storage else ""
+    for job in jobs:
+        click.echo(f"now `medray resume {job}{where}`")
 
 
 @click.command()

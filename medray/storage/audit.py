@@ -10,6 +10,7 @@ import hashlib
 import os
 import platform
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,7 +22,8 @@ from medray.storage.objects import Objects
 
 HEAD = "audit/HEAD"
 GENESIS = "0" * 64
-CHAIN = "restore it from a backup; or delete it, which `medray verify` goes on to tell"
+CHAIN = "restore it from a backup; or `medray repair` writes down in the log that it is damaged"
+ACCEPT = "accept-damage"
 _NAME = re.compile(r"(\d{9})\.json")
 
 
@@ -82,6 +84,27 @@ def record(
         number, previous = entry.number, _sha256(winner)
 
 
+def accept(objects: Objects, paths: Sequence[str], clock: Clock = SYSTEM) -> Entry:
+    """Write down that objects of the log are damaged; `verify` takes them as they are from now on.
+
+    An entry can't be made anew, only vouched for: who accepted which bytes, and when, is part of
+    the chain. A damaged HEAD is made anew, by the entries that stand.
+    """
+    accepted = {path: _standing(objects, path) for path in paths}
+    try:
+        _head(objects)
+    except DataError:
+        objects.delete([HEAD])
+    return record(objects, what=ACCEPT, about="audit", details=accepted, clock=clock)
+
+
+def _standing(objects: Objects, path: str) -> str:
+    try:
+        return _sha256(objects.get(path))
+    except FileNotFoundError:
+        return ""
+
+
 def entries(objects: Objects) -> list[dict[str, Any]]:
     """All entries that can be read, in order."""
     found = []
@@ -123,7 +146,16 @@ def verify(objects: Objects) -> list[str]:
         elif previous is not None and entry.previous != previous:
             wrong.append(f"{_path(expected - 1)}: altered since {_path(expected)} was written")
         previous = _sha256(data)
-    return wrong + _check_head(objects, head, numbers)
+    wrong += _check_head(objects, head, numbers)
+    accepted: dict[str, Any] = {}
+    for one in entries(objects) if wrong else ():
+        accepted |= one["details"] if one["what"] == ACCEPT else {}
+
+    def stands(fault: str) -> bool:
+        path = fault.partition(": ")[0]
+        return path == HEAD or accepted.get(path) != _standing(objects, path)
+
+    return list(filter(stands, wrong))
 
 
 def _head(objects: Objects) -> _Head | None:

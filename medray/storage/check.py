@@ -27,7 +27,7 @@ from medray.storage.models import ModelPackage, folder_of, open_model
 from medray.storage.objects import Objects
 from medray.storage.quarantine import path_of
 from medray.storage.threads import spread
-from medray.storage.versions import check_name, heads, read_head
+from medray.storage.versions import check_name, heads, is_name, lost_head, read_head, room_of
 
 THREADS = 8
 UNITS = 512  # at a time: what their records list is held
@@ -58,7 +58,9 @@ def verify_all(objects: Objects) -> Checked:
     """
     checked, problems = 0, []
     for room in ("datasets", "models"):
-        for name in heads(objects, room):
+        known = heads(objects, room)
+        lost = (name for name in objects.folders(room) if is_name(name) and name not in known)
+        for name in (*known, *(name for name in lost if lost_head(objects, room, name))):
             count, found = _verify(objects, room, name)
             checked += count
             problems += found
@@ -77,8 +79,7 @@ def verify_reference(objects: Objects, reference: str) -> Checked:
         SpecError: there is no such dataset or model.
     """
     name = check_name(reference.partition("@")[0])
-    is_model = not objects.exists(f"datasets/{name}/HEAD") and objects.exists(f"models/{name}/HEAD")
-    return _verify(objects, "models" if is_model else "datasets", reference)
+    return _verify(objects, room_of(objects, name), reference)
 
 
 def _verify(objects: Objects, room: str, reference: str) -> Checked:

@@ -34,6 +34,7 @@ from medray.storage.versions import (
     check_name,
     damaged_manifest,
     heads,
+    lost_head,
     lost_version,
     read_head,
     whole_version,
@@ -77,6 +78,8 @@ def _newest(objects: Objects, name: str) -> str:
     try:
         return read_head(objects, "datasets", name).version
     except FileNotFoundError as error:
+        if lost := lost_head(objects, "datasets", name):
+            raise lost from error
         known = objects.folders("datasets")
         near = ", ".join(heads(objects, "datasets")) or "none yet"
         raise SpecError(

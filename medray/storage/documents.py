@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar, cast
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from medray.errors import DamageError
+from medray.storage.damage import way_out
 from medray.storage.objects import Objects
 
 # A count, or a size in bytes: what Arrow's integers hold, with room to add them up.
@@ -30,10 +31,10 @@ def _moment(text: str) -> str:
 
 Moment = Annotated[str, AfterValidator(_moment)]  # ISO 8601, as `medray.clock.stamp` writes it
 T = TypeVar("T")
-AGAIN = "restore it from a backup, or delete it and run the job again"
+AGAIN = "delete it and run the job again"
 
 
-def read(objects: Objects, path: str, kind: type[T], hint: str = AGAIN) -> T:
+def read(objects: Objects, path: str, kind: type[T], hint: str = "") -> T:
     """One control object.
 
     Args:
@@ -41,7 +42,7 @@ def read(objects: Objects, path: str, kind: type[T], hint: str = AGAIN) -> T:
         path: of the object.
         kind: a dataclass, a TypedDict or another type; its fields say what the object must hold.
             What it holds besides is passed over.
-        hint: the way out, where it is damaged.
+        hint: the way out, where it is damaged; empty: what mends a dataset or model.
 
     Raises:
         FileNotFoundError: there is none.
@@ -50,7 +51,7 @@ def read(objects: Objects, path: str, kind: type[T], hint: str = AGAIN) -> T:
     return decode(objects.get(path), path, kind, hint)
 
 
-def decode(data: bytes, path: str, kind: type[T], hint: str = AGAIN) -> T:
+def decode(data: bytes, path: str, kind: type[T], hint: str = "") -> T:
     """As `read`, of bytes that were read already."""
     try:
         # NaN is no JSON, also where a field may be anything; and infinite is what is too large.
@@ -68,11 +69,15 @@ def _finite(text: str) -> float:
     return number
 
 
-def damaged(path: str, hint: str = AGAIN) -> DamageError:
+def damaged(path: str, hint: str = "") -> DamageError:
     """The error for a control object that is not what was written."""
-    return DamageError(
-        "damaged: it is not what medray wrote", code="damaged-record", about=path, hint=hint
-    )
+    what = "damaged: it is not what medray wrote"
+    return DamageError(what, code="damaged-record", about=path, hint=hint or _way_out(path))
+
+
+def _way_out(path: str) -> str:
+    room, _, rest = path.partition("/")
+    return way_out(rest.split("/")[0]) if room in ("datasets", "models") else AGAIN
 
 
 @cache

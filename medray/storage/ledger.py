@@ -22,7 +22,6 @@ from medray.ids import attempt_id
 from medray.log import event
 from medray.storage import documents
 from medray.storage.attempts import Attempt, History
-from medray.storage.damage import way_out
 from medray.storage.documents import Count, Finite
 from medray.storage.fence import FENCE_BYTES, fence_of, new_fence, settle, take, taken
 from medray.storage.objects import Objects
@@ -70,7 +69,7 @@ class Commit:
         Raises:
             DamageError: the record is damaged (code "damaged-record").
         """
-        commit = documents.decode(data, about, cls, way_out(about.split("/")[1]))
+        commit = documents.decode(data, about, cls)
         return replace(commit, record=blake3(data).hexdigest())
 
 

@@ -26,6 +26,7 @@ from medray.storage.versions import (
     check_name,
     damaged_manifest,
     heads,
+    lost_head,
     lost_version,
     move_head,
     read_head,
@@ -251,6 +252,8 @@ def open_model(objects: Objects, reference: str) -> ModelPackage:
     try:
         version = given or read_head(objects, "models", name).version
     except FileNotFoundError as error:
+        if lost := lost_head(objects, "models", name):
+            raise lost from error
         raise SpecError(
             "there is no such model",
             code="no-such-model",

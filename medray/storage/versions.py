@@ -10,11 +10,11 @@ from typing import Any
 
 from medray.errors import DamageError, DataError, SpecError
 from medray.ids import canonical
-from medray.storage.documents import AGAIN, Count, Id, read
+from medray.storage.damage import damage
+from medray.storage.documents import Count, Id, read
 from medray.storage.fence import FENCE_BYTES
 from medray.storage.objects import Objects
 
-LOST_HEAD = "run the job again: it publishes the version anew, at no other cost"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 _MANIFEST = re.compile(r"([0-9a-f]{32})\.json")
 
@@ -75,7 +75,7 @@ def read_head(objects: Objects, room: str, name: str) -> Head:
         FileNotFoundError: there is none.
         DataError: it is damaged (code "damaged-record").
     """
-    return read(objects, f"{room}/{name}/HEAD", Head, LOST_HEAD)
+    return read(objects, f"{room}/{name}/HEAD", Head)
 
 
 def heads(objects: Objects, room: str) -> dict[str, Head | DataError]:
@@ -117,19 +117,27 @@ def move_head(objects: Objects, path: str, head: Head) -> None:
 
 def damaged_manifest(path: str) -> DamageError:
     """The error for a manifest, or a table of units, that is not what its name says."""
-    return DamageError(
-        "altered: its content is not what its name says",
-        code="damaged-manifest",
-        about=path,
-        hint=AGAIN,
-    )
+    return damage("altered: its content is not what its name says", "damaged-manifest", path)
 
 
 def lost_version(path: str) -> DamageError:
     """The error for a HEAD that names a version that is not there."""
-    return DamageError(
-        "names a version that is not there", code="lost-version", about=path, hint=LOST_HEAD
-    )
+    return damage("names a version that is not there", "lost-version", path)
+
+
+def lost_head(objects: Objects, room: str, name: str) -> DamageError | None:
+    """The error for versions without a HEAD; None where there is no version either."""
+    if not versions_of(objects, f"{room}/{name}/versions"):
+        return None
+    return damage("missing", "lost-head", f"{room}/{name}/HEAD")
+
+
+def room_of(objects: Objects, name: str) -> str:
+    """Whether `name` is of "datasets" or "models"; where it is of neither, of datasets."""
+    for room in ("datasets", "models"):
+        if objects.exists(f"{room}/{name}/HEAD"):
+            return room
+    return "models" if lost_head(objects, "models", name) else "datasets"
 
 
 def versions_of(objects: Objects, folder: str) -> list[str]:

@@ -36,6 +36,7 @@ FROZEN = {
     "quarantine": ["reference", "--storage", "--json"],
     "retry": ["name", "--code", "--storage", "--json"],
     "verify": ["reference", "--storage", "--json"],
+    "repair": ["name", "--storage", "--json"],
     "gc": ["--older-than", "--delete", "--storage", "--json"],
     "init": ["folder"],
     "schedule": [],
