@@ -152,7 +152,9 @@ def _run_step(
         return run_units(resolved, resolved.planned, executor, objects, stop, tell)
     from medray.jobs.training import run_training  # loads torch
 
-    known = stored_result(objects, resolved.run)
+    known = None
+    with contextlib.suppress(DataError):  # a damaged one: train again, from the last checkpoint
+        known = stored_result(objects, resolved.run)
     return run_training(resolved, known, executor, objects, stop, tell)
 
 

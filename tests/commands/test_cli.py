@@ -194,7 +194,7 @@ def test_storage_that_is_not_there_is_told_in_json_too(medray: Any, job: Path) -
 def test_an_unreachable_store_is_status_5(
     medray: Any, job: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away(self: Objects) -> None:
+    def away(objects: Objects) -> None:
         raise RetryableError("away", code="storage-failed")
 
     monkeypatch.setattr("medray.jobs.run.probe", away)
@@ -204,7 +204,7 @@ def test_an_unreachable_store_is_status_5(
 def test_a_bug_is_status_1_in_one_line_without_values(
     medray: Any, job: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def bug(self: Objects) -> None:
+    def bug(objects: Objects) -> None:
         raise RuntimeError("the value of a patient")
 
     monkeypatch.setattr("medray.jobs.run.probe", bug)

@@ -10,7 +10,7 @@ import yaml
 from click.testing import CliRunner
 
 from medray.cli import main
-from medray.jobs.record import stored_result
+from medray.jobs.kept import stored_result
 from medray.storage.objects import Objects
 
 

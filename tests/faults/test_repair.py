@@ -126,8 +126,7 @@ def test_every_kind_of_object_is_mended_as_the_hints_say(
             for name in DATASETS:
                 assert list(open_dataset(Objects(str(root)), name))
             assert open_model(Objects(str(root)), "net").is_whole
-        except (AssertionError, Exception) as error:  # noqa: BLE001 - all of them are wanted
+        except Exception as error:  # noqa: BLE001 - all of them are wanted
             failed[kind] = f"{type(error).__name__}: {str(error)[:300]}"
-        print(kind, failed.get(kind, "ok"), flush=True)
         shutil.rmtree(root)
     assert failed == {}, "\n".join(f"{kind}: {why}" for kind, why in failed.items())
