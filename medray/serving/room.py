@@ -64,9 +64,7 @@ class Room:
             try:
                 await mine
             except asyncio.CancelledError:
-                if mine.cancelled():
-                    self._turns.remove(mine)
-                else:  # called, and gone meanwhile
+                if not mine.cancelled():  # called, and gone meanwhile
                     self._asked -= 1
                     self._waiting += 1
                     self._call()
@@ -80,8 +78,10 @@ class Room:
 
     def _call(self) -> None:
         while self._turns and self._asked < self._places():
-            self._move()
-            self._turns.popleft().set_result(None)
+            first = self._turns.popleft()
+            if not first.done():  # else it has left, and has yet to hear of that
+                self._move()
+                first.set_result(None)
 
 
 @dataclass

@@ -274,6 +274,30 @@ def test_a_room_serves_in_order_and_forgets_who_left() -> None:
     assert asyncio.run(play()) == [0, 1, 2, 4, 5]
 
 
+def test_who_leaves_as_a_place_is_freed_takes_none() -> None:
+    """Cancelled and called in the same turn of the loop: nothing is raised, no place is lost."""
+
+    async def play() -> None:
+        room, free = Room(10, 10, lambda: 1), asyncio.Event()
+
+        async def one() -> None:
+            async with room.entered() as place:
+                await place.turn()
+                await free.wait()
+
+        tasks = [asyncio.create_task(one()) for _ in range(4)]
+        await asyncio.sleep(0.01)
+        tasks[1].cancel()
+        free.set()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(one) for one in ended if one is not None] == [asyncio.CancelledError]
+        assert (room._asked, room._waiting) == (0, 0)
+        assert not room._turns
+
+    for _ in range(20):
+        asyncio.run(play())
+
+
 def test_refusals_leave_at_a_pace_and_before_long() -> None:
     async def play(count: int, pace: Pace) -> float:
         began = time.monotonic()
