@@ -258,7 +258,7 @@ def test_records_of_a_run(objects: Objects, cohort: Path) -> None:
     assert spec["format"]["max_bytes"] == 8 * 2**30  # a default of the format's
     assert spec["policy"] == {"error_budget": 0.2, "max_attempts": 3, "unit_timeout_s": 1800.0}
     names = [event["event"] for event in events(objects, job, set())]
-    assert names[:2] == ["job", "step"]
+    assert names[:3] == ["job", "begin", "step"]
     assert names[-1] == "done"
     plan = objects.get(f"runs/{step}/plan.parquet")
     assert str(cohort).encode() not in plan
