@@ -49,13 +49,17 @@ def test_gc_of_any_age_while_a_driver_sleeps(
     driver = start(job, faults=f"{where}=stop{count}")
     wait_until(lambda: sleeps(driver.process.pid), timeout_s=60)
     skew(job.root, SKEW_S[clock])
+    # SIGSTOP may be taken by another thread, a little later: what is there is looked at.
+    dataset = job.root / "datasets" / NAME
+    done = {path.stem for path in (dataset / "commits").glob("*.json")}
+    begun = [path for path in (dataset / "shards").glob("*") if path.name[:32] not in done]
     gone = here("gc", "--older-than", "0h", "--delete", "--storage", str(job.root))
     assert gone.status == 0
-    if where in ("shard.written", "commit.before-record") and clock != "five hours ahead":
-        assert "its attempt was not committed" in gone.out
+    if clock != "five hours ahead":
+        assert ("its attempt was not committed" in gone.out) == bool(begun)
     os.kill(driver.process.pid, signal.SIGCONT)
     status, last = driver.end()
     assert (status, last["digest"]) == (0, clean(job))
     assert here("verify", "--storage", str(job.root)).status == 0
-    dataset = open_dataset(Objects(str(job.root)), NAME)
-    assert [sample.id for sample in dataset] == [key for keys in job.groups for key in keys]
+    made = open_dataset(Objects(str(job.root)), NAME)
+    assert [sample.id for sample in made] == [key for keys in job.groups for key in keys]
