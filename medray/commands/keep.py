@@ -70,10 +70,12 @@ def repair(name: str, storage: str | None, as_json: bool) -> None:
         units = {of: len(found) for of, found in done.units.items()}
         print_json({"damaged": len(done.problems), "units": units, "jobs": jobs})
         return
-    if not done.problems:
+    if not done.problems and not done.plans:
         click.echo("every hash as committed: nothing to repair")
     for of, found in done.units.items():
         click.echo(f"{of}: the next run does {len(found)} units again")
+    if done.plans:
+        click.echo(f"{done.plans} plans can't be read: the next run plans anew")
     if done.accepted:
         click.echo(f"audit: {done.accepted} damaged objects are written down as such")
     where = f" --storage {storage}" if storage else ""

@@ -13,13 +13,16 @@ from typing import Annotated
 
 from pydantic import Field
 
+from medray.errors import DamageError
 from medray.formats.base import Input, grouped
 from medray.jobs.again import origins, units_that_gave_way
-from medray.jobs.kept import FORGET, read_plan
+from medray.jobs.kept import read_plan
+from medray.storage.damage import damage
 from medray.storage.documents import Count, read
 from medray.storage.ledger import Ledger
 from medray.storage.objects import Objects
 
+COLUMNS = ["unit", "input"]
 Identify = Callable[[list[Input]], str]
 
 
@@ -53,16 +56,43 @@ def earlier(objects: Objects, output: str, spec: str) -> Earlier | None:
         spec: hash of the step without its inputs.
     """
     try:
-        known = read(objects, _path(output, spec), _Planned, FORGET)
-        table = read_plan(objects, known.run, ["unit", "input"])
+        known = read(objects, _path(output, spec), _Planned)
+        table = read_plan(objects, known.run, COLUMNS)
     except FileNotFoundError:
         return None
+    except DamageError as error:
+        raise damage(error.message, error.code, error.about, output) from error
     first = origins(units_that_gave_way(objects, output))
     units: dict[str, list[str]] = {}
     for unit, key in zip(table["unit"].to_pylist(), table["input"].to_pylist(), strict=True):
         units.setdefault(first.get(unit, unit), []).append(key)
     done = frozenset(Ledger(objects, output).done())
     return Earlier(units, known.samples, done)
+
+
+def forget_damaged(objects: Objects, output: str) -> int:
+    """Let go of plans that can't be read; the next one is made anew, and what is committed stays.
+
+    Args:
+        objects: the storage root.
+        output: dataset that the plans were for.
+
+    Returns:
+        How many.
+    """
+    gone: list[str] = []
+    paths = (entry.path for entry in objects.walk(f"datasets/{output}/plans"))
+    for path in [path for path in paths if path.endswith(".json")]:
+        run = ""
+        try:
+            run = read(objects, path, _Planned).run
+            read_plan(objects, run, COLUMNS)
+        except FileNotFoundError:
+            continue
+        except DamageError:
+            objects.delete([path, *([f"runs/{run}/plan.parquet"] if run else [])])
+            gone.append(path)
+    return len(gone)
 
 
 def remember(objects: Objects, output: str, spec: str, run: str, samples: int | None) -> None:

@@ -1,10 +1,11 @@
 """Repair: what `verify` finds damaged is let go, so that the next run of its job makes it anew.
 
-Nothing is made here, and nothing is deleted. A unit whose record or shard is damaged gives way to a
-successor, as units do that are to be tried again (`medray.jobs.again`): versions that name it stay
-as they are. What is written at every end of a run (HEAD, manifests, tables of units and refusals,
-packages of models) the run writes anew where it is damaged. Of the audit log nothing can be made
-anew; an entry says then which objects were found altered, by whom and when, and that is accepted.
+Nothing is made here, and nothing is deleted but plans that can't be read. A unit whose record or
+shard is damaged gives way to a successor, as units do that are to be tried again
+(`medray.jobs.again`): versions that name it stay as they are. What is written at every end of a run
+(HEAD, manifests, tables of units and refusals, packages of models) the run writes anew where it is
+damaged. Of the audit log nothing can be made anew; an entry says then which objects were found
+altered, by whom and when, and that is accepted.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 
 from medray.clock import SYSTEM, Clock
 from medray.jobs.again import units_that_gave_way
+from medray.jobs.regroup import forget_damaged
 from medray.storage import audit
 from medray.storage.check import Problem, verify_all, verify_reference
 from medray.storage.ledger import Ledger
@@ -27,12 +29,14 @@ class Repair:
         units: that gave way, by dataset.
         names: datasets and models that a run is to make anew.
         accepted: entries of the audit log.
+        plans: that can't be read, and were forgotten.
     """
 
     problems: list[Problem]
     units: dict[str, list[str]]
     names: list[str]
     accepted: int
+    plans: int
 
 
 def repair(objects: Objects, name: str = "", clock: Clock = SYSTEM) -> Repair:
@@ -64,7 +68,9 @@ def repair(objects: Objects, name: str = "", clock: Clock = SYSTEM) -> Repair:
     wrong = [problem.path for problem in problems if problem.path.startswith("audit/")]
     if wrong:
         audit.accept(objects, wrong, clock=clock)
-    return Repair(problems, units, names_of(problems), len(wrong))
+    names = [name] if name else objects.folders("datasets")
+    plans = sum(forget_damaged(objects, one) for one in names)
+    return Repair(problems, units, names_of(problems), len(wrong), plans)
 
 
 def names_of(problems: Sequence[Problem]) -> list[str]:
