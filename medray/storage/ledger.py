@@ -163,9 +163,9 @@ class Ledger:
         """ETag of the record of every unit that has one."""
         prefix = f"{self._root}/commits/"
         return {
-            entry.path.removeprefix(prefix).removesuffix(".json"): entry.etag
+            name.removesuffix(".json"): entry.etag
             for entry in self._objects.walk(f"{self._root}/commits")
-            if entry.size != FENCE_BYTES
+            if entry.size != FENCE_BYTES and "/" not in (name := entry.path.removeprefix(prefix))
         }
 
     def commit_of(self, unit: str) -> Commit | None:

@@ -245,7 +245,11 @@ class Objects:
         return sorted(PurePosixPath(path).name for path in found["common_prefixes"])
 
     def exists(self, path: str) -> bool:
-        """Whether the object is there."""
+        """Whether the object is there.
+
+        Raises:
+            DataError: on a disk, a folder stands in its place (code "damaged-object").
+        """
         try:
             self._try(path, lambda: obstore.head(self._store, path))
         except FileNotFoundError:

@@ -10,7 +10,7 @@ import pytest
 from blake3 import blake3
 from google_crc32c import value as crc32c
 
-from medray.errors import FatalError, RetryableError, SpecError
+from medray.errors import DataError, FatalError, RetryableError, SpecError
 from medray.storage import disk
 from medray.storage.objects import Objects
 from medray.storage.probe import probe
@@ -58,9 +58,18 @@ def test_reads(any_objects: Objects) -> None:
     ranges = any_objects.get_ranges("x/data", [0, 50, 2], [3, 52, 3])
     assert [bytes(part) for part in ranges] == [b"\x00\x01\x02", b"23", b"\x02"]
     assert any_objects.exists("x/data")
-    assert not any_objects.exists("x")
+    assert not any_objects.exists("x/other")
     with pytest.raises(FileNotFoundError):
         any_objects.get("x/other")
+
+
+def test_a_folder_is_no_object(any_objects: Objects) -> None:
+    any_objects.put("x/data", b"1")
+    if any_objects.url.startswith("file:"):
+        with pytest.raises(DataError, match="damaged-object"):
+            any_objects.exists("x")
+    else:
+        assert not any_objects.exists("x")
 
 
 def test_walk_folders_delete(any_objects: Objects) -> None:

@@ -116,13 +116,15 @@ def _ingest(view: View, step: Ingest) -> None:
     if isinstance(made, WriteOnly):
         error = made.unread()
         view.add("format.name", error.code, error.message, error.hint)
-    elif made is not None:
-        holds = made.holds()
-        if not view.elsewhere:
+    else:
+        if made is not None:
+            holds = made.holds()
             with view.at("format"):
-                made.ready()
+                if not view.elsewhere:
+                    made.ready()
+        if not view.elsewhere:
             with view.at("source"):
-                if _look_at_source(view, step.source):
+                if _look_at_source(view, step.source) and made is not None:
                     _look_at_named(view, made, step.source)
     view.makes("output", step.output, Data("ingest", _divided(view, step, holds)))
 
