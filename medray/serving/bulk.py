@@ -3,10 +3,12 @@
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +45,6 @@ class Bulk:
     ) -> None:
         self._storage, self._models, self._workers = storage, models, workers
         self._environment = {**os.environ, "RAY_ADDRESS": ray_address}
-        self._folder = Path(tempfile.mkdtemp(prefix="medray-bulk-"))
         self._jobs: dict[str, _Job] = {}
 
     def start(self, asked: dict[str, Any]) -> dict[str, Any]:
@@ -96,6 +97,10 @@ class Bulk:
                 answer["result"] = json.loads((known.folder / "result.json").read_text())
         return answer
 
+    @cached_property
+    def _folder(self) -> Path:
+        return Path(tempfile.mkdtemp(prefix="medray-bulk-"))
+
     def _spawn(self, job: str, step: Predict) -> _Job:
         folder = self._folder / job
         folder.mkdir(exist_ok=True)
@@ -121,6 +126,8 @@ class Bulk:
 
     def close(self) -> None:
         """Ask what is under way to stop; it can be asked for again."""
-        for one in self._jobs.values():
-            if one.process.poll() is None:
-                one.process.terminate()
+        running = [one for one in self._jobs.values() if one.process.poll() is None]
+        for one in running:
+            one.process.terminate()
+        if self._jobs and not running:
+            shutil.rmtree(self._folder, ignore_errors=True)
