@@ -81,7 +81,14 @@ BENCHMARKS = [
         ["--pairs", "3"],
         {"window builder, thousand pairs/s": Limit("≥", 100, 200)},
     ),
-    Benchmark("loader.py", ["--pairs", "5"], {"medray / memmap": Limit("≥", 0.5, 0.8)}),
+    Benchmark(
+        "loader.py",
+        ["--pairs", "5"],
+        {
+            "medray / memmap": Limit("≥", 0.5, 0.8),
+            "augmented / memmap": Limit("≥", 0.7, 0.8),
+        },
+    ),
     Benchmark(
         "scoring.py", ["score", "--pairs", "3"], {"medray / network": Limit("≥", 0.85, 0.92)}
     ),
