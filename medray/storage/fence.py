@@ -17,9 +17,8 @@ from medray.errors import RetryableError
 from medray.ids import attempt_id
 from medray.storage.objects import Objects
 
-FENCE_BYTES = (
-    25  # no record is as small, each holds hashes of 64 digits: a listing tells them apart
-)
+# No record is as small, for each holds hashes of 64 digits: a listing tells them apart.
+FENCE_BYTES = 25
 
 
 def fence_of(data: bytes) -> str | None:
