@@ -191,7 +191,7 @@ def main() -> None:
         data = open_dataset(objects, "ct")
         halves = [numbers[0::2], numbers[1::2]]
         windows = len(plan_grid(SHAPE, PATCH, 0.5)) * args.volumes // 2
-        runs = iter(range(10**6))
+        runs, made = iter(range(10**6)), dict[str, str]()
 
         def predict(precision: str = "bf16") -> None:
             output = f"out-{precision}-{next(runs)}"
@@ -203,9 +203,10 @@ def main() -> None:
             if any(r.state != "committed" or r.quarantined for r in receipts):
                 raise SystemExit(f"not all committed: {receipts}")
             commits = Ledger(objects, output).committed([unit.id for unit in planned.units])
+            made[precision] = output
             publish(
                 objects,
-                f"last-{precision}",
+                output,
                 kind="bench",
                 spec=output,
                 commits=[commits[unit.id] for unit in planned.units],
@@ -234,27 +235,27 @@ def main() -> None:
         for name in list(seconds)[1:]:
             ratio(seconds, "medray", name)
         if args.fair:
-            fair(root, numbers)
+            fair(root, made, numbers)
         else:
             predict("fp32")
-            compare(root, numbers)
+            compare(root, made, numbers)
         for pipe in pipes:
             pipe.send(None)
 
 
-def fair(root: Path, numbers: list[int]) -> None:
+def fair(root: Path, made: dict[str, str], numbers: list[int]) -> None:
     """Fail unless the masks are those of the script in our layout."""
-    same = agree(root, "last-bf16", "ours", numbers)
+    same = agree(root, made["bf16"], "ours", numbers)
     print(f"voxels equal: {same:.6f}")
     if same < 0.9999:
         raise SystemExit("the masks differ")
 
 
-def compare(root: Path, numbers: list[int]) -> None:
+def compare(root: Path, made: dict[str, str], numbers: list[int]) -> None:
     """Fail unless the masks agree."""
-    same = agree(root, "last-bf16", "ours", numbers)
-    near = agree(root, "last-bf16", "torch", numbers)
-    exact = agree(root, "last-fp32", "monai", numbers)
+    same = agree(root, made["bf16"], "ours", numbers)
+    near = agree(root, made["bf16"], "torch", numbers)
+    exact = agree(root, made["fp32"], "monai", numbers)
     print(f"voxels equal: {same:.6f} and {near:.6f} to torch (bf16, in our layout and in its")
     print(f"own), {exact:.6f} to MONAI (fp32)")
     # An untrained network's classes nearly tie, and layouts round differently in bf16.
