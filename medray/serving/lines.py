@@ -12,7 +12,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from medray.serving.answer import Reply, refuse
 
 HEAD_BYTES = 64 * 2**10  # of a request's headers
-UNREAD_BYTES = 2**20  # of a body that was refused: less than a new line costs; more closes it
+# Of a refused body. Most clients look for the answer when all is sent, and would get a reset line in
+# its place; what comes is dropped as it comes, and `unread_s` ends who goes on for long.
+UNREAD_BYTES = 2**29
 
 
 @dataclass
