@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from medray.serving.answer import Reply, refuse
 
 HEAD_BYTES = 64 * 2**10  # of a request's headers
-# Of a refused body. Most clients look for the answer when all is sent, and would get a reset line in
+# Of a refused body. Most clients look for the answer when all is sent, and would get a reset in
 # its place; what comes is dropped as it comes, and `unread_s` ends who goes on for long.
 UNREAD_BYTES = 2**29
 
