@@ -2,9 +2,9 @@
 
 Both give batches of 128 windows of 2,000 bases as uint8, in the same random order. "memmap" is what
 a script does: rows of a memory-mapped array of tokens, picked by a permutation and copied. "medray"
-is a training's loader over a stored dataset, with its thread, its targets and its order for any
-number of ranks; "augmented" also shows half of the windows from the other strand. Filling the
-loader's memory from the dataset happens once in a training: its time stands apart.
+is a training's loader over a stored dataset, with its targets and its order for any number of
+ranks; "augmented" also shows half of the windows from the other strand. Filling the loader's memory
+from the dataset happens once in a training: its time stands apart.
 """
 
 import argparse

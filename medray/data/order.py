@@ -85,11 +85,14 @@ class Order:
         part = share(self.batch, rank, size)
         firsts = (step + np.arange(steps)) * self.batch
         positions = (firsts[:, None] + np.arange(part.start, part.stop)).ravel()
-        epochs, places = np.divmod(positions, self.samples)
-        samples = np.empty(len(positions), np.int64)
-        for epoch in np.unique(epochs):
-            here = epochs == epoch
-            samples[here] = permutation(self.seed, int(epoch), self.samples)[places[here]]
+        passes = range(positions[0] // self.samples, positions[-1] // self.samples + 1)
+        parts = np.split(positions, positions.searchsorted([n * self.samples for n in passes[1:]]))
+        samples = np.concatenate(
+            [
+                permutation(self.seed, epoch, self.samples)[part - epoch * self.samples]
+                for epoch, part in zip(passes, parts, strict=True)
+            ]
+        )
         return samples, _mixed(positions.astype(np.uint64) + np.uint64(seed_of(self.seed)))
 
     def batches(self, rank: int, size: int, step: int = 0) -> Iterator[list[Draw]]:

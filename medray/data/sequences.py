@@ -27,6 +27,7 @@ NO_LABEL = 255  # of a base: not judged, not learnt
 TURNED = 4096  # sequences turned at once
 TWICE_BYTES = 8 * 2**30  # of sequences, up to which their other strands are held beside them
 TOGETHER = 8  # batches made at once: a hand-over between threads costs as much as making one
+ORDERED = 64  # batches whose order is looked up at once, where they are not kept: 120 microseconds
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def _fitted(codes: np.ndarray, length: int, align: Align, fill: int = NO_LABEL) 
 
 
 class SequenceLoader:
-    """Prepares a rank's batches of sequences, ahead, on a thread.
+    """Prepares a rank's batches of sequences.
 
     Args:
         cases: the training samples.
@@ -171,7 +172,7 @@ class SequenceLoader:
         augment: its `reverse_complement` and `shift_bases` are done; None: none.
         share: (rank, ranks).
         device: where batches go.
-        prefetch: batches that are prepared ahead.
+        prefetch: batches that are prepared ahead; none on a CPU, see `ahead`.
     """
 
     def __init__(
@@ -196,41 +197,48 @@ class SequenceLoader:
 
     def batches(self, first: int, last: int) -> Iterator[SequenceBatch]:
         """This rank's batches of the steps first … last - 1."""
-        return ahead(self._made, first, last, self._prefetch)
+        return ahead(self._made, first, last, self._prefetch, self._device)
 
     def batch(self, step: int) -> SequenceBatch:
         """This rank's batch of one step."""
-        return self._made(range(step, step + 1))[0]
+        return next(self._made(range(step, step + 1)))
 
-    def _made(self, steps: range) -> list[SequenceBatch]:
+    def _made(self, steps: range) -> Iterator[SequenceBatch]:
         samples, seeds = self.order.slice_at(steps.start, *self._share, len(steps))
+        size = len(samples) // len(steps)
         turned = (seeds & 1).astype(bool) if self._turn else np.zeros(len(seeds), bool)
+        moves = np.zeros(len(seeds), np.int64)
+        if self._shift:
+            moves = ((seeds >> 1) % (2 * self._shift + 1)).astype(np.int64) - self._shift
+        targets = None
+        if self._targets is not None:
+            targets = torch.split(self._targets[torch.from_numpy(samples)], size)
+        for number, step in enumerate(steps):
+            # One by one: a core's cache then holds the batch that is used at once.
+            part = slice(number * size, (number + 1) * size)
+            tokens, labels = self._drawn(samples[part], turned[part], moves[part])
+            target = torch.from_numpy(labels) if targets is None else targets[number]
+            yield SequenceBatch(step, self._move(torch.from_numpy(tokens)), self._move(target))
+
+    def _drawn(
+        self, samples: np.ndarray, turned: np.ndarray, moves: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens and labels of a batch; there are no labels where targets are given."""
         if self._strands is not None:
             tokens = self._strands.take(samples + len(self.cases) * turned, axis=0)
         else:
             tokens = self.cases.tokens.take(samples, axis=0)
             if self._turn:
                 tokens[turned] = _turned(tokens[turned])
-        labels = None if self._targets is not None else self.cases.labels[samples]
-        if labels is not None and self._turn:
+        labels = self.cases.labels[samples if self._targets is None else []]
+        if self._turn and self._targets is None:
             labels[turned] = _mirrored(labels[turned], tokens[turned])
         if self._shift:
-            width = 2 * self._shift + 1
-            by = ((seeds >> 1) % width).astype(np.int64) - self._shift
-            for row, places in enumerate(by):
-                tokens[row] = _shifted(tokens[row], int(places), PAD)
-                if labels is not None:
-                    labels[row] = _shifted(labels[row], int(places), NO_LABEL)
-        if labels is not None:
-            target = torch.from_numpy(labels)
-        else:
-            target = self._targets[torch.from_numpy(samples)]  # type: ignore[index]
-        size = len(samples) // len(steps)
-        inputs = torch.split(torch.from_numpy(tokens), size)
-        return [
-            SequenceBatch(step, self._move(some), self._move(wanted))
-            for step, some, wanted in zip(steps, inputs, torch.split(target, size), strict=True)
-        ]
+            for row, by in enumerate(moves.tolist()):
+                tokens[row] = _shifted(tokens[row], by, PAD)
+                if self._targets is None:
+                    labels[row] = _shifted(labels[row], by, NO_LABEL)
+        return tokens, labels
 
     def _move(self, tensor: Tensor) -> Tensor:
         if self._device.type != "cuda":
@@ -239,20 +247,37 @@ class SequenceLoader:
 
 
 def ahead(
-    make: Callable[[range], list[SequenceBatch]], first: int, last: int, prefetch: int
+    make: Callable[[range], Iterator[SequenceBatch]],
+    first: int,
+    last: int,
+    prefetch: int,
+    device: torch.device,
 ) -> Iterator[SequenceBatch]:
-    """Batches of the steps first … last - 1, at least `prefetch` of them ahead on a thread."""
+    """Batches of the steps first … last - 1, at least `prefetch` of them ahead on a thread.
+
+    On a CPU each is made when it is asked for: a thread would take the network's own core, and a
+    hand-over costs more than a batch (2 kb windows: 28 microseconds, and 90 by a thread).
+    """
+    steps, in_turn = range(first, last), device.type == "cpu"
+    many = ORDERED if in_turn else TOGETHER
+    parts = iter(steps[at : at + many] for at in range(0, len(steps), many))
+    if in_turn:
+        for part in parts:
+            yield from make(part)
+        return
+
+    def made(part: range) -> list[SequenceBatch]:
+        return list(make(part))
+
     with ThreadPoolExecutor(1, thread_name_prefix="loader") as pool:
         waiting: deque[Future[list[SequenceBatch]]] = deque()
         try:
-            steps = range(first, last)
-            parts = iter(steps[at : at + TOGETHER] for at in range(0, len(steps), TOGETHER))
             for part in islice(parts, -(-prefetch // TOGETHER) + 1):
-                waiting.append(pool.submit(make, part))
+                waiting.append(pool.submit(made, part))
             while waiting:
                 ready = waiting.popleft().result()
                 for part in islice(parts, 1):
-                    waiting.append(pool.submit(make, part))
+                    waiting.append(pool.submit(made, part))
                 yield from ready
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

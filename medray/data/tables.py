@@ -132,7 +132,7 @@ class TableLoader:
         targets: one per case.
         share: (rank, ranks).
         device: where batches go.
-        prefetch: batches that are prepared ahead.
+        prefetch: batches that are prepared ahead; none on a CPU, see `ahead`.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class TableLoader:
     def batches(self, first: int, last: int) -> Iterator[SequenceBatch]:
         """This rank's batches of the steps first … last - 1."""
         return ahead(
-            lambda steps: [self.batch(step) for step in steps], first, last, self._prefetch
+            lambda steps: map(self.batch, steps), first, last, self._prefetch, self._device
         )
 
     def batch(self, step: int) -> SequenceBatch:

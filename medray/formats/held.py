@@ -45,11 +45,11 @@ def look(source: Source, path: str) -> Iterator[Look]:
     Raises:
         OSError: there is none.
     """
-    place = source.place(path)
-    status = place.stat()
+    status = os.stat(source.spelt(path))  # noqa: PTH116 - see there
     if not stat.S_ISDIR(status.st_mode):
         yield path, status
         return
+    place = source.place(path)
     for below in sorted(one.relative_to(place) for one in place.rglob("*") if one.is_file()):
         yield f"{path}/{below.as_posix()}", (place / below).stat()
 

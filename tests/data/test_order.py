@@ -31,6 +31,17 @@ def test_a_run_resumes_from_a_step_alone() -> None:
     assert list(islice(order.batches(rank=1, size=2, step=4), 5)) == whole[4:]
 
 
+@pytest.mark.parametrize(("samples", "batch"), [(10, 4), (3, 8), (5, 5)])
+@pytest.mark.parametrize("steps", [1, 4])
+def test_slices_hold_the_samples_of_the_batches(samples: int, batch: int, steps: int) -> None:
+    order = Order(samples, batch, seed=3)
+    for first in range(0, 12, steps):
+        found, seeds = order.slice_at(first, 1, 2, steps)
+        shares = [order.share_at(step, 1, 2) for step in range(first, first + steps)]
+        assert found.tolist() == [draw.sample for part in shares for draw in part]
+        assert len(set(seeds.tolist())) == len(found)
+
+
 def test_passes_and_seeds_differ() -> None:
     orders = {tuple(permutation(seed, epoch, 20)) for seed in range(3) for epoch in range(3)}
     assert len(orders) == 9

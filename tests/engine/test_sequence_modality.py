@@ -9,7 +9,7 @@ import torch
 
 from medray.data import sequences
 from medray.data.order import Order
-from medray.data.sequences import SequenceCases, SequenceLoader, tokens_of
+from medray.data.sequences import SequenceBatch, SequenceCases, SequenceLoader, ahead, tokens_of
 from medray.engine.modalities import modality_of
 from medray.engine.modalities.base import Wish
 from medray.engine.modalities.sequence import SequencePlan, Sequences
@@ -111,6 +111,22 @@ def test_the_other_strand_is_shown_to_half_of_the_draws(motifs: Dataset) -> None
         assert (tokens[~inside] == PAD).all()
         assert (tokens[inside] == reverse_complement(own[inside])).all()
     assert 40 < turned < 80
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])  # on a thread for what is no CPU
+def test_batches_are_those_of_their_steps(device: str, motifs: Dataset) -> None:
+    cases = SequenceCases(motifs, range(120), 41)
+    augment = AugmentSettings(reverse_complement=True, shift_bases=2)
+    loader = SequenceLoader(cases, Order(120, 50, 3), targets=torch.arange(120), augment=augment)
+
+    def make(steps: range) -> Iterator[SequenceBatch]:
+        return map(loader.batch, steps)
+
+    made = list(ahead(make, 3, 80, 2, torch.device(device)))
+    assert [one.step for one in made] == list(range(3, 80))
+    for one, other in zip(made, loader.batches(3, 80), strict=True):
+        assert torch.equal(one.inputs, other.inputs)
+        assert torch.equal(one.target, other.target)
 
 
 @pytest.mark.parametrize("align", ["left", "centre", "right"])
