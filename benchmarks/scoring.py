@@ -29,7 +29,8 @@ from medray.engine.modalities.sequence import SequencePlan, Sequences
 from medray.engine.score import Score
 from medray.engine.worker import Receipt, WorkerSpec
 from medray.formats.vcf.annotated import _write_index, bgzipped
-from medray.formats.vcf.bgzf import EOF_MARK, lines_of
+from medray.formats.vcf.bgzf import lines_of
+from medray.formats.vcf.blocks import EOF_MARK
 from medray.formats.vcf.merge import Annotations, annotated
 from medray.jobs.scores import plan_scores
 from medray.spec.jobs import Predict

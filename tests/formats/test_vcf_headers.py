@@ -1,5 +1,6 @@
 """Headers that break the specification: refused, or read as bcftools does where that is allowed."""
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +101,49 @@ def test_the_warnings_of_a_header_come_once(tmp_path: Path) -> None:
     rows, refused = read(tmp_path, allow=("unsorted", "bad-header"), partition=2**16)
     assert len(rows) == 9000
     assert len(refused) == 1
+
+
+@pytest.mark.parametrize(
+    ("lines", "found"),
+    [
+        (["##contig=<ID=1,length=90>", "##contig=<ID=1,length=80>"], ("contig", "1", 90)),
+        (["##contig=<ID=1,length=90>", "##contig=<ID=1,note=x,length=80>"], ("contig", "1", 90)),
+        (
+            [INFO, '##INFO=<ID=X,Number=.,Type=Integer,Description="x">'],
+            ("INFO", "X", ("1", "Integer")),
+        ),
+        (
+            [INFO, '##INFO=<ID=X,Number=1,Type=Float,Description="x">'],
+            ("INFO", "X", ("1", "Integer")),
+        ),
+    ],
+)
+def test_one_name_with_two_meanings_is_refused_or_the_first(
+    lines: list[str], found: tuple[str, str, Any]
+) -> None:
+    """As htslib has it, which takes the first line without a word."""
+    text = "\n".join(["##fileformat=VCFv4.2", *lines, COLUMNS, ""]).encode()
+    with pytest.raises(DataError, match="line 3: an earlier line") as caught:
+        parse_header(text)
+    assert caught.value.code == "bad-header"
+    header = parse_header(text, ALLOW)
+    kind, name, value = found
+    field = header.info.get(name)
+    assert value == (header.contigs[name] if kind == "contig" else (field.number, field.type))
+    assert [code for code, _ in header.passed] == ["bad-header"]
+
+
+def test_one_name_twice_with_one_meaning_is_taken() -> None:
+    lines = [INFO, INFO.replace('"x"', '"y"'), "##contig=<ID=1>", "##contig=<ID=1,length=9>"]
+    header = parse_header("\n".join(["##fileformat=VCFv4.2", *lines, COLUMNS, ""]).encode())
+    assert header.contigs == {"1": 9}
+    assert header.info["X"].description == "x"
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_byte_order_mark_is_no_part_of_the_file(pack: Any, tmp_path: Path) -> None:
+    text = f"\ufeff##fileformat=VCFv4.2\r\n{INFO}\r\n{COLUMNS}\r\n{RECORD}\r\n"
+    (tmp_path / "a.vcf").write_bytes(pack(text.encode()))
+    rows, refused = read(tmp_path, fields=("X",))
+    assert not refused
+    assert [(one.row["line"], one.row["info_X"]) for one in rows] == [(4, 2)]

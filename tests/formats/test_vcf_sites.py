@@ -13,6 +13,7 @@ from medray.errors import DataError
 from medray.formats.base import Plan, Source
 from medray.formats.vcf import Vcf
 from medray.formats.vcf import bgzf as bgzf_module
+from medray.formats.vcf.blocks import EOF_MARK
 from medray.storage.records import Refusal
 from medray.storage.rows import Rows
 from medray.storage.samples import Sample
@@ -121,7 +122,7 @@ def test_any_cut_of_a_file_is_sound(kind: Any, data_dir: Path, tmp_path: Path) -
     text = (HEAD + "\n".join(lines) + "\n").encode()
     path = tmp_path / "a.vcf.gz"
     blocks = [_block(text[at : at + 333]) for at in range(0, len(text), 333)]
-    data = text if kind == "plain" else b"".join(blocks) + bgzf_module.EOF_MARK
+    data = text if kind == "plain" else b"".join(blocks) + EOF_MARK
     path.write_bytes(data)
     cuts = range(1, len(data), 7 if kind == "plain" else 3)
     for cut in cuts:
@@ -208,7 +209,7 @@ def test_a_file_with_one_column_less(data_dir: Path) -> None:
 
 def test_a_cut_off_file_is_said_to_be_one(data_dir: Path, tmp_path: Path) -> None:
     data = (data_dir / "genomics/vcf_odd/bio2zarr/chr22.vcf.gz").read_bytes()
-    (tmp_path / "a.vcf.gz").write_bytes(data[: -len(bgzf_module.EOF_MARK)])
+    (tmp_path / "a.vcf.gz").write_bytes(data[: -len(EOF_MARK)])
     rows, refused = read(tmp_path)
     assert len(rows) == 104
     assert [one.code for one in refused] == ["no-eof-mark"]

@@ -7,20 +7,20 @@ newline before it; so every line belongs to exactly one.
 """
 
 import itertools
-import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 from medray.errors import DataError
+from medray.formats.text import BOM
+from medray.formats.vcf import bcf
+from medray.formats.vcf.blocks import MAX_BLOCK, block_size, first_block, inflated
 
 Kind = Literal["plain", "gzip", "bgzf", "bcf"]
 BLOCK_BYTES = 4 * 2**20  # of text handed on at once: its index takes about as much again
 READ_BYTES = 2**20
-MAX_BLOCK = 2**16  # bytes of one BGZF block, by its specification
-EOF_MARK = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
-_MAGIC = b"\x1f\x8b\x08\x04"
+HEAD_BYTES = 2**16
 
 
 def kind_of(path: Path) -> Kind:
@@ -35,7 +35,7 @@ def kind_of(path: Path) -> Kind:
         return "bcf"
     if head[:2] != b"\x1f\x8b":
         return "plain"
-    blocked = _block_size(head) is not None
+    blocked = block_size(head) is not None
     try:
         start = zlib.decompressobj(31).decompress(head, 8)
     except zlib.error as error:
@@ -54,7 +54,15 @@ def stretches(kind: Kind, size: int, wanted: int) -> list[tuple[int, int]]:
     return list(itertools.pairwise(cuts))
 
 
-def lines_of(path: Path, kind: Kind, start: int, stop: int, *, max_line: int) -> Iterator[bytes]:
+def lines_of(
+    path: Path,
+    kind: Kind,
+    start: int,
+    stop: int,
+    *,
+    max_line: int,
+    lost: list[DataError] | None = None,
+) -> Iterator[bytes]:
     """The text of a stretch, in blocks of whole lines; the last may lack its newline.
 
     Args:
@@ -63,6 +71,8 @@ def lines_of(path: Path, kind: Kind, start: int, stop: int, *, max_line: int) ->
         start: first byte of the stretch; 0 is the file's first.
         stop: byte after its last; the file's size, or more, for its end.
         max_line: bytes that a line may have.
+        lost: damaged blocks, or records of BCF, are written here and left out, with the lines that
+            they cut; what stands before and behind them has checksums of its own.
 
     Raises:
         DataError: a block is damaged or cut off ("damaged-gzip", "truncated-gzip"), or a line is
@@ -71,8 +81,21 @@ def lines_of(path: Path, kind: Kind, start: int, stop: int, *, max_line: int) ->
     pending: list[bytes] = []
     held = 0
     begun = start == 0
-    for text, inside in _texts(path, kind, start, stop):
-        piece = text
+    first = begun
+    for text, inside in _texts(path, kind, start, stop, READ_BYTES):
+        if isinstance(text, DataError):
+            if lost is None:
+                raise text
+            whole = b"".join(pending)
+            if cut := whole.rfind(b"\n") + 1:
+                yield whole[:cut]
+            if not inside:  # of the stretch behind, which tells of it
+                return
+            lost.append(text)
+            pending, held, begun = [], 0, kind == "bcf"
+            continue
+        piece = text.removeprefix(BOM) if first else text
+        first = False
         if not begun:
             # Of the line that lies across the start, the stretch before takes the whole.
             cut = piece.find(b"\n")
@@ -102,74 +125,64 @@ def lines_of(path: Path, kind: Kind, start: int, stop: int, *, max_line: int) ->
         yield rest
 
 
-def ends_marked(path: Path) -> bool:
-    """Whether a BGZF file ends with the empty block that says that nothing is missing."""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - len(EOF_MARK)))
-        return file.read() == EOF_MARK
+def head_of(path: Path, kind: Kind) -> Iterator[bytes]:
+    """The text of a file from its beginning, in pieces as small as a header may be.
+
+    Raises:
+        DataError: it is damaged, once that is reached.
+    """
+    for text, _ in _texts(path, kind, 0, path.stat().st_size, HEAD_BYTES):
+        if isinstance(text, DataError):
+            raise text
+        yield text
 
 
-def _texts(path: Path, kind: Kind, start: int, stop: int) -> Iterator[tuple[bytes, bool]]:
-    """Text, and whether it begins inside the stretch; what follows its end is for the last line."""
+Texts = Iterator[tuple[bytes | DataError, bool]]
+"""Text, or a fault in the place of what is damaged; and whether it begins inside the stretch. What
+follows the stretch's end is for its last line."""
+
+
+def _texts(path: Path, kind: Kind, start: int, stop: int, size: int) -> Texts:
+    """A stretch in pieces of about `size` bytes."""
     if kind == "bcf":
-        for text in _bcf(path):
-            yield text, True
+        for found in bcf.text_of(path, size):
+            yield found, True
         return
     with path.open("rb") as file:
         if kind == "plain":
-            yield from _plain(file, start, stop)
+            yield from _plain(file, start, stop, size)
         elif kind == "gzip":
-            for text in _gzip(file):
+            for text in _gzip(file, size):
                 yield text, True
         else:
-            yield from _blocks(file, start, stop)
+            yield from _blocks(file, start, stop, size)
 
 
-def _bcf(path: Path) -> Iterator[bytes]:
-    import pysam
-
-    pysam.set_verbosity(0)  # htslib would quote what it chokes on
-    held: list[str] = []
-    size = 0
-    try:
-        with pysam.VariantFile(str(path), "rb") as records:
-            held.append(str(records.header))
-            for record in records:
-                held.append(str(record))
-                size += len(held[-1])
-                if size >= READ_BYTES:
-                    yield "".join(held).encode()
-                    held, size = [], 0
-    except (OSError, ValueError, UnicodeError) as error:
-        raise DataError("the BCF file is damaged or cut off", code="damaged-bcf") from error
-    yield "".join(held).encode()
-
-
-def _plain(file: BinaryIO, start: int, stop: int) -> Iterator[tuple[bytes, bool]]:
+def _plain(file: BinaryIO, start: int, stop: int, size: int) -> Texts:
     file.seek(start)
     at = start
     while at < stop:
-        text = file.read(min(READ_BYTES, stop - at))
+        text = file.read(min(size, stop - at))
         if not text:
             return
         yield text, True
         at += len(text)
-    while text := file.read(READ_BYTES):
+    while text := file.read(size):
         yield text, False
 
 
-def _gzip(file: BinaryIO) -> Iterator[bytes]:
+def _gzip(file: BinaryIO, size: int) -> Iterator[bytes]:
     """One stream, or several after one another, in pieces of bounded size."""
     inflate = zlib.decompressobj(31)
     data = b""
     begun = False
     while True:
-        data = data or file.read(READ_BYTES)
+        data = data or file.read(size)
         if not data:
             break
         begun = True
         try:
-            text = inflate.decompress(data, READ_BYTES)
+            text = inflate.decompress(data, size)
         except zlib.error as error:
             raise DataError("the gzip stream is damaged", code="damaged-gzip") from error
         if text:
@@ -182,96 +195,21 @@ def _gzip(file: BinaryIO) -> Iterator[bytes]:
         raise DataError("the gzip stream is cut off", code="truncated-gzip")
 
 
-def _blocks(file: BinaryIO, start: int, stop: int) -> Iterator[tuple[bytes, bool]]:
-    at = 0 if start == 0 else _first_block(file, start)
-    end = _first_block(file, stop)
+def _blocks(file: BinaryIO, start: int, stop: int, size: int) -> Texts:
+    at = 0 if start == 0 else first_block(file, start)
+    end = first_block(file, stop)
     file.seek(at)
     texts: list[bytes] = []
     held = 0
-    for data in _raw_blocks(file):
-        if texts and (held >= READ_BYTES or at == end):
+    for place, text in inflated(file):
+        fault = isinstance(text, DataError)
+        if texts and (fault or held >= size or place >= end):
             yield b"".join(texts), True
             texts, held = [], 0
-        text = _inflated(data)
-        if at >= end:
-            yield text, False
+        if isinstance(text, DataError) or place >= end:
+            yield text, place < end
         else:
             texts.append(text)
             held += len(text)
-        at += len(data)
     if texts:
         yield b"".join(texts), True
-
-
-def _raw_blocks(file: BinaryIO) -> Iterator[bytes]:
-    buffer = b""
-    at = 0
-    while True:
-        if len(buffer) - at < MAX_BLOCK:
-            buffer = buffer[at:] + file.read(READ_BYTES)
-            at = 0
-            if not buffer:
-                return
-        size = _block_size(buffer[at : at + 512] if len(buffer) - at > 512 else buffer[at:])
-        if size is None:
-            raise DataError("a BGZF block is damaged", code="damaged-gzip")
-        if len(buffer) - at < size:
-            raise DataError("a BGZF block is cut off", code="truncated-gzip")
-        yield buffer[at : at + size]
-        at += size
-
-
-def _inflated(block: bytes) -> bytes:
-    extra = int.from_bytes(block[10:12], "little")
-    checksum, size = struct.unpack("<II", block[-8:])
-    inflate = zlib.decompressobj(-15)
-    try:
-        # The size is bounded first, so that a false one can't make it fill the memory.
-        text = inflate.decompress(block[12 + extra : -8], min(size, MAX_BLOCK) + 1)
-    except zlib.error as error:
-        raise DataError("a BGZF block is damaged", code="damaged-gzip") from error
-    if len(text) != size or zlib.crc32(text) != checksum:
-        raise DataError("a BGZF block fails its checksum", code="damaged-gzip")
-    return text
-
-
-def _block_size(head: bytes) -> int | None:
-    """Bytes of the BGZF block that begins here, by its header; None where none does."""
-    if head[:4] != _MAGIC or len(head) < 18:
-        return None
-    end = 12 + int.from_bytes(head[10:12], "little")
-    at = 12
-    while at + 4 <= min(end, len(head)):
-        length = int.from_bytes(head[at + 2 : at + 4], "little")
-        if head[at : at + 2] == b"BC" and length == 2:
-            size = int.from_bytes(head[at + 4 : at + 6], "little") + 1
-            return size if size > end + 8 - 1 else None
-        at += 4 + length
-    return None
-
-
-def _first_block(file: BinaryIO, start: int) -> int:
-    """Where the first block at or after `start` begins; the file's size where none does.
-
-    Bytes that look like a header can stand inside of a block, so the next two headers must stand
-    where this one and its successor say.
-    """
-    size = file.seek(0, 2)
-    if start >= size:
-        return size
-    file.seek(start)
-    window = file.read(4 * MAX_BLOCK)
-    at = window.find(_MAGIC)
-    while 0 <= at < MAX_BLOCK:
-        place, seen = at, 0
-        while seen < 3 and start + place < size:
-            length = _block_size(window[place : place + 512])
-            if length is None:
-                break
-            place, seen = place + length, seen + 1
-        if seen == 3 or start + place == size:
-            return start + at
-        at = window.find(_MAGIC, at + 1)
-    if start + len(window) >= size and at < 0:
-        return size
-    raise DataError("no BGZF block where one must begin", code="damaged-gzip")

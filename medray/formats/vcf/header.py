@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from medray.errors import DataError
-from medray.formats.vcf.bgzf import Kind, lines_of
+from medray.formats.text import BOM
+from medray.formats.vcf.bgzf import Kind, head_of
 from medray.formats.vcf.fields import RESERVED, TYPES, Category, Field
 
 MAX_HEADER = 64 * 2**20  # bytes; 500,000 samples of 20 letters take 10 MB
@@ -69,29 +70,34 @@ class Header:
         return 9 + len(self.samples) if self.formatted else 8
 
 
-def read_header(path: Path, kind: Kind, size: int, allow: frozenset[str]) -> Header:
-    """The header of a VCF file.
+def read_header(path: Path, kind: Kind, allow: frozenset[str]) -> Header:
+    """The header of a VCF file; nothing behind it is looked at.
 
     Args:
         path: the file.
         kind: what it is.
-        size: of the file.
         allow: codes that are passed over.
 
     Raises:
-        DataError: see `parse_header`; or it is damaged (see `lines_of`).
+        DataError: see `parse_header`; or it is damaged (see `head_of`).
     """
-    held: list[bytes] = []
-    for block in lines_of(path, kind, 0, size, max_line=MAX_HEADER):
-        last = _LAST.search(block)
+    text = bytearray()
+    begin = 0  # of the first line that is not looked at
+    for piece in head_of(path, kind):
+        text += piece
+        if begin == 0:
+            text = text.removeprefix(BOM)
+        last = _LAST.search(text, max(0, begin - 1))
         if last is not None:
-            begin = last.start(1)
-            end = begin if last[1][:1] != b"#" else block.find(b"\n", begin) + 1 or len(block)
-            return parse_header(b"".join([*held, block[:end]]), allow)
-        held.append(block)
-        if sum(map(len, held)) > MAX_HEADER:
+            end = text.find(b"\n", last.start(1)) + 1
+            if last[1][:1] != b"#":
+                return parse_header(bytes(text[: last.start(1)]), allow)
+            if end:
+                return parse_header(bytes(text[:end]), allow)
+        begin = text.rfind(b"\n") + 1
+        if len(text) > MAX_HEADER:
             raise DataError("the header has no end", code="header-too-long")
-    return parse_header(b"".join(held), allow)
+    return parse_header(bytes(text), allow)
 
 
 @lru_cache(maxsize=4)
@@ -216,7 +222,7 @@ def _meta(
 ) -> None:
     contig = _CONTIG.fullmatch(line)
     if contig is not None:
-        header.contigs[contig[1]] = int(contig[2]) if contig[2] else None
+        _contig(header, contig[1], contig[2] or "", number, rules)
         return
     found = _META.fullmatch(line)
     if found is None:
@@ -275,14 +281,16 @@ def _define(
             category, identity, pairs.get("Number", ""), pairs.get("Type", ""), quoted[1:-1]
         )
         known = header.info if category == "INFO" else header.format
-        known[identity] = _checked(header, definition, number, rules)
+        made = _checked(header, definition, number, rules)
+        first = known.setdefault(identity, made)
+        if (first.number, first.type) != (made.number, made.type):
+            rules.broken(number, "an earlier line defines the field otherwise")
     elif key == "FILTER":
         if identity == "0":
             rules.broken(number, "a filter must not be called 0")
         header.filters[identity] = quoted[1:-1]
     elif key == "contig":
-        length = pairs.get("length", "")
-        header.contigs[identity] = int(length) if length.isdecimal() else None
+        _contig(header, identity, pairs.get("length", ""), number, rules)
     elif key in ("ALT", "META"):
         values = pairs.get("Values", "[]")
         if pairs.get("Type", "String") not in TYPES or not values.startswith("["):
@@ -294,6 +302,15 @@ def _define(
             rules.broken(number, "a value has blanks or punctuation")
     elif key == "SAMPLE" and not re.fullmatch(r"[^*?]+", identity):
         rules.broken(number, "the ID has characters that are none of an ID")
+
+
+def _contig(header: Header, identity: str, length: str, number: int, rules: _Rules) -> None:
+    """Note a contig; of two lines of one name the first stands, as htslib has it."""
+    told = int(length) if length.isdecimal() else None
+    known = header.contigs.get(identity)
+    if known is not None and told is not None and known != told:
+        rules.broken(number, "an earlier line gives the contig another length")
+    header.contigs[identity] = told if known is None else known
 
 
 def _checked(header: Header, definition: Field, number: int, rules: _Rules) -> Field:

@@ -8,7 +8,8 @@ import numpy as np
 
 from medray.errors import DataError
 from medray.formats.base import Input
-from medray.formats.vcf.bgzf import Kind, ends_marked, lines_of
+from medray.formats.vcf.bgzf import Kind, lines_of
+from medray.formats.vcf.blocks import ends_marked
 from medray.formats.vcf.header import ENDED, read_header
 from medray.formats.vcf.lines import Table, table_of
 from medray.formats.vcf.records import REASONS, Order, Verdicts, check_fixed
@@ -31,7 +32,8 @@ class Reading:
 
     A record that breaks the specification is refused by itself, under its line; a header that does
     refuses the file. Lines count from the file's first, or, in a stretch that is not the file's
-    first, from the stretch's first (1), since nobody counts those before.
+    first, from the stretch's first (1), since nobody counts those before. A damaged block of BGZF,
+    or record of BCF, is refused by itself too, under its place; its lines are not counted.
 
     Args:
         path: the file.
@@ -46,7 +48,7 @@ class Reading:
         self.path, self.item, self.options = path, item, options
         self.kind: Kind = item.extra["kind"]
         self.allow = frozenset(options.allow)
-        self.header = read_header(path, self.kind, path.stat().st_size, self.allow)
+        self.header = read_header(path, self.kind, self.allow)
         start = int(item.extra["start"])
         self._refused: list[Refusal] = [
             Refusal(item.key, code, f"{said}: passed over", "header", kind="passed-over")
@@ -64,18 +66,26 @@ class Reading:
         """Records, in order, and which stand so far; who reads more of them may refuse more.
 
         Raises:
-            DataError: the file is damaged (see `bgzf.lines_of`), or more records are refused than
+            DataError: the file breaks off (see `bgzf.lines_of`), or more records are refused than
                 the options allow (code "too-many-bad-records").
         """
         extra, first = self.item.extra, 1
+        lost: list[DataError] = []
         texts = lines_of(
-            self.path, self.kind, extra["start"], extra["stop"], max_line=self.options.max_line
+            self.path,
+            self.kind,
+            extra["start"],
+            extra["stop"],
+            max_line=self.options.max_line,
+            lost=lost,
         )
         for text in texts:
+            self._note_lost(lost)
             table, verdicts, count = self._examined(text, first)
             first += count
             yield table, verdicts
             self._note(table, verdicts)
+        self._note_lost(lost)
         if extra["last"] and self.kind == "bgzf" and not ends_marked(self.path):
             self._refuse("end", "no-eof-mark", "the file lacks the mark of its end: cut off?")
 
@@ -83,6 +93,12 @@ class Reading:
         """What was refused since this was asked last."""
         yield from self._refused
         self._refused.clear()
+
+    def _note_lost(self, lost: list[DataError]) -> None:
+        """Refuse what is damaged, and go on behind it."""
+        for fault in lost:
+            self._refuse(fault.about, fault.code, fault.message, fault.hint)
+        lost.clear()
 
     def _note(self, table: Table, verdicts: Verdicts) -> None:
         for row in np.flatnonzero(~verdicts.sound).tolist():
@@ -111,7 +127,7 @@ class Reading:
                 at = text.find(b"\n", at) + 1 or len(text)
                 self._head += 1
 
-    def _refuse(self, place: str, code: str, reason: str) -> None:
+    def _refuse(self, place: str, code: str, reason: str, hint: str = "") -> None:
         if code in self.allow:
             return
         self._first = self._first or place
@@ -123,7 +139,8 @@ class Reading:
                 code="too-many-bad-records",
                 hint="set `max_refused` higher, or `allow` the code",
             )
-        self._refused.append(Refusal(self.item.key, code, f"{place}: {reason}", place))
+        said = f"{place}: {reason}"
+        self._refused.append(Refusal(self.item.key, code, said, place, hint=hint))
 
 
 def _utf8(block: bytes) -> tuple[bytes, list[int]]:

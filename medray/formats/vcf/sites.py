@@ -126,7 +126,8 @@ def _scalars(values: np.ndarray, has: np.ndarray) -> pa.Array:
     gone = ~has | _is(values, INT_MISSING, 0x7F800001, ".") | _is(values, INT_FILL, 0x7F800002, "")
     if values.dtype.kind == "T":
         return pa.array(values.astype(object), pa.string(), mask=gone)
-    wide = values.astype(np.float64 if values.dtype.kind == "f" else np.int64)
+    # Marks, and what was never set, may be signalling NaN, which numpy warns of.
+    wide = np.where(gone, 0, values).astype(np.float64 if values.dtype.kind == "f" else np.int64)
     return pa.array(wide, mask=gone)
 
 
