@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from medray.veil import veiled
 
 _PREFIX = "medray-ray-"
 _KEPT = "medray-failed-ray-"
+_KEPT_S = 7 * 86400.0  # logs of a Ray that broke are there for a week
 _RANDOM = 8  # characters that mkdtemp adds
 # Below it, of Ray 2.60: r/session_2026-11-28_22-44-50_606222_<pid>/sockets/plasma_store
 _SESSION = len("/r/session_2026-11-28_22-44-50_606222_/sockets/plasma_store")
@@ -101,8 +103,13 @@ def _places() -> Iterator[str]:
 
 
 def _sweep() -> None:
-    """Remove folders of ours whose process is dead."""
+    """Remove folders of ours whose process is dead, and logs that were kept long enough."""
     for place in _places():
+        for folder in Path(place).glob(f"{_KEPT}*"):
+            with contextlib.suppress(OSError):
+                known = folder.lstat()
+                if known.st_uid == os.getuid() and known.st_mtime < time.time() - _KEPT_S:
+                    remove_folder(folder)
         for folder in Path(place).glob(f"{_PREFIX}*"):
             owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
             try:

@@ -93,15 +93,27 @@ def gc(older_than: str, delete: bool, storage: str | None, as_json: bool) -> Non
     from medray.jobs.session import known_storage
     from medray.storage.garbage import collect
 
-    found = collect(known_storage(storage), age_s=_age(older_than), delete=delete)
+    objects, spared = known_storage(storage), list[DataError]()
+    found = collect(objects, age_s=_age(older_than), delete=delete, spared=spared)
     size = sum(item.bytes for item in found)
     if as_json:
-        print_json({"deleted": delete, "bytes": size, "garbage": [asdict(item) for item in found]})
-        return
-    if found:
-        print_table(["what", "why", "bytes"], [[g.path, g.why, g.bytes] for g in found])
-    verb = "deleted" if delete else "would be deleted; --delete does it"
-    click.echo(f"{len(found)} leftovers, {size} bytes {verb}")
+        told = [{"path": error.about, "code": error.code} for error in spared]
+        garbage = [asdict(item) for item in found]
+        print_json({"deleted": delete, "bytes": size, "garbage": garbage, "spared": told})
+    else:
+        if found:
+            print_table(["what", "why", "bytes"], [[g.path, g.why, g.bytes] for g in found])
+        verb = "deleted" if delete else "would be deleted; --delete does it"
+        click.echo(f"{len(found)} leftovers, {size} bytes {verb}")
+        for error in spared:
+            click.echo(f"spared what it may name: {error.about}: {error.message} [{error.code}]")
+    if spared:
+        raise DataError(
+            f"{len(spared)} damaged objects hide what they name",
+            code="not-as-committed",
+            about=objects.url,
+            hint="`medray verify` says what mends them; then run gc again",
+        )
 
 
 @click.command()

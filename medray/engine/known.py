@@ -5,6 +5,7 @@ anew, or a site comes again in another file. Its key is (contig, position, REF, 
 and statistics are the same in all versions that are asked, which the planner sees to.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
@@ -13,7 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from medray.storage.datasets import Dataset
+from medray.errors import DamageError, DataError
+from medray.log import event
+from medray.storage.datasets import open_dataset
 from medray.storage.objects import Objects
 from medray.storage.records import Pinned
 from medray.storage.shards import Shard
@@ -23,19 +26,25 @@ EXTENTS = "extents"  # attribute of a version: for each shard contig → first a
 
 
 class KnownScores:
-    """Scores of earlier versions.
+    """Scores of earlier versions. What is damaged of them is not known, and computed again.
 
     Args:
-        versions: of one dataset, newest first.
+        objects: the storage root.
+        versions: of one dataset, newest first, as name@version.
         columns: of the statistics.
     """
 
-    def __init__(self, versions: Sequence[Dataset], columns: Sequence[str]) -> None:
+    def __init__(self, objects: Objects, versions: Sequence[str], columns: Sequence[str]) -> None:
         self._columns = [*COLUMNS, *columns]
         self._shards: dict[Pinned, dict[str, list[int]]] = {}
-        self._objects = versions[0].objects if versions else Objects("memory:///")
-        for version in versions:
-            shards = version.units.pinned()
+        self._objects = objects
+        for name in versions:
+            try:
+                version = open_dataset(objects, name)
+                shards = version.units.pinned()
+            except DataError as error:
+                _damaged(error)
+                continue
             for shard, extent in zip(shards, version.attributes[EXTENTS], strict=True):
                 self._shards.setdefault(shard, extent)
         self._table = lru_cache(maxsize=4)(self._read)
@@ -52,8 +61,13 @@ class KnownScores:
         """
         rows = np.full(sites.num_rows, -1, np.int64)
         keys, found, height = _keys(sites), [], 0
-        for shard in self._near(extent_of(sites)):
-            table = self._table(shard)
+        for shard in list(self._near(extent_of(sites))):
+            try:
+                table = self._table(shard)
+            except DamageError as error:
+                _damaged(error)
+                del self._shards[shard]
+                continue
             at = pc.index_in(keys, value_set=_keys(table)).fill_null(-1).to_numpy()
             new = np.flatnonzero((rows < 0) & (at >= 0))
             if len(new):
@@ -76,6 +90,10 @@ class KnownScores:
     def _read(self, shard: Pinned) -> pa.Table:
         names = ["contig", "pos", "ref", "alt", *self._columns]
         return Shard(self._objects, shard).columns(names)
+
+
+def _damaged(error: DataError) -> None:
+    event("known-damaged", level=logging.WARNING, about=error.about, code=error.code)
 
 
 def extent_of(sites: pa.Table) -> dict[str, list[int]]:

@@ -89,8 +89,7 @@ class Score(Operation):
 
     @cached_property
     def _known(self) -> KnownScores:
-        versions = [open_dataset(self.objects, name) for name in self.parameters["known"]]
-        return KnownScores(versions, self.columns)
+        return KnownScores(self.objects, self.parameters["known"], self.columns)
 
     @cached_property
     def _chosen(self) -> list[int]:

@@ -13,14 +13,15 @@ import json
 import threading
 from collections.abc import Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict
 
 from medray.clock import SYSTEM, Clock, stamp
-from medray.errors import MedrayError, RetryableError
+from medray.errors import DamageError, MedrayError, RetryableError
 from medray.ids import attempt_id, short
 from medray.jobs.pulse import Pulse
 from medray.log import event as log_event
 from medray.spec.load import Source
+from medray.storage.documents import Finite, read
 from medray.storage.objects import Objects
 from medray.veil import veiled
 
@@ -32,6 +33,12 @@ LOOK_S = 1.0
 BEAT_S = 5.0
 GONE_S = 60.0  # a driver not seen for so long is taken for dead
 RUN_DIGITS = 12
+
+
+class _Spent(TypedDict):
+    """What spent.json holds."""
+
+    seconds: Finite
 
 
 class Driver:
@@ -225,6 +232,6 @@ def timed(objects: Objects, step_run: str, clock: Clock = SYSTEM) -> Iterator[No
 def spent_s(objects: Objects, step_run: str) -> float:
     """Seconds that earlier runs of a step took without coming to its end."""
     try:
-        return float(json.loads(objects.get(f"runs/{step_run}/spent.json"))["seconds"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return read(objects, f"runs/{step_run}/spent.json", _Spent)["seconds"]
+    except (FileNotFoundError, DamageError):  # it only adds to what a report says
         return 0.0

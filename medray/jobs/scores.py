@@ -4,7 +4,7 @@ from typing import Any
 
 from medray.data.genome import Genome
 from medray.engine.score import SITE, columns_of, tracks_of
-from medray.errors import SpecError
+from medray.errors import DataError, SpecError
 from medray.ids import short
 from medray.jobs.plan import Planned, plan_rows
 from medray.spec.jobs import Predict, VariantEffect
@@ -82,10 +82,14 @@ def _check_sites(data: Dataset) -> None:
 
 
 def _earlier(objects: Objects, name: str, scoring: str) -> list[Dataset]:
-    """Versions of `name` whose scores were made in the same way, newest first."""
+    """Versions of `name` whose scores were made in the same way, newest first; damaged ones are
+    none: what they knew is computed again."""
     found = []
     for version in versions_of(objects, f"datasets/{name}/versions"):
-        dataset = open_dataset(objects, f"{name}@{version}")
+        try:
+            dataset = open_dataset(objects, f"{name}@{version}")
+        except DataError:
+            continue
         if dataset.attributes.get(SCORING) == scoring:
             found.append(dataset)
     return sorted(found, key=lambda one: (one.manifest.created, one.version), reverse=True)

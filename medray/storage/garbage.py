@@ -7,6 +7,7 @@ rest on it, since writers sleep and clocks are wrong:
 - A shard, or a package's files: a fence first takes the right to commit from every attempt that
   was begun before (`medray.storage.fence`). What a record names is never taken.
 - Records of attempts: of committed units only. They count deaths, and nobody commits by them.
+- Tables of units: one that a version names meanwhile is put back; who publishes looks for it, too.
 - Checkpoints: each is held against its hashes, so one that lacks a file is passed over.
 - Cut writes: whoever still writes one finds it gone, and writes it again.
 - Probes: who asks meanwhile asks again.
@@ -19,12 +20,13 @@ from functools import partial
 from medray.clock import SYSTEM, Clock
 from medray.errors import DataError
 from medray.storage import audit, fence
-from medray.storage.datasets import open_dataset
+from medray.storage.datasets import Dataset, open_dataset
 from medray.storage.ledger import Ledger
+from medray.storage.manifest import units_path
 from medray.storage.models import folder_of, manifest_path, named_folder
 from medray.storage.objects import Entry, Objects
 from medray.storage.probe import store_time
-from medray.storage.versions import versions_of
+from medray.storage.versions import is_name, versions_of
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,12 @@ class _Found:
 
 
 def collect(
-    objects: Objects, *, age_s: float, delete: bool = False, clock: Clock = SYSTEM
+    objects: Objects,
+    *,
+    age_s: float,
+    delete: bool = False,
+    clock: Clock = SYSTEM,
+    spared: list[DataError] | None = None,
 ) -> list[Garbage]:
     """Find garbage, and delete it if asked to.
 
@@ -84,9 +91,12 @@ def collect(
         age_s: nothing with an object younger than this is garbage.
         delete: whether to delete it. What somebody commits meanwhile stays.
         clock: stamps the audit's entry.
+        spared: damage that hides what is named, so that nothing it may name is garbage, is written
+            here; the rest goes on.
     """
     before = store_time(objects) - age_s
-    found = [one for one in _candidates(objects) if one.entries and one.is_older(before)]
+    every = _candidates(objects, [] if spared is None else spared)
+    found = [one for one in every if one.entries and one.is_older(before)]
     if not delete:
         return [one.garbage for one in found]
     gone = []
@@ -100,11 +110,11 @@ def collect(
     return gone
 
 
-def _candidates(objects: Objects) -> Iterator[_Found]:
-    for name in objects.folders("datasets"):
-        yield from _of_dataset(objects, name)
-    for name in objects.folders("models"):
-        yield from _of_model(objects, name)
+def _candidates(objects: Objects, spared: list[DataError]) -> Iterator[_Found]:
+    for name in filter(is_name, objects.folders("datasets")):
+        yield from _of_dataset(objects, name, spared)
+    for name in filter(is_name, objects.folders("models")):
+        yield from _of_model(objects, name, spared)
     for run in objects.folders("runs"):
         if objects.exists(f"runs/{run}/result.json"):
             folds = [f"runs/{run}/folds/{one}" for one in objects.folders(f"runs/{run}/folds")]
@@ -117,21 +127,25 @@ def _candidates(objects: Objects) -> Iterator[_Found]:
         yield _Found(entry.path, "its write was cut", [entry])
 
 
-def _of_dataset(objects: Objects, name: str) -> Iterator[_Found]:
+def _of_dataset(objects: Objects, name: str, spared: list[DataError]) -> Iterator[_Found]:
     root = f"datasets/{name}"
     ledger = Ledger(objects, name)
     try:
-        named = _named_by_versions(objects, name)
-    except DataError:
-        return  # what a damaged version names can't be told
+        versions = _versions(objects, name)
+        named = {path for one in versions for path in one.units.column("path")}
+    except DataError as error:
+        spared.append(error)  # what a damaged version names can't be told
+        return
+    yield from _tables(objects, name, {one.manifest.units.table for one in versions})
     shards: dict[str, list[str]] = {unit: [] for unit in objects.folders(f"{root}/attempts")}
     for shard in objects.folders(f"{root}/shards"):
         shards.setdefault(shard.rpartition("-")[0], []).append(f"{root}/shards/{shard}")
     for unit, folders in sorted(shards.items()):
         try:
             commit = ledger.commit_of(unit)
-        except DataError:
-            continue  # which attempt won can't be told, so all of them stay
+        except DataError as error:
+            spared.append(error)  # which attempt won can't be told, so all of them stay
+            continue
         records = list(objects.walk(f"{root}/attempts/{unit}"))
         lost = {
             folder: list(objects.walk(folder))
@@ -150,7 +164,33 @@ def _committed() -> bool:
     return True  # by another attempt, so no other one can
 
 
-def _of_model(objects: Objects, name: str) -> Iterator[_Found]:
+def _tables(objects: Objects, name: str, named: set[str]) -> Iterator[_Found]:
+    """Tables of units that no version names, whose publishing was cut."""
+    for entry in objects.walk(f"datasets/{name}/units"):
+        table = entry.path.rpartition("/")[2].removesuffix(".parquet")
+        if table not in named:
+            claim = partial(_table_taken, objects, name, table)
+            yield _Found(entry.path, "no version names it", [entry], (), claim)
+
+
+def _table_taken(objects: Objects, name: str, table: str) -> bool:
+    """Take a table of units away, unless a version names it by now."""
+    path = units_path(name, table)
+    try:
+        data = objects.get(path)
+    except FileNotFoundError:
+        return False
+    objects.delete([path])
+    free = False
+    try:
+        free = all(one.manifest.units.table != table for one in _versions(objects, name))
+    finally:  # also where the store fails, or a version is damaged
+        if not free:
+            objects.put_new(path, data)
+    return free
+
+
+def _of_model(objects: Objects, name: str, spared: list[DataError]) -> Iterator[_Found]:
     for folder in objects.folders(f"models/{name}"):
         version, _, attempt = folder.partition("-")
         if not attempt:
@@ -158,8 +198,9 @@ def _of_model(objects: Objects, name: str) -> Iterator[_Found]:
         path = manifest_path(name, version)
         try:
             named = named_folder(objects, name, version)
-        except DataError:
-            continue  # what a damaged manifest names can't be told
+        except DataError as error:
+            spared.append(error)  # what a damaged manifest names can't be told
+            continue
         if named == folder:
             continue
         entries = list(objects.walk(folder_of(name, folder)))
@@ -167,9 +208,7 @@ def _of_model(objects: Objects, name: str) -> Iterator[_Found]:
         yield _Found(folder_of(name, folder), "no version names it", entries, (), claim)
 
 
-def _named_by_versions(objects: Objects, name: str) -> set[str]:
-    """Shards that any version names, whatever became of their commit records."""
-    named: set[str] = set()
-    for version in versions_of(objects, f"datasets/{name}/versions"):
-        named.update(open_dataset(objects, f"{name}@{version}").units.column("path"))
-    return named
+def _versions(objects: Objects, name: str) -> list[Dataset]:
+    """All versions: what any of them names stays, whatever became of its records."""
+    found = versions_of(objects, f"datasets/{name}/versions")
+    return [open_dataset(objects, f"{name}@{version}") for version in found]

@@ -89,6 +89,8 @@ def publish(
     data = json.dumps(asdict(made)).encode()
     _keep(objects, manifest_path(name, made.version), data, partial(_is_whole, objects, made))
     point("publish.before-head")
+    # gc may have taken the table while no version named it.
+    _keep(objects, path, table, lambda: hash_of(objects.get(path)) == units.table)
     dataset = open_dataset(objects, f"{name}@{made.version}")
     move_head(objects, f"datasets/{name}/HEAD", head_of(dataset.manifest))
     point("publish.after-head")

@@ -3,7 +3,7 @@
 import io
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -75,7 +75,7 @@ def path_of(name: str, table: str) -> str:
 
 def content_of(refused: Sequence[Refusal]) -> str:
     """Hash of refusals, whatever wrote their table: equal refusals, equal hash."""
-    return short([asdict(item) for item in refused])
+    return short([vars(item) for item in refused])
 
 
 def keep_refusals(
@@ -100,7 +100,7 @@ def forget_refusals(objects: Objects, name: str) -> None:
 
 def _write(objects: Objects, path: str, refused: Sequence[Refusal]) -> None:
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist([asdict(item) for item in refused], SCHEMA), buffer)
+    pq.write_table(pa.Table.from_pylist([vars(item) for item in refused], SCHEMA), buffer)
     objects.put(path, buffer.getvalue())
 
 

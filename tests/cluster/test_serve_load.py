@@ -118,7 +118,8 @@ def test_replicas_are_added_where_requests_wait(client: Client) -> None:
     found: list[int] = []
 
     def ask() -> None:
-        body = png(np.zeros((1024, 1024), np.uint8))
+        # Slow to decode, so that replicas are what requests wait for and not the front.
+        body = png(np.random.default_rng(3).integers(0, 256, (1536, 1536), np.uint8))
         while not over.is_set():
             found.append(client.predict("chest", body, "image/png").status)
             time.sleep(0.01)

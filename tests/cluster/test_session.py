@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -189,3 +190,17 @@ def test_the_logs_of_a_ray_that_broke_are_kept_and_their_reason_told(
     assert kept is not None
     assert "Check failed" in (kept / "raylet.err").read_text()
     assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
+
+
+def test_logs_that_were_kept_go_after_a_week(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    old, young = (tmp_path / f"medray-failed-ray-{name}" for name in ("old", "young"))
+    for folder in (old, young):
+        (folder / "logs").mkdir(parents=True)
+    week = 7 * 86400
+    os.utime(old, (time.time() - week - 60,) * 2)
+    os.utime(young, (time.time() - week + 600,) * 2)
+    remove_folder(make_folder())
+    assert [path.name for path in tmp_path.iterdir()] == ["medray-failed-ray-young"]

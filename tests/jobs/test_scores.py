@@ -125,6 +125,21 @@ def test_only_new_sites_are_computed(ready: Objects, tmp_path: Path, passes: lis
     assert sum(passes) > 100
 
 
+@pytest.mark.parametrize("damaged", ["versions", "units", "shards"])
+def test_damage_of_an_earlier_version_costs_its_scores_only(
+    damaged: str, ready: Objects, passes: list[int]
+) -> None:
+    first = inline(ready, callset.score_step())
+    wanted = _scores(ready, first.output)
+    paths = [entry.path for entry in ready.walk(f"datasets/scores/{damaged}")]
+    for path in paths:
+        ready.put(path, b"damaged")
+    passes.clear()
+    again = inline(ready, callset.score_step(unit=37))
+    assert sum(passes) > 100
+    assert _scores(ready, again.output) == wanted
+
+
 def test_a_network_that_answers_nan(ready: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = Score._answer
 

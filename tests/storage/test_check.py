@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import save
 
+from medray.errors import DataError
 from medray.storage.check import verify_all, verify_reference
 from medray.storage.datasets import Dataset, open_dataset
 from medray.storage.garbage import collect
@@ -230,3 +232,52 @@ def test_gc_takes_checkpoints_of_trainings_that_are_done(
         ("runs/train-a/folds/3/checkpoints", "the training is done"),
         ("models/net/0123-a", "no version names it"),
     }
+
+
+def test_gc_goes_on_with_what_damage_does_not_hide(
+    objects: Objects, dataset: Dataset, model: ModelPackage
+) -> None:
+    """A dataset whose manifest is damaged, and beside it one whose attempt was abandoned."""
+    objects.put(f"datasets/ct/versions/{dataset.version}.json", b"[")
+    objects.put(f"models/net/versions/{model.version}.json", b"[")
+    objects.put(f"models/net/{model.version}-a/model.safetensors", b"half")
+    abandoned = Ledger(objects, "zz").begin("u1")
+    path = Ledger(objects, "zz").shard_path(abandoned)
+    objects.put(f"{path}/table.parquet", b"half")
+    objects.put("datasets/Not ours/shards/x-1/table.parquet", b"?")
+    spared: list[DataError] = []
+    found = collect(objects, age_s=LATER_S, delete=True, spared=spared)
+    assert [item.path for item in found] == [path]
+    assert {(error.about, error.code) for error in spared} == {
+        (f"datasets/ct/versions/{dataset.version}.json", "damaged-record"),
+        (f"models/net/versions/{model.version}.json", "damaged-record"),
+    }
+    assert objects.exists("datasets/Not ours/shards/x-1/table.parquet")
+
+
+def test_gc_takes_tables_of_units_that_no_version_names(
+    objects: Objects, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = f"datasets/ct/units/{dataset.manifest.units.table}.parquet"
+    objects.put("datasets/ct/units/abc.parquet", b"of a publishing that was cut")
+    found = collect(objects, age_s=LATER_S, delete=True)
+    assert ("datasets/ct/units/abc.parquet", "no version names it") in {
+        (item.path, item.why) for item in found
+    }
+    assert not objects.exists("datasets/ct/units/abc.parquet")
+    assert objects.exists(named)
+    # Its version comes while gc is at it.
+    head = objects.get(f"datasets/ct/versions/{dataset.version}.json")
+    objects.delete([f"datasets/ct/versions/{dataset.version}.json", "datasets/ct/HEAD"])
+    delete = Objects.delete
+
+    def late(self: Objects, paths: Iterable[str]) -> None:
+        paths = list(paths)
+        delete(self, paths)
+        if named in paths:
+            objects.put_new(f"datasets/ct/versions/{dataset.version}.json", head)
+
+    monkeypatch.setattr(Objects, "delete", late)
+    found = collect(objects, age_s=LATER_S, delete=True)
+    assert named not in {item.path for item in found}
+    assert len(open_dataset(objects, f"ct@{dataset.version}").units) == 2

@@ -68,6 +68,10 @@ def check_predict(view: View, step: Predict) -> None:
         data.holds.check_where(step.select)
     kind = _network(view, model)
     task = None if model.task is None else task_of(view, model.task)
+    if model.folds and step.engine == "serve":
+        hint = "leave `engine` out, or train one network on all samples, without `folds`"
+        message = "replicas answer by one network, and the model is one for each fold"
+        view.add("engine", "folded-model", message, hint)
     if step.variants is not None:
         _variants(view, step, kind, task, data)
         view.makes("output", step.output, Data("predict"))
