@@ -85,7 +85,7 @@ BENCHMARKS = [
         "loader.py",
         ["--pairs", "5"],
         {
-            "medray / memmap": Limit("≥", 0.5, 0.8),
+            "medray / memmap": Limit("≥", 0.7, 0.8),
             "augmented / memmap": Limit("≥", 0.7, 0.8),
         },
     ),

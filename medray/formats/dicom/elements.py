@@ -191,6 +191,9 @@ class Walker:
         self.size = size
         # Set when the walk reaches the pixels: (tag, start, length, as bytes).
         self.pixels: tuple[int, int, int, bool] | None = None
+        # Of the top level, for `forms`: bytes that told where elements lie, and wanted values.
+        self.steps: list[slice] = []
+        self.values: dict[int, slice] = {}
 
     def meta(self, at: int) -> tuple[Elements, int]:
         """Walk the file meta information (group 2, always explicit little endian) from `at`.
@@ -210,7 +213,7 @@ class Walker:
             group, element, vr, length = head(self.buffer, at)
             if group != 2:
                 break
-            start = at + 8
+            head_at, start = at, at + 8
             if vr in LONG:
                 length = long(self.buffer, start)[0]
                 start = at + 12
@@ -220,7 +223,9 @@ class Walker:
             if at > len(self.buffer):
                 raise NeedMoreBytes
             tag = group << 16 | element
-            if tag in tags.WANTED:
+            wanted = tag in tags.WANTED
+            self.steps.append(slice(head_at, at if wanted else start))
+            if wanted:
                 found.raw[tag] = self.buffer[start:at]
         return found, at
 
@@ -262,6 +267,8 @@ class Walker:
                     start = at + 12
                 elif vr not in REPRESENTATIONS:
                     raise malformed()
+            if not depth:
+                self.steps.append(slice(at, start))
             if group == 0x7FE0 and depth == 0 and element in (0x8, 0x9, 0x10):
                 self.pixels = (tag, start, length, vr == b"OB")
                 return found, start
@@ -271,6 +278,8 @@ class Walker:
                 inner = IMPLICIT_LITTLE if vr == b"UN" else encoding
                 if wanted or length == UNDEFINED:
                     items, at = self._sequence(start, end, length, inner, depth + 1, wanted)
+                    if not depth:
+                        self.steps.append(slice(start, at))
                     if wanted:
                         found.items[tag] = items
                     continue
@@ -283,6 +292,8 @@ class Walker:
                 if at > have:
                     raise NeedMoreBytes
                 raw[tag] = buffer[start:at]
+                if not depth:
+                    self.values[tag] = slice(start, at)
         if end - at > 0 and buffer[at:end].strip(b"\0"):
             raise truncated()
         return found, end

@@ -83,9 +83,11 @@ def _check_mosaic(elements: Elements) -> None:
 
     Only private headers say how many they are and which way they run, so nothing is guessed.
     """
-    kinds = (*elements.texts(tags.IMAGE_TYPE), *elements.texts(tags.MOSAIC_TYPE))
-    private = (tags.MOSAIC_IMAGES, tags.GRID_IMAGES)
-    if "MOSAIC" in kinds or any(elements.raw.get(tag) for tag in private):
+    raw, tiled = elements.raw, False
+    for tag in (tags.IMAGE_TYPE, tags.MOSAIC_TYPE):
+        # Looked for as bytes first, as this is done for every slice.
+        tiled |= b"MOSAIC" in raw.get(tag, b"") and "MOSAIC" in elements.texts(tag)
+    if tiled or raw.get(tags.MOSAIC_IMAGES) or raw.get(tags.GRID_IMAGES):
         raise DataError(
             "a MOSAIC: the slices of a volume tiled in one picture",
             code="mosaic",
@@ -131,8 +133,8 @@ def _instance_number(top: Elements) -> int:
 
 def _numbers(groups: list[Elements], sequence: int, tag: int, count: int) -> tuple[float, ...]:
     for group in groups:
-        inner = group.first(sequence) or group
-        found = inner.floats(tag, count)
+        inner = group.first(sequence) if group.items else None
+        found = (inner or group).floats(tag, count)
         if found:
             return found
     return ()

@@ -4,20 +4,14 @@ A file that cannot be read ends in a DataError with a code. Messages name no pat
 asked knows which file it was.
 """
 
-import itertools
 import os
 import re
-import stat
 import zlib
-from collections import deque
-from collections.abc import Generator, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 
 import google_crc32c
 
-from medray.errors import DataError, RetryableError, shortage
-from medray.formats.base import Source
+from medray.errors import DataError
 from medray.formats.dicom import tags
 from medray.formats.dicom.elements import (
     EXPLICIT_BIG,
@@ -29,6 +23,7 @@ from medray.formats.dicom.elements import (
     Walker,
     truncated,
 )
+from medray.formats.dicom.forms import FORMS
 
 IMPLICIT_VR_LITTLE = "1.2.840.10008.1.2"
 EXPLICIT_VR_LITTLE = "1.2.840.10008.1.2.1"
@@ -40,7 +35,6 @@ DICOMDIR = "1.2.840.10008.1.3.10"
 # 128 KiB holds the header of nearly every CT and MR slice, Siemens' private CSA blocks included.
 FIRST_READ = 128 * 1024
 PEEK = 16 * 1024  # read first in a scan: few slices have private blocks
-AHEAD_FILES, AHEAD_BYTES = 64, 32 * 2**20  # asked of the disk before they are needed
 PREAMBLE = 128
 INFLATED_HEADER = 2**20
 
@@ -92,119 +86,6 @@ class Header:
     def frames(self) -> int:
         """Number of frames, at least 1."""
         return self.elements.integer(tags.NUMBER_OF_FRAMES, 1)
-
-
-Opened = tuple[int, os.stat_result]  # a descriptor, and what is known of its file
-
-
-class Confined:
-    """Opens files that lie below a root, wherever links would lead; for one series or one scan.
-
-    A folder's own links are followed once, and its other files are opened by what was found: this
-    runs once a file over trees of millions, whose folders hold hundreds.
-
-    Args:
-        source: whose root is resolved.
-    """
-
-    def __init__(self, source: Source) -> None:
-        self._root, self._beyond = str(source.root), source.follow_links
-        self._last = ("", "")  # a folder as it was asked for, and resolved; any thread's
-
-    def open(self, relative: str) -> Opened:
-        """Open a regular file; the caller closes the descriptor.
-
-        Raises:
-            DataError: "outside-root" (the path or a link leads out), "not-a-file", "unreadable".
-            RetryableError: too many files are open.
-        """
-        parent, _, name = relative.rpartition("/")
-        asked, folder = self._last
-        if asked != parent or not folder:
-            folder = self._resolve(parent)
-            self._last = (parent, folder)
-        try:
-            # O_NONBLOCK: opening a pipe for reading would otherwise hang until somebody writes.
-            handle = os.open(
-                f"{folder}/{name}",
-                (0 if self._beyond else os.O_NOFOLLOW) | os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC,
-            )
-        except OSError as error:
-            raise shortage(error) or DataError(
-                f"the file cannot be opened: {os.strerror(error.errno or 0)}", code="unreadable"
-            ) from None
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            os.close(handle)
-            raise DataError("not a regular file", code="not-a-file")
-        return handle, status
-
-    def open_all(
-        self, paths: Iterable[str], head: int = AHEAD_BYTES
-    ) -> Generator[Opened | DataError, None, None]:
-        """Open files one after another, each closed when the next one is asked for.
-
-        Those that come next are open already, and the disk is asked for them, many at once: it
-        reads while this one is decoded, and one reading at a time costs thrice the time.
-
-        Args:
-            paths: of the files.
-            head: bytes of each that will be read.
-
-        Yields:
-            For each path what `open` returns, or the DataError that it raises.
-
-        Raises:
-            RetryableError: too many files are open, and none of them by this.
-        """
-        left, ready, asked = iter(paths), deque[tuple[Opened | DataError, int]](), 0
-        try:
-            while True:
-                if len(ready) <= AHEAD_FILES // 2 and asked <= AHEAD_BYTES // 2:
-                    for path in left:
-                        try:
-                            opened, size = self._asked_for(path, head)
-                        except RetryableError:
-                            if not ready:
-                                raise
-                            left = itertools.chain([path], left)  # again, when others are closed
-                            break
-                        ready.append((opened, size))
-                        asked += size
-                        if len(ready) == AHEAD_FILES or asked >= AHEAD_BYTES:
-                            break
-                if not ready:
-                    return
-                yield ready[0][0]
-                opened, size = ready.popleft()
-                asked -= size
-                _close(opened)
-        finally:
-            for opened, _ in ready:
-                _close(opened)
-
-    def _asked_for(self, path: str, head: int) -> tuple[Opened | DataError, int]:
-        try:
-            handle, status = self.open(path)
-        except DataError as fault:
-            return fault, 0
-        size = min(status.st_size, head)
-        if hasattr(os, "posix_fadvise"):
-            with suppress(OSError):  # a hint: not all file systems take it
-                os.posix_fadvise(handle, 0, size, os.POSIX_FADV_WILLNEED)
-        return (handle, status), size
-
-    def _resolve(self, parent: str) -> str:
-        folder = os.path.realpath(f"{self._root}/{parent}")
-        within = self._root == "/" or f"{folder}/".startswith(f"{self._root}/")
-        if not (within or self._beyond):
-            raise DataError("the path leads out of its source", code="outside-root")
-        return folder
-
-
-def _close(opened: Opened | DataError) -> None:
-    if not isinstance(opened, DataError):
-        os.close(opened[0])
 
 
 def scan(handle: int, size: int, limits: Limits = LIMITS) -> Header:
@@ -281,6 +162,8 @@ def parse(buffer: bytes, size: int, limits: Limits, *, whole: bool) -> tuple[Hea
         DataError: "not-dicom", "no-preamble", "no-transfer-syntax", "unknown-transfer-syntax",
             "deflate-bomb", "bad-deflate", or a code of `elements.Walker`.
     """
+    if alike := FORMS.recall(buffer):
+        return Header(alike.elements, alike.form.syntax, size, alike.form.pixels, False), buffer
     if buffer[PREAMBLE : PREAMBLE + 4] != b"DICM":
         raise _not_part10(buffer)
     at = PREAMBLE + 4
@@ -300,6 +183,8 @@ def parse(buffer: bytes, size: int, limits: Limits, *, whole: bool) -> tuple[Hea
         walker = Walker(buffer, size)
     elements, _ = walker.dataset(at, size, _as_written(encoding, buffer[at : at + 6]))
     directory = meta.text(tags.MEDIA_STORAGE_SOP_CLASS_UID) == DICOMDIR
+    if not directory and syntax != DEFLATED:
+        FORMS.keep(walker, elements, syntax)
     return Header(elements, syntax, size, walker.pixels, directory), buffer
 
 

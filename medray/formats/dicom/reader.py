@@ -14,11 +14,12 @@ import numpy.typing as npt
 from medray.errors import DataError
 from medray.formats.base import Input, Source
 from medray.formats.dicom import tags
+from medray.formats.dicom.confined import Confined
 from medray.formats.dicom.deidentify import Pseudonyms, kernel, vendor
 from medray.formats.dicom.elements import Elements
 from medray.formats.dicom.frames import Frame, frames
 from medray.formats.dicom.geometry import Floats, Verdict, classify, report, resamplable
-from medray.formats.dicom.headers import Confined, Header, Limits, load
+from medray.formats.dicom.headers import Header, Limits, load
 from medray.formats.dicom.labels import read_nifti, read_segmentation
 from medray.formats.dicom.lookup import palette
 from medray.formats.dicom.pixels import Layout, decode, stored_range

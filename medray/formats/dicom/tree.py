@@ -13,21 +13,21 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from medray.errors import DataError, PassedOver
 from medray.formats.base import Source, Stamp
 from medray.formats.dicom import tags
+from medray.formats.dicom.confined import Confined, Opened
 from medray.formats.dicom.deidentify import burned_in_risk
 from medray.formats.dicom.elements import Elements
 from medray.formats.dicom.frames import Frame, frames
 from medray.formats.dicom.headers import (
     FIRST_READ,
     PEEK,
-    Confined,
     Header,
     Limits,
-    Opened,
     scan,
 )
 from medray.formats.dicom.pixels import Layout
@@ -35,6 +35,7 @@ from medray.formats.dicom.sources import sources_of
 from medray.formats.listing import Lost, entries
 
 SCAN_THREADS = 8
+UID = re.compile(rb"[0-9]+(\.[0-9]+)*")
 BATCH_FILES = 32  # of a folder; what is fetched from elsewhere is looked at one by one
 ROUND_FILES = 2048  # the first batch of a round shows whether files wait
 
@@ -334,10 +335,14 @@ def _no_image(elements: Elements, header: Header) -> DataError | None:
 
 def _check_identity(elements: Elements) -> None:
     for tag in (tags.STUDY_INSTANCE_UID, tags.SERIES_INSTANCE_UID, tags.SOP_INSTANCE_UID):
-        uid = elements.text(tag)
-        if len(uid) > 64 or not re.fullmatch(r"[0-9]+(\.[0-9]+)*", uid):
+        if not _is_uid(elements.raw.get(tag, b"")):
             raise DataError(
                 "study, series or instance UID is blank or malformed",
                 code="blank-uid",
                 hint="a broken anonymisation; ask for the series again",
             )
+
+
+@lru_cache(64)  # a study's and a series' are those of the file before
+def _is_uid(value: bytes) -> bool:
+    return len(uid := value.strip(b" \0")) <= 64 and UID.fullmatch(uid) is not None

@@ -23,8 +23,9 @@ from pydicom.uid import (
 from medray.errors import DataError, RetryableError
 from medray.formats.base import Source
 from medray.formats.dicom import tags
+from medray.formats.dicom.confined import Confined
 from medray.formats.dicom.elements import Elements, _known_floats
-from medray.formats.dicom.headers import LIMITS, Confined, Limits, load, scan
+from medray.formats.dicom.headers import LIMITS, Limits, load, scan
 from medray.formats.dicom.pixels import Layout, decode
 
 
@@ -240,8 +241,8 @@ def test_a_pipe_does_not_hang(tmp_path):
 
 
 def test_files_are_opened_ahead_and_closed_however_it_ends(tmp_path, monkeypatch):
-    monkeypatch.setattr("medray.formats.dicom.headers.AHEAD_FILES", 4)
-    monkeypatch.setattr("medray.formats.dicom.headers.AHEAD_BYTES", 1000)
+    monkeypatch.setattr("medray.formats.dicom.confined.AHEAD_FILES", 4)
+    monkeypatch.setattr("medray.formats.dicom.confined.AHEAD_BYTES", 1000)
     names = [f"{number:02d}" for number in range(20)]
     for number, name in enumerate(names):
         # The last ones are so large that only one is asked for at a time.
