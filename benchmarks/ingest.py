@@ -4,7 +4,8 @@ The reference does the least that can be done: `dcmread` and `pixel_array` of ev
 Archives keep slices as they came or, more often, compressed without loss: `--syntax`.
 medray scans the headers, checks geometry, de-identifies, rescales, writes checksummed shards and
 commits, by two processes of the engine's worker (what each actor of the Ray pool runs). Imports and
-process start are outside of both times; the plan, which runs in one process, is inside.
+process start are outside of both times; the plan, which runs in one process, is inside. Workers are
+dealt units one by one, as the pool deals them where there are few.
 
 Each is measured twice: with the source in the page cache, where processors are all that counts, and
 from the disk, as an archive that is larger than memory is read.
@@ -19,7 +20,9 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from multiprocessing.connection import Connection
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +32,15 @@ from pairs import interleave, ratio
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless
 
-from medray.engine.worker import Worker, WorkerSpec
+from medray.engine.operation import Unit
+from medray.engine.worker import Receipt, Worker, WorkerSpec
 from medray.formats import FORMATS
 from medray.formats.base import Source
 from medray.jobs.plan import plan_ingest
 from medray.storage.ledger import Ledger
 from medray.storage.objects import Objects
 
+TURNS = 2  # units at once of a worker
 SYNTAXES = {"jpeg-ls": JPEGLSLossless, "jpeg-2000": JPEG2000Lossless}
 
 
@@ -93,19 +98,21 @@ def read_only(root: Path) -> float:
     return time.perf_counter() - started
 
 
-def serve(pipe: Connection) -> None:
-    """A worker process: takes (spec, units), answers with receipts."""
-    while True:
-        job = pipe.recv()
-        if job is None:
-            return
-        spec, units = job
+def serve(pipe: Connection, dealt: "SimpleQueue[Unit | None]") -> None:
+    """A worker process: takes a spec, then units as it comes to them; answers with receipts."""
+    while spec := pipe.recv():
         worker = Worker(spec)
-        with ThreadPoolExecutor(2) as pool:  # as an actor of the pool: one reads, one writes
-            pipe.send(list(pool.map(worker.run, units)))
+
+        def turn(_: int, worker: Worker = worker) -> list[Receipt]:
+            return [worker.run(unit) for unit in iter(dealt.get, None)]
+
+        with ThreadPoolExecutor(TURNS) as pool:  # as an actor of the pool: one reads, one writes
+            pipe.send(list(chain.from_iterable(pool.map(turn, range(TURNS)))))
 
 
-def ingest(root: Path, workers: list[Connection]) -> tuple[float, dict[str, Any]]:
+def ingest(
+    root: Path, workers: list[Connection], dealt: "SimpleQueue[Unit | None]"
+) -> tuple[float, dict[str, Any]]:
     """Seconds of medray, and facts about what it wrote."""
     with tempfile.TemporaryDirectory() as store:
         objects = Objects(store)
@@ -115,8 +122,10 @@ def ingest(root: Path, workers: list[Connection]) -> tuple[float, dict[str, Any]
         planned = plan_ingest(found, name="dicom", identity={}, samples=1)
         parameters = {"format": {"name": "dicom"}, "source": str(root), "split": None}
         spec = WorkerSpec("ingest", parameters, objects, "ct", session="bench")
-        for number, pipe in enumerate(workers):
-            pipe.send((spec, planned.units[number :: len(workers)]))
+        for pipe in workers:
+            pipe.send(spec)
+        for unit in [*planned.units, *[None] * TURNS * len(workers)]:
+            dealt.put(unit)
         receipts = [receipt for pipe in workers for receipt in pipe.recv()]
         took = time.perf_counter() - started
         if any(r.state != "committed" or r.quarantined for r in receipts):
@@ -144,10 +153,10 @@ def main() -> None:
         root = Path(folder) / "raw"
         for number in range(1, args.series + 1):
             write_series(root / f"s{number}", number, args.slices, args.syntax)
-        pipes, processes = [], []
+        pipes, processes, dealt = [], [], context.SimpleQueue()
         for _ in range(2):
             ours, theirs = context.Pipe()
-            process = context.Process(target=serve, args=(theirs,), daemon=True)
+            process = context.Process(target=serve, args=(theirs, dealt), daemon=True)
             process.start()
             pipes.append(ours)
             processes.append(process)
@@ -156,7 +165,7 @@ def main() -> None:
         os.sync()  # what isn't on the disk can't be evicted
 
         def medray() -> float:
-            took, facts_now = ingest(root, pipes)
+            took, facts_now = ingest(root, pipes, dealt)
             if facts and facts_now["digest"] != facts["digest"]:
                 raise SystemExit("two runs wrote different content")
             facts.update(facts_now)
