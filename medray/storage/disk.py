@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from functools import partial
 from io import BytesIO, FileIO, RawIOBase
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,6 +46,11 @@ class NewFile:
             self._begun = self._size
 
     def close(self) -> None:
+        """Say that all pieces are here: they can be read back now, and outlive a power cut only
+        once they have been settled."""
+        _begin_to_write(self._file, self._begun, self._size - self._begun)
+
+    def settle(self) -> None:
         """Wait until the file and its name are on the disk."""
 
         def finish() -> None:
@@ -100,24 +106,29 @@ def _put(place: Path, data: bytes, settle: Callable[[Path], None], *, durable: b
         return
 
 
-def write_files(root: Path, files: Mapping[str, bytes]) -> None:
-    """Write many small files below a folder that nobody reads yet, and wait for all of them.
+def write_files(
+    root: Path, files: Mapping[str, bytes], settle: Iterable[Callable[[], None]] = ()
+) -> None:
+    """Write many small files below a folder that nobody reads yet, and wait for all of them, and
+    for what else waits for the disk.
 
     Nobody sees a half-written one, so none is moved into place; and a folder needs no sync for each
     of them, since a journal keeps the order of names: the last one brings those before it.
     """
-    names = list(files)
+    names, waits = list(files), list(settle)
+    if not names and not waits:
+        return
     _make_folders(root, names)
-    for first in range(0, len(names), OPEN_FILES):
+    for first in range(0, max(1, len(names)), OPEN_FILES):
         with ExitStack() as opened:
-            handles = []
             for name in names[first : first + OPEN_FILES]:
                 file = opened.enter_context(_create(root / name))
                 _write(file, (files[name],))
                 _begin_to_write(file, 0, len(files[name]))
-                handles.append(file)
-            with ThreadPoolExecutor(min(SYNCS, len(handles))) as pool:
-                list(pool.map(os.fsync, handles))
+                waits.append(partial(os.fsync, file))
+            with ThreadPoolExecutor(min(SYNCS, len(waits))) as pool:
+                list(pool.map(lambda wait: wait(), waits))
+            waits.clear()
     if names:
         sync(root)
 

@@ -166,10 +166,14 @@ class Objects:
 
         self._try(path, write)
 
-    def put_all(self, folder: str, files: Mapping[str, bytes]) -> None:
-        """Write small objects, by name, into a folder that nobody reads yet; raises as `put`."""
+    def put_all(
+        self, folder: str, files: Mapping[str, bytes], begun: Iterable["Pieces"] = ()
+    ) -> None:
+        """Write small objects, by name, into a folder that nobody reads yet, and settle those that
+        came piece by piece; raises as `put`."""
         if self._folder is not None:
-            self._try(folder, lambda: disk.write_files(self._place(folder), files))
+            settle = [one.settle for one in begun]
+            self._try(folder, lambda: disk.write_files(self._place(folder), files, settle))
             return
         with ThreadPoolExecutor(self.profile.concurrency) as pool:
             list(pool.map(lambda name: self.put(f"{folder}/{name}", files[name]), files))

@@ -3,10 +3,11 @@
 Volumes of a few voxels make hundreds of small objects a unit. Written one by one, each waits for
 the disk (6.8 ms a piece) or the network; together they share the wait (0.2 ms a piece). Large ones
 come in pieces that go out at once: no shard waits in memory to be joined, and each piece is summed
-and written while the processor's cache holds it. A large object's hash is that of what was read
-back, once the CRC-32C of every piece has shown that this is what was written: so it is hashed once,
-and not twice. (One sum over all would say nothing: a chunk and its own CRC-32C behind it sum to a
-constant.)
+and written while the processor's cache holds it. They wait for the disk with the small ones: it
+writes while they are read back, and while what follows is made. A large object's hash is that of
+what was read back, once the CRC-32C of every piece has shown that this is what was written: so it
+is hashed once, and not twice. (One sum over all would say nothing: a chunk and its own CRC-32C
+behind it sum to a constant.)
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,6 +23,7 @@ from medray.storage.objects import Objects, Pieces
 
 LARGE_BYTES = 2**20
 HELD_BYTES = 32 * 2**20
+UNSETTLED = 32  # large objects that wait for the disk together
 
 
 @dataclass
@@ -55,6 +57,7 @@ class Outbox:
         self._objects = objects
         self._begun: dict[str, _Begun] = {}
         self._waiting: dict[str, bytes] = {}
+        self._unsettled: dict[str, Pieces] = {}
         self._held = 0
 
     def put(self, name: str, data: bytes) -> None:
@@ -95,6 +98,7 @@ class Outbox:
         """Say that an object has all its pieces; raises as `put` does."""
         begun = self._begun.pop(name)
         if begun.stream is not None:
+            self._unsettled[name] = begun.stream
             sizes = [size for size, _ in begun.sums]
             with self._ours():
                 begun.stream.close()
@@ -102,6 +106,8 @@ class Outbox:
             if found.pieces != begun.sums:
                 raise self._mismatch(name)
             self.files[name] = (begun.size, found.whole)
+            if len(self._unsettled) >= UNSETTLED:
+                self.flush()
             return
         data = b"".join(begun.pieces)
         self.files[name] = (begun.size, blake3(data).hexdigest())
@@ -111,11 +117,12 @@ class Outbox:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits; raises as `put` does."""
+        """Write what waits, and wait for the disk to have all; raises as `put` does."""
         # What fails here may be half out, so from now on all of it counts as written.
         waiting, self._waiting, self._held = self._waiting, {}, 0
+        begun, self._unsettled = self._unsettled, {}
         with self._ours():
-            self._objects.put_all(self.path, waiting)
+            self._objects.put_all(self.path, waiting, begun.values())
             for name, data in waiting.items():
                 if self._objects.get(f"{self.path}/{name}") != data:
                     raise self._mismatch(name)
@@ -125,8 +132,9 @@ class Outbox:
         for name in list(names):
             del self.files[name]
             begun = self._begun.pop(name, None)
-            if begun is not None and begun.stream is not None:
-                begun.stream.abandon()
+            stream = self._unsettled.pop(name, None) if begun is None else begun.stream
+            if stream is not None:
+                stream.abandon()
             waited = self._waiting.pop(name, None)
             if waited is None:
                 self._objects.delete([f"{self.path}/{name}"])

@@ -142,6 +142,9 @@ class NewObject:
         """Write the object."""
         self._put(b"".join(self._pieces))
 
+    def settle(self) -> None:
+        """Nothing is left to wait for."""
+
     def abandon(self) -> None:
         """Forget the pieces."""
         self._pieces.clear()

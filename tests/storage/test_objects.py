@@ -114,6 +114,7 @@ def test_many_objects_at_once_and_one_in_pieces_read_as_written(
     stream.write(pieces[0])
     stream.write(*pieces[1:])
     stream.close()
+    objects.put_all("b", {}, [stream])
     whole = b"".join(files.values())
     assert objects.get("b/whole") == whole
     sizes = [len(piece) for piece in pieces]
@@ -152,6 +153,7 @@ def test_a_disk_that_takes_a_part_of_each_write_gets_all(
     monkeypatch.undo()
     stream.write(*pieces)
     stream.close()
+    stream.settle()
     assert objects.get("a/x") == b"".join(pieces) * 2
     assert max(calls) <= 1024
 
@@ -165,7 +167,8 @@ def test_a_full_disk_is_named_whatever_is_written(
     monkeypatch.setattr(os, "fsync", fail)
     stream = objects.begin("a/1")
     stream.write(b"1")
-    for write in (stream.close, lambda: objects.put_all("a", {"2": b"2"})):
+    stream.close()
+    for write in (stream.settle, lambda: objects.put_all("a", {"2": b"2"})):
         with pytest.raises(RetryableError) as caught:
             write()
         assert caught.value.code == "storage-full"

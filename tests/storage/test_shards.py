@@ -1,6 +1,8 @@
 """Shards: both layouts read back, equal content hashes alike, damage is found."""
 
+import os
 from collections.abc import Callable, Iterator
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +232,33 @@ def test_a_large_object_that_does_not_read_back_is_fatal(
     assert caught.value.code == "read-back-mismatch"
     writer.discard()
     assert list(objects.walk("a")) == []
+
+
+@pytest.mark.parametrize("most", [1, 32])
+def test_all_is_on_the_disk_when_a_shard_is_finished(
+    objects: Objects, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr("medray.storage.outbox.LARGE_BYTES", 2**10)
+    monkeypatch.setattr("medray.storage.outbox.UNSETTLED", most)
+    real, synced = os.fsync, set[str]()
+
+    def fsync(file: int | FileIO) -> None:
+        handle = file if isinstance(file, int) else file.fileno()
+        synced.add(str(Path(f"/proc/self/fd/{handle}").readlink()))
+        real(file)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    writer = ShardWriter(objects, "a")
+    noise = np.random.default_rng(0).integers(1, 2**15, (3, 1, 32, 64, 64)).astype("int16")
+    for number, image in enumerate(noise):
+        writer.add(Sample(f"s{number}", {}, {"image": image}))
+    root = Path(objects.url.removeprefix("file://"))
+    written = {str(place) for place in root.glob("a/**/c.*")}
+    assert len(written) == 3
+    assert synced.issuperset(written) == (most == 1)
+    record = writer.finish()
+    assert synced.issuperset(str(root / "a" / name) for name in record.files)
+    assert synced.issuperset(str(Path(place).parent) for place in written)
 
 
 def test_what_was_taken_back_leaves_no_empty_stack(objects: Objects) -> None:
