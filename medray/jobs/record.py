@@ -12,8 +12,9 @@ import io
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from medray.clock import SYSTEM, Clock, stamp
 from medray.errors import DamageError, MedrayError, RetryableError
@@ -35,7 +36,8 @@ GONE_S = 60.0  # a driver not seen for so long is taken for dead
 RUN_DIGITS = 12
 
 
-class _Spent(TypedDict):
+@dataclass(frozen=True)
+class _Spent:
     """What spent.json holds."""
 
     seconds: Finite
@@ -232,6 +234,6 @@ def timed(objects: Objects, step_run: str, clock: Clock = SYSTEM) -> Iterator[No
 def spent_s(objects: Objects, step_run: str) -> float:
     """Seconds that earlier runs of a step took without coming to its end."""
     try:
-        return read(objects, f"runs/{step_run}/spent.json", _Spent)["seconds"]
+        return read(objects, f"runs/{step_run}/spent.json", _Spent).seconds
     except (FileNotFoundError, DamageError):  # it only adds to what a report says
         return 0.0

@@ -40,7 +40,7 @@ def read(objects: Objects, path: str, kind: type[T], hint: str = "") -> T:
     Args:
         objects: the storage root.
         path: of the object.
-        kind: a dataclass, a TypedDict or another type; its fields say what the object must hold.
+        kind: a dataclass or another type; its fields say what the object must hold.
             What it holds besides is passed over.
         hint: the way out, where it is damaged; empty: what mends a dataset or model.
 
