@@ -56,7 +56,8 @@ class NewFile:
         def finish() -> None:
             with self._file:
                 os.fsync(self._file)
-            sync(self._place.parent)
+            with suppress(FileNotFoundError):  # gc took it: then nothing of this can be committed
+                sync(self._place.parent)
 
         self._guard(finish)
 

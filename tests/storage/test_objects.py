@@ -158,6 +158,16 @@ def test_a_disk_that_takes_a_part_of_each_write_gets_all(
     assert max(calls) <= 1024
 
 
+def test_what_gc_takes_before_it_is_settled_is_no_damage(objects: Objects) -> None:
+    stream = objects.begin("a/shard/1")
+    stream.write(b"1")
+    stream.close()
+    objects.put("a/other", b"")  # the folder above stays
+    objects.delete(["a/shard/1"])
+    objects.put_all("a", {"2": b"2"}, [stream])
+    assert sorted(entry.path for entry in objects.walk()) == ["a/2", "a/other"]
+
+
 def test_a_full_disk_is_named_whatever_is_written(
     objects: Objects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
