@@ -6,7 +6,7 @@ import sys
 from typing import IO, Any
 
 from medray.clock import stamp
-from medray.veil import veiled
+from medray.veil import veiled_fields
 
 _LOGGER = logging.getLogger("medray")
 
@@ -21,7 +21,7 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[0] is not None:
             # The type alone: a third-party message can quote the file it choked on.
             line["exception"] = record.exc_info[0].__name__
-        return veiled(json.dumps(line, default=str))
+        return json.dumps(veiled_fields(line))
 
 
 def configure(level: str = "warning", stream: IO[str] | None = None) -> None:

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-_FEWEST = 4  # characters: shorter values are no secrets, and stand in every other word
+_FEWEST = 4  # characters: shorter values stand in every other word, and are words of their own
 
 # Who asks, in a URL: before an @, or behind a colon where no port stands (a key may hold slashes).
 _USERINFO = re.compile(
@@ -15,7 +15,7 @@ _names: dict[str, str] = {}
 
 def remember(name: str, value: str) -> None:
     """A document of this process stands for `value` where it says ${name}."""
-    if len(value) >= _FEWEST:
+    if value:
         _names[value] = f"${{{name}}}"
 
 
@@ -28,8 +28,26 @@ def veiled(text: str) -> str:
     """The text with names in the place of remembered values, and without users in URLs."""
     text = _USERINFO.sub(r"\1***@", text)
     for value in sorted(_names, key=len, reverse=True):
-        text = text.replace(value, _names[value])
+        if len(value) >= _FEWEST:
+            text = text.replace(value, _names[value])
+        elif value in text:
+            word = rf"(?<![\w.$-]){re.escape(value)}(?![\w-]|\.\w)"
+            text = re.sub(word, _names[value], text)
     return text
+
+
+def veiled_fields(value: Any) -> Any:
+    """Nested values for JSON, each text of them veiled; numbers where they are a value's digits."""
+    if isinstance(value, dict):
+        return {str(name): veiled_fields(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [veiled_fields(inner) for inner in value]
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int | float):
+        digits = str(value)
+        return _names.get(digits, value) if len(digits) >= _FEWEST else value
+    return veiled(str(value))
 
 
 def as_given(value: Any, given: Any) -> Any:

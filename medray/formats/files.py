@@ -20,6 +20,10 @@ OTHER = PassedOver("a file of another kind", code="other-kind")
 OTHER_FORMAT = PassedOver(
     "an image or archive of another format than the source is read as", code="other-format"
 )
+SHEETS = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers")
+SPREADSHEET = PassedOver(
+    "a spreadsheet, which is not read", code="spreadsheet", hint="save its sheets as CSV"
+)
 ELSEWHERE = PassedOver("it lies in no folder that is asked for", code="other-folder")
 INDICES = (".tbi", ".csi", ".gzi", ".fai", ".dict", ".idx")  # of the files that they lie beside
 
@@ -103,6 +107,7 @@ def walk(
         if not path.lower().endswith(suffixes) and not (isinstance(entry, Lost) and entry.folder):
             if path not in own and not path.lower().endswith(endings):
                 other = OTHER_FORMAT if path.lower().endswith(beside) else OTHER
+                other = SPREADSHEET if path.lower().endswith(SHEETS) else other
                 refused.append(Refusal.of(path, other))
         elif isinstance(entry, Lost):
             refused.append(Refusal.of(path, entry.fault))

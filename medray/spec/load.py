@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from medray.errors import SpecError
 from medray.spec.check import check
-from medray.spec.documents import expand, place, read_documents
+from medray.spec.documents import expand, place, read_documents, variables_of
 from medray.spec.jobs import STEP, AnyStep
 from medray.spec.override import merge, override
 from medray.spec.profiles import CLUSTER, Cluster
@@ -63,6 +63,13 @@ def read_job(job: Job, settings: Sequence[str] = ()) -> Source:
 
 
 _FOLDERS = frozenset({"source", "to"})
+# Fields whose values a dataset or a model keeps: see _refuse_kept.
+_KEPT = frozenset(
+    {
+        "output", "data", "using", "predictions", "images", "name", "model", "task", "plan",
+        "select", "validation", "folds", "variants", "outputs",
+    }
+)  # fmt: skip
 
 
 def _absolute(document: dict[str, Any]) -> dict[str, Any]:
@@ -97,12 +104,34 @@ def check_step(
     Raises:
         SpecError: a field is wrong (code "bad-field"); the message names file, document and field.
     """
+    _refuse_kept(source, index)
     document = source.filled(index)
     lower = (defaults or {}).get(str(document.get("kind")), {})
     step: AnyStep = check(
         STEP, merge(lower, document), lambda *parts: place(source.name, index + 1, *parts)
     )
     return step
+
+
+def _refuse_kept(source: Source, index: int) -> None:
+    """Refuse variables where storage keeps values: names, and what describes models and data.
+
+    Raises:
+        SpecError: one stands there (code "kept-variable").
+    """
+    document = source.documents[index]
+    settings = document.get("train")
+    first = settings.get("init_from") if isinstance(settings, dict) else None
+    for field, given in [*document.items(), ("train.init_from", first)]:
+        named = sorted(variables_of(given)) if field in (*_KEPT, "train.init_from") else []
+        if named:
+            raise SpecError(
+                f"what ${{{named[0]}}} stands for would be kept: names, and what describes a model "
+                "or a dataset, stand in storage as they are",
+                code="kept-variable",
+                about=place(source.name, index + 1, field),
+                hint="write it out; variables belong in `source`, `to` and options of formats",
+            )
 
 
 def cluster_profile(name: str) -> Cluster:
@@ -184,10 +213,7 @@ def dump(step: AnyStep, document: dict[str, Any]) -> str:
 
     Args:
         step: with every default.
-        document: that it was made of. Its variables are kept, but for the names of what the step
-            reads and makes: these stand in storage anyway.
+        document: that it was made of, whose variables are kept.
     """
     values = step.model_dump(mode="json")
-    names = {name for name, value in values.items() if isinstance(value, str)} - _FOLDERS
-    kept = {name: values[name] for name in names}
-    return json.dumps({**as_given(values, document), **kept}, indent=1, sort_keys=True)
+    return json.dumps(as_given(values, document), indent=1, sort_keys=True)

@@ -9,6 +9,7 @@ from medray.spec.storage import Storage
 from medray.storage.credentials import find
 from medray.storage.objects import Objects
 from medray.storage.probe import probe
+from medray.storage.remote import refuse_endpoints
 from medray.storage.trouble import explain
 
 ABANDONED_DAYS = 2
@@ -202,6 +203,7 @@ def _client(storage: Storage) -> Any:
     import boto3
     from botocore.config import Config
 
+    refuse_endpoints()
     keys = find(storage).get_frozen_credentials()
     return boto3.session.Session(
         aws_access_key_id=keys.access_key,

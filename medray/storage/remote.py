@@ -7,6 +7,7 @@ store's answer was lost and a second try is refused, the token tells whose objec
 """
 
 import hashlib
+import os
 import re
 import secrets
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from obstore.store import MemoryStore, ObjectStore, S3Store
 
 from medray.errors import DataError
 from medray.spec.storage import Storage
+from medray.spec.urls import refuse_userinfo
 from medray.storage.credentials import provider
 
 SUM, TOKEN = "medray-crc32c", "medray-write"
@@ -177,6 +179,9 @@ def copy_to(store: ObjectStore, path: str, file: BinaryIO, size: int | None) -> 
     raise DataError("each reading gives other bytes", code="damaged-object", about=path)
 
 
+ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT")
+
+
 def new_token() -> str:
     """A token of one conditional write."""
     return secrets.token_hex(8)
@@ -186,6 +191,7 @@ def open_store(storage: Storage) -> ObjectStore:
     """obstore's store of a profile. Nothing is asked of the service yet."""
     if not storage.is_bucket:
         return MemoryStore()
+    refuse_endpoints()
     config: dict[str, Any] = {"region": storage.region, "virtual_hosted_style_request": False}
     if storage.endpoint:
         config["endpoint"] = storage.endpoint
@@ -210,6 +216,16 @@ def open_store(storage: Storage) -> ObjectStore:
         },
         credential_provider=provider(storage),
     )
+
+
+def refuse_endpoints() -> None:
+    """Look at the variables that obstore and botocore take an endpoint from by themselves.
+
+    Raises:
+        SpecError: one holds a name or a password (code "secret-in-url").
+    """
+    for name in ENDPOINTS:
+        refuse_userinfo(os.environ.get(name, ""), name)
 
 
 def _sum(data: bytes) -> str:

@@ -177,7 +177,13 @@ def test_wiggle(text: str, expected: list[float], tmp_path: Path) -> None:
 )
 def test_wiggle_that_is_refused(text: str, code: str, tmp_path: Path) -> None:
     (tmp_path / "a.wig").write_text(text)
-    assert [one.code for one in planned(tmp_path)[1].refused] == [code]
+    form, plan = planned(tmp_path)
+    codes = [one.code for one in plan.refused]
+    for item in (item for group in plan.groups for item in group):
+        with pytest.raises(DataError) as caught:
+            list(form.read(Source(tmp_path), item))
+        codes.append(caught.value.code)
+    assert codes == [code]
 
 
 def test_real_conservation(data_dir: Path) -> None:
@@ -254,3 +260,20 @@ def test_a_contig_of_wiggle_text_is_read_from_its_own_lines(
         assert isinstance(sample, Sample)
         wanted = [number, np.nan, number + 0.5, *([np.nan, 7] if name == "c3" else [])]
         assert np.array_equal(values(sample)[0], np.array(wanted, np.float16), equal_nan=True)
+
+
+def test_a_line_without_a_value_costs_its_contig(tmp_path: Path) -> None:
+    text = "fixedStep chrom=a start=1 step=1\n1\nx\n3\nvariableStep chrom=b\n1 5\n2 7\n"
+    (tmp_path / "a.wig").write_text(text)
+    (tmp_path / "b.wig").write_text("fixedStep chrom=a start=1 step=1\n2\n4\n")
+    form, plan = planned(tmp_path, lengths={"a": 4, "b": 2}, bin_bases=1)
+    assert not plan.refused
+    found, codes = {}, {}
+    for item in (item for group in plan.groups for item in group):
+        try:
+            (sample,) = form.read(Source(tmp_path), item)
+            found[item.key] = np.asarray(sample.arrays["track"]).tolist()[0]
+        except DataError as error:
+            codes[item.key] = error.code
+    assert found == {"b": [5, 7]}
+    assert codes == {"a": "bad-wig"}

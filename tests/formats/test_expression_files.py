@@ -7,6 +7,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from medray.errors import DataError
 from tests.formats.test_expression import (
@@ -203,3 +204,74 @@ def test_cells_that_come_twice_among_the_columns_of_genes_as_rows(tmp_path: Path
         ("y", [2, 5]),
     ]
     assert [one.code for one in refused] == ["duplicate-id"]
+
+
+def test_a_cell_without_a_number_costs_itself(tmp_path: Path) -> None:
+    """In each container; whatever the cells beside it, these are read."""
+    bad = COUNTS.copy()
+    bad[2, 1] = np.nan
+    for kind in ("dense", "csr", "csc"):
+        as_h5ad(tmp_path, kind)
+        with h5py.File(tmp_path / "m.h5ad", "r+") as file:
+            if kind == "dense":
+                file["X"][2, 1] = np.nan
+            else:
+                whole = sp.csr_matrix(COUNTS) if kind == "csr" else sp.csc_matrix(COUNTS)
+                data = np.where(whole.data == whole.data.max(), np.inf, whole.data)
+                file["X/data"][...] = data
+                bad = (sp.csr_matrix if kind == "csr" else sp.csc_matrix)(
+                    (data, whole.indices, whole.indptr), whole.shape
+                ).toarray()
+        samples, refused, _ = read(tmp_path)
+        sound = np.isfinite(bad).all(axis=1)
+        assert 0 < sound.sum() < 7
+        assert np.array_equal(values(samples), COUNTS[sound]), kind
+        assert [one.sample for one in refused] == [f"cell {n + 1}" for n in np.flatnonzero(~sound)]
+        assert {one.code for one in refused} == {"nonfinite-values"}
+    (tmp_path / "m.h5ad").unlink()
+    (tmp_path / "m.csv").write_text("cell,A,B\nc1,1,2\nc2,x,2\nc3,1\nc4,,3\nc5,5,6\n")
+    samples, refused, _ = read(tmp_path)
+    assert values(samples).tolist() == [[1, 2], [5, 6]]
+    found = {one.sample: one.code for one in refused}
+    assert found == {
+        "cell 2": "not-a-number",
+        "cell 3": "ragged-row",
+        "cell 4": "missing-values",
+    }
+    (tmp_path / "m.csv").write_text("gene,c1,c2,c3\nA,1,x,3\nB,4,5,\n")
+    samples, refused, _ = read(tmp_path, genes="rows")
+    assert values(samples).tolist() == [[1, 4]]
+    assert {one.sample: one.code for one in refused} == {
+        "cell 2": "not-a-number",
+        "cell 3": "missing-values",
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda obs: obs["batch"].pop("codes"), "no-such-member"),
+        (lambda obs: obs.create_dataset("short", data=[1, 2]), "damaged-matrix"),
+        (
+            lambda obs: obs.attrs.update({"column-order": ["batch", "gone"]}),
+            "no-such-member",
+        ),
+    ],
+)
+def test_a_column_that_cannot_be_read_is_refused_by_itself(
+    change: Any, code: str, tmp_path: Path
+) -> None:
+    as_h5ad(tmp_path)
+    before = read(tmp_path)[0]
+    with h5py.File(tmp_path / "m.h5ad", "r+") as file:
+        change(file["obs"])
+    samples, refused, _ = read(tmp_path)
+    assert np.array_equal(values(samples), COUNTS)
+    ((found, sample, hint),) = [(one.code, one.sample, one.hint) for one in refused]
+    assert (found, sample.partition("/")[0]) == (code, "obs")
+    assert "observations" in hint
+    lost = sample.partition("/")[2]
+    for one, other in zip(samples, before, strict=True):
+        assert one.row == {name: v for name, v in other.row.items() if name != lost}
+    with pytest.raises(DataError):  # it was asked for
+        read(tmp_path, observations=[lost])

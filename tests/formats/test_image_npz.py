@@ -12,6 +12,7 @@ import pytest
 from medray.errors import DataError
 from medray.formats.base import Plan, Source
 from medray.formats.image import Image, npz
+from medray.storage.records import Refusal
 from medray.storage.samples import Sample
 
 
@@ -139,3 +140,19 @@ def test_pneumonia(data_dir: Path) -> None:
     assert [table.count(split) for split in ("train", "val", "test")] == [4708, 524, 624]
     train = [one.row["target"] for one in samples if one.row["split"] == "train"]
     assert (train.count(0), train.count(1)) == (1214, 3494)
+
+
+def test_an_image_or_label_that_cannot_be_used_costs_itself(tmp_path: Path) -> None:
+    images = np.arange(6 * 4 * 4, dtype=np.float32).reshape(6, 4, 4)
+    images[1, 2, 3] = np.nan
+    labels = np.array([0, 1, 2.5, np.nan, -1, 1])[:, None]
+    np.savez(tmp_path / "x.npz", train_images=images, train_labels=labels)
+    found = read(tmp_path, layout="npz")
+    taken = {one.id: one.row["target"] for one in found if isinstance(one, Sample)}
+    assert taken == {"train-000000": 0, "train-000005": 1}
+    assert {one.sample: one.code for one in found if isinstance(one, Refusal)} == {
+        "train-000001": "nonfinite-voxels",
+        "train-000002": "fractional-label",
+        "train-000003": "fractional-label",
+        "train-000004": "negative-label",
+    }

@@ -265,3 +265,22 @@ def test_voxels_to_be_ignored_are_no_class(tmp_path: Path) -> None:
     nnunet(root, labels={"background": 0, "ignore": 1, "x": 2})
     with pytest.raises(SpecError, match="bad-dataset-json"):
         planned(root, layout="nnunet")
+
+
+def test_another_label_than_that_of_the_images_name_is_not_taken(tmp_path: Path) -> None:
+    """dataset.json says which label is an image's; by name alone b would get its own."""
+    for case in "abc":
+        save(tmp_path / f"imagesTr/{case}.nii.gz", VOXELS)
+        save(tmp_path / f"labelsTr/{case}.nii.gz", MASK)
+    listed = [("a", "a"), ("b", "c"), ("c", "b")]
+    training = [
+        {"image": f"./imagesTr/{image}.nii.gz", "label": f"./labelsTr/{label}.nii.gz"}
+        for image, label in listed
+    ]
+    document = {"labels": {"0": "background", "1": "x", "2": "y"}, "training": training}
+    (tmp_path / "dataset.json").write_text(json.dumps(document))
+    assert [one.id for one in read(tmp_path, layout="msd")] == ["a"]
+    assert refused(tmp_path, layout="msd") == {
+        ("b", "other-label", "quarantined"),
+        ("c", "other-label", "quarantined"),
+    }

@@ -278,3 +278,25 @@ def test_golub_and_rosmap(data_dir: Path) -> None:
         wanted = np.loadtxt(file, delimiter=",", dtype=np.float32)
     got = np.stack([np.asarray(one.arrays["methylation"]) for one in samples[245:]])
     np.testing.assert_array_equal(got, wanted)
+
+
+def test_a_class_may_be_called_as_a_gap_is(tmp_path: Path) -> None:
+    """None and NA are grades and regions in real tables; what `classes` names is a class."""
+    lines = ["id,a,grade", "1,1,None", "2,2,Mild", "3,3,", "4,4,NA"]
+    table(tmp_path / "x.csv", lines)
+    form = made(id="id", target="grade", classes=["None", "Mild"])
+    samples, refused, _ = read(form, tmp_path)
+    assert not refused
+    assert [one.row["target"] for one in samples] == [0, 1, None, None]
+    assert [one.row["class_name"] for one in samples] == ["None", "Mild", None, None]
+
+
+@pytest.mark.parametrize("name", ["y.xlsx", "y.XLS", "y.ods"])
+def test_a_spreadsheet_is_passed_over_with_the_way_out(name: str, tmp_path: Path) -> None:
+    table(tmp_path / "x.csv", ["id,a", "1,1"])
+    (tmp_path / name).write_bytes(b"PK")
+    samples, refused, _ = read(made(id="id"), tmp_path)
+    assert len(samples) == 1
+    assert [(one.source, one.code, one.kind, one.hint) for one in refused] == [
+        (name, "spreadsheet", "passed-over", "save its sheets as CSV")
+    ]

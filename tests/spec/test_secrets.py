@@ -1,6 +1,7 @@
 """Values of the environment are used and not kept; URLs with secrets are refused, unquoted."""
 
 import json
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from medray.jobs.serve import serving
 from medray.jobs.session import open_storage
 from medray.jobs.submit import forwarded, require_forwarded
 from medray.jobs.tracking import database
+from medray.log import JsonFormatter
 from medray.spec.load import check_step, cluster_profile, dump, read_job, storage_profile
 from medray.spec.profiles import RayCluster
 from medray.spec.storage import at
@@ -173,3 +175,60 @@ def test_a_cluster_is_told_what_variables_are(monkeypatch: pytest.MonkeyPatch) -
     profile = RayCluster(kind="ray", forward=("ZQ_DATA",))
     require_forwarded(source, profile)
     assert forwarded(profile) == {"ZQ_DATA": os.environ["ZQ_DATA"]}
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AWS_ENDPOINT_URL_S3"])
+def test_an_endpoint_of_the_environment_holds_no_secret(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """obstore and botocore take it by themselves, and quote it where it does not answer."""
+    monkeypatch.setenv(name, "https://user:zqsecret@store.example")
+    with pytest.raises(SpecError) as caught:
+        open_storage("s3://bucket/prefix")
+    assert caught.value.code == "secret-in-url"
+    assert caught.value.about == name
+    assert "zqsecret" not in str(caught.value)
+
+
+KEPT: list[dict[str, Any]] = [
+    {**INGEST, "output": "${ZQ_WORD}"},
+    {"kind": "train", "data": "a", "output": "net", "task": {"name": "segmentation",
+     "classes": ["none", "${ZQ_WORD}"]}, "model": {"name": "unet"}},
+    {"kind": "train", "data": "a", "output": "net", "task": {"name": "segmentation"},
+     "model": {"name": "unet", "norm": "${ZQ_WORD}"}},
+    {"kind": "train", "data": "a", "output": "net", "task": {"name": "segmentation"},
+     "model": {"name": "unet"}, "train": {"init_from": "${ZQ_WORD}"}},
+    {"kind": "predict", "model": "${ZQ_WORD}", "data": "a", "output": "b"},
+    {"kind": "predict", "model": "m", "data": "a", "select": {"x": ["${ZQ_WORD}"]}, "output": "b"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("document", KEPT)
+def test_what_a_variable_stands_for_becomes_no_name_and_no_description(
+    document: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZQ_WORD", "zqsecret")
+    with pytest.raises(SpecError) as caught:
+        check_step(read_job(document), 0)
+    assert caught.value.code == "kept-variable"
+    assert "zqsecret" not in str(caught.value)
+    assert "${ZQ_WORD}" in str(caught.value)
+
+
+def test_short_values_are_masked_as_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZQ_SHORT", "q7")
+    monkeypatch.setenv("ZQ_DIGIT", "7")
+    monkeypatch.setenv("ZQ_LONG", "987654")
+    read_job({**INGEST, "source": "${ZQ_SHORT}/${ZQ_DIGIT}/${ZQ_LONG}"})
+    said = veiled("no /in/q7/x: q7, 'q7'. q7x aq7 q7-b 7.5 17; 7 of 7.")
+    assert said == (
+        "no /in/${ZQ_SHORT}/x: ${ZQ_SHORT}, '${ZQ_SHORT}'. q7x aq7 q7-b 7.5 17; "
+        "${ZQ_DIGIT} of ${ZQ_DIGIT}."
+    )
+    record = logging.LogRecord("medray", logging.INFO, "", 0, "found", None, None)
+    record.fields = {"rows": 7, "pixels": 987654, "path": "q7/x", "at": [Path("/q7"), None, True]}
+    line = json.loads(JsonFormatter().format(record))
+    assert line["rows"] == 7, "a number says nothing, and JSON stays JSON"
+    assert line["pixels"] == "${ZQ_LONG}"
+    assert line["path"] == "${ZQ_SHORT}/x"
+    assert line["at"] == ["/${ZQ_SHORT}", None, True]

@@ -27,12 +27,14 @@ class Wig:
     def survey(self) -> dict[str, tuple[int, int, int]]:
         """The contigs: end of the last base that has a value; where its lines begin, and end.
 
+        A line that holds no value is left to whoever reads its contig: the others are sound.
+
         Raises:
-            DataError: "bad-wig", and as `medray.formats.text`.
+            DataError: "bad-wig" of a declaration, and as `medray.formats.text`.
         """
         found: dict[str, tuple[int, int, int]] = {}
         begin, at = 0, [0]
-        for contig, starts, span, _ in self._batches(None, at):
+        for contig, starts, span, _ in self._batches(None, at, lenient=True):
             end, first, _ = found.get(contig, (0, begin, 0))
             found[contig] = max(end, int(starts.max()) + span), first, at[0]
             begin = at[0]
@@ -67,13 +69,14 @@ class Wig:
             yield (total / (covered if np.isnan(empty) else bases)).astype(np.float32)
 
     def _batches(
-        self, wanted: str | None, at: list[int] | None = None
+        self, wanted: str | None, at: list[int] | None = None, *, lenient: bool = False
     ) -> Iterator[tuple[str, np.ndarray, int, np.ndarray]]:
         """Contig, first bases (from 0), span and values of lines that have those in common.
 
         Args:
             wanted: this contig alone; None: all.
             at: bytes of text up to the batch's end are written here.
+            lenient: a line that holds no value counts as a 0 at the contig's first base.
         """
         contig, place, step, span = "", 0, 0, 1
         starts: list[int] = []
@@ -91,7 +94,12 @@ class Wig:
                     raise DataError("values before their declaration", code="bad-wig")
                 if wanted not in (None, contig):
                     continue
-                position, value = _value(line, place, step)
+                try:
+                    position, value = _value(line, place, step)
+                except DataError:
+                    if not lenient:
+                        raise
+                    position, value = 0, 0.0
                 place += step
                 starts.append(position)
                 values.append(value)

@@ -111,13 +111,19 @@ class Expression(Format):
         return Plan(grouped(items, samples=GROUP), refused, attributes)
 
     def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
-        """Cells in order; a cell whose id was there before is refused."""
+        """Cells in order. One that can't be read, or whose id was there before, is refused; so is a
+        column of `obs` that nobody named."""
         start, stop, row = item.extra["start"], item.extra["stop"], item.extra["start"]
         twice = set(item.extra["twice"])
         for block in self._matrix(source, list(item.paths)).blocks(start, stop):
-            for cell, values, known in zip(block.cells, block.values, block.known, strict=True):
+            for error in block.lost:
+                yield Refusal.of(item.key, error, sample=error.about)
+            every = zip(block.cells, block.values, block.known, strict=True)
+            for at, (cell, values, known) in enumerate(every):
                 row += 1
                 try:
+                    if at in block.faults:
+                        raise block.faults[at]
                     if not cell or row - 1 in twice:
                         code = "duplicate-id" if cell else "no-id"
                         raise DataError("the cell has no id of its own", code=code)

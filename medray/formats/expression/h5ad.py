@@ -14,6 +14,7 @@ from blake3 import blake3
 
 from medray.errors import DataError
 from medray.formats.expression.hdf5 import (
+    DAMAGE,
     MAX_VALUES,
     attribute,
     ends_of_rows,
@@ -27,6 +28,7 @@ from medray.formats.expression.hdf5 import (
 from medray.formats.expression.matrices import (
     BLOCK_BYTES,
     Block,
+    Faults,
     Matrix,
     Survey,
     cuts,
@@ -67,7 +69,7 @@ class H5ad(Matrix):
     def blocks(self, start: int, stop: int) -> Iterator[Block]:
         """See Matrix."""
         with opened(self.path) as file:
-            known = _observations(file, self.columns, start, stop)
+            known, lost = _observations(file, self.columns, start, stop)
             ids = _index(file, "obs", start, stop)
             path = self._values(file)
             node = member(file, path)
@@ -77,23 +79,24 @@ class H5ad(Matrix):
             step = max(1, BLOCK_BYTES // (4 * max(1, genes)))
             csc = _rows_of_csc(file, path, (cells, genes)) if form == "csc" else None
             for at in range(start, stop, step):
-                end = min(stop, at + step)
+                end, faults = min(stop, at + step), Faults()
                 if csc is not None:
                     rows = csc[at:end]
-                    block = dense(rows.data, rows.indices, rows.indptr, genes)
+                    block = dense(rows.data, rows.indices, rows.indptr, genes, faults)
                 elif form == "csr":
                     ends = ends_of_rows(file, f"{path}/indptr", cells)[at : end + 1]
                     first, last = int(ends[0]), int(ends[-1])
                     values = numbers_at(file, f"{path}/data", first, last)
                     places = numbers_at(file, f"{path}/indices", first, last)
-                    block = dense(values, places, ends - ends[0], genes)
+                    block = dense(values, places, ends - ends[0], genes, faults)
                 else:
-                    block = finite(node[at:end])
+                    block = finite(node[at:end], faults)
                 named = [
                     {name: values[row - start] for name, values in known.items()}
                     for row in range(at, end)
                 ]
-                yield Block(ids[at - start : end - start], block, named)
+                yield Block(ids[at - start : end - start], block, named, faults, lost)
+                lost = []
 
     def _values(self, file: Any) -> str:
         if self.layer == "raw":
@@ -146,8 +149,8 @@ def _index(file: Any, path: str, start: int = 0, stop: int | None = None) -> lis
 
 def _observations(
     file: Any, columns: Sequence[str] | None, start: int, stop: int
-) -> dict[str, list[Any]]:
-    """What is known of the cells, by column."""
+) -> tuple[dict[str, list[Any]], list[DataError]]:
+    """What is known of the cells, by column; and what is wrong with columns that nobody named."""
     import h5py
 
     node = member(file, "obs")
@@ -158,20 +161,41 @@ def _observations(
     else:
         index = attribute(node, "_index") or "_index"
         names = [name for name in node if name != index and not name.startswith("__")]
+        announced = node.attrs.get("column-order")
+        if columns is None and announced is not None:
+            names = list(dict.fromkeys([*names, *texts(np.asarray(announced))]))
     wanted = names if columns is None else list(columns)
-    found = {}
+    found, lost = {}, []
     for name in wanted:
         if name not in names:
             raise DataError(f"obs has no column {name!r}", code="no-such-column")
-        if old:
-            values = _old_column(file, name, node[start:stop][name])
-        else:
-            values = _column(file, f"obs/{name}", start, stop)
+        try:
+            if old:
+                values = _old_column(file, name, node[start:stop][name])
+            else:
+                values = _column(file, f"obs/{name}", start, stop)
+            if values is not None and len(values) != stop - start:
+                raise DataError(
+                    f"column {name!r} of obs has not a value a cell", code="damaged-matrix"
+                )
+        except (DataError, *DAMAGE) as error:
+            if columns is not None:
+                raise
+            lost.append(_unreadable(name, error))
+            continue
         if values is not None:
             found[name] = values
         elif columns is not None:
             raise DataError(f"column {name!r} of obs cannot be read", code="unknown-encoding")
-    return found
+    return found, lost
+
+
+def _unreadable(name: str, error: Exception) -> DataError:
+    reason, code = f"column {name!r} of obs cannot be read", "damaged-hdf5"
+    if isinstance(error, DataError):
+        reason, code = error.message, error.code
+    hint = "the cells are taken without it; `observations` names the columns to keep"
+    return DataError(reason, code=code, about=f"obs/{name}", hint=hint)
 
 
 def _column(file: Any, path: str, start: int = 0, stop: int | None = None) -> list[Any] | None:

@@ -25,7 +25,7 @@ FILTERS = {
     32013: "ZFP", 32015: "Zstandard", 32017: "SZ", 32019: "FCIDECOMP", 32024: "SZ3",
     32026: "Blosc2", 4: "szip",
 }  # fmt: skip
-_DAMAGE = (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, MemoryError)
+DAMAGE = (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, MemoryError)
 
 
 def examine(path: Path) -> None:
@@ -59,7 +59,7 @@ def opened(path: Path) -> Iterator[Any]:
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise _damaged() from error
 
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,13 +30,27 @@ class Survey:
     cut: tuple[int, ...]
 
 
+Faults = dict[int, DataError]
+"""Why a row of a block can't be taken, by its number in the block."""
+
+
 @dataclass(frozen=True)
 class Block:
-    """Some cells: their ids, float32 (cells, genes), and what is known of each."""
+    """Some cells.
+
+    Args:
+        cells: their ids.
+        values: float32 (cells, genes).
+        known: what is known of each.
+        faults: of cells that can't be taken.
+        lost: what is known of cells and could not be read, named by `about`.
+    """
 
     cells: Sequence[str]
     values: np.ndarray
     known: Sequence[dict[str, Any]]
+    faults: Faults = field(default_factory=dict)
+    lost: Sequence[DataError] = ()
 
 
 class Matrix(ABC):
@@ -76,7 +90,9 @@ def checked_names(names: Sequence[str], limit: int) -> tuple[str, ...]:
     return tuple(names)
 
 
-def dense(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, genes: int) -> np.ndarray:
+def dense(
+    data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, genes: int, faults: Faults
+) -> np.ndarray:
     """Compressed sparse rows as float32 (rows, genes); entries of one place add up.
 
     Args:
@@ -84,10 +100,10 @@ def dense(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, genes: int)
         indices: column of each value.
         indptr: (rows + 1,), where each row's values begin, from 0.
         genes: columns.
+        faults: of rows with values that are not finite ("nonfinite-values") are added here.
 
     Raises:
-        DataError: indices are out of range ("damaged-matrix"), values are not finite
-            ("nonfinite-values").
+        DataError: indices are out of range ("damaged-matrix").
     """
     rows = len(indptr) - 1
     counts = np.diff(indptr)
@@ -96,24 +112,37 @@ def dense(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, genes: int)
         raise DataError("places of the matrix are out of its range", code="damaged-matrix")
     made = np.zeros((rows, genes), np.float32)
     place = np.repeat(np.arange(rows), counts), indices
-    np.add.at(made, place, finite(data))
-    return made
+    with np.errstate(invalid="ignore"):
+        np.add.at(made, place, _single(data))
+    return _checked(made, faults)
 
 
-def finite(values: np.ndarray) -> np.ndarray:
-    """Values as float32.
+def finite(values: np.ndarray, faults: Faults) -> np.ndarray:
+    """Rows as float32, (rows, genes).
+
+    Args:
+        values: of the file.
+        faults: of rows with NaN, infinity or values beyond float32 ("nonfinite-values") are added
+            here.
 
     Raises:
-        DataError: one is NaN, infinite or beyond float32 ("nonfinite-values"), or they are no
-            numbers ("not-numbers").
+        DataError: they are no numbers ("not-numbers").
     """
+    return _checked(_single(values), faults)
+
+
+def _checked(values: np.ndarray, faults: Faults) -> np.ndarray:
+    for row in np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist():
+        reason = "the cell's values hold NaN, infinity or beyond"
+        faults.setdefault(row, DataError(reason, code="nonfinite-values"))
+    return values
+
+
+def _single(values: np.ndarray) -> np.ndarray:
     if values.dtype.kind not in "biuf":
         raise DataError("the matrix holds no numbers", code="not-numbers")
     with np.errstate(over="ignore"):
-        single = values.astype(np.float32)
-    if not np.isfinite(single).all():
-        raise DataError("the matrix holds NaN, infinity or beyond", code="nonfinite-values")
-    return single
+        return values.astype(np.float32)
 
 
 def strip_version(name: str) -> str:

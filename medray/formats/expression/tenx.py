@@ -23,7 +23,15 @@ from medray.formats.expression.hdf5 import (
     opened,
     texts_at,
 )
-from medray.formats.expression.matrices import Block, Matrix, Survey, cuts, dense, digest_of
+from medray.formats.expression.matrices import (
+    Block,
+    Faults,
+    Matrix,
+    Survey,
+    cuts,
+    dense,
+    digest_of,
+)
 from medray.formats.text import BOM
 
 CELLS = 1024  # read together
@@ -70,9 +78,10 @@ class Folder(Matrix):
         genes, cells, values = _entries(self.matrix, start + 1, stop + 1)
         order = np.argsort(cells, kind="stable")
         ends = np.searchsorted(cells[order], np.arange(start + 1, stop + 2))
-        whole = dense(values[order], genes[order] - 1, ends, len(names))
+        faults: Faults = {}
+        whole = dense(values[order], genes[order] - 1, ends, len(names), faults)
         named = [row.cells[0].strip() for row in delimited.read_all(self.barcodes)][start:stop]
-        yield Block(named, np.ascontiguousarray(whole[:, chosen]), [{} for _ in named])
+        yield Block(named, np.ascontiguousarray(whole[:, chosen]), [{} for _ in named], faults)
 
     def _genes(self) -> tuple[list[str], list[int]]:
         rows = [[c.strip() for c in row.cells] for row in delimited.read_all(self.features)]
@@ -121,8 +130,9 @@ class File(Matrix):
             values = numbers_at(file, "matrix/data", int(ends[0]), int(ends[-1]))
             genes = numbers_at(file, "matrix/indices", int(ends[0]), int(ends[-1]))
             cells = texts_at(file, "matrix/barcodes", start, stop)
-        whole = dense(values, genes, ends - ends[0], len(names))
-        yield Block(cells, np.ascontiguousarray(whole[:, chosen]), [{} for _ in cells])
+        faults: Faults = {}
+        whole = dense(values, genes, ends - ends[0], len(names), faults)
+        yield Block(cells, np.ascontiguousarray(whole[:, chosen]), [{} for _ in cells], faults)
 
     def _genes(self, file: Any) -> tuple[list[str], list[int]]:
         names = texts_at(file, f"matrix/features/{'name' if self.symbols else 'id'}")

@@ -7,7 +7,14 @@ import numpy as np
 
 from medray.errors import DataError
 from medray.formats import delimited
-from medray.formats.expression.matrices import BLOCK_BYTES, Block, Matrix, Survey, cuts
+from medray.formats.expression.matrices import (
+    BLOCK_BYTES,
+    Block,
+    Faults,
+    Matrix,
+    Survey,
+    cuts,
+)
 
 MAX_CUTS = 16
 
@@ -55,9 +62,19 @@ class CellLines(Matrix):
             self.path, range(start, stop), top.delimiter, row=0, line=line, offset=offset
         )
         for row in rows:
-            values = _numbers(row, [row.cells[at] for at in places], len(top.names))
-            known = {name: row.cells[at].strip() for name, at in other.items()}
-            yield Block([row.cells[0].strip()], values[None], [known])
+            named = [row.cells[0].strip()]
+            try:
+                _check_even(row, len(top.names))
+                found = Faults()
+                values = _numbers(row, [row.cells[at] for at in places], found)
+                if found:
+                    raise found[min(found)]
+            except DataError as error:
+                nothing = np.zeros((1, len(places)), np.float32)
+                yield Block(named, nothing, [{}], {0: error})
+            else:
+                known = {name: row.cells[at].strip() for name, at in other.items()}
+                yield Block(named, values[None], [known])
 
     def _genes(self, names: Sequence[str]) -> list[int]:
         return [at for at, name in enumerate(names) if at and name not in self.other]
@@ -88,24 +105,37 @@ class GeneLines(Matrix):
         top = delimited.head(self.path, header=True, loose=True)
         line, offset = top.first
         rows = delimited.read(self.path, None, top.delimiter, row=0, line=line, offset=offset)
-        genes = [_numbers(row, row.cells[start + 1 : stop + 1], len(top.names)) for row in rows]
+        genes, faults = list[np.ndarray](), Faults()
+        for row in rows:
+            _check_even(row, len(top.names))  # of a line that is uneven nobody knows whose it is
+            genes.append(_numbers(row, row.cells[start + 1 : stop + 1], faults))
         cells = top.names[start + 1 : stop + 1]
-        yield Block(cells, np.ascontiguousarray(np.stack(genes).T), [{} for _ in cells])
+        values = np.ascontiguousarray(np.stack(genes).T)
+        yield Block(cells, values, [{} for _ in cells], faults)
 
 
-def _numbers(row: delimited.Row, cells: Sequence[str], columns: int) -> np.ndarray:
+def _check_even(row: delimited.Row, columns: int) -> None:
     if len(row.cells) != columns:
         raise DataError(
             f"line {row.line} has {len(row.cells)} cells where {columns} belong", code="ragged-row"
         )
-    try:
-        values = delimited.numbers(cells)
-    except ValueError as error:
-        raise DataError(
-            f"line {row.line} holds a cell that is no finite number",
-            code="not-a-number",
-            hint="`observations` takes columns that are no genes",
-        ) from error
-    if np.isnan(values).any():
-        raise DataError(f"line {row.line} lacks values", code="missing-values")
+
+
+def _numbers(row: delimited.Row, cells: Sequence[str], faults: Faults) -> np.ndarray:
+    """Values of a line; what is none is a fault under its place."""
+    cells = list(cells)
+    while True:
+        try:
+            values = delimited.numbers(cells)
+        except ValueError as error:
+            at = int(error.args[0])
+            reason = f"line {row.line} holds a cell that is no finite number"
+            hint = "`observations` takes columns that are no genes"
+            faults.setdefault(at, DataError(reason, code="not-a-number", hint=hint))
+            cells[at] = "0"
+        else:
+            break
+    for at in np.flatnonzero(np.isnan(values)).tolist():
+        reason = f"line {row.line} lacks values"
+        faults.setdefault(at, DataError(reason, code="missing-values"))
     return values

@@ -192,11 +192,13 @@ class Image(Format):
                 raw = np.ascontiguousarray(np.moveaxis(raw, -1, 0))
             else:
                 raw = raw[None]
-            target = [int(v) for v in label]
-            extra = {"target": target[0] if len(target) == 1 else target, "split": split}
-            yield self._sample(
-                f"{item.extra['id']}{split}-{number:06d}", as_image(raw), None, extra
-            )
+            name = f"{item.extra['id']}{split}-{number:06d}"
+            try:
+                target = npz.classes_of(label)
+                extra = {"target": target[0] if len(target) == 1 else target, "split": split}
+                yield self._sample(name, as_image(raw), None, extra)
+            except DataError as error:
+                yield Refusal.of(item.key, error, sample=name)
 
     def _sample(
         self,

@@ -96,6 +96,23 @@ def read_part(path: Path, split: str, start: int, stop: int) -> Iterator[tuple[A
         yield image, label.reshape(-1)
 
 
+def classes_of(label: Array) -> list[int]:
+    """Class numbers of one sample.
+
+    Args:
+        label: as stored, (k,).
+
+    Raises:
+        DataError: one is no whole number ("fractional-label") or below 0 ("negative-label").
+    """
+    whole = np.isfinite(label) & (label == np.rint(label)) if label.dtype.kind == "f" else label
+    if label.dtype.kind == "f" and not whole.all():
+        raise DataError("a label is no whole number", code="fractional-label")
+    if (label < 0).any():
+        raise DataError("a label is negative", code="negative-label")
+    return [int(value) for value in label]
+
+
 _KINDS = ("images", "labels")
 
 

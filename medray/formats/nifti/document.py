@@ -2,18 +2,20 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from medray.errors import SpecError
-from medray.formats.base import Source
+from medray.formats.base import Input, Source
 from medray.formats.files import Found, stem
 from medray.formats.nifti.volume import SUFFIXES
 from medray.storage.records import Refusal
 
 DOCUMENT = "dataset.json"
 MAX_DOCUMENT = 16 * 2**20
+_CHANNEL = re.compile(r"_\d{4}$")
 IGNORE = "ignore"  # nnU-Net's name of the label whose voxels nobody judged
 
 
@@ -26,6 +28,8 @@ class Document:
         labels: name → value, or values of a region.
         ending: of all files; "": it does not say.
         training: paths of images that it lists.
+        pairs: the label that it lists beside an image, by the image; both without folder and
+            ending.
         cases: of the key `dataset`: case → (paths of images, path of the label or None); None
             where there is no such key. Entries that make no sense have no images.
     """
@@ -34,6 +38,7 @@ class Document:
     labels: dict[str, int | list[int]]
     ending: str
     training: list[str]
+    pairs: dict[str, str]
     cases: dict[str, tuple[list[str], str | None]] | None
 
     @property
@@ -61,6 +66,21 @@ class Document:
                 "the label `ignore` is not the highest of dataset.json", code="bad-dataset-json"
             )
         return value
+
+    def paired(self, items: Iterable[Input], refused: list[Refusal]) -> list[Input]:
+        """Cases whose label is the one that is listed; the others are refused ("other-label")."""
+        kept = []
+        for item in items:
+            names = [_case(path) for path in (item.paths[0], item.paths[-1])]
+            listed = self.pairs.get(names[0], self.pairs.get(_CHANNEL.sub("", names[0])))
+            if not item.extra["label"] or listed in (None, names[1]):
+                kept.append(item)
+                continue
+            reason = "dataset.json lists another label beside the image than that of its name"
+            hint = "give image and label one name, or correct dataset.json"
+            files = len(item.paths)
+            refused.append(Refusal(item.key, "other-label", reason, files=files, hint=hint))
+        return kept
 
     def missing(self, found: Iterable[Found]) -> list[Refusal]:
         """Cases that are listed and not there. `X.nii.gz` stands for `X_0000.nii.gz` too, as in
@@ -99,8 +119,19 @@ def read_document(source: Source) -> Document:
             str(entry.get("image")) if isinstance(entry, dict) else f"training/{number}"
             for number, entry in enumerate(listed if isinstance(listed, list) else [])
         ],
+        pairs={
+            _case(entry["image"]): _case(entry["label"])
+            for entry in (listed if isinstance(listed, list) else [])
+            if isinstance(entry, dict)
+            and isinstance(entry.get("image"), str)
+            and isinstance(entry.get("label"), str)
+        },
         cases=_listed(document["dataset"]) if "dataset" in document else None,
     )
+
+
+def _case(path: str) -> str:
+    return stem(path.rpartition("/")[2], SUFFIXES)
 
 
 def _json(source: Source) -> dict[str, Any]:

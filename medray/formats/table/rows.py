@@ -43,8 +43,9 @@ def row_of(options: TableOptions, sample_id: str, known: Mapping[str, Any]) -> d
 
 def _targets(options: TableOptions, known: Mapping[str, Any]) -> dict[str, Any]:
     if options.classes:
-        text = _text(known, options.targets[0])
-        if text is None:
+        # A class may be called None or NA: what `classes` names is no gap.
+        text = _stripped(known, options.targets[0])
+        if text not in options.classes and text in MISSING:
             return {"target": None, "class_name": None, "has_label": False}
         if text not in options.classes:
             raise DataError("the target names no class", code="bad-label", hint="see `classes`")
@@ -59,12 +60,16 @@ def _targets(options: TableOptions, known: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _text(known: Mapping[str, Any], name: str) -> str | None:
+    text = _stripped(known, name)
+    return None if text in MISSING else text
+
+
+def _stripped(known: Mapping[str, Any], name: str) -> str:
     value = known.get(name)
     if value is None:
-        return None
+        return ""
     text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-    text = text.strip()
-    return None if text in MISSING else text
+    return text.strip()
 
 
 def _number(known: Mapping[str, Any], name: str) -> float | None:
