@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from medray.storage.commits import Commits
 from medray.storage.datasets import Dataset
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.objects import Objects
@@ -101,7 +102,13 @@ def make_dataset(objects: Objects) -> Callable[[str, list[Sample]], Dataset]:
             writer.add(sample)
         commit = ledger.commit(attempt, Commit("u0", attempt.id, writer.finish(), len(samples), []))
         return publish(
-            objects, name, kind="test", spec="", commits=[commit], refused=[], parents=[]
+            objects,
+            name,
+            kind="test",
+            spec="",
+            commits=Commits.of([commit]),
+            refused=[],
+            parents=[],
         )
 
     return make

@@ -134,7 +134,7 @@ def retry(name: str, codes: tuple[str, ...], storage: str | None, as_json: bool)
     from medray.jobs.session import known_storage
 
     found = ask_again(known_storage(storage), name, codes)
-    inputs = sum(commit.inputs for commit in found)
+    inputs = sum(found.column("inputs"))
     if as_json:
         print_json({"name": name, "units": len(found), "inputs": inputs})
         return

@@ -18,7 +18,8 @@ from typing import ClassVar
 
 from medray.errors import SpecError
 from medray.formats.base import Memory, Source
-from medray.storage.objects import Entry, Objects
+from medray.storage.listing import Entry
+from medray.storage.objects import Objects
 from medray.storage.records import Refusal
 
 MAX_PART = 255  # bytes in one part of a path, of every file system in use

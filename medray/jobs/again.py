@@ -10,20 +10,24 @@ of two who ask at once both mean the same.
 import json
 from collections.abc import Collection, Iterable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from medray.clock import SYSTEM, Clock, stamp
 from medray.engine.operation import Unit
 from medray.errors import SpecError
 from medray.ids import short
 from medray.storage.audit import record
-from medray.storage.ledger import Commit, Ledger, again_path
+from medray.storage.ledger import Ledger, again_path
 from medray.storage.objects import Objects
 from medray.storage.versions import check_name
+
+if TYPE_CHECKING:
+    from medray.storage.commits import Commits
 
 
 def ask_again(
     objects: Objects, name: str, codes: Collection[str], clock: Clock = SYSTEM
-) -> list[Commit]:
+) -> "Commits":
     """Let the units of a dataset that refused something for one of `codes` be done again.
 
     The next run of the job does them; what they committed before stays for the versions that name
@@ -43,10 +47,10 @@ def ask_again(
     """
     ledger, gave_way = Ledger(objects, check_name(name)), units_that_gave_way(objects, name)
     ids = [unit for unit in ledger.done() if unit not in gave_way]
-    commits = ledger.committed(ids, brief=True).values()
-    found = [one for one in commits if any(item.code in codes for item in one.refused)]
+    commits = ledger.committed(ids)
+    found = [unit for unit, rows in commits.refused.items() if any(r.code in codes for r in rows)]
     if not found:
-        known = sorted({item.code for one in commits for item in one.refused})
+        known = sorted({item.code for item in commits.refusals})
         raise SpecError(
             f"no unit refused anything as {', '.join(sorted(codes))}",
             code="nothing-to-retry",
@@ -55,10 +59,10 @@ def ask_again(
             "planning is looked at anew by every run",
         )
     details = {"codes": sorted(codes), "at": stamp(clock)}
-    for commit in found:
-        objects.put_new(again_path(name, commit.unit), json.dumps(details).encode())
+    for unit in found:
+        objects.put_new(again_path(name, unit), json.dumps(details).encode())
     record(objects, what="retry", about=name, details={**details, "units": len(found)}, clock=clock)
-    return found
+    return commits.of_units(found)
 
 
 def units_that_gave_way(objects: Objects, name: str) -> set[str]:

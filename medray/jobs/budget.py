@@ -8,7 +8,7 @@ from medray.engine.worker import Receipt
 from medray.errors import DataError
 from medray.jobs.plan import Planned
 from medray.jobs.resolve import Resolved
-from medray.storage.ledger import Commit
+from medray.storage.commits import Commits
 from medray.storage.objects import Objects
 from medray.storage.quarantine import keep_refusals
 from medray.storage.records import Kind, Refusal, whole_inputs
@@ -25,12 +25,12 @@ class Budget:
     """
 
     def __init__(
-        self, resolved: Resolved, planned: Planned, before: Sequence[Commit], objects: Objects
+        self, resolved: Resolved, planned: Planned, before: Commits, objects: Objects
     ) -> None:
         self._run, self._planned = resolved.run, planned
         self._output, self._objects = resolved.output, objects
         self._share = resolved.step.policy.error_budget
-        counts = [_planned_away(planned), *(whole_inputs(commit.refused) for commit in before)]
+        counts = [_planned_away(planned), *map(whole_inputs, before.refused.values())]
         self.refused = sum(refused for refused, _ in counts)
         self.asked_for = planned.inputs - sum(passed for _, passed in counts)
 
@@ -45,7 +45,7 @@ class Budget:
         # As it was written: 0.29 * 100 is less than 29 in floats.
         return self.refused > Fraction(str(self._share)) * self.asked_for
 
-    def check(self, commits: Sequence[Commit] = ()) -> None:
+    def check(self, commits: Commits) -> None:
         """Raise DataError if the budget is overdrawn (code "error-budget"); refusals are kept."""
         if not self._overdrawn:
             return
@@ -69,15 +69,15 @@ def _planned_away(planned: Planned) -> tuple[int, int]:
 
 
 def reasons(
-    commits: Sequence[Commit], planned: Sequence[Refusal], kind: Kind = "quarantined"
+    commits: Commits, planned: Sequence[Refusal], kind: Kind = "quarantined"
 ) -> dict[str, int]:
     """Inputs refused whole, by code, most frequent first. An input counts by its first refusal."""
     first: dict[tuple[str, str], str] = {}
-    for commit in commits:
+    for unit, refused in commits.refused.items():
         # One that is quarantined is not passed over too.
-        for item in sorted(commit.refused, key=lambda item: item.kind != "quarantined"):
+        for item in sorted(refused, key=lambda item: item.kind != "quarantined"):
             if not item.sample:
-                first.setdefault((commit.unit, item.source), f"{item.kind} {item.code}")
+                first.setdefault((unit, item.source), f"{item.kind} {item.code}")
     counts = Counter(first.values()) + Counter(f"{item.kind} {item.code}" for item in planned)
     return {
         name.removeprefix(f"{kind} "): count

@@ -105,12 +105,13 @@ def _ingest(step: Ingest, objects: Objects, place: Place) -> Resolved:
     split = step.split.parameters() if step.split else None
     identity = {"format": step.format.model_dump(mode="json"), "split": split}
     found = plan_of(kind(options), step, objects)
+    samples = units_of(step)
     planned = plan_ingest(
         found,
         name=step.format.name,
         identity=identity,
-        samples=units_of(step),
-        before=earlier(objects, step.output, short(step.identity())),
+        samples=samples,
+        before=earlier(objects, step.output, short(step.identity()), samples),
     )
     return _resolved(
         step,

@@ -22,8 +22,9 @@ from medray.jobs.execute import Executor
 from medray.jobs.plan import Planned
 from medray.jobs.resolve import Resolved
 from medray.spec.jobs import Evaluate, Predict, Transform
+from medray.storage.commits import Commits
 from medray.storage.datasets import Dataset, open_dataset
-from medray.storage.ledger import Commit, Ledger
+from medray.storage.ledger import Ledger
 from medray.storage.objects import Objects
 from medray.storage.publish import publish
 from medray.storage.quarantine import keep_refusals
@@ -62,11 +63,11 @@ def run_units(
     ledger = Ledger(objects, resolved.output)
     first = resolved.first.planned if resolved.first is not None else None
     if resolved.first is not None and first is not None:
-        done = ledger.committed((unit.id for unit in planned.units), brief=True)
+        done = ledger.committed(unit.id for unit in planned.units)
         if len(done) < len(planned.units):
             _complete(resolved.first, first, objects, executor, stop, tell)
     own, ordered = _complete(resolved, planned, objects, executor, stop, tell)
-    if not any(commit.shard.rows for commit in ordered):
+    if not any(ordered.column("rows")):
         keep_refusals(objects, resolved.output, ordered, planned.refused)
         raise DataError(
             f"nothing is left of {planned.inputs} inputs, and an empty dataset is no dataset",
@@ -97,26 +98,24 @@ def _complete(
     executor: Executor,
     stop: threading.Event,
     tell: Listener,
-) -> tuple[set[str], list[Commit]]:
+) -> tuple[set[str], Commits]:
     """Commit every unit; returns those that this call committed, and all commits in order."""
     ledger = Ledger(objects, resolved.output)
-    before = ledger.committed((unit.id for unit in planned.units), brief=True)
+    before = ledger.committed(unit.id for unit in planned.units)
     ledger.pack()
-    budget = Budget(resolved, planned, list(before.values()), objects)
+    budget = Budget(resolved, planned, before, objects)
     tell(Event("step", _outset(resolved, planned, before, budget)))
-    budget.check(list(before.values()))
-    pending = [unit for unit in planned.units if unit.id not in before]
+    budget.check(before)
+    done = set(before.units)
+    pending = [unit for unit in planned.units if unit.id not in done]
     failed, own, overdrawn = _pass(resolved, pending, executor, stop, tell, budget)
-    if overdrawn:
-        made = ledger.committed((unit.id for unit in pending), brief=True)
-        budget.check([*before.values(), *made.values()])
-    if failed:
+    if failed and not overdrawn:
         raise _failure(resolved, planned, failed)
-    commits = {**before, **ledger.committed((unit.id for unit in pending), brief=True)}
+    made = ledger.committed(unit.id for unit in pending)
+    commits = Commits.joined([before, made])
+    budget.check(commits)
     ledger.pack()
-    ordered = [commits[unit.id] for unit in planned.units]
-    budget.check(ordered)
-    return own, ordered
+    return own, commits.of_units(unit.id for unit in planned.units)
 
 
 def _pass(
@@ -194,25 +193,24 @@ def _failure(resolved: Resolved, planned: Planned, failed: dict[str, Receipt]) -
     )
 
 
-def _scores(resolved: Resolved, objects: Objects, commits: Sequence[Commit]) -> dict[str, object]:
+def _scores(resolved: Resolved, objects: Objects, commits: Commits) -> dict[str, object]:
     """What all units say together: of an evaluation its metrics, of a transform what it tells."""
+    pairs = zip(commits.pinned(), commits.column("rows"), strict=True)
+    shards = [Shard(objects, pinned) if rows else None for pinned, rows in pairs]
     if isinstance(resolved.step, Transform):
         from medray.engine.transform import conclude
 
-        shards = [Shard(objects, commit.shard.pinned) for commit in commits if commit.shard.rows]
-        return conclude(resolved.parameters, objects, shards)
+        return conclude(resolved.parameters, objects, list(filter(None, shards)))
     if isinstance(resolved.step, Predict) and resolved.step.variants is not None:
         from medray.engine.score import conclude as conclude_scores
 
-        return conclude_scores(
-            [Shard(objects, one.shard.pinned) if one.shard.rows else None for one in commits]
-        )
+        return conclude_scores(shards)
     if not isinstance(resolved.step, Evaluate):
         return {}
     from medray.engine.evaluate import cautions, headline, summarise
     from medray.engine.learnt import overlap
 
-    tables = [Shard(objects, commit.shard.pinned).table for commit in commits if commit.shard.rows]
+    tables = [shard.table for shard in shards if shard]
     cases = pa.concat_tables(tables, promote_options="permissive") if tables else table_of([])
     summary = summarise(
         resolved.parameters["task"],
@@ -233,7 +231,7 @@ def _scores(resolved: Resolved, objects: Objects, commits: Sequence[Commit]) -> 
 
 
 def _outset(
-    resolved: Resolved, planned: Planned, before: dict[str, Commit], budget: Budget
+    resolved: Resolved, planned: Planned, before: Commits, budget: Budget
 ) -> dict[str, object]:
     return {
         "kind": resolved.step.kind,
@@ -242,7 +240,7 @@ def _outset(
         "units": len(planned.units),
         "units_skipped": len(before),
         "inputs": planned.inputs,
-        "inputs_done": sum(commit.inputs for commit in before.values()) + len(planned.refused),
+        "inputs_done": sum(before.column("inputs")) + len(planned.refused),
         "quarantined": budget.refused,
         "passed_over": planned.inputs - budget.asked_for,
     }
@@ -268,12 +266,16 @@ def _result(
     resolved: Resolved,
     planned: Planned,
     own: set[str],
-    commits: list[Commit],
+    commits: Commits,
     dataset: Dataset,
     seconds: float,
 ) -> StepResult:
-    others = [commit for commit in commits if commit.unit not in own]
-    skipped = sum(commit.inputs - sum(whole_inputs(commit.refused)) for commit in others)
+    pairs = zip(commits.units, commits.column("inputs"), strict=True)
+    skipped = sum(
+        inputs - sum(whole_inputs(commits.refused.get(unit, ())))
+        for unit, inputs in pairs
+        if unit not in own
+    )
     return StepResult(
         kind=resolved.step.kind,
         run=resolved.run,

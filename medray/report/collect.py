@@ -4,7 +4,6 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -159,10 +158,7 @@ def _model_step(step: Mapping[str, Any], model: ModelPackage) -> Step:
 def _stages(dataset: Dataset) -> dict[str, float]:
     """Seconds of work by stage, over all units, as their commits say."""
     units = dataset.units.column("unit")
-    total: Counter[str] = Counter()
-    for commit in Ledger(dataset.objects, dataset.name).committed(units, brief=True).values():
-        total.update(commit.seconds)
-    return dict(total)
+    return Ledger(dataset.objects, dataset.name).committed(units).seconds()
 
 
 def _training(model: ModelPackage) -> Training:

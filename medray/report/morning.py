@@ -3,7 +3,6 @@ reference run, and what it cost.
 """
 
 import datetime
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
@@ -246,10 +245,7 @@ def _output(
         if (row["source"], row["sample"], row["code"]) not in before
     ]
     groups = group_refusals(made.name, rows)
-    stages: Counter[str] = Counter()
-    units = [shard.unit for shard in fresh]
-    for commit in Ledger(objects, made.name).committed(units, brief=True).values():
-        stages.update(commit.seconds)
+    stages = Ledger(objects, made.name).committed(shard.unit for shard in fresh).seconds()
     return Output(
         kind=kind,
         name=made.name,
@@ -261,7 +257,7 @@ def _output(
         passed_over=made.inputs.passed_over,
         refused=[group for group in groups if group.kind == "quarantined"],
         passed=[group for group in groups if group.kind == "passed-over"],
-        stages=dict(stages),
+        stages=stages,
         new_bytes=sum(shard.bytes for shard in fresh),
     )
 

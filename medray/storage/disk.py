@@ -20,6 +20,7 @@ SYNCS = 8  # at once: journal and disk take those that wait together (82 files: 
 OPEN_FILES = 256
 EARLY_BYTES = 4 * 2**20  # of a file; the disk begins to write while the rest is being made
 READ_BYTES = 2**18  # stays in a core's cache while it is summed
+SMALL_BYTES = 2**16  # of a file that is read in one go
 PIECES = 256  # of a write; systems take 1,024
 
 
@@ -66,7 +67,7 @@ class NewFile:
         self._file.close()
 
 
-def write_file(place: Path, data: bytes) -> None:
+def write_file(place: Path, data: bytes | bytearray) -> None:
     """Write a file beside its place, move it there, and wait until both are on the disk."""
 
     def move(part: Path) -> None:
@@ -75,7 +76,7 @@ def write_file(place: Path, data: bytes) -> None:
     _put(place, data, move, durable=place.exists())  # a cut must leave the old one or the new one
 
 
-def create_file(place: Path, data: bytes) -> bool:
+def create_file(place: Path, data: bytes | bytearray) -> bool:
     """Write a file as `write_file` does, but only where there is none. False: one stands there."""
     try:
         # obstore counts such files' names up from 1: a name that gc took may be another writer's.
@@ -85,7 +86,9 @@ def create_file(place: Path, data: bytes) -> bool:
     return True
 
 
-def _put(place: Path, data: bytes, settle: Callable[[Path], None], *, durable: bool) -> None:
+def _put(
+    place: Path, data: bytes | bytearray, settle: Callable[[Path], None], *, durable: bool
+) -> None:
     """Write a file beside its place and settle it there, again if gc takes it away meanwhile."""
     while True:
         # Named as obstore names a file that isn't whole: its listings leave such files out.
@@ -170,7 +173,7 @@ def sums_of_file(place: Path, sizes: Iterable[int]) -> Sums:
         return sums(file, sizes)
 
 
-def _write(file: FileIO, pieces: Iterable[bytes]) -> None:
+def _write(file: FileIO, pieces: Iterable[bytes | bytearray]) -> None:
     left = [memoryview(piece) for piece in pieces]
     while left:
         written = os.writev(file.fileno(), left[:PIECES])
@@ -222,14 +225,23 @@ def sync(*places: Path) -> None:
 
 
 def read_file(place: str) -> bytes:
-    """All of a file, in 6 microseconds where `Path.read_bytes` takes 16: records come in thousands.
+    """All of a file, in 5 microseconds where `Path.read_bytes` takes 16: records come in thousands.
 
     Raises:
         FileNotFoundError: there is none; a folder is none.
     """
     try:
-        with FileIO(place) as file:
-            return file.readall()
+        handle = os.open(place, os.O_RDONLY)
+        try:
+            data = os.read(handle, SMALL_BYTES)
+            # FileIO asks for the size first, and where it is: twice as many calls of the system.
+            if len(data) < SMALL_BYTES and not os.read(handle, 1):
+                return data
+            os.lseek(handle, 0, os.SEEK_SET)
+            with FileIO(handle, closefd=False) as file:
+                return file.readall()
+        finally:
+            os.close(handle)
     except (IsADirectoryError, NotADirectoryError) as error:
         raise FileNotFoundError(place) from error
 

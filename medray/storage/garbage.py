@@ -22,9 +22,10 @@ from medray.errors import DataError
 from medray.storage import audit, fence
 from medray.storage.datasets import Dataset, open_dataset
 from medray.storage.ledger import Ledger
+from medray.storage.listing import Entry
 from medray.storage.manifest import units_path
 from medray.storage.models import folder_of, manifest_path, named_folder
-from medray.storage.objects import Entry, Objects
+from medray.storage.objects import Objects
 from medray.storage.probe import store_time
 from medray.storage.versions import is_name, versions_of
 
@@ -136,7 +137,7 @@ def _of_dataset(objects: Objects, name: str, spared: list[DataError]) -> Iterato
     except DataError as error:
         spared.append(error)  # what a damaged version names can't be told
         return
-    yield from _tables(objects, name, {one.manifest.units.table for one in versions})
+    yield from _tables(objects, name, {_table(one) for one in versions})
     shards: dict[str, list[str]] = {unit: [] for unit in objects.folders(f"{root}/attempts")}
     for shard in objects.folders(f"{root}/shards"):
         shards.setdefault(shard.rpartition("-")[0], []).append(f"{root}/shards/{shard}")
@@ -167,15 +168,17 @@ def _committed() -> bool:
 def _tables(objects: Objects, name: str, named: set[str]) -> Iterator[_Found]:
     """Tables of units that no version names, whose publishing was cut."""
     for entry in objects.walk(f"datasets/{name}/units"):
-        table = entry.path.rpartition("/")[2].removesuffix(".parquet")
-        if table not in named:
-            claim = partial(_table_taken, objects, name, table)
+        if entry.path not in named:
+            claim = partial(_table_taken, objects, name, entry.path)
             yield _Found(entry.path, "no version names it", [entry], (), claim)
 
 
-def _table_taken(objects: Objects, name: str, table: str) -> bool:
+def _table(version: Dataset) -> str:
+    return units_path(version.name, version.manifest.units.table)
+
+
+def _table_taken(objects: Objects, name: str, path: str) -> bool:
     """Take a table of units away, unless a version names it by now."""
-    path = units_path(name, table)
     try:
         data = objects.get(path)
     except FileNotFoundError:
@@ -183,7 +186,7 @@ def _table_taken(objects: Objects, name: str, table: str) -> bool:
     objects.delete([path])
     free = False
     try:
-        free = all(one.manifest.units.table != table for one in _versions(objects, name))
+        free = all(_table(one) != path for one in _versions(objects, name))
     finally:  # also where the store fails, or a version is damaged
         if not free:
             objects.put_new(path, data)

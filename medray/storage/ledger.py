@@ -8,10 +8,10 @@ attempts, zombies and second drivers included, exactly one wins, and none whose 
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from blake3 import blake3
 
@@ -25,11 +25,15 @@ from medray.storage.attempts import Attempt, History
 from medray.storage.documents import Count, Finite
 from medray.storage.fence import FENCE_BYTES, fence_of, new_fence, settle, take, taken
 from medray.storage.objects import Objects
-from medray.storage.pack import Row, read_pack, write_pack
 from medray.storage.records import Refusal, ShardRecord
 from medray.storage.threads import spread
 
-FEW = 64  # commits, that are read faster than a pack
+if TYPE_CHECKING:
+    from medray.storage.commits import Commits
+    from medray.storage.pack import Pack
+
+FEW = 64  # commits, that are read faster than a listing and a pack
+HELD = 2048  # commits with their lists of files, at a time
 
 
 @dataclass(frozen=True)
@@ -109,64 +113,70 @@ class Ledger:
         self.dataset, self.session, self.max_attempts = dataset, session, max_attempts
         self._objects, self._clock = objects, clock
         self._root = f"datasets/{dataset}"
-        self._fresh: dict[str, Row] = {}
+        self._fresh: list[Pack] = []
 
-    def committed(self, units: Iterable[str], *, brief: bool = False) -> dict[str, Commit]:
-        """The commits of those of `units` that have one.
+    def committed(self, units: Iterable[str]) -> "Commits":
+        """The commits of those of `units` that have one, in this order.
 
-        Args:
-            units: ids.
-            brief: leave out the lists of files, which over many units would fill a driver's memory.
-                What `pack` packed is not read again.
+        They come without the lists of files, which over many units would fill a driver's memory.
+        What `pack` packed is not read again.
         """
-        tags = self._tags()
-        wanted = [unit for unit in units if unit in tags]
-        found = self._packed(wanted, tags) if brief and len(wanted) > FEW else {}
+        # pyarrow takes 0.2 s, which a command need not pay that only looks for a run's state.
+        from medray.storage.commits import Commits
+        from medray.storage.pack import Pack, read_pack
 
-        def look(unit: str) -> Commit | None:
-            whole = self.commit_of(unit)
-            if whole is None or not brief:
-                return whole
-            short = replace(whole, shard=whole.shard.brief())
-            self._fresh[unit] = Row(unit, tags[unit], whole.record, short.encode())
-            return short
+        wanted = list(units)
+        if len(wanted) <= FEW:
+            return self._read_all(wanted)
+        commits, tags = read_pack(self._objects, self.dataset)
+        place = {unit: number for number, unit in enumerate(commits.units)}
+        known, other = set[int](), dict[str, str]()
+        for unit, tag in self._standing():
+            number = place.get(unit)
+            if number is not None and tags[number] == tag != "":
+                known.add(number)
+            else:
+                other[unit] = tag
+        numbers = [place.get(unit, -1) for unit in wanted]
+        rest = [unit for unit in wanted if unit in other]
+        packed = commits.take([number for number in numbers if number in known])
+        if not rest:
+            return packed
+        fresh = self._read_all(rest)
+        self._fresh.append(Pack(fresh, [other[unit] for unit in fresh.units]))
+        found = Commits.joined([packed, fresh])
+        here = set(found.units)
+        return found.of_units(unit for unit in wanted if unit in here)
 
+    def _read_all(self, units: list[str]) -> "Commits":
+        """Commits, each from its own record."""
+        from medray.storage.commits import Commits
+
+        groups = (units[start : start + HELD] for start in range(0, len(units), HELD))
         with ThreadPoolExecutor(self._objects.profile.concurrency) as pool:
-            rest = [unit for unit in wanted if unit not in found]
-            found |= {one.unit: one for one in spread(pool, look, rest) if one is not None}
-        return {unit: found[unit] for unit in wanted if unit in found}
-
-    def _packed(self, units: list[str], tags: dict[str, str]) -> dict[str, Commit]:
-        """Those of the commits that the pack has as they are."""
-        pack = read_pack(self._objects, self.dataset)
-        rows = [row for unit in units if (row := pack.get(unit)) and row.tag == tags[unit] != ""]
-        data = b"[%s]" % b",".join(row.commit for row in rows)
-        try:
-            commits = documents.decode(data, self.dataset, list[Commit])
-        except DamageError:
-            return {}  # of another version of medray, or damaged: the records have it all
-        pairs = zip(rows, commits, strict=True)
-        return {row.unit: replace(commit, record=row.record) for row, commit in pairs}
+            found = (spread(pool, self.commit_of, group) for group in groups)
+            return Commits.joined(Commits.of(filter(None, group)) for group in found)
 
     def pack(self) -> None:
         """Pack the commits that `committed` had to read one by one, if they are more than a few."""
-        if len(self._fresh) > FEW:
-            rows = read_pack(self._objects, self.dataset) | self._fresh
-            write_pack(self._objects, self.dataset, rows.values())
-            self._fresh = {}
+        if sum(len(fresh.commits) for fresh in self._fresh) <= FEW:
+            return
+        from medray.storage.pack import add_to_pack
+
+        add_to_pack(self._objects, self.dataset, self._fresh)
+        self._fresh = []
 
     def done(self) -> set[str]:
         """Every unit that has a commit, told from a listing alone."""
-        return set(self._tags())
+        return {unit for unit, _ in self._standing()}
 
-    def _tags(self) -> dict[str, str]:
-        """ETag of the record of every unit that has one."""
-        prefix = f"{self._root}/commits/"
-        return {
-            name.removesuffix(".json"): entry.etag
-            for entry in self._objects.walk(f"{self._root}/commits")
-            if entry.size != FENCE_BYTES and "/" not in (name := entry.path.removeprefix(prefix))
-        }
+    def _standing(self) -> Iterator[tuple[str, str]]:
+        """Every unit that has a record, and its ETag."""
+        folder = f"{self._root}/commits/"
+        for path, size, _, etag in self._objects.walk(folder[:-1]):
+            name = path.removeprefix(folder)
+            if size != FENCE_BYTES and "/" not in name:
+                yield name.removesuffix(".json"), etag
 
     def commit_of(self, unit: str) -> Commit | None:
         """The unit's commit, or None."""

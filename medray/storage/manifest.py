@@ -1,28 +1,26 @@
 """What a version of a dataset holds: a small head, and a table with a row per unit.
 
 <root>/datasets/<name>/versions/<version>.json   the head: all that `ls` and `show` print
-<root>/datasets/<name>/units/<hash>.parquet      the units, in plan order; named by its bytes' hash
+<root>/datasets/<name>/units/<hash>.arrow        the units, in plan order; named by its bytes' hash
 
 The head pins the table by the hash of its bytes, and the version's name, a hash itself, pins head
 and rows. So opening a version costs one small read, whatever it holds, and the first sample one
 more: 50,000 units are a table of 8 MB, where a document of them took 15 MB and half a second.
 """
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from blake3 import blake3
 
 from medray.ids import ID_DIGITS, short
+from medray.storage.columns import dump, identity_of, load
+from medray.storage.commits import SCHEMA as COMMITS
 from medray.storage.documents import Count, Id
-from medray.storage.ledger import Commit
 from medray.storage.records import Pinned
 from medray.storage.versions import Head, damaged_manifest
 
@@ -73,30 +71,8 @@ class UnitEntry:
         """The shard, as readers find it and believe it."""
         return Pinned(self.path, self.table, self.arrays)
 
-    @classmethod
-    def of(cls, commit: Commit) -> "UnitEntry":
-        """What a version says of a commit."""
-        shard = commit.shard
-        pinned = shard.pinned
-        return cls(
-            unit=commit.unit,
-            path=shard.path,
-            rows=shard.rows,
-            bytes=shard.bytes,
-            sha256=shard.sha256,
-            content=shard.content,
-            table=pinned.table,
-            arrays=pinned.arrays,
-            record=commit.record or blake3(commit.encode()).hexdigest(),
-        )
 
-
-SCHEMA = pa.schema(
-    [
-        pa.field(field.name, pa.string() if field.type is str else pa.int64(), nullable=False)
-        for field in fields(UnitEntry)
-    ]
-)
+SCHEMA = pa.schema([COMMITS.field(field.name) for field in fields(UnitEntry)])
 
 
 @dataclass(frozen=True)
@@ -189,17 +165,13 @@ class Entries(Sequence[UnitEntry]):
     """
 
     def __init__(self, data: bytes, path: str) -> None:
-        self._path = path
-        self._columns: dict[str, pa.Array] = {}
         try:
-            self._file = pq.ParquetFile(io.BytesIO(data))
-            if not self._file.schema_arrow.equals(SCHEMA):
-                raise damaged_manifest(path)
-        except (pa.ArrowException, OSError, ValueError) as error:
+            self.table = load(pa.py_buffer(data), SCHEMA)
+        except ValueError as error:
             raise damaged_manifest(path) from error
 
     def __len__(self) -> int:
-        return int(self._file.metadata.num_rows)
+        return int(self.table.num_rows)
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
@@ -213,14 +185,7 @@ class Entries(Sequence[UnitEntry]):
 
     def array(self, name: str) -> pa.Array:
         """One field of every unit."""
-        if name not in self._columns:
-            try:
-                # Without Arrow's threads, which now and then abort the process when it exits.
-                table = self._file.read([name], use_threads=False)
-            except (pa.ArrowException, OSError, ValueError) as error:
-                raise damaged_manifest(self._path) from error
-            self._columns[name] = table[name].combine_chunks()
-        return self._columns[name]
+        return self.table[name].chunk(0) if len(self) else pa.array([], SCHEMA.field(name).type)
 
     def column(self, name: str) -> list[Any]:
         """One field of every unit, as a list."""
@@ -246,45 +211,17 @@ class Entries(Sequence[UnitEntry]):
     @property
     def identity(self) -> str:
         """Hash over all that the table says, whichever Arrow wrote it."""
-        return identity_of({name: self.column(name) for name in SCHEMA.names})
+        return identity_of(self.table)
 
 
-def identity_of(columns: dict[str, list[Any]]) -> str:
-    """Hash over the fields of units, column by column; ids and hashes hold no line breaks."""
-    hashed = blake3()
-    for name, values in columns.items():
-        hashed.update(f"{name}\t{len(values)}\n".encode())
-        hashed.update("\n".join(map(str, values)).encode())
-    return hashed.hexdigest()[:ID_DIGITS]
+def encode(entries: pa.Table) -> tuple[bytearray, Units]:
+    """A table of units, whose columns are those of `SCHEMA`, and what the head says of it."""
+    table = entries.select(SCHEMA.names)
+    data = dump(table)
+    return data, Units(table.num_rows, hash_of(data), identity_of(table))
 
 
-def encode(entries: Sequence[UnitEntry]) -> tuple[bytes, Units]:
-    """A table of units, and what the head says of it."""
-    columns: dict[str, list[Any]] = {
-        name: list(map(attrgetter(name), entries)) for name in SCHEMA.names
-    }
-    buffer = io.BytesIO()
-    # Hashes don't repeat: a dictionary of them would only make the table larger.
-    arrays = [_array(columns[field.name], field.type) for field in SCHEMA]
-    table = pa.Table.from_arrays(arrays, schema=SCHEMA)
-    pq.write_table(table, buffer, compression="zstd", use_dictionary=False, store_schema=False)
-    data = buffer.getvalue()
-    return data, Units(len(entries), hash_of(data), identity_of(columns))
-
-
-def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
-    """A column of whole numbers or texts. `pa.array` imports pandas: 0.35 s of processor time, a
-    third of what a run with nothing to do takes."""
-    if pa.types.is_integer(kind):
-        numbers = np.array(values, kind.to_pandas_dtype())
-        return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(numbers)])
-    texts = [value.encode() for value in values]
-    ends = np.cumsum([0, *map(len, texts)], dtype=np.int32)
-    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(texts))]
-    return pa.Array.from_buffers(kind, len(values), buffers)
-
-
-def hash_of(data: bytes) -> str:
+def hash_of(data: bytes | bytearray) -> str:
     """The name of a table of units: BLAKE3 of its bytes."""
     return blake3(data).hexdigest()[:ID_DIGITS]
 
@@ -296,7 +233,7 @@ def manifest_path(name: str, version: str) -> str:
 
 def units_path(name: str, table: str) -> str:
     """Where a table of units stands."""
-    return f"datasets/{name}/units/{table}.parquet"
+    return f"datasets/{name}/units/{table}.arrow"
 
 
 def head_of(manifest: Manifest) -> Head:

@@ -12,7 +12,6 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
@@ -24,23 +23,15 @@ from obstore.store import LocalStore, ObjectStore
 
 from medray.errors import DataError, SpecError
 from medray.spec.storage import Storage, at
-from medray.storage import disk
+from medray.storage import disk, listing
+from medray.storage.listing import Entry
 from medray.storage.remote import NewObject, Remote, copy_to, new_token
 from medray.storage.trouble import LASTING, code_of, explain, is_exhausted
 
 READS = 3  # of an object that comes otherwise than it was written, before it counts as damaged
 PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 Pieces = disk.NewFile | NewObject
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One stored object: path below the root, size in bytes, seconds since the epoch, ETag."""
-
-    path: str
-    size: int
-    modified: float
-    etag: str
+Data = bytes | bytearray
 
 
 class Objects:
@@ -59,6 +50,7 @@ class Objects:
         self.profile = place if isinstance(place, Storage) else at(url)
         parts = urlparse(self.url)
         self._folder = Path(unquote(parts.path)) if parts.scheme == "file" else None
+        self._root = str(self._folder)  # to format a path takes as long as to open a file
         self._remote: Remote | None = None
         try:
             if self._folder is not None:
@@ -102,7 +94,7 @@ class Objects:
             RetryableError: the store cannot be reached, or refuses (see `medray.storage.trouble`).
         """
         if self._folder is not None:
-            return bytes(self._try(path, lambda: disk.read_file(f"{self._folder}/{path}")))
+            return bytes(self._try(path, partial(disk.read_file, f"{self._root}/{path}")))
         return self.get_tagged(path)[0]
 
     def get_tagged(self, path: str) -> tuple[bytes, str]:
@@ -151,7 +143,7 @@ class Objects:
         etag: str = self._try(path, lambda: copy_to(self._store, path, file, size))
         return etag
 
-    def put(self, path: str, data: bytes) -> None:
+    def put(self, path: str, data: Data) -> None:
         """Write an object whole, replacing what stood there; durable when this returns.
 
         Raises:
@@ -160,7 +152,7 @@ class Objects:
 
         def write() -> None:
             if self._remote is not None:
-                self._remote.put(path, data)
+                self._remote.put(path, bytes(data))
             else:
                 disk.write_file(self._place(path), data)
 
@@ -191,13 +183,13 @@ class Objects:
         found: disk.Sums = self._try(path, lambda: disk.sums_of_file(self._place(path), sizes))
         return found
 
-    def put_new(self, path: str, data: bytes) -> bool:
+    def put_new(self, path: str, data: Data) -> bool:
         """Write an object only where there is none. False: somebody else's stands there."""
         token = new_token()
 
         def create() -> bool:
             if self._remote is not None:
-                return self._remote.put_new(path, data, token)
+                return self._remote.put_new(path, bytes(data), token)
             return disk.create_file(self._place(path), data)
 
         try:
@@ -224,11 +216,15 @@ class Objects:
 
     def walk(self, prefix: str = "") -> Iterator[Entry]:
         """Every object below `prefix`, in no particular order. A prefix is a folder."""
-        for batch in self._try(prefix, lambda: list(obstore.list(self._store, prefix or None))):
-            for meta in batch:
-                if not meta["path"].rpartition("/")[2].startswith(".lock-"):
-                    modified = meta["last_modified"].timestamp()
-                    yield Entry(meta["path"], meta["size"], modified, meta["e_tag"] or "")
+        if self._folder is not None:
+            batches = listing.walk(self._root, prefix)
+            while batch := self._try(prefix, lambda: next(batches, [])):
+                yield from batch
+            return
+        for found in self._try(prefix, lambda: list(obstore.list(self._store, prefix or None))):
+            for meta in found:
+                modified = meta["last_modified"].timestamp()
+                yield Entry(meta["path"], meta["size"], modified, meta["e_tag"] or "")
 
     def cut_writes(self) -> Iterator[Entry]:
         """What writes that a kill cut short left on a disk; no other listing shows it."""
@@ -286,7 +282,7 @@ class Objects:
 
     def _try(self, path: str, action: Callable[[], Any]) -> Any:
         """Do it; in a store that is no folder again and again, within the profile's budget."""
-        deadline = time.monotonic() + self.profile.retry_s
+        began = time.monotonic()
         tries = reads = renewed = 0
         while True:
             try:
@@ -312,7 +308,7 @@ class Objects:
                     fault.code in LASTING
                     or is_exhausted(error)
                     or tries >= self.profile.retries
-                    or time.monotonic() > deadline
+                    or time.monotonic() > began + self.profile.retry_s
                 ):
                     raise fault from error
                 tries += 1

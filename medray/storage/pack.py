@@ -1,69 +1,87 @@
 """Commits of a dataset packed into one object: a plan needs one read then, and not one a unit.
 
-<root>/datasets/<name>/packed.parquet    a row per commit, without its list of files
+<root>/datasets/<name>/packed.arrow    a row per commit, without its list of files: an Arrow
+                                       stream, then BLAKE3 of it
 
 The records are the truth and this is a copy. A row counts as long as the listing shows the record's
 ETag that it was made of, so one that was deleted, or made again, is read itself. Whoever finds the
 copy damaged or gone reads all records, as the first plan does.
 """
 
-import io
-from collections.abc import Iterable
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import chain
 from typing import NamedTuple
 
+import pyarrow as pa
+from blake3 import blake3
+
 from medray.errors import DataError
+from medray.storage.columns import column_of, dump, load
+from medray.storage.commits import SCHEMA as COMMITS
+from medray.storage.commits import Commits
+from medray.storage.documents import decode
 from medray.storage.objects import Objects
+from medray.storage.records import Refusal
+
+# The ETag of the record, and as JSON what the unit refused: empty where that is nothing.
+MORE = ("tag", "refused")
+SCHEMA = pa.schema([*COMMITS, *(pa.field(name, pa.string(), nullable=False) for name in MORE)])
+HASH_BYTES = 32
 
 
-class Row(NamedTuple):
-    """A packed commit.
+class Pack(NamedTuple):
+    """Packed commits.
 
     Args:
-        unit: its id.
-        tag: ETag of its record.
-        record: BLAKE3 of its record.
-        commit: the record without its list of files.
+        commits: what they say.
+        tags: ETag of the record of each.
     """
 
-    unit: str
-    tag: str
-    record: str
-    commit: bytes
+    commits: Commits
+    tags: list[str]
 
 
-KINDS = {"unit": "string", "tag": "string", "record": "string", "commit": "binary"}
+NONE = Pack(Commits.of([]), [])
 
 
-def read_pack(objects: Objects, dataset: str) -> dict[str, Row]:
-    """The packed commits of a dataset, by unit; none where there is no sound pack."""
+def read_pack(objects: Objects, dataset: str) -> Pack:
+    """The packed commits of a dataset; none where there is no sound pack."""
+    path = _path(dataset)
     try:
-        data = io.BytesIO(objects.get(_path(dataset)))
-    except (FileNotFoundError, DataError):
-        return {}
-    import pyarrow as pa  # 0.2 s that a command need not pay that only looks for a run's state
-    import pyarrow.parquet as pq
+        data = pa.py_buffer(objects.get(path))
+        size = max(0, data.size - HASH_BYTES)
+        if blake3(data.slice(0, size)).digest() != data.slice(size).to_pybytes():
+            return NONE
+        table = load(data.slice(0, size), SCHEMA)
+        texts = zip(table["unit"].to_pylist(), table["refused"].to_pylist(), strict=True)
+        refused = {unit: text for unit, text in texts if text}
+        found = decode(f"[{','.join(refused.values())}]".encode(), path, list[list[Refusal]])
+    except (FileNotFoundError, DataError, ValueError):
+        return NONE
+    commits = Commits(table.select(COMMITS.names), dict(zip(refused, found, strict=True)))
+    return Pack(commits, table["tag"].to_pylist())
 
-    try:
-        # Without Arrow's threads, which now and then abort the process when it exits.
-        table = pq.ParquetFile(data, page_checksum_verification=True).read(use_threads=False)
-        columns = [table[name].cast(kind).to_pylist() for name, kind in KINDS.items()]
-    except (pa.ArrowException, OSError, ValueError, KeyError):
-        return {}
-    return {row.unit: row for row in map(Row, *columns)}
 
-
-def write_pack(objects: Objects, dataset: str, rows: Iterable[Row]) -> None:
-    """Replace a dataset's pack."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    columns = zip(KINDS.values(), zip(*rows, strict=True), strict=True)
-    arrays = [pa.array(column, kind) for kind, column in columns]
-    buffer = io.BytesIO()
-    table = pa.Table.from_arrays(arrays, names=list(KINDS))
-    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
-    objects.put(_path(dataset), buffer.getvalue())
+def add_to_pack(objects: Objects, dataset: str, fresh: Sequence[Pack]) -> None:
+    """Put commits into a dataset's pack, the last of each unit in the place of those before."""
+    parts: list[Pack] = []
+    seen: set[str] = set()
+    for pack in reversed([read_pack(objects, dataset), *fresh]):
+        kept = [n for n, unit in enumerate(pack.commits.units) if unit not in seen]
+        parts.insert(0, Pack(pack.commits.take(kept), [pack.tags[n] for n in kept]))
+        seen.update(pack.commits.units)
+    commits = Commits.joined(pack.commits for pack in parts)
+    tags = list(chain.from_iterable(pack.tags for pack in parts))
+    said = {unit: json.dumps(list(map(asdict, rows))) for unit, rows in commits.refused.items()}
+    refused = [said.get(unit, "") for unit in commits.units]
+    more = [column_of(values, pa.string()) for values in (tags, refused)]
+    table = pa.Table.from_arrays([*commits.table.columns, *more], schema=SCHEMA)
+    data = dump(table, HASH_BYTES)
+    data[-HASH_BYTES:] = blake3(memoryview(data)[:-HASH_BYTES]).digest()
+    objects.put(_path(dataset), data)
 
 
 def _path(dataset: str) -> str:
-    return f"datasets/{dataset}/packed.parquet"
+    return f"datasets/{dataset}/packed.arrow"

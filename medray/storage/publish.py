@@ -1,7 +1,7 @@
 """Publishing: committed units become the next version of a dataset, and HEAD names it."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
@@ -10,15 +10,14 @@ from medray.clock import SYSTEM, Clock, stamp
 from medray.errors import DamageError
 from medray.faults import point
 from medray.ids import short
+from medray.storage.commits import Commits
 from medray.storage.damage import damage
 from medray.storage.datasets import Dataset, open_dataset
-from medray.storage.ledger import Commit
 from medray.storage.manifest import (
     Counts,
     Manifest,
-    UnitEntry,
+    Units,
     encode,
-    hash_of,
     head_of,
     manifest_path,
     units_path,
@@ -37,7 +36,7 @@ def publish(
     *,
     kind: str,
     spec: str,
-    commits: list[Commit],
+    commits: Commits,
     refused: list[Refusal],
     parents: list[str],
     attributes: dict[str, Any] | None = None,
@@ -57,16 +56,15 @@ def publish(
     """
     check_name(name)
     _require_shards(objects, name, commits)
-    entries = [UnitEntry.of(commit) for commit in commits]
-    table, units = encode(entries)
+    units = _write_units(objects, name, commits)
     quarantined = write_quarantine(objects, name, commits, refused)
-    planned = sum(commit.inputs for commit in commits) + len(refused)
+    planned = sum(commits.column("inputs")) + len(refused)
     made = Manifest(
         name=name,
         version="",
         kind=kind,
         created=stamp(clock),
-        digest=short([entry.content for entry in entries]),
+        digest=short(commits.column("content")),
         spec=spec,
         parents=parents,
         attributes=json.loads(json.dumps(attributes or {})),
@@ -76,21 +74,20 @@ def publish(
             quarantined=quarantined.inputs,
             passed_over=quarantined.passed_over,
         ),
-        samples=sum(entry.rows for entry in entries),
-        bytes=sum(entry.bytes for entry in entries),
+        samples=sum(commits.column("rows")),
+        bytes=sum(commits.column("bytes")),
         columns=_columns(objects, commits),
         refused=quarantined.refused,
         units=units,
     )
     made = replace(made, version=made.identity)
-    path = units_path(name, units.table)
-    _keep(objects, path, table, lambda: hash_of(objects.get(path)) == units.table)
     point("publish.before-manifest")
     data = json.dumps(asdict(made)).encode()
     _keep(objects, manifest_path(name, made.version), data, partial(_is_whole, objects, made))
     point("publish.before-head")
     # gc may have taken the table while no version named it.
-    _keep(objects, path, table, lambda: hash_of(objects.get(path)) == units.table)
+    if not _has_table(objects, name, units):
+        _write_units(objects, name, commits)
     dataset = open_dataset(objects, f"{name}@{made.version}")
     move_head(objects, f"datasets/{name}/HEAD", head_of(dataset.manifest))
     point("publish.after-head")
@@ -98,12 +95,29 @@ def publish(
     return dataset
 
 
-def _require_shards(objects: Objects, name: str, commits: Sequence[Commit]) -> None:
+def _require_shards(objects: Objects, name: str, commits: Commits) -> None:
     """Never name a shard that is not there, whoever took it away."""
-    standing = set(objects.folders(f"datasets/{name}/shards"))
-    for commit in commits:
-        if commit.shard.path.rpartition("/")[2] not in standing:
-            raise damage("the shard that was committed is gone", "missing-shard", commit.shard.path)
+    root = f"datasets/{name}/shards"
+    standing = {f"{root}/{folder}" for folder in objects.folders(root)}
+    for path in commits.column("path"):
+        if path not in standing:
+            raise damage("the shard that was committed is gone", "missing-shard", path)
+
+
+def _write_units(objects: Objects, name: str, commits: Commits) -> Units:
+    """Write the table of units, unless it stands there."""
+    data, units = encode(commits.table)
+    if not _has_table(objects, name, units):
+        objects.put(units_path(name, units.table), data)
+    return units
+
+
+def _has_table(objects: Objects, name: str, units: Units) -> bool:
+    try:
+        found = objects.sums_of(units_path(name, units.table), [])
+    except (FileNotFoundError, DamageError):
+        return False
+    return found.whole.startswith(units.table)
 
 
 def _keep(objects: Objects, path: str, data: bytes, is_sound: Callable[[], bool]) -> None:
@@ -120,11 +134,18 @@ def _keep(objects: Objects, path: str, data: bytes, is_sound: Callable[[], bool]
 
 def _is_whole(objects: Objects, made: Manifest) -> bool:
     """Whether a version can be opened, and has its units."""
-    return len(open_dataset(objects, f"{made.name}@{made.version}").units) == made.units.count
+    standing = open_dataset(objects, f"{made.name}@{made.version}")
+    # A table of the same name was held against it just now.
+    return standing.manifest.units == made.units or len(standing.units) == made.units.count
 
 
-def _columns(objects: Objects, commits: list[Commit]) -> dict[str, str]:
+def _columns(objects: Objects, commits: Commits) -> dict[str, str]:
     """Columns of the samples and their types, of one table of each form that there is."""
-    first = {one.shard.schema: one.shard for one in reversed(commits) if one.shard.rows}
-    tables = [Shard(objects, shard.pinned).table.slice(0, 0) for shard in first.values()]
+    pairs = zip(commits.column("schema"), commits.column("rows"), strict=True)
+    first: dict[str, int] = {}
+    for number, (schema, rows) in enumerate(pairs):
+        if rows:
+            first.setdefault(schema, number)
+    ones = commits.take(list(first.values())).pinned()
+    tables = [Shard(objects, pinned).table.slice(0, 0) for pinned in ones]
     return {field.name: str(field.type) for field in joined(tables).schema} if tables else {}

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medray.ids import short
+from medray.storage.commits import Commits
 from medray.storage.damage import damage
-from medray.storage.ledger import Commit
 from medray.storage.manifest import Refused
 from medray.storage.objects import Objects
 from medray.storage.records import Kind, Refusal, whole_inputs
@@ -47,18 +47,18 @@ class Written:
 
 
 def write_quarantine(
-    objects: Objects, name: str, commits: Sequence[Commit], planned: Sequence[Refusal]
+    objects: Objects, name: str, commits: Commits, planned: Sequence[Refusal]
 ) -> Written:
     """Write the refusals of every unit, then those made while planning, as one table."""
-    refused = [*(item for commit in commits for item in commit.refused), *planned]
+    refused = [*commits.refusals, *planned]
     content = content_of(refused) if refused else ""
     if refused:
         _write(objects, path_of(name, content), refused)
     # Of refusals made while planning each is an input.
     passed = sum(item.kind == "passed-over" for item in planned)
     inputs = len(planned) - passed
-    for commit in commits:
-        more, over = whole_inputs(commit.refused)
+    for rows in commits.refused.values():
+        more, over = whole_inputs(rows)
         inputs, passed = inputs + more, passed + over
     said = Refused(content, _codes(refused, "quarantined"), _codes(refused, "passed-over"))
     return Written(said, inputs, passed)
@@ -79,12 +79,11 @@ def content_of(refused: Sequence[Refusal]) -> str:
 
 
 def keep_refusals(
-    objects: Objects, name: str, commits: Sequence[Commit], planned: Sequence[Refusal]
+    objects: Objects, name: str, commits: Commits, planned: Sequence[Refusal]
 ) -> None:
     """Write what was refused by a step that makes no version: the error budget stopped it, or
     nothing was left."""
-    refused = [item for commit in commits for item in commit.refused]
-    _write(objects, path_of(name, STOPPED), [*refused, *planned])
+    _write(objects, path_of(name, STOPPED), [*commits.refusals, *planned])
 
 
 def read_refusals(objects: Objects, name: str) -> pa.Table | None:

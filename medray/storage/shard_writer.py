@@ -17,7 +17,7 @@ from medray.storage.arrays import ArrayWriter, chunk_for
 from medray.storage.objects import Objects
 from medray.storage.ome import axes_of, groups, place
 from medray.storage.outbox import Outbox
-from medray.storage.records import ARRAYS, ROOT, TABLE, ShardRecord
+from medray.storage.records import ARRAYS, ROOT, TABLE, ShardRecord, sum_of
 from medray.storage.rows import Rows, content_of, joined
 from medray.storage.samples import Layout, Sample, Slabs
 from medray.storage.zarr3 import DENSE, FAST, Packing, group
@@ -118,7 +118,7 @@ class ShardWriter:
             path=self.path,
             rows=self.rows,
             bytes=sum(size for size, _ in files.values()),
-            sha256=hashlib.sha256(canonical(files)).hexdigest(),
+            sha256=sum_of(files),
             content=content.hexdigest(),
             schema=form_of(table.schema) if self.rows else "",
             files=files,

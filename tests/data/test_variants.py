@@ -16,6 +16,7 @@ from medray.data.variants import STATUSES, Alleles, Stretch, VariantWindows, rea
 from medray.formats.base import Source
 from medray.formats.bases import decode, encode, reverse_complement
 from medray.formats.fasta import Fasta
+from medray.storage.commits import Commits
 from medray.storage.datasets import Dataset
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.objects import Objects
@@ -223,7 +224,8 @@ def stored(root: Path, samples: list[Sample]) -> Dataset:
     for sample in samples:
         writer.add(sample)
     commit = ledger.commit(attempt, Commit("u", attempt.id, writer.finish(), 1, []))
-    return publish(objects, "g", kind="test", spec="", commits=[commit], refused=[], parents=[])
+    made = Commits.of([commit])
+    return publish(objects, "g", kind="test", spec="", commits=made, refused=[], parents=[])
 
 
 @pytest.mark.parametrize("run", [1, 4 * 2**20], ids=["slabs", "together"])

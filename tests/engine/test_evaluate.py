@@ -6,6 +6,7 @@ from medray.engine.operation import Unit
 from medray.engine.worker import Worker, WorkerSpec
 from medray.errors import DataError
 from medray.jobs.plan import plan_shards
+from medray.storage.commits import Commits
 from medray.storage.datasets import Dataset
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.objects import Objects
@@ -27,7 +28,8 @@ def dataset(objects: Objects, name: str, samples: list[Sample]) -> Dataset:
     for sample in samples:
         writer.add(sample)
     commit = ledger.commit(attempt, Commit("u0", attempt.id, writer.finish(), len(samples), []))
-    return publish(objects, name, kind="test", spec="", commits=[commit], refused=[], parents=[])
+    made = Commits.of([commit])
+    return publish(objects, name, kind="test", spec="", commits=made, refused=[], parents=[])
 
 
 def run(objects: Objects, task: dict, truth: Dataset, predictions: Dataset) -> Dataset:
@@ -36,13 +38,12 @@ def run(objects: Objects, task: dict, truth: Dataset, predictions: Dataset) -> D
     worker = Worker(spec)
     for unit in planned.units:
         assert worker.run(unit).state == "committed"
-    commits = worker.ledger.committed(unit.id for unit in planned.units)
     return publish(
         objects,
         "scores",
         kind="evaluate",
         spec="",
-        commits=[commits[unit.id] for unit in planned.units],
+        commits=worker.ledger.committed(unit.id for unit in planned.units),
         refused=[],
         parents=[],
     )

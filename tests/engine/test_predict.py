@@ -18,6 +18,7 @@ from medray.engine.worker import Receipt, Worker, WorkerSpec
 from medray.errors import DataError
 from medray.jobs.plan import plan_shards
 from medray.models import MODELS
+from medray.storage.commits import Commits
 from medray.storage.datasets import Dataset
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.models import save_model
@@ -84,7 +85,8 @@ def dataset(objects: Objects, samples: list[Sample]) -> Dataset:
     for sample in samples:
         writer.add(sample)
     commit = ledger.commit(attempt, Commit("u0", attempt.id, writer.finish(), len(samples), []))
-    return publish(objects, "data", kind="t", spec="", commits=[commit], refused=[], parents=[])
+    made = Commits.of([commit])
+    return publish(objects, "data", kind="t", spec="", commits=made, refused=[], parents=[])
 
 
 def run(objects: Objects, data: Dataset, **changed: Any) -> tuple[Dataset, Receipt]:
@@ -93,13 +95,12 @@ def run(objects: Objects, data: Dataset, **changed: Any) -> tuple[Dataset, Recei
     (unit,) = planned.units
     receipt = worker.run(unit)
     assert receipt.state == "committed", receipt.error
-    commits = worker.ledger.committed([unit.id])
     made = publish(
         objects,
         "out",
         kind="predict",
         spec=str(changed),
-        commits=[commits[unit.id]],
+        commits=worker.ledger.committed([unit.id]),
         refused=[],
         parents=[],
     )

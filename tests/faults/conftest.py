@@ -46,7 +46,9 @@ class Job:
         return Ledger(Objects(str(self.root)), NAME)
 
     def commits(self) -> dict[str, Any]:
-        return self.ledger.committed(unit.id for unit in units(self.groups, self.parameters))
+        planned = units(self.groups, self.parameters)
+        looked = {unit.id: self.ledger.commit_of(unit.id) for unit in planned}
+        return {unit: commit for unit, commit in looked.items() if commit}
 
     def attempts(self) -> int:
         """Attempts begun, by all drivers."""

@@ -36,7 +36,7 @@ def main(job: dict[str, Any], stop: threading.Event) -> tuple[int, dict[str, Any
         unit_timeout_s=job.get("unit_timeout_s", 60),
     )
     ledger = Ledger(objects, NAME)
-    done = ledger.committed(unit.id for unit in planned)
+    done = ledger.done()
     todo = [unit for unit in planned if unit.id not in done]
     receipts: list[Receipt] = []
 
@@ -65,13 +65,12 @@ def main(job: dict[str, Any], stop: threading.Event) -> tuple[int, dict[str, Any
         return failed[0].exit_status, {"errors": sorted({item.error for item in failed})}
     if any(receipt.state == "drained" for receipt in receipts):
         return 4, {"drained": sum(receipt.state == "drained" for receipt in receipts)}
-    commits = ledger.committed(unit.id for unit in planned)
     made = publish(
         objects,
         NAME,
         kind="ingest",
         spec="drill",
-        commits=[commits[unit.id] for unit in planned],
+        commits=ledger.committed(unit.id for unit in planned),
         refused=[],
         parents=[],
     )

@@ -30,7 +30,7 @@ from medray.storage.models import save_model
 KINDS = [
     "datasets/x/HEAD",
     "datasets/x/versions/*.json",
-    "datasets/x/units/*.parquet",
+    "datasets/x/units/*.arrow",
     "datasets/x/commits/*.json",
     "datasets/x/attempts/*/0001.json",
     "datasets/x/attempts/*/0001.at.json",

@@ -22,7 +22,7 @@ SEEDS = 12  # a kind of object, each time with another damage
 KINDS = (
     "HEAD",
     "versions/*.json",
-    "units/*.parquet",
+    "units/*.arrow",
     "commits/*.json",
     "quarantine/*.parquet",
     "shards/*/table.parquet",

@@ -13,11 +13,13 @@ from medray.engine.operation import Unit
 from medray.errors import SpecError
 from medray.jobs.again import ask_again, origins, successor
 from medray.jobs.events import StepResult, Tally
+from medray.jobs.regroup import earlier
 from medray.jobs.run import run
 from medray.jobs.status import job_status, jobs
 from medray.storage.audit import entries
 from medray.storage.check import verify_all, verify_reference
 from medray.storage.datasets import open_dataset
+from medray.storage.ledger import Ledger
 from medray.storage.objects import Objects
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample
@@ -71,7 +73,7 @@ def test_mended_it_is_as_if_it_had_never_failed(
     assert first.reasons == {"no-label": 1, "unexpected-error": 1}
     bug.undo()
     assert done(objects, step).output == first.output, "nobody asked for it yet"
-    (commit,) = ask_again(objects, "heads", ["unexpected-error"])
+    (unit,) = ask_again(objects, "heads", ["unexpected-error"]).units
     second = done(objects, step)
     assert second.units == Tally(planned=9, committed=5, skipped=3, quarantined=1)
     assert second.digest == undisturbed
@@ -86,7 +88,7 @@ def test_mended_it_is_as_if_it_had_never_failed(
     assert (third.units.committed, third.units.skipped) == (1, 8)
     # What was before can still be read and checked.
     old = open_dataset(objects, first.output)
-    assert commit.unit in old.units.column("unit")
+    assert unit in old.units.column("unit")
     assert len(old) == 7
     assert verify_reference(objects, first.output)[1] == verify_all(objects)[1] == []
     assert [entry["what"] for entry in entries(objects)] == ["ingest", "retry", "ingest", "ingest"]
@@ -103,6 +105,19 @@ def test_as_often_as_it_takes(
     bug.undo()
     ask_again(objects, "heads", ["unexpected-error"])
     assert done(objects, step).digest == undisturbed
+
+
+def test_what_is_committed_is_listed_where_units_get_another_size(
+    objects: Objects, step: dict[str, Any], bug: pytest.MonkeyPatch
+) -> None:
+    bug.undo()
+    done(objects, step)
+    (path,) = (entry.path for entry in objects.walk("datasets/heads/plans"))
+    spec = Path(path).stem
+    for samples, committed in ((9, set()), (4, Ledger(objects, "heads").done())):
+        before = earlier(objects, "heads", spec, samples)
+        assert before is not None
+        assert before.committed == committed
 
 
 def test_asked_for_what_is_not_there(objects: Objects, step: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from medray.jobs.run import run
 from medray.jobs.status import jobs
 from medray.spec.documents import place
 from medray.spec.load import check_step, read_job
+from medray.storage.commits import Commits
 from medray.storage.datasets import Dataset, open_dataset
 from medray.storage.ledger import Ledger
 from medray.storage.models import open_model
@@ -146,7 +147,7 @@ def test_what_was_repaired_is_not_learnt_from_again(objects: Objects, balls: Dat
         objects.put(f"{elsewhere}/{name}", objects.get(f"{commit.shard.path}/{name}"))
     moved = replace(commit, shard=replace(commit.shard, path=elsewhere))
     repaired = publish(
-        objects, "balls", kind="test", spec="", commits=[moved], refused=[], parents=[]
+        objects, "balls", kind="test", spec="", commits=Commits.of([moved]), refused=[], parents=[]
     )
     assert (repaired.digest, repaired.version != balls.version) == (balls.digest, True)
     assert again() == before

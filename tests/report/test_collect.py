@@ -9,6 +9,7 @@ import pytest
 from medray.clock import VirtualClock
 from medray.engine.evaluate import summarise
 from medray.report.collect import HISTORY, collect, write_report
+from medray.storage.commits import Commits
 from medray.storage.datasets import Dataset
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.models import save_model
@@ -42,7 +43,7 @@ def dataset(
         name,
         kind="test",
         spec="",
-        commits=[ledger.commit(attempt, commit)],
+        commits=Commits.of([ledger.commit(attempt, commit)]),
         refused=list(refused),
         parents=[parent.reference for parent in parents],
         attributes=attributes,

@@ -12,7 +12,9 @@ import pytest
 from safetensors.numpy import save
 
 from medray.errors import DataError
-from medray.storage.check import verify_all, verify_reference
+from medray.storage import check
+from medray.storage.check import MANY, verify_all, verify_reference
+from medray.storage.commits import Commits
 from medray.storage.datasets import Dataset, open_dataset
 from medray.storage.garbage import collect
 from medray.storage.ledger import Commit, Ledger
@@ -20,7 +22,7 @@ from medray.storage.models import ModelPackage, save_model
 from medray.storage.objects import Objects
 from medray.storage.publish import publish
 from medray.storage.quarantine import STOPPED, keep_refusals, path_of
-from medray.storage.records import Refusal
+from medray.storage.records import Refusal, sum_of_table
 from medray.storage.samples import Sample
 from medray.storage.shard_writer import ShardWriter
 
@@ -45,7 +47,7 @@ def dataset(objects: Objects) -> Dataset:
         "ct",
         kind="ingest",
         spec="",
-        commits=commits,
+        commits=Commits.of(commits),
         refused=[Refusal("no", "rejected-no-image", "a report")],
         parents=[],
     )
@@ -77,7 +79,11 @@ def test_sound_ones_are_sound(objects: Objects, dataset: Dataset, model: ModelPa
     assert checked == 2 + 2 + files + 1 + 1 + len(model.files)
 
 
-def test_a_flipped_bit_in_any_object_is_found(objects: Objects, dataset: Dataset) -> None:
+@pytest.mark.parametrize("many", [1, MANY])
+def test_a_flipped_bit_in_any_object_is_found(
+    objects: Objects, dataset: Dataset, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check, "MANY", many)
     for unit in ("u0", "u1"):
         shard = Ledger(objects, "ct").commit_of(unit).shard
         for name in shard.files:
@@ -87,6 +93,40 @@ def test_a_flipped_bit_in_any_object_is_found(objects: Objects, dataset: Dataset
             assert wrong(objects) == [(path, "its content was altered")]
             objects.put(path, data)
     assert wrong(objects) == []
+
+
+@pytest.mark.parametrize("many", [1, MANY])
+def test_tables_alone_are_held_against_their_version(
+    objects: Objects, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a unit is a table of rows, its record is not parsed; of many, others look at it."""
+    monkeypatch.setattr(check, "MANY", many)
+    ledger, commits = Ledger(objects, "t"), []
+    for number in range(600):
+        attempt = ledger.begin(f"u{number}")
+        writer = ShardWriter(objects, ledger.shard_path(attempt))
+        writer.add(Sample(f"s{number}", {"age": number}))
+        commit = Commit(attempt.unit, attempt.id, writer.finish(), 1, [])
+        commits.append(ledger.commit(attempt, commit))
+    assert all(
+        sum_of_table(*one.shard.files["table.parquet"]) == one.shard.sha256 for one in commits
+    )
+    dataset = publish(
+        objects, "t", kind="test", spec="", commits=Commits.of(commits), refused=[], parents=[]
+    )
+    assert verify_reference(objects, "t") == (2 + 2 * 600, [])
+    changes = {
+        f"{dataset.units[3].path}/table.parquet": "its content was altered",
+        f"{dataset.units[598].path}/table.parquet": "its content was altered",
+        "datasets/t/commits/u5.json": "damaged: it is not what medray wrote",
+    }
+    for path in changes:
+        data = objects.get(path)
+        objects.put(path, data[:-1] + bytes([data[-1] ^ 1]))
+    objects.delete([f"{dataset.units[9].path}/table.parquet", "datasets/t/commits/u11.json"])
+    changes[f"{dataset.units[9].path}/table.parquet"] = "missing"
+    changes["datasets/t/commits/u11.json"] = "missing"
+    assert dict(wrong(objects, "t")) == changes
 
 
 def test_missing_and_cut_objects_are_named(objects: Objects, dataset: Dataset) -> None:
@@ -140,7 +180,7 @@ def test_altered_records_are_found(objects: Objects, dataset: Dataset) -> None:
 
 def test_a_quarantine_that_was_tampered_with_is_found(objects: Objects, dataset: Dataset) -> None:
     path = path_of("ct", dataset.manifest.refused.table)
-    keep_refusals(objects, "ct", [], [Refusal("no", "rejected-no-image", "a report")])
+    keep_refusals(objects, "ct", Commits.of([]), [Refusal("no", "rejected-no-image", "a report")])
     objects.put(path, objects.get(path_of("ct", STOPPED)))
     assert wrong(objects) == [(path, "its rows are not those that were committed")]
     objects.put(path, b"x")
@@ -258,13 +298,13 @@ def test_gc_goes_on_with_what_damage_does_not_hide(
 def test_gc_takes_tables_of_units_that_no_version_names(
     objects: Objects, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    named = f"datasets/ct/units/{dataset.manifest.units.table}.parquet"
-    objects.put("datasets/ct/units/abc.parquet", b"of a publishing that was cut")
+    named = f"datasets/ct/units/{dataset.manifest.units.table}.arrow"
+    objects.put("datasets/ct/units/abc.arrow", b"of a publishing that was cut")
     found = collect(objects, age_s=LATER_S, delete=True)
-    assert ("datasets/ct/units/abc.parquet", "no version names it") in {
+    assert ("datasets/ct/units/abc.arrow", "no version names it") in {
         (item.path, item.why) for item in found
     }
-    assert not objects.exists("datasets/ct/units/abc.parquet")
+    assert not objects.exists("datasets/ct/units/abc.arrow")
     assert objects.exists(named)
     # Its version comes while gc is at it.
     head = objects.get(f"datasets/ct/versions/{dataset.version}.json")

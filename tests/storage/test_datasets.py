@@ -10,6 +10,7 @@ import pytest
 from medray.clock import VirtualClock
 from medray.errors import DataError, PassedOver, SpecError
 from medray.storage.check import verify_reference
+from medray.storage.commits import Commits
 from medray.storage.datasets import Dataset, open_dataset
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.manifest import Counts, encode
@@ -39,7 +40,7 @@ def make(objects: Objects, commits: list[Commit], refused: list[Refusal] | None 
         "d",
         kind="ingest",
         spec="s",
-        commits=commits,
+        commits=Commits.of(commits),
         refused=refused or [],
         parents=[],
     )
@@ -202,7 +203,13 @@ def test_creation_time_is_no_part_of_a_version(objects: Objects) -> None:
 
     commits = [commit(objects, "u")]
     clock = VirtualClock(datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC))
-    kwargs = {"kind": "ingest", "spec": "s", "commits": commits, "refused": [], "parents": []}
+    kwargs = {
+        "kind": "ingest",
+        "spec": "s",
+        "commits": Commits.of(commits),
+        "refused": [],
+        "parents": [],
+    }
     first = publish(objects, "d", **kwargs, clock=clock)
     clock.sleep(86400)
     assert publish(objects, "d", **kwargs, clock=clock).manifest.created.startswith("2020-01-01")
@@ -225,7 +232,7 @@ def test_reading_costs_what_is_asked_for(objects: Objects) -> None:
     made = make(objects, [commit(objects, unit, refused=1) for unit in "uvw"])
     counted = Counted(objects.url)
     head, manifest = "datasets/d/HEAD", f"datasets/d/versions/{made.version}.json"
-    units = f"datasets/d/units/{made.manifest.units.table}.parquet"
+    units = f"datasets/d/units/{made.manifest.units.table}.arrow"
     assert heads(counted, "datasets")["d"].samples == 6
     assert counted.read == [head]
     counted.read.clear()
@@ -271,15 +278,15 @@ def test_a_column_that_only_some_units_have_is_known_without_reading(objects: Ob
 def test_what_a_table_of_units_says_is_pinned(objects: Objects) -> None:
     """Its bytes by the head; what they say by the version, also where both were forged."""
     made = make(objects, [commit(objects, "u"), commit(objects, "v")])
-    path = f"datasets/d/units/{made.manifest.units.table}.parquet"
+    path = f"datasets/d/units/{made.manifest.units.table}.arrow"
     whole = objects.get(path)
     objects.put(path, whole[:-1] + b"x")
     with pytest.raises(DataError, match="altered"):
         open_dataset(objects, "d")[0]
     make(objects, [Ledger(objects, "d").commit_of(unit) for unit in "uv"])
     assert objects.get(path) == whole, "publishing again mends it"
-    forged, units = encode(list(reversed(made.units)))
-    objects.put(f"datasets/d/units/{units.table}.parquet", forged)
+    forged, units = encode(made.units.table.take([1, 0]))
+    objects.put(f"datasets/d/units/{units.table}.arrow", forged)
     head = replace(made.manifest, units=replace(made.manifest.units, table=units.table))
     objects.put(f"datasets/d/versions/{made.version}.json", json.dumps(asdict(head)).encode())
     problems = verify_reference(objects, "d")[1]

@@ -12,6 +12,7 @@ from medray.errors import RetryableError
 from medray.storage import garbage
 from medray.storage.attempts import Attempt
 from medray.storage.check import verify_all
+from medray.storage.commits import Commits
 from medray.storage.datasets import open_dataset
 from medray.storage.fence import FENCE_BYTES, fence_of, new_fence, settle, take
 from medray.storage.ledger import Commit, Ledger
@@ -62,7 +63,9 @@ def work(objects: Objects) -> int:
             except RetryableError as error:
                 assert error.code == "taken"  # noqa: PT017
                 taken += 1
-    publish(objects, "d", kind="ingest", spec="", commits=commits, refused=[], parents=[])
+    publish(
+        objects, "d", kind="ingest", spec="", commits=Commits.of(commits), refused=[], parents=[]
+    )
     return taken
 
 
@@ -73,7 +76,15 @@ def end(attempt: Attempt, commit: Commit, objects: Objects) -> None:
     except RetryableError:
         work(objects)
     else:
-        publish(objects, "d", kind="ingest", spec="", commits=commits, refused=[], parents=[])
+        publish(
+            objects,
+            "d",
+            kind="ingest",
+            spec="",
+            commits=Commits.of(commits),
+            refused=[],
+            parents=[],
+        )
 
 
 def train(objects: Objects) -> None:
@@ -169,7 +180,7 @@ def test_a_fence_is_no_commit_to_anybody(objects: Objects) -> None:
     ledger = Ledger(objects, "d")
     ledger.take("u")
     assert ledger.commit_of("u") is None
-    assert ledger.committed(["u"]) == {}
+    assert len(ledger.committed(["u"])) == 0
     assert ledger.done() == set()
     assert len(new_fence()) == FENCE_BYTES
     commit = finished(objects, ledger, "u")

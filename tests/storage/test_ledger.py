@@ -10,8 +10,10 @@ import pytest
 
 from medray.errors import DataError
 from medray.storage.attempts import Attempt
+from medray.storage.commits import Commits
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.objects import Objects
+from medray.storage.pack import read_pack
 from medray.storage.records import Refusal, ShardRecord
 from medray.storage.samples import Sample
 from medray.storage.shard_writer import ShardWriter
@@ -41,7 +43,10 @@ def test_commit_reads_back_equal(ledger: Ledger, objects: Objects) -> None:
     commit = finish(ledger, objects, attempt)
     assert ledger.commit(attempt, commit) == commit
     assert ledger.commit_of("u") == commit
-    assert ledger.committed(["u", "v"]) == {"u": commit}
+    found = ledger.committed(["u", "v"])
+    assert found.units == ["u"]
+    assert found.pinned() == [commit.shard.pinned]
+    assert found.refusals == commit.refused
     assert ledger.commit_of("v") is None
 
 
@@ -153,26 +158,62 @@ def test_a_pack_stands_for_the_records_it_was_made_of(objects: Objects) -> None:
         refused = [Refusal("in", "bad", "why")] * (number % 2)
         ledger.commit(attempt, Commit(f"u{number}", attempt.id, record, 1, refused))
     units = [f"u{number}" for number in range(101)]
-    first = ledger.committed(units, brief=True)
-    assert len(first) == 100
+    packed = "datasets/d/packed.arrow"
+    first = ledger.committed(units)
+    assert first.units == units[:100]
+    assert first.column("rows") == list(range(100))
+    assert first.refused == {f"u{n}": [Refusal("in", "bad", "why")] for n in range(1, 100, 2)}
     ledger.pack()
-    assert Ledger(objects, "d").committed(units, brief=True) == first
     read: list[str] = []
     get = objects.get
     objects.get = lambda path: (read.append(path), get(path))[1]  # type: ignore[method-assign]
-    again = Ledger(objects, "d").committed(units, brief=True)
-    assert read == ["datasets/d/packed.parquet"]
-    assert again == first
-    assert [one.record for one in again.values()] == [one.record for one in first.values()]
+    assert told(Ledger(objects, "d").committed(units)) == told(first)
+    assert read == [packed]
+    assert Ledger(objects, "d").committed(reversed(units)).units == first.units[::-1]
+    with pytest.raises(KeyError, match="u100"):
+        first.of_units(units)  # a version lacks nothing in silence
     # One that is made again after its record was lost is not that of the pack.
+    other = ledger.commit_of("u7")
+    assert other is not None
     objects.delete(["datasets/d/commits/u7.json", "datasets/d/commits/u8.json"])
-    other = replace(first["u7"], inputs=5)
-    objects.put_new("datasets/d/commits/u7.json", other.encode())
+    objects.put_new("datasets/d/commits/u7.json", replace(other, inputs=5, refused=[]).encode())
     read.clear()
-    changed = Ledger(objects, "d").committed(units, brief=True)
-    assert changed["u7"].inputs == 5
-    assert "u8" not in changed
-    assert read == ["datasets/d/packed.parquet", "datasets/d/commits/u7.json"]
-    for damage in (b"", b"PAR1 or not", get("datasets/d/packed.parquet")[:-40]):
-        objects.put("datasets/d/packed.parquet", damage)
-        assert Ledger(objects, "d").committed(units, brief=True) == changed
+    changed = Ledger(objects, "d").committed(units)
+    assert changed.units == [f"u{n}" for n in range(100) if n != 8]
+    assert (changed.column("inputs")[7], "u7" in changed.refused) == (5, False)
+    assert read == [packed, "datasets/d/commits/u7.json"]
+    whole = get(packed)
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    for damage in (b"", b"ARROW1 or not", whole[:-40], flipped):
+        objects.put(packed, damage)
+        assert told(Ledger(objects, "d").committed(units)) == told(changed)
+
+
+def test_a_pack_grows_and_has_the_last_of_each_unit(objects: Objects) -> None:
+    def work(numbers: range, inputs: int) -> None:
+        for number in numbers:
+            attempt = ledger.begin(f"u{number}")
+            record = ShardRecord(f"datasets/d/shards/{number}", 1, 1, "", "", "", {"f": (1, "")})
+            refused = [Refusal("in", "bad", "why")] * (inputs % 2)
+            ledger.commit(attempt, Commit(f"u{number}", attempt.id, record, inputs, refused))
+
+    ledger, units = Ledger(objects, "d"), [f"u{number}" for number in range(200)]
+    work(range(100), 1)
+    ledger.committed(units)
+    ledger.pack()
+    objects.delete([f"datasets/d/commits/{unit}.json" for unit in units[:70]])
+    work(range(70), 2)
+    work(range(100, 200), 3)
+    whole = ledger.committed(units)
+    assert whole.column("inputs") == [2] * 70 + [1] * 30 + [3] * 100
+    assert list(whole.refused) == units[70:]
+    ledger.pack()
+    pack = read_pack(objects, "d")
+    assert sorted(pack.commits.units) == sorted(units)
+    assert told(pack.commits.of_units(units)) == told(whole)
+
+
+def told(commits: Commits) -> tuple[list[dict[str, Any]], Any]:
+    """All that commits say."""
+    return commits.table.to_pylist(), list(commits.refused.items())

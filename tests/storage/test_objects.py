@@ -12,6 +12,7 @@ from google_crc32c import value as crc32c
 
 from medray.errors import DataError, FatalError, RetryableError, SpecError
 from medray.storage import disk
+from medray.storage.disk import SMALL_BYTES
 from medray.storage.objects import Objects
 from medray.storage.probe import probe
 
@@ -198,6 +199,29 @@ def test_locks_are_no_objects(objects: Objects) -> None:
     objects.put("d/HEAD", b"1")
     assert objects.swap("d/HEAD", b"2", objects.get_tagged("d/HEAD")[1])
     assert [entry.path for entry in objects.walk("d")] == ["d/HEAD"]
+
+
+def test_a_listing_says_what_each_object_says(any_objects: Objects) -> None:
+    """Its ETags above all: what a plan believes of a commit stands on them."""
+    written = {f"a/{number}/{name}": b"x" * number for number in range(3) for name in "bc"}
+    for path, data in {**written, "a/d": b"d", "ab": b"e"}.items():
+        any_objects.put(path, data)
+    found = {entry.path: entry for entry in any_objects.walk("a")}
+    assert found.keys() == {*written, "a/d"}
+    for path, entry in found.items():
+        data, etag = any_objects.get_tagged(path)
+        assert (entry.size, entry.etag) == (len(data), etag)
+        assert abs(entry.modified - any_objects.modified(path)) < 1
+    assert list(any_objects.walk("none")) == list(any_objects.walk("a/d")) == []
+    assert any_objects.swap("a/d", b"other", found["a/d"].etag)
+    assert not any_objects.swap("a/d", b"more", found["a/d"].etag)
+
+
+@pytest.mark.parametrize("size", [0, 1, SMALL_BYTES - 1, SMALL_BYTES, SMALL_BYTES + 1, 2**21 + 1])
+def test_files_of_all_sizes_are_read_whole(objects: Objects, size: int) -> None:
+    data = os.urandom(size)
+    objects.put("a", data)
+    assert objects.get("a") == data
 
 
 def test_probe_accepts_and_refuses(any_objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
