@@ -226,3 +226,24 @@ def test_quotes_in_the_name_of_a_class_leave_the_header_whole() -> None:
     assert record["Number"] == "A"
     assert record["Description"].startswith('"Score diff_5\\" \\\\ site of each ALT')
     assert record["Source"].strip('"') == "medray"
+
+
+def test_a_file_with_a_damaged_block_hides_no_other(objects: Objects, tmp_path: Path) -> None:
+    """It is scored without the block, and can't be written whole; the file beside it is."""
+    callset.save_network(objects)
+    folder = tmp_path / "vcf"
+    callset.write_vcf(folder / "a.vcf.gz", long_file(40))
+    callset.write_vcf(folder / "b.vcf.gz", callset.records())
+    data = bytearray((folder / "a.vcf.gz").read_bytes())
+    data[len(data) // 2] ^= 0x55
+    (folder / "a.vcf.gz").write_bytes(data)
+    inline(objects, *callset.ingest_steps(tmp_path, folder), callset.score_step(unit=700))
+    assert open_dataset(objects, "sites").manifest.refused.codes == {"damaged-gzip": 1}
+    files = {row["file"] for row in open_dataset(objects, "sites").samples.to_pylist()}
+    assert files == {"a.vcf.gz", "b.vcf.gz"}
+    step = {**export_step(tmp_path / "out", folder), "policy": {"error_budget": 0.5}}
+    written = inline(objects, step)
+    names = sorted(p.name for p in (tmp_path / "out").iterdir() if not p.name.startswith("."))
+    assert names == ["b.vcf.gz", "b.vcf.gz.csi"]
+    assert written.steps[0].reasons == {"damaged-gzip": 1}
+    assert len(text_of(tmp_path / "out" / "b.vcf.gz").splitlines()) > len(callset.records())
