@@ -171,7 +171,11 @@ def _one(key: tuple[str, str], members: list[Instance]) -> Series:
     held = Counter(member.folder for member in members)
     for member in sorted(members, key=lambda m: (m.fault is not None, -held[m.folder], m.path)):
         if member.sop and member.sop in index_of:
-            found.duplicates.append((index_of[member.sop], member))
+            first = found.instances[index_of[member.sop]]
+            if member.fault or first.fault or member.position_mm == first.position_mm:
+                found.duplicates.append((index_of[member.sop], member))
+            else:
+                found.instances.append(replace(member, fault=_conflict()))
         else:
             index_of.setdefault(member.sop, len(found.instances))
             found.instances.append(member)
@@ -180,6 +184,14 @@ def _one(key: tuple[str, str], members: list[Instance]) -> Series:
     found.instances = [found.instances[index] for index in order]
     found.duplicates = [(place[index], copy) for index, copy in found.duplicates]
     return found
+
+
+def _conflict() -> DataError:
+    return DataError(
+        "files of one SOP instance lie at different places",
+        code="conflicting-duplicates",
+        hint="whatever exported them gave slices one SOP Instance UID: export them again",
+    )
 
 
 def _along_normal(instances: list[Instance]) -> list[int]:

@@ -1,5 +1,7 @@
 """Several files of one SOP instance: compared, and none of them costs another."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from pydicom.uid import JPEGLSLossless
@@ -71,3 +73,20 @@ def test_copies_that_lie_elsewhere_are_no_copies(write_series, ingest):
     write_series(4, folder="b", RescaleSlope=2)
     (error,) = ingest().errors
     assert error.code == "conflicting-duplicates"
+
+
+@pytest.mark.parametrize("shared", [4, 2])
+def test_slices_that_share_their_instance_uid_are_no_copies(
+    write_series, ingest, shared: int
+) -> None:
+    """As some anonymisers leave them: they were passed over, and the rest was one slice."""
+
+    def share(data: Any, index: int) -> None:
+        if index < shared:
+            data.SOPInstanceUID = "1.2.3.4.99"
+
+    write_series(4, change=share)
+    made = ingest()
+    assert not made.samples
+    ((code, kind, files),) = {(one.code, one.kind, one.files) for one in made.refused}
+    assert (code, kind, files) == ("conflicting-duplicates", "quarantined", 4)
