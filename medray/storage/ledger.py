@@ -130,16 +130,16 @@ class Ledger:
             return self._read_all(wanted)
         commits, tags = read_pack(self._objects, self.dataset)
         place = {unit: number for number, unit in enumerate(commits.units)}
-        known, other = set[int](), dict[str, str]()
+        known, other = bytearray(len(tags)), dict[str, str]()
         for unit, tag in self._standing():
             number = place.get(unit)
             if number is not None and tags[number] == tag != "":
-                known.add(number)
+                known[number] = True
             else:
                 other[unit] = tag
-        numbers = [place.get(unit, -1) for unit in wanted]
+        numbers = [place[unit] for unit in wanted if unit in place]
         rest = [unit for unit in wanted if unit in other]
-        packed = commits.take([number for number in numbers if number in known])
+        packed = commits.take([number for number in numbers if known[number]])
         if not rest:
             return packed
         fresh = self._read_all(rest)

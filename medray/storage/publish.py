@@ -98,9 +98,9 @@ def publish(
 def _require_shards(objects: Objects, name: str, commits: Commits) -> None:
     """Never name a shard that is not there, whoever took it away."""
     root = f"datasets/{name}/shards"
-    standing = {f"{root}/{folder}" for folder in objects.folders(root)}
+    standing = set(objects.folders(root))
     for path in commits.column("path"):
-        if path not in standing:
+        if path.removeprefix(f"{root}/") not in standing:
             raise damage("the shard that was committed is gone", "missing-shard", path)
 
 
