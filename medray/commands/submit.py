@@ -136,6 +136,8 @@ def attend_to(
         left: set by Ctrl-C, and by whoever else wants it: the run is left alone.
         again: sends it once more, if what was joined as under way turns out to be dead.
     """
+    import rich.table  # noqa: F401 - of the account; now, while the cluster starts the driver
+
     from medray.commands.progress import print_account, watcher
     from medray.jobs.attend import attend
     from medray.jobs.rest import connect

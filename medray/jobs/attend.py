@@ -28,6 +28,7 @@ from medray.storage.objects import Objects
 LOOK_S = 0.05  # at first: a run with nothing to do takes two seconds on its cluster
 MOST_S = 1.0  # between two looks, once the run has gone on for long
 ASK_S = 5.0  # Ray, once the driver lives: storage knows better
+SOON_S = 0.5  # until then: each question is work for the head, which is starting the driver
 SILENT_S = 3 * BEAT_S  # of a driver that Ray says has ended
 _TOLD = frozenset({"job", "step", "unit", "epoch", "contended", "done"})
 _KINDS: dict[int, type[MedrayError]] = {
@@ -99,7 +100,7 @@ class _Watch:
         if sign != self.seen:
             self.seen, self.moved = sign, self.clock()
         silent = self.clock() - self.moved
-        if (life is None and not sign) or self.clock() - self.asked > ASK_S:
+        if self.clock() - self.asked > (SOON_S if life is None and not sign else ASK_S):
             self.asked = self.clock()
             self._judge(silent, begun=life is not None)
         return None

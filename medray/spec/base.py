@@ -24,9 +24,11 @@ class Settings(BaseModel):
     """Frozen, and unknown keys are refused: a typing error must not become a default.
 
     Every number is finite, and none is so large that it can only be a mistake.
+
+    A model is built when it is first used. So defaults that are models come by `model_construct`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     @field_validator("*", mode="after")
     @classmethod
@@ -55,7 +57,7 @@ def check_numbers(value: Any, most: int = MOST) -> None:
 class Plugin(BaseModel):
     """A format, model or task by name, with its options beside the name."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
 
     name: str
 

@@ -3,7 +3,8 @@
 import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import Any, Generic, TypeVar, get_args
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
@@ -24,7 +25,47 @@ class Fault:
     hint: str
 
 
-def tried(adapter: TypeAdapter[T], value: Any) -> T | list[Fault]:
+class ByKind(Generic[T]):
+    """Models that their field `kind` tells apart.
+
+    Only the one that a value asks for is built: all steps take 25 ms to build.
+
+    Args:
+        union: annotated with `kind` as its discriminator.
+    """
+
+    def __init__(self, union: Any) -> None:
+        self._union = union
+        self._models: dict[str, Any] = {
+            name: model
+            for model in get_args(get_args(union)[0])
+            for name in get_args(model.model_fields["kind"].annotation)
+        }
+        self._built: dict[str, TypeAdapter[T]] = {}
+
+    def validate_python(self, value: Any) -> T:
+        """`value` as a model.
+
+        Raises:
+            ValidationError: it is none.
+        """
+        kind = value.get("kind") if isinstance(value, dict) else None
+        if not isinstance(kind, str) or kind not in self._models:
+            return self._all.validate_python(value)  # says which kinds there are
+        if kind not in self._built:
+            self._built[kind] = TypeAdapter(self._models[kind])
+        return self._built[kind].validate_python(value)
+
+    def json_schema(self) -> dict[str, Any]:
+        """JSON Schema of all models."""
+        return self._all.json_schema()
+
+    @cached_property
+    def _all(self) -> TypeAdapter[T]:
+        return TypeAdapter(self._union)
+
+
+def tried(adapter: TypeAdapter[T] | ByKind[T], value: Any) -> T | list[Fault]:
     """`value` as a model, or everything that is wrong with it."""
     try:
         return adapter.validate_python(value)
@@ -35,7 +76,7 @@ def tried(adapter: TypeAdapter[T], value: Any) -> T | list[Fault]:
         ]
 
 
-def check(adapter: TypeAdapter[T], value: Any, about: Callable[..., str]) -> T:
+def check(adapter: TypeAdapter[T] | ByKind[T], value: Any, about: Callable[..., str]) -> T:
     """`value` as a model.
 
     Args:
@@ -61,8 +102,6 @@ def check(adapter: TypeAdapter[T], value: Any, about: Callable[..., str]) -> T:
 def _path(problem: ErrorDetails, value: Any) -> list[str | int]:
     """Where in `value` a problem is."""
     loc = problem["loc"]
-    if isinstance(value, dict) and loc[:1] == (value.get("kind"),):
-        loc = loc[1:]  # the member of the union
     path = [part for part in loc if part in _keys(value) or isinstance(part, int)]
     if problem["type"] in ("missing", "extra_forbidden") and loc[-1] not in path[-1:]:
         path.append(loc[-1])
@@ -95,7 +134,7 @@ def _message(problem: ErrorDetails) -> str:
     return problem["msg"][:1].lower() + problem["msg"][1:]
 
 
-def _hint(problem: ErrorDetails, adapter: TypeAdapter[Any]) -> str:
+def _hint(problem: ErrorDetails, adapter: TypeAdapter[Any] | ByKind[Any]) -> str:
     if problem["type"] == "union_tag_invalid":
         return f"one of {problem['ctx']['expected_tags']}"
     if problem["type"] != "extra_forbidden":

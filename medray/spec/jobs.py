@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from medray.spec.base import MOST, Name, Plugin, Reference, Settings
+from medray.spec.check import ByKind
 from medray.spec.training import TrainSettings
 
 Where = dict[str, str | int | float | bool | list[str] | list[int]]
@@ -68,7 +69,7 @@ class Step(Settings):
     # Where, how fast and how tolerantly a step runs is not what it makes.
     incidental: ClassVar[frozenset[str]] = frozenset({"policy", "cluster", "tracking"})
 
-    policy: Policy = Policy()
+    policy: Policy = Policy.model_construct()
     cluster: str | None = Field(None, description="profile to run on; --cluster wins over it")
     tracking: Literal["mlflow"] | None = Field(
         None, description="who is told of settings and metrics besides"
@@ -129,7 +130,7 @@ class Train(Step):
     task: Plugin
     model: Plugin
     output: Name
-    train: TrainSettings = TrainSettings()
+    train: TrainSettings = TrainSettings.model_construct()
     plan: dict[str, Any] = Field({}, description="fields of the plan that are not left to the data")
 
     def identity(self) -> dict[str, Any]:
@@ -241,4 +242,4 @@ KINDS: dict[str, type[Step]] = {
     "evaluate": Evaluate,
     "export": Export,
 }
-STEP: TypeAdapter[Ingest | Transform | Train | Predict | Evaluate | Export] = TypeAdapter(AnyStep)
+STEP: ByKind[Ingest | Transform | Train | Predict | Evaluate | Export] = ByKind(AnyStep)

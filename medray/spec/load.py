@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import TypeAdapter
 
 from medray.errors import SpecError
-from medray.spec.check import check
+from medray.spec.check import ByKind, check
 from medray.spec.documents import expand, place, read_documents, variables_of
 from medray.spec.jobs import STEP, AnyStep
 from medray.spec.override import merge, override
@@ -152,7 +152,7 @@ def storage_profile(name: str) -> Storage:
     return _profile("storage", name, STORAGE)
 
 
-def _profile(room: Literal["cluster", "storage"], name: str, adapter: TypeAdapter[T]) -> T:
+def _profile(room: Literal["cluster", "storage"], name: str, adapter: TypeAdapter[T] | ByKind[T]) -> T:
     path = find(room, name)
     documents = read_documents(path)
     if len(documents) > 1:

@@ -3,9 +3,10 @@
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, TypeAdapter, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from medray.spec.base import Settings
+from medray.spec.check import ByKind
 from medray.spec.deploy import AnyDeploy
 
 Kind = Literal["ingest", "transform", "train", "predict", "evaluate", "export"]
@@ -112,7 +113,7 @@ class RayCluster(Settings):
     max_runs: int = Field(4, ge=1, description="side by side; others wait in storage")
     priority: int = Field(0, description="of runs that name none; higher goes first")
     pools: dict[Kind, Pool] = Field({}, description="workers by kind of step")
-    default_pool: Pool = Field(Pool(workers=1), description="of kinds not in `pools`")
+    default_pool: Pool = Field(Pool.model_construct(workers=1), description="of kinds not in `pools`")
     defaults: dict[Kind, dict[str, Any]] = Field(
         {}, description="of steps by kind; jobs override them"
     )
@@ -152,4 +153,4 @@ class RayCluster(Settings):
 
 AnyCluster = Annotated[Inline | Local | RayCluster, Field(discriminator="kind")]
 Cluster = Inline | Local | RayCluster
-CLUSTER: TypeAdapter[Cluster] = TypeAdapter(AnyCluster)
+CLUSTER: ByKind[Cluster] = ByKind(AnyCluster)

@@ -86,11 +86,11 @@ class TrainSettings(Settings):
         "ddp", description="fsdp: parameters are spread over ranks, for models that don't fit one"
     )
     channels_last: bool = False
-    optimiser: OptimiserSettings = OptimiserSettings()
-    schedule: ScheduleSettings = ScheduleSettings()
+    optimiser: OptimiserSettings = OptimiserSettings.model_construct()
+    schedule: ScheduleSettings = ScheduleSettings.model_construct()
     clip_norm: float | None = Field(12, gt=0, description="largest norm of the whole gradient")
     ema: float | None = Field(None, gt=0, lt=1, description="decay of the averaged weights")
-    augment: AugmentSettings | None = AugmentSettings()
+    augment: AugmentSettings | None = AugmentSettings.model_construct()
     foreground: float = Field(
         1 / 3, ge=0, le=1, description="share of patches centred on a voxel of a drawn class"
     )

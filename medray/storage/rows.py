@@ -6,7 +6,6 @@ from itertools import chain
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from medray.errors import DataError
 from medray.ids import canonical
@@ -60,17 +59,17 @@ def content_of(table: pa.Table) -> str:
         column = table[name].combine_chunks()
         column = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
         digest.update(canonical([name, str(column.type), len(column)]))
-        digest.update(np.packbits(_numbers(pc.is_valid(column))).tobytes())
+        digest.update(np.packbits(_numbers(column.is_valid())).tobytes())
         if pa.types.is_string(column.type):
-            _, ends, data = pc.fill_null(column, "").buffers()
+            _, ends, data = column.fill_null("").buffers()
             bounds = np.frombuffer(ends, np.int32)[column.offset :][: len(column) + 1]
             digest.update(np.diff(bounds).tobytes())
             if len(column) and data is not None:
                 digest.update(memoryview(data)[bounds[0] : bounds[-1]])
         elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-            digest.update(_numbers(pc.fill_null(column, 0)).tobytes())
+            digest.update(_numbers(column.fill_null(0)).tobytes())
         elif pa.types.is_boolean(column.type):
-            digest.update(np.packbits(_numbers(pc.fill_null(column, False))).tobytes())
+            digest.update(np.packbits(_numbers(column.fill_null(False))).tobytes())
         else:
             digest.update(canonical(column.to_pylist()))
     return digest.hexdigest()

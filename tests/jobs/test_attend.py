@@ -58,6 +58,23 @@ def test_what_gives_no_sign_for_a_minute_is_lost(
     assert caught.value.code == "driver-lost"
 
 
+def test_the_head_is_left_to_its_work_while_it_starts_a_driver(objects: Objects) -> None:
+    submission = new_submission(objects, "job-1", 1, "c", CLUSTER, 0)
+    claim(objects, submission)
+    now, asked = [100.0], [0]
+
+    class Starting:
+        def job(self, _submission: str) -> dict[str, Any]:
+            asked[0] += 1
+            return {"status": "PENDING"}
+
+    watch = _Watch(objects, Starting(), submission, lambda _: None, lambda: now[0])  # type: ignore[arg-type]
+    for look in range(20):
+        now[0] = 100 + 0.05 * look
+        assert watch.look() is None
+    assert asked[0] == 2, "in a second"
+
+
 def test_a_rival_for_the_name_is_told_to_who_waits(objects: Objects) -> None:
     submission = new_submission(objects, "job-1", 1, "c", CLUSTER, 0)
     claim(objects, submission)
