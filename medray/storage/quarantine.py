@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from medray.ids import short
 from medray.storage.commits import Commits
+from medray.storage.columns import column_of
 from medray.storage.damage import damage
 from medray.storage.manifest import Refused
 from medray.storage.objects import Objects
@@ -97,9 +98,14 @@ def forget_refusals(objects: Objects, name: str) -> None:
     objects.delete([path_of(name, STOPPED)])
 
 
+def _columns(refused: Sequence[Refusal]) -> pa.Table:
+    arrays = [column_of([vars(item)[one.name] for item in refused], one.type) for one in SCHEMA]
+    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+
+
 def _write(objects: Objects, path: str, refused: Sequence[Refusal]) -> None:
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist([vars(item) for item in refused], SCHEMA), buffer)
+    pq.write_table(_columns(refused), buffer)
     objects.put(path, buffer.getvalue())
 
 
