@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from pydantic import TypeAdapter
+from torch.overrides import TorchFunctionMode
 
 from medray.engine.modalities import MODALITIES
 from medray.engine.network import model_options
@@ -69,6 +70,20 @@ def rehearse(step: Train, task: Task, axes: int | None, add: Callable[..., None]
             add(field or "model", error.code, error.message, error.hint)
 
 
+class _Undrawn(TorchFunctionMode):
+    """Leaves random draws out. On the meta device there is nothing to fill, and torch would load
+    its compiler for them: 1.8 s of a processor, in every check of a training."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """The tensor that was to be filled, as it is; or what `func` makes."""
+        given = kwargs or {}
+        if func.__name__.endswith(("normal_", "uniform_")):
+            return args[0] if args else given["tensor"]
+        return func(*args, **given)
+
+
 def _look(step: Train, kind: type[Network], task: Task, dims: int, patch: Any) -> None:
     places: dict[str, Any] = {
         "dims": dims,
@@ -78,7 +93,7 @@ def _look(step: Train, kind: type[Network], task: Task, dims: int, patch: Any) -
     options = model_options(step.model.model_dump(mode="json"), **places)
     size = {"image": patch and tuple(patch), "sequence": (step.plan.get("length") or LENGTH,)}
     inward = FEATURES if kind.takes == "table" else 1
-    with torch.device("meta"):
+    with torch.device("meta"), _Undrawn():
         network = kind.build(options, inward, len(task.classes), size.get(kind.takes))
     if step.train.freeze:
         freeze(network, step.train.freeze)

@@ -10,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-from scipy.stats import ks_2samp
 
 Values = np.ndarray
 Verdict = Literal["steady", "watch", "shifted", "too few"]
@@ -97,6 +96,8 @@ def stability_index(reference: Values, tonight: Values) -> float:
 
 def _drift(name: str, reference: Values, tonight: Values, columns: int) -> Drift:
     psi = stability_index(reference, tonight)
+    from scipy.stats import ks_2samp  # half a second, which pages without a night are spared
+
     test = ks_2samp(reference, tonight)
     return Drift(
         column=name,

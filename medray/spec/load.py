@@ -152,7 +152,9 @@ def storage_profile(name: str) -> Storage:
     return _profile("storage", name, STORAGE)
 
 
-def _profile(room: Literal["cluster", "storage"], name: str, adapter: TypeAdapter[T] | ByKind[T]) -> T:
+def _profile(
+    room: Literal["cluster", "storage"], name: str, adapter: TypeAdapter[T] | ByKind[T]
+) -> T:
     path = find(room, name)
     documents = read_documents(path)
     if len(documents) > 1:

@@ -113,7 +113,9 @@ class RayCluster(Settings):
     max_runs: int = Field(4, ge=1, description="side by side; others wait in storage")
     priority: int = Field(0, description="of runs that name none; higher goes first")
     pools: dict[Kind, Pool] = Field({}, description="workers by kind of step")
-    default_pool: Pool = Field(Pool.model_construct(workers=1), description="of kinds not in `pools`")
+    default_pool: Pool = Field(
+        Pool.model_construct(workers=1), description="of kinds not in `pools`"
+    )
     defaults: dict[Kind, dict[str, Any]] = Field(
         {}, description="of steps by kind; jobs override them"
     )

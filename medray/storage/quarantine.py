@@ -115,7 +115,9 @@ def read_quarantine(objects: Objects, name: str, refused: Refused) -> pa.Table:
     Raises:
         DataError: the table is gone or damaged (codes "missing-table", "damaged-table").
     """
-    return _table(objects, path_of(name, refused.table)) if refused.table else SCHEMA.empty_table()
+    if not refused.table:
+        return plain_table({name: [] for name in SCHEMA.names}, SCHEMA)
+    return _table(objects, path_of(name, refused.table))
 
 
 def _table(objects: Objects, path: str) -> pa.Table:
