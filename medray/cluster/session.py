@@ -70,17 +70,18 @@ def start_local(
     try:
         with _environment(settings):
             Config.initialize("")  # Ray read RAY_AUTH_MODE when it was imported
-            _init(
-                "ray-did-not-start",
-                str(folder),
-                "look at free memory",
-                address="local",
-                num_cpus=cpus,
-                num_gpus=num_gpus,
-                object_store_memory=object_store_bytes,
-                include_dashboard=False,
-                _temp_dir=str(folder / "r"),  # Ray opens its folder to everybody
-            )
+            with _unattended():
+                _init(
+                    "ray-did-not-start",
+                    str(folder),
+                    "look at free memory",
+                    address="local",
+                    num_cpus=cpus,
+                    num_gpus=num_gpus,
+                    object_store_memory=object_store_bytes,
+                    include_dashboard=False,
+                    _temp_dir=str(folder / "r"),  # Ray opens its folder to everybody
+                )
             yield
     except MedrayError as error:
         if error.code in _RAYS:
@@ -200,6 +201,24 @@ def _init(code: str, about: str, hint: str, **options: Any) -> None:
             # Ray makes SIGTERM end the process at once; a run is to drain instead.
             for number, handler in kept.items():
                 signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _unattended() -> Iterator[None]:
+    """Ray starts neither the server of the dashboard that there is not, nor the process that
+    carries the output of workers to a driver that does not print it: a second of the start, and two
+    of a processor."""
+    from ray._private.node import Node
+
+    names = ("start_api_server", "start_log_monitor")
+    kept = {name: getattr(Node, name) for name in names}
+    for name in names:
+        setattr(Node, name, lambda *_, **__: None)
+    try:
+        yield
+    finally:
+        for name, method in kept.items():
+            setattr(Node, name, method)
 
 
 @contextlib.contextmanager
