@@ -205,12 +205,12 @@ def _init(code: str, about: str, hint: str, **options: Any) -> None:
 
 @contextlib.contextmanager
 def _unattended() -> Iterator[None]:
-    """Ray starts neither the server of the dashboard that there is not, nor the process that
-    carries the output of workers to a driver that does not print it: a second of the start, and two
-    of a processor."""
+    """Ray leaves out what nobody looks at, three processes: the server of a dashboard that there is
+    not, what carries workers' output to a driver that does not print it, and what would bring
+    nodes. Its start waits for the first: half of its time."""
     from ray._private.node import Node
 
-    names = ("start_api_server", "start_log_monitor")
+    names = ("start_api_server", "start_log_monitor", "start_monitor")
     kept = {name: getattr(Node, name) for name in names}
     for name in names:
         setattr(Node, name, lambda *_, **__: None)
