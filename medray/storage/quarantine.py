@@ -116,7 +116,7 @@ def read_quarantine(objects: Objects, name: str, refused: Refused) -> pa.Table:
         DataError: the table is gone or damaged (codes "missing-table", "damaged-table").
     """
     if not refused.table:
-        return plain_table({name: [] for name in SCHEMA.names}, SCHEMA)
+        return _columns([])
     return _table(objects, path_of(name, refused.table))
 
 

@@ -26,6 +26,14 @@ from pathlib import Path
 from medray.cluster.session import require, start_local
 from medray.errors import SpecError
 
+PROCESSES = ("gcs_server", "raylet", "dashboard.py", "log_monitor.py", "monitor.py")
+
+def ours(place):
+    try:
+        return str(token.parent) in place.read_text()
+    except OSError:
+        return False
+
 handler = lambda *_: None
 signal.signal(signal.SIGTERM, handler)
 found = {}
@@ -37,6 +45,8 @@ with start_local(num_cpus=2):
     found["folder mode"] = oct(stat.S_IMODE(token.parent.stat().st_mode))
     found["auth"] = os.environ["RAY_AUTH_MODE"]
     found["handler kept"] = signal.getsignal(signal.SIGTERM) is handler
+    begun = [place.read_text() for place in Path("/proc").glob("[0-9]*/cmdline") if ours(place)]
+    found["begun"] = sorted(n for n in PROCESSES if any(n in line for line in begun))
     require(2, 1)
     require(8, 0.25)
     try:
@@ -66,6 +76,7 @@ def test_a_ray_of_our_own_is_private_and_leaves_nothing(tmp_path: Path) -> None:
         "mode": "0o600",
         "folder mode": "0o700",
         "auth": "token",
+        "begun": ["gcs_server", "raylet"],
         "handler kept": True,
         "refused": "pool-too-large",
         "refused gpu": "pool-too-large",

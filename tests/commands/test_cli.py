@@ -16,9 +16,11 @@ from click.testing import CliRunner, Result
 
 from medray.cli import COMMANDS, main
 from medray.commands.progress import Lines
+from medray.commands.run import multiplies_bf16
 from medray.errors import RetryableError
 from medray.jobs.events import Event
 from medray.jobs.run import run as run_job
+from medray.spec.load import check_step, read_job
 from medray.storage.objects import Objects
 
 # Scripts and cron jobs out there hold on to these: additions are fine, removals are not.
@@ -283,6 +285,20 @@ def test_init_lays_out_what_ships_and_keeps_what_is_there(medray: Any, tmp_path:
     assert (tmp_path / "new/cluster/local.yaml").is_file()
     assert (tmp_path / "new/storage/local.yaml").is_file()
     assert (tmp_path / "new/cluster/grafana.json").is_file()
+
+
+def test_the_demo_is_in_bf16_where_the_processor_multiplies_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processors = tmp_path / "cpuinfo"
+    for flags, precision in (("fpu amx_bf16 amx_tile", "bf16"), ("fpu avx512_bf16x", "fp32")):
+        processors.write_text(f"flags : {flags}\n")
+        assert multiplies_bf16(processors) is (precision == "bf16")
+        monkeypatch.setenv("MEDRAY_DEMO", str(tmp_path))
+        monkeypatch.setenv("MEDRAY_DEMO_PRECISION", precision)
+        _, train, predict, *_ = (check_step(read_job("demo"), at) for at in range(3))
+        assert train.train.precision == predict.precision == precision
+    assert not multiplies_bf16(tmp_path / "none")
 
 
 def test_schema(medray: Any) -> None:
