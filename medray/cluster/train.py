@@ -112,14 +112,14 @@ def train_on_ray(
     return [outcome(one) for one in setups]
 
 
-class _Trainer(TorchTrainer):  # type: ignore[misc]
+class _Trainer(TorchTrainer):
     """Ray's, without two processes that cost seconds to start: one shares out datasets of Ray's,
     where our ranks read storage; one gives back the ranks' places when the controller has died,
     which Ray does itself, as they are the controller's."""
 
     def _create_default_callbacks(self) -> list[Any]:
         left = (DatasetsCallback, PlacementGroupCleanerCallback)
-        made: list[Any] = super()._create_default_callbacks()
+        made: list[Any] = super()._create_default_callbacks()  # type: ignore[misc]
         return [one for one in made if not isinstance(one, left)]
 
 
