@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medray.ids import short
-from medray.storage.commits import Commits
 from medray.storage.columns import column_of
+from medray.storage.commits import Commits
 from medray.storage.damage import damage
 from medray.storage.manifest import Refused
 from medray.storage.objects import Objects
