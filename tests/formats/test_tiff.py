@@ -278,3 +278,12 @@ def test_files_cut_short_are_never_filled_up(tmp_path: Path) -> None:
         for share in range(1, 16):
             path.write_bytes(whole[: len(whole) * share // 16])
             assert refusal(path, volume=True) in ("damaged-image", "not-an-image", "missing-planes")
+
+
+def test_a_thumbnail_below_a_page_counts_as_one(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        writer.write(np.zeros((64, 64), np.uint8), subifds=1, metadata=None)
+        writer.write(np.zeros((3, 4), np.uint8), subfiletype=1, metadata=None)
+    with pytest.raises(DataError, match="the file holds 2 pages") as caught:
+        read(tmp_path / "a.tif")
+    assert caught.value.code == "many-pages"

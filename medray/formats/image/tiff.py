@@ -95,7 +95,8 @@ def _series(file: "TiffFile", *, volume: bool) -> "TiffPageSeries":
     kinds = {one.kind for one in found}
     if len(found) != 1:
         if not volume:
-            code, reason = "many-pages", f"the file holds {len(file.pages)} pages"
+            images = sum(len(one.pages) for one in found)  # with those below a page
+            code, reason = "many-pages", f"the file holds {images} pages"
         elif "ome" not in kinds and all(len(one.pages) == 1 for one in found):
             code, reason = "uneven-pages", "the file's pages differ in size or type"
         else:
