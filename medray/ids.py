@@ -7,6 +7,7 @@ cut to 32 hex digits (128 bits) where it stands in a path.
 import hashlib
 import json
 import secrets
+from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Any
 
@@ -53,3 +54,22 @@ def fraction(seed: int, key: str) -> float:
     """A number in [0, 1) that depends on `seed` and `key` alone; used for splits."""
     raw = hashlib.sha256(f"{seed}\0{key}".encode()).digest()[:8]
     return int.from_bytes(raw, "big") / 2**64
+
+
+class Distinct:
+    """Which texts came before: those in order take 8 bytes each to know, others 60."""
+
+    def __init__(self) -> None:
+        self._ordered: list[str] = []
+        self._others: set[str] = set()
+
+    def add(self, text: str) -> bool:
+        """Whether it is new."""
+        ordered = self._ordered
+        if not ordered or text > ordered[-1]:
+            ordered.append(text)
+            return True
+        if ordered[bisect_left(ordered, text)] == text or text in self._others:
+            return False
+        self._others.add(text)
+        return True

@@ -3,7 +3,6 @@
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from shutil import rmtree
@@ -153,7 +152,7 @@ def item_fields(share: Share) -> dict[str, Any] | None:
     """Its item, JSON-able."""
     if share.item is None:
         return None
-    return {**asdict(share.item), "paths": list(share.item.paths)}
+    return {**share.item._asdict(), "paths": list(share.item.paths)}
 
 
 def item_of(fields: dict[str, Any] | None) -> Input | None:

@@ -6,7 +6,7 @@ BED counts from 0 and excludes the end, GTF and GFF3 count from 1 and include it
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -112,7 +112,7 @@ class Features(Format):
             for piece in pieces:
                 key, part = f"{file.path}:{piece.first + 1}", list(astuple(piece))
                 one = item(key, [file, *table], id=name, range=part)
-                groups.append([replace(one, size=piece.size)])
+                groups.append([one._replace(size=piece.size)])
         return Plan(groups, refused)
 
     def named(self) -> list[tuple[str, str]]:

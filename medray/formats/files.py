@@ -5,17 +5,25 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from operator import attrgetter
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn, overload
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from xxhash import xxh3_64_intdigest
 
 from medray.errors import DataError, PassedOver, SpecError
-from medray.formats.base import Input, Source, Stamp, stamp_of
-from medray.formats.listing import Lost, entries, unreadable
+from medray.formats.base import Input, Source, joined
+from medray.formats.listing import folders, numbers_of, texts_of, unreadable
+from medray.ids import Distinct
 from medray.storage.records import Refusal
 
+BLOCK = 4096  # files that are looked at one by one at a time
 MAX_NAME = 200  # bytes; file systems take 255, and a suffix and a temporary mark must fit too
+_COLON = texts_of([":"])[0]
 OTHER = PassedOver("a file of another kind", code="other-kind")
 OTHER_FORMAT = PassedOver(
     "an image or archive of another format than the source is read as", code="other-format"
@@ -28,21 +36,20 @@ ELSEWHERE = PassedOver("it lies in no folder that is asked for", code="other-fol
 INDICES = (".tbi", ".csi", ".gzi", ".fai", ".dict", ".idx")  # of the files that they lie beside
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """One file below a source.
 
     Args:
         path: below the source's root, with forward slashes.
         size: bytes.
-        mark: stands for its content, see `Source.mark`: the time of its last change, in ns.
-        ctime_ns: time of the last change of its status; 0 where it tells nothing.
+        fingerprint: its size, and what stands for its content, see `Source.mark`.
+        stamp: of what it must be like when it is read, see `stamp_of`.
     """
 
     path: str
     size: int
-    mark: int
-    ctime_ns: int = 0
+    fingerprint: str
+    stamp: int
 
     @classmethod
     def of(cls, source: Source, path: str, status: os.stat_result) -> "Found":
@@ -51,12 +58,8 @@ class Found:
         Raises:
             OSError: it cannot be read, where fingerprints are of contents.
         """
-        return cls(path, *source.stamp(path, status))
-
-    @property
-    def stamp(self) -> Stamp:
-        """What it must be like when it is read."""
-        return self.size, self.mark, self.ctime_ns
+        stamp = source.stamp(path, status)
+        return Files(texts_of([path]), np.array([stamp], np.int64))[0]
 
     @property
     def name(self) -> str:
@@ -69,18 +72,115 @@ class Found:
         return self.path.rpartition("/")[0]
 
 
+class Files(Sequence[Found]):
+    """Files below a source, sorted by path.
+
+    They stand in columns, 28 bytes a file beside its path's: a `Found` is made as it is asked for.
+
+    Args:
+        paths: of the files.
+        stamps: int64 (files, 3): of each its size, mark and ctime_ns.
+    """
+
+    def __init__(self, paths: pa.LargeStringArray, stamps: np.ndarray) -> None:
+        self.paths, self.stamps = paths, stamps
+
+    @classmethod
+    def sorted(cls, parts: Sequence["Files"]) -> "Files":
+        """Of parts, at least one, in whatever order they and their files come."""
+        if len(parts) == 1 and pc.all(pc.less(parts[0].paths[:-1], parts[0].paths[1:])).as_py():
+            return parts[0]  # a copy would be the most that a plan holds at a time
+        paths = pa.concat_arrays([part.paths for part in parts])
+        order = pc.sort_indices(paths)
+        stamps = np.concatenate([part.stamps for part in parts])
+        return cls(paths.take(order), stamps[np.from_dlpack(order)])
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @overload
+    def __getitem__(self, at: int) -> Found: ...
+    @overload
+    def __getitem__(self, at: slice) -> "Files": ...
+    def __getitem__(self, at: int | slice) -> "Found | Files":
+        if isinstance(at, slice):
+            return Files(self.paths[at], self.stamps[at])
+        at = range(len(self))[at]
+        return next(iter(self[at : at + 1]))
+
+    def __iter__(self) -> Iterator[Found]:
+        for start in range(0, len(self), BLOCK):
+            rows = self.stamps[start : start + BLOCK]
+            sizes, marks = (numbers_of(rows[:, at].copy()) for at in (0, 1))
+            texts = sizes.cast(pa.large_string()), marks.cast(pa.large_string())
+            stamps = map(xxh3_64_intdigest, rows.view("V24")[:, 0].tolist())
+            yield from map(
+                Found,
+                self.paths[start : start + BLOCK].to_pylist(),
+                sizes.to_pylist(),
+                pc.binary_join_element_wise(*texts, _COLON).to_pylist(),
+                (np.fromiter(stamps, np.uint64, len(rows)) >> np.uint64(16)).tolist(),
+            )
+
+    def where(self, wanted: np.ndarray) -> "Files":
+        """Some of them.
+
+        Args:
+            wanted: bool (files,).
+        """
+        at = np.flatnonzero(wanted)
+        if len(at) == len(self):
+            return self
+        return Files(self.paths.take(numbers_of(at)), self.stamps[at])
+
+    def below(self, folders: Iterable[str]) -> np.ndarray:
+        """Which of them lie below one of some folders, bool (files,)."""
+        tests = [partial(pc.starts_with, pattern=f"{folder}/") for folder in folders]
+        return self._any(lambda paths: [test(paths) for test in tests])
+
+    def ending(self, suffixes: Iterable[str]) -> np.ndarray:
+        """Which of them end so, in letters of either case, bool (files,)."""
+        tests = [partial(pc.ends_with, pattern=suffix) for suffix in suffixes]
+        return self._any(lambda paths: [test(pc.ascii_lower(paths)) for test in tests])
+
+    def marked(self, source: Source, refused: list[Refusal]) -> "Files":
+        """Those of them that stand for their contents as `source` says.
+
+        Args:
+            source: of files whose stamps hold the times of their last changes.
+            refused: takes what could not be read.
+        """
+        stamps, read = self.stamps.copy(), np.ones(len(self), bool)
+        if not source.exact:
+            stamps[:, 2] = 0
+        for at, path in enumerate(self.paths.to_pylist() if source.by_content else ()):
+            try:
+                stamps[at, 1] = source.mark(path, int(stamps[at, 1]))
+            except OSError as error:
+                refused.append(Refusal.of(path, unreadable(error, "the file cannot be read")))
+                read[at] = False
+        return Files(self.paths, stamps).where(read)
+
+    def _any(self, tests: Callable[[pa.LargeStringArray], list[pa.BooleanArray]]) -> np.ndarray:
+        found = np.zeros(len(self), bool)
+        for start in range(0, len(self), BLOCK):  # Arrow keeps the memory of what it made
+            for mask in tests(self.paths[start : start + BLOCK]):
+                found[start : start + BLOCK][np.from_dlpack(pc.indices_nonzero(mask))] = True
+        return found
+
+
 def walk(
     source: Source,
     suffixes: tuple[str, ...],
     *,
     beside: tuple[str, ...] = (),
     own: tuple[str, ...] = (),
-) -> tuple[list[Found], list[Refusal]]:
+) -> tuple[Files, list[Refusal]]:
     """Every file below the source with one of `suffixes`, sorted by path.
 
     Every other file is passed over by name ("other-kind"), but for those whose names begin with a
     dot. What cannot be named, opened or followed is refused, and the rest goes on; see
-    `listing.entries`.
+    `listing.folders`.
 
     Args:
         source: of raw files.
@@ -94,31 +194,34 @@ def walk(
     """
     root = source.root
     if root.is_file():
-        if not root.name.lower().endswith(suffixes):
-            return [], []
-        return [Found.of(source, root.name, root.stat())], []
+        rows = np.array([source.stamp(root.name, root.stat())], np.int64)
+        one = Files(texts_of([root.name]), rows)
+        return one[: root.name.lower().endswith(suffixes)], []
     if not root.is_dir():
         raise SpecError("the source does not exist", code="no-such-source", about=root.name)
-    found: list[Found] = []
+    source = replace(source, root=root.resolve())
+    found: list[Files] = []
     refused: list[Refusal] = []
     endings = tuple(name for name in own if name.startswith("."))
-    for entry in entries(replace(source, root=root.resolve())):
-        path = entry.path if isinstance(entry, Lost) else entry[0]
-        if not path.lower().endswith(suffixes) and not (isinstance(entry, Lost) and entry.folder):
-            if path not in own and not path.lower().endswith(endings):
-                other = OTHER_FORMAT if path.lower().endswith(beside) else OTHER
-                other = SPREADSHEET if path.lower().endswith(SHEETS) else other
-                refused.append(Refusal.of(path, other))
-        elif isinstance(entry, Lost):
-            refused.append(Refusal.of(path, entry.fault))
-        else:
-            try:
-                found.append(Found.of(source, *entry))
-            except OSError as error:
-                fault = unreadable(error, "the file cannot be read")
-                refused.append(Refusal.of(path, fault))
-    found.sort(key=attrgetter("path"))
-    return found, refused
+
+    def other(path: str) -> None:
+        if path not in own and not path.lower().endswith(endings):
+            kind = OTHER_FORMAT if path.lower().endswith(beside) else OTHER
+            kind = SPREADSHEET if path.lower().endswith(SHEETS) else kind
+            refused.append(Refusal.of(path, kind))
+
+    for folder in folders(source):
+        listed = Files(folder.files, folder.status[:, :3])
+        wanted = listed.ending(suffixes)
+        for path in listed.where(~wanted).paths.to_pylist():
+            other(path)
+        found.append(listed.where(wanted).marked(source, refused))
+        for lost in folder.lost:
+            if lost.folder or lost.path.lower().endswith(suffixes):
+                refused.append(Refusal.of(lost.path, lost.fault))
+            else:
+                other(lost.path)
+    return Files.sorted(found), refused
 
 
 def open_path(source: Source, path: str) -> Path:
@@ -140,23 +243,21 @@ def open_path(source: Source, path: str) -> Path:
     return full
 
 
-def item(key: str, files: Iterable[Found], **extra: object) -> Input:
+def item(key: str, files: Sequence[Found], **extra: object) -> Input:
     """An input of these files, fingerprinted by sizes and times of change."""
-    files = list(files)
-    return Input(
-        key=key,
-        paths=tuple([file.path for file in files]),
-        fingerprint=";".join([f"{file.path}:{file.size}:{file.mark}" for file in files]),
-        size=sum([file.size for file in files]),
-        extra=extra,
-        stamp=stamp_of([file.stamp for file in files]),
-    )
+    if len(files) == 1:
+        path, size, fingerprint, stamp = files[0]
+        return Input(key, (path,), fingerprint, size, extra, stamp)
+    paths, sizes, fingerprints, stamps = zip(*files, strict=True)
+    return Input(key, paths, ";".join(fingerprints), sum(sizes), extra, joined(stamps))
 
 
 def stem(name: str, suffixes: Iterable[str]) -> str:
     """A file's name without the longest of `suffixes` that it ends in."""
-    lower = name.lower()
-    cut = max([len(suffix) for suffix in suffixes if lower.endswith(suffix)], default=0)
+    lower, cut = name.lower(), 0
+    for suffix in suffixes:
+        if lower.endswith(suffix) and len(suffix) > cut:
+            cut = len(suffix)
     return name[:-cut] if cut else name
 
 
@@ -211,13 +312,12 @@ def nothing_found(source: Source, what: str, hint: str) -> NoReturn:
 
 def unique(
     items: Iterable[Input], refused: list[Refusal], key: Callable[[Input], str] = lambda i: i.key
-) -> list[Input]:
+) -> Iterator[Input]:
     """The inputs with each key once; later ones go to `refused` (code "duplicate-id")."""
-    kept: dict[str, Input] = {}
+    seen = Distinct()
     for one in items:
-        if key(one) in kept:
+        if seen.add(key(one)):
+            yield one
+        else:
             reason = "another file of the source gives the same sample id"
             refused.append(Refusal(one.key, "duplicate-id", reason, files=len(one.paths)))
-        else:
-            kept[key(one)] = one
-    return list(kept.values())

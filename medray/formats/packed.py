@@ -1,38 +1,68 @@
-"""The inputs of a unit as bytes: what travels to a worker, and what the unit's identity is made of.
+"""Inputs of a unit as bytes: what travels to a worker, and what the unit's identity is made of.
 
 As objects an input takes about a kilobyte, and a plan has millions; packed it takes some 50 bytes.
+So a format hands inputs over one by one, and `grouped` packs each group as soon as it is whole.
 """
 
 import json
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any
+from typing import Any, overload
 
 import pyarrow as pa
+from pydantic_core import to_json
+from xxhash import xxh3_64_intdigest
 
 from medray.formats.base import Input
-from medray.ids import canonical
 
 CODEC = "zstd"
 
 
-def pack(items: Sequence[Input]) -> tuple[str, dict[str, Any]]:
-    """The inputs of one unit.
+@dataclass(frozen=True)
+class Packed(Sequence[Input]):
+    """The inputs of one unit, each an object only while it is looked at.
 
-    Returns:
-        A hash of all but the stamps, and what a unit's payload has of them: `inputs`, packed;
-        `length`, unpacked; `bytes` and `stamps` of each, as arrays of 64 bits.
+    Args:
+        keys: of the inputs.
+        hash: of all but the stamps.
+        payload: what a unit has of them: `inputs`, packed; `length`, unpacked; `bytes` and `stamps`
+            of each, as arrays of 64 bits.
     """
-    fields = [(one.key, one.paths, one.fingerprint, one.size, one.extra) for one in items]
-    data = canonical(fields)
-    return sha256(data).hexdigest(), {
+
+    keys: tuple[str, ...]
+    hash: str
+    payload: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __iter__(self) -> Iterator[Input]:
+        return iter(unpack(self.payload).values())
+
+    @overload
+    def __getitem__(self, at: int) -> Input: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Input]: ...
+    def __getitem__(self, at: int | slice) -> Input | Sequence[Input]:
+        return list(self)[at]
+
+
+def pack(items: Sequence[Input]) -> Packed:
+    """Inputs of one unit, in order."""
+    if isinstance(items, Packed):
+        return items
+    data = to_json([one[:-1] for one in items])
+    keys, _, _, sizes, _, stamps = zip(*items, strict=True)
+    payload = {
         "inputs": pa.compress(data, codec=CODEC, asbytes=True),
         "length": len(data),
-        "bytes": array("q", [one.size for one in items]),
-        "stamps": array("q", [one.stamp for one in items]),
+        "bytes": array("q", sizes),
+        "stamps": array("q", stamps),
     }
+    return Packed(keys, sha256(data).hexdigest(), payload)
 
 
 def unpack(payload: dict[str, Any]) -> dict[str, Input]:
@@ -48,3 +78,28 @@ def _unpack(data: bytes, length: int, stamps: bytes) -> dict[str, Input]:
         key: Input(key, tuple(paths), fingerprint, size, extra, stamp)
         for (key, paths, fingerprint, size, extra), stamp in zip(fields, known, strict=True)
     }
+
+
+def grouped(items: Iterable[Input], *, samples: int, size: int = 256 * 2**20) -> list[Packed]:
+    """Cut sorted inputs into groups of about `samples`, at most 2x that or `size` bytes.
+
+    A cut falls where the hash of a key says so, not at every n-th input: a file added later moves
+    at most the group it falls into, so all other units keep their identity (content-defined
+    chunking, as in LBFS, Muthitacharoen et al. 2001).
+
+    Args:
+        items: gone through once, and not held.
+        samples: inputs per group, about.
+        size: bytes of a group's files at most, unless it is one input.
+    """
+    groups, group, held = list[Packed](), list[Input](), 0
+    below = 2**65 // samples  # one of samples / 2 hashes
+    for item in items:
+        full = len(group) >= 2 * samples or held + item.size > size
+        cut = len(group) * 2 >= samples and xxh3_64_intdigest(item.key.encode()) < below
+        if group and (full or cut):
+            groups.append(pack(group))
+            group, held = [], 0
+        group.append(item)
+        held += item.size
+    return [*groups, pack(group)] if group else groups

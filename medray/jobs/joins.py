@@ -63,7 +63,7 @@ def plan_join(
 
     def stored(share: Share) -> list[str]:
         ranges = [f"{contents[n]}:{start}-{stop}" for n, start, stop in share.ranges]
-        return [digest(share.item.identity) if share.item else "", *ranges]
+        return [digest(share.item[:-1]) if share.item else "", *ranges]
 
     whole = {**identity, "about": about, "where": select}
     of_parts = {key: value for key, value in whole.items() if key != "target"}

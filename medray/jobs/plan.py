@@ -20,9 +20,9 @@ from typing import Any
 
 from medray.engine.operation import Unit
 from medray.errors import SpecError
-from medray.formats.base import Input, Plan, grouped
-from medray.formats.packed import pack
-from medray.ids import short, unit_id
+from medray.formats.base import Plan
+from medray.formats.packed import Packed, grouped, pack
+from medray.ids import Distinct, short, unit_id
 from medray.jobs.regroup import Earlier, regroup
 from medray.storage.datasets import Dataset
 from medray.storage.records import Pinned, Refusal
@@ -71,21 +71,19 @@ def plan_ingest(
         before: an earlier plan of the same; its inputs keep their units.
     """
 
-    def packed(group: list[Input]) -> tuple[str, dict[str, Any]]:
-        hashed, payload = pack(group)
-        return unit_id(f"ingest/{name}", identity, [hashed]), payload
+    def identify(group: Packed) -> str:
+        return unit_id(f"ingest/{name}", identity, [group.hash])
 
-    groups = found.groups
+    groups = [pack(group) for group in found.groups]
     if samples is not None:
         groups = grouped((item for group in groups for item in group), samples=samples)
-    _no_key_twice(item.key for group in groups for item in group)
+    _no_key_twice(key for group in groups for key in group.keys)
     if before is not None:
-        groups = regroup(groups, before, lambda group: packed(group)[0], samples)
-    units = []
-    for index, group in enumerate(groups):
-        unit, payload = packed(group)
-        units.append(Unit(unit, index, tuple(item.key for item in group), payload))
-        group.clear()  # what is packed is let go: the plan is held once
+        groups = regroup(groups, before, identify, samples)
+    units = [
+        Unit(identify(group), index, group.keys, group.payload)
+        for index, group in enumerate(groups)
+    ]
     return Planned(units, found.refused)
 
 
@@ -192,8 +190,7 @@ def _places(dataset: Dataset) -> dict[str, _Place]:
 
 def _no_key_twice(keys: Iterable[str]) -> None:
     """Every input has a key of its own: only then can each be accounted for."""
-    seen: set[str] = set()
+    seen = Distinct()
     for key in keys:
-        if key in seen:
+        if not seen.add(key):
             raise SpecError("two inputs have the same key", code="duplicate-input", about=key)
-        seen.add(key)

@@ -14,7 +14,7 @@ from typing import Annotated
 from pydantic import Field
 
 from medray.errors import DamageError
-from medray.formats.base import Input, grouped
+from medray.formats.packed import Packed, grouped, pack
 from medray.jobs.again import origins, units_that_gave_way
 from medray.jobs.kept import read_plan
 from medray.storage.damage import damage
@@ -23,7 +23,7 @@ from medray.storage.ledger import Ledger
 from medray.storage.objects import Objects
 
 COLUMNS = ["unit", "input"]
-Identify = Callable[[list[Input]], str]
+Identify = Callable[[Packed], str]
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,8 @@ def remember(objects: Objects, output: str, spec: str, run: str, samples: int | 
 
 
 def regroup(
-    groups: list[list[Input]], before: Earlier, identify: Identify, samples: int | None
-) -> list[list[Input]]:
+    groups: list[Packed], before: Earlier, identify: Identify, samples: int | None
+) -> list[Packed]:
     """The inputs of `groups`, those of `before` in the groups they were in.
 
     A group is kept whole, if each input of it is there unchanged: its unit's id tells. Where the
@@ -118,20 +118,31 @@ def regroup(
         identify: the id of a group's unit.
         samples: inputs per unit that the job asks for.
     """
-    items = {item.key: item for group in groups for item in group}
-    place = {key: number for number, key in enumerate(items)}
-    kept: list[list[Input]] = []
-    for unit, keys in before.units.items():
+    units = {
+        unit: keys
+        for unit, keys in before.units.items()
+        if samples == before.samples or unit in before.committed
+    }
+    here = {identify(group): group for group in groups}
+    kept = [group for unit, group in here.items() if unit in units]
+    loose = (group for unit, group in here.items() if unit not in units)
+    items = {item.key: item for group in loose for item in group}
+    for unit, keys in units.items():
+        if unit in here:
+            continue
         group = [items[key] for key in keys if key in items]
-        wanted = samples == before.samples or unit in before.committed
-        if wanted and len(group) == len(keys) and identify(group) == unit:
-            kept.append(group)
+        if len(group) == len(keys) and identify(packed := pack(group)) == unit:
+            kept.append(packed)
+            for key in keys:
+                del items[key]
     if not kept:
         return groups
-    taken = {item.key for group in kept for item in group}
-    rest = (item for key, item in items.items() if key not in taken)
-    size = samples or -(-len(items) // len(groups))
-    return sorted([*kept, *grouped(rest, samples=size)], key=lambda group: place[group[0].key])
+    size = samples or -(-sum(map(len, groups)) // len(groups))
+    made = [*kept, *grouped(items.values(), samples=size)]
+    firsts = {group.keys[0] for group in made}
+    keys_in_order = (key for group in groups for key in group.keys)
+    place = {key: number for number, key in enumerate(keys_in_order) if key in firsts}
+    return sorted(made, key=lambda group: place[group.keys[0]])
 
 
 def _path(output: str, spec: str) -> str:

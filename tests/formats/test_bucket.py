@@ -35,7 +35,7 @@ def test_sizes_and_marks_but_no_content(remote: Objects) -> None:
 def test_a_mark_changes_with_the_content_only(remote: Objects) -> None:
     def marks() -> dict[str, int]:
         with outlined(remote) as source:
-            return {file.path: file.mark for file in walk(source, (".nii",))[0]}
+            return {file.path: file.fingerprint for file in walk(source, (".nii",))[0]}
 
     first = marks()
     assert marks() == first

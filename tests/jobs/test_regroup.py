@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from medray.engine.operation import Unit
-from medray.formats.base import Input, Plan, grouped
+from medray.formats.base import Input, Plan
+from medray.formats.packed import grouped
 from medray.ids import unit_id
 from medray.jobs.plan import Planned, plan_ingest
 from medray.jobs.regroup import Earlier

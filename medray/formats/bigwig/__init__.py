@@ -1,8 +1,7 @@
 """bigWig and wiggle: signals along genomes as tracks of bins, one sample a contig."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -10,10 +9,11 @@ import numpy as np
 from pydantic import Field, PositiveInt
 
 from medray.errors import DataError, SpecError
-from medray.formats.base import Format, FormatOptions, Input, Plan, Source, grouped
+from medray.formats.base import Format, FormatOptions, Input, Plan, Source
 from medray.formats.bigwig.reader import SLAB_BINS, BigWig
 from medray.formats.bigwig.wig import MAX_BASES, Wig
 from medray.formats.files import Found, is_empty, item, nothing_found, open_path, stem, walk
+from medray.formats.packed import grouped
 from medray.storage.holds import Holds, names
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample, Slabs
@@ -94,9 +94,9 @@ class Bigwig(Format):
                 continue
             (length,) = known
             places = [holds[contig].get(name) for name in kept]
-            one = item(contig, kept.values(), names=list(kept), length=length, places=places)
+            one = item(contig, [*kept.values()], names=list(kept), length=length, places=places)
             bins = -(-length // self.options.bin_bases) * len(kept)
-            items.append(replace(one, size=bins * np.dtype(self.options.dtype).itemsize))
+            items.append(one._replace(size=bins * np.dtype(self.options.dtype).itemsize))
         return Plan(grouped(items, samples=64, size=GROUP_BYTES), refused)
 
     def named(self) -> list[tuple[str, str]]:
@@ -125,7 +125,7 @@ class Bigwig(Format):
         }
         yield Sample(item.key, row, {"track": track})
 
-    def _named(self, found: list[Found]) -> dict[str, Found]:
+    def _named(self, found: Iterable[Found]) -> dict[str, Found]:
         by_path = {file.path: file for file in found}
         if not self.options.tracks:
             names = [stem(path, (*BIGWIGS, *WIGGLES)).replace("/", "_") for path in by_path]

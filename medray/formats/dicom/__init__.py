@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -19,17 +20,17 @@ from medray.formats.base import (
     Plan,
     Source,
     Stamp,
-    grouped,
     stamp_of,
 )
 from medray.formats.dicom.deidentify import Keyed, Plain, Pseudonyms
 from medray.formats.dicom.headers import LIMITS, Limits
-from medray.formats.dicom.known import Known, Record
+from medray.formats.dicom.known import Known, Recalled, Record
 from medray.formats.dicom.labels import find_nifti
 from medray.formats.dicom.reader import COLUMNS, Rules, read_series
 from medray.formats.dicom.recall import keep, recall
 from medray.formats.dicom.series import Select, Series, Sorted, judge
 from medray.formats.files import nothing_found
+from medray.formats.packed import grouped
 from medray.formats.site_key import load_key
 from medray.ids import digest
 from medray.storage.holds import Holds, names
@@ -138,9 +139,9 @@ class Dicom(Format):
             used.add(series.uid)
             for label in record.input.extra.get("labels", ()):
                 claims[label].add(tuple(_main_folders(series)))
-        for record in [*made, *reused]:
-            items += [] if record.input is None else [record.input]
-            refused += record.refused
+            items.append(record.input)
+        refused += [one for record in made for one in record.refused]
+        refused += [one for record in reused for one in record.refused]
         torn = {label for label, folders in claims.items() if len(folders) > 1}
         for item in [item for item in items if torn.intersection(item.extra.get("labels", ()))]:
             path, syntax = self.shown(item)
@@ -148,11 +149,13 @@ class Dicom(Format):
             refused.append(Refusal.of(item.key, _shared(), files=files, path=path, syntax=syntax))
             items.remove(item)
         refused += self._unused_segmentations(found, used)
-        items.sort(key=lambda item: item.key)
         refused.sort(key=lambda one: (one.source, one.code))
         if known is not None:
-            keep(known, found, [*made, *reused, *self._beside(found, known)])
-        return Plan(grouped(items, samples=GROUP_SAMPLES), refused)
+            keep(known, found, [*made, *self._beside(found)])
+        told: list[Input | Recalled] = [*items, *(one for one in reused if one.key)]
+        told.sort(key=attrgetter("key"))
+        inputs = (one.input if isinstance(one, Recalled) else one for one in told)
+        return Plan(grouped(inputs, samples=GROUP_SAMPLES), refused)
 
     def _known(self, source: Source) -> Known | None:
         """What the last plan made, where its files' headers alone decide: labels do too."""
@@ -161,13 +164,11 @@ class Dicom(Format):
         marks = digest([self.options.model_dump(mode="json"), self.names.fingerprint, __version__])
         return Known(source.memory, self.names.name("plan", "known"), marks)
 
-    def _beside(self, found: Sorted, known: Known) -> list[Record]:
+    def _beside(self, found: Sorted) -> list[Record]:
         """What became of files that are no images."""
-        paths = {*known.paths} if found.turned else set()
         return [
             Record([one.path], "", None, [self._refused(one.path, one.fault)])
             for one in found.turned
-            if one.path in paths
         ]
 
     def _record(self, source: Source, series: Series, found: Sorted) -> Record:

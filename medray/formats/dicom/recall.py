@@ -6,15 +6,15 @@ from dataclasses import replace
 from medray.formats.base import Source
 from medray.formats.dicom.deidentify import Pseudonyms
 from medray.formats.dicom.headers import Limits
-from medray.formats.dicom.known import Known, Record
+from medray.formats.dicom.known import Known, Recalled, Record
 from medray.formats.dicom.series import Sorted, sort_out
 from medray.formats.dicom.tree import Instance, Turned, scan_tree
-from medray.formats.listing import Lost, entries
+from medray.formats.listing import folders
 
 
 def recall(
     source: Source, known: Known | None, limits: Limits, names: Pseudonyms
-) -> tuple[Sorted, list[Record]]:
+) -> tuple[Sorted, list[Recalled]]:
     """What must be judged now, and what became of the rest.
 
     Args:
@@ -26,16 +26,13 @@ def recall(
     if known is None:
         return sort_out(scan_tree(source, limits)), []
     turned: list[Turned] = []
-    for entry in entries(replace(source, root=source.root.resolve()), hidden=True):
-        if isinstance(entry, Lost):
-            turned.append(Turned(entry.path, entry.fault))
-        else:
-            known.add(source, *entry)
+    for folder in folders(replace(source, root=source.root.resolve()), hidden=True):
+        known.add(folder, source.timed)
+        turned += [Turned(lost.path, lost.fault) for lost in folder.lost]
     scanned: dict[int, Instance | Turned] = {}
 
-    def scan(numbers: list[int]) -> Iterator[tuple[str, str, bool]]:
-        listed = (known.paths[number] for number in numbers)
-        for number, found in zip(numbers, scan_tree(source, limits, listed), strict=True):
+    def scan(numbers: list[int], paths: list[str]) -> Iterator[tuple[str, str, bool]]:
+        for number, found in zip(numbers, scan_tree(source, limits, paths), strict=True):
             scanned[number] = found
             uid = found.facts.series if isinstance(found, Instance) else ""
             yield found.folder, names.name("series", uid) if uid else "", found.is_damage
@@ -45,7 +42,7 @@ def recall(
 
 
 def keep(known: Known, found: Sorted, records: list[Record]) -> None:
-    """Keep what became of files, but for those beside a damaged one."""
+    """Keep what became of files that were scanned, but for those beside a damaged one."""
     damaged = {one.folder for one in found.turned if one.is_damage}
     known.keep(
         [

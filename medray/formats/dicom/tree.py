@@ -32,7 +32,7 @@ from medray.formats.dicom.headers import (
 )
 from medray.formats.dicom.pixels import Layout
 from medray.formats.dicom.sources import sources_of
-from medray.formats.listing import Lost, entries
+from medray.formats.listing import folders
 
 SCAN_THREADS = 8
 UID = re.compile(rb"[0-9]+(\.[0-9]+)*")
@@ -162,12 +162,13 @@ class Turned:
 
 
 def walk(source: Source) -> Iterator[str | Turned]:
-    """Every file below the source, sorted within its folder; see `listing.entries`.
+    """Every file below the source, sorted within its folder; see `listing.folders`.
 
     Links to what lies below the root are turned away ("rejected-link"), as it is found there.
     """
-    for entry in entries(source, hidden=True):
-        yield Turned(entry.path, entry.fault) if isinstance(entry, Lost) else entry[0]
+    for folder in folders(source, hidden=True):
+        yield from folder.files.to_pylist()
+        yield from (Turned(lost.path, lost.fault) for lost in folder.lost)
 
 
 def scan_tree(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from medray.errors import DataError
-from medray.formats.base import Format, FormatOptions, Input, Plan, Source, grouped, stamp_of
+from medray.formats.base import Format, FormatOptions, Input, Plan, Source, joined
 from medray.formats.delimited import SUFFIXES as TEXT
 from medray.formats.expression.anndata_zarr import write_anndata
 from medray.formats.expression.h5ad import H5ad
@@ -22,6 +22,7 @@ from medray.formats.expression.options import FEATURES, ExpressionOptions
 from medray.formats.expression.tenx import File, Folder
 from medray.formats.expression.text import CellLines, GeneLines
 from medray.formats.files import is_empty, nothing_found, open_path, stem, walk
+from medray.formats.packed import grouped
 from medray.storage.holds import TOLD, Holds, Needs, names
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample
@@ -95,7 +96,7 @@ class Expression(Format):
                         paths=tuple(paths),
                         fingerprint=digest_of(digest, start, stop),
                         size=4 * (stop - start) * len(names),
-                        stamp=stamp_of(file.stamp for file in members),
+                        stamp=joined([file.stamp for file in members]),
                         extra={
                             "start": start,
                             "stop": stop,

@@ -4,7 +4,7 @@ import csv
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import astuple, replace
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -296,7 +296,7 @@ def _input(file: Found, run: list[Record], aliases: dict[str, set[str]]) -> Inpu
         records=[list(astuple(record)) for record in run],
         aliases={one.name: sorted(aliases[one.name]) for one in run if one.name in aliases},
     )
-    return replace(made, size=run[-1].start + run[-1].size - run[0].start)
+    return made._replace(size=run[-1].start + run[-1].size - run[0].start)
 
 
 def _record(sample: Sample) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from medray.errors import DataError
-from medray.formats.base import Format, FormatOptions, Input, Plan, Source, grouped
+from medray.formats.base import Format, FormatOptions, Input, Plan, Source
 from medray.formats.files import open_path, place, replacing
 from medray.formats.image import npz
 from medray.formats.image.layouts import (
@@ -30,6 +30,7 @@ from medray.formats.imaging import (
     describe,
     subject_of,
 )
+from medray.formats.packed import grouped
 from medray.storage.holds import Holds, Needs, names
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample, Slabs

@@ -2,14 +2,14 @@
 
 import csv
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from medray.errors import DataError, SpecError
 from medray.formats.base import Input, Source
 from medray.formats.files import (
     ELSEWHERE,
+    Files,
     Found,
     is_empty,
     item,
@@ -26,7 +26,7 @@ from medray.storage.records import Refusal
 
 Layout = Literal["plain", "masks", "folders", "csv", "npz"]
 Labels = Literal["required", "optional", "none"]
-Planned = tuple[list[Input], list[Refusal]]
+Planned = tuple[Iterable[Input], list[Refusal]]  # the refused are whole when the inputs are out
 
 MAX_TABLE = 256 * 2**20
 
@@ -34,7 +34,7 @@ MAX_TABLE = 256 * 2**20
 def plan_plain(source: Source) -> Planned:
     """Every image below the source, without labels."""
     found, refused = _images(source)
-    items = [item(_name(file), [file], id=_name(file)) for file in found]
+    items = (item(name, [file], id=name) for file in found for name in [_name(file)])
     return unique(items, refused), refused
 
 
@@ -157,14 +157,14 @@ def plan_npz(source: Source) -> Planned:
                 for start, stop in pieces:
                     extra = {"id": own, "split": split, "start": start, "stop": stop}
                     part = item(f"{name}-{split}-{start}", [file], **extra)
-                    items.append(replace(part, size=(stop - start) * 1024))
+                    items.append(part._replace(size=(stop - start) * 1024))
         except DataError as error:
             refused.append(Refusal.of(file.path, error, path=file.path))
         source.drop(file.path)
     return items, refused
 
 
-def _images(source: Source, own: tuple[str, ...] = ()) -> tuple[list[Found], list[Refusal]]:
+def _images(source: Source, own: tuple[str, ...] = ()) -> tuple[Files, list[Refusal]]:
     found, refused = walk(source, SUFFIXES, beside=OTHER_IMAGES, own=own)
     if is_empty(found, refused):
         nothing_found(source, "image", f"files end in {', '.join(SUFFIXES)}")

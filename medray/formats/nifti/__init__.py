@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from medray.errors import DataError
-from medray.formats.base import Format, FormatOptions, Input, Plan, Source, grouped
+from medray.formats.base import Format, FormatOptions, Input, Plan, Source
 from medray.formats.files import open_path, place, replacing
 from medray.formats.imaging import (
     as_image,
@@ -33,6 +33,7 @@ from medray.formats.nifti.volume import (
     read_header,
     read_values,
 )
+from medray.formats.packed import grouped
 from medray.storage.holds import Holds, Needs, names
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample, Slabs
@@ -113,9 +114,8 @@ class Nifti(Format):
         self._check_grids(headers, channels)
         image = self._image(headers[:channels], paths)
         label = self._label(headers[-1], paths[-1], item) if item.extra["label"] else None
-        case = str(item.extra["case"])
         row: dict[str, Any] = {
-            "subject": subject_of(case, self.options.subject_pattern),
+            "subject": subject_of(item.key, self.options.subject_pattern),
             "has_label": label is not None,
             "spacing_mm": list(spacing_of(first.affine)),
             "affine": [float(v) for v in first.affine.reshape(-1)],
@@ -124,7 +124,7 @@ class Nifti(Format):
         arrays: dict[str, np.ndarray | Slabs] = {"image": image}
         if label is not None:
             arrays["label"] = label
-        yield Sample(case.replace("/", "_"), row, arrays)
+        yield Sample(item.key.replace("/", "_"), row, arrays)
 
     def takes(self, names: frozenset[str]) -> frozenset[str]:
         """The array that the options name."""

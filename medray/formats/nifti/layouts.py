@@ -2,19 +2,33 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from medray.formats.base import Input, Source
-from medray.formats.files import ELSEWHERE, Found, is_empty, item, nothing_found, stem, unique, walk
+from medray.formats.files import (
+    ELSEWHERE,
+    Files,
+    Found,
+    is_empty,
+    item,
+    nothing_found,
+    stem,
+    walk,
+)
 from medray.formats.imaging import OTHER_IMAGES
 from medray.formats.nifti.document import DOCUMENT, Document, read_document
 from medray.formats.nifti.volume import SUFFIXES
+from medray.ids import Distinct
 from medray.storage.records import Refusal
 
 Layout = Literal["plain", "msd", "nnunet"]
 Labels = Literal["required", "optional", "none"]
+
+Case = tuple[str, list[Found]]
 
 _CHANNEL = re.compile(r"^(.+)_(\d{4})$")
 # Folders of a challenge's test set: unlabelled on purpose, read only where `images` names them.
@@ -41,7 +55,7 @@ def plan_cases(
     images: tuple[str, ...],
     masks: str | None,
     labels: Labels | None,
-) -> tuple[list[Input], list[Refusal], Document]:
+) -> tuple[Iterator[Input], list[Refusal], Document]:
     """Inputs by case: the image's file or files, then the label's file where there is one.
 
     Every NIfTI file below the source is in an input or refused; test sets (imagesTs, labelsTs) that
@@ -49,9 +63,10 @@ def plan_cases(
     its own, such as one apart because it lacks its label, is a case like any other.
 
     Returns:
-        Inputs with `extra` = {"case", "channels": number of image files, "label": has one,
-        "values": the label values that dataset.json names, or None, "ignore": the one of them that
-        takes no part, or None}; what was refused; and dataset.json.
+        Inputs with `extra` = {"channels": number of image files, "label": has one, "values": the
+        label values that dataset.json names, or None, "ignore": the one of them that takes no part,
+        or None}; what was refused, which is whole when the inputs are exhausted; and
+        dataset.json.
 
     Raises:
         SpecError: there is no NIfTI file (code "nothing-found").
@@ -63,30 +78,46 @@ def plan_cases(
     if layout == "nnunet":
         found = _of_ending(found, document.ending, refused)
     if layout == "nnunet" and document.cases is not None:
-        cases, by_label = _listed(document.cases, found, refused)
+        listed, by_label = _listed(document.cases, found, refused)
+        cases: Iterable[Case] = listed.items()
     else:
         folders = _folders(found, layout, images, masks)
         by_label = _labels(found, folders, refused)
         wanted = _images(found, folders, source)
-        known = {file.path for file in wanted}
-        refused += [
-            Refusal.of(file.path, ELSEWHERE)
-            for file in found
-            if file.path not in known and (labels == "none" or not _in(file, folders.labels))
-        ]
-        cases = _cases(wanted, folders, layout == "nnunet", refused)
+        label = found.below([folders.labels] if folders.labels and labels != "none" else [])
+        refused += [Refusal.of(file.path, ELSEWHERE) for file in found.where(~(wanted | label))]
+        cases = _cases(found.where(wanted), folders, layout == "nnunet", refused)
         refused.extend(document.missing(found))
     if labels is None:
         labels = "required" if any(by_label.values()) else "none"
-    made = []
-    for case, files in cases.items():
+    channels = document.channels if layout == "nnunet" else 0
+    return _inputs(cases, by_label, labels, channels, document, refused), refused, document
+
+
+def _inputs(
+    cases: Iterable[Case],
+    by_label: dict[str, Found | None],
+    labels: Labels,
+    channels: int,
+    document: Document,
+    refused: list[Refusal],
+) -> Iterator[Input]:
+    """An input for each case that has all it needs, `channels` files where that is not 0."""
+    values, ignore = document.values, document.ignore
+    seen = Distinct()
+    for case, files in cases:
         if labels != "none" and case in by_label and by_label[case] is None:
             reason = "two labels have the name of the case"
             refused.append(Refusal(case, "ambiguous-label", reason, files=len(files)))
             continue
         label = by_label.pop(case, None)
-        if layout == "nnunet" and document.channels and len(files) != document.channels:
-            reason = f"{len(files)} of {document.channels} channels are there"
+        if not seen.add(case.replace("/", "_")):
+            reason = "another file of the source gives the same sample id"
+            count = len(files) + bool(label)
+            refused.append(Refusal(files[0].path, "duplicate-id", reason, files=count))
+            continue
+        if channels and len(files) != channels:
+            reason = f"{len(files)} of {channels} channels are there"
             refused.append(Refusal(case, "missing-channel", reason, files=len(files)))
             continue
         if label is None and labels == "required":
@@ -94,44 +125,39 @@ def plan_cases(
             refused.append(Refusal(case, "no-label", reason, files=len(files)))
             continue
         taken = label if labels != "none" else None
-        made.append(
-            item(
-                case,
-                [*files, taken] if taken else files,
-                case=case,
-                channels=len(files),
-                label=taken is not None,
-                values=document.values,
-                ignore=document.ignore,
-            )
+        yield item(
+            case,
+            [*files, taken] if taken else files,
+            channels=len(files),
+            label=taken is not None,
+            values=values,
+            ignore=ignore,
         )
     if labels != "none":
         for name, file in sorted(by_label.items()):
             if file is not None:
                 refused.append(Refusal(name, "no-image", "the label has no image"))
-    kept = unique(made, refused, lambda i: str(i.extra["case"]).replace("/", "_"))
-    return kept, refused, document
 
 
-def _of_ending(found: list[Found], ending: str, refused: list[Refusal]) -> list[Found]:
+def _of_ending(found: Files, ending: str, refused: list[Refusal]) -> Files:
     """Files that end as dataset.json says; the others are no part of the dataset."""
     if ending not in SUFFIXES:
         return found
     reason = f"dataset.json says that files end in {ending}"
-    others = [file for file in found if not file.name.lower().endswith(ending)]
-    refused += [Refusal(file.path, "other-ending", reason, kind="passed-over") for file in others]
-    return [file for file in found if file.name.lower().endswith(ending)]
+    fits = np.array([file.name.lower().endswith(ending) for file in found], bool)
+    refused += [
+        Refusal(file.path, "other-ending", reason, kind="passed-over")
+        for file in found.where(~fits)
+    ]
+    return found.where(fits)
 
 
-def _labels(
-    found: Iterable[Found], folders: Folders, refused: list[Refusal]
-) -> dict[str, Found | None]:
+def _labels(found: Files, folders: Folders, refused: list[Refusal]) -> dict[str, Found | None]:
     """Labels by case; None where two files have the name, of which either may be meant."""
     of_labels = (folders.labels,) if folders.labels else ()
     named: dict[str, list[Found]] = {}
-    for file in found:
-        if _in(file, folders.labels):
-            named.setdefault(_below(file, of_labels), []).append(file)
+    for file in found.where(found.below(of_labels)):
+        named.setdefault(_below(file.path, of_labels), []).append(file)
     for files in named.values():
         if len(files) > 1:
             reason = "two labels have the name of one case"
@@ -140,7 +166,7 @@ def _labels(
 
 
 def _listed(
-    cases: dict[str, tuple[list[str], str | None]], found: list[Found], refused: list[Refusal]
+    cases: dict[str, tuple[list[str], str | None]], found: Files, refused: list[Refusal]
 ) -> tuple[dict[str, list[Found]], dict[str, Found | None]]:
     """Cases of the key `dataset`, whose paths count from dataset.json's own folder."""
     by_path = {file.path: file for file in found}
@@ -171,43 +197,39 @@ def _listed(
     return images_of, label_of
 
 
-def _folders(
-    found: Iterable[Found], layout: Layout, images: tuple[str, ...], masks: str | None
-) -> Folders:
+def _folders(found: Files, layout: Layout, images: tuple[str, ...], masks: str | None) -> Folders:
     if layout == "plain":
-        top = {file.path.split("/")[0] for file in found if "/" in file.path}
-        guess = "labels" if "labels" in top else None
+        guess = "labels" if found.below(["labels"]).any() else None
         return Folders(images, masks or guess)
     return Folders(images, masks or "labelsTr")
 
 
-def _in(file: Found, folder: str | None) -> bool:
-    return folder is not None and file.path.startswith(f"{folder}/")
-
-
-def _images(found: list[Found], folders: Folders, source: Source) -> list[Found]:
-    """The files that are images, as far as their folders tell."""
-    others = [file for file in found if not _in(file, folders.labels)]
+def _images(found: Files, folders: Folders, source: Source) -> np.ndarray:
+    """Which files are images, as far as their folders tell."""
+    others: np.ndarray = ~found.below([folders.labels] if folders.labels else [])
     if source.root.is_file() or not folders.images:
-        tests = tuple(f"{test}/" for test in _TEST)
-        return [file for file in others if not file.path.startswith(tests)]
-    if {"", "."} & {*folders.images}:
-        return others
-    wanted = tuple(f"{folder}/" for folder in folders.images)
-    return [file for file in others if file.path.startswith(wanted)]
+        others &= ~found.below(_TEST)
+    elif {"", "."}.isdisjoint(folders.images):
+        others &= found.below(folders.images)
+    return others
 
 
 def _cases(
-    files: list[Found], folders: Folders, channelled: bool, refused: list[Refusal]
-) -> dict[str, list[Found]]:
+    files: Files, folders: Folders, channelled: bool, refused: list[Refusal]
+) -> Iterable[Case]:
     """Files by case: the path below the folder of images, without suffix and channel number."""
-    cases: dict[str, list[Found]] = {}
     known = folders.images or _IMAGES
+    named = ((_below(file.path, known), file) for file in files)
+    return _channelled(named, refused) if channelled else ((name, [file]) for name, file in named)
+
+
+def _channelled(named: Iterable[tuple[str, Found]], refused: list[Refusal]) -> Iterator[Case]:
+    """Files by case, each with the names that they have with their channel's number."""
     seen = set()
-    for file in files:
-        name = _below(file, known)
-        match = _CHANNEL.match(name) if channelled else None
-        if channelled and match is None:
+    cases: dict[str, list[Found]] = {}
+    for name, file in named:
+        match = _CHANNEL.match(name)
+        if match is None:
             reason = (
                 "the name lacks its channel number, as in CASE_0000; files with channels on a "
                 "fourth axis are read by `layout: msd` with `fourth_axis: channels`"
@@ -217,12 +239,13 @@ def _cases(
             refused.append(Refusal(file.path, "duplicate-id", "another file has the same name"))
         else:
             seen.add(name)
-            cases.setdefault(match.group(1) if match else name, []).append(file)
-    if channelled:
-        for case in [case for case in cases if not _counted(cases[case])]:
+            cases.setdefault(match.group(1), []).append(file)
+    for case, channels in cases.items():
+        if _counted(channels):
+            yield case, channels
+        else:
             reason = "the channels' numbers are not 0000, 0001, …"
-            refused.append(Refusal(case, "missing-channel", reason, files=len(cases.pop(case))))
-    return cases
+            refused.append(Refusal(case, "missing-channel", reason, files=len(channels)))
 
 
 def _counted(files: list[Found]) -> bool:
@@ -231,11 +254,11 @@ def _counted(files: list[Found]) -> bool:
     return all(stem(f.name, SUFFIXES)[-4:] == f"{n:04d}" for n, f in enumerate(files))
 
 
-def _below(file: Found, folders: Iterable[str]) -> str:
-    """The file's path without its suffix and without that of `folders` that it lies in."""
-    path = stem(file.path, SUFFIXES)
-    if "/" in path:
+def _below(path: str, folders: Iterable[str]) -> str:
+    """A path without its suffix and without that of `folders` that it lies in."""
+    name = stem(path, SUFFIXES)
+    if "/" in name:
         for folder in folders:
-            if _in(file, folder):
-                return path.removeprefix(f"{folder}/")
-    return path
+            if name.startswith(f"{folder}/"):
+                return name.removeprefix(f"{folder}/")
+    return name

@@ -9,7 +9,7 @@ from blake3 import blake3
 from pydantic import Field, field_validator
 
 from medray.errors import DataError
-from medray.formats.base import Format, FormatOptions, Input, Plan, Source, grouped, stamp_of
+from medray.formats.base import Format, FormatOptions, Input, Plan, Source, stamp_of
 from medray.formats.files import nothing_found, open_path, place, replacing
 from medray.formats.held import look
 from medray.formats.imaging import (
@@ -28,6 +28,7 @@ from medray.formats.ome_zarr.multiscale import (
     read_level,
 )
 from medray.formats.ome_zarr.pyramid import write_sample
+from medray.formats.packed import grouped
 from medray.storage.holds import Holds, Needs, names
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample, Slabs

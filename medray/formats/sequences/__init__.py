@@ -1,7 +1,7 @@
 """Short sequences with what is known of them: tables (CSV, TSV) and FASTA files, packed or not."""
 
-from collections.abc import Iterator
-from dataclasses import asdict, astuple, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -125,7 +125,7 @@ class Sequences(Format):
     def _known(self, cells: dict[str, str]) -> bool:
         return all(cells[name].lower() not in MISSING for name in self.options.known)
 
-    def _found(self, source: Source) -> tuple[list[Found], list[Refusal]]:
+    def _found(self, source: Source) -> tuple[Sequence[Found], list[Refusal]]:
         found, refused = walk(source, (*FASTA, *TABLES))
         if is_empty(found, refused):
             nothing_found(source, "table or FASTA file", "they end in .csv, .tsv, .txt, .fa …")
@@ -135,7 +135,7 @@ class Sequences(Format):
             lacking = sorted({*wanted} - {*by_path})
             if lacking:
                 raise SpecError("a file is not there", code="no-such-file", about=lacking[0])
-            found = [by_path[path] for path in wanted]
+            return [by_path[path] for path in wanted], refused
         return found, refused
 
     def _inputs(self, file: Found, path: Path, survey: Survey) -> list[Input]:
@@ -164,7 +164,7 @@ class Sequences(Format):
                 twice=[number for number in twice if piece.first < number <= end],
             )
             one.extra["table"]["names"] = list(table.names)
-            made.append(replace(one, size=piece.size))
+            made.append(one._replace(size=piece.size))
         return made
 
     def _kept(self, names: list[str]) -> list[str]:

@@ -8,9 +8,10 @@ import numpy as np
 
 from medray.errors import DataError
 from medray.formats import delimited
-from medray.formats.base import FormatOptions, Input, Plan, Source, grouped, stamp_of
+from medray.formats.base import FormatOptions, Input, Plan, Source, joined
 from medray.formats.files import Found, is_empty, nothing_found, open_path, stem, walk
 from medray.formats.joined import Joined, Look, Piece, Share
+from medray.formats.packed import grouped
 from medray.formats.table.joins import decode, encode, join
 from medray.formats.table.options import FEATURES, TableOptions
 from medray.formats.table.rows import row_of
@@ -173,7 +174,7 @@ class Table(Joined):
                 paths=tuple(file.path for file in files.values()),
                 fingerprint=one.fingerprint,
                 size=size,
-                stamp=stamp_of(file.stamp for file in files.values()),
+                stamp=joined([file.stamp for file in files.values()]),
                 extra={
                     "name": stem(part, SUFFIXES).replace("/", "_"),
                     "split": split,

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field, PositiveInt
 
 from medray.errors import DataError
-from medray.formats.base import Format, FormatOptions, Input, Plan, Source, grouped, stamp_of
+from medray.formats.base import Format, FormatOptions, Input, Plan, Source
 from medray.formats.files import (
     INDICES,
     Found,
@@ -25,6 +25,7 @@ from medray.formats.files import (
     replacing,
     walk,
 )
+from medray.formats.packed import grouped
 from medray.formats.site_key import load_key
 from medray.formats.vcf.bgzf import kind_of, stretches
 from medray.formats.vcf.calls import Group
@@ -261,9 +262,9 @@ class Vcf(Format):
             yield Input(
                 key=file.path if len(cuts) == 1 else f"{file.path}#{number}",
                 paths=(file.path,),
-                fingerprint=f"{file.path}:{file.size}:{file.mark}",
+                fingerprint=file.fingerprint,
                 size=stop - start,
-                stamp=stamp_of([file.stamp]),
+                stamp=file.stamp,
                 extra={
                     "partition": number,
                     "start": start,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from medray.formats.base import Plan, Source
-from medray.formats.dicom import Dicom, tree
+from medray.formats.dicom import Dicom, known, tree
 from medray.jobs.plan import plan_ingest
 
 
@@ -106,6 +106,28 @@ def test_nothing_is_read_of_what_is_as_it_was(source: Path, planned: Any, scans:
     assert len(scans) == 29
 
 
+def test_a_folder_that_is_as_it_was_is_one_question(
+    source: Path, planned: Any, write_series: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned()
+    asked = []
+    real = known.Known._hash
+
+    def counted(self: Any, *parts: Any) -> int:
+        asked.append(parts)
+        return real(self, *parts)
+
+    monkeypatch.setattr(known.Known, "_hash", counted)
+    planned()
+    folders = sum(path.is_dir() for path in source.rglob("*")) + 1
+    assert len(asked) == folders
+    asked.clear()
+    write_series(4, folder="new", change=other(40))
+    made, anew = planned()
+    assert len(asked) == folders + 1 + 4
+    assert ids(made) == ids(anew)
+
+
 def slice_added(source: Path, write_series: Any) -> None:
     write_series(5, folder="more", change=other(2))
 
@@ -155,6 +177,14 @@ def swapped_content(source: Path, write_series: Any) -> None:
     (source / "DOE4" / "IM001").write_bytes(data)
 
 
+def put_back(source: Path, write_series: Any) -> None:
+    """As it was to the second; only the time of its last change of status tells."""
+    path = source / "DOE4" / "IM001"
+    status = path.stat()
+    path.write_bytes((source / "DOE0" / "IM001").read_bytes())
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
 def all_gone(source: Path, write_series: Any) -> None:
     for folder in ("DOE0", "DOE1", "DOE2", "DOE3", "DOE4"):
         shutil.rmtree(source / folder)
@@ -172,6 +202,7 @@ CHANGES = [
     copy_gone,
     other_study,
     swapped_content,
+    put_back,
     all_gone,
 ]
 
@@ -213,7 +244,7 @@ def test_what_is_kept_names_nobody_and_damage_to_it_is_no_harm(
     import pyarrow as pa
 
     packed, length = (int.from_bytes(kept[at : at + 8], "little") for at in (32, 40))
-    said = pa.decompress(kept[56 : 56 + packed], length, codec="zstd", asbytes=True)
+    said = pa.decompress(kept[64 : 64 + packed], length, codec="zstd", asbytes=True)
     for canary in (b"DOE", b"IM00", b"1.2.3.", b"README"):
         assert canary not in said
         assert canary not in kept
