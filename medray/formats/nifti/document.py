@@ -3,7 +3,7 @@
 import contextlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,20 +67,21 @@ class Document:
             )
         return value
 
-    def paired(self, items: Iterable[Input], refused: list[Refusal]) -> list[Input]:
+    def paired(self, items: Iterable[Input], refused: list[Refusal]) -> Iterator[Input]:
         """Cases whose label is the one that is listed; the others are refused ("other-label")."""
-        kept = []
         for item in items:
+            if not item.extra["label"]:
+                yield item
+                continue
             names = [_case(path) for path in (item.paths[0], item.paths[-1])]
             listed = self.pairs.get(names[0], self.pairs.get(_CHANNEL.sub("", names[0])))
-            if not item.extra["label"] or listed in (None, names[1]):
-                kept.append(item)
+            if listed in (None, names[1]):
+                yield item
                 continue
             reason = "dataset.json lists another label beside the image than that of its name"
             hint = "give image and label one name, or correct dataset.json"
             files = len(item.paths)
             refused.append(Refusal(item.key, "other-label", reason, files=files, hint=hint))
-        return kept
 
     def missing(self, found: Iterable[Found]) -> list[Refusal]:
         """Cases that are listed and not there. `X.nii.gz` stands for `X_0000.nii.gz` too, as in
