@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 from medray.clock import SYSTEM, Clock, stamp
 from medray.engine.operation import Unit
 from medray.errors import SpecError
-from medray.ids import short
 from medray.storage.audit import record
-from medray.storage.ledger import Ledger, again_path
+from medray.storage.ledger import Ledger, again_path, successor
 from medray.storage.objects import Objects
 from medray.storage.versions import check_name
 
@@ -68,11 +67,6 @@ def ask_again(
 def units_that_gave_way(objects: Objects, name: str) -> set[str]:
     """Units of a dataset that gave way to successors."""
     return _named(objects, f"datasets/{name}/again")
-
-
-def successor(unit: str) -> str:
-    """Id of the unit that takes the place of `unit`."""
-    return short({"again": unit})
 
 
 def origins(gave_way: Collection[str]) -> dict[str, str]:

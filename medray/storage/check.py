@@ -15,7 +15,7 @@ from medray.ids import short
 from medray.storage import audit
 from medray.storage.commits import Commits
 from medray.storage.datasets import Dataset, open_dataset
-from medray.storage.ledger import Commit, commit_path
+from medray.storage.ledger import Commit, Ledger, again_path, commit_path, successor
 from medray.storage.manifest import (
     SCHEMA,
     Entries,
@@ -92,7 +92,9 @@ def _verify(objects: Objects, room: str, reference: str) -> Checked:
         if room == "models":
             return verify_model(open_model(objects, reference))
         dataset = open_dataset(objects, reference)
-        problems = [] if "@" in reference else _head_faults(dataset)
+        problems = []
+        if "@" not in reference:
+            problems = [*_head_faults(dataset), *_again_faults(dataset)]
         checked, found = verify_dataset(dataset)
     except DataError as error:
         return 1, [Problem(error.about, error.message)]
@@ -104,6 +106,18 @@ def _head_faults(dataset: Dataset) -> list[Problem]:
         return []
     path = f"datasets/{dataset.name}/HEAD"
     return [Problem(path, "it does not say what its version holds")]
+
+
+def _again_faults(dataset: Dataset) -> list[Problem]:
+    """Units whose successors are committed, and of which nothing says that they gave way: plans
+    would have them again, damaged as they may be."""
+    objects, name = dataset.objects, dataset.name
+    done = Ledger(objects, name).done()
+    if len(done) <= len(dataset.units):
+        return []  # nobody is there beside those that the version names
+    kept = {entry.path for entry in objects.walk(f"datasets/{name}/again")}
+    paths = [again_path(name, unit) for unit in sorted(done) if successor(unit) in done]
+    return [Problem(path, "missing: the unit gave way") for path in paths if path not in kept]
 
 
 def verify_dataset(dataset: Dataset) -> Checked:

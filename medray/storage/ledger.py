@@ -18,7 +18,7 @@ from blake3 import blake3
 from medray.clock import SYSTEM, Clock, stamp
 from medray.errors import DamageError
 from medray.faults import point
-from medray.ids import attempt_id
+from medray.ids import attempt_id, short
 from medray.log import event
 from medray.storage import documents
 from medray.storage.attempts import Attempt, History
@@ -80,6 +80,11 @@ class Commit:
 def again_path(dataset: str, unit: str) -> str:
     """Where it stands that a unit gave way to another."""
     return f"datasets/{dataset}/again/{unit}.json"
+
+
+def successor(unit: str) -> str:
+    """Id of the unit that takes the place of `unit`."""
+    return short({"again": unit})
 
 
 def commit_path(dataset: str, unit: str) -> str:

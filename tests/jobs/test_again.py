@@ -14,6 +14,7 @@ from medray.errors import SpecError
 from medray.jobs.again import ask_again, origins, successor
 from medray.jobs.events import StepResult, Tally
 from medray.jobs.regroup import earlier
+from medray.jobs.repair import repair
 from medray.jobs.run import run
 from medray.jobs.status import job_status, jobs
 from medray.storage.audit import entries
@@ -147,3 +148,20 @@ def test_successors_are_followed_to_where_they_began() -> None:
     second, third = successor(first), successor(successor(first))
     assert len({first, second, third}) == 3
     assert origins({first, second, "v"}) == {second: first, third: first, successor("v"): "v"}
+
+
+def test_a_lost_record_of_giving_way_is_told_and_put_back(
+    objects: Objects, step: dict[str, Any], bug: pytest.MonkeyPatch
+) -> None:
+    """Without it the next run would go back to what was refused, or damaged, without a word."""
+    done(objects, step)
+    bug.undo()
+    ask_again(objects, "heads", ["unexpected-error"])
+    second = done(objects, step)
+    (lost,) = (entry.path for entry in objects.walk("datasets/heads/again"))
+    objects.delete([lost])
+    assert [one.path for one in verify_reference(objects, "heads")[1]] == [lost]
+    assert [one.path for one in verify_all(objects)[1]] == [lost]
+    repair(objects, "heads")
+    assert verify_all(objects)[1] == []
+    assert done(objects, step).output == second.output
