@@ -4,7 +4,8 @@
 # Behaviour: the same haploid call is phased or not depending on the other calls of its record and of the file
 # Seen: False for 0 beside 1, True for 0 beside 0/1; in a file of haploid calls alone, True for all
 # The specification says that haploid calls are phased. cyvcf2 gives records without any diploid call the phase 0, and
-# bio2zarr mends that only where no record has one.
+# bio2zarr mends that only where no record has one. Where the file has diploid calls elsewhere, the phase of a record of
+# haploid calls alone can differ from one conversion to the next: three of 30 in one long-lived process had another.
 set -eu
 venv="$(mktemp -d)/venv"
 python3 -m venv "$venv"

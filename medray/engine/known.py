@@ -66,7 +66,7 @@ class KnownScores:
                 table = self._table(shard)
             except DamageError as error:
                 _damaged(error)
-                del self._shards[shard]
+                self._shards.pop(shard, None)  # another thread may have met it, too
                 continue
             at = pc.index_in(keys, value_set=_keys(table)).fill_null(-1).to_numpy()
             new = np.flatnonzero((rows < 0) & (at >= 0))
@@ -80,7 +80,7 @@ class KnownScores:
 
     def _near(self, extent: dict[str, list[int]]) -> Iterator[Pinned]:
         """Shards that may hold sites of an extent."""
-        for shard, other in self._shards.items():
+        for shard, other in list(self._shards.items()):
             if any(
                 name in other and other[name][0] <= last and first <= other[name][1]
                 for name, (first, last) in extent.items()

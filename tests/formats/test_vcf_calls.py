@@ -89,6 +89,14 @@ ODD = [
 ]  # fmt: skip
 
 
+def _told(key: str, arrays: dict[str, np.ndarray], count: int) -> np.ndarray:
+    """Rows of which bio2zarr says the same each time: not the phase of haploid calls alone."""
+    if key != "call_genotype_phased":
+        return np.ones(count, bool)
+    told: np.ndarray = (arrays["call_genotype"][:, :, 1:] != -2).any(axis=(1, 2))
+    return told
+
+
 @pytest.mark.parametrize("name", ODD)
 def test_arrays_are_those_of_bio2zarr(name: str, data_dir: Path, tmp_path: Path) -> None:
     import zarr
@@ -109,7 +117,9 @@ def test_arrays_are_those_of_bio2zarr(name: str, data_dir: Path, tmp_path: Path)
         else:
             wide = ("region_index", "variant_position", "variant_length")
             assert mine[key].dtype == (np.dtype(np.int32) if key in wide else wanted.dtype), key
-            assert np.array_equal(mine[key], wanted, equal_nan=wanted.dtype.kind == "f"), key
+            told = _told(key, mine, len(wanted))
+            own, wanted = mine[key][told], wanted[told]
+            assert np.array_equal(own, wanted, equal_nan=wanted.dtype.kind == "f"), key
 
 
 def _nothing(values: np.ndarray) -> bool:

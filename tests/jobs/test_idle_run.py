@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-HEAVY = ("pyarrow.compute", "pandas", "torch", "ray")
+HEAVY = ("pandas", "torch", "ray")
 AGAIN = """
 import sys
 from medray.jobs.run import run
