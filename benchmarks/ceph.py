@@ -66,7 +66,7 @@ def predict(objects: Objects, output: str) -> tuple[str, float]:
     if any(one.state != "committed" or one.quarantined for one in receipts):
         raise SystemExit(f"not all committed: {receipts}")
     commits = Ledger(objects, output).committed([unit.id for unit in planned.units])
-    return "".join(commits[unit.id].shard.content for unit in planned.units), took
+    return "".join(commits.column("content")), took
 
 
 def shard(objects: Objects, pinned: Pinned) -> np.ndarray:

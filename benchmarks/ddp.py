@@ -65,6 +65,7 @@ def setup(root: str, run: str, steps: int, *, augment: bool):
 
 def store_noise(objects: Any):
     """A dataset of 32 small volumes with random labels."""
+    from medray.storage.commits import Commits
     from medray.storage.ledger import Commit, Ledger
     from medray.storage.publish import publish
     from medray.storage.samples import Sample
@@ -81,7 +82,13 @@ def store_noise(objects: Any):
         writer.add(Sample(f"s{number}", {"split": "train"}, {"image": image, "label": label}))
     commit = ledger.commit(attempt, Commit("u0", attempt.id, writer.finish(), 32, []))
     return publish(
-        objects, "noise", kind="bench", spec="", commits=[commit], refused=[], parents=[]
+        objects,
+        "noise",
+        kind="bench",
+        spec="",
+        commits=Commits.of([commit]),
+        refused=[],
+        parents=[],
     )
 
 

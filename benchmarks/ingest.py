@@ -131,12 +131,8 @@ def ingest(
         if any(r.state != "committed" or r.quarantined for r in receipts):
             raise SystemExit(f"not all committed: {receipts}")
         commits = Ledger(objects, "ct").committed([unit.id for unit in planned.units])
-        stages: dict[str, float] = {}
-        for commit in commits.values():
-            for stage, seconds in commit.seconds.items():
-                stages[stage] = stages.get(stage, 0.0) + seconds
-        digest = hashlib.sha256("".join(sorted(c.shard.content for c in commits.values())).encode())
-        return took, {"digest": digest.hexdigest()[:12], "stages": stages}
+        digest = hashlib.sha256("".join(sorted(commits.column("content"))).encode())
+        return took, {"digest": digest.hexdigest()[:12], "stages": commits.seconds()}
 
 
 def main() -> None:

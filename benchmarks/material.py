@@ -15,6 +15,7 @@ from medray.data.normalise import ChannelNorm
 from medray.engine.network import build_network
 from medray.engine.plan import ImagePlan
 from medray.models.unet import UNet
+from medray.storage.commits import Commits
 from medray.storage.datasets import Dataset
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.models import open_model, save_model
@@ -51,7 +52,9 @@ def store_volumes(
             writer.add(Sample(f"v{number}", row, {"image": ct_like(shape, number)}))
         record = Commit(f"u{first}", attempt.id, writer.finish(), len(group), [])
         commits.append(ledger.commit(attempt, record))
-    return publish(objects, name, kind="bench", spec="", commits=commits, refused=[], parents=[])
+    return publish(
+        objects, name, kind="bench", spec="", commits=Commits.of(commits), refused=[], parents=[]
+    )
 
 
 def written_network(root: Path, name: str = "net") -> nn.Module:

@@ -209,7 +209,7 @@ def main() -> None:
                 output,
                 kind="bench",
                 spec=output,
-                commits=[commits[unit.id] for unit in planned.units],
+                commits=commits,
                 refused=[],
                 parents=[],
             )

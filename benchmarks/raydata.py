@@ -80,8 +80,8 @@ def medray(objects: Objects, output: str) -> float:
 def agreement(objects: Objects, ours: str, theirs: Path) -> float:
     """Share of voxels on which masks agree; files of the reference have no names of their own."""
     units = plan_shards(open_dataset(objects, "ct"), "predict", identity={}, select={}).units
-    commits = Ledger(objects, ours).committed([unit.id for unit in units]).values()
-    masks = [Shard(objects, commit.shard.pinned).array(0, "label")[...] for commit in commits]
+    commits = Ledger(objects, ours).committed([unit.id for unit in units])
+    masks = [Shard(objects, one).array(0, "label")[...] for one in commits.pinned()]
     others = [mask for path in theirs.glob("*.npy") for mask in np.load(path)]
     if len(others) != len(masks):
         raise SystemExit(f"{len(others)} masks of {len(masks)}")

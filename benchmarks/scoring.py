@@ -34,6 +34,7 @@ from medray.formats.vcf.blocks import EOF_MARK
 from medray.formats.vcf.merge import Annotations, annotated
 from medray.jobs.scores import plan_scores
 from medray.spec.jobs import Predict
+from medray.storage.commits import Commits
 from medray.storage.datasets import Dataset
 from medray.storage.ledger import Commit, Ledger
 from medray.storage.models import save_model
@@ -52,7 +53,9 @@ def stored(objects: Objects, name: str, samples: list[Sample | Rows]) -> Dataset
     for sample in samples:
         writer.add(sample)
     commit = ledger.commit(attempt, Commit("u", attempt.id, writer.finish(), 1, []))
-    return publish(objects, name, kind="test", spec="", commits=[commit], refused=[], parents=[])
+    return publish(
+        objects, name, kind="test", spec="", commits=Commits.of([commit]), refused=[], parents=[]
+    )
 
 
 def sites_of(positions: np.ndarray, refs: list[str], alts: list[str]) -> pa.Table:

@@ -78,8 +78,8 @@ def parts(store: Path) -> list[Part]:
     names = [entry.path.rsplit("/", 1)[1][:-5] for entry in objects.walk("datasets/calls/commits")]
     commits = Ledger(objects, "calls").committed(names)
     found = []
-    for commit in commits.values():
-        shard = Shard(objects, commit.shard.pinned)
+    for pinned in commits.pinned():
+        shard = Shard(objects, pinned)
         for number, row in enumerate(shard.table.to_pylist()):
             layout = shard.layout(number)
             assert layout is not None
