@@ -54,7 +54,7 @@ def plan_join(
     Raises:
         SpecError: the raw files that it goes back to are not there, or are others.
     """
-    about = {**data.attributes, "name": data.name, "scores": data.reference}
+    about = {**data.attributes, "name": data.name, "digest": data.digest}
     for large in ("extents", "summary"):
         about.pop(large, None)
     _check_columns(data, select)

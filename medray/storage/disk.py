@@ -270,6 +270,15 @@ def folders(place: Path) -> list[str]:
         return []
 
 
+def count(place: Path) -> int:
+    """How many names are in a folder; 0 where there is no such folder."""
+    try:
+        with os.scandir(place) as entries:
+            return sum(1 for _ in entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+
+
 def read_tail(place: Path, size: int) -> bytes:
     """The last `size` bytes of a file, or all of a shorter one."""
     handle = os.open(place, os.O_RDONLY)

@@ -244,6 +244,14 @@ class Objects:
         found = self._try(prefix, lambda: obstore.list_with_delimiter(self._store, prefix))
         return sorted(PurePosixPath(path).name for path in found["common_prefixes"])
 
+    def count(self, prefix: str) -> int:
+        """How many objects and folders lie directly below `prefix`, or a few more: on a disk, what
+        is being written counts as well."""
+        if self._folder is not None:
+            return int(self._try(prefix, lambda: disk.count(self._place(prefix))))
+        found = self._try(prefix, lambda: obstore.list_with_delimiter(self._store, prefix))
+        return len(found["common_prefixes"]) + len(found["objects"])
+
     def exists(self, path: str) -> bool:
         """Whether the object is there.
 

@@ -112,7 +112,8 @@ def test_all_lines_are_there_with_scores_in_info(
     assert header[-1] == old_header[-1]
     scores = open_dataset(scored, "scores")
     (said,) = (line for line in header if line.startswith("##MEDRAY_scores="))
-    assert scores.reference in said
+    assert f'scores="scores",scoresHash="{scores.digest}"' in said
+    assert scores.version not in said, "a repaired version is called otherwise"
     assert scores.attributes["model"] in said
     assert scores.attributes["variants"]["genome"] in said
 

@@ -78,6 +78,8 @@ def test_walk_folders_delete(any_objects: Objects) -> None:
         any_objects.put(path, path.encode())
     assert {entry.path: entry.size for entry in any_objects.walk("a")} == {"a/1": 3, "a/b/2": 5}
     assert any_objects.folders("") == ["a", "c"]
+    assert any_objects.count("a") == any_objects.count("") == 2
+    assert any_objects.count("gone") == 0
     any_objects.delete(["a/1", "a/b/2", "a/gone"])
     assert [entry.path for entry in any_objects.walk()] == ["c/3"]
     assert any_objects.folders("") == ["c"], "no empty folder stays behind"

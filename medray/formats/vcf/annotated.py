@@ -148,7 +148,7 @@ class AnnotatedVcf(WriteOnly, Joined):
             raise SpecError(
                 "the dataset holds no scores of variants",
                 code="no-scores",
-                about=str(about["scores"]),
+                about=str(about["name"]),
                 hint="export what a step of kind predict with `variants` has made",
             )
         return {
@@ -213,12 +213,15 @@ def _header_lines(path: Path, kind: Kind) -> Iterator[bytes]:
 
 
 def _provenance(about: dict[str, Any], prefix: str) -> str:
+    """What the scores are of, by content: versions are called otherwise where a unit was made anew,
+    and the same scores make the same file."""
     how = about.get("variants") or {}
     fields = {
         "medray": __version__,
-        "scores": about["scores"],
+        "scores": about["name"],
+        "scoresHash": about["digest"],
         "model": about.get("model"),
-        "genome": about.get("genome"),
+        "genome": str(about.get("genome")).partition("@")[0],
         "genomeHash": how.get("genome"),
         "window": how.get("window"),
         "strand": how.get("reverse_complement"),
