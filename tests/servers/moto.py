@@ -6,15 +6,16 @@ from pathlib import Path
 
 from .process import Server, free_port, listens, wait_until
 
+SCRIPT = Path(__file__).with_name("moto_one_by_one.py")
+
 
 def start(folder: Path) -> Server:
     """Start it; its log goes below `folder`."""
     port = free_port()
     with (folder / "moto.log").open("wb") as log:
+        # -P: the folder of the script holds this module, which has moto's name
         process = subprocess.Popen(
-            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-            stdout=log,
-            stderr=log,
+            [sys.executable, "-P", str(SCRIPT), str(port)], stdout=log, stderr=log
         )
     server = Server(f"http://127.0.0.1:{port}", processes=[process])
     try:
