@@ -139,9 +139,8 @@ def attend_to(
     import rich.table  # noqa: F401 - of the account; now, while the cluster starts the driver
 
     from medray.commands.progress import print_account, watcher
-    from medray.jobs.attend import attend
+    from medray.jobs.attend import LEFT, attend
     from medray.jobs.rest import connect
-    from medray.jobs.schedule_start import LEFT
     from medray.jobs.session import open_storage
     from medray.spec.profiles import RayCluster
 

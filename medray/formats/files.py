@@ -12,13 +12,13 @@ from typing import NamedTuple, NoReturn, overload
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from xxhash import xxh3_64_intdigest
 
 from medray.errors import DataError, PassedOver, SpecError
 from medray.formats.base import Input, Source, joined
 from medray.formats.listing import folders, numbers_of, texts_of, unreadable
 from medray.ids import Distinct
+from medray.storage.compute import call, cast, matches
 from medray.storage.records import Refusal
 
 BLOCK = 4096  # files that are looked at one by one at a time
@@ -88,12 +88,13 @@ class Files(Sequence[Found]):
     @classmethod
     def sorted(cls, parts: Sequence["Files"]) -> "Files":
         """Of parts, at least one, in whatever order they and their files come."""
-        if len(parts) == 1 and pc.all(pc.less(parts[0].paths[:-1], parts[0].paths[1:])).as_py():
+        first = parts[0].paths
+        if len(parts) == 1 and call("all", call("less", first[:-1], first[1:])).as_py():
             return parts[0]  # a copy would be the most that a plan holds at a time
         paths = pa.concat_arrays([part.paths for part in parts])
-        order = pc.sort_indices(paths)
+        order = call("array_sort_indices", paths)
         stamps = np.concatenate([part.stamps for part in parts])
-        return cls(paths.take(order), stamps[np.from_dlpack(order)])
+        return cls(call("take", paths, order), stamps[np.from_dlpack(order)])
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -112,13 +113,13 @@ class Files(Sequence[Found]):
         for start in range(0, len(self), BLOCK):
             rows = self.stamps[start : start + BLOCK]
             sizes, marks = (numbers_of(rows[:, at].copy()) for at in (0, 1))
-            texts = sizes.cast(pa.large_string()), marks.cast(pa.large_string())
+            texts = (cast(numbers, pa.large_string()) for numbers in (sizes, marks))
             stamps = map(xxh3_64_intdigest, rows.view("V24")[:, 0].tolist())
             yield from map(
                 Found,
                 self.paths[start : start + BLOCK].to_pylist(),
                 sizes.to_pylist(),
-                pc.binary_join_element_wise(*texts, _COLON).to_pylist(),
+                call("binary_join_element_wise", *texts, _COLON).to_pylist(),
                 (np.fromiter(stamps, np.uint64, len(rows)) >> np.uint64(16)).tolist(),
             )
 
@@ -131,17 +132,17 @@ class Files(Sequence[Found]):
         at = np.flatnonzero(wanted)
         if len(at) == len(self):
             return self
-        return Files(self.paths.take(numbers_of(at)), self.stamps[at])
+        return Files(call("take", self.paths, numbers_of(at)), self.stamps[at])
 
     def below(self, folders: Iterable[str]) -> np.ndarray:
         """Which of them lie below one of some folders, bool (files,)."""
-        tests = [partial(pc.starts_with, pattern=f"{folder}/") for folder in folders]
+        tests = [partial(matches, "starts_with", pattern=f"{folder}/") for folder in folders]
         return self._any(lambda paths: [test(paths) for test in tests])
 
     def ending(self, suffixes: Iterable[str]) -> np.ndarray:
         """Which of them end so, in letters of either case, bool (files,)."""
-        tests = [partial(pc.ends_with, pattern=suffix) for suffix in suffixes]
-        return self._any(lambda paths: [test(pc.ascii_lower(paths)) for test in tests])
+        tests = [partial(matches, "ends_with", pattern=suffix) for suffix in suffixes]
+        return self._any(lambda paths: [test(call("ascii_lower", paths)) for test in tests])
 
     def marked(self, source: Source, refused: list[Refusal]) -> "Files":
         """Those of them that stand for their contents as `source` says.
@@ -165,7 +166,7 @@ class Files(Sequence[Found]):
         found = np.zeros(len(self), bool)
         for start in range(0, len(self), BLOCK):  # Arrow keeps the memory of what it made
             for mask in tests(self.paths[start : start + BLOCK]):
-                found[start : start + BLOCK][np.from_dlpack(pc.indices_nonzero(mask))] = True
+                found[start : start + BLOCK][np.from_dlpack(call("indices_nonzero", mask))] = True
         return found
 
 

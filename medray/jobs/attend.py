@@ -25,8 +25,10 @@ from medray.jobs.submissions import Submission, life_of
 from medray.storage.documents import decode
 from medray.storage.objects import Objects
 
+LEFT = 130  # exit status of who leaves a run that goes on; as shells have it: 128 + SIGINT
 LOOK_S = 0.05  # at first: a run with nothing to do takes two seconds on its cluster
 MOST_S = 1.0  # between two looks, once the run has gone on for long
+SHARE = 0.02  # of the time that a run has taken, by which its end is seen too late at most
 ASK_S = 5.0  # Ray, once the driver lives: storage knows better
 SOON_S = 0.5  # until then: each question is work for the head, which is starting the driver
 SILENT_S = 3 * BEAT_S  # of a driver that Ray says has ended
@@ -61,13 +63,17 @@ def attend(
         InterruptedRun: its driver is gone (code "driver-lost"): never taken for a success.
     """
     watch = _Watch(objects, jobs, submission, on_event)
-    pause = LOOK_S
-    while not stop.wait(pause):
+    began = watch.clock()
+    while not stop.wait(pause_after(watch.clock() - began)):
         ended = watch.look()
         if ended is not None:
             return ended
-        pause = min(pause * 1.03, MOST_S)
     return None
+
+
+def pause_after(seconds: float) -> float:
+    """How long to wait for the next look, once a run has been attended to for so long."""
+    return min(max(LOOK_S, SHARE * seconds), MOST_S)
 
 
 @dataclass
@@ -81,9 +87,12 @@ class _Watch:
     steps: list[StepResult] = field(default_factory=list)
     error: dict[str, Any] = field(default_factory=dict)
     seen: str = ""
-    moved: float = field(default_factory=time.monotonic)
-    asked: float = 0.0
+    moved: float = field(init=False)
+    asked: float = field(init=False)
     ahead: int = -1
+
+    def __post_init__(self) -> None:
+        self.moved = self.asked = self.clock()
 
     def look(self) -> Run | None:
         """The run, if it has ended well by now."""

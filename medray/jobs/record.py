@@ -22,7 +22,7 @@ from medray.ids import attempt_id, short
 from medray.jobs.pulse import Pulse
 from medray.log import event as log_event
 from medray.spec.load import Source
-from medray.storage.documents import Finite, read
+from medray.storage.documents import Finite, keep, read
 from medray.storage.objects import Objects
 from medray.veil import veiled
 
@@ -100,8 +100,8 @@ class Driver:
         """Write down a step before its work begins."""
         self._steps.append(run)
         root = f"runs/{run}"
-        self._objects.put(f"{root}/spec.json", spec.encode())
-        self._objects.put(f"{root}/job.json", json.dumps({"job": self.job}).encode())
+        keep(self._objects, f"{root}/spec.json", spec.encode())
+        keep(self._objects, f"{root}/job.json", json.dumps({"job": self.job}).encode())
         # A run's id says what its plan is. Made again it would cost pyarrow's import of pandas, a
         # second, where there may be nothing to do.
         if planned is not None and not self._objects.exists(f"{root}/plan.parquet"):
@@ -213,7 +213,7 @@ def keep_job(objects: Objects, source: Source, cluster: str | None, job: str = "
     """
     job = job or job_id(source)
     record = {"name": source.name, "documents": source.documents, "cluster": cluster}
-    objects.put(f"runs/{job}/job.json", json.dumps(record).encode())
+    keep(objects, f"runs/{job}/job.json", json.dumps(record).encode())
     return job
 
 

@@ -18,7 +18,7 @@ from medray.formats.packed import Packed, grouped, pack
 from medray.jobs.again import origins, units_that_gave_way
 from medray.jobs.kept import read_plan
 from medray.storage.damage import damage
-from medray.storage.documents import Count, read
+from medray.storage.documents import Count, keep, read
 from medray.storage.ledger import Ledger
 from medray.storage.objects import Objects
 
@@ -100,7 +100,7 @@ def forget_damaged(objects: Objects, output: str) -> int:
 def remember(objects: Objects, output: str, spec: str, run: str, samples: int | None) -> None:
     """Let the next plan of this step go on from that of `run`."""
     data = json.dumps({"run": run, "samples": samples}).encode()
-    objects.put(_path(output, spec), data)
+    keep(objects, _path(output, spec), data)
 
 
 def regroup(

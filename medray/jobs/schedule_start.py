@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from medray.errors import InterruptedRun, SpecError
+from medray.jobs.attend import LEFT
 from medray.jobs.schedule_claims import Claim
 from medray.spec.load import cluster_profile
 from medray.spec.profiles import RayCluster
 
-LEFT = 130  # as shells have it: 128 + SIGINT
 LEAVE = signal.SIGUSR1  # to a child whose run goes on elsewhere
 _PR_SET_PDEATHSIG = 1
 

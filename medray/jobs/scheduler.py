@@ -15,8 +15,9 @@ from medray.errors import MedrayError, SpecError
 from medray.faults import point
 from medray.ids import attempt_id
 from medray.jobs import schedules
+from medray.jobs.attend import LEFT
 from medray.jobs.schedule_claims import Claim, Claims, End, Lease, Record, State, Verdict, claim_for
-from medray.jobs.schedule_start import LEFT, Outcome, Start, Started
+from medray.jobs.schedule_start import Outcome, Start, Started
 from medray.log import event
 from medray.spec.schedules import Schedule
 from medray.storage.objects import Objects

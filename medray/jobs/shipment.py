@@ -1,12 +1,14 @@
 """What travels with a run: its profiles, and where asked these sources and a folder of the user's.
 
-A shipment is a zip that depends on its content alone, so that equal ones are uploaded once.
+Its name depends on its content alone, so that equal ones are uploaded once.
 """
 
 import hashlib
 import io
+import os
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import yaml
@@ -15,6 +17,7 @@ import medray
 from medray.errors import SpecError
 from medray.spec.profiles import RayCluster
 from medray.spec.storage import Storage
+from medray.storage.disk import read_file
 
 MAX_BYTES = 100 * 2**20
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -23,10 +26,38 @@ _LEFT = frozenset({"__pycache__", "node_modules", "medray-data", "build", "dist"
 _SECRET_SUFFIXES = frozenset({".pem", ".key", ".p12", ".pfx", ".token"})
 
 
-def pack(
-    profile: RayCluster, cluster: str, storage: Storage | None, storage_name: str
-) -> tuple[str, bytes]:
-    """The package of a run: its name, made of its content, and its bytes.
+@dataclass(frozen=True)
+class Shipment:
+    """What travels, and as what.
+
+    Args:
+        files: contents by path.
+    """
+
+    files: dict[str, bytes]
+
+    @property
+    def name(self) -> str:
+        """Of the package. Made of the content, not of the zip, which mostly is there already."""
+        hashed = hashlib.sha256()
+        for path in sorted(self.files):
+            hashed.update(f"{path}\n{len(self.files[path])}\n".encode())
+            hashed.update(self.files[path])
+        return f"_ray_pkg_{hashed.hexdigest()[:32]}.zip"
+
+    def zipped(self) -> bytes:
+        """The package; of medray's own sources that takes 80 ms."""
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            for path in sorted(self.files):
+                entry = zipfile.ZipInfo(path, _EPOCH)
+                entry.external_attr = 0o644 << 16
+                archive.writestr(entry, self.files[path], zipfile.ZIP_DEFLATED, 1)
+        return buffer.getvalue()
+
+
+def pack(profile: RayCluster, cluster: str, storage: Storage | None, storage_name: str) -> Shipment:
+    """What travels with a run.
 
     Args:
         profile: to go by on the cluster, as `cluster/<cluster>.yaml`.
@@ -47,8 +78,7 @@ def pack(
         files[f"storage/{storage_name}.yaml"] = _yaml(
             storage.model_dump(mode="json", exclude_unset=True)
         )
-    data = _zip(files)
-    return f"_ray_pkg_{hashlib.sha256(data).hexdigest()[:32]}.zip", data
+    return Shipment(files)
 
 
 def _yaml(value: object) -> bytes:
@@ -57,9 +87,11 @@ def _yaml(value: object) -> bytes:
 
 def _sources(package: Path) -> Iterator[tuple[str, bytes]]:
     """This medray, and the profiles and jobs beside it where it is not from a wheel."""
-    for path in sorted(package.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            yield f"medray/{path.relative_to(package).as_posix()}", path.read_bytes()
+    for folder, inside, names in os.walk(package):
+        inside[:] = [name for name in inside if name != "__pycache__"]
+        for name in names:
+            path = f"{folder}/{name}"
+            yield f"medray{path.removeprefix(str(package))}", read_file(path)
 
 
 def _project(folder: Path) -> Iterator[tuple[str, bytes]]:
@@ -81,13 +113,3 @@ def _project(folder: Path) -> Iterator[tuple[str, bytes]]:
                 hint="name the folder with the code alone in the profile: working_dir",
             )
         yield str(name), path.read_bytes()
-
-
-def _zip(files: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for name in sorted(files):
-            entry = zipfile.ZipInfo(name, _EPOCH)
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, files[name], zipfile.ZIP_DEFLATED, 1)
-    return buffer.getvalue()

@@ -227,9 +227,10 @@ def ship(
         What the run is to be given as --storage, and its `runtime_env`.
     """
     root, shipped = _storage(storage, objects)
-    package, data = pack(profile, Path(cluster).stem, shipped, root)
+    shipment = pack(profile, Path(cluster).stem, shipped, root)
+    package = shipment.name
     if not jobs.has_package(package):
-        jobs.put_package(package, data)
+        jobs.put_package(package, shipment.zipped())
     variables = {
         "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_S),
         **forwarded(profile),

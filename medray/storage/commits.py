@@ -14,6 +14,7 @@ import pyarrow as pa
 from blake3 import blake3
 
 from medray.storage.columns import column_of, schema_of
+from medray.storage.compute import call
 from medray.storage.documents import Finite, decode
 from medray.storage.records import Pinned, Refusal
 
@@ -88,7 +89,7 @@ class Commits:
         """Those at some places, in that order."""
         if len(numbers) == len(self) and all(map(int.__eq__, numbers, range(len(self)))):
             return self
-        table = self.table.take(column_of(numbers, pa.int64()))
+        table = call("take", self.table, column_of(numbers, pa.int64()))
         units = table["unit"].to_pylist() if self.refused else []
         return Commits(table, {unit: self.refused[unit] for unit in units if unit in self.refused})
 

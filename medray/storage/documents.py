@@ -8,12 +8,13 @@ gets an object of the form that was written, or one error that names the object 
 import datetime
 import json
 import math
+from contextlib import suppress
 from functools import cache
 from typing import Annotated, Any, TypeVar, cast
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
-from medray.errors import DamageError
+from medray.errors import DamageError, DataError
 from medray.storage.damage import way_out
 from medray.storage.objects import Objects
 
@@ -60,6 +61,18 @@ def decode(data: bytes, path: str, kind: type[T], hint: str = "") -> T:
     except (ValidationError, ValueError, RecursionError) as error:
         raise damaged(path, hint) from error
     return document
+
+
+def keep(objects: Objects, path: str, data: bytes) -> None:
+    """Write an object down, unless it stands there as it is: to read it is not to wait for a disk.
+
+    Raises:
+        RetryableError: storage failed.
+    """
+    with suppress(FileNotFoundError, DataError):
+        if objects.get(path) == data:
+            return
+    objects.put(path, data)
 
 
 def _finite(text: str) -> float:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from medray.ids import short
 from medray.storage.columns import column_of
@@ -104,6 +103,8 @@ def _columns(refused: Sequence[Refusal]) -> pa.Table:
 
 
 def _write(objects: Objects, path: str, refused: Sequence[Refusal]) -> None:
+    import pyarrow.parquet as pq
+
     buffer = io.BytesIO()
     pq.write_table(_columns(refused), buffer)
     objects.put(path, buffer.getvalue())
@@ -121,6 +122,8 @@ def read_quarantine(objects: Objects, name: str, refused: Refused) -> pa.Table:
 
 
 def _table(objects: Objects, path: str) -> pa.Table:
+    import pyarrow.parquet as pq
+
     try:
         data = io.BytesIO(objects.get(path))
     except FileNotFoundError as error:

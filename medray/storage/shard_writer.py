@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from medray.errors import FatalError
 from medray.faults import point
@@ -96,6 +95,8 @@ class ShardWriter:
             FatalError: an object does not read back as written (code "read-back-mismatch").
             RetryableError: storage failed.
         """
+        import pyarrow.parquet as pq
+
         for name, arrays in sorted(self._small.items()):
             if arrays:  # else all were taken back
                 self._write_small(name, arrays)

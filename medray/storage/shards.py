@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from blake3 import blake3
 
 from medray.errors import DataError
@@ -56,6 +55,8 @@ class Shard:
         return self._read(names)
 
     def _read(self, names: list[str] | None) -> pa.Table:
+        import pyarrow.parquet as pq
+
         path = f"{self.path}/{TABLE}"
         data = self._vouched(TABLE, self.pinned.table, "table")
         try:

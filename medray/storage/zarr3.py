@@ -9,21 +9,17 @@ with the codec vlen-utf8, which zarr-python reads and writes.
 import json
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from google_crc32c import value as crc32c
-from numcodecs import VLenUTF8, blosc
 
 from medray.errors import DataError
-
-# Contextual Blosc: re-entrant from any thread, and one thread a call; workers own their threads.
-blosc.use_threads = False
 
 STRING = "string"
 KEYS = {"name": "default", "configuration": {"separator": "."}}  # of stored shards; see `key`
 MAX_TEXT_BYTES = 2**28  # of one chunk of texts, whose size its shape does not tell
-_TEXT = VLenUTF8()
 EMPTY = 2**64 - 1
 MAX_ELEMENTS = 2**40  # a shape beyond this is damage, not data
 MAX_CHUNK_ELEMENTS = 2**24  # the largest that medray writes has 2**20
@@ -46,13 +42,13 @@ class Packing:
     def shuffle(self, itemsize: int) -> int:
         """Blosc's number of the shuffle for elements of a size; texts have size 0."""
         if itemsize == 1 and self.bits:
-            return int(blosc.BITSHUFFLE)
-        return int(blosc.SHUFFLE if itemsize > 1 else blosc.NOSHUFFLE)
+            return _SHUFFLES.index("bitshuffle")
+        return _SHUFFLES.index("shuffle" if itemsize > 1 else "noshuffle")
 
 
 FAST = Packing("lz4", 5, bits=False)  # voxels: decoding keeps up with a network
 DENSE = Packing("zstd", 3, bits=True)  # genotypes: 0 and 1 nearly everywhere
-_SHUFFLES = {blosc.NOSHUFFLE: "noshuffle", blosc.SHUFFLE: "shuffle", blosc.BITSHUFFLE: "bitshuffle"}
+_SHUFFLES = ("noshuffle", "shuffle", "bitshuffle")  # by Blosc's numbers of them
 
 
 def dtype_of(name: str) -> np.dtype[Any]:
@@ -218,7 +214,7 @@ def group(attributes: dict[str, Any], members: dict[str, Any] | None = None) -> 
 def raw_bytes(values: np.ndarray) -> memoryview:
     """Values as they are hashed and compressed: C-ordered memory, or texts by vlen-utf8."""
     if values.dtype.kind == "T":
-        return memoryview(bytes(_TEXT.encode(values.astype(object).reshape(-1))))
+        return memoryview(bytes(_codecs().text.encode(values.astype(object).reshape(-1))))
     return np.ascontiguousarray(values).reshape(-1).view(np.uint8).data
 
 
@@ -226,7 +222,7 @@ def compress(chunk: np.ndarray, packing: Packing = FAST) -> tuple[bytes, bytes]:
     """Encode one inner chunk of full shape, C-ordered: its bytes, and the checksum behind them."""
     item = 0 if chunk.dtype.kind == "T" else chunk.itemsize
     source = raw_bytes(chunk) if item == 0 else chunk
-    data: bytes = blosc.compress(
+    data: bytes = _codecs().blosc.compress(
         source, packing.name.encode(), packing.level, packing.shuffle(item)
     )
     return data, _checksum(data)
@@ -247,13 +243,29 @@ def decompress(data: memoryview, out: np.ndarray) -> None:
     # The size stands in Blosc's own header; checked first, so that damage can't write past `out`.
     if size < 0 or (size > MAX_TEXT_BYTES if text else size != out.nbytes):
         raise DataError("a chunk's size is wrong", code="damaged-chunk")
+    codecs = _codecs()
     try:
         if text:
-            out[...] = _TEXT.decode(blosc.decompress(data)).reshape(out.shape)
+            out[...] = codecs.text.decode(codecs.blosc.decompress(data)).reshape(out.shape)
         else:
-            blosc.decompress(data, out)
+            codecs.blosc.decompress(data, out)
     except (RuntimeError, ValueError, IndexError) as error:
         raise DataError("a chunk cannot be decoded", code="damaged-chunk") from error
+
+
+class _Codecs(NamedTuple):
+    blosc: Any
+    text: Any
+
+
+@cache
+def _codecs() -> _Codecs:
+    """Those of numcodecs, whose import takes 35 ms: it looks for other packages' codecs."""
+    from numcodecs import VLenUTF8, blosc
+
+    # Contextual Blosc: re-entrant from any thread, and one thread a call; workers own theirs.
+    blosc.use_threads = False
+    return _Codecs(blosc, VLenUTF8())
 
 
 def encode_index(entries: np.ndarray) -> bytes:

@@ -16,9 +16,10 @@ from head import Head
 
 from medray.clock import SYSTEM
 from medray.jobs import schedules
+from medray.jobs.attend import LEFT
 from medray.jobs.run import run
 from medray.jobs.schedule_claims import Claims, Record
-from medray.jobs.schedule_start import LEFT, Attached
+from medray.jobs.schedule_start import Attached
 from medray.jobs.status import job_status
 from medray.storage.objects import Objects
 

@@ -1,14 +1,17 @@
 """Attending to a run whose cluster died, or was replaced by another: lost, and never done."""
 
 import json
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from medray.clock import stamp
 from medray.errors import InterruptedRun, MedrayError, RetryableError, SpecError
-from medray.jobs.attend import _Watch
+from medray.jobs.attend import _Watch, pause_after
 from medray.jobs.events import Event
 from medray.jobs.record import GONE_S
 from medray.jobs.submissions import claim, new_submission
@@ -72,7 +75,7 @@ def test_the_head_is_left_to_its_work_while_it_starts_a_driver(objects: Objects)
     for look in range(20):
         now[0] = 100 + 0.05 * look
         assert watch.look() is None
-    assert asked[0] == 2, "in a second"
+    assert asked[0] == 1, "in a second"
 
 
 def test_a_rival_for_the_name_is_told_to_who_waits(objects: Objects) -> None:
@@ -87,3 +90,35 @@ def test_a_rival_for_the_name_is_told_to_who_waits(objects: Objects) -> None:
     away = RetryableError("the cluster cannot be reached", code="cluster-unreachable")
     _Watch(objects, Refusing(away), submission, told.append, lambda: 0.0).look()  # type: ignore[arg-type]
     assert [event.name for event in told] == ["contended"]
+
+
+def test_the_end_is_seen_soon_however_long_it_took() -> None:
+    assert [pause_after(seconds) for seconds in (0, 2, 10, 3600)] == [0.05, 0.05, 0.2, 1.0]
+
+
+WAIT = """
+import sys
+from medray.commands.submit import attend_to
+from medray.jobs.submissions import read
+from medray.jobs.submit import Sent
+from medray.storage.objects import Objects
+
+attend_to(Sent(read(Objects(sys.argv[1]), "job-1", 1), True), sys.argv[1], as_json=False)
+print(sorted({"numpy", "pyarrow"} & set(sys.modules)))
+"""
+
+
+def test_who_waits_loads_nothing_of_the_work(tmp_path: Path) -> None:
+    """The head shares its processors with it, where they are on one machine."""
+    token = tmp_path / "token"
+    token.touch(mode=0o600)
+    token.write_text("secret")
+    objects = Objects(str(tmp_path / "store"))
+    cluster = CLUSTER.model_copy(update={"token_file": str(token)})
+    claim(objects, new_submission(objects, "job-1", 1, "c", cluster, 0))
+    life = {"session": "s", "submission": 1, "started": stamp(), "seen": stamp(), "steps": []}
+    beat = json.dumps({**life, "state": "done", "exit_status": 0})
+    objects.put("runs/job-1/drivers/s.json", beat.encode())
+    command = [sys.executable, "-c", WAIT, str(tmp_path / "store")]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert said.splitlines()[-2:] == ["run job-1", "[]"]

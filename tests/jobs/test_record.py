@@ -2,7 +2,8 @@
 
 import pytest
 
-from medray.jobs.record import spent_s, timed
+from medray.jobs.record import keep_job, spent_s, timed
+from medray.spec.load import Source
 from medray.storage.objects import Objects
 
 
@@ -18,3 +19,16 @@ def test_the_time_of_runs_that_failed_adds_up(objects: Objects) -> None:
 def test_a_damaged_time_counts_for_nothing(damaged: bytes, objects: Objects) -> None:
     objects.put("runs/step/spent.json", damaged)
     assert spent_s(objects, "step") == 0.0
+
+
+def test_a_job_is_written_down_once_and_mended_where_it_is_damaged(objects: Objects) -> None:
+    source = Source("a.yaml", [{"kind": "ingest", "source": "x"}])
+    path = f"runs/{keep_job(objects, source, None)}/job.json"
+    data, tag = objects.get_tagged(path)
+    keep_job(objects, source, None)
+    assert objects.get_tagged(path) == (data, tag)
+    objects.put(path, data[:-1])
+    keep_job(objects, source, None)
+    assert objects.get(path) == data
+    keep_job(objects, source, "lab")
+    assert b"lab" in objects.get(path)

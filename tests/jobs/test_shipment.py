@@ -9,7 +9,7 @@ import yaml
 
 from medray.errors import SpecError
 from medray.jobs import shipment
-from medray.jobs.shipment import pack
+from medray.jobs.shipment import Shipment, pack
 from medray.spec.profiles import CLUSTER, RayCluster
 from medray.spec.storage import Storage
 
@@ -25,7 +25,7 @@ def names(data: bytes) -> set[str]:
 
 
 def test_profiles_travel_as_they_were_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, data = pack(profile(max_runs=7), "lab", Storage(url="s3://bucket"), "s3")
+    data = pack(profile(max_runs=7), "lab", Storage(url="s3://bucket"), "s3").zipped()
     archive = zipfile.ZipFile(io.BytesIO(data))
     assert names(data) == {"cluster/lab.yaml", "storage/s3.yaml"}
     there = CLUSTER.validate_python(yaml.safe_load(archive.read("cluster/lab.yaml")))
@@ -34,12 +34,22 @@ def test_profiles_travel_as_they_were_resolved(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_name_is_made_of_the_content_alone(tmp_path: Path) -> None:
+    def packed() -> Shipment:
+        return pack(profile(working_dir=str(tmp_path)), "c", None, "")
+
     (tmp_path / "a.py").write_text("1")
-    first = pack(profile(working_dir=str(tmp_path)), "c", None, "")
+    (tmp_path / "b.py").write_text("")
+    first = packed()
     (tmp_path / "a.py").touch()
-    assert pack(profile(working_dir=str(tmp_path)), "c", None, "") == first
+    again = packed()
+    assert (again.name, again.zipped()) == (first.name, first.zipped())
     (tmp_path / "a.py").write_text("2")
-    assert pack(profile(working_dir=str(tmp_path)), "c", None, "")[0] != first[0]
+    second = packed()
+    (tmp_path / "a.py").rename(tmp_path / "c.py")
+    third = packed()
+    (tmp_path / "b.py").write_text("2")
+    (tmp_path / "c.py").write_text("")
+    assert len({one.name for one in (first, second, third, packed())}) == 4
 
 
 def test_secrets_data_and_links_stay_at_home(tmp_path: Path) -> None:
@@ -57,12 +67,12 @@ def test_secrets_data_and_links_stay_at_home(tmp_path: Path) -> None:
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_text("x")
     (project / "link.txt").symlink_to(outside)
-    _, data = pack(profile(working_dir=str(project)), "c", None, "")
+    data = pack(profile(working_dir=str(project)), "c", None, "").zipped()
     assert names(data) == {"pkg/mod.py", "cluster/c.yaml"}
 
 
 def test_sources_travel_where_asked() -> None:
-    _, data = pack(profile(medray="shipped"), "c", None, "")
+    data = pack(profile(medray="shipped"), "c", None, "").zipped()
     assert {"medray/__main__.py", "medray/jobs/drive.py", "medray/report/page.css"} <= names(data)
     assert len(data) < 2**20, "it is uploaded before every first run of a version"
 
