@@ -22,6 +22,7 @@ from medray.storage.damage import damage
 from medray.storage.fetch import fetch
 from medray.storage.objects import Objects
 from medray.storage.outbox import Outbox
+from medray.storage.remote import READS
 from medray.storage.zarr3 import (
     EMPTY,
     FAST,
@@ -38,7 +39,6 @@ from medray.storage.zarr3 import (
 
 Raw = TypeVar("Raw")
 Decoded = TypeVar("Decoded")
-REREADS = 2
 SHARD_BYTES = 128 * 2**20  # raw bytes in a shard, about
 _CHUNK = {1: (2**18,), 2: (512, 512), 3: (32, 64, 64)}  # at most 256 Ki elements: 512 KiB as int16
 
@@ -335,7 +335,7 @@ def _filled(chunk: np.ndarray) -> bool:
 
 def _sound(data: Raw, read: Callable[[], Raw], decode: Callable[[Raw], Decoded]) -> Decoded:
     """Decode; what fails its checksum is read again first: a network may have altered it."""
-    for _ in range(REREADS):
+    for _ in range(READS - 1):
         try:
             return decode(data)
         except DataError:

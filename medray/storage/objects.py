@@ -25,10 +25,9 @@ from medray.errors import DataError, SpecError
 from medray.spec.storage import Storage, at
 from medray.storage import disk, listing
 from medray.storage.listing import Entry
-from medray.storage.remote import NewObject, Remote, copy_to, new_token
+from medray.storage.remote import READS, NewObject, Remote, copy_to, new_token
 from medray.storage.trouble import LASTING, code_of, explain, is_exhausted
 
-READS = 3  # of an object that comes otherwise than it was written, before it counts as damaged
 PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 Pieces = disk.NewFile | NewObject
 Data = bytes | bytearray

@@ -3,6 +3,7 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -88,6 +89,19 @@ def test_a_shard_that_is_gone_is_never_named(objects: Objects) -> None:
         make(objects, commits)
     assert (caught.value.code, caught.value.about) == ("missing-shard", gone.path)
     assert not objects.exists("datasets/d/HEAD")
+
+
+class Forgetful(Objects):
+    """A store whose listing of shards lacks one: a network turned a bit of its name."""
+
+    def folders(self, prefix: str) -> list[str]:
+        return super().folders(prefix)[prefix.endswith("shards") :]
+
+
+def test_a_shard_that_a_listing_lacks_is_asked_for_by_name(tmp_path: Path) -> None:
+    objects = Forgetful(str(tmp_path))
+    made = make(objects, [commit(objects, "u"), commit(objects, "v")])
+    assert (len(made.shards), made.samples.num_rows) == (2, 4)
 
 
 def test_other_attempts_with_equal_content_have_an_equal_digest(objects: Objects) -> None:
