@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, NoReturn, overload
+from typing import Any, NamedTuple, NoReturn, overload
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +21,7 @@ from medray.ids import Distinct
 from medray.storage.compute import call, cast, matches
 from medray.storage.records import Refusal
 
-BLOCK = 4096  # files that are looked at one by one at a time
+BLOCK = 1024  # files that are looked at at a time: of more, Python's objects take room
 MAX_NAME = 200  # bytes; file systems take 255, and a suffix and a temporary mark must fit too
 _COLON = texts_of([":"])[0]
 OTHER = PassedOver("a file of another kind", code="other-kind")
@@ -72,6 +72,9 @@ class Found(NamedTuple):
         return self.path.rpartition("/")[0]
 
 
+_as_found, _as_input = partial(tuple.__new__, Found), partial(tuple.__new__, Input)
+
+
 class Files(Sequence[Found]):
     """Files below a source, sorted by path.
 
@@ -110,18 +113,38 @@ class Files(Sequence[Found]):
         return next(iter(self[at : at + 1]))
 
     def __iter__(self) -> Iterator[Found]:
-        for start in range(0, len(self), BLOCK):
-            rows = self.stamps[start : start + BLOCK]
-            sizes, marks = (numbers_of(rows[:, at].copy()) for at in (0, 1))
-            texts = (cast(numbers, pa.large_string()) for numbers in (sizes, marks))
-            stamps = map(xxh3_64_intdigest, rows.view("V24")[:, 0].tolist())
-            yield from map(
-                Found,
-                self.paths[start : start + BLOCK].to_pylist(),
-                sizes.to_pylist(),
-                call("binary_join_element_wise", *texts, _COLON).to_pylist(),
-                (np.fromiter(stamps, np.uint64, len(rows)) >> np.uint64(16)).tolist(),
-            )
+        for block in self.blocks():
+            yield from map(_as_found, zip(*block.columns(), strict=True))
+
+    def blocks(self) -> Iterator["Files"]:
+        """All of them, so many at a time that what is made of a column of them takes no room."""
+        return (self[start : start + BLOCK] for start in range(0, len(self), BLOCK))
+
+    def columns(self) -> tuple[list[str], list[int], list[str], list[int]]:
+        """What a `Found` has, of each: paths, sizes, fingerprints, stamps."""
+        sizes, marks = (numbers_of(self.stamps[:, at].copy()) for at in (0, 1))
+        texts = (cast(numbers, pa.large_string()) for numbers in (sizes, marks))
+        stamps = map(xxh3_64_intdigest, self.stamps.view("V24")[:, 0].tolist())
+        return (
+            self.paths.to_pylist(),
+            sizes.to_pylist(),
+            call("binary_join_element_wise", *texts, _COLON).to_pylist(),
+            (np.fromiter(stamps, np.uint64, len(self)) >> np.uint64(16)).tolist(),
+        )
+
+    def inputs(self, keys: Iterable[str], extras: Iterable[dict[str, Any]]) -> Iterator[Input]:
+        """Of each an input of its own as `item` makes it, but without a step of Python for each."""
+        paths, sizes, fingerprints, stamps = self.columns()
+        fields = zip(keys, zip(paths), fingerprints, sizes, extras, stamps, strict=True)
+        return map(_as_input, fields)
+
+    def stems(self, suffixes: Iterable[str]) -> list[str]:
+        """Their paths, each as `stem` has it."""
+        cuts = np.zeros(len(self), np.int64)
+        for suffix in sorted(suffixes, key=len):
+            cuts[self.ending([suffix])] = len(suffix)
+        paths = self.paths.to_pylist()
+        return [path[: len(path) - cut] for path, cut in zip(paths, cuts.tolist(), strict=True)]
 
     def where(self, wanted: np.ndarray) -> "Files":
         """Some of them.
@@ -312,13 +335,14 @@ def nothing_found(source: Source, what: str, hint: str) -> NoReturn:
 
 
 def unique(
-    items: Iterable[Input], refused: list[Refusal], key: Callable[[Input], str] = lambda i: i.key
+    items: Iterable[Input], refused: list[Refusal], about: Callable[[Input], str] = lambda i: i.key
 ) -> Iterator[Input]:
-    """The inputs with each key once; later ones go to `refused` (code "duplicate-id")."""
+    """The inputs with each sample id, a key without slashes, once; later ones go to `refused`
+    (code "duplicate-id"), named as `about` has it."""
     seen = Distinct()
     for one in items:
-        if seen.add(key(one)):
+        if seen.add(one.key.replace("/", "_")):
             yield one
         else:
             reason = "another file of the source gives the same sample id"
-            refused.append(Refusal(one.key, "duplicate-id", reason, files=len(one.paths)))
+            refused.append(Refusal(about(one), "duplicate-id", reason, files=len(one.paths)))

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
+from operator import itemgetter
 from typing import Any, overload
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ from xxhash import xxh3_64_intdigest
 from medray.formats.base import Input
 
 CODEC = "zstd"
+_IDENTITY = itemgetter(slice(0, Input._fields.index("stamp")))
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def pack(items: Sequence[Input]) -> Packed:
     """Inputs of one unit, in order."""
     if isinstance(items, Packed):
         return items
-    data = to_json([one[:-1] for one in items])
+    data = to_json([*map(_IDENTITY, items)])
     keys, _, _, sizes, _, stamps = zip(*items, strict=True)
     payload = {
         "inputs": pa.compress(data, codec=CODEC, asbytes=True),
@@ -95,11 +97,14 @@ def grouped(items: Iterable[Input], *, samples: int, size: int = 256 * 2**20) ->
     groups, group, held = list[Packed](), list[Input](), 0
     below = 2**65 // samples  # one of samples / 2 hashes
     for item in items:
-        full = len(group) >= 2 * samples or held + item.size > size
-        cut = len(group) * 2 >= samples and xxh3_64_intdigest(item.key.encode()) < below
-        if group and (full or cut):
-            groups.append(pack(group))
-            group, held = [], 0
-        group.append(item)
         held += item.size
+        count = len(group)
+        if count and (
+            held > size
+            or count >= 2 * samples
+            or (count * 2 >= samples and xxh3_64_intdigest(item.key.encode()) < below)
+        ):
+            groups.append(pack(group))
+            group, held = [], item.size
+        group.append(item)
     return [*groups, pack(group)] if group else groups

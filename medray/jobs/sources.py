@@ -1,6 +1,7 @@
 """Folders with raw files, looked at before anything is planned over them."""
 
 import contextlib
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ def source_of(path: str) -> Source:
     root = Path(path)
     try:
         if root.is_dir():
-            next(root.iterdir(), None)
+            os.scandir(root).close()  # opens it; Python 3.11's `iterdir` lists all of it
         else:
             root.open("rb").close()
     except (OSError, ValueError) as error:  # ValueError: a name with NUL

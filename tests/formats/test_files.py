@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from medray.errors import DataError, SpecError
-from medray.formats.base import Source, stamp_of
-from medray.formats.files import BLOCK, Found, item, open_path, place, replacing, stem, walk
+from medray.formats.base import Input, Source, stamp_of
+from medray.formats.files import BLOCK, Files, Found, item, open_path, place, replacing, stem, walk
+from medray.formats.listing import texts_of
 
 
 def test_walk_lists_sorted_and_passes_hidden_files_over(tmp_path: Path) -> None:
@@ -53,6 +54,32 @@ def test_files_stand_in_columns_and_are_what_their_status_says(tmp_path: Path) -
     assert found.ending([".png"]).all()
     assert not found.ending([".PNG", "png.gz"]).any()
     assert not found.where(np.zeros(len(found), bool))
+
+
+def test_inputs_made_by_columns_are_those_made_one_by_one(tmp_path: Path) -> None:
+    names = ("a.NII.gz", "b/c.nii", "b/nii.nii", "b/ä.nii.gz", "d.nii.gz.nii", "e.gz")
+    for size, name in enumerate(names):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"1" * size)
+    found, _ = walk(Source(tmp_path), (".nii", ".gz"))
+    suffixes = (".nii", ".gz", ".nii.gz")
+    stems = found.stems(suffixes)
+    assert stems == [stem(file.path, suffixes) for file in found]
+    assert stems == ["a", "b/c", "b/nii", "b/ä", "d.nii.gz", "e"]
+    extras = [{"id": key} for key in stems]
+    made = [*found.inputs(stems, extras)]
+    assert made == [item(key, [file], id=key) for key, file in zip(stems, found, strict=True)]
+    assert {type(one) for one in made} == {Input}
+    with pytest.raises(ValueError, match="longer"):
+        [*found.inputs(stems[1:], extras)]
+
+
+def test_blocks_are_all_files_in_order(tmp_path: Path) -> None:
+    paths = [f"{n:05d}" for n in range(2 * BLOCK + 1)]
+    files = Files(texts_of(paths), np.arange(3 * len(paths)).reshape(-1, 3))
+    blocks = [*files.blocks()]
+    assert [len(block) for block in blocks] == [BLOCK, BLOCK, 1]
+    assert [file for block in blocks for file in block] == [*files]
 
 
 def test_an_input_of_several_files_is_stamped_by_all_of_them_in_order(tmp_path: Path) -> None:

@@ -230,6 +230,26 @@ def test_labels_with_other_values_are_refused(tmp_path: Path) -> None:
     assert len(read(root)) == 1
 
 
+def test_images_without_labels_are_inputs_once_by_sample_id(tmp_path: Path) -> None:
+    paths = ("images/a/b.nii", "images/a_b.nii.gz", "images/c.nii", "images/c.nii.gz", "d.NII.gz")
+    for path in paths:
+        save(tmp_path / path, volume())
+    _, plan = planned(tmp_path)
+    inputs = [item for group in plan.groups for item in group]
+    assert [(item.key, item.paths) for item in inputs] == [
+        ("d", ("d.NII.gz",)),
+        ("a/b", ("images/a/b.nii",)),
+        ("c", ("images/c.nii",)),
+    ]
+    extra = {"channels": 1, "label": False, "values": None, "ignore": None}
+    assert all(item.extra == extra for item in inputs)
+    refused = [(one.source, one.code, one.files) for one in plan.refused]
+    assert refused == [
+        ("images/a_b.nii.gz", "duplicate-id", 1),
+        ("images/c.nii.gz", "duplicate-id", 1),
+    ]
+
+
 def test_every_file_is_an_input_or_refused(tmp_path: Path) -> None:
     cohort(tmp_path, LABEL)
     save(tmp_path / "images" / "b.nii.gz", volume())

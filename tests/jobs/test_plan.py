@@ -1,5 +1,9 @@
 """Plans: identities that hold for ever, and what of an input moves them."""
 
+import os
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -7,6 +11,7 @@ from medray.errors import SpecError
 from medray.formats.base import Input, Plan
 from medray.formats.packed import unpack
 from medray.jobs.plan import Planned, plan_ingest, plan_shards
+from medray.jobs.sources import source_of
 from medray.storage.datasets import Dataset
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample
@@ -23,6 +28,16 @@ def ingest(*groups: list[Input], split: float = 0.8, samples: int | None = None)
         identity={"format": {"name": "nifti"}, "split": {"train": split}},
         samples=samples,
     )
+
+
+def test_a_source_is_looked_into_and_not_listed(tmp_path: Path, monkeypatch: Any) -> None:
+    """Python's `iterdir` lists all of a folder: half a microsecond for each file of it."""
+
+    def listed(*_: object) -> list[str]:
+        raise AssertionError("the folder was listed")
+
+    monkeypatch.setattr(os, "listdir", listed)
+    assert source_of(str(tmp_path)).root == tmp_path
 
 
 def test_golden_ids() -> None:

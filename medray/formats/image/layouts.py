@@ -3,7 +3,9 @@
 import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
 
 from medray.errors import DataError, SpecError
 from medray.formats.base import Input, Source
@@ -34,8 +36,13 @@ MAX_TABLE = 256 * 2**20
 def plan_plain(source: Source) -> Planned:
     """Every image below the source, without labels."""
     found, refused = _images(source)
-    items = (item(name, [file], id=name) for file in found for name in [_name(file)])
-    return unique(items, refused), refused
+    return unique(_plain(found), refused), refused
+
+
+def _plain(found: Files) -> Iterator[Input]:
+    for block in found.blocks():
+        names = _names(block)
+        yield from block.inputs(names, [{"id": name} for name in names])
 
 
 def plan_masks(source: Source, images: str, masks: str, labels: Labels) -> Planned:
@@ -84,17 +91,23 @@ def plan_folders(source: Source, classes: tuple[str, ...]) -> Planned:
     Classes are numbered as `classes` lists them; where it is empty, in the order of their names.
     """
     found, refused = _images(source)
-    places = [(file, *_class_of(file)) for file in found]
-    names = classes or tuple(sorted({name for _, _, name in places if name}))
-    items = []
-    for file, split, name in places:
-        if name not in names:
-            reason = "the image lies in no folder of a class"
-            refused.append(Refusal(file.path, "no-class", reason))
-            continue
-        extra = {"id": _name(file), "target": names.index(name), "class_name": name}
-        items.append(item(_name(file), [file], **extra, **({"split": split} if split else {})))
-    return unique(items, refused), refused
+    folders = [_class_of(path)[1] for path in found.paths.to_pylist()]
+    names = classes or tuple(sorted({name for name in folders if name}))
+    known = np.array([name in names for name in folders], bool)
+    reason = "the image lies in no folder of a class"
+    lost = found.where(~known).paths.to_pylist()
+    refused += [Refusal(path, "no-class", reason) for path in lost]
+    return unique(_classed(found.where(known), names), refused), refused
+
+
+def _classed(found: Files, classes: tuple[str, ...]) -> Iterator[Input]:
+    for block in found.blocks():
+        ids, extras = _names(block), list[dict[str, Any]]()
+        for name, path in zip(ids, block.paths.to_pylist(), strict=True):
+            split, of = _class_of(path)
+            extra = {"id": name, "target": classes.index(of), "class_name": of}
+            extras.append({**extra, "split": split} if split else extra)
+        yield from block.inputs(ids, extras)
 
 
 def plan_csv(
@@ -171,6 +184,10 @@ def _images(source: Source, own: tuple[str, ...] = ()) -> tuple[Files, list[Refu
     return found, refused
 
 
+def _names(files: Files) -> list[str]:
+    return [name.replace("/", "_") for name in files.stems(SUFFIXES)]
+
+
 def _name(file: Found) -> str:
     return stem(file.path, SUFFIXES).replace("/", "_")
 
@@ -184,9 +201,9 @@ def _inside(file: Found, folder: str) -> bool:
     return folder in ("", ".") or file.path.startswith(f"{folder}/")
 
 
-def _class_of(file: Found) -> tuple[str, str]:
+def _class_of(path: str) -> tuple[str, str]:
     """(split, class) by the first folders of the path."""
-    folders = file.path.split("/")[:-1]
+    folders = path.split("/")[:-1]
     if len(folders) > 1 and folders[0] in npz.SPLITS:
         return folders[0], folders[1]
     return "", folders[0] if folders else ""

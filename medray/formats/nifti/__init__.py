@@ -94,7 +94,6 @@ class Nifti(Format):
         cases, refused, document = plan_cases(
             source, options.layout, options.images, options.masks, options.labels
         )
-        cases = document.paired(cases, refused)
         attributes = {"labels": document.labels} if document.labels else {}
         return Plan(grouped(cases, samples=GROUP_SAMPLES), refused, attributes)
 

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from medray.formats.files import (
     item,
     nothing_found,
     stem,
+    unique,
     walk,
 )
 from medray.formats.imaging import OTHER_IMAGES
@@ -86,12 +88,26 @@ def plan_cases(
         wanted = _images(found, folders, source)
         label = found.below([folders.labels] if folders.labels and labels != "none" else [])
         refused += [Refusal.of(file.path, ELSEWHERE) for file in found.where(~(wanted | label))]
-        cases = _cases(found.where(wanted), folders, layout == "nnunet", refused)
+        found_images = found.where(wanted)
         refused.extend(document.missing(found))
+        if layout != "nnunet" and not by_label and labels != "required":
+            alone = _alone(found_images, folders, document)
+            return unique(alone, refused, lambda one: one.paths[0]), refused, document
+        cases = _cases(found_images, folders, layout == "nnunet", refused)
     if labels is None:
         labels = "required" if any(by_label.values()) else "none"
     channels = document.channels if layout == "nnunet" else 0
-    return _inputs(cases, by_label, labels, channels, document, refused), refused, document
+    inputs = _inputs(cases, by_label, labels, channels, document, refused)
+    return document.paired(inputs, refused), refused, document
+
+
+def _alone(files: Files, folders: Folders, document: Document) -> Iterator[Input]:
+    """An input of each image, where none has a label."""
+    extra = {"channels": 1, "label": False, "values": document.values, "ignore": document.ignore}
+    known = folders.images or _IMAGES
+    for block in files.blocks():
+        names = [_below(name, known) for name in block.stems(SUFFIXES)]
+        yield from block.inputs(names, repeat(extra, len(block)))
 
 
 def _inputs(
@@ -157,7 +173,7 @@ def _labels(found: Files, folders: Folders, refused: list[Refusal]) -> dict[str,
     of_labels = (folders.labels,) if folders.labels else ()
     named: dict[str, list[Found]] = {}
     for file in found.where(found.below(of_labels)):
-        named.setdefault(_below(file.path, of_labels), []).append(file)
+        named.setdefault(_below(stem(file.path, SUFFIXES), of_labels), []).append(file)
     for files in named.values():
         if len(files) > 1:
             reason = "two labels have the name of one case"
@@ -219,7 +235,7 @@ def _cases(
 ) -> Iterable[Case]:
     """Files by case: the path below the folder of images, without suffix and channel number."""
     known = folders.images or _IMAGES
-    named = ((_below(file.path, known), file) for file in files)
+    named = ((_below(stem(file.path, SUFFIXES), known), file) for file in files)
     return _channelled(named, refused) if channelled else ((name, [file]) for name, file in named)
 
 
@@ -254,9 +270,8 @@ def _counted(files: list[Found]) -> bool:
     return all(stem(f.name, SUFFIXES)[-4:] == f"{n:04d}" for n, f in enumerate(files))
 
 
-def _below(path: str, folders: Iterable[str]) -> str:
-    """A path without its suffix and without that of `folders` that it lies in."""
-    name = stem(path, SUFFIXES)
+def _below(name: str, folders: Iterable[str]) -> str:
+    """A path without that of `folders` that it lies in."""
     if "/" in name:
         for folder in folders:
             if name.startswith(f"{folder}/"):
