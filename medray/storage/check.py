@@ -4,8 +4,10 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import compress
 from typing import Any, NamedTuple
 
 from blake3 import blake3
@@ -28,9 +30,10 @@ from medray.storage.models import ModelPackage, folder_of, open_model
 from medray.storage.objects import Objects
 from medray.storage.quarantine import path_of
 from medray.storage.records import TABLE, sum_of_table
+from medray.storage.sound import LARGEST
 from medray.storage.threads import spread
 from medray.storage.versions import check_name, heads, is_name, lost_head, read_head, room_of
-from medray.storage.vouch import LARGEST, Vouchers
+from medray.storage.vouch import Vouchers
 
 THREADS = 8
 UNITS = 512  # at a time: what their records list is held
@@ -92,10 +95,11 @@ def _verify(objects: Objects, room: str, reference: str) -> Checked:
         if room == "models":
             return verify_model(open_model(objects, reference))
         dataset = open_dataset(objects, reference)
-        problems = []
-        if "@" not in reference:
-            problems = [*_head_faults(dataset), *_again_faults(dataset)]
-        checked, found = verify_dataset(dataset)
+        with _vouchers(dataset) as vouchers:
+            problems = []
+            if "@" not in reference:
+                problems = [*_head_faults(dataset), *_again_faults(dataset)]
+            checked, found = _verify_dataset(dataset, vouchers)
     except DataError as error:
         return 1, [Problem(error.about, error.message)]
     return checked, [*problems, *found]
@@ -120,7 +124,15 @@ def _again_faults(dataset: Dataset) -> list[Problem]:
     return [Problem(path, "missing: the unit gave way") for path in paths if path not in kept]
 
 
-def verify_dataset(dataset: Dataset) -> Checked:
+def _vouchers(dataset: Dataset) -> AbstractContextManager[Vouchers | None]:
+    """Others to ask about a dataset of many units on a disk. They begin while all else is done."""
+    folder = dataset.objects.folder
+    if folder is None or len(dataset.units) < MANY:
+        return nullcontext()
+    return Vouchers(folder)
+
+
+def _verify_dataset(dataset: Dataset, vouchers: Vouchers | None) -> Checked:
     """Manifest, commit records, quarantine and every object of every shard."""
     objects, checked = dataset.objects, 2
     try:
@@ -131,7 +143,7 @@ def verify_dataset(dataset: Dataset) -> Checked:
     except DataError as error:
         return checked, [Problem(error.about, error.message)]
     with ThreadPoolExecutor(THREADS) as pool:
-        for sound, numbers in _unvouched(dataset):
+        for sound, numbers in _unvouched(dataset, vouchers):
             looks = spread(pool, partial(_look, dataset), numbers)
             rest = [file for look in looks for file in look.rest]
             faults = spread(pool, partial(_file_fault, objects), rest)
@@ -164,33 +176,34 @@ def _manifest_faults(manifest: Manifest, units: Entries) -> Iterator[str]:
         yield "planned inputs are not committed plus quarantined plus passed over"
 
 
-def _unvouched(dataset: Dataset) -> Iterator[tuple[int, list[int]]]:
+def _unvouched(dataset: Dataset, vouchers: Vouchers | None) -> Iterator[tuple[int, list[int]]]:
     """How many units are sound, and the numbers of those to be looked at, group by group."""
-    count, folder = len(dataset.units), dataset.objects.folder
+    count = len(dataset.units)
     starts = range(0, count, UNITS)
-    if folder is None or count < MANY:
+    if vouchers is None:
         yield from ((0, list(range(start, min(start + UNITS, count)))) for start in starts)
         return
-    with Vouchers(folder) as vouchers, ThreadPoolExecutor(vouchers.count) as pool:
+    with ThreadPoolExecutor(vouchers.count + 1) as pool:  # one asks while the others wait
         yield from pool.map(partial(_ask, dataset, vouchers), starts)
 
 
 def _ask(dataset: Dataset, vouchers: Vouchers, start: int) -> tuple[int, list[int]]:
     """Have others look at units that are a record and a small table."""
     names = ("unit", "record", "path", "bytes", "sha256", "table")
-    columns = (dataset.units.array(name)[start : start + UNITS].to_pylist() for name in names)
-    numbers, files, rest = list[int](), list[tuple[str, str]](), list[int]()
-    rows = zip(*columns, strict=True)
-    for number, (unit, record, path, size, sha256, table) in enumerate(rows, start):
-        if size < LARGEST and sum_of_table(size, table) == sha256:
-            numbers.append(number)
-            files += [(commit_path(dataset.name, unit), record), (f"{path}/{TABLE}", table)]
-        else:
-            rest.append(number)
-    sound = vouchers.vouch(files)
-    pairs = zip(numbers, sound[::2], sound[1::2], strict=True)
-    doubted = [number for number, *both in pairs if not all(both)]
-    return len(numbers) - len(doubted), sorted(rest + doubted)
+    rows = (dataset.units.array(name)[start : start + UNITS].to_pylist() for name in names)
+    units, records, shards, sizes, sums, tables = rows
+    few = [
+        size < LARGEST and sum_of_table(size, table) == sha256
+        for size, table, sha256 in zip(sizes, tables, sums, strict=True)
+    ]
+    paths = [commit_path(dataset.name, unit) for unit in compress(units, few)]
+    paths += [f"{shard}/{TABLE}" for shard in compress(shards, few)]
+    known = [*compress(records, few), *compress(tables, few)]
+    sound = vouchers.vouch(paths, known)
+    half = len(sound) // 2
+    both = map(min, sound[:half], sound[half:])
+    rest = [number for number, one in enumerate(few, start) if not (one and next(both))]
+    return len(units) - len(rest), rest
 
 
 class _Look(NamedTuple):
