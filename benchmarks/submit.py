@@ -3,8 +3,10 @@
     python benchmarks/submit.py [REPEATS]
 
 Both take turns on one head. Ray's command gets the very job that medray's driver runs, and `true`
-as well: the second figure holds the cost of medray's own driver against it. medray's modules are
-compiled first, as pip compiles what it installs (Ray's are).
+as well: the second figure holds the cost of medray's own driver against it. The floor is a client
+of 30 lines, without any library, for a driver that is `python -c pass`. A command begins once the
+driver of the one before has ended: medray's writes its report when its client has gone already.
+medray's modules are compiled first, as pip compiles what it installs (Ray's are).
 """
 
 import compileall
@@ -20,7 +22,9 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "cluster"))
 
-from head import a_head  # noqa: E402
+from head import Head, a_head  # noqa: E402
+
+PASS = ROOT / "benchmarks" / "reference" / "submit_pass.py"
 
 
 def timed(command: list[str], environment: dict[str, str]) -> float:
@@ -55,19 +59,28 @@ def main(repeats: int) -> dict[str, float]:
             "medray": [*medray, "submit", *tail, "--cluster", cluster, "--wait"],
             "ray, same job": [ray, "job", "submit", "--", *same],
             "ray, true": [ray, "job", "submit", "--", "true"],
+            "floor": [sys.executable, str(PASS), head.address],
         }
         for command in ways.values():  # the first of each does the work, or uploads
             timed(command, environment)
+            _settle(head)
         taken: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(repeats):
             for name, command in ways.items():
                 taken[name].append(timed(command, environment))
+                _settle(head)
     found = {name: statistics.median(seconds) for name, seconds in taken.items()}
     ours = found["medray"]
     return found | {
         "submit and wait / ray job submit, same job": ours / found["ray, same job"],
         "submit and wait / ray job submit, true": ours / found["ray, true"],
+        "floor / ray job submit, same job": found["floor"] / found["ray, same job"],
     }
+
+
+def _settle(head: Head) -> None:
+    while any(job["status"] in ("PENDING", "RUNNING") for job in head.ask("/api/jobs/")):
+        time.sleep(0.1)
 
 
 def _volume(path: Path) -> None:
