@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
-from medray.engine.worker import Receipt
 from medray.errors import DataError
 from medray.jobs.plan import Planned
 from medray.jobs.resolve import Resolved
@@ -12,6 +12,9 @@ from medray.storage.commits import Commits
 from medray.storage.objects import Objects
 from medray.storage.quarantine import keep_refusals
 from medray.storage.records import Kind, Refusal, whole_inputs
+
+if TYPE_CHECKING:
+    from medray.engine.worker import Receipt
 
 
 class Budget:
@@ -34,7 +37,7 @@ class Budget:
         self.refused = sum(refused for refused, _ in counts)
         self.asked_for = planned.inputs - sum(passed for _, passed in counts)
 
-    def take(self, receipt: Receipt) -> bool:
+    def take(self, receipt: "Receipt") -> bool:
         """Count a receipt; whether the budget is overdrawn now."""
         self.refused += receipt.quarantined
         self.asked_for -= receipt.passed_over

@@ -5,16 +5,17 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from medray.engine.inline import run_inline
 from medray.engine.operation import Unit
-from medray.engine.worker import Receipt, WorkerSpec
 from medray.errors import SpecError
 from medray.jobs.resolve import Resolved
 from medray.spec.jobs import Predict
 from medray.spec.profiles import Cluster, Inline, Local, Pool, RayCluster
 from medray.storage.objects import Objects
+
+if TYPE_CHECKING:
+    from medray.engine.worker import Receipt
 
 
 class Executor:
@@ -53,7 +54,7 @@ class Executor:
         self,
         resolved: Resolved,
         units: Sequence[Unit],
-        on_receipt: Callable[[Receipt], None],
+        on_receipt: Callable[["Receipt"], None],
         stop: threading.Event,
     ) -> None:
         """Run units of a step; every one ends in a receipt.
@@ -61,6 +62,9 @@ class Executor:
         Raises:
             RetryableError: the pool broke; what is committed stays.
         """
+        from medray.engine.inline import run_inline
+        from medray.engine.worker import WorkerSpec
+
         policy = resolved.step.policy
         profile = self.profile
         pool = profile.pool(resolved.step.kind)

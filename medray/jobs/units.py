@@ -2,12 +2,12 @@
 
 import threading
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from medray.clock import SYSTEM, Clock
 from medray.engine.operation import Unit
-from medray.engine.worker import Receipt
 from medray.errors import (
     DataError,
     FatalError,
@@ -31,6 +31,9 @@ from medray.storage.quarantine import keep_refusals
 from medray.storage.records import whole_inputs
 from medray.storage.shard_writer import table_of
 from medray.storage.shards import Shard
+
+if TYPE_CHECKING:
+    from medray.engine.worker import Receipt
 
 # Of several failures the gravest names the run's: a bug, then wrong data, then an ill store.
 _GRAVITY: dict[int, type[MedrayError]] = {
@@ -125,7 +128,7 @@ def _pass(
     stop: threading.Event,
     tell: Listener,
     budget: Budget,
-) -> tuple[dict[str, Receipt], set[str], bool]:
+) -> tuple[dict[str, "Receipt"], set[str], bool]:
     """Run units once.
 
     Returns:
@@ -140,7 +143,7 @@ def _pass(
     drained = 0
     overdrawn = False
 
-    def take(receipt: Receipt) -> None:
+    def take(receipt: "Receipt") -> None:
         nonlocal drained, overdrawn
         if receipt.state == "committed":
             own.add(receipt.unit)
@@ -178,7 +181,7 @@ class _Either(threading.Event):
         return super().is_set() or self._other.is_set()
 
 
-def _failure(resolved: Resolved, planned: Planned, failed: dict[str, Receipt]) -> MedrayError:
+def _failure(resolved: Resolved, planned: Planned, failed: dict[str, "Receipt"]) -> MedrayError:
     statuses = {receipt.exit_status for receipt in failed.values()}
     worst = next((status for status in _GRAVITY if status in statuses), 1)
     first = min(
@@ -246,7 +249,7 @@ def _outset(
     }
 
 
-def _of_receipt(resolved: Resolved, receipt: Receipt) -> dict[str, object]:
+def _of_receipt(resolved: Resolved, receipt: "Receipt") -> dict[str, object]:
     return {
         "run": resolved.run,
         "unit": receipt.unit,
