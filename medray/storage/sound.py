@@ -35,6 +35,7 @@ def are_sound(paths: Sequence[str], known: Sequence[str]) -> bytes:
 
 def _is_sound(hasher: blake3, path: str, known: str) -> bool:
     try:
+        wanted = bytes.fromhex(known)  # to make digits of the digest takes 0.5 µs more
         handle = os.open(path, os.O_RDONLY)
         try:
             data = os.read(handle, LARGEST)  # all of it: a file's reads are short at its end only
@@ -44,7 +45,7 @@ def _is_sound(hasher: blake3, path: str, known: str) -> bool:
         return False
     hasher.reset()  # a new one takes as long as to hash a kilobyte
     hasher.update(data)
-    return len(data) < LARGEST and hasher.hexdigest() == known
+    return len(data) < LARGEST and hasher.digest() == wanted
 
 
 def _answer(root: str) -> None:

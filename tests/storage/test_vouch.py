@@ -25,14 +25,14 @@ def test_the_sound_are_told_from_all_others(tmp_path: Path, files: Files) -> Non
     (tmp_path / "large").write_bytes(large)
     (tmp_path / "folder").mkdir()
     paths, known = files
-    others = ["none", "a\0", "folder", "b/c", "b/c", "large"]
-    hashes = [known[0], known[0], known[0], known[0], "", blake3(large).hexdigest()]
+    others = ["none", "a\0", "folder", "b/c", "b/c", "b/c", "large"]
+    hashes = [known[0], known[0], known[0], known[0], "", "no hash", blake3(large).hexdigest()]
     with Vouchers(tmp_path) as vouchers:
         for _ in range(3):
             sound = vouchers.vouch([*paths, *others], [*known, *hashes])
-            assert sound == b"\1\1\1\1\0\0\0\0\0\0"
+            assert sound == b"\1\1\1\1\0\0\0\0\0\0\0"
             sound = vouchers.vouch([*others, *paths], [*hashes, *known])
-            assert sound == b"\0\0\0\0\0\0\1\1\1\1"
+            assert sound == b"\0\0\0\0\0\0\0\1\1\1\1"
         assert vouchers.vouch([], []) == b""
         assert vouchers.vouch(paths * 5000, known * 5000) == b"\1" * 20_000
 
