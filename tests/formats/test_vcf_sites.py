@@ -224,3 +224,32 @@ def test_names_of_samples_stay_out_of_rows_and_refusals(data_dir: Path) -> None:
     rows, refused = read(data_dir / "genomics/vcf_odd/hail/malformed.vcf")
     assert [one.code for one in refused] == ["column-count"]
     assert not any("C1046" in str(one) for one in [*rows, *refused])
+
+
+ALLELES = ["A", ".", "A,G", "*", "C,*", "<DEL>", "G,<NON_REF>", "<*>", "A[1:5[", "]<c>:5]A", ".A"]
+NO_ALLELES = ["", "C,", ",C", "C,,G", "C,.", ".,C", "A*", "X", "<>", "<a b>", "A[1[", "C,A*"]
+
+
+def test_each_allele_of_a_record_is_held_to_the_rule(tmp_path: Path) -> None:
+    lines = [f"1\t9\t.\tT\t{alt}\t.\t.\t.\n" for alt in [*ALLELES, *NO_ALLELES]]
+    (tmp_path / "a.vcf").write_text(HEAD + "".join(lines))
+    rows, refused = read(tmp_path)
+    assert [row.row["alt"] for row in rows] == ",".join(ALLELES).split(",")
+    last = len(HEAD.splitlines()) + len(ALLELES)
+    assert [(one.code, one.sample) for one in refused] == [
+        ("bad-alt", f"line {last + number}") for number in range(1, len(NO_ALLELES) + 1)
+    ]
+
+
+def test_one_odd_text_in_a_plain_column_is_found(tmp_path: Path) -> None:
+    plain = ["1", "9", "rs1", "A", "C", "30", "PASS", "DB"]
+    odd = ["1,2", "9", "a;a", "AX", "", "1e", "q;q", "=1"]
+    codes = ["chrom", "", "id", "ref", "alt", "qual", "filter", "info"]
+    lines = []
+    for column, code in enumerate(codes):
+        lines += ["\t".join(plain)]
+        lines += ["\t".join([*plain[:column], odd[column], *plain[column + 1 :]])] if code else []
+    (tmp_path / "a.vcf").write_text(HEAD + "\n".join(lines) + "\n")
+    rows, refused = read(tmp_path)
+    assert len(rows) == len(codes)
+    assert [one.code for one in refused] == [f"bad-{code}" for code in codes if code]

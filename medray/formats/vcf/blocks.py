@@ -3,6 +3,7 @@
 import struct
 import zlib
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -37,7 +38,8 @@ def inflated(file: BinaryIO) -> Iterator[tuple[int, bytes | DataError]]:
                 return
         size = block_size(buffer[used : used + 512])
         whole = size is not None and used + size <= len(buffer)
-        text = _text_of(buffer[used : used + size], at) if size and whole else _bad_block(at)
+        read = _text_of if at else _first_text
+        text = read(buffer[used : used + size], at) if size and whole else _bad_block(at)
         if isinstance(text, DataError):
             # Its size may be what is damaged.
             following = first_block(file, at + 1)
@@ -48,6 +50,12 @@ def inflated(file: BinaryIO) -> Iterator[tuple[int, bytes | DataError]]:
         elif size is not None:
             yield at, text
             at, used = at + size, used + size
+
+
+@lru_cache(maxsize=1)
+def _first_text(block: bytes, at: int) -> bytes | DataError:
+    """As `_text_of`, of a file's first block: it is read for the header, and for the records."""
+    return _text_of(block, at)
 
 
 def _text_of(block: bytes, at: int) -> bytes | DataError:

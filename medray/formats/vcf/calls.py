@@ -12,7 +12,7 @@ from medray.formats.vcf.extents import extents
 from medray.formats.vcf.header import Header
 from medray.formats.vcf.info import Present
 from medray.formats.vcf.lines import Table
-from medray.formats.vcf.records import ALT, CHROM, FILTER, ID, POS, QUAL, REF, text_of
+from medray.formats.vcf.records import ALT, CHROM, FILTER, ID, QUAL, REF, text_of
 from medray.formats.vcf.samples import Called
 from medray.formats.vcf.values import FLOAT_MISSING, PADDING, TEXT, texts_of
 from medray.storage.samples import Layout
@@ -167,7 +167,7 @@ class Group:
             self._contigs.setdefault(name, len(self._contigs))
             for name in contigs.dictionary.to_pylist()
         ]
-        positions, _ = table.columns[POS].integers()
+        positions, _ = table.positions
         quality, given = table.columns[QUAL].floats()
         with np.errstate(over="ignore"):
             qualities = quality.astype(np.float32)

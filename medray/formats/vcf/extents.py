@@ -6,7 +6,7 @@ import numpy as np
 
 from medray.formats.vcf.info import Present
 from medray.formats.vcf.lines import Table
-from medray.formats.vcf.records import ALT, POS, REF, matches
+from medray.formats.vcf.records import ALT, REF, matches
 from medray.formats.vcf.values import INT_LEAST
 
 READ = frozenset({"END", "SVLEN", "LEN"})  # fields that say it
@@ -28,7 +28,7 @@ def extents(
         info: their INFO fields.
         fields: their FORMAT fields.
     """
-    positions, _ = table.columns[POS].integers()
+    positions, _ = table.positions
     reach = table.columns[REF].lengths.copy()
     for part in info.get("END", ()):
         if part.values.dtype.kind == "i":

@@ -68,7 +68,7 @@ def _allele(byte: np.ndarray) -> np.ndarray:
 
 def _any(texts: Spans) -> Genotypes:
     """Genotypes of any ploidy."""
-    data, offsets = texts.joined()
+    data, offsets = texts.joined
     slashes = np.concatenate(([0], np.cumsum(data == SLASH)))
     phased = slashes[offsets[1:]] == slashes[offsets[:-1]]
     starts, stops = offsets[:-1].copy(), offsets[1:]

@@ -120,7 +120,7 @@ def definition_of(header: Header, name: str, *, has_values: bool) -> Field:
 def alts_of(table: Table) -> np.ndarray:
     """Number of ALT alleles of each record, int64 (records,); 0 where it is "."."""
     alts = table.columns[ALT]
-    data, offsets = alts.joined()
+    data, offsets = alts.joined
     commas = np.concatenate(([0], np.cumsum(data == COMMA)))
     count: np.ndarray = commas[offsets[1:]] - commas[offsets[:-1]] + 1
     count[alts.equal(b".")] = 0
@@ -129,7 +129,7 @@ def alts_of(table: Table) -> np.ndarray:
 
 def _halves(entries: Spans) -> tuple[Spans, Spans, np.ndarray]:
     """Key, value, and whether there is a value, of each key=value."""
-    data, offsets = entries.joined()
+    data, offsets = entries.joined
     marks = np.flatnonzero(data == EQUALS)
     marks = np.append(marks, len(data))
     first = marks[np.searchsorted(marks, offsets[:-1])]
@@ -168,6 +168,6 @@ def _check(
 
 
 def _refuse(verdicts: Verdicts, rows: np.ndarray, code: str) -> None:
-    bad = np.zeros(len(verdicts.codes), bool)
+    bad = np.zeros(len(verdicts), bool)
     bad[rows] = True
     verdicts.refuse(bad, code)

@@ -5,6 +5,7 @@ positions in it; values come out of them by numpy and Arrow.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -50,8 +51,12 @@ class Spans:
         same[same] = kept
         return same
 
+    @cached_property
     def joined(self) -> tuple[np.ndarray, np.ndarray]:
-        """The pieces' bytes one after another, and the offset of each: uint8, int64 (n + 1,)."""
+        """The pieces' bytes one after another, and the offset of each: uint8, int64 (n + 1,).
+
+        Kept, since a column is looked at from several sides; not to be changed.
+        """
         lengths = self.lengths
         offsets = np.zeros(len(lengths) + 1, np.int64)
         np.cumsum(lengths, out=offsets[1:])
@@ -59,16 +64,36 @@ class Spans:
         places += np.arange(offsets[-1])
         return self.buffer[places], offsets
 
-    def strings(self) -> pa.Array:
-        """The pieces as an Arrow array of strings (n,). The block must be UTF-8."""
-        data, offsets = self.joined()
+    def strings(self, missing: np.ndarray | None = None) -> pa.Array:
+        """The pieces as an Arrow array of strings (n,). The block must be UTF-8.
+
+        Args:
+            missing: which of them are none, bool (n,).
+        """
+        data, offsets = self.joined
+        valid = None
+        if missing is not None and missing.any():
+            valid = pa.py_buffer(np.packbits(~missing, bitorder="little"))
         return pa.StringArray.from_buffers(
-            len(self), pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(data)
+            len(self), pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(data), valid
         )
+
+    def within(self, letters: np.ndarray) -> np.ndarray:
+        """Which pieces have bytes, and none but these, bool (n,).
+
+        Args:
+            letters: of every byte, whether it is one of them, bool (256,).
+        """
+        good: np.ndarray = self.lengths > 0
+        data, offsets = self.joined
+        odd = np.flatnonzero(~letters[data])
+        if len(odd):
+            good[np.searchsorted(offsets, odd, side="right") - 1] = False
+        return good
 
     def split(self, byte: int) -> tuple["Spans", np.ndarray]:
         """The pieces cut at a byte: the parts, and how many each has, int64 (n,), at least 1."""
-        data, offsets = self.joined()
+        data, offsets = self.joined
         marks = np.flatnonzero(data == byte)
         owner = np.searchsorted(offsets, marks, side="right") - 1
         counts = np.bincount(owner, minlength=len(self)) + 1
@@ -105,15 +130,14 @@ class Spans:
 
     def floats(self) -> tuple[np.ndarray, np.ndarray]:
         """Values, float64 (n,), and which pieces are a number, bool (n,)."""
-        text = self.strings()
-        data, _ = self.joined()
-        if not len(data) or _PLAIN[data].all():
-            given = pc.invert(pc.equal(text, "."))
+        data, _ = self.joined
+        if _PLAIN[data].all():
+            missing = self.equal(b".")
             try:
-                plain = pc.cast(pc.if_else(given, text, None), pa.float64())
-                return _numbers(pc.fill_null(plain, np.nan)), _numbers(given)
+                return _numbers(self.strings(missing).cast(pa.float64())), ~missing
             except pa.ArrowInvalid:
                 pass  # such as "-" and "1e": looked at one by one below
+        text = self.strings()
         good = pc.match_substring_regex(text, FLOAT)
         # Arrow reads neither +1 nor INF.
         clean = pc.utf8_lower(pc.utf8_ltrim(pc.if_else(good, text, "nan"), "+"))
@@ -129,8 +153,14 @@ def _numbers(column: pa.Array) -> np.ndarray:
     return values
 
 
-_PLAIN = np.zeros(256, bool)
-_PLAIN[np.frombuffer(b"0123456789.eE-", np.uint8)] = True
+def bytes_of(letters: bytes) -> np.ndarray:
+    """Of every byte, whether it is one of these, bool (256,)."""
+    known = np.zeros(256, bool)
+    known[np.frombuffer(letters, np.uint8)] = True
+    return known
+
+
+_PLAIN = bytes_of(b"0123456789.eE-")
 # What VCF 4.3 calls a Float; Arrow and C read every one of them.
 NUMBER = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
 NO_NUMBER = r"(?i:inf|infinity|nan)"
@@ -155,6 +185,11 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.numbers)
+
+    @cached_property
+    def positions(self) -> tuple[np.ndarray, np.ndarray]:
+        """POS, int64 (records,), and where it is a number, bool (records,)."""
+        return self.columns[1].integers()
 
     def __getitem__(self, rows: np.ndarray) -> "Table":
         columns = [column[rows] for column in self.columns]

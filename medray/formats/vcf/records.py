@@ -4,14 +4,15 @@ The rules are those of VCF 4.3, section 1.6.1, except where the world's files ar
 is lost by it: a contig's name may have colons and stars (HLA alleles), a value of INFO blanks.
 """
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from medray.formats.vcf.lines import NO_NUMBER, NUMBER, Spans, Table
+from medray.formats.vcf.lines import NO_NUMBER, NUMBER, Spans, Table, bytes_of
 
 CHROM, POS, ID, REF, ALT, QUAL, FILTER, INFO, FORMAT = range(9)
 MAX_POS = 2**31 - 1
@@ -29,19 +30,25 @@ RULES: tuple[tuple[int, str, str], ...] = (
     (CHROM, "bad-chrom", r"^(?:<[^\s<>]+>|[^\s<>,=*][^\s<>,]*)$"),
     (ID, "bad-id", r"^[^\s;]+(?:;[^\s;]+)*$"),
     (REF, "bad-ref", rf"^{_BASES}$"),
-    (ALT, "bad-alt", rf"^(?:\.|{_ALLELE}(?:,{_ALLELE})*)$"),
+    (ALT, "bad-alt", _ALLELE),  # of each of the alleles
     (QUAL, "bad-qual", rf"^(?:\.|\+?{NUMBER}|[-+]?{NO_NUMBER})$"),
     (FILTER, "bad-filter", r"^(?:\.|PASS|[^\s;,]+(?:;[^\s;,]+)*)$"),
     (INFO, "bad-info", r"^(?:\.|[^\s;=,]+(?:=[^;]*)?(?:;[^\s;=,]+(?:=[^;]*)?)*;?)$"),
     (FORMAT, "bad-format", rf"^(?:\.|{_KEY}(?::{_KEY})*)$"),
 )
-# Bytes of which any text of the column is sound, so that most blocks need no expression: Arrow
-# compiles it for each, which for ALT takes longer than 1,000 records.
+_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_"
+_NAMES = bytes_of(_LETTERS + b"0123456789.-")
+# Bytes of which any text of the column keeps all its rules, so that most blocks need no expression:
+# Arrow compiles it for each, which takes as long as several hundred records.
 PLAIN = {
-    ID: b"0123456789.ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_:-",
-    REF: b"ACGTNacgtn",
-    ALT: b"ACGTNacgtn",
-    QUAL: b"0123456789",
+    CHROM: _NAMES,
+    ID: bytes_of(_LETTERS + b"0123456789.-:"),
+    REF: bytes_of(b"ACGTNacgtn"),
+    ALT: bytes_of(b"ACGTNacgtn"),
+    QUAL: bytes_of(b"0123456789"),
+    FILTER: _NAMES,
+    INFO: _NAMES,
+    FORMAT: bytes_of(_LETTERS),
 }
 REASONS = {
     "column-count": "not as many columns as the header names",
@@ -69,24 +76,31 @@ class Verdicts:
     """Which records of a block are refused, and why; the first reason stands.
 
     Args:
-        codes: one per record, "" where it is sound.
+        size: number of records.
         allow: codes that are passed over.
+        codes: of each refused record, by its place in the block.
     """
 
-    codes: list[str]
+    size: int
     allow: frozenset[str]
+    codes: dict[int, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return self.size
 
     def refuse(self, bad: np.ndarray, code: str) -> None:
         """Refuse the records where `bad`, bool (records,)."""
-        if code in self.allow or not bad.any():
+        if code in self.allow:
             return
         for row in np.flatnonzero(bad).tolist():
-            self.codes[row] = self.codes[row] or code
+            self.codes.setdefault(row, code)
 
     @property
     def sound(self) -> np.ndarray:
         """Which records stand, bool (records,)."""
-        return np.fromiter((not code for code in self.codes), bool, len(self.codes))
+        stand = np.ones(self.size, bool)
+        stand[list(self.codes)] = False
+        return stand
 
 
 @dataclass
@@ -106,18 +120,16 @@ def check_fixed(table: Table, order: Order, allow: frozenset[str]) -> Verdicts:
         order: of what came before in this stretch; moved on.
         allow: codes that are passed over.
     """
-    verdicts = Verdicts([""] * len(table), allow)
+    verdicts = Verdicts(len(table), allow)
     for column, code, pattern in RULES:
-        if column < len(table.columns):
-            spans = table.columns[column]
-            if column not in PLAIN or not _all_of(spans, PLAIN[column]):
-                verdicts.refuse(~matches(spans, pattern, few=column in FEW), code)
-    positions, good = table.columns[POS].integers()
+        if column < len(table.columns) and not _is_plain(table, column):
+            verdicts.refuse(~_sound(table.columns[column], column, pattern), code)
+    positions, good = table.positions
     verdicts.refuse(~good | (positions < 0) | (positions > MAX_POS), "bad-pos")
     for column, separator, code in ((ID, ";", "bad-id"), (FILTER, ";", "bad-filter")):
-        _each(table.columns[column], b";", _once(separator), verdicts, code)
+        _each(table, column, separator, _once(separator), verdicts, code)
     if len(table.columns) > FORMAT:
-        _each(table.columns[FORMAT], b":", _format_sound, verdicts, "bad-format")
+        _each(table, FORMAT, ":", _format_sound, verdicts, "bad-format")
     if "unsorted" not in allow:
         _check_order(table, positions, order, verdicts)
     return verdicts
@@ -132,18 +144,39 @@ def matches(spans: Spans, pattern: str, *, few: bool = False) -> np.ndarray:
     return good if encoded is None else good[encoded.indices.to_numpy()]
 
 
-def _all_of(spans: Spans, letters: bytes) -> bool:
-    """Whether all pieces have bytes, and none but these."""
-    known = np.zeros(256, bool)
-    known[np.frombuffer(letters, np.uint8)] = True
-    return bool(known[spans.joined()[0]].all() and spans.lengths.all())
+def _is_plain(table: Table, column: int) -> bool:
+    """Whether every text of a column is of its plain bytes; the first is looked at alone."""
+    data, offsets = table.columns[column].joined
+    first, letters = data[: offsets[1] if len(table) else 0], PLAIN[column]
+    return bool(letters[first].all() and letters[data].all() and np.diff(offsets).all())
+
+
+def _sound(spans: Spans, column: int, pattern: str) -> np.ndarray:
+    """Which texts of a column match its pattern, bool (n,)."""
+    if column != ALT:
+        return matches(spans, pattern, few=column in FEW)
+    parts, counts = spans.split(ord(","))
+    good = parts.within(PLAIN[ALT])
+    odd = np.flatnonzero(~good)
+    if len(odd):
+        texts = parts[odd].strings().dictionary_encode()
+        known = [re.fullmatch(pattern, one, re.ASCII) for one in texts.dictionary.to_pylist()]
+        good[odd] = np.array([one is not None for one in known])[texts.indices.to_numpy()]
+    first = np.cumsum(counts) - counts
+    return np.logical_and.reduceat(good, first) | spans.equal(b".")
 
 
 def _each(
-    spans: Spans, mark: bytes, sound: Callable[[str], bool], verdicts: Verdicts, code: str
+    table: Table,
+    column: int,
+    mark: str,
+    sound: Callable[[str], bool],
+    verdicts: Verdicts,
+    code: str,
 ) -> None:
     """Apply a rule to each distinct text of a column that has a separator."""
-    if not (spans.joined()[0] == mark[0]).any():
+    spans = table.columns[column]
+    if not (spans.joined[0] == ord(mark)).any():
         return
     encoded = spans.strings().dictionary_encode()
     bad = np.array([not sound(text) for text in encoded.dictionary.to_pylist()], bool)
@@ -192,5 +225,4 @@ def _check_order(table: Table, positions: np.ndarray, order: Order, verdicts: Ve
 
 def text_of(spans: Spans) -> pa.Array:
     """A column as Arrow strings, "." as missing."""
-    text = spans.strings()
-    return pc.if_else(pc.equal(text, "."), pa.scalar(None, pa.string()), text)
+    return spans.strings(spans.equal(b"."))

@@ -127,7 +127,7 @@ def _pieces(
     tokens: Spans, keys: int, chosen: list[tuple[int, str]]
 ) -> tuple[dict[int, Spans], np.ndarray]:
     """Each chosen key's text in every token, empty where it is left out; and who has too many."""
-    if keys == 1 and not (tokens.joined()[0] == COLON).any():
+    if keys == 1 and not (tokens.joined[0] == COLON).any():
         return {0: tokens}, np.zeros(len(tokens), bool)
     parts, many = tokens.split(COLON)
     first = np.cumsum(many) - many
@@ -163,6 +163,6 @@ def _checked(
 def _refuse(verdicts: Verdicts, rows: np.ndarray, bad: np.ndarray, size: int, code: str) -> None:
     if not bad.any():
         return
-    out = np.zeros(len(verdicts.codes), bool)
+    out = np.zeros(len(verdicts), bool)
     out[rows] = bad.reshape(len(rows), size).any(axis=1)
     verdicts.refuse(out, code)

@@ -5,14 +5,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from medray.formats.vcf.info import Present
-from medray.formats.vcf.lines import Spans, Table
-from medray.formats.vcf.records import ALT, CHROM, FILTER, ID, POS, QUAL, REF, text_of
+from medray.formats.vcf.lines import Spans, Table, bytes_of
+from medray.formats.vcf.records import ALT, CHROM, FILTER, ID, QUAL, REF, text_of
 from medray.formats.vcf.values import INT_FILL, INT_MISSING
 from medray.storage.rows import Rows
 
-KINDS = (
+KINDS = pa.array((
     "snv", "mnv", "insertion", "deletion", "reference", "symbolic", "breakend", "star", "missing"
-)  # fmt: skip
+))  # fmt: skip
+
+_ENDS = bytes_of(b"[].")  # first or last bytes of breakends
 
 
 def rows_of(
@@ -39,16 +41,21 @@ def rows_of(
         info = {name: [one.kept(sound, place) for one in parts] for name, parts in info.items()}
         table = table[sound]
     alts, counts = table.columns[ALT].split(ord(","))
+    single = len(alts) == len(table)  # every record has one ALT: nothing is to be repeated
     record = np.repeat(np.arange(len(table)), counts)
     index = np.arange(len(record)) - np.repeat(np.cumsum(counts) - counts, counts) + 1
     missing = alts.equal(b".")
     index[missing] = 0
     kinds = kinds_of(table.columns[REF][record], alts)
-    positions, _ = table.columns[POS].integers()
     quality, given = table.columns[QUAL].floats()
-    quality = quality[record]
-    lines, line = pa.array(table.numbers[record]), pa.scalar
-    contigs = pc.take(table.columns[CHROM].strings(), record)
+    given &= np.isfinite(quality)
+    line = pa.scalar
+
+    def each(column: pa.Array) -> pa.Array:
+        return column if single else column.take(pa.array(record))
+
+    lines = each(pa.array(table.numbers))
+    contigs = each(table.columns[CHROM].strings())
     identity = pc.binary_join_element_wise(
         pa.scalar(f"{file.replace('/', '_')}.{partition}"),
         lines.cast(pa.string()),
@@ -63,15 +70,15 @@ def rows_of(
         "partition": pa.repeat(line(partition, pa.int64()), len(record)),
         "line": lines,
         "contig": contigs,
-        "pos": pa.array(positions[record]),
-        "ref": pc.take(table.columns[REF].strings(), record),
+        "pos": each(pa.array(table.positions[0])),
+        "ref": each(table.columns[REF].strings()),
         "alt": alts.strings(),
         "alt_index": pa.array(index),
         "n_alts": pa.array(np.where(missing, 0, counts[record])),
-        "kind": pc.take(pa.array(KINDS), kinds),
-        "id": pc.take(text_of(table.columns[ID]), record),
-        "qual": pa.array(quality, mask=~(given[record] & np.isfinite(quality))),
-        "filter": pc.take(text_of(table.columns[FILTER]), record),
+        "kind": KINDS.take(pa.array(kinds)),
+        "id": each(text_of(table.columns[ID])),
+        "qual": each(pa.array(quality, mask=~given)),
+        "filter": each(text_of(table.columns[FILTER])),
     }
     for key, parts in info.items():
         columns[f"info_{key}"] = _values(parts, record, index, len(table))
@@ -151,17 +158,16 @@ def kinds_of(refs: Spans, alts: Spans) -> np.ndarray:
     first, last = alts.buffer[alts.starts], alts.buffer[alts.stops - 1]
     longer = alts.lengths - refs.lengths
     kinds = np.where(longer > 0, 2, np.where(longer < 0, 3, np.where(refs.lengths == 1, 0, 1)))
-    rows = np.flatnonzero(longer == 0)
+    upper = np.uint8(0xDF)  # bases differ by case in one bit
+    same = (first & upper) == (refs.buffer[refs.starts] & upper)
+    rows = np.flatnonzero((longer == 0) & same)
     if len(rows):
-        upper = np.uint8(0xDF)  # bases differ by case in one bit
-        mine, offsets = alts[rows].joined()
-        theirs, _ = refs[rows].joined()
+        mine, offsets = alts[rows].joined
+        theirs, _ = refs[rows].joined
         differ = np.add.reduceat((mine & upper) != (theirs & upper), offsets[:-1])
         kinds[rows[differ == 0]] = 4
-    dot, bracket = ord("."), (ord("["), ord("]"))
-    broken = np.isin(first, (*bracket, dot)) | np.isin(last, (*bracket, dot))
     kinds[first == ord("<")] = 5
-    kinds[broken] = 6
+    kinds[_ENDS[first] | _ENDS[last]] = 6
     kinds[alts.equal(b"*")] = 7
     kinds[alts.equal(b".")] = 8
     return kinds
