@@ -54,7 +54,7 @@ class Head:
 
     Args:
         names: of the columns; their numbers from "0" where there is no header.
-        delimiter: "," or a tabulator.
+        delimiter: ",", a tabulator, ";" or a blank.
         packed: whether the file is gzipped.
         first: line of the first row, from 1, and its offset in unpacked bytes.
     """
@@ -126,7 +126,7 @@ def head(path: Path, *, header: bool, loose: bool = False) -> Head:
     with opened(path) as (file, packed):
         for number, line in enumerate(_lines(file), start=1):
             if line.strip():
-                delimiter = delimiter or _delimiter(line, path, loose=loose)
+                delimiter = delimiter or _delimiter(line, path, headed=header, loose=loose)
                 found.append((number, offset, parse(line, delimiter, number)))
                 if len(found) == 1 + header:
                     break
@@ -319,10 +319,14 @@ def _single(values: np.ndarray) -> np.ndarray:
     return single
 
 
-def _delimiter(line: bytes, path: Path, *, loose: bool) -> str:
+def _delimiter(line: bytes, path: Path, *, headed: bool, loose: bool) -> str:
     """What the name says, where the line has it; else what the line has most of."""
     name = path.name.lower()
     tabs, commas = line.count(b"\t"), line.count(b",")
+    if headed and b";" in line and not tabs and not commas:
+        return (
+            ";"  # as spreadsheets write where a comma is a decimal point; names alone may have it
+        )
     if ".csv" in name and (commas or not tabs):
         return ","
     if (".tsv" in name or ".tab" in name) and (tabs or not commas):

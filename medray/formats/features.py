@@ -25,7 +25,7 @@ from medray.formats.files import (
     stem,
     walk,
 )
-from medray.formats.text import Range, lines, ranges
+from medray.formats.text import Range, decoded, lines, ranges
 from medray.storage.holds import TOLD, Holds, names
 from medray.storage.records import Refusal
 from medray.storage.samples import Sample
@@ -139,10 +139,8 @@ class Features(Format):
                 yield Refusal.of(item.key, error, sample=sample_id)
 
     def _feature(self, line: bytes, path: str) -> Feature | None:
-        text = line.decode("utf-8", "replace")
-        if not text.strip() or text.lstrip().startswith("#"):
-            return None
-        return self.parse(text, path)
+        bare = line.lstrip()
+        return self.parse(decoded(line), path) if bare and not bare.startswith(b"#") else None
 
     def _row(self, feature: Feature, lengths: dict[str, int]) -> dict[str, Any]:
         contig, start, end = feature.contig, feature.start, feature.end

@@ -50,7 +50,7 @@ class Gff(Features):
         text = cells[8]
         gtf = _GTF.match(text) is not None and "=" not in text.split('"', 1)[0]
         if not gtf and not (text.strip() in ("", ".") and ".gtf" in path.lower()):
-            cells[:8] = map(unquote, cells[:8])
+            cells[:8] = map(_unescaped, cells[:8])
         contig, source, kind, first, last, score, strand, phase = cells[:8]
         if self.options.features and kind not in self.options.features:
             return None
@@ -97,14 +97,21 @@ def _gff3(text: str) -> dict[str, list[str]]:
     made: dict[str, list[str]] = {}
     for part in text.strip().split(";"):
         key, equals, value = part.partition("=")
-        key, value = unquote(key.strip()), value.strip()
+        key, value = _unescaped(key.strip()), value.strip()
         if not part.strip() or part.strip() == ".":
             continue
         if not equals and not _FLAG.fullmatch(key):
             raise DataError("the attributes can't be read", code="bad-attributes")
         values = value.split(",") if key in LISTS else [value]
-        made.setdefault(key, []).extend(unquote(one) for one in values if one)
+        made.setdefault(key, []).extend(_unescaped(one) for one in values if one)
     return {key: values for key, values in made.items() if values}
+
+
+def _unescaped(text: str) -> str:
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError as error:
+        raise DataError("what is escaped is no UTF-8", code="not-utf8") from error
 
 
 def _bare(name: str | None) -> str | None:

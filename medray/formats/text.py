@@ -154,6 +154,20 @@ def lines(path: Path, piece: Range | None = None) -> Iterator[bytes]:
         yield tail.removesuffix(b"\r")
 
 
+def decoded(raw: bytes) -> str:
+    """UTF-8 as text: of two names in another encoding a guess would make one.
+
+    Raises:
+        DataError: it is none (code "not-utf8").
+    """
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            "the text is no UTF-8", code="not-utf8", hint="convert it: iconv -f latin1 -t utf-8"
+        ) from error
+
+
 def _line(path: Path, begins: tuple[bytes, ...]) -> int | None:
     """Where the first line that begins so is; None if there is none."""
     at, text = -1, b"\n"

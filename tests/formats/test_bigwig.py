@@ -150,6 +150,7 @@ def test_sizes_and_places_are_looked_at_before_they_are_used(tmp_path: Path) -> 
         ("fixedStep chrom=c start=1 step=1\n1\n3\n5\n", [2, 5]),
         ("track x\nfixedStep chrom=c start=2 step=3 span=2\n1\n2\n", [1, 1, 2]),
         ("#\nvariableStep chrom=c span=2\n1 4\n5 6\n", [4, np.nan, 6]),
+        ("variableStep chrom=c\n4 1\n3 1\nfixedStep chrom=c start=1\n3\n5\n", [4, 1]),
         (
             "\ufeff#\r\n\r\nvariableStep  chrom=c\tspan=2\r\n1\t4\r\n \r\n 5   6 \r\n",
             [4, np.nan, 6],
@@ -172,6 +173,13 @@ def test_wiggle(text: str, expected: list[float], tmp_path: Path) -> None:
         ("variableStep chrom=c\n1\n", "bad-wig"),
         ("variableStep chrom=c span=99999999\n1 1\n", "bad-wig"),
         ("variableStep chrom=c\n4000000000 1\n", "out-of-range"),
+        ("variableStep chrom=c span=5\n1 2\n3 3\n", "overlapping-values"),
+        ("variableStep chrom=c\n1 2\n1 2\n", "overlapping-values"),
+        ("fixedStep chrom=c start=1 step=1 span=2\n1\n2\n", "overlapping-values"),
+        (
+            "fixedStep chrom=c start=1\n1\n2\nvariableStep chrom=c\n2 5\n",
+            "overlapping-values",
+        ),
         ("", "empty-file"),
     ],
 )

@@ -300,3 +300,21 @@ def test_a_spreadsheet_is_passed_over_with_the_way_out(name: str, tmp_path: Path
     assert [(one.source, one.code, one.kind, one.hint) for one in refused] == [
         (name, "spreadsheet", "passed-over", "save its sheets as CSV")
     ]
+
+
+def test_cells_apart_by_semicolons(tmp_path: Path) -> None:
+    table(tmp_path / "a.csv", ["id;a;b", "x;1;0.5", "y;2;0,5", 'z;"3";'])
+    rows, refused, _ = read(made(id="id"), tmp_path)
+    assert [(row.id, row.arrays["features"].tolist()[0]) for row in rows] == [("x", 1), ("z", 3)]
+    assert [one.code for one in refused] == ["not-a-number"]  # which a comma may stand for
+
+
+def test_names_alone_may_hold_semicolons(tmp_path: Path) -> None:
+    table(tmp_path / "a.csv", ["1,2", "3,4"])
+    table(tmp_path / "names.txt", ["k__Bacteria;p__Firmicutes", "k__Archaea;p__X"])
+    form = made(
+        tables={"taxa": "a.csv"}, feature_names={"taxa": "names.txt"}, header=False, join="order"
+    )
+    rows, refused, plan = read(form, tmp_path)
+    assert (len(rows), refused) == (2, [])
+    assert "k__Bacteria;p__Firmicutes" in str(plan.attributes)

@@ -7,8 +7,10 @@ import pysam
 import pytest
 
 from medray.errors import DataError
-from medray.formats import text
+from medray.formats import FORMATS, text
+from medray.formats.base import Source
 from medray.formats.text import Range, blocks, kind_of, lines, ranges
+from medray.storage.records import Refusal
 
 TEXT = b"".join(b"%d\tline\n" % number for number in range(20_000))  # four blocks of bgzip
 
@@ -103,3 +105,38 @@ def test_a_line_without_end_is_not_held(tmp_path: Path) -> None:
     path = packed(tmp_path, "gzip", b"x" * 5 * 2**20)
     with pytest.raises(DataError, match="long-line"):
         list(lines(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "content", "taken"),
+    [
+        ("bed", "a.bed", b"#\xe9\nchr\xe9\t1\t2\nchr\xe8\t1\t2\nchr1\t1\t2\n", 1),
+        ("gff", "a.gff", b"#\xe9\nc\ts\tgene\t1\t2\t.\t+\t.\tName=g\xe9ne\n", 0),
+        ("gff", "a.gff3", b"c\ts\tgene\t1\t2\t.\t+\t.\tName=g%E9ne\n", 0),
+        ("gff", "b.gff3", b"c\ts\tgene\t1\t2\t.\t+\t.\tName=g%C3%A9ne\n", 1),
+        ("fasta", "a.fa", b">s\xe9\nACGT\n>s\xe8\nAC\n>s \xe9\nA\n", 1),
+        ("bigwig", "a.wig", b"fixedStep chrom=c\xe9 start=1\n1\n", 0),
+        ("sequences", "a.tsv", b"sequence\tname\nAC\tg\xe9\nAC\tg\n", 1),
+    ],
+)
+def test_names_in_another_encoding_are_refused_and_not_made_one(
+    name: str, file: str, content: bytes, taken: int, tmp_path: Path
+) -> None:
+    (tmp_path / file).write_bytes(content)
+    form = FORMATS.get(name)(FORMATS.get(name).Options())
+    plan = form.plan(Source(tmp_path))
+    found: list[object] = list(plan.refused)
+    for group in plan.groups:
+        for one in group:
+            found += form.read(Source(tmp_path), one)
+    refused = [one for one in found if isinstance(one, Refusal)]
+    assert len(found) - len(refused) == taken
+    spoilt = sum(b"\xe9" in line or b"%E9" in line or b"\xe8" in line for line in _told(content))
+    assert len(refused) == spoilt
+    assert {one.code for one in refused} <= {"not-utf8", "bad-wig"}
+
+
+def _told(content: bytes) -> list[bytes]:
+    """Lines but comments; of a FASTA header the name."""
+    rows = [line for line in content.split(b"\n") if not line.startswith(b"#")]
+    return [line.split(b" ")[0] if line.startswith(b">") else line for line in rows]

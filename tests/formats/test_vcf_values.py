@@ -9,7 +9,10 @@ import pytest
 from click.testing import CliRunner
 from vcztools.cli import vcztools_main
 
+from medray.formats.base import Source
+from medray.formats.vcf import Vcf
 from medray.formats.vcf.vcz import Part, write_vcf, write_vcz
+from medray.storage.records import Refusal
 from tests.formats.test_vcf_calls import arrays_of, read
 
 SYMBOLIC = """##fileformat=VCFv4.4
@@ -188,3 +191,30 @@ def test_haploid_calls_are_phased_where_bio2zarr_says_so(rows: list[str], tmp_pa
         for made in ("one", "many"):
             found = zarr.open_group(tmp_path / made, mode="r")[name][...]  # type: ignore[index]
             assert np.array_equal(np.asarray(found), wanted), (made, name)
+
+
+@pytest.mark.parametrize(
+    ("call", "taken"),
+    [
+        (".:1,2,3,4,5,6", True),  # of a diploid call that was not made
+        (".:1,2,3", True),
+        (".:1,2", False),
+        ("./.:1,2,3,4,5,6", True),
+        ("./.:1,2,3", False),
+        ("1:1,2,3,4,5,6", False),
+        ("1:1,2,3", True),
+    ],
+)
+def test_a_lone_dot_may_be_a_call_of_two(call: str, taken: bool, tmp_path: Path) -> None:
+    head = SYMBOLIC.replace("ID=LEN,Number=1,Type=Integer", "ID=PL,Number=G,Type=Integer")
+    line = f"1\t9\t.\tA\tC,G\t.\t.\t.\tGT:PL\t{call}\t0/1:."
+    (tmp_path / "a.vcf").write_text(head + line + "\n")
+    form = Vcf(Vcf.Options(table="calls"))
+    ((item,),) = form.plan(Source(tmp_path)).groups
+    found = list(form.read(Source(tmp_path), item))
+    refused = [one for one in found if isinstance(one, Refusal)]
+    assert [one.code for one in refused] == [] if taken else ["wrong-count"]
+    (sample,) = [one for one in found if not isinstance(one, Refusal)]
+    numbers = [int(one) for one in call.partition(":")[2].split(",")]
+    if taken:
+        assert sample.arrays["call_PL"][0, 0, : len(numbers)].tolist() == numbers  # type: ignore[index]

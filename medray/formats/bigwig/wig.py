@@ -1,5 +1,6 @@
 """Wiggle text, fixedStep and variableStep: positions from 1, a value each for `span` bases."""
 
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,18 +53,26 @@ class Wig:
             empty: of bases without a value: NaN leaves them out of the means, 0 counts them as 0.
 
         Raises:
-            DataError: as `contigs`, and "out-of-range".
+            DataError: as `contigs`, "out-of-range", and "overlapping-values".
         """
         count = -(-length // width)
         total, covered = np.zeros(count), np.zeros(count, np.int64)
+        extents = array("q")
         for _, starts, span, values in self._batches(contig):
             if int(starts.max()) + span > length:
                 raise DataError("a value lies beyond the contig's end", code="out-of-range")
+            if (np.diff(np.sort(starts)) < span).any():
+                raise _overlap()
+            extents.extend((int(starts.min()), int(starts.max()) + span))
             rows = max(1, BATCH // span)
             for at in range(0, len(starts), rows):
                 bases = starts[at : at + rows, None] + np.arange(span)
                 np.add.at(total, bases // width, values[at : at + rows, None])
                 np.add.at(covered, bases // width, 1)
+        covering = np.array(extents, np.int64).reshape(-1, 2)
+        covering = covering[covering[:, 0].argsort()]
+        if (covering[1:, 0] < covering[:-1, 1]).any():
+            raise _overlap()
         bases = np.minimum(np.arange(1, count + 1) * width, length) - np.arange(count) * width
         with np.errstate(invalid="ignore"):
             yield (total / (covered if np.isnan(empty) else bases)).astype(np.float32)
@@ -127,13 +136,22 @@ class Wig:
             yield before, before + len(tail), tail.removeprefix(BOM).strip()
 
 
+def _overlap() -> DataError:
+    # wigToBigWig refuses them too: means over bins would count a base twice.
+    return DataError(
+        "a base has two values, or parts of the file lie in one another",
+        code="overlapping-values",
+        hint="sort the file, and leave one value for each base",
+    )
+
+
 def _declared(line: bytes) -> tuple[str, int, int, int]:
     """Contig, first base (from 0), step (0: every line has its own position) and span."""
     kind, *words = line.split()
     fields = dict(word.split(b"=", 1) for word in words if b"=" in word)
     fixed = kind == b"fixedStep"
     try:
-        contig = fields[b"chrom"].decode("utf-8", "replace")
+        contig = fields[b"chrom"].decode("utf-8")
         at = int(fields[b"start"]) - 1 if fixed else 0
         step = int(fields.get(b"step", 1)) if fixed else 0
         span = int(fields.get(b"span", 1))

@@ -14,6 +14,7 @@ from functools import lru_cache
 
 from medray.errors import DataError
 from medray.formats.dicom import tags
+from medray.formats.dicom.texts import told
 
 ITEM = 0xFFFEE000
 ITEM_END = 0xFFFEE00D
@@ -94,8 +95,7 @@ class Elements:
 
     def text(self, tag: int) -> str:
         """A string without padding; "" when absent."""
-        value = self.raw.get(tag)
-        return "" if value is None else value.decode("utf-8", "replace").strip(" \0")
+        return told(self.raw.get(tag, b""), self.raw.get(tags.SPECIFIC_CHARACTER_SET))
 
     def texts(self, tag: int) -> tuple[str, ...]:
         """A multi-valued string, e.g. ImageType."""

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import astuple
@@ -28,7 +29,7 @@ from medray.formats.files import (
     walk,
 )
 from medray.formats.nucleotides import ambiguous
-from medray.formats.text import GZIP_RANGES, blocks, kind_of, lines
+from medray.formats.text import GZIP_RANGES, blocks, decoded, kind_of, lines
 from medray.ids import short
 from medray.storage.holds import Holds, Needs, names
 from medray.storage.records import Refusal
@@ -42,6 +43,7 @@ SUFFIXES = tuple(
 RUN_BYTES = 4 * 2**20  # smaller records are read together; a larger one in slabs
 MAX_RUN_BYTES = 64 * 2**20
 LINE = 60
+_NO_UTF8 = re.compile("[\udc80-\udcff]")  # see `records.first_word`
 
 __all__ = ["Fasta"]
 
@@ -114,6 +116,8 @@ class Fasta(Format):
                 key = f"{file.path}:{record.number}"
                 if not record.name:
                     refused.append(Refusal(key, "no-name", "the record has no name"))
+                elif _NO_UTF8.search(record.name):
+                    refused.append(Refusal(key, "not-utf8", "the record's name is no UTF-8"))
                 elif record.name in known:
                     reason = "another record of the source has the same name"
                     refused.append(Refusal(key, "duplicate-id", reason))
@@ -250,12 +254,12 @@ class Fasta(Format):
             source.fetch(self.options.alias_table)
             try:
                 path = open_path(source, self.options.alias_table)
-                table = list(lines(path))
+                table = [decoded(line) for line in lines(path)]
             except DataError as error:
                 raise SpecError(
                     "the table of aliases cannot be read", code="bad-alias-table", about=error.code
                 ) from error
-            for row in csv.reader((line.decode("utf-8", "replace") for line in table), "excel-tab"):
+            for row in csv.reader(table, "excel-tab"):
                 names = {cell.strip() for cell in row if cell.strip()}
                 for name in names if row and not row[0].startswith("#") else ():
                     made[name] |= names - {name}

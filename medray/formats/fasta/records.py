@@ -121,9 +121,9 @@ def _headers(path: Path) -> Iterator[tuple[int, bytes | None, int]]:
 
 
 def first_word(header: bytes) -> str:
-    """Of a header: the name; it is text, whatever its bytes are."""
+    """Of a header: the name. Bytes that are no UTF-8 stay apart in it, and make it no name."""
     words = header.split()
-    return words[0].decode("utf-8", "replace") if words else ""
+    return words[0].decode("utf-8", "surrogateescape") if words else ""
 
 
 def _bad_index() -> DataError:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from medray.errors import DataError
+from medray.formats.text import BOM, decoded
 
 Kind = Literal["bool", "int", "float", "str"]
 Value = str | int | float | bool
@@ -24,9 +25,9 @@ def split(line: bytes, delimiter: str) -> list[str]:
     """The cells of one line, stripped of blanks around them.
 
     Raises:
-        DataError: it can't be split (code "bad-line").
+        DataError: it can't be split (code "bad-line"), or is no UTF-8 ("not-utf8").
     """
-    text = line.decode("utf-8-sig", "replace")
+    text = decoded(line.removeprefix(BOM))
     try:
         return [cell.strip() for cell in next(csv.reader([text], delimiter=delimiter, strict=True))]
     except (csv.Error, StopIteration) as error:

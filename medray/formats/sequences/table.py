@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from medray.errors import DataError
 from medray.formats.sequences.cells import Kind, Value, kind_of, passes, split, wider
-from medray.formats.text import Range, lines
+from medray.formats.text import Range, decoded, lines
 
 MAX_COLUMNS = 10_000
 MAX_RECORD = 10**6
@@ -76,7 +76,7 @@ class Records:
     ) -> Iterator[tuple[int, dict[str, str] | DataError]]:
         """As of a table; records are numbered instead of lines."""
         number = piece.first if piece else 0
-        name, letters, held = "", list[bytes](), -1
+        name, letters, held = b"", list[bytes](), -1
         for line in lines(path, piece):
             if not line.startswith(b">"):
                 if held < 0 and line.strip():
@@ -88,7 +88,7 @@ class Records:
             if held >= 0:
                 yield number, _record(name, letters, held)
             number, letters, held = number + 1, [], 0
-            name = next(iter(line[1:].split()), b"").decode("utf-8", "replace")
+            name = next(iter(line[1:].split()), b"")
         if held >= 0:
             yield number, _record(name, letters, held)
 
@@ -156,7 +156,10 @@ def _require(names: tuple[str, ...], columns: Iterable[str]) -> None:
         )
 
 
-def _record(name: str, letters: list[bytes], held: int) -> dict[str, str] | DataError:
+def _record(name: bytes, letters: list[bytes], held: int) -> dict[str, str] | DataError:
     if held >= MAX_RECORD:
         return DataError("the sequence has over a million letters", code="too-long")
-    return {"name": name, "sequence": b"".join(letters).decode("ascii", "replace")}
+    try:
+        return {"name": decoded(name), "sequence": b"".join(letters).decode("ascii", "replace")}
+    except DataError as error:
+        return error

@@ -86,11 +86,13 @@ def calls_of(
         pieces, extra = _pieces(tokens, len(keys), chosen)
         _refuse(verdicts, rows, extra, size, "bad-call")
         ploidy = np.full(len(tokens), 2)
+        unsaid = np.zeros(len(tokens), bool)  # a lone "." stands for calls of any ploidy
         here = np.repeat(alts[rows], size)
         for at, key in chosen:
             if key == "GT":
                 found = genotypes_of(pieces[at])
                 ploidy = found.ploidy
+                unsaid = (ploidy == 1) & (found.alleles[:, 0] == -1)
                 # Where ALT is ".", some write the allele that was asked for as 1.
                 beyond = found.alleles > np.maximum(here, 1)[:, None]
                 bad = found.bad | beyond.any(axis=1)
@@ -101,7 +103,7 @@ def calls_of(
                 continue
             definition = _definition(header, key)
             field = lists_of(pieces[at], definition)
-            bad, wrong = _checked(definition, field, here, ploidy)
+            bad, wrong = _checked(definition, field, here, ploidy, unsaid)
             _refuse(verdicts, rows, bad, size, "bad-call")
             _refuse(verdicts, rows, wrong, size, "wrong-count")
             longest = field.counts.reshape(len(rows), size).max(axis=1)
@@ -148,7 +150,7 @@ def _definition(header: Header, key: str) -> Field:
 
 
 def _checked(
-    definition: Field, field: Lists, alts: np.ndarray, ploidy: np.ndarray
+    definition: Field, field: Lists, alts: np.ndarray, ploidy: np.ndarray, unsaid: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which calls have a value of another type, and which another number of them."""
     none = np.zeros(len(field.bad), bool)
@@ -157,7 +159,10 @@ def _checked(
     count = expected(definition.number, alts, ploidy)
     if count is None:
         return field.bad, none
-    return field.bad, ~field.lone & (field.counts != count) & (alts > 0)
+    right = field.counts == count
+    if definition.number == "G" and unsaid.any():
+        right |= unsaid & (field.counts == expected("G", alts, np.full(len(alts), 2)))
+    return field.bad, ~field.lone & ~right & (alts > 0)
 
 
 def _refuse(verdicts: Verdicts, rows: np.ndarray, bad: np.ndarray, size: int, code: str) -> None:

@@ -207,3 +207,28 @@ def test_slices_tiled_in_one_picture_are_refused_by_name(write_series, ingest, m
     found = ingest()
     assert found.codes == {"mosaic": 3}
     assert "MOSAIC" in found.refused[0].reason
+
+
+@pytest.mark.parametrize(
+    ("charset", "written", "told"),
+    [
+        ("ISO_IR 100", "Müller".encode("latin-1"), "Müller"),
+        ("ISO_IR 192", "Müller".encode(), "Müller"),
+        ("ISO_IR 144", "Любовь".encode("iso8859-5"), "Любовь"),
+        ("GB18030", "王小东".encode("gb18030"), "王小东"),
+        ("\\ISO 2022 IR 87", b"\x1b$B;3ED\x1b(B", "山田"),
+        ("ISO_IR 192", b"M\xfcller", "Müller"),
+        ("ISO_IR 999", b"M\xfcller", "Müller"),
+        ("", b"M\xfcller", "Müller"),
+        ("", "Müller".encode(), "Müller"),
+    ],
+)
+def test_text_is_read_in_its_character_set(write_series, ingest, tmp_path, charset, written, told):
+    write_series(3, PatientID="x" * 16, SpecificCharacterSet="ISO 2022 IR 100")
+    for path in (tmp_path / "source" / "a").iterdir():
+        raw = path.read_bytes()
+        assert raw.count(b"x" * 16) == raw.count(b"ISO 2022 IR 100 ") == 1
+        raw = raw.replace(b"ISO 2022 IR 100 ", charset.encode().ljust(16))
+        path.write_bytes(raw.replace(b"x" * 16, written.ljust(16)))
+    (sample,) = ingest().samples
+    assert sample.row["subject"] == told
