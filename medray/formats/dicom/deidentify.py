@@ -13,6 +13,7 @@ import hmac
 import re
 from typing import Protocol
 
+from medray.errors import DataError
 from medray.formats.dicom import tags
 from medray.formats.dicom.elements import Elements
 
@@ -143,6 +144,22 @@ def burned_in_risk(elements: Elements) -> str:
     if any("SCREEN" in part.upper() for part in kind):
         return "a screen save may show text"
     return ""
+
+
+def require_one_person(first: Elements, other: Elements) -> None:
+    """Two files of a series must not name two patients; one that names none goes with either.
+
+    Raises:
+        DataError: they do (code "several-patients").
+    """
+    for tag in (tags.PATIENT_ID, tags.ISSUER_OF_PATIENT_ID):
+        one, two = first.text(tag), other.text(tag)
+        if one and two and one != two:
+            raise DataError(
+                "files of one series are of two patients",
+                code="several-patients",
+                hint="a tool that gives each file a patient of its own has broken the series",
+            )
 
 
 def vendor(elements: Elements) -> str:

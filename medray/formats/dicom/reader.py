@@ -15,7 +15,7 @@ from medray.errors import DataError
 from medray.formats.base import Input, Source
 from medray.formats.dicom import tags
 from medray.formats.dicom.confined import Confined
-from medray.formats.dicom.deidentify import Pseudonyms, kernel, vendor
+from medray.formats.dicom.deidentify import Pseudonyms, kernel, require_one_person, vendor
 from medray.formats.dicom.elements import Elements
 from medray.formats.dicom.frames import Frame, frames
 from medray.formats.dicom.geometry import Floats, Verdict, classify, report, resamplable
@@ -165,6 +165,7 @@ def _read_files(files: Confined, item: Input, rules: Rules) -> Stack:
                 channels = 3 if layout.photometric == "PALETTE COLOR" else layout.samples
                 shape = (channels, slices, layout.rows, layout.columns)
                 volume, first = Volume(shape, rules.limits), (header.elements, layout)
+            require_one_person(first[0], header.elements)
             if len(described) + len(own) > slices:
                 raise _changed()
             for frame, plane in zip(own, stored, strict=True):

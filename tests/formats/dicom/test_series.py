@@ -183,6 +183,24 @@ def test_one_series_uid_in_two_studies_is_no_series(write_series, ingest):
     assert ingest().codes == {"ambiguous-uid": 7}
 
 
+@pytest.mark.parametrize(
+    ("ids", "issuers", "codes"),
+    [
+        ("AAB", "   ", {"several-patients": 3}),
+        ("AAA", "XYX", {"several-patients": 3}),
+        ("A A", "X  ", {}),
+        (" AA", "   ", {}),
+    ],
+)
+def test_a_series_is_of_one_patient(write_series, ingest, ids, issuers, codes):
+    def change(data, index):
+        data.PatientID, data.IssuerOfPatientID = ids[index].strip(), issuers[index].strip()
+
+    write_series(3, change=change)
+    found = ingest()
+    assert (found.codes, len(found.samples)) == (codes, 0 if codes else 1)
+
+
 def test_a_new_file_and_a_touched_one_change_the_fingerprint(write_series, ingest, tmp_path):
     write_series(4)
 
