@@ -131,7 +131,7 @@ def test_rows_that_are_refused(tmp_path: Path) -> None:
         "a-0000010": "too-long",
         "a-0000011": "uneven-row",
         "a-0000012": "no-class",
-        "a-0000014": "bad-letter",
+        "a-0000014": "not-utf8",
     }
 
 
