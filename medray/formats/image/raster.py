@@ -21,6 +21,7 @@ from PIL import ImageOps, PngImagePlugin
 from PIL.Image import Image as PillowImage
 
 from medray.errors import DataError
+from medray.formats.image.png import require_rows
 from medray.formats.image.tiff import BOMB_PIXELS, BOMB_RATIO, read_tiff, transparent
 
 Array = np.ndarray[Any, Any]
@@ -85,6 +86,8 @@ def read_raster(
                 f"the file would grow to over {BOMB_RATIO} pixels a byte", code="compression-bomb"
             )
         plane = _plane(image, indices)
+        if image.format == "PNG" and _may_lack_rows(image, plane):
+            require_rows(path)
     return (plane[:, None] if volume else plane), (None, None, None)
 
 
@@ -136,6 +139,13 @@ def _damage() -> Iterator[None]:
         raise DataError(
             f"the file is damaged or cut short ({type(error).__name__})", code="damaged-image"
         ) from error
+
+
+def _may_lack_rows(image: PillowImage, plane: Array) -> bool:
+    """Whether some edge is all 0, as rows are that no file holds; of a palette 0 has any colour."""
+    edges = (plane[..., 0, :], plane[..., -1, :], plane[..., 0], plane[..., -1])
+    told = image.mode == "P" or "interlace" in image.info
+    return told or not all(edge.any() for edge in edges)
 
 
 def _plane(image: PillowImage, indices: bool) -> Array:
