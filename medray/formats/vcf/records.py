@@ -163,7 +163,8 @@ def _sound(spans: Spans, column: int, pattern: str) -> np.ndarray:
         known = [re.fullmatch(pattern, one, re.ASCII) for one in texts.dictionary.to_pylist()]
         good[odd] = np.array([one is not None for one in known])[texts.indices.to_numpy()]
     first = np.cumsum(counts) - counts
-    return np.logical_and.reduceat(good, first) | spans.equal(b".")
+    whole: np.ndarray = np.logical_and.reduceat(good, first) | spans.equal(b".")
+    return whole
 
 
 def _each(
