@@ -144,6 +144,7 @@ def main() -> None:
     args = parser.parse_args()
     os.environ["MEDRAY_DEID_KEY"] = "00" * 32
     os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ["MALLOC_ARENA_MAX"] = "1"  # as Ray's workers have it
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "raw"

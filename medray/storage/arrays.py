@@ -106,9 +106,9 @@ class ArrayWriter:
         self._outbox, self._path, self._axis = outbox, path, axis
         self._hash = xxh3_128(repr((shape, name, chunk, axis)).encode())
         self._pending: list[np.ndarray] = []
-        self._held = self._row = 0
-        self._left = shape[axis]
+        self._held, self._row, self._left = 0, 0, shape[axis]
         self._buffer = np.empty(chunk, dtype)
+        self._raw = None if dtype.kind == "T" else raw_bytes(self._buffer)
         self._open_shard()
 
     def append(self, slab: np.ndarray) -> None:
@@ -165,7 +165,6 @@ class ArrayWriter:
         row = np.ascontiguousarray(row)
         chunk, inner, buffer = self.meta.chunk, self.meta.inner, self._buffer
         text = row.dtype.kind == "T"
-        position = self._row % inner[self._axis]
         if self._filled == 0:
             shard = tuple(self._row // n if a == self._axis else 0 for a, n in enumerate(inner))
             self._key = f"{self._path}/{self.meta.key(shard)}"
@@ -176,23 +175,28 @@ class ArrayWriter:
         else:
             source, target, width = row, buffer, chunk[-1]
         step = (*chunk[:-1], width)
-        counts = [1 if a == self._axis else n for a, n in enumerate(inner)]
-        for at in itertools.product(*(range(n) for n in counts)):
-            piece = source[tuple(slice(i * c, (i + 1) * c) for i, c in zip(at, step, strict=True))]
-            if piece.shape == step:
-                target[...] = piece
-            else:
+        # Few calls a chunk: by the next one Python's code has left the core's cache.
+        spans = [
+            [(i, slice(i * c, (i + 1) * c)) for i in range(n)]
+            for n, c in zip(inner, step, strict=True)
+        ]
+        spans[self._axis] = [(self._row % inner[self._axis], slice(None))]
+        filled, part = None, target
+        for at in itertools.product(*spans):
+            place, window = zip(*at, strict=True)
+            piece = source[window]
+            if piece.shape != filled:  # else what lies beyond it is empty already
                 buffer[...] = "" if text else 0
-                target[tuple(slice(0, n) for n in piece.shape)] = piece
-            self._hash.update(raw_bytes(buffer))
+                filled, part = piece.shape, target[tuple(slice(0, n) for n in piece.shape)]
+            part[...] = piece
+            self._hash.update(raw_bytes(buffer) if self._raw is None else self._raw)
             if not buffer.item(0) and not _filled(buffer):
                 continue
             data, checksum = compress(buffer, self.meta.packing)
             # The chunk's own checksum is the sum that it is read back by.
             crc32c = int.from_bytes(checksum, "little")
-            place = tuple(position if a == self._axis else i for a, i in enumerate(at))
-            self._index[place] = (self._size, len(data) + len(checksum))
             self._outbox.add(self._key, data, checksum, crc32c=crc32c)
+            self._entries[place] = (self._size, len(data) + len(checksum))
             self._size += len(data) + len(checksum)
         self._row += 1
         self._filled += 1
@@ -200,12 +204,15 @@ class ArrayWriter:
             self._close_shard()
 
     def _open_shard(self) -> None:
-        self._index = np.full((*self.meta.inner, 2), EMPTY, np.uint64)
+        self._entries: dict[tuple[int, ...], tuple[int, int]] = {}  # offset and size, by chunk
         self._size = self._filled = 0
 
     def _close_shard(self) -> None:
         if self._filled:  # a shard of zeros is stored too: a missing object is damage, not zeros
-            self._outbox.add(self._key, encode_index(self._index))
+            index = np.full((*self.meta.inner, 2), EMPTY, np.uint64)
+            for place in self._entries:
+                index[place] = self._entries[place]
+            self._outbox.add(self._key, encode_index(index))
             self._outbox.end(self._key)
         self._open_shard()
 

@@ -83,16 +83,15 @@ class Outbox:
             begun.size += len(piece)
             begun.sums.append((len(piece), value(piece) if crc32c is None else crc32c))
             crc32c = None
-        with self._ours():
-            if begun.stream is None:
-                begun.pieces.extend(pieces)
-                if begun.size < LARGE_BYTES:
-                    return
+        if begun.stream is not None:  # an open file takes pieces, whoever has taken its name
+            begun.stream.write(*pieces)
+            return
+        begun.pieces.extend(pieces)
+        if begun.size >= LARGE_BYTES:
+            with self._ours():
                 begun.stream = self._objects.begin(f"{self.path}/{name}")
-                begun.stream.write(*begun.pieces)
-                begun.pieces.clear()
-            else:
-                begun.stream.write(*pieces)
+            begun.stream.write(*begun.pieces)
+            begun.pieces.clear()
 
     def end(self, name: str) -> None:
         """Say that an object has all its pieces; raises as `put` does."""

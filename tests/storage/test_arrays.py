@@ -12,6 +12,7 @@ import tensorstore
 import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from xxhash import xxh3_128
 
 from medray.errors import DataError, FatalError
 from medray.storage import arrays, fetch
@@ -158,6 +159,18 @@ def test_empty_arrays(shape: tuple[int, ...], objects: Objects) -> None:
     chunk = chunk_for(shape, min(len(shape), 3))
     meta, _ = write(objects, "e", data, {"axis": 0, "chunk": chunk, "bounds": [0, shape[0]]})
     assert ArrayReader(objects, "a/e", meta)[()].shape == shape
+
+
+def test_the_content_hash_is_over_chunks_that_are_padded_with_zeros(objects: Objects) -> None:
+    data = np.arange(1, 5 * 8 * 7 + 1, dtype=np.int16).reshape(5, 8, 7)
+    writer = ArrayWriter(Outbox(objects, "a"), "x", data.shape, data.dtype, axis=0, chunk=(2, 3, 3))
+    writer.append(data)
+    expected = xxh3_128(repr((data.shape, "int16", (2, 3, 3), 0)).encode())
+    padded = np.zeros((6, 9, 9), np.int16)
+    padded[:5, :8, :7] = data
+    for z, y, x in itertools.product(range(0, 6, 2), range(0, 9, 3), range(0, 9, 3)):
+        expected.update(padded[z : z + 2, y : y + 3, x : x + 3].tobytes())
+    assert writer.close() == expected.hexdigest()
 
 
 def test_slabs_that_do_not_add_up_are_refused(objects: Objects) -> None:

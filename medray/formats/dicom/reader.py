@@ -171,6 +171,10 @@ def _read_files(files: Confined, item: Input, rules: Rules) -> Stack:
             for frame, plane in zip(own, stored, strict=True):
                 volume.put(len(described), *_rescaled(plane, frame, header.elements, layout))
                 described.append(frame)
+            # Let go of before the next file is read: it gets the same memory, which is in the
+            # core's cache, and pushes nothing else out of it.
+            buffer = b""
+            del stored, plane
     if volume is None or first is None or len(described) != slices:
         raise _changed()
     return Stack(volume.array, described, *first, f"{crc:08x}", volume.ends)
