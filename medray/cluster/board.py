@@ -80,11 +80,9 @@ class Board:
 
 
 def pin_board() -> Any:
-    """The driver's board, an actor on this node; pools that follow each other share it, so that
-    not each of them waits for a process."""
+    """A board: an actor on this node."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    options = {"name": "board", "get_if_exists": True, "num_cpus": 0, "scheduling_strategy": here}
-    return ray.remote(Board).options(**options).remote()
+    return ray.remote(Board).options(num_cpus=0, scheduling_strategy=here).remote()
 
 
 class Reporter:

@@ -16,7 +16,8 @@ from ray import serve
 from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from medray.cluster.batch import DRAIN_S, GRACE_S, RESTARTS
+from medray.cluster.batch import DRAIN_S, GRACE_S
+from medray.cluster.crew import RESTARTS
 from medray.cluster.meters import UnitMeters
 from medray.cluster.replica import deployment_of, replica_of
 from medray.cluster.serve import APPLICATION, LOST, QUIET

@@ -15,6 +15,7 @@ from medray.spec.profiles import Cluster, Inline, Local, Pool, RayCluster
 from medray.storage.objects import Objects
 
 if TYPE_CHECKING:
+    from medray.cluster.crew import Crew
     from medray.engine.worker import Receipt
 
 
@@ -31,7 +32,7 @@ class Executor:
         self.profile = profile
         self._objects, self._session = objects, session
         self._ray = contextlib.ExitStack()
-        self._started = False
+        self._crew: Crew | None = None
 
     @property
     def grows(self) -> bool:
@@ -87,6 +88,7 @@ class Executor:
         if isinstance(resolved.step, Predict) and resolved.step.engine == "serve":
             from medray.cluster.units import run_on_serve
 
+            self.clear()
             run_on_serve(
                 spec, units, on_receipt, stop, workers=workers, pool=pool, grows=self.grows
             )
@@ -104,6 +106,7 @@ class Executor:
             memory_bytes=pool.memory_bytes,
             labels=pool.labels,
             grows=self.grows,
+            crew=self._crew,
         )
 
     def start(self) -> None:
@@ -113,15 +116,21 @@ class Executor:
             SpecError: the cluster is elsewhere (code "not-on-the-cluster").
             RetryableError: it did not start, or cannot be reached.
         """
-        if self._started or isinstance(self.profile, Inline):
+        if self._crew is not None or isinstance(self.profile, Inline):
             return
         if isinstance(self.profile, RayCluster):
             require_job(self.profile)
+        from medray.cluster.crew import Crew
         from medray.cluster.session import join, start_local
 
         here = isinstance(self.profile, Local)
         self._ray.enter_context(start_local() if here else join("auto"))
-        self._started = True
+        self._crew = Crew()
+
+    def clear(self) -> None:
+        """End the worker processes that the steps before have left: others need their place."""
+        if self._crew is not None:
+            self._crew.dismiss()
 
 
 def require_job(profile: RayCluster) -> None:

@@ -203,7 +203,9 @@ def _fit_on_ray(
 
     pool = executor.profile.pool("train")
     executor.start()
+    executor.clear()
     ended: queue.Queue[list[TrainResult] | BaseException] = queue.Queue()
+    gone = threading.Event()
 
     def work() -> None:
         try:
@@ -214,6 +216,7 @@ def _fit_on_ray(
                     gpus_per_worker=pool.gpus,
                     labels=pool.labels,
                     grows=executor.grows,
+                    gone=gone,
                 )
             )
         except BaseException as error:  # noqa: BLE001 - raised again on the thread that waits
@@ -221,17 +224,22 @@ def _fit_on_ray(
 
     threading.Thread(target=work, name="train", daemon=True).start()
     at = told = 0
-    while True:
-        with contextlib.suppress(queue.Empty):
-            results = ended.get(timeout=LOOK_S)
-            if isinstance(results, BaseException):
-                raise results
-            return results
-        _check(stop, setups[at])
-        # The ranks' own reports go to Ray; what they have made durable is the same on any cluster.
-        told = _tell_newest(setups[at], told, tells[at])
-        while at + 1 < len(setups) and (newer := _tell_newest(setups[at + 1], 0, tells[at + 1])):
-            at, told = at + 1, newer
+    try:
+        while True:
+            with contextlib.suppress(queue.Empty):
+                results = ended.get(timeout=LOOK_S)
+                if isinstance(results, BaseException):
+                    raise results
+                return results
+            _check(stop, setups[at])
+            # Ranks report to nobody; what they have made durable is the same on any cluster.
+            told = _tell_newest(setups[at], told, tells[at])
+            while at + 1 < len(setups) and (
+                newer := _tell_newest(setups[at + 1], 0, tells[at + 1])
+            ):
+                at, told = at + 1, newer
+    finally:
+        gone.set()
 
 
 def _tell_newest(setup: TrainSetup, told: int, tell: Listener) -> int:

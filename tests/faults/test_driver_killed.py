@@ -122,7 +122,7 @@ def test_driver_on_ray_killed_leaves_nothing_running_and_resumes(
         # Ray's own two agents notice a minute later; they hold no data and no CPU.
         family = [child for child in driver.children() if "Agent" not in child.name()]
         assert any("raylet" in child.name() for child in family)
-        assert any("MapWorker" in child.name() for child in family)
+        assert any("UnitActor" in child.name() for child in family)
         driver.process.kill()
         driver.end()
         wait_until(lambda family=family: not any(_runs(child) for child in family))

@@ -11,7 +11,7 @@ import pytest
 from conftest import Job, Start, plain
 
 pytestmark = pytest.mark.drill
-WORKER = "MapWorker"
+WORKER = "UnitActor"
 
 
 def test_workers_killed_every_second(
