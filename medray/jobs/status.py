@@ -1,13 +1,12 @@
 """How jobs stand, told from storage alone: the driver may be gone, the ledger is not."""
 
-import datetime
 import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from medray.clock import SYSTEM, Clock
+from medray.clock import SYSTEM, Clock, age_s
 from medray.errors import DataError, SpecError
 from medray.jobs.events import StepResult
 from medray.jobs.kept import (
@@ -167,7 +166,7 @@ def _newest_life(
     newest: Life | Waiting = max(drivers, key=lambda life: life.started, default=Waiting())
     state: str = newest.state
     if state == "running":
-        state = "lost" if unseen_s(newest.seen, clock) > GONE_S else "running"
+        state = "lost" if age_s(newest.seen, clock) > GONE_S else "running"
     sent = newest_submission(objects, job)
     if sent is not None and all(driver.submission != sent.number for driver in drivers):
         # Nothing of an earlier life is true of what was sent since.
@@ -180,15 +179,10 @@ def _before_it_runs(objects: Objects, sent: Submission, clock: Clock) -> str:
     """The state of a submission whose driver has not written anything."""
     for entry in read_line(objects, sent.cluster):
         if entry.id == sent.id:
-            silent = unseen_s(entry.seen or sent.at, clock) > GONE_S
+            silent = age_s(entry.seen or sent.at, clock) > GONE_S
             return "lost" if silent else "waiting"
-    age = unseen_s(sent.at, clock)
+    age = age_s(sent.at, clock)
     return "lost" if age > (GONE_S if marked(objects, sent, "begun") else START_S) else "submitted"
-
-
-def unseen_s(seen: str, clock: Clock = SYSTEM) -> float:
-    """How long ago a driver said that it lives."""
-    return (clock.now() - datetime.datetime.fromisoformat(seen)).total_seconds()
 
 
 def find_job(objects: Objects, run: str) -> str:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from medray.clock import age_s
 from medray.errors import RetryableError, SpecError
 from medray.jobs.kept import job_record
 from medray.jobs.record import GONE_S, job_id, keep_job
 from medray.jobs.rest import ENDED, RayJobs, connect
 from medray.jobs.session import ENVIRONMENT, open_storage
 from medray.jobs.shipment import pack
-from medray.jobs.status import find_job, unseen_s
 from medray.jobs.submissions import Submission, claim, life_of, mark, marked, new_submission, newest
 from medray.spec.documents import variables_of
 from medray.spec.load import Job, Source, check_step, cluster_profile, read_job, storage_profile
@@ -71,6 +71,8 @@ def resubmit(
     run: str, *, cluster: str, storage: str | None = None, priority: int | None = None
 ) -> Sent:
     """Submit a job that was run or submitted before, from what storage holds of it."""
+    from medray.jobs.status import find_job  # loads what reads ledgers
+
     objects = open_storage(storage)
     record = job_record(objects, find_job(objects, run))
     source = Source(record.name, record.documents)
@@ -181,7 +183,7 @@ def _stands(objects: Objects, jobs: RayJobs, last: Submission, due: str) -> str:
                 return "under way"
             # Never told to whoever sent it: the reply was lost, and this is its second try.
             return "over" if taken else "under way"
-        return "under way" if unseen_s(life.seen) < GONE_S else "over"
+        return "under way" if age_s(life.seen) < GONE_S else "over"
     if marked(objects, last, "begun") and not taken:
         return "under way"
     known = jobs.job(last.id)
