@@ -1,4 +1,5 @@
-"""Run units on Ray: each goes to a process of the crew, and its receipt comes back."""
+"""Run units on Ray: each goes to a process of the crew, or through a pool of Ray Data's, and its
+receipt comes back."""
 
 import math
 import threading
@@ -10,12 +11,11 @@ from typing import Any
 import ray
 
 from medray.cluster.board import end_processes, leaving_nodes
-from medray.cluster.crew import Crew, Member, Place
+from medray.cluster.crew import Crew, Member, Place, failed
 from medray.cluster.meters import UnitMeters
 from medray.cluster.session import require
 from medray.engine.operation import Unit
 from medray.engine.worker import Receipt, WorkerSpec
-from medray.errors import MedrayError, RetryableError
 from medray.ids import attempt_id
 from medray.log import event
 
@@ -42,6 +42,7 @@ def run_on_ray(
     grows: bool = False,
     grace_s: float = GRACE_S,
     crew: Crew | None = None,
+    bulk: bool = False,
 ) -> None:
     """Run `units` by worker processes on the Ray that this process is connected to.
 
@@ -65,6 +66,7 @@ def run_on_ray(
         grace_s: beyond `spec.unit_timeout_s`, before a worker that shows no sign of life is killed.
         crew: of the driver, which keeps the processes for its next step; None: they end with these
             units.
+        bulk: through a pool of Ray Data's, of workers of its own, and not by the crew.
 
     Raises:
         SpecError: the pool needs more than the cluster has (code "pool-too-large").
@@ -75,7 +77,9 @@ def run_on_ray(
         return
     low, high = (workers, workers) if isinstance(workers, int) else workers
     low, high = min(low, len(units)), min(high, len(units))
-    if not grows:
+    if grows:
+        low = high  # workers that wait for a node are what brings it
+    else:
         require(low, num_cpus, num_gpus)
         high = max(low, min(high, _room(num_cpus, num_gpus)))
     place = Place(num_cpus, num_gpus, spec.threads, labels or {}, memory_bytes)
@@ -86,10 +90,22 @@ def run_on_ray(
     drain_until = math.inf
     leaving = leaving_nodes()
     board.leaving.remote(leaving)
+    patience_s = max(1800.0, 3 * MAX_PER_TASK * (spec.unit_timeout_s + grace_s))
+    each = min(MAX_PER_TASK, max(1, len(units) // (high * TASKS_PER_WORKER)))
+    # With tasks of many short units a third one waits at the process, to hide the way to the
+    # driver and back; a long unit must not wait for one process.
+    ahead = 2 if each == 1 else 3
+    if bulk:
+        from medray.cluster.bulk import Stream
+
+        kept.dismiss()
+        work: Stream | _Work = Stream(
+            spec, units, each, ahead, (low, high), place, board, patience_s
+        )
+    else:
+        work = _Work(spec, units, each, ahead, high, place, kept)
     done = False
     try:
-        work = _Work(spec, units, kept.muster(high, place))
-        patience_s = max(1800.0, 3 * MAX_PER_TASK * (spec.unit_timeout_s + grace_s))
         looked = moved = time.monotonic()
         while missing and time.monotonic() < drain_until:
             meters.tell()
@@ -102,7 +118,7 @@ def run_on_ray(
                 board.drain.remote()
                 drain_until = time.monotonic() + DRAIN_S
             if time.monotonic() - moved > patience_s:
-                raise _failed(TimeoutError())
+                raise failed(TimeoutError())
             if time.monotonic() - looked > LOOK_S:
                 looked = time.monotonic()
                 if leaving_nodes() != leaving:
@@ -114,11 +130,10 @@ def run_on_ray(
                     end_processes(silent)
         done = not missing
     except ray.exceptions.RayError as error:
-        raise _failed(error) from error
+        raise failed(error) from error
     finally:
-        if done and crew is not None:
-            crew.release()
-        else:
+        work.cut()
+        if not done or crew is None:
             kept.close()
     for unit in missing.values():
         on_receipt(Receipt(unit.id, unit.index, "drained", inputs=len(unit.inputs)))
@@ -127,16 +142,22 @@ def run_on_ray(
 class _Work:
     """The units of a step, cut into tasks, and who is at which."""
 
-    def __init__(self, spec: WorkerSpec, units: Sequence[Unit], members: list[Member]) -> None:
-        each = min(MAX_PER_TASK, max(1, len(units) // (len(members) * TASKS_PER_WORKER)))
+    def __init__(
+        self,
+        spec: WorkerSpec,
+        units: Sequence[Unit],
+        each: int,
+        ahead: int,
+        count: int,
+        place: Place,
+        crew: Crew,
+    ) -> None:
         self._step, self._spec = attempt_id(), ray.put(spec)
         self._todo = deque(units[first : first + each] for first in range(0, len(units), each))
-        # With tasks of many short units a third one waits at the process, to hide the way to the
-        # driver and back; a long unit must not wait for one process.
-        self._most = 2 if each == 1 else 3
-        self._members = members
+        self._most = ahead
+        self._crew, self._members = crew, crew.muster(count, place)
         self._tasks: dict[ray.ObjectRef[Any], Member] = {}
-        self._coming = {one.coming: one for one in members if one.coming is not None}
+        self._coming = {one.coming: one for one in self._members if one.coming is not None}
         self._hand_out()
 
     def receipts(self, timeout_s: float) -> list[Receipt]:
@@ -160,6 +181,10 @@ class _Work:
         self._hand_out()
         return found
 
+    def cut(self) -> None:
+        """Nobody waits for a place any more."""
+        self._crew.release()
+
     def _hand_out(self) -> None:
         """Each process has a task, and then, of what the others do not need, the next ones."""
         idle = 0
@@ -179,15 +204,3 @@ def _room(num_cpus: float, num_gpus: float) -> int:
     have: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     wanted = (("CPU", num_cpus), ("GPU", num_gpus))
     return min(int(have.get(name, 0) / each + 1e-6) for name, each in wanted if each)
-
-
-def _failed(error: BaseException) -> MedrayError:
-    cause = getattr(error, "cause", error)
-    if isinstance(cause, MedrayError):
-        return cause
-    return RetryableError(
-        f"the pool of workers broke ({type(error).__name__})",
-        code="pool-failed",
-        about="ray",
-        hint="look at the cluster, then `medray resume`: what is committed stays",
-    )

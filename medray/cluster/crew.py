@@ -14,6 +14,7 @@ import ray
 from medray.cluster.board import Reporter, pin_board
 from medray.engine.operation import Unit
 from medray.engine.worker import Receipt, Worker, WorkerSpec
+from medray.errors import MedrayError, RetryableError
 
 RESTARTS = 1000  # of an actor, and tries of a task: an input that kills costs 2 * max_attempts
 
@@ -138,6 +139,19 @@ class Crew:
         for member in members:
             ray.kill(member.actor)
         self._members = [one for one in self._members if one not in members]
+
+
+def failed(error: BaseException) -> MedrayError:
+    """What broke a pool, as it is told to its user (code "pool-failed")."""
+    cause = getattr(error, "cause", error)
+    if isinstance(cause, MedrayError):
+        return cause
+    return RetryableError(
+        f"the pool of workers broke ({type(error).__name__})",
+        code="pool-failed",
+        about="ray",
+        hint="look at the cluster, then `medray resume`: what is committed stays",
+    )
 
 
 def limit_memory(more_bytes: int) -> None:

@@ -5,10 +5,7 @@ every start goes on from the newest checkpoint in storage, so a rank that is kil
 killed and a run that gets other workers are one case.
 """
 
-import asyncio
 import json
-import logging
-import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -21,9 +18,6 @@ from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import (
     PlacementGroupCleanerCallback,
 )
-from ray.train.v2._internal.execution.controller import TrainController
-from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
-from ray.train.v2._internal.execution.worker_group import WorkerGroup
 from ray.train.v2.api.exceptions import TrainingFailedError
 
 from medray.cluster.session import require
@@ -36,7 +30,6 @@ if TYPE_CHECKING:
     from medray.engine.train import TrainResult
 
 COLLECTIVE_TIMEOUT_S = 600  # ranks that wait longer for one that hangs give up
-LOOK_S = 0.5  # at the ranks; Ray's own is two seconds, which a short training would end late by
 
 
 def train_on_ray(
@@ -46,7 +39,6 @@ def train_on_ray(
     gpus_per_worker: float = 0,
     labels: dict[str, str] | None = None,
     grows: bool = False,
-    gone: threading.Event | None = None,
 ) -> "list[TrainResult]":
     """Train on the Ray that this process is connected to; resumes a run that was begun before.
 
@@ -58,7 +50,6 @@ def train_on_ray(
         gpus_per_worker: 1 for training on GPUs.
         labels: of the nodes that may hold a rank.
         grows: nodes come when they are asked for, so that workers may exceed the cluster of now.
-        gone: once set, nobody waits for this any more: Ray is shut down, or will be.
 
     Raises:
         SpecError: the setup does not fit together, or the cluster can't hold the fewest workers.
@@ -76,11 +67,7 @@ def train_on_ray(
     resources: dict[str, float] = {"CPU": cpus_per_worker}
     if gpus_per_worker:
         resources["GPU"] = gpus_per_worker
-    # What goes wrong is raised here, with its cause; Ray would print pages besides.
-    logging.getLogger("ray.train").setLevel(logging.CRITICAL)
     trainer = _Trainer(
-        gone or threading.Event(),
-        grows,
         _rank,
         train_loop_config={
             "setups": list(setups),
@@ -125,80 +112,15 @@ def train_on_ray(
     return [outcome(one) for one in setups]
 
 
-class _Ranks(WorkerGroup):
-    """Ray's, led from outside of any actor."""
-
-    def _init_train_context_on_workers(
-        self, workers: list[Any], sync_actor: Any, train_context_args: dict[str, list[Any]]
-    ) -> None:
-        ray.get(
-            [
-                worker.actor.init_train_context.remote(
-                    train_run_context=self._train_run_context,
-                    distributed_context=worker.distributed_context,
-                    synchronization_actor=sync_actor,
-                    storage_context=self._storage_context,
-                    worker_callbacks=self._worker_callbacks_to_propagate,
-                    controller_actor=None,  # of which a rank may ask what was reported: nothing
-                    **{name: values[at] for name, values in train_context_args.items()},
-                )
-                for at, worker in enumerate(workers)
-            ]
-        )
-
-
-class _Controller(TrainController):
-    """Ray's, in this process: one of its own takes seconds to start."""
-
-    worker_group_cls = _Ranks
-
-    def __init__(self, gone: threading.Event, **options: Any) -> None:
-        super().__init__(**options)
-        self._gone = gone
-        self._health_check_interval_s = LOOK_S
-
-    async def _run_control_loop_iteration(self) -> None:
-        if self._gone.is_set():
-            raise _GoneError
-        await super()._run_control_loop_iteration()  # type: ignore[no-untyped-call]
-
-
-class _GoneError(Exception):
-    """Nobody waits for the training any more."""
-
-
-class _Fixed(FixedScalingPolicy):
-    """Ray's, which asks an actor of Ray Data's for nodes, where none would come."""
-
-    def after_controller_start(self, train_run_context: Any) -> None:
-        pass
-
-    def _maybe_send_resource_request(self) -> None:
-        pass
-
-
 class _Trainer(TorchTrainer):
-    """Ray's, without processes that cost seconds to start: the controller's; one that shares out
-    datasets of Ray's, where our ranks read storage; one that gives back the ranks' places when the
-    controller has died, which Ray does itself, as they are the driver's; and one that asks for
-    nodes, where the cluster does not grow."""
-
-    def __init__(self, gone: threading.Event, grows: bool, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._gone, self._grows = gone, grows
+    """Ray's, without two processes that cost seconds to start: one shares out datasets of Ray's,
+    where our ranks read storage; one gives back the ranks' places when the controller has died,
+    which Ray does itself, as they are the controller's."""
 
     def _create_default_callbacks(self) -> list[Any]:
         left = (DatasetsCallback, PlacementGroupCleanerCallback)
         made: list[Any] = super()._create_default_callbacks()  # type: ignore[misc]
         return [one for one in made if not isinstance(one, left)]
-
-    def _initialize_and_run_controller(self, **options: Any) -> Any:
-        policy = options["scaling_policy"]
-        if isinstance(policy, FixedScalingPolicy) and not self._grows:
-            options["scaling_policy"] = _Fixed(policy.scaling_config)
-        controller = _Controller(self._gone, **options)
-        asyncio.run(controller.run())  # type: ignore[no-untyped-call]
-        return controller.get_result()
 
 
 def _rank(config: dict[str, Any]) -> None:
@@ -216,7 +138,7 @@ def _rank(config: dict[str, Any]) -> None:
     torch.set_num_threads(config["threads"])
     try:
         for setup in setups:
-            fit(setup, World(get_device()))
+            fit(setup, World(get_device(), report=ray.train.report))
     except RetryableError:
         raise
     except MedrayError as error:

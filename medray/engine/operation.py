@@ -5,7 +5,10 @@ calls `load` ahead of time on one thread and `compute` under a lock on another, 
 `DataError` per input, writes what comes out, and commits.
 """
 
+import json
 from abc import ABC, abstractmethod
+from array import array
+from base64 import b64decode, b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -24,13 +27,38 @@ class Unit:
         id: identity (medray.ids.unit_id): equal work, equal id.
         index: position in the plan, which is the order of the dataset.
         inputs: accountable keys, in order; each ends committed or quarantined.
-        payload: what `load` needs: paths, or an input shard. Never pixels.
+        payload: what `load` needs: paths, or an input shard. Never pixels. JSON-able, but for bytes
+            and arrays of 64 bits.
     """
 
     id: str
     index: int
     inputs: tuple[str, ...]
     payload: dict[str, Any]
+
+    def as_text(self) -> str:
+        """As it travels to another process."""
+        return json.dumps(vars(self), default=_packed)
+
+    @classmethod
+    def of_text(cls, text: str) -> "Unit":
+        """A unit that travelled."""
+        fields = json.loads(text, object_hook=_unpacked)
+        return cls(**{**fields, "inputs": tuple(fields["inputs"])})
+
+
+def _packed(value: "bytes | array[int]") -> dict[str, str]:
+    kind = "bytes:" if isinstance(value, bytes) else "int64:"
+    return {kind: b64encode(value).decode()}
+
+
+def _unpacked(fields: dict[str, Any]) -> Any:
+    match fields:
+        case {"bytes:": data}:
+            return b64decode(data)
+        case {"int64:": data}:
+            return array("q", b64decode(data))
+    return fields
 
 
 class Operation(ABC):

@@ -1,4 +1,4 @@
-"""Where units run: in this process, or by a pool on a Ray that lives as long as the job."""
+"""Where units run: in this process, or by processes on a Ray that lives as long as the job."""
 
 import contextlib
 import os
@@ -107,6 +107,7 @@ class Executor:
             labels=pool.labels,
             grows=self.grows,
             crew=self._crew,
+            bulk=isinstance(resolved.step, Predict),
         )
 
     def start(self) -> None:

@@ -205,7 +205,6 @@ def _fit_on_ray(
     executor.start()
     executor.clear()
     ended: queue.Queue[list[TrainResult] | BaseException] = queue.Queue()
-    gone = threading.Event()
 
     def work() -> None:
         try:
@@ -216,7 +215,6 @@ def _fit_on_ray(
                     gpus_per_worker=pool.gpus,
                     labels=pool.labels,
                     grows=executor.grows,
-                    gone=gone,
                 )
             )
         except BaseException as error:  # noqa: BLE001 - raised again on the thread that waits
@@ -224,22 +222,17 @@ def _fit_on_ray(
 
     threading.Thread(target=work, name="train", daemon=True).start()
     at = told = 0
-    try:
-        while True:
-            with contextlib.suppress(queue.Empty):
-                results = ended.get(timeout=LOOK_S)
-                if isinstance(results, BaseException):
-                    raise results
-                return results
-            _check(stop, setups[at])
-            # Ranks report to nobody; what they have made durable is the same on any cluster.
-            told = _tell_newest(setups[at], told, tells[at])
-            while at + 1 < len(setups) and (
-                newer := _tell_newest(setups[at + 1], 0, tells[at + 1])
-            ):
-                at, told = at + 1, newer
-    finally:
-        gone.set()
+    while True:
+        with contextlib.suppress(queue.Empty):
+            results = ended.get(timeout=LOOK_S)
+            if isinstance(results, BaseException):
+                raise results
+            return results
+        _check(stop, setups[at])
+        # The ranks' own reports go to Ray; what they have made durable is the same on any cluster.
+        told = _tell_newest(setups[at], told, tells[at])
+        while at + 1 < len(setups) and (newer := _tell_newest(setups[at + 1], 0, tells[at + 1])):
+            at, told = at + 1, newer
 
 
 def _tell_newest(setup: TrainSetup, told: int, tell: Listener) -> int:

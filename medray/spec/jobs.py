@@ -179,7 +179,7 @@ class Predict(Step):
         "labels", description="the last three: what a network of sequences looks at, base by base"
     )
     engine: Literal["data", "serve"] = Field(
-        "data", description="worker processes (`data`), or the replicas that serve the model"
+        "data", description="a pool of Ray Data's, or the replicas that serve the model"
     )
     variants: VariantEffect | None = Field(
         None, description="score the ALTs of a table of sites instead of its rows"

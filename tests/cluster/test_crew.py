@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from medray.cluster import batch
+from medray.cluster.crew import Place
 from medray.engine.operation import Unit
 
 SCRIPT = """
@@ -40,27 +41,32 @@ def test_processes_are_kept_for_the_like_place_and_load_little() -> None:
     assert done.stdout == "[[], []]\nTrue True\nTrue True\n", done.stderr[-2000:]
 
 
-def _members(*coming: bool) -> list[Any]:
+def _crew(*coming: bool) -> Any:
     actor = SimpleNamespace(run=SimpleNamespace(remote=lambda *_: object()))
-    return [
+    members = [
         SimpleNamespace(actor=actor, coming=object() if one else None, tasks=0) for one in coming
     ]
+    return SimpleNamespace(muster=lambda *_: members)
 
 
 @pytest.mark.parametrize(
-    ("units", "coming", "tasks"),
+    ("units", "coming", "ahead", "tasks"),
     [
-        (2, (False, True), [1, 0]),  # the second is for whom is still on the way
-        (3, (False, True), [2, 0]),
-        (2, (False, False), [1, 1]),
-        (9, (False, False), [2, 2]),  # one that is read ahead while the other is computed
-        (96, (False, False), [3, 3]),  # tasks of several units
+        (2, (False, True), 2, [1, 0]),  # the second is for whom is still on the way
+        (3, (False, True), 2, [2, 0]),
+        (2, (False, False), 2, [1, 1]),
+        (9, (False, False), 2, [2, 2]),  # one that is read ahead while the other is computed
+        (9, (False, False), 3, [3, 3]),
     ],
 )
 def test_nobody_is_handed_what_another_could_begin(
-    units: int, coming: tuple[bool, ...], tasks: list[int], monkeypatch: pytest.MonkeyPatch
+    units: int,
+    coming: tuple[bool, ...],
+    ahead: int,
+    tasks: list[int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(batch.ray, "put", lambda spec: spec)
-    members = _members(*coming)
-    batch._Work(None, [Unit(str(n), n, (), {}) for n in range(units)], members)  # type: ignore[arg-type]
-    assert [one.tasks for one in members] == tasks
+    todo, crew = [Unit(str(n), n, (), {}) for n in range(units)], _crew(*coming)
+    batch._Work(None, todo, 1, ahead, len(coming), Place(), crew)  # type: ignore[arg-type]
+    assert [one.tasks for one in crew.muster()] == tasks

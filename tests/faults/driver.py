@@ -32,7 +32,7 @@ def main(job: dict[str, Any], stop: threading.Event) -> tuple[int, dict[str, Any
         job["parameters"],
         objects,
         NAME,
-        session=attempt_id() if job["mode"] == "ray" else "",
+        session="" if job["mode"] == "inline" else attempt_id(),
         unit_timeout_s=job.get("unit_timeout_s", 60),
     )
     ledger = Ledger(objects, NAME)
@@ -44,7 +44,7 @@ def main(job: dict[str, Any], stop: threading.Event) -> tuple[int, dict[str, Any
         receipts.append(receipt)
         say({"unit": receipt.index, "state": receipt.state})
 
-    if job["mode"] == "ray":
+    if job["mode"] != "inline":
         from medray.cluster.batch import run_on_ray
         from medray.cluster.session import start_local
 
@@ -57,6 +57,7 @@ def main(job: dict[str, Any], stop: threading.Event) -> tuple[int, dict[str, Any
                 workers=job.get("workers", 2),
                 memory_bytes=job.get("memory_bytes"),
                 grace_s=job.get("grace_s", 30),
+                bulk=job["mode"] == "bulk",
             )
     else:
         run_inline(spec, todo, take, stop)

@@ -112,17 +112,18 @@ def test_driver_killed_at_30_random_moments(
 
 
 @pytest.mark.drill
+@pytest.mark.parametrize(("mode", "worker"), [("ray", "UnitActor"), ("bulk", "MapWorker")])
 def test_driver_on_ray_killed_leaves_nothing_running_and_resumes(
-    start: Start, clean: Callable[[Job], str], tmp_path: Path
+    mode: str, worker: str, start: Start, clean: Callable[[Job], str], tmp_path: Path
 ) -> None:
-    job = Job(tmp_path / "root", plain(40), {"sleep_s": 0.1}, "ray")
+    job = Job(tmp_path / "root", plain(40), {"sleep_s": 0.1}, mode)
     for _ in range(2):  # the second kill hits a run that resumed
         driver = start(job)
         driver.read()
         # Ray's own two agents notice a minute later; they hold no data and no CPU.
         family = [child for child in driver.children() if "Agent" not in child.name()]
         assert any("raylet" in child.name() for child in family)
-        assert any("UnitActor" in child.name() for child in family)
+        assert any(worker in child.name() for child in family)
         driver.process.kill()
         driver.end()
         wait_until(lambda family=family: not any(_runs(child) for child in family))

@@ -178,5 +178,5 @@ def _workers(driver: int) -> Iterator[psutil.Process]:
     with contextlib.suppress(psutil.NoSuchProcess):
         for child in psutil.Process(driver).children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):
-                if "UnitActor" in " ".join(child.cmdline()):
+                if "MapWorker" in " ".join(child.cmdline()):
                     yield child

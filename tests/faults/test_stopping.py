@@ -30,8 +30,10 @@ def test_inline_run_finishes_what_is_under_way(
 
 
 @pytest.mark.drill
+@pytest.mark.parametrize("mode", ["ray", "bulk"])
 @pytest.mark.parametrize(("sleep_s", "begun_are_finished"), [(0.2, True), (30, False)])
 def test_run_on_ray_is_gone_within_10_s(
+    mode: str,
     sleep_s: float,
     begun_are_finished: bool,
     start: Start,
@@ -39,7 +41,7 @@ def test_run_on_ray_is_gone_within_10_s(
     tmp_path: Path,
 ) -> None:
     groups = [["ok-first"], *plain(60)]
-    job = Job(tmp_path / "root", groups, {"sleep_s": sleep_s}, "ray")
+    job = Job(tmp_path / "root", groups, {"sleep_s": sleep_s}, mode)
     driver = start(job)
     wait_until(lambda: job.attempts() >= 3, 120)
     family = driver.children()

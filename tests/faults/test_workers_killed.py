@@ -10,14 +10,14 @@ import psutil
 import pytest
 from conftest import Job, Start, plain
 
-pytestmark = pytest.mark.drill
-WORKER = "UnitActor"
+pytestmark = [pytest.mark.drill, pytest.mark.parametrize("mode", ["ray", "bulk"])]
+WORKERS = {"ray": "UnitActor", "bulk": "MapWorker"}  # Ray Data calls its own so
 
 
 def test_workers_killed_every_second(
-    start: Start, clean: Callable[[Job], str], tmp_path: Path
+    mode: str, start: Start, clean: Callable[[Job], str], tmp_path: Path
 ) -> None:
-    job = Job(tmp_path / "root", plain(120), {"sleep_s": 0.15}, "ray")
+    job = Job(tmp_path / "root", plain(120), {"sleep_s": 0.15}, mode)
     driver = start(job)
     driver.read()
     order = random.Random(3)
@@ -25,7 +25,7 @@ def test_workers_killed_every_second(
     while driver.process.poll() is None and kills < 20:
         time.sleep(order.uniform(0.5, 1.5))
         try:
-            order.choice(driver.children(WORKER)).send_signal(signal.SIGKILL)
+            order.choice(driver.children(WORKERS[mode])).send_signal(signal.SIGKILL)
             kills += 1
         except (psutil.NoSuchProcess, IndexError):
             continue
@@ -38,14 +38,14 @@ def test_workers_killed_every_second(
 
 
 def test_poison_is_quarantined_and_all_else_committed(
-    start: Start, clean: Callable[[Job], str], tmp_path: Path
+    mode: str, start: Start, clean: Callable[[Job], str], tmp_path: Path
 ) -> None:
     groups = plain(12, 3)
     whole = Job(tmp_path / "whole", [list(keys) for keys in groups])
     for place, key in ((2, "segfault-0"), (5, "exit-0"), (7, "hang-0")):
         groups[place].insert(1, key)
     groups[9].insert(0, "bad-0")
-    job = Job(tmp_path / "root", groups, {}, "ray", {"unit_timeout_s": 3})
+    job = Job(tmp_path / "root", groups, {}, mode, {"unit_timeout_s": 3})
     status, last = start(job).end()
     assert status == 0
     assert last["quarantined"] == ["bad-toy"] + ["poison"] * 3
@@ -53,10 +53,10 @@ def test_poison_is_quarantined_and_all_else_committed(
 
 
 def test_stopped_worker_is_killed_from_outside_and_its_units_done_again(
-    start: Start, clean: Callable[[Job], str], tmp_path: Path
+    mode: str, start: Start, clean: Callable[[Job], str], tmp_path: Path
 ) -> None:
     job = Job(
-        tmp_path / "root", plain(30), {"sleep_s": 0.1}, "ray", {"unit_timeout_s": 4, "grace_s": 2}
+        tmp_path / "root", plain(30), {"sleep_s": 0.1}, mode, {"unit_timeout_s": 4, "grace_s": 2}
     )
     driver = start(job, faults=f"attempt.begun=stop:3@{tmp_path / 'spent'}")
     status, last = driver.end()
@@ -66,11 +66,11 @@ def test_stopped_worker_is_killed_from_outside_and_its_units_done_again(
 
 
 def test_units_beyond_memory_are_done_one_input_at_a_time_and_inputs_beyond_it_refused(
-    start: Start, tmp_path: Path
+    mode: str, start: Start, tmp_path: Path
 ) -> None:
     # A unit of 8 x 128 MiB is read ahead whole; the worker may have 700 MiB besides itself.
     groups = [*plain(4), *plain(2, 8, "sum"), ["ok-a", "big-0", "ok-b"]]
-    job = Job(tmp_path / "root", groups, {"device": True}, "ray", {"memory_bytes": 700 * 2**20})
+    job = Job(tmp_path / "root", groups, {"device": True}, mode, {"memory_bytes": 700 * 2**20})
     status, last = start(job).end()
     assert status == 0
     assert (last["samples"], last["quarantined"]) == (8 + 16 + 2, ["out-of-memory"])
