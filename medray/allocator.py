@@ -19,10 +19,17 @@ def keep_freed_memory() -> bool:
     other thread is there. Where threads come first, as in Ray's workers, the environment has to say
     MALLOC_ARENA_MAX=1.
 
+    A process with a limit on its data gives freed memory back: what is kept in pieces counts, and
+    an input that fits would be refused for want of it.
+
     Returns:
-        Whether it was done; False without glibc, where it isn't needed.
+        Whether it was done; False under such a limit, and without glibc, where it isn't needed.
     """
     if not sys.platform.startswith("linux"):
+        return False
+    import resource
+
+    if resource.getrlimit(resource.RLIMIT_DATA)[0] != resource.RLIM_INFINITY:
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:

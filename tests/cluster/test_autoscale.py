@@ -169,5 +169,6 @@ def _run_and_lose_a_node(
         "committed": VOLUMES,
         "skipped": 0,
         "quarantined": 0,
+        "passed_over": 0,
     }
     return str(step["digest"]), came

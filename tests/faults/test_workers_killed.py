@@ -30,7 +30,7 @@ def test_workers_killed_every_second(
         except (psutil.NoSuchProcess, IndexError):
             continue
     status, last = driver.end()
-    assert status == 0
+    assert status == 0, last
     assert (last["digest"], last["samples"], last["quarantined"]) == (clean(job), 240, [])
     assert kills >= 10
     assert sum("unit" in line for line in driver.lines) == 120, "one receipt a unit"
@@ -47,7 +47,7 @@ def test_poison_is_quarantined_and_all_else_committed(
     groups[9].insert(0, "bad-0")
     job = Job(tmp_path / "root", groups, {}, mode, {"unit_timeout_s": 3})
     status, last = start(job).end()
-    assert status == 0
+    assert status == 0, last
     assert last["quarantined"] == ["bad-toy"] + ["poison"] * 3
     assert (last["samples"], last["digest"]) == (36, clean(whole))
 
@@ -72,7 +72,7 @@ def test_units_beyond_memory_are_done_one_input_at_a_time_and_inputs_beyond_it_r
     groups = [*plain(4), *plain(2, 8, "sum"), ["ok-a", "big-0", "ok-b"]]
     job = Job(tmp_path / "root", groups, {"device": True}, mode, {"memory_bytes": 700 * 2**20})
     status, last = start(job).end()
-    assert status == 0
+    assert status == 0, last
     assert (last["samples"], last["quarantined"]) == (8 + 16 + 2, ["out-of-memory"])
     free = Job(tmp_path / "free", [*groups[:-1], ["ok-a", "ok-b"]], {"device": True})
     assert start(free).end()[1]["digest"] == last["digest"], "memory decides no result"
