@@ -141,13 +141,13 @@ class Crew:
         self._members = [one for one in self._members if one not in members]
 
 
-def failed(error: BaseException) -> MedrayError:
-    """What broke a pool, as it is told to its user (code "pool-failed")."""
+def failed(error: BaseException, who: str = "the pool of workers") -> MedrayError:
+    """What broke those who do units, as it is told to their user (code "pool-failed")."""
     cause = getattr(error, "cause", error)
     if isinstance(cause, MedrayError):
         return cause
     return RetryableError(
-        f"the pool of workers broke ({type(error).__name__})",
+        f"{who} broke ({type(error).__name__})",
         code="pool-failed",
         about="ray",
         hint="look at the cluster, then `medray resume`: what is committed stays",

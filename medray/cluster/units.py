@@ -17,14 +17,13 @@ from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from medray.cluster.batch import DRAIN_S, GRACE_S
-from medray.cluster.crew import RESTARTS
+from medray.cluster.crew import RESTARTS, failed
 from medray.cluster.meters import UnitMeters
 from medray.cluster.replica import deployment_of, replica_of
 from medray.cluster.serve import APPLICATION, LOST, QUIET
 from medray.cluster.session import require
 from medray.engine.operation import Unit
 from medray.engine.worker import Receipt, WorkerSpec
-from medray.errors import MedrayError, RetryableError
 from medray.spec.profiles import Pool
 from medray.spec.serving import Serving
 
@@ -111,7 +110,7 @@ class _Work:
         with contextlib.suppress(queue.Empty):
             item = self._done.get(timeout=LOOK_S)
             if isinstance(item, BaseException):
-                raise _failed(item) from item
+                raise failed(item, "the replicas") from item
             yield item
 
     def _work(self) -> None:
@@ -168,7 +167,7 @@ def _handle(
             logging_config=QUIET,
         )
     except (RuntimeError, RayServeException, ray.exceptions.RayError) as error:
-        raise _failed(error) from error
+        raise failed(error, "the replicas") from error
     finally:
         with contextlib.suppress(RayServeException, ray.exceptions.RayError):
             serve.delete(name)
@@ -186,14 +185,3 @@ def _running(reference: str) -> DeploymentHandle[Any] | None:
             served: str = handle.reference.remote().result(timeout_s=GRACE_S)
             return handle if served == reference else None
     return None
-
-
-def _failed(error: BaseException) -> MedrayError:
-    if isinstance(error, MedrayError):
-        return error
-    return RetryableError(
-        f"the replicas broke ({type(error).__name__})",
-        code="pool-failed",
-        about="ray serve",
-        hint="look at the cluster, then `medray resume`: what is committed stays",
-    )
