@@ -25,11 +25,11 @@ HEAD = """##fileformat=VCFv4.2
 CHILD = """
 import sys
 from pathlib import Path
-from medray.engine.worker import Worker, WorkerSpec
+from medray.engine.units.worker import Worker, WorkerSpec
 from medray.formats import FORMATS
 from medray.formats.base import Source
 from medray.jobs.plan import plan_ingest
-from medray.storage.objects import Objects
+from medray.storage.store.objects import Objects
 path, store = Path(sys.argv[1]), Objects(sys.argv[2])
 options = {"table": "calls"}
 kind = FORMATS.get("vcf")

@@ -19,8 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from medray.data.variants import Alleles, Stretch, VariantWindows
-from medray.formats.bases import decode, encode
+from medray.formats.genomics.alphabet import decode, encode
+from medray.steps.variants.windows import Alleles, Stretch, VariantWindows
 
 SOURCE = "genomics/brca1_sge/findlay2018_brca1.xlsx"
 WIDTH = 41  # bases of a window; the SNV is in its middle

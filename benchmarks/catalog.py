@@ -42,14 +42,14 @@ def unit_of(number: int) -> str:
 
 def committed(root: str, name: str, units: int) -> Any:
     """Root, commits in order and ledger of a dataset, as a run asks for them."""
-    from medray.storage.ledger import Ledger
-    from medray.storage.objects import Objects
+    from medray.storage.catalog.ledger import Ledger
+    from medray.storage.store.objects import Objects
 
     objects = Objects(root)
     ledger = Ledger(objects, name)
     ids = map(unit_of, range(units))
     try:
-        from medray.storage.commits import Commits  # noqa: F401
+        from medray.storage.catalog.commits import Commits  # noqa: F401
     except ModuleNotFoundError:  # the build of before, which had an object for each
         return objects, list(ledger.committed(ids, brief=True).values()), ledger  # type: ignore[call-arg]
     return objects, ledger.committed(ids), ledger
@@ -58,9 +58,9 @@ def committed(root: str, name: str, units: int) -> Any:
 def publish_all(objects: Any, name: str, commits: Any) -> Any:
     """Publish them, whichever build this is."""
     try:
-        from medray.storage.publish import publish
+        from medray.storage.catalog.publish import publish
     except ModuleNotFoundError:
-        from medray.storage.datasets import publish  # type: ignore[attr-defined,no-redef]
+        from medray.storage.catalog.datasets import publish  # type: ignore[attr-defined,no-redef]
 
     return publish(
         objects, name, kind="ingest", spec="0" * 32, commits=commits, refused=[], parents=[]
@@ -70,10 +70,11 @@ def publish_all(objects: Any, name: str, commits: Any) -> Any:
 def make(root: str, name: str, units: int) -> None:
     """Commit so many units of one sample each, and publish them."""
     from medray.ids import attempt_id
-    from medray.storage.ledger import Attempt, Commit, Ledger  # type: ignore[attr-defined]
-    from medray.storage.objects import Objects
-    from medray.storage.samples import Sample
-    from medray.storage.shard_writer import ShardWriter
+    from medray.storage.catalog.commit import Commit  # type: ignore[attr-defined]
+    from medray.storage.catalog.ledger import Attempt, Ledger
+    from medray.storage.shards.samples import Sample
+    from medray.storage.shards.writer import ShardWriter
+    from medray.storage.store.objects import Objects
 
     os.fsync = lambda _: None  # waiting for the disk would be most of the making
     objects = Objects(root)
@@ -103,9 +104,9 @@ def measure(part: str, root: str, units: int) -> dict[str, Any]:
     """Seconds of a part in this process, and an answer that builds must agree on."""
     import pyarrow
 
-    from medray.storage.check import verify_reference
-    from medray.storage.datasets import open_dataset
-    from medray.storage.objects import Objects
+    from medray.storage.catalog.check import verify_reference
+    from medray.storage.catalog.datasets import open_dataset
+    from medray.storage.store.objects import Objects
 
     objects = Objects(root)
     started, began = time.perf_counter(), time.process_time()

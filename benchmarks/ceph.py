@@ -34,16 +34,16 @@ from pairs import interleave, ratio
 from servers import ceph
 from servers.bucket import Bucket
 
-from medray.engine.inline import run_inline
-from medray.engine.worker import Receipt, WorkerSpec
+from medray.engine.units.inline import run_inline
+from medray.engine.units.worker import Receipt, WorkerSpec
 from medray.jobs.plan import plan_shards
-from medray.storage.datasets import open_dataset
-from medray.storage.ledger import Ledger
-from medray.storage.objects import Objects
-from medray.storage.records import Pinned
-from medray.storage.remote import open_store
-from medray.storage.shards import Shard
-from medray.storage.zarr3 import EMPTY, ArrayMeta, decode_index, decompress
+from medray.storage.catalog.datasets import open_dataset
+from medray.storage.catalog.ledger import Ledger
+from medray.storage.shards.reader import Shard
+from medray.storage.shards.records import Pinned
+from medray.storage.shards.zarr3 import EMPTY, ArrayMeta, decode_index, decompress
+from medray.storage.store.objects import Objects
+from medray.storage.store.remote import open_store
 
 PATCH = (64, 96, 96)
 SHAPE = (96, 192, 192)

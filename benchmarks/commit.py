@@ -35,13 +35,14 @@ import psutil
 import torch
 from material import store_unet, store_volumes
 
-from medray.engine.worker import Worker, WorkerSpec
+from medray.engine.units.worker import Worker, WorkerSpec
 from medray.jobs.plan import plan_shards
-from medray.storage import arrays, outbox, zarr3
-from medray.storage.datasets import open_dataset
-from medray.storage.ledger import Commit, Ledger
-from medray.storage.objects import Objects
-from medray.storage.shard_writer import ShardWriter
+from medray.storage.catalog.commit import Commit
+from medray.storage.catalog.datasets import open_dataset
+from medray.storage.catalog.ledger import Ledger
+from medray.storage.shards import arrays, upload, zarr3
+from medray.storage.shards.writer import ShardWriter
+from medray.storage.store.objects import Objects
 
 OPTIONS = {"overlap": 0.5, "tta": False, "batch": 1, "precision": "bf16", "outputs": "labels"}
 CT, HIPPOCAMPUS = (96, 192, 192), (36, 50, 35)
@@ -90,7 +91,7 @@ def instrument() -> None:
     for name in ("history", "begin", "commit_of", "commit"):
         setattr(Ledger, name, counted("records", getattr(Ledger, name)))
     for name in ("put", "add", "end", "flush"):
-        setattr(outbox.Outbox, name, counted("objects", getattr(outbox.Outbox, name)))
+        setattr(upload.Outbox, name, counted("objects", getattr(upload.Outbox, name)))
     ShardWriter.finish = counted("finish", ShardWriter.finish)  # type: ignore[method-assign]
     arrays.xxh3_128 = CountedHash  # type: ignore[assignment,misc]
     zarr3.crc32c = counted("chunk checksums", zarr3.crc32c)

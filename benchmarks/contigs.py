@@ -20,11 +20,11 @@ FILE_RECORDS = 1000
 CHILD = """
 import sys, time
 from pathlib import Path
-from medray.engine.worker import Worker, WorkerSpec
+from medray.engine.units.worker import Worker, WorkerSpec
 from medray.formats import FORMATS
 from medray.formats.base import Source
 from medray.jobs.plan import plan_ingest
-from medray.storage.objects import Objects
+from medray.storage.store.objects import Objects
 source, store = Path(sys.argv[1]), Objects(sys.argv[2])
 options = {"table": sys.argv[3], "partition": int(sys.argv[4])}
 each = int(sys.argv[5]) or None  # inputs in a unit; 0: as the format groups them

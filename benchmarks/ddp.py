@@ -29,18 +29,18 @@ REFERENCE = Path(__file__).parent / "reference" / "torchrun_ddp.py"
 
 def setup(root: str, run: str, steps: int, *, augment: bool):
     """The training that is measured; its data are made where they are not there yet."""
-    from medray.engine.assemble import TrainSetup
-    from medray.engine.fingerprint import fingerprint
-    from medray.engine.plan import make_plan
+    from medray.engine.training.setup import TrainSetup
     from medray.errors import SpecError
+    from medray.modalities.image.plan import make_plan
+    from medray.modalities.image.survey import fingerprint
     from medray.spec.training import (
         AugmentSettings,
         OptimiserSettings,
         ScheduleSettings,
         TrainSettings,
     )
-    from medray.storage.datasets import open_dataset
-    from medray.storage.objects import Objects
+    from medray.storage.catalog.datasets import open_dataset
+    from medray.storage.store.objects import Objects
     from medray.tasks import build_task
 
     objects = Objects(root)
@@ -65,11 +65,12 @@ def setup(root: str, run: str, steps: int, *, augment: bool):
 
 def store_noise(objects: Any):
     """A dataset of 32 small volumes with random labels."""
-    from medray.storage.commits import Commits
-    from medray.storage.ledger import Commit, Ledger
-    from medray.storage.publish import publish
-    from medray.storage.samples import Sample
-    from medray.storage.shard_writer import ShardWriter
+    from medray.storage.catalog.commit import Commit
+    from medray.storage.catalog.commits import Commits
+    from medray.storage.catalog.ledger import Ledger
+    from medray.storage.catalog.publish import publish
+    from medray.storage.shards.samples import Sample
+    from medray.storage.shards.writer import ShardWriter
 
     ledger = Ledger(objects, "noise")
     attempt = ledger.begin("u0")
@@ -96,8 +97,8 @@ def dump(root: str, folder: Path, steps: int) -> None:
     """What the reference starts from: medray's initial weights and its batches, rank by rank."""
     from safetensors.torch import save_file
 
-    from medray.engine.assemble import assemble
-    from medray.engine.world import World
+    from medray.engine.training.ranks import World
+    from medray.engine.training.setup import assemble
 
     chosen = setup(root, "dump", steps, augment=False)
     for rank in range(2):

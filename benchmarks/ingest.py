@@ -32,13 +32,13 @@ from pairs import interleave, ratio
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless
 
-from medray.engine.operation import Unit
-from medray.engine.worker import Receipt, Worker, WorkerSpec
+from medray.engine.units.operation import Unit
+from medray.engine.units.worker import Receipt, Worker, WorkerSpec
 from medray.formats import FORMATS
 from medray.formats.base import Source
 from medray.jobs.plan import plan_ingest
-from medray.storage.ledger import Ledger
-from medray.storage.objects import Objects
+from medray.storage.catalog.ledger import Ledger
+from medray.storage.store.objects import Objects
 
 TURNS = 2  # units at once of a worker
 SYNTAXES = {"jpeg-ls": JPEGLSLossless, "jpeg-2000": JPEG2000Lossless}

@@ -20,11 +20,11 @@ from pairs import interleave, ratio
 from scoring import stored
 
 from medray.data.order import Order, permutation
-from medray.data.sequences import SequenceCases, SequenceLoader
-from medray.formats.bases import decode
+from medray.formats.genomics.alphabet import decode
+from medray.modalities.sequence.cases import SequenceCases, SequenceLoader
 from medray.spec.training import AugmentSettings
-from medray.storage.objects import Objects
-from medray.storage.rows import Rows
+from medray.storage.shards.rows import Rows
+from medray.storage.store.objects import Objects
 
 BATCH, SEED = 128, 1
 

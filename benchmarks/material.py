@@ -11,18 +11,19 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from medray.data.normalise import ChannelNorm
-from medray.engine.network import build_network
-from medray.engine.plan import ImagePlan
-from medray.models.unet import UNet
-from medray.storage.commits import Commits
-from medray.storage.datasets import Dataset
-from medray.storage.ledger import Commit, Ledger
-from medray.storage.models import open_model, save_model
-from medray.storage.objects import Objects
-from medray.storage.publish import publish
-from medray.storage.samples import Sample
-from medray.storage.shard_writer import ShardWriter
+from medray.modalities.image.build import build_network
+from medray.modalities.image.normalise import ChannelNorm
+from medray.modalities.image.plan import ImagePlan
+from medray.models.image.unet import UNet
+from medray.storage.catalog.commit import Commit
+from medray.storage.catalog.commits import Commits
+from medray.storage.catalog.datasets import Dataset
+from medray.storage.catalog.ledger import Ledger
+from medray.storage.catalog.models import open_model, save_model
+from medray.storage.catalog.publish import publish
+from medray.storage.shards.samples import Sample
+from medray.storage.shards.writer import ShardWriter
+from medray.storage.store.objects import Objects
 
 FEATURES = (16, 32, 64, 128)
 CLASSES = ("background", "organ", "lesion")

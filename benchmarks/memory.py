@@ -52,11 +52,11 @@ def peak_mb(command: list[str]) -> float:
 
 def predict(root: str, data: str) -> None:
     """Predict one dataset in this process."""
-    from medray.engine.inline import run_inline
-    from medray.engine.worker import Receipt, WorkerSpec
+    from medray.engine.units.inline import run_inline
+    from medray.engine.units.worker import Receipt, WorkerSpec
     from medray.jobs.plan import plan_shards
-    from medray.storage.datasets import open_dataset
-    from medray.storage.objects import Objects
+    from medray.storage.catalog.datasets import open_dataset
+    from medray.storage.store.objects import Objects
 
     objects = Objects(root)
     planned = plan_shards(open_dataset(objects, data), "predict", identity={}, select={})
@@ -71,7 +71,7 @@ def measure_predict(folder: str, depth: int, repeats: int, **task: object) -> li
     """Median peaks for a volume of `depth` slices and one four times as deep."""
     from material import store_unet, store_volumes
 
-    from medray.storage.objects import Objects
+    from medray.storage.store.objects import Objects
 
     objects = Objects(folder)
     store_unet(objects, "net", PATCH, FEATURES, **task)

@@ -135,7 +135,7 @@ def main(seconds: float, rounds: int, clients: list[int], heeds: list[str], queu
 
     from medray.jobs.serve import serving
     from medray.serving.tokens import add_token
-    from medray.storage.objects import Objects
+    from medray.storage.store.objects import Objects
 
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)

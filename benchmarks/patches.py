@@ -19,10 +19,10 @@ import zarr
 from pairs import interleave, ratio
 from scipy.ndimage import gaussian_filter
 
-from medray.storage.objects import Objects
-from medray.storage.samples import Sample
-from medray.storage.shard_writer import ShardWriter
-from medray.storage.shards import Shard
+from medray.storage.shards.reader import Shard
+from medray.storage.shards.samples import Sample
+from medray.storage.shards.writer import ShardWriter
+from medray.storage.store.objects import Objects
 
 SHAPE, PATCH = (256, 512, 512), (64, 128, 128)
 

@@ -91,7 +91,7 @@ def plan(root: str, name: str, storage: str) -> dict[str, Any]:
     """A plan, to units with identities."""
     from medray.jobs.resolve import resolve
     from medray.spec.jobs import Ingest
-    from medray.storage.objects import Objects
+    from medray.storage.store.objects import Objects
 
     step = Ingest(kind="ingest", format={"name": name}, source=root, output="planned")  # type: ignore[arg-type]
     objects = Objects(storage)

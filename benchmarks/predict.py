@@ -38,17 +38,17 @@ from pairs import interleave, ratio
 from torch import nn
 
 from medray.allocator import keep_freed_memory
-from medray.engine.blend import gaussian_weights
-from medray.engine.inline import run_inline
-from medray.engine.operation import Unit
-from medray.engine.trained import load_trained
-from medray.engine.windows import box, plan_grid
-from medray.engine.worker import Receipt, WorkerSpec
+from medray.engine.units.inline import run_inline
+from medray.engine.units.operation import Unit
+from medray.engine.units.worker import Receipt, WorkerSpec
 from medray.jobs.plan import plan_shards
-from medray.storage.datasets import open_dataset
-from medray.storage.ledger import Ledger
-from medray.storage.objects import Objects
-from medray.storage.publish import publish
+from medray.modalities.image.sliding.blend import gaussian_weights
+from medray.modalities.image.sliding.grid import box, plan_grid
+from medray.modalities.loaded import load_trained
+from medray.storage.catalog.datasets import open_dataset
+from medray.storage.catalog.ledger import Ledger
+from medray.storage.catalog.publish import publish
+from medray.storage.store.objects import Objects
 
 FAIR = "torch 2x1, our layout"
 PATCH = (64, 96, 96)

@@ -21,10 +21,10 @@ import brca1
 import numpy as np
 from pyarrow import csv
 
-from medray.engine.linear import fit_classes
-from medray.formats.bases import PAD, decode
-from medray.storage.datasets import Dataset, open_dataset
-from medray.storage.objects import Objects
+from medray.engine.training.linear import fit_classes
+from medray.formats.genomics.alphabet import PAD, decode
+from medray.storage.catalog.datasets import Dataset, open_dataset
+from medray.storage.store.objects import Objects
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.probability import auroc
 

@@ -22,12 +22,12 @@ from ray.data import ActorPoolStrategy, DataContext
 
 from medray.cluster.batch import run_on_ray
 from medray.cluster.session import start_local
-from medray.engine.worker import Receipt, WorkerSpec
+from medray.engine.units.worker import Receipt, WorkerSpec
 from medray.jobs.plan import plan_shards
-from medray.storage.datasets import open_dataset
-from medray.storage.ledger import Ledger
-from medray.storage.objects import Objects
-from medray.storage.shards import Shard
+from medray.storage.catalog.datasets import open_dataset
+from medray.storage.catalog.ledger import Ledger
+from medray.storage.shards.reader import Shard
+from medray.storage.store.objects import Objects
 
 PATCH, SHAPE = (64, 96, 96), (96, 192, 192)
 OPTIONS = {"overlap": 0.5, "tta": False, "batch": 1, "precision": "bf16", "outputs": "labels"}

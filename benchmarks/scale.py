@@ -31,10 +31,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from medray.engine.operation import Operation, Unit
+from medray.engine.units.operation import Operation, Unit
 from medray.ids import unit_id
-from medray.storage.records import Refusal
-from medray.storage.samples import Sample
+from medray.storage.shards.records import Refusal
+from medray.storage.shards.samples import Sample
 
 
 class Sleep(Operation):
@@ -58,8 +58,8 @@ def measure(root: Path, actors: int, count: int, sleep_s: float) -> dict[str, An
     """One run in this process."""
     from medray.cluster.batch import run_on_ray
     from medray.cluster.session import start_local
-    from medray.engine.worker import Receipt, WorkerSpec
-    from medray.storage.objects import Objects
+    from medray.engine.units.worker import Receipt, WorkerSpec
+    from medray.storage.store.objects import Objects
 
     begun = root / "begun"
     begun.mkdir()

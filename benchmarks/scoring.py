@@ -24,25 +24,26 @@ from pairs import interleave, ratio
 from safetensors.torch import save
 from variants import CONTIG, call_set
 
-from medray.engine.inline import run_inline
-from medray.engine.modalities.sequence import SequencePlan, Sequences
-from medray.engine.score import Score
-from medray.engine.worker import Receipt, WorkerSpec
+from medray.engine.units.inline import run_inline
+from medray.engine.units.worker import Receipt, WorkerSpec
 from medray.formats.vcf.annotated import _write_index, bgzipped
-from medray.formats.vcf.bgzf import lines_of
-from medray.formats.vcf.blocks import EOF_MARK
 from medray.formats.vcf.merge import Annotations, annotated
+from medray.formats.vcf.text.bgzf import lines_of
+from medray.formats.vcf.text.blocks import EOF_MARK
 from medray.jobs.scores import plan_scores
+from medray.modalities.sequence import SequencePlan, Sequences
 from medray.spec.jobs import Predict
-from medray.storage.commits import Commits
-from medray.storage.datasets import Dataset
-from medray.storage.ledger import Commit, Ledger
-from medray.storage.models import save_model
-from medray.storage.objects import Objects
-from medray.storage.publish import publish
-from medray.storage.rows import Rows
-from medray.storage.samples import Sample
-from medray.storage.shard_writer import ShardWriter
+from medray.steps.variants.operation import Score
+from medray.storage.catalog.commit import Commit
+from medray.storage.catalog.commits import Commits
+from medray.storage.catalog.datasets import Dataset
+from medray.storage.catalog.ledger import Ledger
+from medray.storage.catalog.models import save_model
+from medray.storage.catalog.publish import publish
+from medray.storage.shards.rows import Rows
+from medray.storage.shards.samples import Sample
+from medray.storage.shards.writer import ShardWriter
+from medray.storage.store.objects import Objects
 
 
 def stored(objects: Objects, name: str, samples: list[Sample | Rows]) -> Dataset:

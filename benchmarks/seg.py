@@ -16,7 +16,7 @@ import highdicom
 import numpy as np
 
 from medray.formats.dicom.segmentation import DicomSeg
-from medray.storage.samples import Sample
+from medray.storage.shards.samples import Sample
 
 SHAPE, LABELS = (200, 512, 512), 30
 

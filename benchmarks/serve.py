@@ -32,7 +32,7 @@ from medray.jobs.run import run  # noqa: E402
 from medray.jobs.serve import serving  # noqa: E402
 from medray.serving.tokens import add_token, read_tokens  # noqa: E402
 from medray.spec.serving import Serving  # noqa: E402
-from medray.storage.objects import Objects  # noqa: E402
+from medray.storage.store.objects import Objects  # noqa: E402
 
 NETWORK = {**CNN, "features": [32, 64, 128]}
 PATCH = (128, 128)
@@ -45,8 +45,8 @@ class Bare:
     """A backend that a careful user would write: one process, one queue, one network."""
 
     def __init__(self, root: str, options: Serving) -> None:
-        from medray.engine.image_predictor import ImagePredictor
-        from medray.engine.trained import load_trained
+        from medray.modalities.image.predictor import ImagePredictor
+        from medray.modalities.loaded import load_trained
         from medray.serving.answer import Answerer
 
         self._answerer = Answerer(ImagePredictor(load_trained(Objects(root), "m"), OPTIONS))

@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow as pa
 from pairs import interleave, ratio
 
-from medray.data.variants import Alleles, Stretch, VariantWindows
-from medray.formats.bases import decode
+from medray.formats.genomics.alphabet import decode
+from medray.steps.variants.windows import Alleles, Stretch, VariantWindows
 
 CONTIG = 20_000_000
 BATCH = 1024

@@ -25,14 +25,14 @@ import zarr
 from ingest import serve
 from pairs import interleave, ratio
 
-from medray.engine.worker import WorkerSpec
+from medray.engine.units.worker import WorkerSpec
 from medray.formats import FORMATS
 from medray.formats.base import Source
-from medray.formats.vcf.vcz import Joined, Part
+from medray.formats.vcf.store.vcz import Joined, Part
 from medray.jobs.plan import plan_ingest
-from medray.storage.ledger import Ledger
-from medray.storage.objects import Objects
-from medray.storage.shards import Shard
+from medray.storage.catalog.ledger import Ledger
+from medray.storage.shards.reader import Shard
+from medray.storage.store.objects import Objects
 
 VCF2ZARR = Path(sys.executable).parent / "vcf2zarr"
 

@@ -9,7 +9,7 @@ from medray.version import __version__
 
 if TYPE_CHECKING:
     from medray.jobs.run import run
-    from medray.jobs.session import open_reference as open  # noqa: A004
+    from medray.jobs.storage_by_name import open_reference as open  # noqa: A004
 
 __all__ = ["__version__", "open", "run"]
 
@@ -21,7 +21,7 @@ def __getattr__(name: str) -> Any:
 
         return run
     if name == "open":
-        from medray.jobs.session import open_reference
+        from medray.jobs.storage_by_name import open_reference
 
         return open_reference
     raise AttributeError(f"module 'medray' has no attribute {name!r}")

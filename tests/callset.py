@@ -7,12 +7,13 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
-from medray.engine.modalities.sequence import SequencePlan, Sequences
-from medray.engine.trained import Trained, load_trained
-from medray.formats.bases import decode
+from medray.formats.genomics.alphabet import decode
 from medray.ids import short
-from medray.storage.models import save_model
-from medray.storage.objects import Objects
+from medray.modalities.base import Trained
+from medray.modalities.loaded import load_trained
+from medray.modalities.sequence import SequencePlan, Sequences
+from medray.storage.catalog.models import save_model
+from medray.storage.store.objects import Objects
 
 LENGTH = 40
 HEADER = """##fileformat=VCFv4.2

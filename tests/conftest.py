@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medray.storage.commits import Commits
-from medray.storage.datasets import Dataset
-from medray.storage.ledger import Commit, Ledger
-from medray.storage.objects import Objects
-from medray.storage.publish import publish
-from medray.storage.samples import Sample
-from medray.storage.shard_writer import ShardWriter
+from medray.storage.catalog.commit import Commit
+from medray.storage.catalog.commits import Commits
+from medray.storage.catalog.datasets import Dataset
+from medray.storage.catalog.ledger import Ledger
+from medray.storage.catalog.publish import publish
+from medray.storage.shards.samples import Sample
+from medray.storage.shards.writer import ShardWriter
+from medray.storage.store.objects import Objects
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # tests.servers, from test files and drills
 

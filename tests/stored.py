@@ -2,8 +2,8 @@
 
 from blake3 import blake3
 
-from medray.storage.objects import Objects
-from medray.storage.records import ROOT, TABLE, Pinned
+from medray.storage.shards.records import ROOT, TABLE, Pinned
+from medray.storage.store.objects import Objects
 
 
 def found(objects: Objects, path: str) -> Pinned:

@@ -100,7 +100,15 @@ def test_submitting_needs_no_arrays() -> None:
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
-    heavy = {"ray", "torch", "pyarrow", "zarr", "numpy", "numcodecs", "medray.storage.ledger"}
+    heavy = {
+        "ray",
+        "torch",
+        "pyarrow",
+        "zarr",
+        "numpy",
+        "numcodecs",
+        "medray.storage.catalog.ledger",
+    }
     assert heavy & set(loaded) == set()
 
 

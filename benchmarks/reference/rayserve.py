@@ -19,10 +19,10 @@ class Model:
     def __init__(self, root: str, name: str) -> None:
         import torch
 
-        from medray.engine.image_predictor import ImagePredictor
-        from medray.engine.trained import load_trained
+        from medray.modalities.image.predictor import ImagePredictor
+        from medray.modalities.loaded import load_trained
         from medray.serving.answer import Answerer
-        from medray.storage.objects import Objects
+        from medray.storage.store.objects import Objects
 
         torch.set_num_threads(1)
         options = {"overlap": 0.5, "tta": False, "precision": "fp32", "batch": 8}

@@ -16,7 +16,7 @@ import torch.distributed as dist
 from safetensors.torch import load_file
 from torch.nn.parallel import DistributedDataParallel
 
-from medray.models.unet import UNet
+from medray.models.image.unet import UNet
 from medray.tasks import build_task
 
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import ray
 
-from medray.cluster.board import end_processes, leaving_nodes
 from medray.cluster.crew import Crew, Member, Place, failed
+from medray.cluster.liveness import end_processes, leaving_nodes
 from medray.cluster.meters import UnitMeters
 from medray.cluster.session import require
-from medray.engine.operation import Unit
-from medray.engine.worker import Receipt, WorkerSpec
+from medray.engine.units.operation import Unit
+from medray.engine.units.worker import Receipt, WorkerSpec
 from medray.ids import attempt_id
 from medray.log import event
 

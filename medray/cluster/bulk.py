@@ -18,8 +18,8 @@ from ray.data import ActorPoolStrategy, DataContext
 from ray.data._internal.execution.execution_callback import ExecutionCallback
 
 from medray.cluster.crew import RESTARTS, Place, UnitActor, failed
-from medray.engine.operation import Unit
-from medray.engine.worker import Receipt, WorkerSpec
+from medray.engine.units.operation import Unit
+from medray.engine.units.worker import Receipt, WorkerSpec
 
 
 class Stream:

@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 import ray
 
-from medray.cluster.board import Reporter, pin_board
-from medray.engine.operation import Unit
-from medray.engine.worker import Receipt, Worker, WorkerSpec
+from medray.cluster.liveness import Reporter, pin_board
+from medray.engine.units.operation import Unit
+from medray.engine.units.worker import Receipt, Worker, WorkerSpec
 from medray.errors import MedrayError, RetryableError
 
 RESTARTS = 1000  # of an actor, and tries of a task: an input that kills costs 2 * max_attempts

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from medray.errors import MedrayError
-from medray.storage.objects import Objects
-from medray.storage.probe import probe
+from medray.storage.store.objects import Objects
+from medray.storage.store.probe import probe
 
 TIMEOUT_S = 60.0
 NODE_DIGITS = 12

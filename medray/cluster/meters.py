@@ -6,7 +6,7 @@ The driver counts, not the workers: a worker's series end with it, and workers c
 
 from ray.util.metrics import Counter, Gauge, Histogram
 
-from medray.engine.worker import Receipt
+from medray.engine.units.worker import Receipt
 
 _SECONDS = [0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000]
 

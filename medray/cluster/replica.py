@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, cast
 from ray import serve
 
 from medray.allocator import keep_freed_memory
-from medray.engine.operation import Unit
-from medray.engine.worker import Receipt, Worker, WorkerSpec
+from medray.engine.units.operation import Unit
+from medray.engine.units.worker import Receipt, Worker, WorkerSpec
 from medray.errors import FatalError
 from medray.ids import digest
 from medray.serving.answer import Answerer, Reply, failure
 from medray.serving.batching import Batcher
 from medray.serving.decode import Upload
 from medray.spec.serving import Serving
-from medray.storage.objects import Objects
+from medray.storage.store.objects import Objects
 
 if TYPE_CHECKING:
-    from medray.engine.predict import Predict
+    from medray.steps.predict.operation import Predict
 
 WORKERS = 4  # bulk jobs that a replica keeps open
 SHARED = "models"
@@ -88,8 +88,8 @@ class Replica:
         os.environ["OMP_NUM_THREADS"] = str(threads)
         import torch
 
-        from medray.engine.image_predictor import ImagePredictor
-        from medray.engine.trained import load_trained
+        from medray.modalities.image.predictor import ImagePredictor
+        from medray.modalities.loaded import load_trained
 
         torch.set_num_threads(threads)
         keep_freed_memory()

@@ -30,7 +30,7 @@ from medray.serving.bulk import Bulk
 from medray.serving.decode import ARROW
 from medray.serving.http import make_app
 from medray.spec.serving import Serving
-from medray.storage.objects import Objects
+from medray.storage.store.objects import Objects
 
 APPLICATION = "medray"
 QUIET: dict[str, Any] = {"enable_access_log": False, "log_level": "ERROR"}

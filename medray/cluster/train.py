@@ -1,4 +1,4 @@
-"""Training on Ray Train: its workers run the loop of medray.engine.train.
+"""Training on Ray Train: its workers run the loop of medray.engine.training.loop.
 
 Ray places the ranks, joins them and starts them anew when one is lost. State is not Ray's affair:
 every start goes on from the newest checkpoint in storage, so a rank that is killed, a run that is
@@ -23,11 +23,11 @@ from ray.train.v2.api.exceptions import TrainingFailedError
 from medray.cluster.session import require
 from medray.errors import DataError, FatalError, MedrayError, RetryableError, SpecError
 from medray.ids import attempt_id
-from medray.storage.documents import read
+from medray.storage.store.documents import read
 
 if TYPE_CHECKING:
-    from medray.engine.assemble import TrainSetup
-    from medray.engine.train import TrainResult
+    from medray.engine.training.loop import TrainResult
+    from medray.engine.training.setup import TrainSetup
 
 COLLECTIVE_TIMEOUT_S = 600  # ranks that wait longer for one that hangs give up
 
@@ -107,7 +107,7 @@ def train_on_ray(
             about=setup.run,
             hint="look at memory and logs of the workers, then `medray resume`",
         ) from lost
-    from medray.engine.train import outcome
+    from medray.engine.training.loop import outcome
 
     return [outcome(one) for one in setups]
 
@@ -128,8 +128,8 @@ def _rank(config: dict[str, Any]) -> None:
     the ranks that it then starts find the note and end."""
     import torch
 
-    from medray.engine.train import fit
-    from medray.engine.world import World
+    from medray.engine.training.loop import fit
+    from medray.engine.training.ranks import World
 
     setups: list[TrainSetup] = config["setups"]
     objects = setups[0].objects

@@ -22,8 +22,8 @@ from medray.cluster.meters import UnitMeters
 from medray.cluster.replica import deployment_of, replica_of
 from medray.cluster.serve import APPLICATION, LOST, QUIET
 from medray.cluster.session import require
-from medray.engine.operation import Unit
-from medray.engine.worker import Receipt, WorkerSpec
+from medray.engine.units.operation import Unit
+from medray.engine.units.worker import Receipt, WorkerSpec
 from medray.spec.profiles import Pool
 from medray.spec.serving import Serving
 

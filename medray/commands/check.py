@@ -20,7 +20,7 @@ def check(
 ) -> None:
     """Say everything that is wrong with a job, before any of it runs; exit 2 if anything is."""
     from medray.jobs.check import Problem, check_documents
-    from medray.jobs.session import storage_to_check
+    from medray.jobs.storage_by_name import storage_to_check
     from medray.spec.load import read_job
 
     documents = 0

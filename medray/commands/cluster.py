@@ -28,10 +28,10 @@ def render(
     storage: str | None,
 ) -> None:
     """Print the `ray up` file or the KubeRay manifests that a cluster profile stands for."""
-    from medray.jobs.render import Wanted
-    from medray.jobs.render import render as render_cluster
-    from medray.jobs.schedules import read
-    from medray.jobs.session import open_storage
+    from medray.jobs.provision.render import Wanted
+    from medray.jobs.provision.render import render as render_cluster
+    from medray.jobs.schedule.schedules import read
+    from medray.jobs.storage_by_name import open_storage
 
     due = read(open_storage(storage), schedule) if schedule else None
     click.echo(render_cluster(name, Wanted(job, cron, time_zone, models, due)), nl=False)
@@ -64,10 +64,10 @@ def queue(name: str, storage: str | None, as_json: bool) -> None:
     from dataclasses import asdict
     from pathlib import Path
 
-    from medray.jobs.line import read_line
-    from medray.jobs.session import known_storage
+    from medray.jobs.remote.queue import read_queue
+    from medray.jobs.storage_by_name import known_storage
 
-    line = read_line(known_storage(storage), Path(name).stem)
+    line = read_queue(known_storage(storage), Path(name).stem)
     if as_json:
         print_json({"queue": [asdict(entry) for entry in line]})
         return

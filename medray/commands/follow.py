@@ -10,18 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from medray.commands.output import (
-    json_option,
-    print_json,
-    print_table,
-    say_damaged,
-    storage_option,
-)
+from medray.commands.output import json_option, print_json, print_table, say_damaged, storage_option
 from medray.errors import DataError
 
 if TYPE_CHECKING:
     from medray.jobs.status import JobStatus, StepStatus
-    from medray.storage.objects import Objects
+    from medray.storage.store.objects import Objects
 
 LOOK_S = 1.0
 BEAT_S = 5.0  # as often as a driver tells how it goes
@@ -33,8 +27,8 @@ MOST_S = 15.0  # between two tries, while storage or cluster are away
 @json_option
 def runs(storage: str | None, as_json: bool) -> None:
     """List the jobs that were run, newest first."""
-    from medray.jobs.session import known_storage
     from medray.jobs.status import jobs
+    from medray.jobs.storage_by_name import known_storage
 
     damaged: list[DataError] = []
     found = jobs(known_storage(storage), wrong=damaged)
@@ -67,8 +61,8 @@ def runs(storage: str | None, as_json: bool) -> None:
 @json_option
 def status(run: str, follow: bool, storage: str | None, as_json: bool) -> None:
     """Say how a job stands, from what storage holds."""
-    from medray.jobs.session import known_storage
     from medray.jobs.status import AHEAD, find_job, job_status
+    from medray.jobs.storage_by_name import known_storage
 
     objects = known_storage(storage)
     job = find_job(objects, run)
@@ -131,8 +125,8 @@ def _row(step: "StepStatus", *, going: bool) -> list[object]:
 def logs(run: str, follow: bool, driver: bool, storage: str | None) -> None:
     """Print what happened in a job, one JSON object a line."""
     from medray.errors import RetryableError
-    from medray.jobs.session import known_storage
     from medray.jobs.status import AHEAD, find_job, job_state
+    from medray.jobs.storage_by_name import known_storage
 
     objects = known_storage(storage)
     job = find_job(objects, run)
@@ -166,8 +160,8 @@ def _of_storage(objects: "Objects", job: str) -> Callable[[], Iterator[str]]:
 def _of_driver(objects: "Objects", job: str) -> Callable[[], Iterator[str]]:
     """Whole new lines of what the driver printed; Ray gives all of it each time."""
     from medray.errors import SpecError
-    from medray.jobs.rest import connect
-    from medray.jobs.submissions import newest
+    from medray.jobs.remote.ray_jobs_api import connect
+    from medray.jobs.remote.submissions import newest
     from medray.spec.profiles import RayCluster
 
     submission = newest(objects, job)

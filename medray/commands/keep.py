@@ -10,8 +10,8 @@ from medray.commands.output import json_option, print_json, print_table, storage
 from medray.errors import DataError, SpecError
 
 if TYPE_CHECKING:
-    from medray.storage.check import Problem
-    from medray.storage.objects import Objects
+    from medray.storage.catalog.check import Problem
+    from medray.storage.store.objects import Objects
 
 _UNITS = {"h": 3600.0, "d": 86400.0}
 
@@ -22,8 +22,8 @@ _UNITS = {"h": 3600.0, "d": 86400.0}
 @json_option
 def verify(reference: str, storage: str | None, as_json: bool) -> None:
     """Check every hash of a dataset or model; without a name, of everything and the audit log."""
-    from medray.jobs.session import known_storage
-    from medray.storage.check import verify_all, verify_reference
+    from medray.jobs.storage_by_name import known_storage
+    from medray.storage.catalog.check import verify_all, verify_reference
 
     objects = known_storage(storage)
     checked, problems = verify_reference(objects, reference) if reference else verify_all(objects)
@@ -61,7 +61,7 @@ def repair(name: str, storage: str | None, as_json: bool) -> None:
     """Let what is damaged of a dataset or model be made anew; without a name, of everything."""
     from medray.jobs.repair import jobs_of
     from medray.jobs.repair import repair as let_go
-    from medray.jobs.session import known_storage
+    from medray.jobs.storage_by_name import known_storage
 
     objects = known_storage(storage)
     done = let_go(objects, name)
@@ -90,8 +90,8 @@ def repair(name: str, storage: str | None, as_json: bool) -> None:
 @json_option
 def gc(older_than: str, delete: bool, storage: str | None, as_json: bool) -> None:
     """Remove what abandoned attempts left behind; never what a commit or version names."""
-    from medray.jobs.session import known_storage
-    from medray.storage.garbage import collect
+    from medray.jobs.storage_by_name import known_storage
+    from medray.storage.catalog.garbage import collect
 
     objects, spared = known_storage(storage), list[DataError]()
     found = collect(objects, age_s=_age(older_than), delete=delete, spared=spared)
@@ -130,8 +130,8 @@ def gc(older_than: str, delete: bool, storage: str | None, as_json: bool) -> Non
 @json_option
 def retry(name: str, codes: tuple[str, ...], storage: str | None, as_json: bool) -> None:
     """Let units that refused something for a reason that is mended since be done again."""
-    from medray.jobs.again import ask_again
-    from medray.jobs.session import known_storage
+    from medray.jobs.storage_by_name import known_storage
+    from medray.jobs.successors import ask_again
 
     found = ask_again(known_storage(storage), name, codes)
     inputs = sum(found.column("inputs"))

@@ -5,17 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from medray.commands.output import (
-    json_option,
-    print_json,
-    print_table,
-    say_damaged,
-    storage_option,
-)
+from medray.commands.output import json_option, print_json, print_table, say_damaged, storage_option
 
 if TYPE_CHECKING:
-    from medray.storage.datasets import Dataset
-    from medray.storage.models import ModelPackage
+    from medray.storage.catalog.datasets import Dataset
+    from medray.storage.catalog.models import ModelPackage
 
 
 @click.command()
@@ -24,8 +18,8 @@ if TYPE_CHECKING:
 def ls(storage: str | None, as_json: bool) -> None:
     """List datasets and models."""
     from medray.errors import DataError
-    from medray.jobs.session import known_storage
-    from medray.storage.versions import heads
+    from medray.jobs.storage_by_name import known_storage
+    from medray.storage.catalog.versions import heads
 
     objects = known_storage(storage)
     rows: list[dict[str, Any]] = []
@@ -53,8 +47,8 @@ def ls(storage: str | None, as_json: bool) -> None:
 @json_option
 def show(reference: str, storage: str | None, with_shards: bool, as_json: bool) -> None:
     """Show one version of a dataset or model: what it holds, and what it was made of."""
-    from medray.jobs.session import open_reference
-    from medray.storage.datasets import Dataset
+    from medray.jobs.storage_by_name import open_reference
+    from medray.storage.catalog.datasets import Dataset
 
     found = open_reference(reference, storage)
     facts = _of_dataset(found) if isinstance(found, Dataset) else _of_model(found)
@@ -75,10 +69,10 @@ def show(reference: str, storage: str | None, with_shards: bool, as_json: bool) 
 @json_option
 def quarantine(reference: str, storage: str | None, as_json: bool) -> None:
     """List what a dataset, or a step that made none, did not take, with reasons and hints."""
-    from medray.jobs.session import known_storage
-    from medray.storage.datasets import open_dataset
-    from medray.storage.quarantine import read_refusals
-    from medray.storage.versions import check_name
+    from medray.jobs.storage_by_name import known_storage
+    from medray.storage.catalog.datasets import open_dataset
+    from medray.storage.catalog.quarantine import read_refusals
+    from medray.storage.catalog.versions import check_name
 
     objects = known_storage(storage)
     name, _, version = reference.partition("@")

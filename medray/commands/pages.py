@@ -4,7 +4,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from medray.jobs.schedule_claims import Claim
+    from medray.jobs.schedule.claims import Claim
 
 
 class Pages:
@@ -16,7 +16,7 @@ class Pages:
 
     def __call__(self, claim: "Claim") -> None:
         """Begin with the page of a claim's run."""
-        from medray.jobs.schedule_start import medray
+        from medray.jobs.schedule.start import medray
 
         command = medray("schedule", "page", claim.schedule, "--due", claim.due, *self._given)
         self._processes = [one for one in self._processes if one.poll() is None]

@@ -18,7 +18,7 @@ from medray.errors import InterruptedRun, MedrayError
 
 if TYPE_CHECKING:
     from medray.jobs.events import Event, Listener, Run
-    from medray.storage.objects import Objects
+    from medray.storage.store.objects import Objects
 
 DRAIN_S = 10.0
 DEMO_SUBJECTS = 12
@@ -134,7 +134,7 @@ def multiplies_bf16(processors: Path = Path("/proc/cpuinfo")) -> bool:
 def attached(start: Start, storage: str | None, name: str, *, as_json: bool, report: bool) -> None:
     """Run with progress and signals; print the account, or JSON."""
     from medray.commands.progress import print_account, watcher
-    from medray.jobs.session import open_storage
+    from medray.jobs.storage_by_name import open_storage
 
     stop = threading.Event()
     steps: list[dict[str, Any]] = []
@@ -200,8 +200,8 @@ def _write_page(
     error: Exception | None = None,
 ) -> str:
     """Write the report; where it is. A page that can't be drawn does not undo what is committed."""
+    from medray.jobs.driver import told
     from medray.jobs.kept import stored_result
-    from medray.jobs.record import told
     from medray.report.collect import write_report
     from medray.report.content import Failure
 

@@ -10,13 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from medray.commands.output import (
-    json_option,
-    print_json,
-    print_table,
-    say_damaged,
-    storage_option,
-)
+from medray.commands.output import json_option, print_json, print_table, say_damaged, storage_option
 from medray.commands.pages import Pages
 from medray.commands.run import attached, runs_jobs
 from medray.errors import DataError
@@ -25,9 +19,9 @@ _COUNTS = ("committed", "skipped", "quarantined", "passed_over")  # of a due tim
 
 if TYPE_CHECKING:
     from medray.jobs.events import Listener, Run
-    from medray.jobs.schedule_claims import Claim, Record
+    from medray.jobs.schedule.claims import Claim, Record
     from medray.spec.schedules import Schedule
-    from medray.storage.objects import Objects
+    from medray.storage.store.objects import Objects
 
 
 @click.group()
@@ -63,8 +57,8 @@ def add(
 ) -> None:
     """Put a job on a schedule."""
     from medray.clock import SYSTEM
-    from medray.jobs import schedules
-    from medray.jobs.session import open_storage
+    from medray.jobs.schedule import schedules
+    from medray.jobs.storage_by_name import open_storage
 
     made = schedules.add(
         open_storage(storage), name or Path(job).stem, job, overrides=overrides, **fields
@@ -78,9 +72,9 @@ def add(
 def ls(storage: str | None, as_json: bool) -> None:
     """List the schedules, what is due next and how the last run ended."""
     from medray.clock import SYSTEM
-    from medray.jobs import schedules
-    from medray.jobs.schedule_claims import Claims
-    from medray.jobs.session import known_storage
+    from medray.jobs.schedule import schedules
+    from medray.jobs.schedule.claims import Claims
+    from medray.jobs.storage_by_name import known_storage
 
     objects = known_storage(storage)
     rows = []
@@ -118,9 +112,9 @@ def ls(storage: str | None, as_json: bool) -> None:
 def show(name: str, newest: int, storage: str | None, as_json: bool) -> None:
     """Show a schedule and its history, newest first."""
     from medray.clock import SYSTEM
-    from medray.jobs import schedules
-    from medray.jobs.schedule_claims import Claims
-    from medray.jobs.session import known_storage
+    from medray.jobs.schedule import schedules
+    from medray.jobs.schedule.claims import Claims
+    from medray.jobs.storage_by_name import known_storage
 
     objects = known_storage(storage)
     one = schedules.read(objects, name)
@@ -144,8 +138,8 @@ def show(name: str, newest: int, storage: str | None, as_json: bool) -> None:
 @storage_option
 def pause(name: str, storage: str | None) -> None:
     """Let nothing begin until `resume`."""
-    from medray.jobs import schedules
-    from medray.jobs.session import known_storage
+    from medray.jobs.schedule import schedules
+    from medray.jobs.storage_by_name import known_storage
 
     schedules.pause(known_storage(storage), name)
     click.echo(f"{name}: paused")
@@ -157,8 +151,8 @@ def pause(name: str, storage: str | None) -> None:
 def resume(name: str, storage: str | None) -> None:
     """End a pause; what would have been due during it is not made good."""
     from medray.clock import SYSTEM
-    from medray.jobs import schedules
-    from medray.jobs.session import known_storage
+    from medray.jobs.schedule import schedules
+    from medray.jobs.storage_by_name import known_storage
 
     one = schedules.resume(known_storage(storage), name)
     click.echo(f"{name}: next due {_local(one.next_due(SYSTEM.now()), one.tz)}")
@@ -169,8 +163,8 @@ def resume(name: str, storage: str | None) -> None:
 @storage_option
 def rm(name: str, storage: str | None) -> None:
     """Remove a schedule with its history; what its runs made stays."""
-    from medray.jobs import schedules
-    from medray.jobs.session import known_storage
+    from medray.jobs.schedule import schedules
+    from medray.jobs.storage_by_name import known_storage
 
     schedules.remove(known_storage(storage), name)
     click.echo(f"{name}: removed")
@@ -182,9 +176,9 @@ def rm(name: str, storage: str | None) -> None:
 def run(name: str, storage: str | None) -> None:
     """Run a schedule's job now, here, as if it were due."""
     from medray.errors import InterruptedRun
-    from medray.jobs.schedule_start import Attached
-    from medray.jobs.scheduler import Scheduler
-    from medray.jobs.session import open_storage
+    from medray.jobs.schedule.scheduler import Scheduler
+    from medray.jobs.schedule.start import Attached
+    from medray.jobs.storage_by_name import open_storage
 
     objects = open_storage(storage)
     pages = Pages(storage)
@@ -209,7 +203,7 @@ def run(name: str, storage: str | None) -> None:
 @storage_option
 def page(name: str, due: str | None, reference: str | None, storage: str | None) -> None:
     """Write the morning page of a run: new, refused, drift, cost. Runs write it by themselves."""
-    from medray.jobs.session import known_storage
+    from medray.jobs.storage_by_name import known_storage
     from medray.report.morning import write_morning
 
     objects = known_storage(storage)
@@ -227,9 +221,9 @@ def start(name: str, due: str, parent: int, storage: str | None) -> None:
     """Run what is claimed for one due time, for the scheduler that started this process."""
     from medray.clock import SYSTEM
     from medray.jobs.run import run_documents
-    from medray.jobs.schedule_claims import Claims
-    from medray.jobs.schedule_start import die_with, is_elsewhere
-    from medray.jobs.session import open_storage
+    from medray.jobs.schedule.claims import Claims
+    from medray.jobs.schedule.start import die_with, is_elsewhere
+    from medray.jobs.storage_by_name import open_storage
     from medray.spec.load import Source
 
     die_with(parent)
@@ -251,7 +245,7 @@ def _submit(claim: "Claim", storage: str | None, parent: int) -> None:
     from medray.commands.submit import attend_to
     from medray.errors import SpecError
     from medray.jobs.resume import cancel
-    from medray.jobs.schedule_start import LEAVE, die_with
+    from medray.jobs.schedule.start import LEAVE, die_with
     from medray.jobs.submit import submit_documents
     from medray.spec.load import Source
 
@@ -287,7 +281,7 @@ def _submit(claim: "Claim", storage: str | None, parent: int) -> None:
 @storage_option
 def scheduler(once: bool, render: str | None, image: str | None, storage: str | None) -> None:
     """Run what is due, until stopped. Any number of these may share a storage."""
-    from medray.jobs import schedule_render
+    from medray.jobs.provision import schedule_render
 
     if render == "systemd":
         click.echo(schedule_render.systemd(storage, str(Path.cwd())), nl=False)
@@ -295,10 +289,10 @@ def scheduler(once: bool, render: str | None, image: str | None, storage: str | 
     if render == "kubernetes":
         click.echo(schedule_render.kubernetes(storage, image), nl=False)
         return
-    from medray.jobs.schedule_start import Attached
-    from medray.jobs.scheduler import Scheduler
-    from medray.jobs.session import open_storage
-    from medray.storage.probe import probe
+    from medray.jobs.schedule.scheduler import Scheduler
+    from medray.jobs.schedule.start import Attached
+    from medray.jobs.storage_by_name import open_storage
+    from medray.storage.store.probe import probe
 
     objects = open_storage(storage)
     probe(objects)

@@ -43,7 +43,7 @@ def init(folder: Path) -> None:
 @json_option
 def doctor(cluster: str | None, storage: str | None, as_json: bool) -> None:
     """Check that this machine, and a cluster, can run medray."""
-    from medray.jobs.doctor import examine
+    from medray.jobs.provision.doctor import examine
 
     findings = examine(storage, cluster)
     if as_json:
@@ -69,8 +69,8 @@ def probe(key: str, storage: str | None) -> None:
 
     from medray.cluster.examine import examine_nodes
     from medray.cluster.session import join
-    from medray.jobs.nodes import MARK
-    from medray.jobs.session import open_storage
+    from medray.jobs.provision.nodes import MARK
+    from medray.jobs.storage_by_name import open_storage
 
     with join("auto"):
         click.echo(MARK + json.dumps(examine_nodes(open_storage(storage), key)))

@@ -11,7 +11,7 @@ from medray.commands.output import json_option, print_json, print_table, storage
 from medray.errors import RetryableError
 
 if TYPE_CHECKING:
-    from medray.storage.control import Control
+    from medray.storage.store.bucket_admin import Control
 
 POLICIES = Path("storage/policies")
 
@@ -26,7 +26,7 @@ def storage() -> None:
 @json_option
 def check(storage: str | None, as_json: bool) -> None:
     """Is the bucket as medray needs it? Ends with the least-privilege policy for it."""
-    from medray.storage.policy import policy
+    from medray.storage.store.policy import policy
 
     control = _control(storage)
     findings = control.check()
@@ -51,7 +51,7 @@ def check(storage: str | None, as_json: bool) -> None:
 @json_option
 def init(storage: str | None, as_json: bool) -> None:
     """Make and set up the bucket; write its least-privilege policy to storage/policies."""
-    from medray.storage.policy import policy
+    from medray.storage.store.policy import policy
 
     control = _control(storage)
     done = control.init()
@@ -66,7 +66,7 @@ def init(storage: str | None, as_json: bool) -> None:
 
 
 def _control(name: str | None) -> "Control":
-    from medray.jobs.session import storage_of
-    from medray.storage.control import Control
+    from medray.jobs.storage_by_name import storage_of
+    from medray.storage.store.bucket_admin import Control
 
     return Control(storage_of(name))

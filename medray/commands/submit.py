@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from medray.jobs.events import Event, Listener, Run
     from medray.jobs.submit import Sent
-    from medray.storage.objects import Objects
+    from medray.storage.store.objects import Objects
 
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="As of `medray run`."
@@ -131,7 +131,7 @@ def attend_to(
 
     Args:
         sent: what is attended to.
-        storage: see `medray.jobs.session.open_storage`.
+        storage: see `medray.jobs.storage_by_name.open_storage`.
         as_json: print one JSON object.
         left: set by Ctrl-C, and by whoever else wants it: the run is left alone.
         again: sends it once more, if what was joined as under way turns out to be dead.
@@ -139,9 +139,9 @@ def attend_to(
     import rich.table  # noqa: F401 - of the account; now, while the cluster starts the driver
 
     from medray.commands.progress import print_account, watcher
-    from medray.jobs.attend import LEFT, attend
-    from medray.jobs.rest import connect
-    from medray.jobs.session import open_storage
+    from medray.jobs.follow import LEFT, attend
+    from medray.jobs.remote.ray_jobs_api import connect
+    from medray.jobs.storage_by_name import open_storage
     from medray.spec.profiles import RayCluster
 
     submission = sent.submission

@@ -1,18 +1,18 @@
 """What one worker does. torch yes, ray never."""
 
-from medray.engine.operation import Operation
+from medray.engine.units.operation import Operation
 from medray.registry import Registry
 
 OPERATIONS: Registry[Operation] = Registry(
     "medray.operations",
     {
-        "ingest": "medray.engine.ingest:Ingest",
-        "transform": "medray.engine.transform:Transform",
-        "predict": "medray.engine.predict:Predict",
-        "evaluate": "medray.engine.evaluate:Evaluate",
-        "score": "medray.engine.score:Score",
-        "part": "medray.engine.join:Part",
-        "join": "medray.engine.join:Join",
-        "export": "medray.engine.export:Export",
+        "ingest": "medray.steps.ingest.operation:Ingest",
+        "transform": "medray.steps.transform.operation:Transform",
+        "predict": "medray.steps.predict.operation:Predict",
+        "evaluate": "medray.steps.evaluate.operation:Evaluate",
+        "score": "medray.steps.variants.operation:Score",
+        "part": "medray.steps.export.join:Part",
+        "join": "medray.steps.export.join:Join",
+        "export": "medray.steps.export.operation:Export",
     },
 )

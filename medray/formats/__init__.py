@@ -21,7 +21,7 @@ FORMATS: Registry[Format] = Registry(
         "annotated_vcf": "medray.formats.vcf.annotated:AnnotatedVcf",
         "vcf": "medray.formats.vcf:Vcf",
         # They draw with the engine; plugins, as those of outsiders are.
-        "overlay": "medray.engine.pictures:Overlay",
-        "track_plot": "medray.engine.track_pictures:TrackPlot",
+        "overlay": "medray.modalities.image.overlay_format:Overlay",
+        "track_plot": "medray.modalities.sequence.track_format:TrackPlot",
     },
 )

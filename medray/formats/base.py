@@ -14,9 +14,9 @@ from xxhash import xxh3_64_intdigest
 
 from medray.errors import SpecError
 from medray.spec.base import Settings
-from medray.storage.holds import Holds, Needs
-from medray.storage.records import Refusal
-from medray.storage.samples import Sample
+from medray.storage.shards.holds import Holds, Needs
+from medray.storage.shards.records import Refusal
+from medray.storage.shards.samples import Sample
 
 _STAMP = struct.Struct("<3q").pack
 
@@ -137,7 +137,7 @@ def joined(stamps: Sequence[int]) -> int:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Found:
     """What a format found in a source.
 
     Args:
@@ -162,7 +162,7 @@ class Format(ABC):
         self.options = options
 
     @abstractmethod
-    def plan(self, source: Source) -> Plan:
+    def plan(self, source: Source) -> Found:
         """List the inputs: names, sizes and headers at most, never payload.
 
         What is read of a file is asked for by `source.fetch` before.
@@ -248,7 +248,7 @@ class WriteOnly(Format):
 
     instead: ClassVar[str] = ""
 
-    def plan(self, source: Source) -> Plan:
+    def plan(self, source: Source) -> Found:
         """Not for reading.
 
         Raises:

@@ -11,8 +11,8 @@ from medray.errors import DataError
 from medray.formats.base import FormatOptions
 from medray.formats.features import Feature, FeatureOptions, Features, number, whole
 from medray.formats.files import place, replacing
-from medray.storage.holds import Needs, names
-from medray.storage.samples import Sample, Slabs
+from medray.storage.shards.holds import Needs, names
+from medray.storage.shards.samples import Sample, Slabs
 
 MAX_BLOCKS = 100_000
 SLAB_BINS = 2**20

@@ -18,9 +18,9 @@ from typing import ClassVar
 
 from medray.errors import SpecError
 from medray.formats.base import Memory, Source
-from medray.storage.listing import Entry
-from medray.storage.objects import Objects
-from medray.storage.records import Refusal
+from medray.storage.shards.records import Refusal
+from medray.storage.store.listing import Entry
+from medray.storage.store.objects import Objects
 
 MAX_PART = 255  # bytes in one part of a path, of every file system in use
 MAX_PATH = 3500  # bytes in a path; Linux takes 4095

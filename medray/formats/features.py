@@ -14,10 +14,10 @@ from typing import Any, ClassVar
 from pydantic import Field, NonNegativeInt
 
 from medray.errors import DataError, SpecError
-from medray.formats.base import Format, FormatOptions, Input, Plan, Source
+from medray.formats.base import Format, FormatOptions, Found, Input, Source
 from medray.formats.files import (
     INDICES,
-    Found,
+    File,
     is_empty,
     item,
     nothing_found,
@@ -25,10 +25,10 @@ from medray.formats.files import (
     stem,
     walk,
 )
-from medray.formats.text import Range, decoded, lines, ranges
-from medray.storage.holds import TOLD, Holds, names
-from medray.storage.records import Refusal
-from medray.storage.samples import Sample
+from medray.formats.tabular.text import Range, decoded, lines, ranges
+from medray.storage.shards.holds import TOLD, Holds, names
+from medray.storage.shards.records import Refusal
+from medray.storage.shards.samples import Sample
 
 MAX_POSITION = 2**40
 MAX_REFUSED = 1000  # lines of one input that are listed one by one
@@ -90,7 +90,7 @@ class Features(Format):
         """Rows without arrays."""
         return Holds(names(), lacks=TOLD)
 
-    def plan(self, source: Source) -> Plan:
+    def plan(self, source: Source) -> Found:
         """Files cut into ranges of lines."""
         packed = ("", ".gz", ".bgz")
         suffixes = tuple(f"{one}{end}" for one in self.suffixes for end in packed)
@@ -113,7 +113,7 @@ class Features(Format):
                 key, part = f"{file.path}:{piece.first + 1}", list(astuple(piece))
                 one = item(key, [file, *table], id=name, range=part)
                 groups.append([one._replace(size=piece.size)])
-        return Plan(groups, refused)
+        return Found(groups, refused)
 
     def named(self) -> list[tuple[str, str]]:
         """The genome's lengths."""
@@ -172,7 +172,7 @@ class Features(Format):
             **feature.more,
         }
 
-    def _table(self, source: Source) -> list[Found]:
+    def _table(self, source: Source) -> list[File]:
         """The table of lengths, which features depend on as on their own file."""
         options = self.options
         if options.circular and not options.lengths and options.genome is None:
@@ -185,7 +185,7 @@ class Features(Format):
             stat = open_path(source, options.genome).stat()
         except DataError as error:
             raise SpecError(error.message, code=error.code, about=options.genome) from error
-        return [Found.of(source, options.genome, stat)]
+        return [File.of(source, options.genome, stat)]
 
     def _lengths(self, source: Source) -> dict[str, int]:
         known: dict[str, int] = {}

@@ -18,8 +18,8 @@ from medray.errors import DataError, PassedOver, SpecError
 from medray.formats.base import Input, Source, joined
 from medray.formats.listing import folders, numbers_of, texts_of, unreadable
 from medray.ids import Distinct
-from medray.storage.compute import call, cast, matches
-from medray.storage.records import Refusal
+from medray.storage.shards.records import Refusal
+from medray.storage.store.compute import call, cast, matches
 
 BLOCK = 1024  # files that are looked at at a time: of more, Python's objects take room
 MAX_NAME = 200  # bytes; file systems take 255, and a suffix and a temporary mark must fit too
@@ -36,7 +36,7 @@ ELSEWHERE = PassedOver("it lies in no folder that is asked for", code="other-fol
 INDICES = (".tbi", ".csi", ".gzi", ".fai", ".dict", ".idx")  # of the files that they lie beside
 
 
-class Found(NamedTuple):
+class File(NamedTuple):
     """One file below a source.
 
     Args:
@@ -52,7 +52,7 @@ class Found(NamedTuple):
     stamp: int
 
     @classmethod
-    def of(cls, source: Source, path: str, status: os.stat_result) -> "Found":
+    def of(cls, source: Source, path: str, status: os.stat_result) -> "File":
         """What is known of a file.
 
         Raises:
@@ -72,13 +72,13 @@ class Found(NamedTuple):
         return self.path.rpartition("/")[0]
 
 
-_as_found, _as_input = partial(tuple.__new__, Found), partial(tuple.__new__, Input)
+_as_found, _as_input = partial(tuple.__new__, File), partial(tuple.__new__, Input)
 
 
-class Files(Sequence[Found]):
+class Files(Sequence[File]):
     """Files below a source, sorted by path.
 
-    They stand in columns, 28 bytes a file beside its path's: a `Found` is made as it is asked for.
+    They stand in columns, 28 bytes a file beside its path's: a `File` is made as it is asked for.
 
     Args:
         paths: of the files.
@@ -103,16 +103,16 @@ class Files(Sequence[Found]):
         return len(self.paths)
 
     @overload
-    def __getitem__(self, at: int) -> Found: ...
+    def __getitem__(self, at: int) -> File: ...
     @overload
     def __getitem__(self, at: slice) -> "Files": ...
-    def __getitem__(self, at: int | slice) -> "Found | Files":
+    def __getitem__(self, at: int | slice) -> "File | Files":
         if isinstance(at, slice):
             return Files(self.paths[at], self.stamps[at])
         at = range(len(self))[at]
         return next(iter(self[at : at + 1]))
 
-    def __iter__(self) -> Iterator[Found]:
+    def __iter__(self) -> Iterator[File]:
         for block in self.blocks():
             yield from map(_as_found, zip(*block.columns(), strict=True))
 
@@ -121,7 +121,7 @@ class Files(Sequence[Found]):
         return (self[start : start + BLOCK] for start in range(0, len(self), BLOCK))
 
     def columns(self) -> tuple[list[str], list[int], list[str], list[int]]:
-        """What a `Found` has, of each: paths, sizes, fingerprints, stamps."""
+        """What a `File` has, of each: paths, sizes, fingerprints, stamps."""
         sizes, marks = (numbers_of(self.stamps[:, at].copy()) for at in (0, 1))
         texts = (cast(numbers, pa.large_string()) for numbers in (sizes, marks))
         stamps = map(xxh3_64_intdigest, self.stamps.view("V24")[:, 0].tolist())
@@ -267,7 +267,7 @@ def open_path(source: Source, path: str) -> Path:
     return full
 
 
-def item(key: str, files: Sequence[Found], **extra: object) -> Input:
+def item(key: str, files: Sequence[File], **extra: object) -> Input:
     """An input of these files, fingerprinted by sizes and times of change."""
     if len(files) == 1:
         path, size, fingerprint, stamp = files[0]

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from medray.formats.base import Format, Input, Source
-from medray.storage.records import Refusal
+from medray.storage.shards.records import Refusal
 
 Look = Callable[[list[str]], Iterator[pa.Table | None]]
 """Asks for some columns of every shard, in order; None where a shard has no rows."""

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from medray.errors import DataError
 from medray.jobs.plan import Planned
 from medray.jobs.resolve import Resolved
-from medray.storage.commits import Commits
-from medray.storage.objects import Objects
-from medray.storage.quarantine import keep_refusals
-from medray.storage.records import Kind, Refusal, whole_inputs
+from medray.storage.catalog.commits import Commits
+from medray.storage.catalog.quarantine import keep_refusals
+from medray.storage.shards.records import Kind, Refusal, whole_inputs
+from medray.storage.store.objects import Objects
 
 if TYPE_CHECKING:
-    from medray.engine.worker import Receipt
+    from medray.engine.units.worker import Receipt
 
 
 class Budget:

@@ -4,13 +4,13 @@ import threading
 from contextlib import ExitStack
 
 from medray.errors import InterruptedRun, SpecError
+from medray.jobs.driver import Driver
 from medray.jobs.events import Listener, Run
 from medray.jobs.kept import job_record
-from medray.jobs.line import Entry, Place
-from medray.jobs.record import Driver
-from medray.jobs.submissions import mark, read
+from medray.jobs.remote.queue import Entry, Turn
+from medray.jobs.remote.submissions import mark, read
 from medray.spec.load import Source
-from medray.storage.objects import Objects
+from medray.storage.store.objects import Objects
 from medray.version import __version__
 
 
@@ -55,7 +55,7 @@ def drive(
     entry = Entry(submission.id, job, submission.priority, submission.at)
     places = int(submission.profile["max_runs"])
     with ExitStack() as stack:
-        place = Place(objects, submission.cluster, entry, places, stop, f"runs/{job}/cancel")
+        place = Turn(objects, submission.cluster, entry, places, stop, f"runs/{job}/cancel")
         try:
             stack.enter_context(place)
         except InterruptedRun:

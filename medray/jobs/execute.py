@@ -7,16 +7,16 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from medray.engine.operation import Unit
+from medray.engine.units.operation import Unit
 from medray.errors import SpecError
 from medray.jobs.resolve import Resolved
 from medray.spec.jobs import Predict
 from medray.spec.profiles import Cluster, Inline, Local, Pool, RayCluster
-from medray.storage.objects import Objects
+from medray.storage.store.objects import Objects
 
 if TYPE_CHECKING:
     from medray.cluster.crew import Crew
-    from medray.engine.worker import Receipt
+    from medray.engine.units.worker import Receipt
 
 
 class Executor:
@@ -63,8 +63,8 @@ class Executor:
         Raises:
             RetryableError: the pool broke; what is committed stays.
         """
-        from medray.engine.inline import run_inline
-        from medray.engine.worker import WorkerSpec
+        from medray.engine.units.inline import run_inline
+        from medray.engine.units.worker import WorkerSpec
 
         policy = resolved.step.policy
         profile = self.profile

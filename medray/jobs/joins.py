@@ -6,17 +6,17 @@ from typing import Any
 
 import pyarrow as pa
 
-from medray.engine.join import item_fields
-from medray.engine.operation import Unit
+from medray.engine.units.operation import Unit
 from medray.errors import SpecError
 from medray.formats.bucket import outlined
 from medray.formats.joined import Joined, Share
 from medray.ids import digest, unit_id
 from medray.jobs.plan import Planned
 from medray.jobs.sources import source_of
-from medray.storage.datasets import Dataset
-from medray.storage.objects import Objects
-from medray.storage.records import Refusal
+from medray.steps.export.join import item_fields
+from medray.storage.catalog.datasets import Dataset
+from medray.storage.shards.records import Refusal
+from medray.storage.store.objects import Objects
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from medray.errors import DataError
 from medray.jobs.events import StepResult
-from medray.jobs.pulse import Progress
-from medray.storage.documents import Count, Moment, damaged, read
-from medray.storage.objects import Objects
+from medray.jobs.progress import Progress
+from medray.storage.store.documents import Count, Moment, damaged, read
+from medray.storage.store.objects import Objects
 
 if TYPE_CHECKING:
     import pyarrow as pa

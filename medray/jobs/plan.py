@@ -1,11 +1,11 @@
-"""Plan: a step becomes units, each with an identity, accountable inputs and what `load` needs.
+"""Found: a step becomes units, each with an identity, accountable inputs and what `load` needs.
 
 Payloads, by operation; never pixels:
 
 - ingest: see medray.formats.packed.
 - score: `shard`, `start` and `stop`: a range of its rows, which is the unit's one input.
-- part, join: see medray.engine.join.
-- predict, evaluate, export: `shard`, the input shard (`medray.storage.records.Pinned`), and `rows`,
+- part, join: see medray.steps.export.join.
+- predict, evaluate, export: `shard`, the input shard (`storage.shards.records.Pinned`), and `rows`,
   the row in it of each of the unit's inputs, in the same order. Inputs are sample ids. Evaluate
   and export also get `paired`: for each input [n, row] of the sample with the same id in shard n
   of `beside`, which are of a second dataset, or null where there is none. Evaluate goes over the
@@ -18,14 +18,14 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any
 
-from medray.engine.operation import Unit
+from medray.engine.units.operation import Unit
 from medray.errors import SpecError
-from medray.formats.base import Plan
+from medray.formats.base import Found
 from medray.formats.packed import Packed, grouped, pack
 from medray.ids import Distinct, short, unit_id
 from medray.jobs.regroup import Earlier, regroup
-from medray.storage.datasets import Dataset
-from medray.storage.records import Pinned, Refusal
+from medray.storage.catalog.datasets import Dataset
+from medray.storage.shards.records import Pinned, Refusal
 
 _OF_REFUSAL = attrgetter(*(field.name for field in fields(Refusal)))
 
@@ -54,7 +54,7 @@ class Planned:
 
 
 def plan_ingest(
-    found: Plan,
+    found: Found,
     *,
     name: str,
     identity: dict[str, Any],

@@ -15,12 +15,12 @@ from pydantic import Field
 
 from medray.errors import DamageError
 from medray.formats.packed import Packed, grouped, pack
-from medray.jobs.again import origins, units_that_gave_way
 from medray.jobs.kept import read_plan
-from medray.storage.damage import damage
-from medray.storage.documents import Count, keep, read
-from medray.storage.ledger import Ledger
-from medray.storage.objects import Objects
+from medray.jobs.successors import origins, units_that_gave_way
+from medray.storage.catalog.ledger import Ledger
+from medray.storage.store.damage import damage
+from medray.storage.store.documents import Count, keep, read
+from medray.storage.store.objects import Objects
 
 COLUMNS = ["unit", "input"]
 Identify = Callable[[Packed], str]

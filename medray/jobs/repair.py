@@ -2,22 +2,22 @@
 
 Nothing is made here, and nothing is deleted but plans that can't be read. A unit whose record or
 shard is damaged gives way to a successor, as units do that are to be tried again
-(`medray.jobs.again`): versions that name it stay as they are. What is written at every end of a run
-(HEAD, manifests, tables of units and refusals, packages of models) the run writes anew where it is
-damaged. Of the audit log nothing can be made anew; an entry says then which objects were found
-altered, by whom and when, and that is accepted.
+(`medray.jobs.successors`): versions that name it stay as they are. What is written at every end of
+a run (HEAD, manifests, tables of units and refusals, packages of models) the run writes anew where
+it is damaged. Of the audit log nothing can be made anew; an entry says then which objects were
+found altered, by whom and when, and that is accepted.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from medray.clock import SYSTEM, Clock
-from medray.jobs.again import units_that_gave_way
 from medray.jobs.regroup import forget_damaged
-from medray.storage import audit
-from medray.storage.check import Problem, verify_all, verify_reference
-from medray.storage.ledger import Ledger
-from medray.storage.objects import Objects
+from medray.jobs.successors import units_that_gave_way
+from medray.storage.catalog import audit
+from medray.storage.catalog.check import Problem, verify_all, verify_reference
+from medray.storage.catalog.ledger import Ledger
+from medray.storage.store.objects import Objects
 
 
 @dataclass(frozen=True)

@@ -10,26 +10,26 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 
 from medray.engine import OPERATIONS
-from medray.engine.transforms import TRANSFORMS
 from medray.errors import SpecError
 from medray.formats import FORMATS
 from medray.formats.joined import Joined
 from medray.ids import short
-from medray.jobs.again import with_successors
+from medray.jobs.driver import RUN_DIGITS
 from medray.jobs.joins import plan_join
 from medray.jobs.plan import Planned, plan_ingest, plan_shards
-from medray.jobs.record import RUN_DIGITS
 from medray.jobs.regroup import earlier
 from medray.jobs.sources import plan_of
+from medray.jobs.successors import with_successors
 from medray.jobs.target import claim, shown
 from medray.models import MODELS
 from medray.spec.base import Plugin
 from medray.spec.check import check
 from medray.spec.jobs import AnyStep, Evaluate, Export, Ingest, Predict, Train, Transform
-from medray.storage.datasets import Dataset, open_dataset
-from medray.storage.models import open_model
-from medray.storage.objects import Objects
-from medray.storage.versions import check_name
+from medray.steps.transform.transforms import TRANSFORMS
+from medray.storage.catalog.datasets import Dataset, open_dataset
+from medray.storage.catalog.models import open_model
+from medray.storage.catalog.versions import check_name
+from medray.storage.store.objects import Objects
 from medray.tasks import TASKS
 
 Place = Callable[..., str]

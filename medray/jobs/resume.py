@@ -7,11 +7,11 @@ from medray.clock import stamp
 from medray.errors import SpecError
 from medray.jobs.events import Listener, Run
 from medray.jobs.kept import job_record
-from medray.jobs.session import known_storage
 from medray.jobs.status import AHEAD, find_job, job_state
+from medray.jobs.storage_by_name import known_storage
 from medray.spec.load import Source, cluster_profile
 from medray.spec.profiles import RayCluster
-from medray.storage.objects import Objects
+from medray.storage.store.objects import Objects
 
 
 def resume(
@@ -26,7 +26,7 @@ def resume(
 
     Args:
         run: id of the job's run, of a run of one of its steps, or the beginning of one.
-        storage: see `medray.jobs.session.known_storage`.
+        storage: see `medray.jobs.storage_by_name.known_storage`.
         cluster: profile to go on with; None: as it was begun.
         on_event: see `medray.jobs.run.run`.
         stop: see `medray.jobs.run.run`.

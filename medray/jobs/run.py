@@ -9,22 +9,22 @@ from dataclasses import asdict, replace
 
 from medray.errors import DataError, InterruptedRun
 from medray.jobs.check import DEFAULT_CLUSTER, check_documents, refuse
+from medray.jobs.driver import Driver, keep_job, spent_s, timed
 from medray.jobs.events import Event, Listener, Run, StepResult
 from medray.jobs.execute import Executor
 from medray.jobs.kept import stored_result
-from medray.jobs.record import Driver, keep_job, spent_s, timed
+from medray.jobs.publish import run_units
 from medray.jobs.regroup import remember
 from medray.jobs.resolve import Resolved, resolve, units_of
-from medray.jobs.session import open_storage
+from medray.jobs.storage_by_name import open_storage
 from medray.jobs.tracking import tracked
-from medray.jobs.units import run_units
 from medray.spec.documents import place
 from medray.spec.jobs import Export, Ingest
 from medray.spec.load import Job, Source, cluster_profile, dump, read_job
-from medray.storage.audit import record
-from medray.storage.objects import Objects
-from medray.storage.probe import probe
-from medray.storage.versions import versions_of
+from medray.storage.catalog.audit import record
+from medray.storage.catalog.versions import versions_of
+from medray.storage.store.objects import Objects
+from medray.storage.store.probe import probe
 
 
 def run(
@@ -40,7 +40,7 @@ def run(
 
     Args:
         job: path or name of a job file, one step, or several.
-        storage: see `medray.jobs.session.open_storage`.
+        storage: see `medray.jobs.storage_by_name.open_storage`.
         cluster: profile to run on; None: the step's own, else `local`.
         overrides: "path=value" each, see `medray.spec.override`.
         on_event: told what happens, on this thread.

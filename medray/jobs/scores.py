@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from medray.data.genome import Genome
-from medray.engine.score import SITE, columns_of, tracks_of
 from medray.errors import DataError, SpecError
 from medray.ids import short
 from medray.jobs.plan import Planned, plan_rows
 from medray.spec.jobs import Predict, VariantEffect
-from medray.storage.datasets import Dataset, open_dataset
-from medray.storage.models import open_model
-from medray.storage.objects import Objects
-from medray.storage.versions import versions_of
+from medray.steps.variants.genome import Genome
+from medray.steps.variants.operation import SITE, columns_of, tracks_of
+from medray.storage.catalog.datasets import Dataset, open_dataset
+from medray.storage.catalog.models import open_model
+from medray.storage.catalog.versions import versions_of
+from medray.storage.store.objects import Objects
 
 SCORING = "scoring"  # attribute of a version: equal where scores can stand for each other
 

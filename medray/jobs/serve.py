@@ -3,29 +3,26 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import TypeAdapter
 
 from medray.errors import SpecError
 from medray.jobs.execute import require_job
-from medray.jobs.session import open_storage
+from medray.jobs.storage_by_name import open_storage
 from medray.serving.tokens import add_token, read_tokens
 from medray.spec.check import check
 from medray.spec.load import cluster_profile
 from medray.spec.profiles import LOOPBACK, Inline, RayCluster
 from medray.spec.serving import Serving
-from medray.storage.models import ModelPackage, open_model
-from medray.storage.objects import Objects
-
-if TYPE_CHECKING:
-    from ray.serve import Application
+from medray.storage.catalog.models import ModelPackage, open_model
+from medray.storage.store.objects import Objects
 
 SERVING: TypeAdapter[Serving] = TypeAdapter(Serving)
 PORT = 8000
 
 
-def build(args: dict[str, Any]) -> "Application":
+def build(args: dict[str, Any]) -> object:
     """The application, as Ray Serve's configuration files and KubeRay ask for it.
 
     Args:

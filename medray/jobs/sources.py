@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from medray.errors import MedrayError, RetryableError, SpecError
-from medray.formats.base import Format, Plan, Source
+from medray.formats.base import Format, Found, Source
 from medray.formats.bucket import outlined
 from medray.ids import short
 from medray.spec.jobs import Ingest
-from medray.storage.objects import Objects
+from medray.storage.store.objects import Objects
 
 
 def source_of(path: str) -> Source:
@@ -63,7 +63,7 @@ class Kept:
             self.objects.put(self.path, data)
 
 
-def plan_of(made: Format, step: Ingest, objects: Objects) -> Plan:
+def plan_of(made: Format, step: Ingest, objects: Objects) -> Found:
     """What a format finds in a folder or a bucket."""
     check_named(made, step.source, objects)
     memory = Kept(objects, f"datasets/{step.output}/plans/{short(step.identity())}.known")

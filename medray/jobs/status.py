@@ -8,6 +8,7 @@ from typing import Any
 
 from medray.clock import SYSTEM, Clock, age_s
 from medray.errors import DataError, SpecError
+from medray.jobs.driver import GONE_S
 from medray.jobs.events import StepResult
 from medray.jobs.kept import (
     FORGET,
@@ -19,14 +20,13 @@ from medray.jobs.kept import (
     read_step,
     stored_result,
 )
-from medray.jobs.line import read_line
-from medray.jobs.pulse import Progress
-from medray.jobs.record import GONE_S
-from medray.jobs.submissions import Submission, marked
-from medray.jobs.submissions import newest as newest_submission
-from medray.storage.documents import damaged
-from medray.storage.ledger import Ledger
-from medray.storage.objects import Objects
+from medray.jobs.progress import Progress
+from medray.jobs.remote.queue import read_queue
+from medray.jobs.remote.submissions import Submission, marked
+from medray.jobs.remote.submissions import newest as newest_submission
+from medray.storage.catalog.ledger import Ledger
+from medray.storage.store.documents import damaged
+from medray.storage.store.objects import Objects
 
 AHEAD = frozenset({"submitted", "waiting", "running"})  # states that something comes after
 START_S = 900.0  # Ray gives a job so long to begin
@@ -177,7 +177,7 @@ def _newest_life(
 
 def _before_it_runs(objects: Objects, sent: Submission, clock: Clock) -> str:
     """The state of a submission whose driver has not written anything."""
-    for entry in read_line(objects, sent.cluster):
+    for entry in read_queue(objects, sent.cluster):
         if entry.id == sent.id:
             silent = age_s(entry.seen or sent.at, clock) > GONE_S
             return "lost" if silent else "waiting"

@@ -9,19 +9,27 @@ from typing import Any
 
 from medray.clock import age_s
 from medray.errors import RetryableError, SpecError
+from medray.jobs.driver import GONE_S, job_id, keep_job
 from medray.jobs.kept import job_record
-from medray.jobs.record import GONE_S, job_id, keep_job
-from medray.jobs.rest import ENDED, RayJobs, connect
-from medray.jobs.session import ENVIRONMENT, open_storage
-from medray.jobs.shipment import pack
-from medray.jobs.submissions import Submission, claim, life_of, mark, marked, new_submission, newest
+from medray.jobs.remote.ray_jobs_api import ENDED, RayJobs, connect
+from medray.jobs.remote.shipment import pack
+from medray.jobs.remote.submissions import (
+    Submission,
+    claim,
+    life_of,
+    mark,
+    marked,
+    new_submission,
+    newest,
+)
+from medray.jobs.storage_by_name import ENVIRONMENT, open_storage
 from medray.spec.documents import variables_of
 from medray.spec.load import Job, Source, check_step, cluster_profile, read_job, storage_profile
 from medray.spec.profiles import RayCluster, is_secret
 from medray.spec.storage import Storage
 from medray.spec.urls import refuse_userinfo
-from medray.storage.audit import record
-from medray.storage.objects import Objects
+from medray.storage.catalog.audit import record
+from medray.storage.store.objects import Objects
 from medray.version import __version__
 
 STOP_S = 15  # from SIGTERM to SIGKILL: longer than a driver takes to drain
@@ -55,7 +63,7 @@ def submit(
     Args:
         job: path or name of a job file, one step, or several.
         cluster: profile of kind `ray`.
-        storage: see `medray.jobs.session.open_storage`.
+        storage: see `medray.jobs.storage_by_name.open_storage`.
         overrides: see `medray.jobs.run.run`.
         priority: higher goes first; None: the profile's.
 

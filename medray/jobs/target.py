@@ -12,8 +12,8 @@ from pathlib import Path
 
 from medray.errors import SpecError
 from medray.ids import attempt_id
-from medray.storage.documents import read
-from medray.storage.objects import Objects
+from medray.storage.store.documents import read
+from medray.storage.store.objects import Objects
 from medray.veil import veiled
 
 MARKER = ".medray-target"

@@ -10,22 +10,22 @@ from typing import Any, cast
 import torch
 
 from medray.clock import SYSTEM, Clock
-from medray.engine.assemble import TrainSetup
-from medray.engine.checkpoint import STATE, Checkpoints
-from medray.engine.modalities import modality_of
-from medray.engine.modalities.base import Wish
-from medray.engine.package import save_folds, save_trained
-from medray.engine.train import TrainResult, fit
-from medray.engine.world import World
+from medray.engine.training.checkpoint import STATE, Checkpoints
+from medray.engine.training.loop import TrainResult, fit
+from medray.engine.training.package import save_folds, save_trained
+from medray.engine.training.ranks import World
+from medray.engine.training.setup import TrainSetup
 from medray.errors import DamageError, InterruptedRun, SpecError
 from medray.jobs.events import Event, Listener, StepResult, Tally
 from medray.jobs.execute import Executor
 from medray.jobs.resolve import Resolved
+from medray.modalities import modality_of
+from medray.modalities.base import Wanted
 from medray.spec.jobs import Train
 from medray.spec.profiles import Inline
-from medray.storage.datasets import Dataset, open_dataset
-from medray.storage.models import ModelPackage, make_newest, open_model
-from medray.storage.objects import Objects
+from medray.storage.catalog.datasets import Dataset, open_dataset
+from medray.storage.catalog.models import ModelPackage, make_newest, open_model
+from medray.storage.store.objects import Objects
 from medray.tasks import build_task
 
 LOOK_S = 1.0
@@ -269,8 +269,8 @@ def _setup(
     data = open_dataset(objects, resolved.parents[0])
     task = step.task.model_dump(mode="json")
     model = step.model.model_dump(mode="json")
-    wish = Wish(model, step.train, step.plan, _device(executor))
-    plan = modality_of(model).plan(data, data.select(step.select), build_task(task), wish)
+    wanted = Wanted(model, step.train, step.plan, _device(executor))
+    plan = modality_of(model).plan(data, data.select(step.select), build_task(task), wanted)
     return TrainSetup(
         objects=objects,
         data=data.reference,

@@ -37,7 +37,7 @@ class Network(nn.Module, ABC):
       answers with logits (B, out_channels, *spatial); in train mode one with deep supervision
       answers with a list of them, full resolution first. A classifier answers (B, out_channels)
       and takes any size.
-    - "sequence": tokens uint8 (B, L), or bases one-hot (B, 4, L), see medray.models.tokens. The
+    - "sequence": tokens uint8 (B, L), or bases one-hot (B, 4, L), see `sequence.tokens`. The
       answer is (B, out_channels), or (B, out_channels, L) with the option `per_base`.
     - "table": float32 (B, in_channels), the features of all modalities beside each other, NaN
       where a sample lacks a modality. The answer is (B, out_channels).

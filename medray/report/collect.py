@@ -14,11 +14,11 @@ from medray.report.content import Failure, Overlay, Report, Scores, Step, Traini
 from medray.report.numbers import metrics_table
 from medray.report.page import render
 from medray.report.pictures import masks, thumbnails
-from medray.storage.datasets import Dataset, open_dataset
-from medray.storage.ledger import Ledger
-from medray.storage.models import ModelPackage, open_model
-from medray.storage.objects import Objects
-from medray.storage.quarantine import read_refusals
+from medray.storage.catalog.datasets import Dataset, open_dataset
+from medray.storage.catalog.ledger import Ledger
+from medray.storage.catalog.models import ModelPackage, open_model
+from medray.storage.catalog.quarantine import read_refusals
+from medray.storage.store.objects import Objects
 
 HISTORY = "history.json"
 _PACKAGES = ("medray", "torch", "ray", "numpy", "zarr", "pyarrow", "pydicom", "nibabel")

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from medray.storage.records import Kind
+from medray.storage.shards.records import Kind
 
 Tone = Literal["good", "warn", "bad"]
 

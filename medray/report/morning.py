@@ -12,16 +12,16 @@ from markupsafe import Markup
 
 from medray.clock import SYSTEM, Clock
 from medray.errors import SpecError
-from medray.jobs import schedules
-from medray.jobs.schedule_claims import Claims, End, Record, parse_due
+from medray.jobs.schedule import schedules
+from medray.jobs.schedule.claims import Claims, End, Record, parse_due
 from medray.report import figures
 from medray.report.content import RefusalGroup, Tone, group_refusals
 from medray.report.drift import Drift, compare, statistics
 from medray.report.page import environment_of
 from medray.spec.schedules import Schedule
-from medray.storage.datasets import Dataset, open_dataset
-from medray.storage.ledger import Ledger
-from medray.storage.objects import Objects
+from medray.storage.catalog.datasets import Dataset, open_dataset
+from medray.storage.catalog.ledger import Ledger
+from medray.storage.store.objects import Objects
 
 NIGHTS = 14  # in the table of what was before
 DRAWN = 6  # columns that moved, of one dataset

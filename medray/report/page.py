@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from medray.engine.overlay import COLOURS
+from medray.modalities.image.overlay import COLOURS
 from medray.report import figures, qc
 from medray.report.content import Report, Scores, Training
 from medray.tasks.metrics.bootstrap import LEAST_SUBJECTS

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from medray.engine.overlay import best_slice, draw_overlay, encode_png, flips
+from medray.modalities.image.overlay import best_slice, draw_overlay, encode_png, flips
 from medray.report.content import Overlay, pick_cases
-from medray.storage.datasets import Dataset
+from medray.storage.catalog.datasets import Dataset
 
 _THUMBNAILS = 6
 

@@ -15,12 +15,10 @@ from medray.log import event
 from medray.serving import decode as media
 from medray.serving.arrow import write_rows
 from medray.serving.decode import Upload, decode
-from medray.storage.samples import Sample, Slabs
+from medray.storage.shards.samples import Sample, Slabs
 
 if TYPE_CHECKING:
-    from medray.engine.image_predictor import (
-        ImagePredictor,  # loads torch, which the ingress needs not
-    )
+    from medray.modalities.image.predictor import ImagePredictor
 
 DENSE = (media.NPY, media.NIFTI, media.PNG, media.JSON, media.ARROW)
 

@@ -17,9 +17,9 @@ import numpy as np
 from medray.errors import DataError
 from medray.formats import FORMATS
 from medray.formats.base import Source
-from medray.formats.imaging import as_image, describe
+from medray.formats.imaging.values import as_image, describe
 from medray.serving.apart import Decoder
-from medray.storage.samples import Sample
+from medray.storage.shards.samples import Sample
 
 JSON, NPY, PNG, JPEG, TIFF = (
     "application/json", "application/x-npy", "image/png", "image/jpeg", "image/tiff",

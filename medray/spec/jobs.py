@@ -55,7 +55,7 @@ class Split(Settings):
         return self
 
     def parameters(self) -> dict[str, Any]:
-        """As `medray.engine.ingest.divide` takes it: only what has a say."""
+        """As `medray.steps.ingest.operation.divide` takes it: only what has a say."""
         by = {"by": self.by, "seed": self.seed}
         folds = {} if self.folds is None else {"folds": self.folds}
         if self.column is not None:

@@ -1,6 +1,6 @@
 """The `train` part of a training step: everything that can be chosen about the optimisation.
 
-Values that are None are the plan's to decide (medray.engine.plan).
+Values that are None are the plan's to decide (medray.modalities.image.plan).
 """
 
 from typing import Literal, Self

@@ -9,14 +9,16 @@ import pyarrow as pa
 from pydantic import Field
 from torch import Tensor
 
-from medray.data.normalise import Scheme
 from medray.errors import DataError, SpecError
 from medray.models.base import Logits
 from medray.spec.base import Settings
-from medray.storage.holds import Needs, names
-from medray.storage.samples import Sample
+from medray.storage.shards.holds import Needs, names
+from medray.storage.shards.samples import Sample
 from medray.tasks.metrics.bootstrap import Bootstrap
 
+NO_LABEL = 255  # of a base: not judged, not learnt
+
+Scheme = Literal["zscore", "ct", "dataset", "none"]
 ClassWeights = Literal["none", "balanced"] | tuple[float, ...]
 
 

@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from medray.errors import DataError
 from medray.models.base import Logits
-from medray.storage.holds import Needs, names
-from medray.storage.samples import Sample
+from medray.storage.shards.holds import Needs, names
+from medray.storage.shards.samples import Sample
 from medray.tasks.base import ImageTaskOptions, Task
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.regression import (

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from medray.errors import DataError, SpecError
 from medray.models.base import Logits
-from medray.storage.samples import Sample
+from medray.storage.shards.samples import Sample
 from medray.tasks.base import ClassWeights, ImageTaskOptions, Task, weights_of, whole
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.overlap import confusion, overlap

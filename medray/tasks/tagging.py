@@ -9,10 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from medray.data.sequences import NO_LABEL
 from medray.models.base import Logits
-from medray.storage.samples import Sample
-from medray.tasks.base import ClassWeights, Task, TaskOptions, weights_of, whole
+from medray.storage.shards.samples import Sample
+from medray.tasks.base import NO_LABEL, ClassWeights, Task, TaskOptions, weights_of, whole
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.tagging import (
     BINS,

@@ -18,7 +18,7 @@ from growing import IDLE_S, Growing, a_growing_cluster
 
 from medray.clock import SYSTEM
 from medray.jobs.run import run
-from medray.storage.objects import Objects
+from medray.storage.store.objects import Objects
 from tests.servers.metadata import a_metadata_service
 from tests.serving.endpoint import MASKS, UNET, commit_model
 

@@ -9,7 +9,7 @@ import pytest
 
 from medray.cluster import batch
 from medray.cluster.crew import Place
-from medray.engine.operation import Unit
+from medray.engine.units.operation import Unit
 
 SCRIPT = """
 import os, sys

@@ -15,17 +15,17 @@ import pytest
 from head import Head
 
 from medray.clock import SYSTEM
-from medray.jobs import schedules
-from medray.jobs.attend import LEFT
+from medray.jobs.follow import LEFT
 from medray.jobs.run import run
-from medray.jobs.schedule_claims import Claims, Record
-from medray.jobs.schedule_start import Attached
+from medray.jobs.schedule import schedules
+from medray.jobs.schedule.claims import Claims, Record
+from medray.jobs.schedule.start import Attached
 from medray.jobs.status import job_status
-from medray.storage.objects import Objects
+from medray.storage.store.objects import Objects
 
 # A minute until a lease is given up is too long for a test; everything else is as it is.
 CODE = (
-    "import medray.jobs.scheduler as s; s.LEASE_S = 4.0; s.TICK_S = 0.5; s.RETRY_S = 1.0; "
+    "import medray.jobs.schedule.scheduler as s; s.LEASE_S = 4.0; s.TICK_S = 0.5; s.RETRY_S = 1.0; "
     "from medray.cli import main; main()"
 )
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(600)]

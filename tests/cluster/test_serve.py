@@ -27,9 +27,9 @@ from medray.errors import SpecError
 from medray.jobs.run import run
 from medray.jobs.serve import serving
 from medray.serving.tokens import add_token
-from medray.storage.datasets import open_dataset
-from medray.storage.models import open_model, save_model
-from medray.storage.objects import Objects
+from medray.storage.catalog.datasets import open_dataset
+from medray.storage.catalog.models import open_model, save_model
+from medray.storage.store.objects import Objects
 
 pytestmark = [
     pytest.mark.drill,

@@ -24,7 +24,7 @@ from endpoint import MASKS, UNET, Client, commit_model, free_port, pixels, png
 from medray.jobs.serve import serving
 from medray.serving import decode as media
 from medray.serving.tokens import add_token
-from medray.storage.objects import Objects
+from medray.storage.store.objects import Objects
 
 pytestmark = [
     pytest.mark.drill,

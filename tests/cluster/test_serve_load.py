@@ -17,7 +17,7 @@ from endpoint import MASKS, UNET, Answer, Client, commit_model, free_port, npy, 
 
 from medray.jobs.serve import serving
 from medray.serving.tokens import add_token
-from medray.storage.objects import Objects
+from medray.storage.store.objects import Objects
 
 pytestmark = [
     pytest.mark.drill,

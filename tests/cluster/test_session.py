@@ -11,13 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from medray.cluster.folder import (
-    keep_logs,
-    last_words,
-    make_folder,
-    remove_folder,
-    socket_bytes,
-)
+from medray.cluster.folder import keep_logs, last_words, make_folder, remove_folder, socket_bytes
 from medray.errors import SpecError
 
 SCRIPT = """

@@ -16,13 +16,13 @@ from proxy import a_proxy
 
 from medray.errors import RetryableError
 from medray.jobs import submit as submitting
-from medray.jobs.capacity import cluster_checks
-from medray.jobs.rest import connect
+from medray.jobs.provision.capacity import cluster_checks
+from medray.jobs.remote.ray_jobs_api import connect
 from medray.jobs.run import run
 from medray.jobs.status import job_status
 from medray.jobs.submit import submit
-from medray.storage.audit import entries
-from medray.storage.objects import Objects
+from medray.storage.catalog.audit import entries
+from medray.storage.store.objects import Objects
 from medray.version import __version__
 
 MEDRAY = [sys.executable, "-m", "medray"]

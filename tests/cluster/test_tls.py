@@ -12,12 +12,12 @@ from head import Head, start_head
 from proxy import a_proxy
 
 from medray.errors import SpecError
-from medray.jobs.attend import attend
-from medray.jobs.capacity import cluster_checks
-from medray.jobs.launcher import CERTIFY
-from medray.jobs.rest import connect
+from medray.jobs.follow import attend
+from medray.jobs.provision.capacity import cluster_checks
+from medray.jobs.provision.ray_up import CERTIFY
+from medray.jobs.remote.ray_jobs_api import connect
 from medray.jobs.submit import ray_profile, submit
-from medray.storage.objects import Objects
+from medray.storage.store.objects import Objects
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(400)]
 

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from medray.engine.assemble import TrainSetup
-from medray.engine.checkpoint import Checkpoints
-from medray.engine.fingerprint import fingerprint
-from medray.engine.plan import make_plan
-from medray.engine.train import fit, outcome
-from medray.engine.world import World
+from medray.engine.training.checkpoint import Checkpoints
+from medray.engine.training.loop import fit, outcome
+from medray.engine.training.ranks import World
+from medray.engine.training.setup import TrainSetup
+from medray.modalities.image.plan import make_plan
+from medray.modalities.image.survey import fingerprint
 from medray.spec.training import OptimiserSettings, TrainSettings
-from medray.storage.datasets import Dataset
+from medray.storage.catalog.datasets import Dataset
 from medray.tasks import build_task
 from tests.servers.bucket import Bucket
 

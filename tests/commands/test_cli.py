@@ -21,7 +21,7 @@ from medray.errors import RetryableError
 from medray.jobs.events import Event
 from medray.jobs.run import run as run_job
 from medray.spec.load import check_step, read_job
-from medray.storage.objects import Objects
+from medray.storage.store.objects import Objects
 
 # Scripts and cron jobs out there hold on to these: additions are fine, removals are not.
 FROZEN = {

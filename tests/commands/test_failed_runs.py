@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from medray.cli import main
 from medray.jobs.kept import stored_result
-from medray.storage.objects import Objects
+from medray.storage.store.objects import Objects
 
 
 @pytest.fixture

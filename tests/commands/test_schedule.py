@@ -11,7 +11,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from medray.cli import main
-from medray.storage.objects import Objects
+from medray.storage.store.objects import Objects
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from medray.formats.ome_zarr import OmeZarr
-from medray.storage.samples import Layout, Sample
+from medray.storage.shards.samples import Layout, Sample
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 AFFINE = np.diag([0.8, 0.9, 2.0, 1.0])
@@ -290,4 +290,4 @@ WRITTEN: dict[str, Callable[[str], Sample]] = {
 }
 
 JOINED = ("annotated_vcf", "table")
-"""Written from many units together: tests/engine/test_join.py, tests/jobs/test_annotated_vcf.py."""
+"""Written from many units together: tests/steps/test_join.py, tests/jobs/test_annotated_vcf.py."""

@@ -18,14 +18,14 @@ from pydantic import ValidationError
 
 from medray.errors import DataError, MedrayError, SpecError
 from medray.formats import FORMATS
-from medray.formats.base import Format, Input, Plan, Source
-from medray.storage.holds import Holds
-from medray.storage.objects import Objects
-from medray.storage.records import Refusal
-from medray.storage.rows import Rows
-from medray.storage.samples import Sample
-from medray.storage.shard_writer import ShardWriter
-from medray.storage.shards import Shard
+from medray.formats.base import Format, Found, Input, Source
+from medray.storage.shards.holds import Holds
+from medray.storage.shards.reader import Shard
+from medray.storage.shards.records import Refusal
+from medray.storage.shards.rows import Rows
+from medray.storage.shards.samples import Sample
+from medray.storage.shards.writer import ShardWriter
+from medray.storage.store.objects import Objects
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
@@ -44,7 +44,7 @@ def made(name: str, root: Path) -> tuple[Format, Source]:
     return kind(kind.Options.model_validate(examples.SOURCES[name](root))), Source(root)
 
 
-def items(plan: Plan) -> list[Input]:
+def items(plan: Found) -> list[Input]:
     return [item for group in plan.groups for item in group]
 
 

@@ -13,7 +13,7 @@ from medray.formats import FORMATS
 from medray.formats.base import Format, Input, Source
 from medray.formats.bucket import fetched, outlined
 from medray.formats.held import held, look
-from medray.storage.objects import Objects
+from medray.storage.store.objects import Objects
 
 sys.path.insert(0, str(Path(__file__).parent))
 import format_examples as examples

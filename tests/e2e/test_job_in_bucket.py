@@ -10,10 +10,10 @@ from PIL import Image
 from medray.demo import synthesise
 from medray.errors import RetryableError, SpecError
 from medray.jobs.run import run
-from medray.jobs.session import open_reference
-from medray.storage.check import verify_all
-from medray.storage.datasets import Dataset
-from medray.storage.objects import Objects
+from medray.jobs.storage_by_name import open_reference
+from medray.storage.catalog.check import verify_all
+from medray.storage.catalog.datasets import Dataset
+from medray.storage.store.objects import Objects
 from tests.servers.bucket import Bucket
 
 

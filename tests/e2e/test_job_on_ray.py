@@ -7,7 +7,7 @@ import pytest
 
 from medray.jobs.run import run
 from medray.jobs.status import jobs
-from medray.storage.objects import Objects
+from medray.storage.store.objects import Objects
 
 
 # Ray 2.60 sets options that it has deprecated itself.

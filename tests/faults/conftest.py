@@ -15,8 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
-from medray.storage.ledger import Ledger
-from medray.storage.objects import Objects
+from medray.storage.catalog.ledger import Ledger
+from medray.storage.store.objects import Objects
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))  # drills and drivers share the toy

@@ -13,12 +13,12 @@ from typing import Any
 
 import toy
 
-from medray.engine.inline import run_inline
-from medray.engine.worker import Receipt, WorkerSpec
+from medray.engine.units.inline import run_inline
+from medray.engine.units.worker import Receipt, WorkerSpec
 from medray.ids import attempt_id
-from medray.storage.ledger import Ledger
-from medray.storage.objects import Objects
-from medray.storage.publish import publish
+from medray.storage.catalog.ledger import Ledger
+from medray.storage.catalog.publish import publish
+from medray.storage.store.objects import Objects
 
 NAME = "toys"
 

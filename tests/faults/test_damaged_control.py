@@ -17,15 +17,16 @@ from safetensors.numpy import save
 
 from medray.cli import main
 from medray.clock import SYSTEM
-from medray.jobs import line, schedules
-from medray.jobs.again import ask_again
+from medray.jobs.remote import queue
+from medray.jobs.remote.submissions import claim, new_submission
 from medray.jobs.run import run
-from medray.jobs.schedule_claims import Claims, End, Lease, claim_for
-from medray.jobs.session import open_storage
-from medray.jobs.submissions import claim, new_submission
+from medray.jobs.schedule import schedules
+from medray.jobs.schedule.claims import Claims, End, Lease, claim_for
+from medray.jobs.storage_by_name import open_storage
+from medray.jobs.successors import ask_again
 from medray.spec.profiles import RayCluster
-from medray.storage.ledger import Ledger
-from medray.storage.models import save_model
+from medray.storage.catalog.ledger import Ledger
+from medray.storage.catalog.models import save_model
 
 KINDS = [
     "datasets/x/HEAD",
@@ -103,8 +104,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
     profile = RayCluster(kind="ray", pools={}, default_pool={"workers": 1})
     sent = new_submission(objects, made.id, 1, "far", profile, 0)
     claim(objects, sent)
-    waiting = line.Place(
-        objects, "far", line.Entry(sent.id, made.id, 0, sent.at), 1, Never(), f"runs/{made.id}/none"
+    waiting = queue.Turn(
+        objects,
+        "far",
+        queue.Entry(sent.id, made.id, 0, sent.at),
+        1,
+        Never(),
+        f"runs/{made.id}/none",
     )
     assert waiting.step()
     for name in ("nightly", "another"):

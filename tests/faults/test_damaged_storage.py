@@ -15,8 +15,8 @@ from command import here, one_line, write_job
 from safetensors.numpy import save
 from test_hostile_input import Canary
 
-from medray.storage.audit import verify
-from medray.storage.objects import Objects
+from medray.storage.catalog.audit import verify
+from medray.storage.store.objects import Objects
 
 SEEDS = 12  # a kind of object, each time with another damage
 KINDS = (
@@ -107,7 +107,7 @@ def test_damage_is_named(kind: str, store: tuple[Path, str]) -> None:
 def model(tmp_path: Path) -> tuple[Objects, Path]:
     import numpy as np
 
-    from medray.storage.models import save_model
+    from medray.storage.catalog.models import save_model
 
     objects = Objects(str(tmp_path / "root"))
     made = save_model(
@@ -144,7 +144,7 @@ def test_weights_are_only_taken_as_committed(
     change: Any, model: tuple[Objects, Path], tmp_path: Path
 ) -> None:
     from medray.errors import DataError
-    from medray.storage.models import open_model, save_model
+    from medray.storage.catalog.models import open_model, save_model
 
     objects, path = model
     canary = tmp_path / "canary"
@@ -177,8 +177,8 @@ def test_an_altered_package_is_not_opened(model: tuple[Objects, Path]) -> None:
 
 WRITER = """
 import sys
-from medray.storage.audit import record
-from medray.storage.objects import Objects
+from medray.storage.catalog.audit import record
+from medray.storage.store.objects import Objects
 objects = Objects(sys.argv[1])
 for number in range(10):
     record(objects, what="run", about=f"w{sys.argv[2]}@{number}")

@@ -11,8 +11,8 @@ from command import here
 from conftest import Job, Start, plain, wait_until
 from driver import NAME
 
-from medray.storage.datasets import open_dataset
-from medray.storage.objects import Objects
+from medray.storage.catalog.datasets import open_dataset
+from medray.storage.store.objects import Objects
 
 POINTS = [
     "attempt.begun",

@@ -237,7 +237,7 @@ def test_refused_without_harm(case: str, tmp_path: Path) -> None:
 def test_ids_that_cannot_name_files_stay_inside(
     sample_id: str, tmp_path: Path, objects: Any, make_dataset: Any
 ) -> None:
-    from medray.storage.samples import Sample
+    from medray.storage.shards.samples import Sample
 
     image = np.zeros((1, 4, 4, 4), np.int16)
     row = {"spacing_mm": [1.0, 1.0, 1.0], "affine": np.eye(4).reshape(-1).tolist()}

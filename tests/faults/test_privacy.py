@@ -259,7 +259,7 @@ def save_ome(path: Path) -> None:
     import json
 
     from medray.formats.ome_zarr import OmeZarr
-    from medray.storage.samples import Sample
+    from medray.storage.shards.samples import Sample
 
     values = np.arange(320, dtype=np.int16).reshape(1, 5, 8, 8)
     row = {"spacing_mm": [2.0, 1.0, 1.0]}

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from command import Ended, here, one_line, write_job
 
-from medray.jobs.session import ENVIRONMENT
-from medray.storage.datasets import open_dataset
-from medray.storage.models import open_model
-from medray.storage.objects import Objects
+from medray.jobs.storage_by_name import ENVIRONMENT
+from medray.storage.catalog.datasets import open_dataset
+from medray.storage.catalog.models import open_model
+from medray.storage.store.objects import Objects
 
 ROUNDS = 4
 DATASETS = ("ct", "masks", "scores", "export-masks")

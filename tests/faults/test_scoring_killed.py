@@ -15,8 +15,8 @@ import pytest
 import yaml
 from command import CLI
 
-from medray.storage.datasets import open_dataset
-from medray.storage.objects import Objects
+from medray.storage.catalog.datasets import open_dataset
+from medray.storage.store.objects import Objects
 from tests import callset
 
 UNIT = 25

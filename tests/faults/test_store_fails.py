@@ -10,9 +10,9 @@ import pytest
 from medray.errors import MedrayError
 from medray.jobs.events import Run
 from medray.jobs.run import run
-from medray.jobs.session import open_reference
-from medray.storage.datasets import Dataset
-from medray.storage.objects import Objects
+from medray.jobs.storage_by_name import open_reference
+from medray.storage.catalog.datasets import Dataset
+from medray.storage.store.objects import Objects
 from tests.servers.bucket import Bucket
 from tests.servers.proxy import Faults, Proxy
 

@@ -16,11 +16,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from medray.engine.operation import Operation, Unit
+from medray.engine.units.operation import Operation, Unit
 from medray.errors import DataError, RetryableError
 from medray.ids import unit_id
-from medray.storage.records import Refusal
-from medray.storage.samples import Sample
+from medray.storage.shards.records import Refusal
+from medray.storage.shards.samples import Sample
 
 HERE = Path(__file__).parent
 

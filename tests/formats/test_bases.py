@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medray.formats.bases import PAD, decode, encode, reverse_complement
+from medray.formats.genomics.alphabet import PAD, decode, encode, reverse_complement
 
 
 def test_letters_and_codes() -> None:

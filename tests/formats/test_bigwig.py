@@ -10,14 +10,14 @@ import pytest
 
 from medray.errors import DataError, SpecError
 from medray.formats import bigwig as module
-from medray.formats.base import Plan, Source
+from medray.formats.base import Found, Source
 from medray.formats.bigwig import Bigwig, reader
-from medray.storage.samples import Sample, Slabs
+from medray.storage.shards.samples import Sample, Slabs
 
 LENGTHS = {"chr1": 5003, "chr2": 100}
 
 
-def planned(root: Path, **options: Any) -> tuple[Bigwig, Plan]:
+def planned(root: Path, **options: Any) -> tuple[Bigwig, Found]:
     form = Bigwig(Bigwig.Options.model_validate(options))
     return form, form.plan(Source(root))
 
@@ -248,7 +248,7 @@ def test_a_contig_of_wiggle_text_is_read_from_its_own_lines(
     batch: int, block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("medray.formats.bigwig.wig.BATCH", batch)
-    monkeypatch.setattr("medray.formats.text.BLOCK", block)
+    monkeypatch.setattr("medray.formats.tabular.text.BLOCK", block)
     names = [f"c{number}" for number in range(30)]
     body = "".join(
         f"variableStep chrom={name} span=2\r\n1 {number}\r\n5 {number + 0.5}\r\n#\r\n"

@@ -9,8 +9,8 @@ from medray.errors import DataError, SpecError
 from medray.formats.base import Source
 from medray.formats.bucket import fetched, outlined
 from medray.formats.files import open_path, walk
-from medray.storage.control import Control
-from medray.storage.objects import Objects
+from medray.storage.store.bucket_admin import Control
+from medray.storage.store.objects import Objects
 from tests.servers.bucket import Bucket
 
 

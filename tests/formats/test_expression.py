@@ -12,11 +12,11 @@ import scipy.sparse as sp
 import zarr
 
 from medray.errors import DataError
-from medray.formats.base import Plan, Source
+from medray.formats.base import Found, Source
 from medray.formats.expression import Expression
 from medray.formats.expression.matrices import dense, strip_version, unique_names
-from medray.storage.records import Refusal
-from medray.storage.samples import Sample
+from medray.storage.shards.records import Refusal
+from medray.storage.shards.samples import Sample
 from tests.parts import library
 
 CELLS = [f"CELL{n}-1" for n in range(7)]
@@ -28,7 +28,7 @@ def made(**options: Any) -> Expression:
     return Expression(Expression.Options.model_validate(options))
 
 
-def read(root: Path, **options: Any) -> tuple[list[Sample], list[Refusal], Plan]:
+def read(root: Path, **options: Any) -> tuple[list[Sample], list[Refusal], Found]:
     form, source = made(**options), Source(root)
     plan = form.plan(source)
     found = [one for group in plan.groups for item in group for one in form.read(source, item)]

@@ -11,19 +11,19 @@ import pytest
 
 from medray.errors import DataError, SpecError
 from medray.formats import fasta as module
-from medray.formats.base import Input, Plan, Source
-from medray.formats.bases import decode, encode
+from medray.formats.base import Found, Input, Source
 from medray.formats.fasta import Fasta, same_contig
-from medray.storage.records import Refusal
-from medray.storage.samples import Sample, Slabs
+from medray.formats.genomics.alphabet import decode, encode
+from medray.storage.shards.records import Refusal
+from medray.storage.shards.samples import Sample, Slabs
 
 
-def planned(root: Path, **options: Any) -> tuple[Fasta, Plan]:
+def planned(root: Path, **options: Any) -> tuple[Fasta, Found]:
     form = Fasta(Fasta.Options.model_validate(options))
     return form, form.plan(Source(root))
 
 
-def items(plan: Plan) -> list[Input]:
+def items(plan: Found) -> list[Input]:
     return [item for group in plan.groups for item in group]
 
 
@@ -48,7 +48,7 @@ def test_records_of_every_shape(
     packing: str, run: int, block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "RUN_BYTES", run)
-    monkeypatch.setattr("medray.formats.text.BLOCK", block)
+    monkeypatch.setattr("medray.formats.tabular.text.BLOCK", block)
     monkeypatch.setattr("medray.formats.fasta.records.BLOCK", block)
     text = b">one a>b\nACGT\nacgu\nNN\n>two\r\nRYKM\r\nAC GT\r\nAAAAAAAA\r\n\r\n>three\nA"
     path = tmp_path / "a.fa"
@@ -257,7 +257,7 @@ def test_a_record_without_letters_hides_no_other(
 def test_a_mark_and_blanks_before_the_first_header(
     before: bytes, block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("medray.formats.text.BLOCK", block)
+    monkeypatch.setattr("medray.formats.tabular.text.BLOCK", block)
     monkeypatch.setattr("medray.formats.fasta.records.BLOCK", block)
     (tmp_path / "a.fa").write_bytes(before + b">a\r\nAC\tGT \r\nTT\r\n\r\n>b\r\nA\r\n")
     assert {name: letters(one) for name, one in read(tmp_path).items()} == {"a": "ACGTTT", "b": "A"}

@@ -9,12 +9,12 @@ import pytest
 
 from medray.errors import DataError, SpecError
 from medray.formats import features as module
-from medray.formats import text
 from medray.formats.base import Source
 from medray.formats.bed import Bed
 from medray.formats.gff import Gff
-from medray.storage.records import Refusal
-from medray.storage.samples import Sample
+from medray.formats.tabular import text
+from medray.storage.shards.records import Refusal
+from medray.storage.shards.samples import Sample
 
 GTF = 'chr1\tx\texon\t11\t20\t.\t-\t.\tgene_id "ENSG00000236875.3_1"; gene_name "DDX"; level 2;\n'
 GFF = "chr1\tx\tCDS\t11\t20\t.\t-\t0\tID=cds%3B1;Parent=rna;gene_id=g.1;Name=DDX\n"

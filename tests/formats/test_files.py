@@ -14,7 +14,7 @@ import pytest
 
 from medray.errors import DataError, SpecError
 from medray.formats.base import Input, Source, stamp_of
-from medray.formats.files import BLOCK, Files, Found, item, open_path, place, replacing, stem, walk
+from medray.formats.files import BLOCK, File, Files, item, open_path, place, replacing, stem, walk
 from medray.formats.listing import texts_of
 
 
@@ -46,7 +46,7 @@ def test_files_stand_in_columns_and_are_what_their_status_says(tmp_path: Path) -
         status = (tmp_path / file.path).stat()
         told = f"{status.st_size}:{status.st_mtime_ns}"
         stamp = stamp_of([source.stamp(file.path, status)])
-        assert found[at] == file == Found(file.path, status.st_size, told, stamp)
+        assert found[at] == file == File(file.path, status.st_size, told, stamp)
     assert [*found[5:9]] == [*found][5:9]
     below = found.below(["a", "a-b"])
     assert [file.path for file in found.where(below)] == sorted(n for n in names if n[0] == "a")

@@ -11,12 +11,12 @@ import tifffile
 from PIL import Image as Pillow
 
 from medray.errors import DataError, SpecError
-from medray.formats.base import Plan, Source
+from medray.formats.base import Found, Source
 from medray.formats.image import Image
-from medray.storage.samples import Sample
+from medray.storage.shards.samples import Sample
 
 
-def planned(root: Path, **options: Any) -> tuple[Image, Plan]:
+def planned(root: Path, **options: Any) -> tuple[Image, Found]:
     form = Image(Image.Options(**options))
     return form, form.plan(Source(root))
 

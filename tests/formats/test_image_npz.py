@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from medray.errors import DataError
-from medray.formats.base import Plan, Source
+from medray.formats.base import Found, Source
 from medray.formats.image import Image, npz
-from medray.storage.records import Refusal
-from medray.storage.samples import Sample
+from medray.storage.shards.records import Refusal
+from medray.storage.shards.samples import Sample
 
 
-def planned(root: Path, **options: Any) -> tuple[Image, Plan]:
+def planned(root: Path, **options: Any) -> tuple[Image, Found]:
     form = Image(Image.Options(**options))
     return form, form.plan(Source(root))
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from medray.errors import DataError, SpecError
-from medray.formats import imaging
-from medray.formats.imaging import (
+from medray.formats.imaging import values
+from medray.formats.imaging.values import (
     as_image,
     as_label,
     check_pattern,
@@ -19,21 +19,21 @@ from medray.formats.imaging import (
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int32", "float32"])
 def test_statistics_equal_numpy(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imaging, "PIECE", 1000)  # several pieces
+    monkeypatch.setattr(values, "PIECE", 1000)  # several pieces
     rng = np.random.default_rng(0)
     low = 0 if dtype.startswith("u") else -1024
     image = rng.integers(low, 255, (2, 7, 30, 20)).astype(dtype)
     label = rng.integers(0, 3, (7, 30, 20)).astype(np.uint8)
     found = describe(image, label)
     inside = image[:, label > 0]
-    for name, values in (("image", image), ("foreground", inside)):
+    for name, given in (("image", image), ("foreground", inside)):
         expected = {
-            "mean": values.mean(dtype=float),
-            "std": values.std(dtype=float),
-            "min": values.min(),
-            "max": values.max(),
-            "p005": np.percentile(values, 0.5),
-            "p995": np.percentile(values, 99.5),
+            "mean": given.mean(dtype=float),
+            "std": given.std(dtype=float),
+            "min": given.min(),
+            "max": given.max(),
+            "p005": np.percentile(given, 0.5),
+            "p995": np.percentile(given, 99.5),
         }
         got = {key: found[f"{name}_{key}"] for key in expected}
         assert got == pytest.approx(expected, rel=1e-6)
@@ -54,7 +54,7 @@ def test_large_floats_take_percentiles_from_every_kth_voxel(
 ) -> None:
     image = np.random.default_rng(0).normal(size=(1, 100, 1000)).astype(np.float32)
     exact = describe(image)
-    monkeypatch.setattr(imaging, "SAMPLED", 10_000)
+    monkeypatch.setattr(values, "SAMPLED", 10_000)
     about = describe(image)
     assert about["image_p995"] != exact["image_p995"]
     assert about["image_p995"] == pytest.approx(exact["image_p995"], abs=0.1)
@@ -63,7 +63,7 @@ def test_large_floats_take_percentiles_from_every_kth_voxel(
 
 def test_a_sample_of_voxels_sees_all_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     image = np.broadcast_to(np.arange(64, dtype=np.int16), (1, 64, 64)).copy()
-    monkeypatch.setattr(imaging, "SAMPLED", 64)
+    monkeypatch.setattr(values, "SAMPLED", 64)
     assert describe(image)["image_mean"] == pytest.approx(31.5, abs=2)
     assert describe(image.astype(np.float32))["image_p995"] > 60
 

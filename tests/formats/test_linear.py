@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
-from medray.formats import features, text
+from medray.formats import features
 from medray.formats.base import Source
 from medray.formats.bed import Bed
 from medray.formats.fasta import Fasta, records
-from medray.formats.vcf import Vcf, header
-from medray.storage.samples import Sample
+from medray.formats.tabular import text
+from medray.formats.vcf import Vcf
+from medray.formats.vcf.text import header
+from medray.storage.shards.samples import Sample
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from medray.errors import DataError, SpecError
-from medray.formats.base import Plan, Source
+from medray.formats.base import Found, Source
 from medray.formats.nifti import Nifti
 from medray.formats.nifti import volume as volume_module
-from medray.storage.samples import Sample
+from medray.storage.shards.samples import Sample
 
 AFFINE = np.array([[-2.0, 0.1, 0, 30], [0, 3.0, 0.2, -40], [0, 0, 4.0, 5], [0, 0, 0, 1]])
 
@@ -27,7 +27,7 @@ def save(path: Path, values: np.ndarray, affine: np.ndarray = AFFINE, **header: 
     return path
 
 
-def planned(root: Path, **options: Any) -> tuple[Nifti, Plan]:
+def planned(root: Path, **options: Any) -> tuple[Nifti, Found]:
     form = Nifti(Nifti.Options(**options))
     return form, form.plan(Source(root))
 

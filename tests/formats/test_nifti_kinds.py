@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 from medray.errors import DataError, SpecError
-from medray.formats.base import Plan, Source
+from medray.formats.base import Found, Source
 from medray.formats.nifti import Nifti
-from medray.storage.samples import Sample
+from medray.storage.shards.samples import Sample
 
 VOXELS = np.arange(210, dtype=np.int16).reshape(5, 6, 7)
 MASK = (VOXELS % 3).astype(np.uint8)
 SIZES = np.array([0.5, 0.75, 3.0])
 
 
-def planned(root: Path, **options: Any) -> tuple[Nifti, Plan]:
+def planned(root: Path, **options: Any) -> tuple[Nifti, Found]:
     form = Nifti(Nifti.Options(**options))
     return form, form.plan(Source(root))
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from medray.errors import DataError
-from medray.formats.base import Plan, Source
+from medray.formats.base import Found, Source
 from medray.formats.nifti import Nifti
-from medray.storage.samples import Sample, Slabs
+from medray.storage.shards.samples import Sample, Slabs
 
 AFFINE = np.array([[-2.0, 0.1, 0, 30], [0, 3.0, 0.2, -40], [0, 0, 4.0, 5], [0, 0, 0, 1]])
 
 
-def planned(root: Path, **options: Any) -> tuple[Nifti, Plan]:
+def planned(root: Path, **options: Any) -> tuple[Nifti, Found]:
     form = Nifti(Nifti.Options(**options))
     return form, form.plan(Source(root))
 

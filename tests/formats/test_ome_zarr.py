@@ -13,7 +13,7 @@ import zarr
 from medray.errors import DataError, SpecError
 from medray.formats.base import Source
 from medray.formats.ome_zarr import OmeZarr
-from medray.storage.samples import Sample
+from medray.storage.shards.samples import Sample
 
 AFFINE = [-2.0, 0, 0, 30, 0, 3.0, 0, -40, 0, 0, 4.0, 5, 0, 0, 0, 1]
 

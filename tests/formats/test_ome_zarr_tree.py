@@ -7,7 +7,7 @@ import numpy as np
 
 from medray.formats.base import Source
 from medray.formats.ome_zarr import OmeZarr
-from medray.storage.samples import Sample
+from medray.storage.shards.samples import Sample
 
 
 def write(target: Path) -> None:

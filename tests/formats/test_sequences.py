@@ -9,15 +9,15 @@ import pytest
 
 from medray.errors import DataError, SpecError
 from medray.formats import sequences as module
-from medray.formats import text
-from medray.formats.base import Plan, Source
+from medray.formats.base import Found, Source
 from medray.formats.sequences import Sequences
 from medray.formats.sequences.cells import kind_of, passes, value_of, wider
-from medray.storage.records import Refusal
-from medray.storage.samples import Sample
+from medray.formats.tabular import text
+from medray.storage.shards.records import Refusal
+from medray.storage.shards.samples import Sample
 
 
-def planned(root: Path, **options: Any) -> tuple[Sequences, Plan]:
+def planned(root: Path, **options: Any) -> tuple[Sequences, Found]:
     form = Sequences(Sequences.Options.model_validate(options))
     return form, form.plan(Source(root))
 

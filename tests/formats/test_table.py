@@ -10,21 +10,21 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from medray.formats.base import Input, Plan, Source
+from medray.formats.base import Found, Input, Source
 from medray.formats.table import Table
-from medray.storage.records import Refusal
-from medray.storage.samples import Sample
+from medray.storage.shards.records import Refusal
+from medray.storage.shards.samples import Sample
 
 
 def made(**options: Any) -> Table:
     return Table(Table.Options.model_validate(options))
 
 
-def items(plan: Plan) -> list[Input]:
+def items(plan: Found) -> list[Input]:
     return [item for group in plan.groups for item in group]
 
 
-def read(form: Table, root: Path) -> tuple[list[Sample], list[Refusal], Plan]:
+def read(form: Table, root: Path) -> tuple[list[Sample], list[Refusal], Found]:
     source = Source(root)
     plan = form.plan(source)
     found = [one for item in items(plan) for one in form.read(source, item)]

@@ -7,10 +7,11 @@ import pysam
 import pytest
 
 from medray.errors import DataError
-from medray.formats import FORMATS, text
+from medray.formats import FORMATS
 from medray.formats.base import Source
-from medray.formats.text import Range, blocks, kind_of, lines, ranges
-from medray.storage.records import Refusal
+from medray.formats.tabular import text
+from medray.formats.tabular.text import Range, blocks, kind_of, lines, ranges
+from medray.storage.shards.records import Refusal
 
 TEXT = b"".join(b"%d\tline\n" % number for number in range(20_000))  # four blocks of bgzip
 

@@ -8,7 +8,7 @@ from typing import Any
 import pysam
 import pytest
 
-from medray.formats.vcf.header import read_header
+from medray.formats.vcf.text.header import read_header
 from tests.formats.test_vcf_damage import read as read_calls
 from tests.formats.test_vcf_sites import read
 

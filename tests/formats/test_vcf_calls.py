@@ -11,12 +11,12 @@ import pytest
 from medray.errors import DataError
 from medray.formats.base import Source
 from medray.formats.vcf import Vcf
-from medray.formats.vcf.vcz import Part, write_vcf, write_vcz
-from medray.storage.objects import Objects
-from medray.storage.records import Refusal
-from medray.storage.samples import Sample
-from medray.storage.shard_writer import ShardWriter
-from medray.storage.shards import Shard
+from medray.formats.vcf.store.vcz import Part, write_vcf, write_vcz
+from medray.storage.shards.reader import Shard
+from medray.storage.shards.records import Refusal
+from medray.storage.shards.samples import Sample
+from medray.storage.shards.writer import ShardWriter
+from medray.storage.store.objects import Objects
 from tests.stored import found
 
 HEAD = """##fileformat=VCFv4.2

@@ -13,8 +13,8 @@ import pytest
 from medray.errors import DataError
 from medray.formats.base import Source
 from medray.formats.vcf import Vcf
-from medray.storage.records import Refusal
-from medray.storage.samples import Sample
+from medray.storage.shards.records import Refusal
+from medray.storage.shards.samples import Sample
 
 HEAD = """##fileformat=VCFv4.2
 ##contig=<ID=1>
@@ -71,7 +71,7 @@ def test_a_stretch_that_unpacks_to_much_becomes_several_groups(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import medray.formats.vcf as module
-    from medray.formats.vcf import bgzf
+    from medray.formats.vcf.text import bgzf
 
     monkeypatch.setattr(module, "GROUP_BYTES", 200_000)
     monkeypatch.setattr(bgzf, "BLOCK_BYTES", 20_000)

@@ -9,7 +9,7 @@ import pytest
 from medray.errors import DataError
 from medray.formats.base import Source
 from medray.formats.vcf import Vcf
-from medray.formats.vcf.header import parse_header
+from medray.formats.vcf.text.header import parse_header
 from tests.formats.test_vcf_sites import read
 
 ALLOW = frozenset({"bad-header"})

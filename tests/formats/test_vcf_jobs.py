@@ -7,11 +7,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from medray.formats.vcf.vcz import parts_of, write_vcz
+from medray.formats.vcf.store.vcz import parts_of, write_vcz
 from medray.jobs.run import run
-from medray.storage.check import verify_all
-from medray.storage.datasets import open_dataset
-from medray.storage.objects import Objects
+from medray.storage.catalog.check import verify_all
+from medray.storage.catalog.datasets import open_dataset
+from medray.storage.store.objects import Objects
 
 NAME = "vcf/1kg_chr22_100samples.vcf"
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medray.formats.vcf.genotypes import genotypes_of
-from medray.formats.vcf.lines import Spans
+from medray.formats.vcf.text.genotypes import genotypes_of
+from medray.formats.vcf.text.lines import Spans
 
 
 def spans(texts: list[str]) -> Spans:

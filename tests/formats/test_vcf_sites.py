@@ -10,18 +10,18 @@ import pysam
 import pytest
 
 from medray.errors import DataError
-from medray.formats.base import Plan, Source
+from medray.formats.base import Found, Source
 from medray.formats.vcf import Vcf
-from medray.formats.vcf import bgzf as bgzf_module
-from medray.formats.vcf.blocks import EOF_MARK
-from medray.storage.records import Refusal
-from medray.storage.rows import Rows
-from medray.storage.samples import Sample
+from medray.formats.vcf.text import bgzf as bgzf_module
+from medray.formats.vcf.text.blocks import EOF_MARK
+from medray.storage.shards.records import Refusal
+from medray.storage.shards.rows import Rows
+from medray.storage.shards.samples import Sample
 
 HEAD = "##fileformat=VCFv4.2\n##contig=<ID=1>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
 
 
-def planned(root: Path, **options: Any) -> tuple[Vcf, Plan]:
+def planned(root: Path, **options: Any) -> tuple[Vcf, Found]:
     form = Vcf(Vcf.Options(**options))
     return form, form.plan(Source(root))
 

@@ -11,8 +11,8 @@ from vcztools.cli import vcztools_main
 
 from medray.formats.base import Source
 from medray.formats.vcf import Vcf
-from medray.formats.vcf.vcz import Part, write_vcf, write_vcz
-from medray.storage.records import Refusal
+from medray.formats.vcf.store.vcz import Part, write_vcf, write_vcz
+from medray.storage.shards.records import Refusal
 from tests.formats.test_vcf_calls import arrays_of, read
 
 SYMBOLIC = """##fileformat=VCFv4.4

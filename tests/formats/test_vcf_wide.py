@@ -9,10 +9,11 @@ import pyarrow as pa
 import pytest
 
 from medray.formats.base import Source
-from medray.formats.vcf import Vcf, calls
-from medray.formats.vcf import values as reading
-from medray.formats.vcf.vcz import Joined, Part, write_vcf
-from medray.storage.rows import Rows
+from medray.formats.vcf import Vcf
+from medray.formats.vcf.store import calls
+from medray.formats.vcf.store.vcz import Joined, Part, write_vcf
+from medray.formats.vcf.text import values as reading
+from medray.storage.shards.rows import Rows
 from tests.formats.test_vcf_calls import read, same_records, view
 from tests.parts import need
 

@@ -46,7 +46,7 @@ def main(paths: list[Path], count: int) -> None:
     from medray.errors import DataError
     from medray.formats.base import Source
     from medray.formats.vcf import Vcf
-    from medray.storage.records import Refusal
+    from medray.storage.shards.records import Refusal
 
     forms = [
         Vcf(Vcf.Options(table="sites", fields="all")),

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from medray.jobs import schedules
-from medray.jobs.scheduler import Scheduler
-from medray.storage.objects import Objects
+from medray.jobs.schedule import schedules
+from medray.jobs.schedule.scheduler import Scheduler
+from medray.storage.store.objects import Objects
 
 sys.path.insert(0, str(Path(__file__).parent))  # several files share the nights
 

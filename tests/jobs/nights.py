@@ -3,10 +3,10 @@
 import datetime
 from dataclasses import dataclass, field
 
-from medray.jobs.schedule_claims import Claim, Claims
-from medray.jobs.schedule_start import Outcome
-from medray.jobs.scheduler import TICK_S, Scheduler
-from medray.storage.objects import Objects
+from medray.jobs.schedule.claims import Claim, Claims
+from medray.jobs.schedule.scheduler import TICK_S, Scheduler
+from medray.jobs.schedule.start import Outcome
+from medray.storage.store.objects import Objects
 
 DAY = 86400.0
 HOUR = 3600.0

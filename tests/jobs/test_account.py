@@ -9,19 +9,19 @@ import pytest
 from click.testing import CliRunner
 
 from medray.cli import main
-from medray.engine.ingest import Ingest
-from medray.engine.operation import Unit
+from medray.engine.units.operation import Unit
 from medray.errors import DataError, PassedOver, SpecError
 from medray.formats import FORMATS
 from medray.jobs.events import StepResult, Tally
 from medray.jobs.run import run
 from medray.jobs.sources import check_named
 from medray.report.collect import collect
-from medray.storage.check import verify_all
-from medray.storage.datasets import open_dataset
-from medray.storage.objects import Objects
-from medray.storage.records import Refusal
-from medray.storage.samples import Sample
+from medray.steps.ingest.operation import Ingest
+from medray.storage.catalog.check import verify_all
+from medray.storage.catalog.datasets import open_dataset
+from medray.storage.shards.records import Refusal
+from medray.storage.shards.samples import Sample
+from medray.storage.store.objects import Objects
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from medray.errors import MedrayError, SpecError
 from medray.formats.vcf.annotated import _definition
 from medray.formats.vcf.merge import Annotations, annotated
 from medray.jobs.run import run
-from medray.storage.datasets import open_dataset
-from medray.storage.objects import Objects
+from medray.storage.catalog.datasets import open_dataset
+from medray.storage.store.objects import Objects
 from tests import callset
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from medray.errors import SpecError
-from medray.jobs.capacity import Group, cluster_checks, misfits
+from medray.jobs.provision.capacity import Group, cluster_checks, misfits
 from medray.jobs.run import run
 from medray.spec.profiles import CLUSTER
-from medray.storage.objects import Objects
+from medray.storage.store.objects import Objects
 
 ROOT = Path(__file__).parent.parent.parent
 

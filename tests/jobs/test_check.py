@@ -16,8 +16,8 @@ from medray.errors import SpecError
 from medray.jobs.check import Problem, check_documents
 from medray.jobs.run import run
 from medray.spec.load import Source, read_job
-from medray.storage.datasets import Dataset
-from medray.storage.objects import Objects
+from medray.storage.catalog.datasets import Dataset
+from medray.storage.store.objects import Objects
 
 ROOT = Path(__file__).parents[2]
 Change = Callable[[list[dict[str, Any]]], object]

@@ -8,10 +8,10 @@ from click.testing import CliRunner
 
 from medray.cli import main
 from medray.jobs.run import run
-from medray.storage.datasets import Dataset, open_dataset
-from medray.storage.models import open_model
-from medray.storage.objects import Objects
-from medray.storage.samples import Sample
+from medray.storage.catalog.datasets import Dataset, open_dataset
+from medray.storage.catalog.models import open_model
+from medray.storage.shards.samples import Sample
+from medray.storage.store.objects import Objects
 
 TRAIN: dict[str, Any] = {
     "kind": "train",

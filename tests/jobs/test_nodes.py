@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from medray.cluster.examine import Facts
-from medray.jobs.nodes import judge
+from medray.jobs.provision.nodes import judge
 
 GIB = 2**30
 FIT = Facts(

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from medray.errors import SpecError
-from medray.formats.base import Input, Plan
+from medray.formats.base import Found, Input
 from medray.formats.packed import unpack
 from medray.jobs.plan import Planned, plan_ingest, plan_shards
 from medray.jobs.sources import source_of
-from medray.storage.datasets import Dataset
-from medray.storage.records import Refusal
-from medray.storage.samples import Sample
+from medray.storage.catalog.datasets import Dataset
+from medray.storage.shards.records import Refusal
+from medray.storage.shards.samples import Sample
 
 
 def item(key: str, fingerprint: str = "f") -> Input:
@@ -23,7 +23,7 @@ def item(key: str, fingerprint: str = "f") -> Input:
 
 def ingest(*groups: list[Input], split: float = 0.8, samples: int | None = None) -> Planned:
     return plan_ingest(
-        Plan(list(groups), [Refusal("bad", "not-nifti", "no header")]),
+        Found(list(groups), [Refusal("bad", "not-nifti", "no header")]),
         name="nifti",
         identity={"format": {"name": "nifti"}, "split": {"train": split}},
         samples=samples,

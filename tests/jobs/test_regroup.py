@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from medray.engine.operation import Unit
-from medray.formats.base import Input, Plan
+from medray.engine.units.operation import Unit
+from medray.formats.base import Found, Input
 from medray.formats.packed import grouped
 from medray.ids import unit_id
 from medray.jobs.plan import Planned, plan_ingest
 from medray.jobs.regroup import Earlier
 from medray.jobs.run import run
-from medray.storage.objects import Objects
+from medray.storage.store.objects import Objects
 
 
 def item(number: int, fingerprint: str = "f") -> Input:
@@ -24,7 +24,7 @@ def item(number: int, fingerprint: str = "f") -> Input:
 def plan(numbers: list[int], before: Planned | None = None, samples: int | None = None) -> Planned:
     items = [item(number) for number in sorted(numbers)]
     return plan_ingest(
-        Plan(grouped(items, samples=64), []),
+        Found(grouped(items, samples=64), []),
         name="nifti",
         identity={},
         samples=samples,
@@ -79,7 +79,7 @@ def test_a_changed_or_missing_input_moves_its_own_group_only() -> None:
 
 def test_another_size_of_units_is_for_what_is_not_done() -> None:
     first = plan(list(range(1000)))
-    items = Plan(grouped(map(item, range(1000)), samples=64), [])
+    items = Found(grouped(map(item, range(1000)), samples=64), [])
     again = plan_ingest(
         items, name="nifti", identity={}, samples=4, before=past(first, committed=3)
     )
@@ -90,7 +90,7 @@ def test_another_size_of_units_is_for_what_is_not_done() -> None:
 def test_the_past_of_another_step_is_none() -> None:
     first = plan(list(range(300)))
     foreign = {unit_id("x", {}, [unit.id]): list(unit.inputs) for unit in first.units}
-    items = Plan(grouped(map(item, range(300)), samples=64), [])
+    items = Found(grouped(map(item, range(300)), samples=64), [])
     made = plan_ingest(
         items, name="nifti", identity={}, before=Earlier(foreign, None, frozenset(foreign))
     )

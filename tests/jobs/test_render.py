@@ -10,11 +10,11 @@ import pytest
 import yaml
 
 from medray.errors import SpecError
-from medray.jobs import schedules
-from medray.jobs.render import Wanted, render
-from medray.jobs.schedule_render import kubernetes
+from medray.jobs.provision.render import Wanted, render
+from medray.jobs.provision.schedule_render import kubernetes
+from medray.jobs.schedule import schedules
 from medray.spec.serving import Serving
-from medray.storage.objects import Objects
+from medray.storage.store.objects import Objects
 from medray.version import __version__
 
 ROOT = Path(__file__).parent.parent.parent

@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from medray.engine.ingest import Ingest
 from medray.errors import DataError, InterruptedRun, MedrayError, RetryableError, SpecError
 from medray.jobs.events import Event, StepResult, Tally
 from medray.jobs.resume import cancel, resume
 from medray.jobs.run import run
-from medray.jobs.session import open_reference, open_storage
 from medray.jobs.status import events, find_job, job_status, jobs
-from medray.storage.audit import entries
-from medray.storage.check import verify_all
-from medray.storage.datasets import open_dataset
-from medray.storage.objects import Objects
-from medray.storage.quarantine import read_refusals
+from medray.jobs.storage_by_name import open_reference, open_storage
+from medray.steps.ingest.operation import Ingest
+from medray.storage.catalog.audit import entries
+from medray.storage.catalog.check import verify_all
+from medray.storage.catalog.datasets import open_dataset
+from medray.storage.catalog.quarantine import read_refusals
+from medray.storage.store.objects import Objects
 
 
 def ingest_step(cohort: Path, **changes: Any) -> dict[str, Any]:
@@ -164,7 +164,7 @@ def test_a_failure_that_lasts_ends_the_run_with_its_status(
         raise error
 
     monkeypatch.setattr(Ingest, "load", fail)
-    monkeypatch.setattr("medray.engine.worker.RETRIES", 0)
+    monkeypatch.setattr("medray.engine.units.worker.RETRIES", 0)
     with pytest.raises(type(error)) as caught:
         inline(objects, ingest_step(cohort))
     assert caught.value.code == "units-failed"
@@ -278,7 +278,7 @@ def test_cancel_is_for_what_runs(objects: Objects, cohort: Path) -> None:
 def test_cancel_reaches_the_driver(
     objects: Objects, cohort: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("medray.jobs.record.LOOK_S", 0.01)
+    monkeypatch.setattr("medray.jobs.driver.LOOK_S", 0.01)
     stop = threading.Event()
 
     def listen(event: Event) -> None:

@@ -7,9 +7,9 @@ from collections import Counter
 import pytest
 from nights import DAY, HOUR, pass_time, states
 
-from medray.jobs.schedule_claims import Claim
-from medray.jobs.schedule_start import Outcome
-from medray.jobs.scheduler import Scheduler
+from medray.jobs.schedule.claims import Claim
+from medray.jobs.schedule.scheduler import Scheduler
+from medray.jobs.schedule.start import Outcome
 
 
 def test_a_due_time_runs_once_however_often_one_looks(

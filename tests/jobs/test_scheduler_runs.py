@@ -9,9 +9,9 @@ import pytest
 from nights import DAY, HOUR, JOB, Night, pass_time, states
 
 from medray.errors import RetryableError, SpecError
-from medray.jobs import schedules
-from medray.jobs.schedule_claims import Claims
-from medray.jobs.scheduler import LEASE_S, RETRIES, RETRY_S, TICK_S, Scheduler
+from medray.jobs.schedule import schedules
+from medray.jobs.schedule.claims import Claims
+from medray.jobs.schedule.scheduler import LEASE_S, RETRIES, RETRY_S, TICK_S, Scheduler
 
 
 def test_a_pause_makes_nothing_due(add, scheduler, clock, night, objects) -> None:

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from medray.engine.score import Score, statistics_of
 from medray.errors import MedrayError, SpecError
-from medray.formats.bases import encode, reverse_complement
+from medray.formats.genomics.alphabet import encode, reverse_complement
 from medray.jobs.run import run
-from medray.storage.datasets import open_dataset
-from medray.storage.objects import Objects
+from medray.steps.variants.operation import Score, statistics_of
+from medray.storage.catalog.datasets import open_dataset
+from medray.storage.store.objects import Objects
 from tests import callset
 
 

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from medray.errors import SpecError
-from medray.jobs import shipment
-from medray.jobs.shipment import Shipment, pack
+from medray.jobs.remote import shipment
+from medray.jobs.remote.shipment import Shipment, pack
 from medray.spec.profiles import CLUSTER, RayCluster
 from medray.spec.storage import Storage
 

@@ -12,8 +12,8 @@ from medray.errors import InterruptedRun, SpecError
 from medray.jobs import tracking
 from medray.jobs.events import Event
 from medray.jobs.run import run
-from medray.storage.datasets import Dataset
-from medray.storage.objects import Objects
+from medray.storage.catalog.datasets import Dataset
+from medray.storage.store.objects import Objects
 
 TRAIN: dict[str, Any] = {
     "kind": "train",

@@ -15,12 +15,12 @@ from medray.jobs.run import run
 from medray.jobs.status import jobs
 from medray.spec.documents import place
 from medray.spec.load import check_step, read_job
-from medray.storage.commits import Commits
-from medray.storage.datasets import Dataset, open_dataset
-from medray.storage.ledger import Ledger
-from medray.storage.models import open_model
-from medray.storage.objects import Objects
-from medray.storage.publish import publish
+from medray.storage.catalog.commits import Commits
+from medray.storage.catalog.datasets import Dataset, open_dataset
+from medray.storage.catalog.ledger import Ledger
+from medray.storage.catalog.models import open_model
+from medray.storage.catalog.publish import publish
+from medray.storage.store.objects import Objects
 
 TRAIN: dict[str, Any] = {
     "kind": "train",

@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from medray.data.kmers import kmer_design
-from medray.models.kmers import KmerPath, count_kmers
-from medray.models.seq_cnn import SeqCnn
-from medray.models.tokens import PAD, one_hot
+from medray.formats.genomics.alphabet import PAD
+from medray.modalities.sequence.kmers import kmer_design
+from medray.models.sequence.kmers import KmerPath, count_kmers
+from medray.models.sequence.seq_cnn import SeqCnn
+from medray.models.sequence.tokens import one_hot
 
 
 def tokens(length: int, samples: int = 9) -> np.ndarray:

@@ -8,10 +8,10 @@ from pydantic import ValidationError
 
 from medray.errors import SpecError
 from medray.models.base import Network, freeze, pool_steps
-from medray.models.cnn import Cnn
-from medray.models.resnet import ResNet
-from medray.models.segnet import SegNet
-from medray.models.unet import UNet
+from medray.models.image.cnn import Cnn
+from medray.models.image.resnet import ResNet
+from medray.models.image.segnet import SegNet
+from medray.models.image.unet import UNet
 
 Case = tuple[type[Network], dict[str, Any], tuple[int, ...]]
 

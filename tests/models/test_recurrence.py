@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from medray.models.attention_lstm import AdditiveAttention, AttentionLstm
-from medray.models.lstm import Lstm, Recurrence
-from medray.models.tokens import PAD
-from medray.models.transformer import rotate
+from medray.formats.genomics.alphabet import PAD
+from medray.models.sequence.attention_lstm import AdditiveAttention, AttentionLstm
+from medray.models.sequence.lstm import Lstm, Recurrence
+from medray.models.sequence.transformer import rotate
 
 Array = np.ndarray
 

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from medray.models.segnet import SegNet
+from medray.models.image.segnet import SegNet
 
 
 def test_unpooling_puts_maxima_back_at_their_positions() -> None:

@@ -7,12 +7,13 @@ import torch
 from pydantic import ValidationError
 
 from medray.errors import SpecError
-from medray.models.attention_lstm import AttentionLstm
+from medray.formats.genomics.alphabet import PAD
 from medray.models.base import Network
-from medray.models.lstm import Lstm
-from medray.models.seq_cnn import SeqCnn
-from medray.models.tokens import PAD, coarser, one_hot, reverse_complement
-from medray.models.transformer import Transformer
+from medray.models.sequence.attention_lstm import AttentionLstm
+from medray.models.sequence.lstm import Lstm
+from medray.models.sequence.seq_cnn import SeqCnn
+from medray.models.sequence.tokens import coarser, one_hot, reverse_complement
+from medray.models.sequence.transformer import Transformer
 
 Case = tuple[type[Network], dict[str, Any]]
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from medray.errors import SpecError
-from medray.models.fusion import Fusion
-from medray.models.mlp import Mlp
+from medray.models.table.fusion import Fusion
+from medray.models.table.mlp import Mlp
 
 WIDTHS = {"mrna": 5, "methylation": 3, "mirna": 4}
 

@@ -7,17 +7,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from medray.clock import VirtualClock
-from medray.engine.evaluate import summarise
 from medray.report.collect import HISTORY, collect, write_report
-from medray.storage.commits import Commits
-from medray.storage.datasets import Dataset
-from medray.storage.ledger import Commit, Ledger
-from medray.storage.models import save_model
-from medray.storage.objects import Objects
-from medray.storage.publish import publish
-from medray.storage.records import Refusal
-from medray.storage.samples import Sample
-from medray.storage.shard_writer import ShardWriter, table_of
+from medray.steps.evaluate.operation import summarise
+from medray.storage.catalog.commit import Commit
+from medray.storage.catalog.commits import Commits
+from medray.storage.catalog.datasets import Dataset
+from medray.storage.catalog.ledger import Ledger
+from medray.storage.catalog.models import save_model
+from medray.storage.catalog.publish import publish
+from medray.storage.shards.records import Refusal
+from medray.storage.shards.samples import Sample
+from medray.storage.shards.writer import ShardWriter, table_of
+from medray.storage.store.objects import Objects
 from medray.tasks import build_task
 
 TASK = {"name": "segmentation", "classes": ["background", "lesion"]}

@@ -3,7 +3,7 @@ from dataclasses import asdict
 import pytest
 
 from medray.report.content import Report, Scores, Step, group_refusals, pick_cases
-from medray.storage.records import Refusal
+from medray.storage.shards.records import Refusal
 
 
 def report(*steps: Step, cases: list[dict] | None = None) -> Report:

@@ -10,13 +10,13 @@ import pytest
 
 from medray.clock import VirtualClock
 from medray.errors import SpecError
-from medray.jobs import schedules
 from medray.jobs.run import run
-from medray.jobs.schedule_claims import Claim
-from medray.jobs.schedule_start import Outcome
-from medray.jobs.scheduler import Scheduler
+from medray.jobs.schedule import schedules
+from medray.jobs.schedule.claims import Claim
+from medray.jobs.schedule.scheduler import Scheduler
+from medray.jobs.schedule.start import Outcome
 from medray.report.morning import write_morning
-from medray.storage.objects import Objects
+from medray.storage.store.objects import Objects
 
 CLOCK = datetime.datetime(2026, 5, 1, 12, tzinfo=datetime.UTC)
 

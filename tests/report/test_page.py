@@ -5,10 +5,10 @@ from html.parser import HTMLParser
 import numpy as np
 import pyarrow as pa
 
-from medray.engine.overlay import encode_png
+from medray.modalities.image.overlay import encode_png
 from medray.report.content import Overlay, Report, Scores, Step, Training, group_refusals
 from medray.report.page import render
-from medray.storage.records import Refusal
+from medray.storage.shards.records import Refusal
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.classification import score_classification, summarise_classification
 from medray.tasks.metrics.regression import score_regression, summarise_regression

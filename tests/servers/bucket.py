@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from medray.spec.storage import Storage
-from medray.storage.objects import Objects
+from medray.storage.store.objects import Objects
 
 from .process import Server
 

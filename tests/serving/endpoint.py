@@ -14,11 +14,11 @@ import torch
 from PIL import Image
 from safetensors.torch import save
 
-from medray.data.normalise import ChannelNorm
-from medray.engine.plan import ImagePlan
+from medray.modalities.image.normalise import ChannelNorm
+from medray.modalities.image.plan import ImagePlan
 from medray.models import MODELS
-from medray.storage.models import save_model
-from medray.storage.objects import Objects
+from medray.storage.catalog.models import save_model
+from medray.storage.store.objects import Objects
 
 CNN = {"name": "cnn", "dims": 2, "features": [4, 8]}
 UNET = {"name": "unet", "dims": 3, "features": [4, 8]}

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from endpoint import CNN, MASKS, UNET, commit_model, npy, pixels, png
 
-from medray.engine.image_predictor import ImagePredictor
-from medray.engine.trained import load_trained
 from medray.errors import RetryableError
 from medray.jobs.run import run
+from medray.modalities.image.predictor import ImagePredictor
+from medray.modalities.loaded import load_trained
 from medray.serving import decode as media
 from medray.serving.answer import Answerer, Reply, failure
 from medray.serving.decode import Upload
-from medray.storage.datasets import open_dataset
-from medray.storage.objects import Objects
+from medray.storage.catalog.datasets import open_dataset
+from medray.storage.store.objects import Objects
 
 OPTIONS = {"overlap": 0.5, "tta": False, "precision": "fp32", "batch": 4, "outputs": "labels"}
 

@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from medray.engine.transforms import TRANSFORMS
 from medray.errors import SpecError
 from medray.formats import FORMATS
 from medray.models import MODELS
 from medray.spec.base import Plugin, Settings
 from medray.spec.load import check_step, cluster_profile, read_job, storage_profile
+from medray.steps.transform.transforms import TRANSFORMS
 from medray.tasks import TASKS
 
 BAD = [float("inf"), float("-inf"), float("nan"), 1e300, -1e300, 10**300]

@@ -12,9 +12,9 @@ from click.testing import CliRunner
 
 from medray.cli import main
 from medray.errors import SpecError
-from medray.jobs.record import job_id
+from medray.jobs.driver import job_id
 from medray.jobs.serve import serving
-from medray.jobs.session import open_storage
+from medray.jobs.storage_by_name import open_storage
 from medray.jobs.submit import forwarded, require_forwarded
 from medray.jobs.tracking import database
 from medray.log import JsonFormatter

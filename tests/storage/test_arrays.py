@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from xxhash import xxh3_128
 
 from medray.errors import DataError, FatalError
-from medray.storage import arrays, fetch
-from medray.storage.arrays import ArrayReader, ArrayWriter, chunk_for
-from medray.storage.objects import Objects
-from medray.storage.outbox import Outbox
-from medray.storage.zarr3 import ArrayMeta
+from medray.storage.shards import arrays
+from medray.storage.shards.arrays import ArrayReader, ArrayWriter, chunk_for
+from medray.storage.shards.upload import Outbox
+from medray.storage.shards.zarr3 import ArrayMeta
+from medray.storage.store import fetch
+from medray.storage.store.objects import Objects
 
 DTYPES = ["bool", "uint8", "int16", "uint16", "int32", "float32", "float64", "int64"]
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from medray.clock import VirtualClock
-from medray.storage.audit import HEAD, entries, record, verify
-from medray.storage.objects import Objects
+from medray.storage.catalog.audit import HEAD, entries, record, verify
+from medray.storage.store.objects import Objects
 
 CLOCK = VirtualClock(datetime(2026, 1, 1, tzinfo=UTC))
 

@@ -12,19 +12,20 @@ import pytest
 from safetensors.numpy import save
 
 from medray.errors import DataError
-from medray.storage import check
-from medray.storage.check import MANY, verify_all, verify_reference
-from medray.storage.commits import Commits
-from medray.storage.datasets import Dataset, open_dataset
-from medray.storage.garbage import collect
-from medray.storage.ledger import Commit, Ledger
-from medray.storage.models import ModelPackage, save_model
-from medray.storage.objects import Objects
-from medray.storage.publish import publish
-from medray.storage.quarantine import STOPPED, keep_refusals, path_of
-from medray.storage.records import Refusal, sum_of_table
-from medray.storage.samples import Sample
-from medray.storage.shard_writer import ShardWriter
+from medray.storage.catalog import check
+from medray.storage.catalog.check import MANY, verify_all, verify_reference
+from medray.storage.catalog.commit import Commit
+from medray.storage.catalog.commits import Commits
+from medray.storage.catalog.datasets import Dataset, open_dataset
+from medray.storage.catalog.garbage import collect
+from medray.storage.catalog.ledger import Ledger
+from medray.storage.catalog.models import ModelPackage, save_model
+from medray.storage.catalog.publish import publish
+from medray.storage.catalog.quarantine import STOPPED, keep_refusals, path_of
+from medray.storage.shards.records import Refusal, sum_of_table
+from medray.storage.shards.samples import Sample
+from medray.storage.shards.writer import ShardWriter
+from medray.storage.store.objects import Objects
 
 LATER_S = -3600.0  # an age by which everything is old
 

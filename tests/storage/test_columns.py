@@ -6,7 +6,7 @@ import sys
 import pyarrow as pa
 import pytest
 
-from medray.storage.columns import column_of, dump, identity_of, load, schema_of
+from medray.storage.catalog.columns import column_of, dump, identity_of, load, schema_of
 
 SCHEMA = schema_of(["unit", "path"], ["rows"])
 
@@ -49,10 +49,10 @@ def test_identity_is_of_what_is_said_and_not_of_how_it_is_cut() -> None:
 def test_a_pack_and_a_table_of_units_cost_no_import_of_pandas() -> None:
     code = """
 import sys
-from medray.storage.commits import Commits
-from medray.storage.ledger import Commit
-from medray.storage.manifest import SCHEMA, Entries, encode
-from medray.storage.records import ShardRecord
+from medray.storage.catalog.commits import Commits
+from medray.storage.catalog.ledger import Commit
+from medray.storage.catalog.manifest import SCHEMA, Entries, encode
+from medray.storage.shards.records import ShardRecord
 record = ShardRecord("p", 1, 1, "", "", "", {"table.parquet": (1, "x")})
 commits = Commits.of([Commit(unit, "a", record, 1, []) for unit in "uv"])
 data, units = encode(commits.of_units("vu").table)

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from medray.cli import main
 from medray.errors import SpecError
 from medray.spec.storage import Storage
-from medray.storage.control import Control
-from medray.storage.policy import policy
+from medray.storage.store.bucket_admin import Control
+from medray.storage.store.policy import policy
 from tests.servers.bucket import Bucket
 from tests.servers.process import Server
 

@@ -10,17 +10,18 @@ import pytest
 
 from medray.clock import VirtualClock
 from medray.errors import DataError, PassedOver, SpecError
-from medray.storage.check import verify_reference
-from medray.storage.commits import Commits
-from medray.storage.datasets import Dataset, open_dataset
-from medray.storage.ledger import Commit, Ledger
-from medray.storage.manifest import Counts, encode
-from medray.storage.objects import Objects
-from medray.storage.publish import publish
-from medray.storage.records import Refusal
-from medray.storage.samples import Sample
-from medray.storage.shard_writer import ShardWriter
-from medray.storage.versions import Head, check_name, heads, move_head, read_head
+from medray.storage.catalog.check import verify_reference
+from medray.storage.catalog.commit import Commit
+from medray.storage.catalog.commits import Commits
+from medray.storage.catalog.datasets import Dataset, open_dataset
+from medray.storage.catalog.ledger import Ledger
+from medray.storage.catalog.manifest import Counts, encode
+from medray.storage.catalog.publish import publish
+from medray.storage.catalog.versions import Head, check_name, heads, move_head, read_head
+from medray.storage.shards.records import Refusal
+from medray.storage.shards.samples import Sample
+from medray.storage.shards.writer import ShardWriter
+from medray.storage.store.objects import Objects
 
 
 def commit(objects: Objects, unit: str, rows: int = 2, refused: int = 0) -> Commit:

@@ -9,18 +9,19 @@ import pytest
 from safetensors.numpy import save
 
 from medray.errors import RetryableError
-from medray.storage import garbage
-from medray.storage.attempts import Attempt
-from medray.storage.check import verify_all
-from medray.storage.commits import Commits
-from medray.storage.datasets import open_dataset
-from medray.storage.fence import FENCE_BYTES, fence_of, new_fence, settle, take
-from medray.storage.ledger import Commit, Ledger
-from medray.storage.models import open_model, save_model
-from medray.storage.objects import Objects
-from medray.storage.publish import publish
-from medray.storage.samples import Sample
-from medray.storage.shard_writer import ShardWriter
+from medray.storage.catalog import garbage
+from medray.storage.catalog.attempts import Attempt
+from medray.storage.catalog.check import verify_all
+from medray.storage.catalog.commit import Commit
+from medray.storage.catalog.commits import Commits
+from medray.storage.catalog.datasets import open_dataset
+from medray.storage.catalog.ledger import Ledger
+from medray.storage.catalog.models import open_model, save_model
+from medray.storage.catalog.publish import publish
+from medray.storage.shards.samples import Sample
+from medray.storage.shards.writer import ShardWriter
+from medray.storage.store.fence import FENCE_BYTES, fence_of, new_fence, settle, take
+from medray.storage.store.objects import Objects
 
 UNITS = ("u", "v")
 ANY_AGE_S = -7200.0  # everything is garbage, also for a clock that is two hours behind

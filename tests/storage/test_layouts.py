@@ -7,10 +7,10 @@ import pytest
 import zarr
 
 from medray.errors import DataError
-from medray.storage.objects import Objects
-from medray.storage.samples import Layout, Sample
-from medray.storage.shard_writer import ShardWriter
-from medray.storage.shards import Shard
+from medray.storage.shards.reader import Shard
+from medray.storage.shards.samples import Layout, Sample
+from medray.storage.shards.writer import ShardWriter
+from medray.storage.store.objects import Objects
 from tests.stored import found
 
 TEXT = np.dtypes.StringDType()

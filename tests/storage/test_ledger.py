@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 
 from medray.errors import DataError
-from medray.storage.attempts import Attempt
-from medray.storage.commits import Commits
-from medray.storage.ledger import Commit, Ledger
-from medray.storage.objects import Objects
-from medray.storage.pack import read_pack
-from medray.storage.records import Refusal, ShardRecord
-from medray.storage.samples import Sample
-from medray.storage.shard_writer import ShardWriter
+from medray.storage.catalog.attempts import Attempt
+from medray.storage.catalog.commit import Commit
+from medray.storage.catalog.commits import Commits
+from medray.storage.catalog.ledger import Ledger
+from medray.storage.catalog.pack import read_pack
+from medray.storage.shards.records import Refusal, ShardRecord
+from medray.storage.shards.samples import Sample
+from medray.storage.shards.writer import ShardWriter
+from medray.storage.store.objects import Objects
 
 
 def finish(ledger: Ledger, objects: Objects, attempt: Attempt, **row: Any) -> Commit:

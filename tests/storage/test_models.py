@@ -8,8 +8,8 @@ import pytest
 from safetensors.numpy import save
 
 from medray.errors import DataError, SpecError
-from medray.storage.models import ModelPackage, open_model, save_model
-from medray.storage.objects import Objects
+from medray.storage.catalog.models import ModelPackage, open_model, save_model
+from medray.storage.store.objects import Objects
 
 WEIGHTS = {"a": np.arange(6, dtype="float32").reshape(2, 3), "b": np.ones(4, "float16")}
 

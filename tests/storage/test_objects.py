@@ -11,10 +11,10 @@ from blake3 import blake3
 from google_crc32c import value as crc32c
 
 from medray.errors import DataError, FatalError, RetryableError, SpecError
-from medray.storage import disk
-from medray.storage.disk import SMALL_BYTES
-from medray.storage.objects import Objects
-from medray.storage.probe import probe
+from medray.storage.store import disk
+from medray.storage.store.disk import SMALL_BYTES
+from medray.storage.store.objects import Objects
+from medray.storage.store.probe import probe
 
 RACERS = 16
 

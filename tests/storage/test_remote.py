@@ -11,11 +11,11 @@ import pytest
 
 from medray.clock import SYSTEM
 from medray.errors import DataError, RetryableError
-from medray.storage.control import Control
-from medray.storage.objects import Objects
-from medray.storage.probe import probe
-from medray.storage.remote import SUM
-from medray.storage.trouble import LASTING
+from medray.storage.store.bucket_admin import Control
+from medray.storage.store.objects import Objects
+from medray.storage.store.probe import probe
+from medray.storage.store.remote import SUM
+from medray.storage.store.store_errors import LASTING
 from tests.servers.bucket import Bucket
 from tests.servers.metadata import a_metadata_service
 from tests.servers.process import Server

@@ -3,13 +3,13 @@
 import pyarrow as pa
 import pytest
 
-from medray.engine.ingest import divide, divide_rows
 from medray.errors import DataError, FatalError
-from medray.storage.objects import Objects
-from medray.storage.rows import Rows, content_of
-from medray.storage.samples import Sample
-from medray.storage.shard_writer import ShardWriter
-from medray.storage.shards import Shard
+from medray.steps.ingest.operation import divide, divide_rows
+from medray.storage.shards.reader import Shard
+from medray.storage.shards.rows import Rows, content_of
+from medray.storage.shards.samples import Sample
+from medray.storage.shards.writer import ShardWriter
+from medray.storage.store.objects import Objects
 from tests.stored import found
 
 

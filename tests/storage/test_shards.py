@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from medray.errors import DamageError, DataError, FatalError
-from medray.storage.disk import NewFile
-from medray.storage.objects import Objects
-from medray.storage.records import ROOT, TABLE, ShardRecord
-from medray.storage.samples import Sample, Slabs
-from medray.storage.shard_writer import ShardWriter
-from medray.storage.shards import Shard
+from medray.storage.shards.reader import Shard
+from medray.storage.shards.records import ROOT, TABLE, ShardRecord
+from medray.storage.shards.samples import Sample, Slabs
+from medray.storage.shards.writer import ShardWriter
+from medray.storage.store.disk import NewFile
+from medray.storage.store.objects import Objects
 from tests.stored import found
 
 
@@ -209,7 +209,7 @@ def lengthen(place: Path, other: Path) -> None:
 def test_a_large_object_that_does_not_read_back_is_fatal(
     objects: Objects, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path, Path], None]
 ) -> None:
-    monkeypatch.setattr("medray.storage.outbox.LARGE_BYTES", 2**10)
+    monkeypatch.setattr("medray.storage.shards.upload.LARGE_BYTES", 2**10)
     # All bytes random, so that no chunk is compressed: shards of equal size.
     noise = [np.random.default_rng(n).bytes(2 * 32 * 64 * 64) for n in range(2)]
     first, second = (
@@ -238,8 +238,8 @@ def test_a_large_object_that_does_not_read_back_is_fatal(
 def test_all_is_on_the_disk_when_a_shard_is_finished(
     objects: Objects, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    monkeypatch.setattr("medray.storage.outbox.LARGE_BYTES", 2**10)
-    monkeypatch.setattr("medray.storage.outbox.UNSETTLED", most)
+    monkeypatch.setattr("medray.storage.shards.upload.LARGE_BYTES", 2**10)
+    monkeypatch.setattr("medray.storage.shards.upload.UNSETTLED", most)
     real, synced = os.fsync, set[str]()
 
     def fsync(file: int | FileIO) -> None:
@@ -273,7 +273,7 @@ def test_what_was_taken_back_leaves_no_empty_stack(objects: Objects) -> None:
 def test_an_array_that_breaks_off_leaves_nothing(
     objects: Objects, monkeypatch: pytest.MonkeyPatch, large: int
 ) -> None:
-    monkeypatch.setattr("medray.storage.outbox.LARGE_BYTES", large)
+    monkeypatch.setattr("medray.storage.shards.upload.LARGE_BYTES", large)
     broken = Sample("s", {"spacing_mm": [1.0] * 3})
     noise = np.random.default_rng(0).integers(1, 2**15, (1, 32, 64, 64)).astype("int16")
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from medray.storage.sound import LARGEST
-from medray.storage.vouch import Vouchers
+from medray.storage.catalog.vouch import Vouchers
+from medray.storage.store.sound import LARGEST
 
 DATA = {"a": b"", "b/c": b"x" * 1000, "ö\n\t": b"y", "just": b"z" * (LARGEST - 1)}
 Files = tuple[list[str], list[str]]

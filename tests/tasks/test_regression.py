@@ -7,7 +7,7 @@ from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 from torch.nn import functional
 
 from medray.errors import DataError
-from medray.storage.samples import Sample
+from medray.storage.shards.samples import Sample
 from medray.tasks import build_task
 from medray.tasks.base import Task
 from medray.tasks.metrics.bootstrap import Bootstrap

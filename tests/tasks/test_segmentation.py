@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional
 
 from medray.errors import DataError, SpecError
-from medray.storage.samples import Sample
+from medray.storage.shards.samples import Sample
 from medray.tasks import TASKS, build_task
 from medray.tasks.segmentation import SMOOTH
 

@@ -5,11 +5,10 @@ import torch
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 from torch.nn import functional
 
-from medray.data.sequences import NO_LABEL
 from medray.errors import DataError
-from medray.storage.samples import Sample
+from medray.storage.shards.samples import Sample
 from medray.tasks import build_task
-from medray.tasks.base import Task
+from medray.tasks.base import NO_LABEL, Task
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.tagging import BINS, CASE_SCHEMA, histograms
 

@@ -9,14 +9,14 @@ import numpy as np
 from pydantic import Field, PositiveInt
 
 from medray.errors import DataError, SpecError
-from medray.formats.base import Format, FormatOptions, Input, Plan, Source
+from medray.formats.base import Format, FormatOptions, Found, Input, Source
 from medray.formats.bigwig.reader import SLAB_BINS, BigWig
 from medray.formats.bigwig.wig import MAX_BASES, Wig
-from medray.formats.files import Found, is_empty, item, nothing_found, open_path, stem, walk
+from medray.formats.files import File, is_empty, item, nothing_found, open_path, stem, walk
 from medray.formats.packed import grouped
-from medray.storage.holds import Holds, names
-from medray.storage.records import Refusal
-from medray.storage.samples import Sample, Slabs
+from medray.storage.shards.holds import Holds, names
+from medray.storage.shards.records import Refusal
+from medray.storage.shards.samples import Sample, Slabs
 
 BIGWIGS = (".bw", ".bigwig")
 WIGGLES = tuple(f"{one}{packed}" for one in (".wig", ".wigfix") for packed in ("", ".gz", ".bgz"))
@@ -60,14 +60,14 @@ class Bigwig(Format):
         own = ("contig", "length", "bin_bases", "names", "missing")
         return Holds(names("track"), names(own))
 
-    def plan(self, source: Source) -> Plan:
+    def plan(self, source: Source) -> Found:
         """An input is a contig, in all of the files. A file without it has no values there."""
         found, refused = walk(source, (*BIGWIGS, *WIGGLES))
         if is_empty(found, refused):
             nothing_found(source, "bigWig or wiggle file", "they end in .bw, .bigwig or .wigfix")
         names = self._named(found)
         lengths: dict[str, set[int]] = {}
-        kept: dict[str, Found] = {}
+        kept: dict[str, File] = {}
         holds: dict[str, dict[str, list[int]]] = {}
         for name, file in names.items():
             source.fetch(file.path)
@@ -97,7 +97,7 @@ class Bigwig(Format):
             one = item(contig, [*kept.values()], names=list(kept), length=length, places=places)
             bins = -(-length // self.options.bin_bases) * len(kept)
             items.append(one._replace(size=bins * np.dtype(self.options.dtype).itemsize))
-        return Plan(grouped(items, samples=64, size=GROUP_BYTES), refused)
+        return Found(grouped(items, samples=64, size=GROUP_BYTES), refused)
 
     def named(self) -> list[tuple[str, str]]:
         """The tracks' files."""
@@ -125,7 +125,7 @@ class Bigwig(Format):
         }
         yield Sample(item.key, row, {"track": track})
 
-    def _named(self, found: Iterable[Found]) -> dict[str, Found]:
+    def _named(self, found: Iterable[File]) -> dict[str, File]:
         by_path = {file.path: file for file in found}
         if not self.options.tracks:
             names = [stem(path, (*BIGWIGS, *WIGGLES)).replace("/", "_") for path in by_path]

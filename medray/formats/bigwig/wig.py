@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from medray.errors import DataError
-from medray.formats.text import BOM, MAX_LINE, blocks
+from medray.formats.tabular.text import BOM, MAX_LINE, blocks
 
 MAX_BASES = 2**29  # of a contig whose length nobody declares: its bins are held whole
 MAX_SPAN = 2**20
@@ -31,7 +31,7 @@ class Wig:
         A line that holds no value is left to whoever reads its contig: the others are sound.
 
         Raises:
-            DataError: "bad-wig" of a declaration, and as `medray.formats.text`.
+            DataError: "bad-wig" of a declaration, and as `medray.formats.tabular.text`.
         """
         found: dict[str, tuple[int, int, int]] = {}
         begin, at = 0, [0]

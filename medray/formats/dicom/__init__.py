@@ -13,29 +13,21 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from medray.errors import DataError, PassedOver, SpecError
-from medray.formats.base import (
-    Format,
-    FormatOptions,
-    Input,
-    Plan,
-    Source,
-    Stamp,
-    stamp_of,
-)
+from medray.formats.base import Format, FormatOptions, Found, Input, Source, Stamp, stamp_of
 from medray.formats.dicom.deidentify import Keyed, Plain, Pseudonyms
-from medray.formats.dicom.headers import LIMITS, Limits
+from medray.formats.dicom.headers.headers import LIMITS, Limits
 from medray.formats.dicom.known import Known, Recalled, Record
 from medray.formats.dicom.labels import find_nifti
 from medray.formats.dicom.reader import COLUMNS, Rules, read_series
 from medray.formats.dicom.recall import keep, recall
 from medray.formats.dicom.series import Select, Series, Sorted, judge
 from medray.formats.files import nothing_found
+from medray.formats.genomics.site_key import load_key
 from medray.formats.packed import grouped
-from medray.formats.site_key import load_key
 from medray.ids import digest
-from medray.storage.holds import Holds, names
-from medray.storage.records import Refusal
-from medray.storage.samples import Sample
+from medray.storage.shards.holds import Holds, names
+from medray.storage.shards.records import Refusal
+from medray.storage.shards.samples import Sample
 from medray.version import __version__
 
 GROUP_SAMPLES = 8
@@ -114,7 +106,7 @@ class Dicom(Format):
         if self.options.deidentify.method == "keyed":
             load_key(self.options.deidentify.key_env, self.options.deidentify.key_file)
 
-    def plan(self, source: Source) -> Plan:
+    def plan(self, source: Source) -> Found:
         """Series by their headers; every file of the tree is in an input or among the refused.
 
         Raises:
@@ -155,7 +147,7 @@ class Dicom(Format):
         told: list[Input | Recalled] = [*items, *(one for one in reused if one.key)]
         told.sort(key=attrgetter("key"))
         inputs = (one.input if isinstance(one, Recalled) else one for one in told)
-        return Plan(grouped(inputs, samples=GROUP_SAMPLES), refused)
+        return Found(grouped(inputs, samples=GROUP_SAMPLES), refused)
 
     def _known(self, source: Source) -> Known | None:
         """What the last plan made, where its files' headers alone decide: labels do too."""

@@ -14,8 +14,8 @@ import re
 from typing import Protocol
 
 from medray.errors import DataError
-from medray.formats.dicom import tags
-from medray.formats.dicom.elements import Elements
+from medray.formats.dicom.headers import tags
+from medray.formats.dicom.headers.elements import Elements
 
 MAX_SHIFT_DAYS = 3650
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from medray.formats.dicom.frames import Frame
-from medray.formats.dicom.marks import mixed_in, tell_apart
+from medray.formats.dicom.pixels.frame import Frame
+from medray.formats.dicom.pixels.marks import mixed_in, tell_apart
 
 Floats = npt.NDArray[np.float64]
 

@@ -28,7 +28,7 @@ from blake3 import blake3
 
 from medray.formats.base import Input, Memory
 from medray.formats.listing import Folder, numbers_of
-from medray.storage.records import Refusal
+from medray.storage.shards.records import Refusal
 
 _HEAD = struct.Struct("<4Q")  # bytes of the records, packed and not, folders, files; behind the sum
 SUM_BYTES = 32

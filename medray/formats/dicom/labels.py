@@ -13,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from medray.errors import DataError
-from medray.formats.dicom import tags
-from medray.formats.dicom.elements import Elements
-from medray.formats.dicom.frames import Frame, frames
 from medray.formats.dicom.geometry import Floats, affine_of
-from medray.formats.dicom.headers import NATIVE, Header
-from medray.formats.dicom.pixels import decode
-from medray.formats.imaging import as_label, same_grid
+from medray.formats.dicom.headers import tags
+from medray.formats.dicom.headers.elements import Elements
+from medray.formats.dicom.headers.headers import NATIVE, Header
+from medray.formats.dicom.pixels.frame import Frame
+from medray.formats.dicom.pixels.frames import frames
+from medray.formats.dicom.pixels.pixels import decode
+from medray.formats.imaging.values import as_label, same_grid
 
 SUFFIXES = (".nii.gz", ".nii")
 POSITION_VOXELS = 0.05

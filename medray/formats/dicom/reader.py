@@ -13,21 +13,22 @@ import numpy.typing as npt
 
 from medray.errors import DataError
 from medray.formats.base import Input, Source
-from medray.formats.dicom import tags
 from medray.formats.dicom.confined import Confined
 from medray.formats.dicom.deidentify import Pseudonyms, kernel, require_one_person, vendor
-from medray.formats.dicom.elements import Elements
-from medray.formats.dicom.frames import Frame, frames
 from medray.formats.dicom.geometry import Floats, Verdict, classify, report, resamplable
-from medray.formats.dicom.headers import Header, Limits, load
+from medray.formats.dicom.headers import tags
+from medray.formats.dicom.headers.elements import Elements
+from medray.formats.dicom.headers.headers import Header, Limits, load
+from medray.formats.dicom.headers.lookup import palette
 from medray.formats.dicom.labels import read_nifti, read_segmentation
-from medray.formats.dicom.lookup import palette
-from medray.formats.dicom.pixels import Layout, decode, stored_range
+from medray.formats.dicom.pixels.frame import Frame
+from medray.formats.dicom.pixels.frames import frames
+from medray.formats.dicom.pixels.pixels import Layout, decode, stored_range
 from medray.formats.dicom.references import describe_source
 from medray.formats.dicom.resample import regularise
 from medray.formats.dicom.volume import Volume
-from medray.formats.imaging import columns, describe, spacing_of
-from medray.storage.samples import Sample
+from medray.formats.imaging.values import columns, describe, spacing_of
+from medray.storage.shards.samples import Sample
 
 # Stored values of these are measurements, and MONOCHROME1 is only how to show them.
 MEASURED = frozenset({"CT", "MR", "PT", "NM"})

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from medray.formats.base import Source
 from medray.formats.dicom.deidentify import Pseudonyms
-from medray.formats.dicom.headers import Limits
+from medray.formats.dicom.headers.headers import Limits
 from medray.formats.dicom.known import Known, Recalled, Record
 from medray.formats.dicom.series import Sorted, sort_out
 from medray.formats.dicom.tree import Instance, Turned, scan_tree

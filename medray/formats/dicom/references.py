@@ -10,11 +10,11 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from medray.formats.dicom import tags
 from medray.formats.dicom.deidentify import Plain, Pseudonyms
-from medray.formats.dicom.elements import Elements
-from medray.formats.dicom.frames import Frame
-from medray.formats.dicom.pixels import Layout
+from medray.formats.dicom.headers import tags
+from medray.formats.dicom.headers.elements import Elements
+from medray.formats.dicom.pixels.frame import Frame
+from medray.formats.dicom.pixels.pixels import Layout
 
 if TYPE_CHECKING:
     from pydicom import Dataset

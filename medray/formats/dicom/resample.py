@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from medray.errors import DataError
-from medray.formats.dicom.frames import Frame
 from medray.formats.dicom.geometry import Floats, affine_of
-from medray.formats.dicom.headers import LIMITS, Limits
+from medray.formats.dicom.headers.headers import LIMITS, Limits
+from medray.formats.dicom.pixels.frame import Frame
 
 
 def regularise(

@@ -21,8 +21,8 @@ from medray.formats.base import FormatOptions, WriteOnly
 from medray.formats.dicom.references import source_images
 from medray.formats.files import place, replacing
 from medray.ids import canonical
-from medray.storage.holds import Needs, names
-from medray.storage.samples import Sample, Slabs
+from medray.storage.shards.holds import Needs, names
+from medray.storage.shards.samples import Sample, Slabs
 from medray.version import __version__
 
 if TYPE_CHECKING:

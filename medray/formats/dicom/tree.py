@@ -18,20 +18,15 @@ from pathlib import Path
 
 from medray.errors import DataError, PassedOver
 from medray.formats.base import Source, Stamp
-from medray.formats.dicom import tags
 from medray.formats.dicom.confined import Confined, Opened
 from medray.formats.dicom.deidentify import burned_in_risk
-from medray.formats.dicom.elements import Elements
-from medray.formats.dicom.frames import Frame, frames
-from medray.formats.dicom.headers import (
-    FIRST_READ,
-    PEEK,
-    Header,
-    Limits,
-    scan,
-)
-from medray.formats.dicom.pixels import Layout
-from medray.formats.dicom.sources import sources_of
+from medray.formats.dicom.headers import tags
+from medray.formats.dicom.headers.elements import Elements
+from medray.formats.dicom.headers.headers import FIRST_READ, PEEK, Header, Limits, scan
+from medray.formats.dicom.headers.sources import sources_of
+from medray.formats.dicom.pixels.frame import Frame
+from medray.formats.dicom.pixels.frames import frames
+from medray.formats.dicom.pixels.pixels import Layout
 from medray.formats.listing import folders
 
 SCAN_THREADS = 8

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medray.errors import DataError
-from medray.formats.dicom.headers import LIMITS, Limits
+from medray.formats.dicom.headers.headers import LIMITS, Limits
 
 
 class Volume:

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from medray.errors import DataError
-from medray.formats.base import Format, FormatOptions, Input, Plan, Source, joined
-from medray.formats.delimited import SUFFIXES as TEXT
+from medray.formats.base import Format, FormatOptions, Found, Input, Source, joined
 from medray.formats.expression.anndata_zarr import write_anndata
 from medray.formats.expression.h5ad import H5ad
 from medray.formats.expression.matrices import (
@@ -23,9 +22,10 @@ from medray.formats.expression.tenx import File, Folder
 from medray.formats.expression.text import CellLines, GeneLines
 from medray.formats.files import is_empty, nothing_found, open_path, stem, walk
 from medray.formats.packed import grouped
-from medray.storage.holds import TOLD, Holds, Needs, names
-from medray.storage.records import Refusal
-from medray.storage.samples import Sample
+from medray.formats.tabular.delimited import SUFFIXES as TEXT
+from medray.storage.shards.holds import TOLD, Holds, Needs, names
+from medray.storage.shards.records import Refusal
+from medray.storage.shards.samples import Sample
 
 SUFFIXES = (*TEXT, *MTX, ".h5", ".h5ad")
 RESERVED = frozenset({"sample_id", "subject", "split", "fold", "target", "class_name", "has_label"})
@@ -55,7 +55,7 @@ class Expression(Format):
         """Features."""
         return Needs((names(FEATURES),))
 
-    def plan(self, source: Source) -> Plan:
+    def plan(self, source: Source) -> Found:
         """Genes and cells of every matrix."""
         files, refused = walk(source, SUFFIXES)
         if is_empty(files, refused):
@@ -109,7 +109,7 @@ class Expression(Format):
         attributes: dict[str, Any] = {}
         if genes is not None:
             attributes = {FEATURES: {FEATURES: genes}, "duplicate_features": twice}
-        return Plan(grouped(items, samples=GROUP), refused, attributes)
+        return Found(grouped(items, samples=GROUP), refused, attributes)
 
     def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
         """Cells in order. One that can't be read, or whose id was there before, is refused; so is a

@@ -14,7 +14,7 @@ from medray.errors import DataError
 from medray.formats.expression.options import FEATURES
 from medray.formats.files import replacing
 from medray.ids import short
-from medray.storage.samples import Sample
+from medray.storage.shards.samples import Sample
 
 NAMES = "feature_names"  # of a row: names of its features, which are no column
 EMPTY = ("layers", "obsm", "obsp", "uns", "varm", "varp")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from medray.errors import DataError
-from medray.formats.delimited import fingerprint
+from medray.formats.tabular.delimited import fingerprint
 
 BLOCK_BYTES = 32 * 2**20  # of dense rows held at a time
 

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterable
 
-from medray.formats.files import Found
-from medray.storage.records import Refusal
+from medray.formats.files import File
+from medray.storage.shards.records import Refusal
 
 MTX = (".mtx", ".mtx.gz")
 # What stands before `matrix`, `barcodes` and `features` is the sample's name where many samples lie
@@ -14,16 +14,16 @@ _BESIDE = re.compile(r"(.*?)(barcodes|features|genes)\.(?:tsv|txt)(?:\.gz)?", re
 _NAMES = {"barcodes": "barcodes", "features": "features", "genes": "features"}
 
 
-def matrices(files: Iterable[Found]) -> tuple[dict[str, list[Found]], list[Refusal]]:
+def matrices(files: Iterable[File]) -> tuple[dict[str, list[File]], list[Refusal]]:
     """Files that make a matrix, by its key; and names of cells that no matrix belongs to.
 
     A matrix goes with the barcodes and features of its own prefix, else with those that have none
     (STAR writes several matrices beside one pair). What is not there is not in the list: a whole
     one has matrix, barcodes, features.
     """
-    beside: dict[tuple[str, str], dict[str, Found]] = {}
-    alone: list[Found] = []
-    tables: list[Found] = []
+    beside: dict[tuple[str, str], dict[str, File]] = {}
+    alone: list[File] = []
+    tables: list[File] = []
     for file in files:
         name = file.name.lower()
         part = _BESIDE.fullmatch(name)
@@ -33,7 +33,7 @@ def matrices(files: Iterable[Found]) -> tuple[dict[str, list[Found]], list[Refus
             beside.setdefault((file.folder, part[1]), {}).setdefault(_NAMES[part[2]], file)
         else:
             tables.append(file)
-    made: dict[str, list[Found]] = {}
+    made: dict[str, list[File]] = {}
     taken: set[str] = set()
     for file in alone:
         found = _MATRIX.fullmatch(file.name.lower())

@@ -14,7 +14,6 @@ import pyarrow.csv as pa_csv
 from blake3 import blake3
 
 from medray.errors import DataError
-from medray.formats import delimited
 from medray.formats.expression.hdf5 import (
     ends_of_rows,
     examine,
@@ -23,16 +22,9 @@ from medray.formats.expression.hdf5 import (
     opened,
     texts_at,
 )
-from medray.formats.expression.matrices import (
-    Block,
-    Faults,
-    Matrix,
-    Survey,
-    cuts,
-    dense,
-    digest_of,
-)
-from medray.formats.text import BOM
+from medray.formats.expression.matrices import Block, Faults, Matrix, Survey, cuts, dense, digest_of
+from medray.formats.tabular import delimited
+from medray.formats.tabular.text import BOM
 
 CELLS = 1024  # read together
 MAX_CUTS = 16

@@ -6,15 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from medray.errors import DataError
-from medray.formats import delimited
-from medray.formats.expression.matrices import (
-    BLOCK_BYTES,
-    Block,
-    Faults,
-    Matrix,
-    Survey,
-    cuts,
-)
+from medray.formats.expression.matrices import BLOCK_BYTES, Block, Faults, Matrix, Survey, cuts
+from medray.formats.tabular import delimited
 
 MAX_CUTS = 16
 

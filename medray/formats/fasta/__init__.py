@@ -13,13 +13,12 @@ import numpy as np
 from pydantic import Field
 
 from medray.errors import DataError, SpecError
-from medray.formats.base import Format, FormatOptions, Input, Plan, Source
-from medray.formats.bases import decode, encode, firsts
+from medray.formats.base import Format, FormatOptions, Found, Input, Source
 from medray.formats.fasta.letters import Summary, around, slabs, summary
 from medray.formats.fasta.records import Record, indexed, scanned
 from medray.formats.files import (
     INDICES,
-    Found,
+    File,
     is_empty,
     item,
     nothing_found,
@@ -28,12 +27,13 @@ from medray.formats.files import (
     replacing,
     walk,
 )
-from medray.formats.nucleotides import ambiguous
-from medray.formats.text import GZIP_RANGES, blocks, decoded, kind_of, lines
+from medray.formats.genomics.alphabet import decode, encode, firsts
+from medray.formats.genomics.nucleotides import ambiguous
+from medray.formats.tabular.text import GZIP_RANGES, blocks, decoded, kind_of, lines
 from medray.ids import short
-from medray.storage.holds import Holds, Needs, names
-from medray.storage.records import Refusal
-from medray.storage.samples import Sample, Slabs
+from medray.storage.shards.holds import Holds, Needs, names
+from medray.storage.shards.records import Refusal
+from medray.storage.shards.samples import Sample, Slabs
 
 SUFFIXES = tuple(
     f".{name}{packed}"
@@ -69,7 +69,7 @@ class FastaOptions(FormatOptions):
 
 
 class Fasta(Format):
-    """Sequences as codes (medray.formats.bases); lower case, which masks repeats, is folded."""
+    """Sequences as codes (see `genomics.alphabet`); lower case, which masks repeats, is folded."""
 
     name: ClassVar[str] = "fasta"
     Options: ClassVar[type[FormatOptions]] = FastaOptions
@@ -77,7 +77,7 @@ class Fasta(Format):
 
     @property
     def many(self) -> bool:
-        """Whether a file holds many samples; see medray.engine.export."""
+        """Whether a file holds many samples; see medray.steps.export.operation."""
         return self.options.one_file_per == "unit"
 
     def holds(self) -> Holds:
@@ -94,7 +94,7 @@ class Fasta(Format):
         )
         return Holds(names("sequence", "iupac"), names(own))
 
-    def plan(self, source: Source) -> Plan:
+    def plan(self, source: Source) -> Found:
         """Records by name: from a .fai beside the file, or by a pass over it.
 
         An input is one record, or a run of small ones.
@@ -136,7 +136,7 @@ class Fasta(Format):
                 code="unknown-contig",
                 about=strange[0],
             )
-        return Plan(groups, refused)
+        return Found(groups, refused)
 
     def named(self) -> list[tuple[str, str]]:
         """The table of aliases."""
@@ -202,7 +202,7 @@ class Fasta(Format):
         """The sequence."""
         return names & {"sequence"}
 
-    def _records(self, source: Source, file: Found) -> tuple[list[Record], str]:
+    def _records(self, source: Source, file: File) -> tuple[list[Record], str]:
         path = open_path(source, file.path)
         index = path.with_name(f"{path.name}.fai")
         packed = kind_of(path)
@@ -292,7 +292,7 @@ def _runs(records: list[Record], limit: int) -> Iterator[list[Record]]:
         yield run
 
 
-def _input(file: Found, run: list[Record], aliases: dict[str, set[str]]) -> Input:
+def _input(file: File, run: list[Record], aliases: dict[str, set[str]]) -> Input:
     last = f"-{run[-1].number}" if len(run) > 1 else ""
     made = item(
         f"{file.path}:{run[0].number}{last}",

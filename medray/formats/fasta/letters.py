@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from medray.errors import DataError
-from medray.formats.bases import encode, firsts
 from medray.formats.fasta.records import BEFORE, Record, first_word
-from medray.formats.nucleotides import ambiguous
+from medray.formats.genomics.alphabet import encode, firsts
+from medray.formats.genomics.nucleotides import ambiguous
 
 BACK = 4096  # bytes of a header that are looked at
 _BLANKS = b" \t\r\n"
@@ -54,7 +54,7 @@ def slabs(text: Iterable[bytes], record: Record) -> Iterator[tuple[bytes, int]]:
 
     Raises:
         DataError: "changed-file" (it is not what was planned), "bad-index", "bad-letter",
-            "protein", and as `medray.formats.text`.
+            "protein", and as `medray.formats.tabular.text`.
     """
     header, missing, left = b"", before(record), record.size
     last = after = b""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medray.errors import DataError
-from medray.formats.text import BLOCK, BOM, blocks, kind_of, lines
+from medray.formats.tabular.text import BLOCK, BOM, blocks, kind_of, lines
 
 BEFORE = BOM + b" \t\r\n"  # what may stand before the first header
 MAX_HEADER = 2**16
@@ -62,7 +62,8 @@ def scanned(path: Path, contig: str | None) -> Iterator[Record]:
         contig: name of the one record of a file without a header; None refuses such files.
 
     Raises:
-        DataError: "no-header", "long-header", "too-many-records", and as `medray.formats.text`.
+        DataError: "no-header", "long-header", "too-many-records", and as
+            `medray.formats.tabular.text`.
     """
     first = next(filter(None, (block.lstrip(BEFORE) for block in blocks(path))), b"")
     if not first:

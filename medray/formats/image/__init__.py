@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from medray.errors import DataError
-from medray.formats.base import Format, FormatOptions, Input, Plan, Source
+from medray.formats.base import Format, FormatOptions, Found, Input, Source
 from medray.formats.files import open_path, place, replacing
 from medray.formats.image import npz
 from medray.formats.image.layouts import (
@@ -22,7 +22,7 @@ from medray.formats.image.layouts import (
     plan_plain,
 )
 from medray.formats.image.raster import encode_png, read_raster
-from medray.formats.imaging import (
+from medray.formats.imaging.values import (
     as_image,
     as_label,
     check_pattern,
@@ -31,9 +31,9 @@ from medray.formats.imaging import (
     subject_of,
 )
 from medray.formats.packed import grouped
-from medray.storage.holds import Holds, Needs, names
-from medray.storage.records import Refusal
-from medray.storage.samples import Sample, Slabs
+from medray.storage.shards.holds import Holds, Needs, names
+from medray.storage.shards.records import Refusal
+from medray.storage.shards.samples import Sample, Slabs
 
 GROUP_SAMPLES = 256
 
@@ -101,11 +101,11 @@ class Image(Format):
         hint = "export volumes by `nifti` or `ome_zarr`"
         return Needs((names(self.options.array),), axes=2, hint=hint)
 
-    def plan(self, source: Source) -> Plan:
+    def plan(self, source: Source) -> Found:
         """Images by name, from the listing alone (and the table, or the archives' headers)."""
         items, refused = self._planned(source)
         size = 1 if self.options.layout == "npz" else GROUP_SAMPLES
-        return Plan(grouped(items, samples=size), refused)
+        return Found(grouped(items, samples=size), refused)
 
     def named(self) -> list[tuple[str, str]]:
         """Folders of images and of masks, or the table, as the layout has them."""

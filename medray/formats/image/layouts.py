@@ -11,8 +11,8 @@ from medray.errors import DataError, SpecError
 from medray.formats.base import Input, Source
 from medray.formats.files import (
     ELSEWHERE,
+    File,
     Files,
-    Found,
     is_empty,
     item,
     nothing_found,
@@ -23,8 +23,8 @@ from medray.formats.files import (
 )
 from medray.formats.image import npz
 from medray.formats.image.raster import SUFFIXES
-from medray.formats.imaging import OTHER_IMAGES
-from medray.storage.records import Refusal
+from medray.formats.imaging.values import OTHER_IMAGES
+from medray.storage.shards.records import Refusal
 
 Layout = Literal["plain", "masks", "folders", "csv", "npz"]
 Labels = Literal["required", "optional", "none"]
@@ -48,7 +48,7 @@ def _plain(found: Files) -> Iterator[Input]:
 def plan_masks(source: Source, images: str, masks: str, labels: Labels) -> Planned:
     """An image each in the folder `images`, its mask under the same path in the folder `masks`."""
     found, refused = _images(source)
-    named: dict[str, list[Found]] = {}
+    named: dict[str, list[File]] = {}
     for file in found:
         if _inside(file, masks):
             named.setdefault(_below(file, masks), []).append(file)
@@ -188,16 +188,16 @@ def _names(files: Files) -> list[str]:
     return [name.replace("/", "_") for name in files.stems(SUFFIXES)]
 
 
-def _name(file: Found) -> str:
+def _name(file: File) -> str:
     return stem(file.path, SUFFIXES).replace("/", "_")
 
 
-def _below(file: Found, folder: str) -> str:
+def _below(file: File, folder: str) -> str:
     path = stem(file.path, SUFFIXES)
     return path if folder in ("", ".") else path.removeprefix(f"{folder}/")
 
 
-def _inside(file: Found, folder: str) -> bool:
+def _inside(file: File, folder: str) -> bool:
     return folder in ("", ".") or file.path.startswith(f"{folder}/")
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from medray.errors import DataError
-from medray.formats.imaging import millimetres
+from medray.formats.imaging.values import millimetres
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffFrame, TiffPage, TiffPageSeries

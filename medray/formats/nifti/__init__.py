@@ -12,9 +12,9 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from medray.errors import DataError
-from medray.formats.base import Format, FormatOptions, Input, Plan, Source
+from medray.formats.base import Format, FormatOptions, Found, Input, Source
 from medray.formats.files import open_path, place, replacing
-from medray.formats.imaging import (
+from medray.formats.imaging.values import (
     as_image,
     as_label,
     check_pattern,
@@ -34,9 +34,9 @@ from medray.formats.nifti.volume import (
     read_values,
 )
 from medray.formats.packed import grouped
-from medray.storage.holds import Holds, Needs, names
-from medray.storage.records import Refusal
-from medray.storage.samples import Sample, Slabs
+from medray.storage.shards.holds import Holds, Needs, names
+from medray.storage.shards.records import Refusal
+from medray.storage.shards.samples import Sample, Slabs
 
 GROUP_SAMPLES = 64
 
@@ -88,14 +88,14 @@ class Nifti(Format):
         hint = "export pictures as PNG: `format: image`"
         return Needs((names(self.options.array),), names("affine"), hint=hint)
 
-    def plan(self, source: Source) -> Plan:
+    def plan(self, source: Source) -> Found:
         """Cases by name, from the listing and dataset.json alone."""
         options = self.options
         cases, refused, document = plan_cases(
             source, options.layout, options.images, options.masks, options.labels
         )
         attributes = {"labels": document.labels} if document.labels else {}
-        return Plan(grouped(cases, samples=GROUP_SAMPLES), refused, attributes)
+        return Found(grouped(cases, samples=GROUP_SAMPLES), refused, attributes)
 
     def named(self) -> list[tuple[str, str]]:
         """Folders of images and of labels."""

@@ -9,9 +9,9 @@ from typing import Any
 
 from medray.errors import SpecError
 from medray.formats.base import Input, Source
-from medray.formats.files import Found, stem
+from medray.formats.files import File, stem
 from medray.formats.nifti.volume import SUFFIXES
-from medray.storage.records import Refusal
+from medray.storage.shards.records import Refusal
 
 DOCUMENT = "dataset.json"
 MAX_DOCUMENT = 16 * 2**20
@@ -83,7 +83,7 @@ class Document:
             files = len(item.paths)
             refused.append(Refusal(item.key, "other-label", reason, files=files, hint=hint))
 
-    def missing(self, found: Iterable[Found]) -> list[Refusal]:
+    def missing(self, found: Iterable[File]) -> list[Refusal]:
         """Cases that are listed and not there. `X.nii.gz` stands for `X_0000.nii.gz` too, as in
         version 1 of nnU-Net."""
         if not self.training:

@@ -12,8 +12,8 @@ import numpy as np
 from medray.formats.base import Input, Source
 from medray.formats.files import (
     ELSEWHERE,
+    File,
     Files,
-    Found,
     is_empty,
     item,
     nothing_found,
@@ -21,16 +21,16 @@ from medray.formats.files import (
     unique,
     walk,
 )
-from medray.formats.imaging import OTHER_IMAGES
+from medray.formats.imaging.values import OTHER_IMAGES
 from medray.formats.nifti.document import DOCUMENT, Document, read_document
 from medray.formats.nifti.volume import SUFFIXES
 from medray.ids import Distinct
-from medray.storage.records import Refusal
+from medray.storage.shards.records import Refusal
 
 Layout = Literal["plain", "msd", "nnunet"]
 Labels = Literal["required", "optional", "none"]
 
-Case = tuple[str, list[Found]]
+Case = tuple[str, list[File]]
 
 _CHANNEL = re.compile(r"^(.+)_(\d{4})$")
 # Folders of a challenge's test set: unlabelled on purpose, read only where `images` names them.
@@ -112,7 +112,7 @@ def _alone(files: Files, folders: Folders, document: Document) -> Iterator[Input
 
 def _inputs(
     cases: Iterable[Case],
-    by_label: dict[str, Found | None],
+    by_label: dict[str, File | None],
     labels: Labels,
     channels: int,
     document: Document,
@@ -168,10 +168,10 @@ def _of_ending(found: Files, ending: str, refused: list[Refusal]) -> Files:
     return found.where(fits)
 
 
-def _labels(found: Files, folders: Folders, refused: list[Refusal]) -> dict[str, Found | None]:
+def _labels(found: Files, folders: Folders, refused: list[Refusal]) -> dict[str, File | None]:
     """Labels by case; None where two files have the name, of which either may be meant."""
     of_labels = (folders.labels,) if folders.labels else ()
-    named: dict[str, list[Found]] = {}
+    named: dict[str, list[File]] = {}
     for file in found.where(found.below(of_labels)):
         named.setdefault(_below(stem(file.path, SUFFIXES), of_labels), []).append(file)
     for files in named.values():
@@ -183,12 +183,12 @@ def _labels(found: Files, folders: Folders, refused: list[Refusal]) -> dict[str,
 
 def _listed(
     cases: dict[str, tuple[list[str], str | None]], found: Files, refused: list[Refusal]
-) -> tuple[dict[str, list[Found]], dict[str, Found | None]]:
+) -> tuple[dict[str, list[File]], dict[str, File | None]]:
     """Cases of the key `dataset`, whose paths count from dataset.json's own folder."""
     by_path = {file.path: file for file in found}
     uses = Counter(path for images, label in cases.values() for path in {*images, label or ""})
-    images_of: dict[str, list[Found]] = {}
-    label_of: dict[str, Found | None] = {}  # of cases that have one
+    images_of: dict[str, list[File]] = {}
+    label_of: dict[str, File | None] = {}  # of cases that have one
     for case, (images, label) in cases.items():
         paths = [path.removeprefix("./") for path in [*images, *([label] if label else [])]]
         if not images:
@@ -239,10 +239,10 @@ def _cases(
     return _channelled(named, refused) if channelled else ((name, [file]) for name, file in named)
 
 
-def _channelled(named: Iterable[tuple[str, Found]], refused: list[Refusal]) -> Iterator[Case]:
+def _channelled(named: Iterable[tuple[str, File]], refused: list[Refusal]) -> Iterator[Case]:
     """Files by case, each with the names that they have with their channel's number."""
     seen = set()
-    cases: dict[str, list[Found]] = {}
+    cases: dict[str, list[File]] = {}
     for name, file in named:
         match = _CHANNEL.match(name)
         if match is None:
@@ -264,7 +264,7 @@ def _channelled(named: Iterable[tuple[str, Found]], refused: list[Refusal]) -> I
             refused.append(Refusal(case, "missing-channel", reason, files=len(channels)))
 
 
-def _counted(files: list[Found]) -> bool:
+def _counted(files: list[File]) -> bool:
     """Whether the channels are 0, 1, …; files are sorted by path, so folders may mix them."""
     files.sort(key=lambda file: stem(file.name, SUFFIXES)[-4:])
     return all(stem(f.name, SUFFIXES)[-4:] == f"{n:04d}" for n, f in enumerate(files))

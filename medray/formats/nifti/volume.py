@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medray.errors import DataError
-from medray.formats.imaging import checked_affine
+from medray.formats.imaging.values import checked_affine
 
 if TYPE_CHECKING:
     from types import ModuleType

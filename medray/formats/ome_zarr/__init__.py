@@ -9,10 +9,10 @@ from blake3 import blake3
 from pydantic import Field, field_validator
 
 from medray.errors import DataError
-from medray.formats.base import Format, FormatOptions, Input, Plan, Source, stamp_of
+from medray.formats.base import Format, FormatOptions, Found, Input, Source, stamp_of
 from medray.formats.files import nothing_found, open_path, place, replacing
 from medray.formats.held import look
-from medray.formats.imaging import (
+from medray.formats.imaging.values import (
     as_image,
     as_label,
     check_pattern,
@@ -21,17 +21,12 @@ from medray.formats.imaging import (
     subject_of,
 )
 from medray.formats.ome_zarr.find import find_images
-from medray.formats.ome_zarr.multiscale import (
-    Level,
-    label_names,
-    read_image,
-    read_level,
-)
+from medray.formats.ome_zarr.multiscale import Level, label_names, read_image, read_level
 from medray.formats.ome_zarr.pyramid import write_sample
 from medray.formats.packed import grouped
-from medray.storage.holds import Holds, Needs, names
-from medray.storage.records import Refusal
-from medray.storage.samples import Sample, Slabs
+from medray.storage.shards.holds import Holds, Needs, names
+from medray.storage.shards.records import Refusal
+from medray.storage.shards.samples import Sample, Slabs
 
 GROUP_SAMPLES = 32
 
@@ -70,7 +65,7 @@ class OmeZarr(Format):
         """Any array, with a spacing."""
         return Needs(columns=names("spacing_mm"), features=True)
 
-    def plan(self, source: Source) -> Plan:
+    def plan(self, source: Source) -> Found:
         """Images by path, from the groups' documents alone."""
         if not source.root.is_dir():
             nothing_found(source, "OME-Zarr group", "the source is a folder")
@@ -87,7 +82,7 @@ class OmeZarr(Format):
             items.append(Input(name, (path,), fingerprint, size, {}, stamp_of(stamps)))
         if not items and not refused:
             nothing_found(source, "OME-Zarr group", "a folder with .zattrs or zarr.json")
-        return Plan(grouped(items, samples=GROUP_SAMPLES), refused)
+        return Found(grouped(items, samples=GROUP_SAMPLES), refused)
 
     def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
         """One sample: image (C, Z, Y, X) or (C, Y, X) and, where there is one, its label."""

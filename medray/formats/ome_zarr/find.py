@@ -10,7 +10,7 @@ from typing import Any
 from medray.errors import DataError
 from medray.formats.listing import is_text, named, unreadable
 from medray.formats.ome_zarr.nodes import attributes, inside
-from medray.storage.records import Refusal
+from medray.storage.shards.records import Refusal
 
 MAX_DEPTH = 8
 _LINKED = "give what it leads to as the source, or move it here"

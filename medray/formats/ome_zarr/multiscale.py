@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from medray.errors import DataError
-from medray.formats.imaging import checked_affine, millimetres
+from medray.formats.imaging.values import checked_affine, millimetres
 from medray.formats.ome_zarr.nodes import ArrayInfo, array_info, attributes, inside, read_values
 
 Array = np.ndarray[Any, Any]

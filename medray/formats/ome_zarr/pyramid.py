@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from medray.storage.arrays import ArrayWriter, chunk_for
-from medray.storage.objects import Objects
-from medray.storage.ome import axes_of
-from medray.storage.outbox import Outbox
-from medray.storage.zarr3 import group
+from medray.storage.shards.arrays import ArrayWriter, chunk_for
+from medray.storage.shards.forms.ome import axes_of
+from medray.storage.shards.upload import Outbox
+from medray.storage.shards.zarr3 import group
+from medray.storage.store.objects import Objects
 
 Array = np.ndarray[Any, Any]
 

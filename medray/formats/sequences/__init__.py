@@ -8,15 +8,15 @@ from typing import Any, ClassVar
 from pydantic import Field, PositiveInt
 
 from medray.errors import DataError, SpecError
-from medray.formats.base import Format, FormatOptions, Input, Plan, Source
-from medray.formats.files import Found, is_empty, item, nothing_found, open_path, stem, walk
-from medray.formats.nucleotides import ambiguous
+from medray.formats.base import Format, FormatOptions, Found, Input, Source
+from medray.formats.files import File, is_empty, item, nothing_found, open_path, stem, walk
+from medray.formats.genomics.nucleotides import ambiguous
 from medray.formats.sequences.cells import MISSING, Kind, Value, kind_of, passes, value_of
 from medray.formats.sequences.table import Records, Survey, Table, table_at
-from medray.formats.text import Range, ranges
-from medray.storage.holds import Holds, names
-from medray.storage.records import Refusal
-from medray.storage.samples import Sample
+from medray.formats.tabular.text import Range, ranges
+from medray.storage.shards.holds import Holds, names
+from medray.storage.shards.records import Refusal
+from medray.storage.shards.samples import Sample
 
 _PACKED = ("", ".gz", ".bgz")
 FASTA = tuple(f".{one}{end}" for one in ("fa", "fasta", "fna", "fas") for end in _PACKED)
@@ -75,7 +75,7 @@ class Sequences(Format):
         lacks = names("target", "value") - ours
         return Holds(names(), kept, lacks, classes=options.classes or None)
 
-    def plan(self, source: Source) -> Plan:
+    def plan(self, source: Source) -> Found:
         """Files in ranges of lines or records; columns' types come from a pass over all rows."""
         found, refused = self._found(source)
         survey, items = Survey(), []
@@ -93,7 +93,7 @@ class Sequences(Format):
             kept = self._kept(one.extra["table"]["names"])
             one.extra["kinds"] = {name: columns.get(name) for name in kept}
             one.extra["target_kind"] = survey.kinds.get(target)
-        return Plan([[one] for one in items], refused)
+        return Found([[one] for one in items], refused)
 
     def named(self) -> list[tuple[str, str]]:
         """The files that are read."""
@@ -125,7 +125,7 @@ class Sequences(Format):
     def _known(self, cells: dict[str, str]) -> bool:
         return all(cells[name].lower() not in MISSING for name in self.options.known)
 
-    def _found(self, source: Source) -> tuple[Sequence[Found], list[Refusal]]:
+    def _found(self, source: Source) -> tuple[Sequence[File], list[Refusal]]:
         found, refused = walk(source, (*FASTA, *TABLES))
         if is_empty(found, refused):
             nothing_found(source, "table or FASTA file", "they end in .csv, .tsv, .txt, .fa …")
@@ -138,7 +138,7 @@ class Sequences(Format):
             return [by_path[path] for path in wanted], refused
         return found, refused
 
-    def _inputs(self, file: Found, path: Path, survey: Survey) -> list[Input]:
+    def _inputs(self, file: File, path: Path, survey: Survey) -> list[Input]:
         options, fasta = self.options, file.path.lower().endswith(FASTA)
         named = (options.id, options.target, options.value, *(options.columns or ()))
         table: Table | Records = Records()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from medray.errors import DataError
-from medray.formats.text import BOM, decoded
+from medray.formats.tabular.text import BOM, decoded
 
 Kind = Literal["bool", "int", "float", "str"]
 Value = str | int | float | bool

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from medray.errors import DataError
 from medray.formats.sequences.cells import Kind, Value, kind_of, passes, split, wider
-from medray.formats.text import Range, decoded, lines
+from medray.formats.tabular.text import Range, decoded, lines
 
 MAX_COLUMNS = 10_000
 MAX_RECORD = 10**6
@@ -43,7 +43,7 @@ class Table:
         """The number of each line and its cells by column, or why they can't be told.
 
         Raises:
-            DataError: as `medray.formats.text`.
+            DataError: as `medray.formats.tabular.text`.
         """
         first = piece.first if piece else 0
         for number, line in enumerate(lines(path, piece), start=first + 1):
@@ -134,7 +134,7 @@ def table_at(path: Path, header: tuple[str, ...] | None, delimiter: str) -> Tabl
         delimiter: between cells.
 
     Raises:
-        DataError: "empty-file", "bad-header", and as `medray.formats.text`.
+        DataError: "empty-file", "bad-header", and as `medray.formats.tabular.text`.
     """
     first = next(lines(path), b"")
     if not first.strip():

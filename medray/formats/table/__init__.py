@@ -7,9 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from medray.errors import DataError
-from medray.formats import delimited
-from medray.formats.base import FormatOptions, Input, Plan, Source, joined
-from medray.formats.files import Found, is_empty, nothing_found, open_path, stem, walk
+from medray.formats.base import FormatOptions, Found, Input, Source, joined
+from medray.formats.files import File, is_empty, nothing_found, open_path, stem, walk
 from medray.formats.joined import Joined, Look, Piece, Share
 from medray.formats.packed import grouped
 from medray.formats.table.joins import decode, encode, join
@@ -17,9 +16,10 @@ from medray.formats.table.options import FEATURES, TableOptions
 from medray.formats.table.rows import row_of
 from medray.formats.table.sheets import SUFFIXES, Record, Sheet, Survey, sheet
 from medray.formats.table.write import write_rows
-from medray.storage.holds import Holds, names
-from medray.storage.records import Refusal
-from medray.storage.samples import Sample, Slabs
+from medray.formats.tabular import delimited
+from medray.storage.shards.holds import Holds, names
+from medray.storage.shards.records import Refusal
+from medray.storage.shards.samples import Sample, Slabs
 
 ROWS = ""  # the table of samples, among the names of arrays
 GROUP = 4  # inputs, of 512 samples each, in a unit
@@ -51,7 +51,7 @@ class Table(Joined):
             classes=options.classes or None,
         )
 
-    def plan(self, source: Source) -> Plan:
+    def plan(self, source: Source) -> Found:
         """Every table is gone through once: its rows are counted, fingerprinted and joined."""
         files, refused = walk(source, SUFFIXES, own=tuple(self.options.feature_names.values()))
         if is_empty(files, refused):
@@ -65,7 +65,7 @@ class Table(Joined):
             except DataError as error:
                 refused.append(Refusal.of(part, error, files=len(tables)))
         named = {name: features for name, features in columns.items() if features}
-        return Plan(grouped(items, samples=GROUP), refused, {FEATURES: named} if named else {})
+        return Found(grouped(items, samples=GROUP), refused, {FEATURES: named} if named else {})
 
     def named(self) -> list[tuple[str, str]]:
         """Tables, and files with names of features."""
@@ -129,8 +129,8 @@ class Table(Joined):
         yield target / file
 
     def _parts(
-        self, files: Mapping[str, Found]
-    ) -> Iterator[tuple[str, str | None, dict[str, Found | None]]]:
+        self, files: Mapping[str, File]
+    ) -> Iterator[tuple[str, str | None, dict[str, File | None]]]:
         """(name, split, array → its file, if it is there) of tables that belong together."""
         options = self.options
         named = {**({ROWS: options.rows} if options.rows else {}), **options.tables}
@@ -147,7 +147,7 @@ class Table(Joined):
         source: Source,
         part: str,
         split: str | None,
-        tables: Mapping[str, Found | None],
+        tables: Mapping[str, File | None],
         columns: dict[str, list[str]],
         seen: set[str],
     ) -> list[Input]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from medray.errors import DataError
-from medray.formats.delimited import PIECE_ROWS, fingerprint
 from medray.formats.table.sheets import Start, Survey
+from medray.formats.tabular.delimited import PIECE_ROWS, fingerprint
 
 # A row of a packed file is reached by unpacking all before it: so often at most.
 MAX_SEQUENTIAL = 16

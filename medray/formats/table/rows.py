@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from medray.errors import DataError
-from medray.formats.delimited import MISSING
 from medray.formats.table.options import TableOptions
+from medray.formats.tabular.delimited import MISSING
 
 EXACT = 2**53  # whole numbers up to here are exact as floats
 

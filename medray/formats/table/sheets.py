@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from blake3 import blake3
 
 from medray.errors import DataError
-from medray.formats import delimited
-from medray.formats.delimited import PIECE_ROWS
+from medray.formats.tabular import delimited
+from medray.formats.tabular.delimited import PIECE_ROWS
 
 SUFFIXES = (*delimited.SUFFIXES, ".parquet")
 Start = tuple[int, int, int]

@@ -14,10 +14,10 @@ import numpy as np
 from pydantic import Field, PositiveInt
 
 from medray.errors import DataError
-from medray.formats.base import Format, FormatOptions, Input, Plan, Source
+from medray.formats.base import Format, FormatOptions, Found, Input, Source
 from medray.formats.files import (
     INDICES,
-    Found,
+    File,
     is_empty,
     nothing_found,
     open_path,
@@ -25,19 +25,19 @@ from medray.formats.files import (
     replacing,
     walk,
 )
+from medray.formats.genomics.site_key import load_key
 from medray.formats.packed import grouped
-from medray.formats.site_key import load_key
-from medray.formats.vcf.bgzf import kind_of, stretches
-from medray.formats.vcf.calls import Group
-from medray.formats.vcf.extents import READ
-from medray.formats.vcf.info import info_of
 from medray.formats.vcf.reader import Reading
-from medray.formats.vcf.samples import calls_of
 from medray.formats.vcf.sites import rows_of
-from medray.formats.vcf.vcz import Part, write_vcf, write_vcz
-from medray.storage.holds import TOLD, Holds, Needs, names
-from medray.storage.records import Refusal
-from medray.storage.samples import Layout, Sample
+from medray.formats.vcf.store.calls import Group
+from medray.formats.vcf.store.extents import READ
+from medray.formats.vcf.store.samples import calls_of
+from medray.formats.vcf.store.vcz import Part, write_vcf, write_vcz
+from medray.formats.vcf.text.bgzf import kind_of, stretches
+from medray.formats.vcf.text.info import info_of
+from medray.storage.shards.holds import TOLD, Holds, Needs, names
+from medray.storage.shards.records import Refusal
+from medray.storage.shards.samples import Layout, Sample
 
 SUFFIXES = (".vcf", ".vcf.gz", ".vcf.bgz", ".bcf")
 HEAD = 2**16  # bytes that tell what a file is
@@ -109,7 +109,7 @@ class Vcf(Format):
         if self.options.samples == "pseudonyms":
             load_key(self.options.key_env, self.options.key_file)
 
-    def plan(self, source: Source) -> Plan:
+    def plan(self, source: Source) -> Found:
         """Stretches of files, from sizes and first bytes alone.
 
         Raises:
@@ -128,7 +128,7 @@ class Vcf(Format):
                 refused.append(Refusal.of(file.path, error))
         if is_empty(inputs, refused):
             nothing_found(source, "VCF files", f"their names end in {', '.join(SUFFIXES)}")
-        return Plan(grouped(inputs, samples=GROUP_SAMPLES, size=self.options.partition), refused)
+        return Found(grouped(inputs, samples=GROUP_SAMPLES, size=self.options.partition), refused)
 
     def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
         """The records of one stretch; a refused one is named by its line.
@@ -254,7 +254,7 @@ class Vcf(Format):
         identity = f"{file.replace('/', '_')}.{partition:05d}.{part:03d}"
         return Sample(identity, row, dict(arrays), layout)
 
-    def _inputs(self, source: Source, file: Found, key: str) -> Iterator[Input]:
+    def _inputs(self, source: Source, file: File, key: str) -> Iterator[Input]:
         source.fetch(file.path, HEAD)
         kind = kind_of(open_path(source, file.path))
         cuts = stretches(kind, file.size, self.options.partition)

@@ -14,11 +14,11 @@ from medray.formats.base import FormatOptions, Input, Source, WriteOnly
 from medray.formats.files import open_path, replacing
 from medray.formats.joined import Joined, Look, Piece, Share
 from medray.formats.vcf import SUFFIXES, Vcf, VcfOptions
-from medray.formats.vcf.bgzf import Kind, lines_of
-from medray.formats.vcf.blocks import EOF_MARK
 from medray.formats.vcf.merge import NOT_IN_KEYS, Annotations, annotated
-from medray.storage.holds import Needs, names
-from medray.storage.records import Refusal
+from medray.formats.vcf.text.bgzf import Kind, lines_of
+from medray.formats.vcf.text.blocks import EOF_MARK
+from medray.storage.shards.holds import Needs, names
+from medray.storage.shards.records import Refusal
 from medray.version import __version__
 
 STATUS = "status"

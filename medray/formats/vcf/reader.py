@@ -8,12 +8,12 @@ import numpy as np
 
 from medray.errors import DataError
 from medray.formats.base import Input
-from medray.formats.vcf.bgzf import Kind, lines_of
-from medray.formats.vcf.blocks import ends_marked
-from medray.formats.vcf.header import ENDED, read_header
-from medray.formats.vcf.lines import Table, table_of
-from medray.formats.vcf.records import REASONS, Order, Verdicts, check_fixed
-from medray.storage.records import Refusal
+from medray.formats.vcf.text.bgzf import Kind, lines_of
+from medray.formats.vcf.text.blocks import ends_marked
+from medray.formats.vcf.text.header import ENDED, read_header
+from medray.formats.vcf.text.lines import Table, table_of
+from medray.formats.vcf.text.records import REASONS, Order, Verdicts, check_fixed
+from medray.storage.shards.records import Refusal
 
 
 class ReadOptions(Protocol):

@@ -4,11 +4,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from medray.formats.vcf.info import Present
-from medray.formats.vcf.lines import Spans, Table, bytes_of
-from medray.formats.vcf.records import ALT, CHROM, FILTER, ID, QUAL, REF, text_of
-from medray.formats.vcf.values import INT_FILL, INT_MISSING
-from medray.storage.rows import Rows
+from medray.formats.vcf.text.info import Present
+from medray.formats.vcf.text.lines import Spans, Table, bytes_of
+from medray.formats.vcf.text.records import ALT, CHROM, FILTER, ID, QUAL, REF, text_of
+from medray.formats.vcf.text.values import INT_FILL, INT_MISSING
+from medray.storage.shards.rows import Rows
 
 KINDS = pa.array((
     "snv", "mnv", "insertion", "deletion", "reference", "symbolic", "breakend", "star", "missing"

@@ -1,8 +1,8 @@
 """Check a whole job before its first step: what each document needs is there, or will be made.
 
 Documents are gone through in order. What one will make is known by name, and what it will hold as
-far as its plugins say so (`medray.storage.holds`); what stands in storage is looked at there. What
-only the data can tell is left to the step.
+far as its plugins say so (`medray.storage.shards.holds`); what stands in storage is looked at
+there. What only the data can tell is left to the step.
 """
 
 from medray.jobs.check.facts import Data, Model

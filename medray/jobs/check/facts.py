@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from medray.storage.datasets import Dataset, open_dataset
-from medray.storage.holds import Holds, names
-from medray.storage.models import open_model
-from medray.storage.objects import Objects
+from medray.storage.catalog.datasets import Dataset, open_dataset
+from medray.storage.catalog.models import open_model
+from medray.storage.shards.holds import Holds, names
+from medray.storage.store.objects import Objects
 
 LOOKED_AT = 8  # shards of a stored dataset; of more the step itself says what they lack
 

@@ -10,7 +10,7 @@ from medray.models import MODELS
 from medray.spec.base import Plugin
 from medray.spec.jobs import Predict, Train
 from medray.spec.profiles import Inline
-from medray.storage.holds import Holds, Needs, names
+from medray.storage.shards.holds import Holds, Needs, names
 from medray.tasks import TASKS, build_task
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def check_train(view: View, step: Train) -> None:
         if task is not None and not _pair(view, found[0], task):
             found = task = None  # what follows is not blamed
         elif task is not None:
-            from medray.engine.rehearse import rehearse
+            from medray.engine.training.rehearse import rehearse
 
             rehearse(step, task, data.holds.axes, view.add)
     if step.train.precision == "fp16" and view.profile is not None:
@@ -132,7 +132,7 @@ def _network(view: View, model: Model) -> "type[Network] | None":
 
 def _fits(view: View, field: str, kind: "type[Network]", data: Data) -> None:
     """Samples are what the network takes."""
-    from medray.engine.modalities import MODALITIES
+    from medray.modalities import MODALITIES
 
     with view.at(field):
         needs: Needs = MODALITIES.get(kind.takes).needs

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from medray.engine.transforms import TRANSFORMS
 from medray.errors import SpecError
 from medray.formats import FORMATS
 from medray.formats.base import Format, WriteOnly
@@ -16,19 +15,13 @@ from medray.jobs.check.models import check_predict, check_train, same_classes, t
 from medray.jobs.check.view import Problem, Room, View
 from medray.jobs.sources import check_named, source_of
 from medray.spec.check import tried
-from medray.spec.jobs import (
-    STEP,
-    AnyStep,
-    Evaluate,
-    Export,
-    Ingest,
-    Transform,
-)
+from medray.spec.jobs import STEP, AnyStep, Evaluate, Export, Ingest, Transform
 from medray.spec.load import Source, cluster_profile
 from medray.spec.override import merge
 from medray.spec.profiles import RayCluster
-from medray.storage.holds import Holds, names
-from medray.storage.objects import Objects
+from medray.steps.transform.transforms import TRANSFORMS
+from medray.storage.shards.holds import Holds, names
+from medray.storage.store.objects import Objects
 
 DEFAULT_CLUSTER = "local"
 _UNSET = "${…}"  # marks a document whose variables have no values; no field is called so

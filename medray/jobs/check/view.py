@@ -16,8 +16,8 @@ from medray.spec.base import Plugin
 from medray.spec.check import Fault, tried
 from medray.spec.documents import place
 from medray.spec.profiles import Cluster
-from medray.storage.objects import Objects
-from medray.storage.versions import check_name
+from medray.storage.catalog.versions import check_name
+from medray.storage.store.objects import Objects
 
 T = TypeVar("T", Data, Model)
 P = TypeVar("P")

@@ -11,10 +11,10 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from medray.errors import DataError
-from medray.formats.base import Plan, Source
+from medray.formats.base import Found, Source
 from medray.formats.dicom import Dicom
-from medray.storage.records import Refusal
-from medray.storage.samples import Sample
+from medray.storage.shards.records import Refusal
+from medray.storage.shards.samples import Sample
 
 WriteSeries = Callable[..., list[Dataset]]
 
@@ -93,7 +93,7 @@ class Ingested:
         options.setdefault("deidentify", {"method": "none"})
         self.format = Dicom(Dicom.Options.model_validate(options))
         self.source = Source(root)
-        self.plan: Plan = self.format.plan(self.source)
+        self.plan: Found = self.format.plan(self.source)
         self.samples: list[Sample] = []
         self.refused: list[Refusal] = list(self.plan.refused)
         self.errors: list[DataError] = []
@@ -125,5 +125,5 @@ class Ingested:
 
 @pytest.fixture
 def ingest(tmp_path: Path) -> Callable[..., Ingested]:
-    """Plan and read `tmp_path/source`, or another root, without de-identification by default."""
+    """Found and read `tmp_path/source`, or another root, without de-identification by default."""
     return lambda root=tmp_path / "source", **options: Ingested(root, **options)

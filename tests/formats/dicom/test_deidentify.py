@@ -9,10 +9,10 @@ import pytest
 from pydicom.datadict import dictionary_VM, dictionary_VR, keyword_dict, tag_for_keyword
 
 from medray.errors import SpecError
-from medray.formats.dicom import tags
 from medray.formats.dicom.deidentify import Keyed, Plain
+from medray.formats.dicom.headers import tags
 from medray.formats.dicom.references import source_images
-from medray.formats.site_key import load_key
+from medray.formats.genomics.site_key import load_key
 
 KEY = b"0123456789abcdef"
 CANARY = "CANARY"

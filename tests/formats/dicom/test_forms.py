@@ -9,10 +9,10 @@ from pydicom.sequence import Sequence
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from medray.errors import DataError
-from medray.formats.dicom import elements, headers
-from medray.formats.dicom.elements import Elements
-from medray.formats.dicom.forms import Forms
-from medray.formats.dicom.headers import LIMITS, parse
+from medray.formats.dicom.headers import elements, headers
+from medray.formats.dicom.headers.elements import Elements
+from medray.formats.dicom.headers.forms import Forms
+from medray.formats.dicom.headers.headers import LIMITS, parse
 
 
 def slice_of(number: int, syntax: str, *, undefined: bool = False) -> bytes:

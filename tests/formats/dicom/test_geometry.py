@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from medray.formats.dicom.frames import Frame
 from medray.formats.dicom.geometry import classify, resamplable
+from medray.formats.dicom.pixels.frame import Frame
 from medray.formats.dicom.resample import regularise
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)

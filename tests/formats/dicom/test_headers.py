@@ -22,11 +22,11 @@ from pydicom.uid import (
 
 from medray.errors import DataError, RetryableError
 from medray.formats.base import Source
-from medray.formats.dicom import tags
 from medray.formats.dicom.confined import Confined
-from medray.formats.dicom.elements import Elements, _known_floats
-from medray.formats.dicom.headers import LIMITS, Limits, load, scan
-from medray.formats.dicom.pixels import Layout, decode
+from medray.formats.dicom.headers import tags
+from medray.formats.dicom.headers.elements import Elements, _known_floats
+from medray.formats.dicom.headers.headers import LIMITS, Limits, load, scan
+from medray.formats.dicom.pixels.pixels import Layout, decode
 
 
 def read(path: Path, limits: Limits = LIMITS):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from medray.formats.base import Plan, Source
+from medray.formats.base import Found, Source
 from medray.formats.dicom import Dicom, known, tree
 from medray.jobs.plan import plan_ingest
 
@@ -42,12 +42,12 @@ def scans(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
-def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Plan, Plan]]:
+def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Found, Found]]:
     """The plan that goes on from the last one, and the one that is made anew."""
     monkeypatch.setenv("MEDRAY_DEID_KEY", "k" * 32)
     kept = Kept()
 
-    def plan(memory: Kept = kept, **options: Any) -> tuple[Plan, Plan]:
+    def plan(memory: Kept = kept, **options: Any) -> tuple[Found, Found]:
         made = Dicom(Dicom.Options.model_validate(options))
         source = Source(tmp_path / "source", memory=memory)
         return made.plan(source), made.plan(replace(source, memory=None))
@@ -56,7 +56,7 @@ def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tu
     return plan
 
 
-def ids(plan: Plan) -> tuple[list[str], list[tuple[str, ...]]]:
+def ids(plan: Found) -> tuple[list[str], list[tuple[str, ...]]]:
     refused = sorted((one.source, one.code, one.path, str(one.files)) for one in plan.refused)
     units = plan_ingest(
         replace(plan, groups=[[*group] for group in plan.groups]), name="dicom", identity={}

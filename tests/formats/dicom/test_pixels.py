@@ -18,8 +18,8 @@ from pydicom.uid import (
 )
 
 from medray.errors import DataError
-from medray.formats.dicom.headers import Limits
-from medray.formats.dicom.pixels import _decoded
+from medray.formats.dicom.headers.headers import Limits
+from medray.formats.dicom.pixels.pixels import _decoded
 from medray.formats.dicom.volume import Volume
 
 

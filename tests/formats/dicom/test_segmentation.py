@@ -15,7 +15,7 @@ from medray.errors import DataError, SpecError
 from medray.formats.base import Source
 from medray.formats.dicom import Dicom
 from medray.formats.dicom.segmentation import DicomSeg
-from medray.storage.samples import Sample
+from medray.storage.shards.samples import Sample
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 

@@ -18,7 +18,7 @@ from pydicom.uid import (
 from medray.errors import RetryableError, SpecError
 from medray.formats.base import Source
 from medray.formats.dicom import Dicom
-from medray.formats.dicom.headers import LIMITS
+from medray.formats.dicom.headers.headers import LIMITS
 from medray.formats.dicom.tree import scan_tree
 
 

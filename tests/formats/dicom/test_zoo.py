@@ -9,8 +9,8 @@ import pytest
 from medray.errors import DataError
 from medray.formats.base import Source
 from medray.formats.dicom.confined import Confined
-from medray.formats.dicom.headers import LIMITS, load
-from medray.formats.dicom.pixels import decode
+from medray.formats.dicom.headers.headers import LIMITS, load
+from medray.formats.dicom.pixels.pixels import decode
 from medray.formats.dicom.tree import Instance, look_at
 
 TRUTHS = [

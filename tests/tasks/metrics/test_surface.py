@@ -4,11 +4,7 @@ import torch
 from monai.metrics import compute_hausdorff_distance
 from scipy import ndimage
 
-from medray.tasks.metrics.surface import (
-    surface_distances,
-    volume_diagonal_mm,
-    weighted_percentile,
-)
+from medray.tasks.metrics.surface import surface_distances, volume_diagonal_mm, weighted_percentile
 
 
 def blobs(seed: int, shape: tuple[int, ...]) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Statistics of whole datasets that say whether data are fit for use."""

@@ -1,0 +1,124 @@
+"""Which samples and subjects a model learnt from, and how many of those that are scored these are.
+
+A package keeps hashes of their names, not the names: of samples and of subjects, each network's by
+itself. Names are compared across datasets: the same cases ingested anew, under another name, are
+the leak that nobody sees.
+"""
+
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from safetensors.numpy import load, save
+
+from medray.engine.training.setup import TrainSetup
+from medray.errors import SpecError
+from medray.storage.catalog.datasets import Dataset, open_dataset
+from medray.storage.catalog.models import ModelPackage, open_model
+from medray.storage.store.objects import Objects
+
+FILE = "learnt.safetensors"
+
+
+def hashes(names: Iterable[str]) -> np.ndarray:
+    """The 64-bit hash of each name, int64 (n,)."""
+    made = b"".join(blake2b(name.encode(), digest_size=8).digest() for name in names)
+    return np.frombuffer(made, np.int64)
+
+
+def learnt(setups: Sequence[TrainSetup]) -> bytes:
+    """What a package keeps: of each network the samples and subjects that it learnt from.
+
+    Of a network that began with another's weights these are also what that one learnt from.
+    """
+    tensors: dict[str, np.ndarray] = {}
+    for at, setup in enumerate(setups):
+        data = open_dataset(setup.objects, setup.data)
+        found = _names(data, data.select(setup.select))
+        if setup.settings.init_from:
+            before = _read(open_model(setup.objects, setup.settings.init_from))
+            for one in before:
+                found = {kind: np.concatenate([found[kind], one[kind]]) for kind in found}
+        tensors |= {f"{at}.{kind}": np.unique(values) for kind, values in found.items()}
+    made: bytes = save(tensors)
+    return made
+
+
+def overlap(
+    objects: Objects, predictions: Dataset, truth: Dataset, cases: pa.Table
+) -> dict[str, int] | None:
+    """How many of the cases that are scored the model learnt from.
+
+    Args:
+        objects: the storage root.
+        predictions: that were scored; the model they name need not be there any more.
+        truth: the dataset of the cases, which has the column that parts folds.
+        cases: rows of scores, with `case`, and `subject` where the truth knows it.
+
+    Returns:
+        `cases`: all of them; `samples`: those it learnt from; `subjects`: others, of subjects that
+        it learnt from. None where the model does not say what it learnt from.
+    """
+    try:
+        package = open_model(objects, str(predictions.attributes.get("model", "")))
+    except SpecError:
+        return None
+    members = _read(package)
+    if not members:
+        return None
+    pairs: dict[str, str] = dict.fromkeys(cases["case"].to_pylist(), "")
+    if "subject" in cases.column_names:
+        pairs = dict(zip(cases["case"].to_pylist(), cases["subject"].to_pylist(), strict=True))
+    ids, subjects = hashes(pairs), hashes(subject or "" for subject in pairs.values())
+    named = np.array([bool(subject) for subject in pairs.values()])
+    own = _members_of(package, predictions, truth, list(pairs))
+    seen, shared = np.zeros(len(ids), bool), np.zeros(len(ids), bool)
+    for at, member in enumerate(members):
+        asked = np.ones(len(ids), bool) if own is None else own == at
+        seen |= asked & np.isin(ids, member["samples"])
+        shared |= asked & named & np.isin(subjects, member["subjects"])
+    return {
+        "cases": len(ids),
+        "samples": int(seen.sum()),
+        "subjects": int((shared & ~seen).sum()),
+    }
+
+
+def _names(data: Dataset, chosen: Sequence[int]) -> dict[str, np.ndarray]:
+    columns = [name for name in ("sample_id", "subject") if name in data.manifest.columns]
+    table = data.columns(columns).take(pa.array(chosen, pa.int64()))
+    subjects = table["subject"].drop_null().to_pylist() if "subject" in columns else []
+    return {
+        "samples": hashes(table["sample_id"].to_pylist()),
+        "subjects": hashes(str(one) for one in set(subjects) if one),
+    }
+
+
+def _read(package: ModelPackage) -> list[dict[str, np.ndarray]]:
+    if FILE not in package.files:
+        return []
+    tensors = load(package.read(FILE))
+    return [
+        {kind: tensors[f"{at}.{kind}"] for kind in ("samples", "subjects")}
+        for at in range(len(tensors) // 2)
+    ]
+
+
+def _members_of(
+    package: ModelPackage, predictions: Dataset, truth: Dataset, ids: list[str]
+) -> np.ndarray | None:
+    """Which network of folds answered for each case: the one that had not seen its fold. None: all
+    networks did, or there is one."""
+    folds: dict[str, Any] | None = package.config.get("folds")
+    data = str(predictions.attributes.get("data", "")).partition("@")[0]
+    if folds is None or data != package.parents[0].partition("@")[0]:
+        return None
+    column = folds["column"]
+    if column != "sample_id" and column not in truth.manifest.columns:
+        return None
+    table = truth.columns(list(dict.fromkeys(["sample_id", column])))
+    values = dict(zip(table["sample_id"].to_pylist(), table[column].to_pylist(), strict=True))
+    numbers = {member["value"]: at for at, member in enumerate(folds["members"])}
+    return np.array([numbers.get(values.get(one), -1) for one in ids])

@@ -1,0 +1,164 @@
+"""From a finished training to a model package."""
+
+import json
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+from safetensors.torch import save
+from torch import Tensor
+
+from medray.engine.training.baseline_scores import FILE as BASELINE
+from medray.engine.training.baseline_scores import encode, fit_baseline, validate_baseline
+from medray.engine.training.checkpoint import Checkpoints
+from medray.engine.training.learnt import FILE, learnt
+from medray.engine.training.linear import Linear
+from medray.engine.training.loop import TrainResult
+from medray.engine.training.setup import TrainSetup
+from medray.modalities import modality_of
+from medray.storage.catalog.models import ModelPackage, save_model
+from medray.tasks import build_task
+from medray.tasks.base import Task
+
+
+def save_trained(
+    setup: TrainSetup,
+    result: TrainResult,
+    name: str,
+    *,
+    spec: str,
+    parents: list[str] | None = None,
+) -> ModelPackage:
+    """Commit the weights that a training chose as a model.
+
+    The package's config holds `model` and `task`, options with `name`, and `plan`; history.json the
+    loss curve, a row per step. Seconds are left out of it: equal trainings make equal packages.
+
+    Args:
+        setup: of the training.
+        result: of the training.
+        name: of the model.
+        spec: hash of the resolved training step.
+        parents: besides the data and the model it was initialised from.
+    """
+    baseline, metrics = _baseline(setup)
+    task = setup.task | _task(setup.task, setup).chosen(result.metrics)
+    config: dict[str, Any] = {
+        "model": setup.model,
+        "task": task,
+        "plan": setup.plan.model_dump(mode="json"),
+    }
+    return save_model(
+        setup.objects,
+        name,
+        weights=save(_weights(setup, result)),
+        config=config,
+        metrics={"steps": result.step, "stopped": result.stopped, **result.metrics, **metrics},
+        parents=[*_origins(setup), *(parents or [])],
+        spec=spec,
+        card=_card(name, setup, task, {**result.metrics, **metrics}),
+        extra={
+            "history.json": _history(result),
+            FILE: learnt([setup]),
+            **_encoded([baseline]),
+        },
+    )
+
+
+def save_folds(
+    made: Sequence[tuple[Any, TrainSetup, TrainResult]], name: str, *, column: str, spec: str
+) -> ModelPackage:
+    """Commit the networks of all folds as one model; see medray.modalities.folds.
+
+    The package's config holds `model`, `task` and `folds`: the column, and `value` and `plan` of
+    each member, whose weights have its number before their names. Metrics are means over the
+    folds; history.json is the first fold's.
+
+    Args:
+        made: value of the column, setup and result of each fold.
+        name: of the model.
+        column: whose values part the folds.
+        spec: hash of the resolved training step.
+    """
+    weights = {
+        f"{at}.{key}": tensor
+        for at, (_, setup, result) in enumerate(made)
+        for key, tensor in _weights(setup, result).items()
+    }
+    _, setup, first = made[0]
+    members = [{"value": value, "plan": one.plan.model_dump(mode="json")} for value, one, _ in made]
+    beside = [_baseline(one) for _, one, _ in made]
+    each = [{**one.metrics, **more} for (_, _, one), (_, more) in zip(made, beside, strict=True)]
+    shared = [metric for metric in each[0] if all(metric in one for one in each)]
+    metrics = {metric: fmean(one[metric] for one in each) for metric in shared}
+    return save_model(
+        setup.objects,
+        name,
+        weights=save(weights),
+        config={
+            "model": setup.model,
+            "task": setup.task,
+            "folds": {"column": column, "members": members},
+        },
+        metrics={"folds": len(made), "steps": sum(result.step for _, _, result in made), **metrics},
+        parents=_origins(setup),
+        spec=spec,
+        card=_card(name, setup, setup.task, metrics),
+        extra={
+            "history.json": _history(first),
+            FILE: learnt([one for _, one, _ in made]),
+            **_encoded([one for one, _ in beside]),
+        },
+    )
+
+
+def _baseline(setup: TrainSetup) -> tuple[Linear | None, dict[str, float]]:
+    fitted = fit_baseline(setup)
+    return fitted, {} if fitted is None else validate_baseline(setup, fitted)
+
+
+def _encoded(members: Sequence[Linear | None]) -> dict[str, bytes]:
+    there = [one for one in members if one is not None]
+    return {BASELINE: encode(there)} if len(there) == len(members) else {}
+
+
+def _weights(setup: TrainSetup, result: TrainResult) -> dict[str, Tensor]:
+    checkpoints = Checkpoints(setup.objects, f"{setup.run}/checkpoints")
+    tensors = checkpoints.read(result.checkpoint, only={"model", "average"}).tensors
+    return tensors.get("average", tensors["model"])
+
+
+def _history(result: TrainResult) -> bytes:
+    rows = [{k: v for k, v in row.items() if k != "seconds"} for row in result.rows]
+    return json.dumps(rows).encode()
+
+
+def _origins(setup: TrainSetup) -> list[str]:
+    return [setup.data, *([setup.settings.init_from] if setup.settings.init_from else [])]
+
+
+def _task(options: dict[str, Any], setup: TrainSetup) -> Task:
+    return build_task(options, setup.plan.frequencies)
+
+
+def _card(name: str, setup: TrainSetup, task: dict[str, Any], metrics: dict[str, float]) -> str:
+    """A model card after Mitchell et al. 2019: what it is, what it learnt from, how good it was."""
+    plan, settings = setup.plan, setup.settings
+    lines = [
+        f"# {name}",
+        "",
+        f"{setup.model['name']}, {setup.task['name']}: {', '.join(plan.classes)}.",
+        "",
+        f"- learnt from: `{setup.data}`, {plan.samples} samples, {setup.select}",
+        f"- validated on: {setup.validation or 'nothing'}",
+        *(f"- {line}" for line in modality_of(setup.model).describe(plan)),
+        *(f"- {line}" for line in _task(task, setup).describe()),
+        f"- steps of {setup.batch_size} samples, {settings.precision}",
+        "",
+        "| metric | value |",
+        "|---|---|",
+        *(f"| {metric} | {value:.4f} |" for metric, value in sorted(metrics.items())),
+        "",
+        "Not a medical device. Judge it on data of your own site before its results are relied on.",
+    ]
+    return "\n".join(lines) + "\n"

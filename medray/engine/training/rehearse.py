@@ -1,0 +1,112 @@
+"""Rehearse a training before there are data: build its network without memory, and look at it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter
+from torch.overrides import TorchFunctionMode
+
+from medray.errors import SpecError
+from medray.modalities import MODALITIES
+from medray.modalities.image.build import model_options
+from medray.models import MODELS
+from medray.models.base import Network, freeze
+from medray.spec.check import tried
+from medray.spec.jobs import Train
+from medray.tasks.base import Task
+
+LENGTH = 4096  # of sequences, where only the data know it
+FEATURES = 8  # of a table, where only the data know them
+
+# What is wrong whatever the data turn out to be like.
+_SURE = frozenset({"unknown-layer", "nothing-to-learn", "levels-mismatch"})
+
+
+def rehearse(step: Train, task: Task, axes: int | None, add: Callable[..., None]) -> None:
+    """Find what the step says of network and plan that can't be.
+
+    Args:
+        step: its model and task are known to be there, with options that can be.
+        task: of the step.
+        axes: of the images, where known.
+        add: takes the field, code, message and hint of a problem.
+    """
+    kind = MODELS.get(step.model.name)
+    modality = MODALITIES.get(kind.takes)
+    for name, value in step.plan.items():
+        planned = modality.Plan.model_fields.get(name)
+        if planned is None:
+            hint = f"one of {', '.join(modality.Plan.model_fields)}"
+            add(f"plan.{name}", "unknown-field", f"the plan has no field {name!r}", hint)
+            continue
+        adapter: TypeAdapter[Any] = TypeAdapter(planned.annotation or Any)
+        faults = tried(adapter, value)
+        for fault in faults if isinstance(faults, list) else []:
+            add(f"plan.{name}", "bad-field", fault.message, fault.hint)
+    settings, validates = step.train, task.validates
+    stopping = settings.early_stopping.metric if settings.early_stopping else ""
+    if stopping and validates and stopping not in validates:
+        hint = f"one of {', '.join(sorted(validates))}"
+        add("train.early_stopping.metric", "unknown-metric", f"there is no {stopping!r}", hint)
+    most = max(settings.world_sizes)
+    if settings.batch_size is not None and settings.batch_size < most:
+        message = f"{settings.batch_size} samples a step cannot be shared by {most} ranks"
+        hint = "a larger batch_size, or fewer workers"
+        add("train.batch_size", "batch-too-small", message, hint)
+    patch = step.plan.get("patch") or getattr(step.task, "patch", None)
+    dims = step.model.options.get("dims")
+    for field, count in (("model.dims", dims), ("task.patch", patch and len(patch))):
+        if count is not None and axes is not None and count != axes:
+            message = f"the images have {axes} spatial axes, not {count}"
+            add(field, "dims-mismatch", message, f"give {axes}")
+            return
+    known = kind.takes == "image" and patch is not None
+    try:
+        _look(step, kind, task, dims or axes or (len(patch) if patch else 2), patch)
+    except SpecError as error:
+        if known or error.code in _SURE:
+            field = "train.freeze" if error.code in ("unknown-layer", "nothing-to-learn") else ""
+            add(field or "model", error.code, error.message, error.hint)
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves random draws out. On the meta device there is nothing to fill, and torch would load
+    its compiler for them: 1.8 s of a processor, in every check of a training."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """The tensor that was to be filled, as it is; or what `func` makes."""
+        given = kwargs or {}
+        if func.__name__.endswith(("normal_", "uniform_")):
+            return args[0] if args else given["tensor"]
+        return func(*args, **given)
+
+
+def _look(step: Train, kind: type[Network], task: Task, dims: int, patch: Any) -> None:
+    places: dict[str, Any] = {
+        "dims": dims,
+        "per_base": task.dense,
+        "modalities": {"features": FEATURES},
+    }
+    options = model_options(step.model.model_dump(mode="json"), **places)
+    size = {"image": patch and tuple(patch), "sequence": (step.plan.get("length") or LENGTH,)}
+    inward = FEATURES if kind.takes == "table" else 1
+    with torch.device("meta"), _Undrawn():
+        network = kind.build(options, inward, len(task.classes), size.get(kind.takes))
+    if step.train.freeze:
+        freeze(network, step.train.freeze)
+        if not any(one.requires_grad for one in network.parameters()):
+            raise SpecError(
+                "every parameter is frozen", code="nothing-to-learn", hint="freeze less"
+            )
+    if kind.takes != "image" or not patch:
+        return
+    fitting = [-(-size // by) * by for size, by in zip(patch, network.divisor, strict=True)]
+    if fitting != list(patch):
+        raise SpecError(
+            f"the patch {list(patch)} is no multiple of {list(network.divisor)}",
+            code="indivisible-shape",
+            hint=f"give {fitting}, or fewer levels",
+        )

@@ -1,0 +1,151 @@
+"""From names, plain values and storage to what the training loop turns over."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from medray.data.order import Order
+from medray.engine.training.ranks import World
+from medray.engine.training.tensors import load_matching
+from medray.errors import SpecError
+from medray.log import event
+from medray.modalities import modality_of
+from medray.modalities.base import Cases, Loader, Modality, Plan
+from medray.models.base import Network, freeze
+from medray.spec.training import OptimiserSettings, TrainSettings
+from medray.storage.catalog.datasets import open_dataset
+from medray.storage.catalog.models import open_model
+from medray.storage.store.objects import Objects
+from medray.tasks import build_task
+from medray.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class TrainSetup:
+    """A training in plain values: cheap to pickle, the same on every rank.
+
+    Args:
+        objects: the storage root.
+        data: dataset as name@version.
+        task: `name` and options, as in a job file.
+        model: `name` and options, as in a job file.
+        plan: of this training.
+        settings: of this training.
+        run: folder of this run below the root: its checkpoints lie there.
+        select: which samples to learn from.
+        validation: which samples to validate on; none may match.
+    """
+
+    objects: Objects
+    data: str
+    task: dict[str, Any]
+    model: dict[str, Any]
+    plan: Plan
+    settings: TrainSettings
+    run: str
+    select: dict[str, Any] = field(default_factory=lambda: {"split": "train"})
+    validation: dict[str, Any] = field(default_factory=lambda: {"split": "val"})
+
+    @property
+    def batch_size(self) -> int:
+        """Samples per step over all ranks."""
+        return self.settings.batch_size or self.plan.batch_size
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a rank trains with."""
+
+    modality: Modality
+    task: Task
+    network: Network
+    loader: Loader
+    held_out: Cases | None
+    ids: list[str]
+
+
+def assemble(setup: TrainSetup, world: World) -> Parts:
+    """Open the data and build the network; weights are the same on every rank.
+
+    Raises:
+        SpecError: names, options and data don't fit together.
+    """
+    settings, plan = setup.settings, setup.plan
+    dataset = open_dataset(setup.objects, setup.data)
+    task = build_task(setup.task, plan.frequencies)
+    modality = modality_of(setup.model)
+    cases = modality.cases(dataset, dataset.select(setup.select), plan, task, settings)
+    held_out = dataset.select(setup.validation) if setup.validation else []
+    torch.manual_seed(settings.seed)
+    network = modality.build(setup.model, plan)
+    if settings.init_from is not None:
+        _initialise(network, setup)
+    if settings.freeze:
+        freeze(network, settings.freeze)
+    network.to(world.device)
+    if settings.channels_last:
+        _channels_last(network)
+    order = Order(len(cases), setup.batch_size, settings.seed)
+    share = (world.rank, world.size)
+    judged = modality.cases(dataset, held_out, plan, task, settings) if held_out else None
+    return Parts(
+        modality=modality,
+        task=task,
+        network=network,
+        loader=modality.loader(cases, order, plan, task, settings, share, world.device),
+        held_out=judged,
+        ids=[str(row["sample_id"]) for row in cases.rows],
+    )
+
+
+def build_optimiser(network: nn.Module, chosen: OptimiserSettings) -> torch.optim.Optimizer:
+    """The optimiser of all parameters that learn; weight decay on weights only.
+
+    Biases and the scales of norms are vectors; decaying them only shifts the data (as timm and
+    nanoGPT do it).
+    """
+    learnt = [one for one in network.parameters() if one.requires_grad]
+    if not learnt:
+        raise SpecError(
+            "every parameter is frozen", code="nothing-to-learn", hint="freeze fewer parts"
+        )
+    groups = [
+        {"params": [p for p in learnt if p.ndim > 1], "weight_decay": chosen.weight_decay},
+        {"params": [p for p in learnt if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if chosen.name == "adamw":
+        return torch.optim.AdamW(groups, lr=chosen.lr, betas=chosen.betas)
+    return torch.optim.SGD(groups, lr=chosen.lr, momentum=chosen.momentum, nesterov=True)
+
+
+def memory_format(dims: int) -> torch.memory_format:
+    """Channels last, for images of so many spatial axes."""
+    return torch.channels_last_3d if dims == 3 else torch.channels_last
+
+
+def _channels_last(network: Network) -> None:
+    """Convolutions' weights, of images; others have no such layout."""
+    for parameter in network.parameters():
+        if parameter.ndim in (4, 5):
+            layout = memory_format(parameter.ndim - 2)
+            parameter.data = parameter.data.contiguous(memory_format=layout)
+
+
+def _initialise(network: Network, setup: TrainSetup) -> None:
+    """Start from a trained model's weights; parts of another shape, such as heads, stay fresh."""
+    reference = str(setup.settings.init_from)
+    package = open_model(setup.objects, reference)
+    tensors = {name: torch.from_numpy(np.array(v)) for name, v in package.weights().items()}
+    left = load_matching(network, tensors)
+    if len(left) == len(network.state_dict()):
+        raise SpecError(
+            "none of its weights fits this network",
+            code="wrong-model",
+            about=reference,
+            hint="use the model and options that it was trained with",
+        )
+    event("initialised", model=package.reference, fresh=len(left))

@@ -1,0 +1,1 @@
+"""DICOM headers in bulk: elements, tags, character sets."""

@@ -1,0 +1,1 @@
+"""Pixels of a DICOM file: frames, codestreams, colour, checks before decoding."""

@@ -1,0 +1,1 @@
+"""What formats of sequences and variants share."""

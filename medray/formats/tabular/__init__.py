@@ -1,0 +1,1 @@
+"""Text and tables, as several formats read them."""

@@ -1,0 +1,1 @@
+"""Calls as VCF Zarr arrays, and back."""

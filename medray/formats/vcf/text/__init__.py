@@ -1,0 +1,1 @@
+"""VCF and BCF as they lie in files: blocks, lines, headers, values."""

@@ -1,0 +1,1 @@
+"""Clusters: rendered, measured, examined."""

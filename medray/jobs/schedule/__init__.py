@@ -1,0 +1,1 @@
+"""Jobs that come again: their documents, who runs each due time, and the loop that starts them."""

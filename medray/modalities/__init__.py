@@ -1,0 +1,32 @@
+"""Modalities: how each kind of sample goes from storage to a network. Loaded lazily."""
+
+from typing import TYPE_CHECKING, Any
+
+from medray.models import MODELS
+from medray.registry import Registry
+
+if TYPE_CHECKING:
+    from medray.modalities.base import Modality, Plan
+
+MODALITIES: "Registry[Modality]" = Registry(
+    "medray.modalities",
+    {
+        "image": "medray.modalities.image:Images",
+        "sequence": "medray.modalities.sequence:Sequences",
+        "table": "medray.modalities.table:Tables",
+    },
+)
+
+
+def modality_of(model: dict[str, Any]) -> "Modality":
+    """What the network of `model` takes, as in a job file: `name` and options."""
+    return MODALITIES.get(MODELS.get(model["name"]).takes)()
+
+
+def read_plan(document: dict[str, Any]) -> "Plan":
+    """A plan as `model_dump` wrote it.
+
+    Raises:
+        ValidationError: it is no plan of its modality.
+    """
+    return MODALITIES.get(document["modality"]).Plan.model_validate(document)

@@ -1,0 +1,265 @@
+"""The contract of a modality: from stored samples to what a network takes, and back.
+
+Training, validation, prediction and serving are written once, over this. A modality knows how the
+data are looked at before a training, how a batch is drawn, and how one stored sample is answered.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from medray.data.order import Order
+from medray.errors import SpecError
+from medray.models.base import Network
+from medray.spec.training import TrainSettings
+from medray.storage.catalog.datasets import Dataset
+from medray.storage.shards.holds import Needs
+from medray.storage.shards.reader import Shard
+from medray.storage.shards.samples import Sample
+from medray.tasks.base import Task
+
+Precision = Literal["fp32", "bf16"]
+
+
+class Plan(BaseModel):
+    """What training and prediction need to know of the data. JSON and back without loss."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    modality: str
+    classes: tuple[str, ...] = Field(description="of the task, or the names of its values")
+    batch_size: int
+    frequencies: tuple[float, ...] = Field(
+        description="what the training data say of the targets: share of each class, or, of a "
+        "regression, mean and deviation of each value"
+    )
+    samples: int
+    reasons: dict[str, str] = Field({}, description="field: why it is so")
+
+
+P = TypeVar("P", bound=Plan)
+
+
+def planned_fields(
+    kind: type[P], given: dict[str, Any], found: dict[str, Any], reasons: dict[str, str]
+) -> P:
+    """A plan of what was found, where the job has not given it.
+
+    Raises:
+        SpecError: the job names a field that the plan has not (code "unknown-field").
+    """
+    unknown = set(given) - set(kind.model_fields)
+    if unknown:
+        raise SpecError(
+            f"the plan has no field {min(unknown)!r}",
+            code="unknown-field",
+            hint=f"one of {', '.join(kind.model_fields)}",
+        )
+    why = {name: "given by the job" if name in given else text for name, text in reasons.items()}
+    return kind.model_validate({**found, **given, "reasons": why})
+
+
+class Batch(Protocol):
+    """A rank's share of a global batch: the step, inputs (B, …), targets (B, …)."""
+
+    @property
+    def step(self) -> int: ...
+    @property
+    def inputs(self) -> Tensor: ...
+    @property
+    def target(self) -> Tensor: ...
+
+
+class Cases(Protocol):
+    """The samples of a split as a network sees them."""
+
+    @property
+    def rows(self) -> Sequence[dict[str, Any]]:
+        """Values of each sample, `sample_id` among them."""
+
+    def __len__(self) -> int: ...
+
+
+class Loader(Protocol):
+    """Prepares a rank's batches; what a batch holds is a function of its step alone."""
+
+    @property
+    def order(self) -> Order: ...
+    def batches(self, first: int, last: int) -> Iterator[Batch]:
+        """This rank's batches of the steps first … last - 1."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network and what is needed to use it.
+
+    Args:
+        modality: how samples come to it.
+        network: in evaluation mode, on `device`.
+        task: what its logits mean.
+        plan: grid, patch and normalisation it was trained on.
+        device: where it is.
+        reference: of the package, "name@version".
+    """
+
+    modality: "Modality"
+    network: Network
+    task: Task
+    plan: Plan
+    device: torch.device
+    reference: str
+
+
+class Predictor(ABC):
+    """A model and how it is to answer: the same in bulk and behind an endpoint.
+
+    Args:
+        trained: the model.
+        options: `overlap`, `tta`, `precision`, `batch`, `outputs`, as of a step.
+    """
+
+    def __init__(self, trained: Trained, options: dict[str, Any]) -> None:
+        self.trained, self.options = trained, options
+
+    @property
+    @abstractmethod
+    def batch(self) -> int:
+        """How many prepared samples `compute` takes at once."""
+
+    @abstractmethod
+    def read(self, shard: Shard, number: int, together: int) -> Sample:
+        """A stored sample, prepared.
+
+        Args:
+            shard: that holds it.
+            number: its row.
+            together: how many samples of its size may be held at the same time.
+
+        Raises:
+            DataError: it is not of the kind the model takes (code "model-mismatch").
+        """
+
+    @abstractmethod
+    def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
+        """One output sample for each prepared one, in order."""
+
+
+class Answering(Predictor):
+    """A predictor whose samples are answered by arrays, many at a time."""
+
+    @abstractmethod
+    def answers(self, samples: Sequence[Sample]) -> np.ndarray:
+        """What the task makes of the network's answer to each prepared sample, (B, classes, …)."""
+
+    def finish(self, sample: Sample, answer: np.ndarray) -> Sample:
+        """The output sample that an answer makes of a prepared one."""
+        return Sample(sample.id, sample.row | self.trained.task.decide(answer))
+
+    def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
+        """One output sample for each prepared one, in order."""
+        for sample, answer in zip(samples, self.answers(samples), strict=True):
+            yield self.finish(sample, answer)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a job says about the plan.
+
+    Args:
+        model: `name` and options.
+        settings: of the training.
+        given: fields of the plan that the job fixes.
+        device: "cpu" or "cuda".
+    """
+
+    model: dict[str, Any]
+    settings: TrainSettings
+    given: dict[str, Any]
+    device: str = "cpu"
+
+
+class Modality(ABC):
+    """How one kind of sample goes from storage to a network. Stateless."""
+
+    name: ClassVar[str]
+    Plan: ClassVar[type[Plan]]
+    needs: ClassVar[Needs] = Needs()
+    """What its samples have."""
+
+    @abstractmethod
+    def plan(self, dataset: Dataset, indices: Sequence[int], task: Task, wanted: Wanted) -> Any:
+        """Look at the training samples `indices`, and at no other, and plan.
+
+        Raises:
+            SpecError: data, task and network don't fit together.
+            DataError: the data don't fit each other.
+        """
+
+    @abstractmethod
+    def build(self, model: dict[str, Any], plan: Any) -> Network:
+        """The network with fresh weights, drawn from torch's global generator.
+
+        Raises:
+            SpecError: it can't be built for this plan.
+        """
+
+    @abstractmethod
+    def cases(
+        self,
+        dataset: Dataset,
+        indices: Sequence[int],
+        plan: Any,
+        task: Task,
+        settings: TrainSettings,
+    ) -> Cases:
+        """Samples, ready to be drawn from."""
+
+    @abstractmethod
+    def loader(
+        self,
+        cases: Any,
+        order: Order,
+        plan: Any,
+        task: Task,
+        settings: TrainSettings,
+        share: tuple[int, int],
+        device: torch.device,
+    ) -> Loader:
+        """Batches of `cases` for rank share[0] of share[1]."""
+
+    @abstractmethod
+    def judge(
+        self,
+        network: Network,
+        cases: Any,
+        chosen: Sequence[int],
+        task: Task,
+        plan: Any,
+        device: torch.device,
+        precision: Precision,
+    ) -> Iterator[list[float]]:
+        """A row of `Task.judge` for each chosen case, in order, of a network in eval mode."""
+
+    @abstractmethod
+    def predictor(self, trained: Trained, options: dict[str, Any]) -> Answering:
+        """How a trained model answers."""
+
+    def design(self, dataset: Dataset, indices: Sequence[int], plan: Any) -> np.ndarray | None:
+        """What a linear model takes of samples, float32 (samples, columns) without NaN.
+
+        None: none is worth comparing with.
+        """
+        return None
+
+    def layout(self, network: Network, plan: Any, device: torch.device) -> None:  # noqa: B027 - optional
+        """Arrange a network for inference, in place; its function stays."""
+
+    @abstractmethod
+    def describe(self, plan: Any) -> list[str]:
+        """What a model's card says of the plan, a line each."""

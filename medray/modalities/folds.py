@@ -1,0 +1,135 @@
+"""Cross-validated models: one network for each value of a column, trained on all other samples.
+
+A sample of the data they were trained on is answered by the network that has not seen it; any
+other by the mean of all.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from medray.errors import DataError, SpecError
+from medray.modalities.base import Answering, Predictor, Trained
+from medray.modalities.loaded import load_members, load_trained
+from medray.storage.catalog.models import ModelPackage, open_model
+from medray.storage.shards.reader import Shard
+from medray.storage.shards.samples import Sample
+from medray.storage.store.objects import Objects
+
+
+def load_predictor(objects: Objects, reference: str, options: dict[str, Any]) -> Predictor:
+    """How a model package answers, of one network or of folds.
+
+    Args:
+        objects: the storage root.
+        reference: `name` or `name@version`.
+        options: of the step; `held_out` where samples are those that a folded model learnt from.
+
+    Raises:
+        SpecError: the model is dense in images and its mean is asked for (code "folds-of-masks").
+    """
+    package = open_model(objects, reference)
+    if "folds" not in package.config:
+        trained = load_trained(objects, reference)
+        return trained.modality.predictor(trained, options)
+    members = load_members(objects, reference)
+    kind = HeldOut if options["held_out"] else Mean
+    return kind(package, members, options)
+
+
+class HeldOut(Predictor):
+    """Each sample by the network of the fold that held it out."""
+
+    def __init__(
+        self, package: ModelPackage, members: dict[Any, Trained], options: dict[str, Any]
+    ) -> None:
+        super().__init__(next(iter(members.values())), options)
+        self._column: str = package.config["folds"]["column"]
+        self._members = {
+            value: one.modality.predictor(one, options) for value, one in members.items()
+        }
+
+    @property
+    def batch(self) -> int:
+        """As its members."""
+        return next(iter(self._members.values())).batch
+
+    def read(self, shard: Shard, number: int, together: int) -> Sample:
+        """Prepared as in the sample's own fold."""
+        value = shard.table[self._column][number].as_py()
+        if value not in self._members:
+            raise DataError(
+                "no network was trained for its fold",
+                code="unknown-fold",
+                about=self._column,
+                hint="train again, on this version of the data",
+            )
+        return self._members[value].read(shard, number, together)
+
+    def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
+        """See Predictor."""
+        made: dict[int, Sample] = {}
+        by_id = self._column == "sample_id"  # which is no part of a sample's row
+        folds = [one.id if by_id else one.row[self._column] for one in samples]
+        for value, member in self._members.items():
+            mine = [at for at, fold in enumerate(folds) if fold == value]
+            if mine:
+                answered = member.compute([samples[at] for at in mine])
+                made.update(zip(mine, answered, strict=True))
+        yield from (made[at] for at in range(len(samples)))
+
+
+class Mean(Answering):
+    """Each sample by all networks: the mean of their answers."""
+
+    def __init__(
+        self, package: ModelPackage, members: dict[Any, Trained], options: dict[str, Any]
+    ) -> None:
+        super().__init__(next(iter(members.values())), options)
+        if self.trained.task.dense and self.trained.modality.name == "image":
+            raise SpecError(
+                "masks of several networks are not averaged",
+                code="folds-of-masks",
+                about=package.reference,
+                hint="train one network on all samples to predict others",
+            )
+        self._members = [one.modality.predictor(one, options) for one in members.values()]
+
+    @property
+    def batch(self) -> int:
+        """As its members."""
+        return self._members[0].batch
+
+    def read(self, shard: Shard, number: int, together: int) -> Sample:
+        """The row, and for each network the arrays that it takes."""
+        prepared = [member.read(shard, number, together) for member in self._members]
+        arrays = {
+            f"{at}/{name}": array
+            for at, sample in enumerate(prepared)
+            for name, array in sample.arrays.items()
+        }
+        return Sample(prepared[0].id, prepared[0].row, arrays)
+
+    def answers(self, samples: Sequence[Sample]) -> np.ndarray:
+        """The mean over the networks."""
+        made = [
+            member.answers([_part(sample, at) for sample in samples])
+            for at, member in enumerate(self._members)
+        ]
+        mean: np.ndarray = np.mean(made, 0)
+        return mean
+
+    def finish(self, sample: Sample, answer: np.ndarray) -> Sample:
+        """As the first network does; they differ in weights alone."""
+        return self._members[0].finish(Sample(sample.id, sample.row), answer)
+
+
+def _part(sample: Sample, at: int) -> Sample:
+    own = f"{at}/"
+    arrays = {
+        name.removeprefix(own): array
+        for name, array in sample.arrays.items()
+        if name.startswith(own)
+    }
+    return Sample(sample.id, sample.row, arrays)

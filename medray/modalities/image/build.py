@@ -1,0 +1,51 @@
+"""From names and options to a network."""
+
+from typing import Any
+
+from medray.errors import SpecError
+from medray.modalities.image.plan import ImagePlan
+from medray.models import MODELS
+from medray.models.base import ModelOptions, Network
+
+
+def model_options(model: dict[str, Any], **planned: Any) -> ModelOptions:
+    """The checked options of `model`: its `name` and the network's own, as in a job file.
+
+    Args:
+        model: as in a job file.
+        planned: what the plan says; taken where the network has such an option (its `planned`)
+            and the job is silent.
+    """
+    rest = dict(model)
+    kind = MODELS.get(rest.pop("name"))
+    asked = {name: value for name, value in planned.items() if name in kind.Options.planned}
+    return kind.Options.model_validate(asked | rest)
+
+
+def levels_of(model: dict[str, Any]) -> int | None:
+    """Resolutions that a patch has to allow, where the job names the features of each level.
+
+    One more than a U-Net has: a SegNet pools after its last level too.
+    """
+    features = getattr(model_options(model), "features", None)
+    return None if features is None else len(features) + 1
+
+
+def build_network(model: dict[str, Any], plan: ImagePlan) -> Network:
+    """The network with fresh weights, drawn from torch's global generator.
+
+    Raises:
+        SpecError: the patch is not what it can take (code "indivisible-shape").
+    """
+    kind = MODELS.get(model["name"])
+    network = kind.build(
+        model_options(model, dims=plan.dims), plan.in_channels, len(plan.classes), plan.patch
+    )
+    if any(size % by for size, by in zip(plan.patch, network.divisor, strict=True)):
+        raise SpecError(
+            f"the patch {plan.patch} is no multiple of {network.divisor}",
+            code="indivisible-shape",
+            about=str(model["name"]),
+            hint="choose a patch that is, or fewer levels",
+        )
+    return network

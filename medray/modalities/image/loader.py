@@ -1,0 +1,201 @@
+"""Batches for training: patches or whole images, prepared ahead on a thread.
+
+What a batch holds is a function of the step alone: never of the rank, the thread or the past.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from medray.data.chance import Chance
+from medray.data.order import Draw, Order
+from medray.modalities.image.cases import Cases
+from medray.modalities.image.intensity import augment_intensity
+from medray.modalities.image.spatial import Pose, augment_pose, cut, draw_pose, window_of
+from medray.spec.training import AugmentSettings
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A rank's share of a global batch.
+
+    Args:
+        step: of the run.
+        inputs: images (B, C, *patch), float32.
+        target: labels int64 (B, *patch), or what `targets` held, (B,) or (B, T).
+        cases: position of each sample among the cases.
+    """
+
+    step: int
+    inputs: Tensor
+    target: Tensor
+    cases: list[int]
+
+
+@dataclass(frozen=True)
+class _Raw:
+    """A sample as read, before what is done on the device."""
+
+    draw: Draw
+    chance: Chance
+    pose: Pose
+    start: tuple[int, ...]
+    image: Tensor
+    label: Tensor | None
+
+
+class Loader:
+    """Prepares a rank's batches.
+
+    Args:
+        cases: the training samples.
+        order: of them.
+        patch: size in voxels of the network's grid.
+        targets: one per case, (cases, …), for tasks on whole images: these are then resized to the
+            patch. None: labels are cut with the image.
+        augment: None: none.
+        foreground: share of patches that are centred on a voxel of some class.
+        rank: whose share.
+        size: number of ranks.
+        device: where batches go; augmentation is done there.
+        prefetch: batches that are prepared ahead.
+    """
+
+    def __init__(
+        self,
+        cases: Cases,
+        order: Order,
+        patch: Sequence[int],
+        *,
+        targets: Tensor | None = None,
+        augment: AugmentSettings | None = None,
+        foreground: float = 0.0,
+        rank: int = 0,
+        size: int = 1,
+        device: torch.device | None = None,
+        prefetch: int = 2,
+    ) -> None:
+        self.cases, self.order, self.patch = cases, order, tuple(patch)
+        self._targets, self._augment, self._foreground = targets, augment, foreground
+        self._rank, self._size = rank, size
+        self._device = device or torch.device("cpu")
+        self._prefetch = prefetch
+
+    def batches(self, first: int, last: int) -> Iterator[Batch]:
+        """This rank's batches of the steps first … last - 1."""
+        on_cpu = self._device.type == "cpu"
+        with ThreadPoolExecutor(1, thread_name_prefix="loader") as pool:
+            waiting: deque[Future[list[_Raw] | Batch]] = deque()
+            try:
+                for step in range(first, last + self._prefetch):
+                    if step < last:
+                        waiting.append(pool.submit(self.batch if on_cpu else self._read, step))
+                    if step >= first + self._prefetch and waiting:
+                        ready = waiting.popleft().result()
+                        at = step - self._prefetch
+                        # On a GPU the kernels are queued from here, where the network's are.
+                        yield ready if isinstance(ready, Batch) else self._finish(at, ready)
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def batch(self, step: int) -> Batch:
+        """This rank's batch of one step."""
+        return self._finish(step, self._read(step))
+
+    def _read(self, step: int) -> list[_Raw]:
+        draws = self.order.share_at(step, self._rank, self._size)
+        return [self._read_one(draw) for draw in draws]
+
+    def _read_one(self, draw: Draw) -> _Raw:
+        chance, case = Chance(draw.seed), draw.sample
+        if self._targets is not None:
+            image = fit_image(self.cases.image(case), self.patch)
+            pose = whole_pose(self.patch, image.shape[1:])
+            if self._augment is not None:
+                pose = augment_pose(chance, pose.matrix, pose.centre, self.patch, self._augment)
+            return _Raw(draw, chance, pose, (0,) * len(self.patch), image, None)
+        shape = self.cases.shapes[case]
+        pose = draw_pose(
+            chance,
+            self.patch,
+            shape,
+            self.cases.ratio(case),
+            self._augment,
+            self._focus(draw, chance),
+        )
+        box = window_of(pose, self.patch, shape)
+        start = tuple(axis.start for axis in box)
+        label = self.cases.label(case, box) if self.cases.classes else None
+        return _Raw(draw, chance, pose, start, self.cases.image(case, box), label)
+
+    def _focus(self, draw: Draw, chance: Chance) -> Sequence[int] | None:
+        """A voxel to centre on. Decided by the position in the order: an even share, no luck."""
+        share = self._foreground
+        if int((draw.position + 1) * share) == int(draw.position * share):
+            return None
+        there = [voxels for voxels in self.cases.foreground(draw.sample) if len(voxels)]
+        if not there:
+            return None
+        voxels = there[chance.integer(0, len(there) - 1)]
+        focus: Sequence[int] = voxels[chance.integer(0, len(voxels) - 1)].tolist()
+        return focus
+
+    def _finish(self, step: int, raws: list[_Raw]) -> Batch:
+        images, labels = [], []
+        padding = self._augment.padding if self._augment else "zeros"
+        for raw in raws:
+            image, label = cut(
+                raw.pose,
+                self._move(raw.image),
+                None if raw.label is None else self._move(raw.label),
+                raw.start,
+                self.patch,
+                self.cases.values,
+                padding,
+            )
+            if self._augment is not None:
+                image = augment_intensity(image, raw.chance, self._augment)
+            images.append(image)
+            if label is not None:
+                labels.append(label)
+        cases = [raw.draw.sample for raw in raws]
+        if self._targets is not None:
+            target = self._move(self._targets[cases])
+        else:
+            target = torch.stack(labels)
+        return Batch(step, torch.stack(images), target, cases)
+
+    def _move(self, tensor: Tensor) -> Tensor:
+        if self._device.type != "cuda":
+            return tensor
+        return tensor.contiguous().pin_memory().to(self._device, non_blocking=True)
+
+
+def whole_pose(patch: Sequence[int], shape: Sequence[int]) -> Pose:
+    """The pose of a patch that shows the whole image, its longest side filling the patch."""
+    ratio = max(length / size for length, size in zip(shape, patch, strict=True))
+    centre = (np.asarray(shape, np.float64) - 1) / 2
+    return Pose(np.eye(len(patch)) * ratio, centre)
+
+
+def fit_image(image: Tensor, patch: Sequence[int]) -> Tensor:
+    """Shrink by whole factors while the image is at least twice the patch: no aliasing later."""
+    factors = [max(1, size // to) for size, to in zip(image.shape[1:], patch, strict=True)]
+    factor = min(factors)
+    if factor == 1:
+        return image
+    pool = functional.avg_pool3d if len(factors) == 3 else functional.avg_pool2d
+    return pool(image[None], factor)[0]
+
+
+def whole_image(image: Tensor, patch: Sequence[int]) -> Tensor:
+    """A whole image as training sees it, but not augmented: (C, *patch)."""
+    image = fit_image(image, patch)
+    pose = whole_pose(patch, image.shape[1:])
+    return cut(pose, image, None, (0,) * len(patch), patch, 0)[0]

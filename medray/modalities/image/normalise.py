@@ -1,0 +1,87 @@
+"""Intensities as a network wants them: voxel-wise, so that slabs and patches can be done alone."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from medray.errors import SpecError
+from medray.tasks.base import Scheme
+
+Normaliser = Callable[[np.ndarray], np.ndarray]
+
+
+class ChannelNorm(BaseModel):
+    """How one channel is normalised.
+
+    `zscore`: by the image's own mean and standard deviation. `ct`: clipped to [low, high], then by
+    the data set's mean and deviation, as nnU-Net does for CT, whose values are a physical scale.
+    `dataset`: by the data set's mean and deviation, unclipped.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    scheme: Scheme = "zscore"
+    low: float = 0.0
+    high: float = 0.0
+    mean: float = 0.0
+    std: float = 1.0
+
+
+def normaliser(
+    channels: Sequence[ChannelNorm], means: Sequence[float], stds: Sequence[float]
+) -> Normaliser:
+    """The function that maps (C, *space) of any real dtype to float32.
+
+    Args:
+        channels: one per channel.
+        means: of this image, per channel; used by `zscore` alone.
+        stds: of this image, per channel.
+
+    Raises:
+        SpecError: channels do not agree (code "channel-mismatch"), raised when the function meets
+            the image.
+    """
+    own = [channel.scheme == "zscore" for channel in channels]
+    mean = [m if z else c.mean for z, c, m in zip(own, channels, means, strict=True)]
+    std = [s if z else c.std for z, c, s in zip(own, channels, stds, strict=True)]
+    plain = [channel.scheme == "none" for channel in channels]
+
+    def apply(image: np.ndarray) -> np.ndarray:
+        if image.shape[0] != len(channels):
+            raise SpecError(
+                f"the image has {image.shape[0]} channels, the plan {len(channels)}",
+                code="channel-mismatch",
+                hint="train and predict on data with the same channels",
+            )
+        out = image.astype(np.float32)
+        for index, channel in enumerate(channels):
+            if channel.scheme == "ct":
+                np.clip(out[index], channel.low, channel.high, out=out[index])
+            if not plain[index]:
+                out[index] -= np.float32(mean[index])
+                out[index] *= np.float32(1.0 / max(std[index], 1e-8))
+        return out
+
+    return apply
+
+
+def image_statistics(image: np.ndarray) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel of (C, *space)."""
+    flat = image.reshape(image.shape[0], -1)
+    return (
+        [float(channel.mean(dtype=np.float64)) for channel in flat],
+        [float(channel.std(dtype=np.float64)) for channel in flat],
+    )
+
+
+def stored_statistics(row: dict[str, Any], channels: int) -> tuple[list[float], list[float]] | None:
+    """The statistics that ingest put into the sample's row; None where it did not.
+
+    Formats describe an image over all its channels, so they serve images with one channel only.
+    """
+    mean, std = row.get("image_mean"), row.get("image_std")
+    if channels != 1 or mean is None or std is None:
+        return None
+    return [float(mean)], [float(std)]

@@ -1,0 +1,295 @@
+"""The plan of a training: what the data say about grid, patch, batch, intensities and weights.
+
+The rules are nnU-Net's (Isensee et al. 2021), cut down to what the numbers below need. A plan is a
+readable JSON document with a reason for every choice; values that the job gives win.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from medray.errors import SpecError
+from medray.modalities.base import Plan
+from medray.modalities.image.normalise import ChannelNorm, Normaliser, normaliser, stored_statistics
+from medray.modalities.image.spatial import grid_ratio
+from medray.modalities.image.survey import Fingerprint
+from medray.models.base import divisor_of, pool_steps
+from medray.spec.training import AugmentSettings
+from medray.tasks.base import Scheme, Task
+
+LEVELS = 6  # resolutions at most, as the networks' presets
+ANISOTROPY = 3.0  # slices this much thicker than pixels are wide make an image anisotropic
+SHARE = 0.05  # of the data's voxels in one batch at most: more is no stochastic descent any more
+# Voxels in a patch and in a batch. GPU: what nnU-Net fits into 8 GB; CPU: a step of about a second
+# per core for a U-Net of 32 features.
+VOXELS = {
+    ("cuda", 3): (128**3, 2 * 128**3),
+    ("cuda", 2): (512**2, 12 * 512**2),
+    ("cpu", 3): (64**3, 3 * 64**3),
+    ("cpu", 2): (256**2, 12 * 256**2),
+}
+WHOLE = 2.0  # images of up to so many patches are taken whole: no borders inside them
+IMAGES = 64  # in a batch of whole images at most
+
+
+class ImagePlan(Plan):
+    """The plan of a training on images."""
+
+    modality: Literal["image"] = "image"
+    dims: Literal[2, 3]
+    in_channels: int
+    spacing_mm: tuple[float, ...] | None = Field(
+        None, description="grid of the network; null: the grid of each image"
+    )
+    patch: tuple[int, ...]
+    channels: tuple[ChannelNorm, ...] = Field(description="normalisation of each channel")
+    pool_steps: tuple[tuple[int, ...], ...] = Field(description="pooling between the levels")
+    median_shape: tuple[int, ...] = Field(description="on the grid of the network")
+    mirror_axes: tuple[int, ...] = Field(
+        (), description="axes it is trained mirrored along; prediction may average over them"
+    )
+
+    def network_shape(
+        self, shape: Sequence[int], spacing_mm: Sequence[float] | None
+    ) -> tuple[int, ...]:
+        """Size of an image of `shape` (spatial) on the grid of the network."""
+        ratio = grid_ratio(self.spacing_mm, spacing_mm, self.dims)
+        pairs = zip(shape, ratio, strict=True)
+        return tuple(max(1, round(size / by)) for size, by in pairs)
+
+    def window(self, shape: Sequence[int], divisor: Sequence[int]) -> tuple[int, ...]:
+        """The window to predict an image with: all of it, padded, if it is little over a patch.
+
+        Args:
+            shape: of the image, on the grid of the network.
+            divisor: sizes that the network takes are multiples of this.
+        """
+        if math.prod(shape) > WHOLE * math.prod(self.patch):
+            return self.patch
+        return tuple(-(-size // by) * by for size, by in zip(shape, divisor, strict=True))
+
+    def normaliser(
+        self, row: dict[str, Any], statistics: tuple[list[float], list[float]] | None = None
+    ) -> Normaliser:
+        """How the image of a sample is normalised.
+
+        Args:
+            row: of the sample; holds the image's statistics if ingest put them there.
+            statistics: (means, deviations) per channel, where the row does not hold them.
+
+        Raises:
+            SpecError: they are needed and not there (code "no-statistics").
+        """
+        count = len(self.channels)
+        found = stored_statistics(row, count) or statistics
+        if found is None:
+            if any(channel.scheme == "zscore" for channel in self.channels):
+                raise SpecError(
+                    "the image's mean and deviation are not known",
+                    code="no-statistics",
+                    about=str(row.get("sample_id", "")),
+                    hint="compute them with medray.modalities.image.normalise.image_statistics",
+                )
+            found = ([0.0] * count, [0.0] * count)
+        return normaliser(self.channels, *found)
+
+
+def make_plan(
+    found: Fingerprint,
+    task: Task,
+    *,
+    dims: int | None = None,
+    levels: int | None = None,
+    batch_size: int | None = None,
+    augment: AugmentSettings | None = None,
+    device: str = "cpu",
+    given: dict[str, Any] | None = None,
+) -> ImagePlan:
+    """Plan a training.
+
+    Args:
+        found: what the training samples are like.
+        task: what is learnt; its options may fix patch, spacing and normalisation.
+        dims: of the network, if the job says so.
+        levels: of the network, if the job says so.
+        batch_size: if the job says so.
+        augment: of the training.
+        device: "cpu" or "cuda": how much a step may hold.
+        given: fields of the plan that the job fixes.
+
+    Raises:
+        SpecError: the network's dims are not the data's ("dims-mismatch"), or `given` names no
+            field of a plan ("unknown-field").
+    """
+    given = dict(given or {})
+    unknown = set(given) - set(ImagePlan.model_fields)
+    if unknown:
+        raise SpecError(
+            f"the plan has no field {min(unknown)!r}",
+            code="unknown-field",
+            hint=f"one of {', '.join(ImagePlan.model_fields)}",
+        )
+    axes = len(found.shapes[0])
+    if dims is not None and dims != axes:
+        raise SpecError(
+            f"the network takes {dims} spatial axes, the images have {axes}",
+            code="dims-mismatch",
+            hint=f"set the model's dims to {axes}",
+        )
+    reasons: dict[str, str] = {}
+    options = task.options if hasattr(task, "options") else None
+    spacing = _first(given.get("spacing_mm"), getattr(options, "spacing_mm", None))
+    if spacing is None and "spacing_mm" not in given and task.dense:
+        spacing = target_spacing(found, reasons)
+    shapes = _resampled(found, spacing)
+    median = tuple(int(size) for size in np.median(np.asarray(shapes), axis=0).round())
+    most, total = VOXELS["cuda" if device == "cuda" else "cpu", axes]
+    patch = _first(given.get("patch"), getattr(options, "patch", None))
+    if patch is None:
+        patch = choose_patch(median, spacing, most, levels or LEVELS, divisible=task.dense)
+        reasons["patch"] = (
+            f"median image is {median}; at most {most} voxels on a {device}, rounded to what "
+            "the network can halve"
+        )
+    patch = tuple(patch)
+    size = _first(given.get("batch_size"), batch_size)
+    if size is None:
+        size = choose_batch(shapes, patch, total, dense=task.dense)
+        reasons["batch_size"] = (
+            f"at most {total} voxels on a {device} and {SHARE:.0%} of the data, but at least 2"
+            if task.dense
+            else f"at most {IMAGES}, {total} voxels and a tenth of the samples"
+        )
+    channels = given.get("channels")
+    if channels is None:
+        channels = choose_norms(found, getattr(options, "normalise", None), reasons)
+    fields = {
+        "dims": axes,
+        "in_channels": found.channels,
+        "classes": task.classes,
+        "spacing_mm": spacing,
+        "patch": patch,
+        "batch_size": size,
+        "channels": channels,
+        "pool_steps": pool_steps(patch, axes, levels or LEVELS),
+        "frequencies": found.frequencies,
+        "median_shape": median,
+        "samples": len(found.shapes),
+        "mirror_axes": _mirrored(augment, axes),
+    }
+    fields.update(given)
+    reasons.update({name: "given by the job" for name in given if name != "reasons"})
+    return ImagePlan.model_validate({**fields, "reasons": reasons})
+
+
+def target_spacing(found: Fingerprint, reasons: dict[str, str]) -> tuple[float, ...] | None:
+    """The median spacing; along an axis of thick slices the 10th percentile, as in nnU-Net.
+
+    None where all samples share one spacing or none is known: the stored grid is the network's.
+    """
+    known = [spacing for spacing in found.spacings if spacing]
+    if len(known) < len(found.spacings) or np.ptp(np.asarray(known), axis=0).max() < 1e-3:
+        reasons["spacing_mm"] = "one spacing for all, or unknown: images keep their grid"
+        return None
+    spacings = np.asarray(known)
+    target = np.median(spacings, axis=0)
+    thick = int(target.argmax())
+    others = np.delete(target, thick)
+    sizes = np.median(np.asarray(found.shapes), axis=0)
+    reasons["spacing_mm"] = "median over the samples"
+    if (
+        target[thick] > ANISOTROPY * others.max()
+        and sizes[thick] * ANISOTROPY < np.delete(sizes, thick).max()
+    ):
+        target[thick] = max(np.percentile(spacings[:, thick], 10), others.max())
+        reasons["spacing_mm"] += f"; axis {thick} has thick slices: 10th percentile"
+    return tuple(round(float(value), 4) for value in target)
+
+
+def choose_patch(
+    median: Sequence[int],
+    spacing: Sequence[float] | None,
+    most: int,
+    levels: int,
+    *,
+    divisible: bool = True,
+) -> tuple[int, ...]:
+    """The largest patch of at most `most` voxels: a cube in millimetres, cut to the median image,
+    then rounded to what `levels` resolutions can halve: up where it holds the whole image."""
+    spacing = spacing or (1.0,) * len(median)
+    low, high = 0.0, max(size * step for size, step in zip(median, spacing, strict=True))
+
+    def cube(side_mm: float) -> tuple[int, ...]:
+        pairs = zip(median, spacing, strict=True)
+        return tuple(min(size, max(1, int(side_mm / step + 1e-6))) for size, step in pairs)
+
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if math.prod(cube(middle)) <= most else (low, middle)
+    patch = tuple(median) if math.prod(median) <= most else cube(low)
+    if not divisible:
+        return patch
+    # Rounding can change how often an axis can be halved, so it is done until nothing changes.
+    while True:
+        divisor = divisor_of(pool_steps(patch, len(patch), levels), len(patch))
+        rounded = tuple(
+            -(-size // by) * by if size >= whole else max(by, size // by * by)
+            for size, by, whole in zip(patch, divisor, median, strict=True)
+        )
+        if rounded == patch:
+            return patch
+        patch = rounded
+
+
+def choose_batch(
+    shapes: Sequence[Sequence[int]], patch: Sequence[int], total: int, *, dense: bool
+) -> int:
+    """Samples per step: as many as memory and the amount of data allow, at least 2."""
+    fits = total // math.prod(patch)
+    if dense:
+        there = sum(math.prod(shape) for shape in shapes)
+        return max(2, min(fits, round(SHARE * there / math.prod(patch))))
+    return max(2, min(fits, IMAGES, len(shapes) // 10))
+
+
+def choose_norms(
+    found: Fingerprint, scheme: Scheme | None, reasons: dict[str, str]
+) -> tuple[ChannelNorm, ...]:
+    """CT by the data set's foreground, all else image by image, unless the job says how."""
+    if scheme is None:
+        scheme = "ct" if found.modality == "CT" else "zscore"
+        reasons["channels"] = (
+            "CT values are a physical scale: clipped and scaled alike for all images"
+            if scheme == "ct"
+            else "intensities have no common scale: each image by its own mean and deviation"
+        )
+    if scheme in ("zscore", "none"):
+        return (ChannelNorm(scheme=scheme),) * found.channels
+    return tuple(
+        ChannelNorm(scheme=scheme, low=low, high=high, mean=mean, std=std)
+        for low, high, mean, std in found.intensities
+    )
+
+
+def _mirrored(augment: AugmentSettings | None, axes: int) -> tuple[int, ...]:
+    if augment is None:
+        return ()
+    return tuple(range(axes)) if augment.mirror is None else augment.mirror
+
+
+def _resampled(found: Fingerprint, spacing: Sequence[float] | None) -> list[tuple[int, ...]]:
+    if spacing is None:
+        return list(found.shapes)
+    return [
+        tuple(round(size * own / to) for size, own, to in zip(shape, at, spacing, strict=True))
+        if at
+        else shape
+        for shape, at in zip(found.shapes, found.spacings, strict=True)
+    ]
+
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)

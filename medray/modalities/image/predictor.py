@@ -1,0 +1,168 @@
+"""How a model of images answers: masks by sliding windows, or whole images together."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from medray.errors import DataError
+from medray.modalities.base import Answering
+from medray.modalities.image.loader import whole_image
+from medray.modalities.image.normalise import stored_statistics
+from medray.modalities.image.plan import ImagePlan
+from medray.modalities.image.sliding.blend import require_finite
+from medray.modalities.image.sliding.infer import forward, predict_volume
+from medray.storage.shards.arrays import chunk_for
+from medray.storage.shards.reader import SampleArray, Shard
+from medray.storage.shards.samples import Sample, Slabs
+
+AHEAD_BYTES = 16 * 2**20  # of a unit's images are read before its turn; larger ones stream
+
+Stored = SampleArray | np.ndarray
+
+# Columns that describe arrays which a prediction does not have.
+_DESCRIBE_ARRAYS = ("image_", "foreground_", "label_")
+
+
+class ImagePredictor(Answering):
+    """How a model of images answers."""
+
+    @property
+    def plan(self) -> ImagePlan:
+        """Of the model's training."""
+        return cast("ImagePlan", self.trained.plan)
+
+    @property
+    def batch(self) -> int:
+        """Whole images go through the network together; windows are batched image by image."""
+        return 1 if self.trained.task.dense else int(self.options["batch"])
+
+    def giving(self, outputs: str) -> "ImagePredictor":
+        """The same with other outputs, "labels" or "probabilities"; dense tasks alone differ."""
+        return ImagePredictor(self.trained, {**self.options, "outputs": outputs})
+
+    def read(self, shard: Shard, number: int, together: int) -> Sample:
+        """See Predictor; an image is read at once where all that are held fit AHEAD_BYTES."""
+        row = shard.table.slice(number, 1).to_pylist()[0]
+        image = shard.array(number, "image")
+        held = math.prod(image.shape) * image.dtype.itemsize * together <= AHEAD_BYTES
+        return self.prepare(row.pop("sample_id"), row, image, held=held)
+
+    def prepare(self, name: str, row: dict[str, Any], image: Stored, *, held: bool) -> Sample:
+        """The sample with its normalised image: `Slabs` for dense tasks, else (C, *patch).
+
+        Args:
+            name: of the sample.
+            row: what is known of it; statistics of the image among it.
+            image: (C, Z, Y, X) or (C, Y, X).
+            held: read it now, all of it; else dense tasks stream it.
+
+        Raises:
+            DataError: the image is not of the kind the model takes (code "model-mismatch").
+        """
+        plan = self.plan
+        if image.ndim != plan.dims + 1 or image.shape[0] != plan.in_channels:
+            raise DataError(
+                f"an image of {image.shape} for a model of {plan.in_channels} channels and "
+                f"{plan.dims} spatial axes",
+                code="model-mismatch",
+                about=name,
+                hint="select samples like those the model was trained on",
+            )
+        known = all(channel.scheme != "zscore" for channel in plan.channels)
+        known = known or stored_statistics(row, plan.in_channels) is not None
+        normalise = plan.normaliser(row, None if known else _statistics(_parts(image)))
+        arrays: dict[str, np.ndarray | Slabs]
+        if self.trained.task.dense:
+            parts = _parts(image[...] if held else image)
+            normalised = (normalise(part) for part in parts)
+            arrays = {"image": Slabs(image.shape, np.dtype(np.float32), 1, normalised)}
+        else:
+            fitted = whole_image(torch.from_numpy(normalise(image[...])), plan.patch)
+            arrays = {"image": fitted.numpy()}
+        kept = {name: row[name] for name in row if not name.startswith(_DESCRIBE_ARRAYS)}
+        return Sample(name, kept, arrays)
+
+    def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
+        """One output sample for each prepared one, in order; see `Predict`."""
+        if self.trained.task.dense:
+            for sample in samples:
+                yield self._mask(sample)
+        else:
+            yield from super().compute(samples)
+
+    def _mask(self, sample: Sample) -> Sample:
+        trained, options = self.trained, self.options
+        plan, image = self.plan, sample.arrays["image"]
+        space = image.shape[1:]
+        inner = plan.network_shape(space, sample.row.get("spacing_mm"))
+        slabs = predict_volume(
+            trained.network,
+            image
+            if isinstance(image, Slabs)
+            else Slabs(image.shape, image.dtype, 1, iter([image])),
+            roi=plan.window(inner, trained.network.divisor),
+            overlap=options["overlap"],
+            batch=options["batch"],
+            mirror_axes=plan.mirror_axes if options["tta"] else (),
+            precision=options["precision"],
+            outputs=options["outputs"],
+            network_shape=inner,
+            device=trained.device,
+        )
+        made = Sample(sample.id, dict(sample.row))
+        if options["outputs"] == "probabilities":
+            shape = (len(plan.classes), *space)
+            made.arrays["probability"] = Slabs(shape, np.dtype(np.float32), 1, slabs)
+        else:
+            kept = trained.task.postprocess(slabs)
+            counted = _counted(kept, len(plan.classes), made.row)
+            made.arrays["label"] = Slabs(space, np.dtype(np.uint8), 0, counted)
+        return made
+
+    def answers(self, samples: Sequence[Sample]) -> np.ndarray:
+        """Of whole images; see Predictor."""
+        trained, options = self.trained, self.options
+        images = torch.stack([torch.as_tensor(sample.arrays["image"]) for sample in samples])
+        if options["precision"] == "bf16":
+            images = images.to(torch.bfloat16)
+        mirror_axes = self.plan.mirror_axes if options["tta"] else ()
+        logits = forward(trained.network, images.to(trained.device), mirror_axes)
+        require_finite(logits)
+        probabilities: np.ndarray = trained.task.probabilities(logits).cpu().numpy()
+        return probabilities
+
+
+def _counted(
+    slabs: Iterator[np.ndarray], classes: int, row: dict[str, Any]
+) -> Iterator[np.ndarray]:
+    """The slabs as they are; once they have passed, `row` holds `label_voxels`, as after ingest."""
+    voxels = np.zeros(classes, np.int64)
+    for slab in slabs:
+        voxels += np.bincount(slab.reshape(-1), minlength=classes)
+        yield slab
+    row["label_voxels"] = voxels.tolist()
+
+
+def _parts(image: Stored) -> Iterator[np.ndarray]:
+    """Slabs along axis 1 that begin and end where stored chunks do, or would."""
+    chunk = chunk_for(image.shape, image.ndim - 1) if isinstance(image, np.ndarray) else image.chunk
+    depth, step = image.shape[1], chunk[1]
+    for start in range(0, depth, step):
+        yield image[:, start : min(start + step, depth)]
+
+
+def _statistics(parts: Iterable[np.ndarray]) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel, merged over slabs (Chan et al. 1979)."""
+    count, mean, squares = 0, np.zeros(1), np.zeros(1)
+    for part in parts:
+        flat = part.reshape(part.shape[0], -1).astype(np.float64)
+        own = flat.mean(1)
+        apart, total = own - mean, count + flat.shape[1]
+        squares = squares + ((flat - own[:, None]) ** 2).sum(1)
+        squares = squares + apart**2 * (count * flat.shape[1] / total)
+        mean = mean + apart * (flat.shape[1] / total)
+        count = total
+    return mean.tolist(), np.sqrt(squares / count).tolist()

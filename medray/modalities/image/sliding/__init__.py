@@ -1,0 +1,1 @@
+"""Prediction of volumes in windows, slab by slab, in bounded memory."""

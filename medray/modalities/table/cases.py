@@ -1,0 +1,162 @@
+"""Tables of features as a network sees them: one matrix in memory, imputed and standardised.
+
+Several modalities of a sample stand beside each other in its row; where a sample lacks a whole
+modality, its columns stay NaN, and the network masks them.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from medray.data.order import Order
+from medray.errors import DataError, SpecError
+from medray.modalities.sequence.cases import SequenceBatch, ahead
+from medray.storage.catalog.datasets import Dataset
+
+
+def gather(dataset: Dataset, indices: Sequence[int], names: Sequence[str]) -> list[np.ndarray]:
+    """Arrays of features of samples, float32 (samples, features) for each name.
+
+    A sample without an array has NaN there.
+
+    Raises:
+        SpecError: no sample is selected ("no-samples"), or no sample has the array ("no-features").
+        DataError: samples differ in the number of features (code "ragged-features").
+    """
+    if not indices:
+        raise SpecError(
+            "no samples are selected",
+            code="no-samples",
+            about=dataset.reference,
+            hint="check `select` and the dataset's splits",
+        )
+    places = dataset.samples.select(["_shard", "_row"]).take(list(indices)).to_pylist()
+    made = []
+    for name in names:
+        rows: list[np.ndarray | None] = []
+        stacks: dict[int, list[np.ndarray | None] | None] = {}
+        for place in places:
+            shard = dataset.shards[place["_shard"]]
+            if place["_shard"] not in stacks:
+                stacks[place["_shard"]] = shard.stack(name)
+            stack = stacks[place["_shard"]]
+            if stack is not None:
+                rows.append(stack[place["_row"]])
+            elif name in shard.names(place["_row"]):
+                rows.append(shard.array(place["_row"], name)[...])
+            else:
+                rows.append(None)
+        made.append(_matrix(dataset, name, rows))
+    return made
+
+
+def _matrix(dataset: Dataset, name: str, rows: Sequence[np.ndarray | None]) -> np.ndarray:
+    sizes = {row.shape for row in rows if row is not None}
+    if not sizes:
+        raise SpecError(
+            f"no sample has an array {name!r}",
+            code="no-features",
+            about=dataset.reference,
+            hint="this network takes samples with features, as the format `table` reads them",
+        )
+    if len(sizes) > 1 or len(next(iter(sizes))) != 1:
+        raise DataError(
+            f"{name!r} has {len(sizes)} shapes", code="ragged-features", about=dataset.reference
+        )
+    blank = np.full(sizes.pop(), np.nan, np.float32)
+    return np.stack([blank if row is None else row.astype(np.float32) for row in rows])
+
+
+class Columns:
+    """How each column is imputed and scaled, learnt on training rows alone.
+
+    Args:
+        median: (features,), takes the place of a value that is missing.
+        mean: (features,)
+        std: (features,); columns of one value have 1.
+    """
+
+    def __init__(self, median: np.ndarray, mean: np.ndarray, std: np.ndarray) -> None:
+        self.median, self.mean, self.std = median, mean, std
+
+    @classmethod
+    def of(cls, matrix: np.ndarray) -> "Columns":
+        """Learn them of float32 (rows, features); NaN is missing."""
+        known = np.isfinite(matrix)
+        some = known.any(0)
+        filled = np.where(some, matrix, 0)
+        median = np.nanmedian(np.where(np.isfinite(filled), filled, np.nan), 0)
+        whole = np.where(known, matrix, median).astype(np.float64)
+        std = whole.std(0)
+        return cls(median, whole.mean(0), np.where(std > 1e-12, std, 1.0))
+
+    def apply(self, matrix: np.ndarray) -> np.ndarray:
+        """Float32 (rows, features), standardised; rows without any value stay NaN."""
+        known = np.isfinite(matrix)
+        made = (np.where(known, matrix, self.median) - self.mean) / self.std
+        made[~known.any(1)] = np.nan
+        scaled: np.ndarray = made.astype(np.float32)
+        return scaled
+
+
+class TableCases:
+    """Rows of features, all in memory.
+
+    Args:
+        dataset: with an array for each modality.
+        indices: which samples of it.
+        columns: of each modality, in the order in which they stand in a row.
+    """
+
+    def __init__(
+        self, dataset: Dataset, indices: Sequence[int], columns: Mapping[str, Columns]
+    ) -> None:
+        found = gather(dataset, indices, list(columns))
+        self.rows: list[dict[str, Any]] = dataset.samples.take(list(indices)).to_pylist()
+        scaled = [one.apply(part) for one, part in zip(columns.values(), found, strict=True)]
+        self.features = np.concatenate(scaled, axis=1)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+class TableLoader:
+    """Prepares a rank's batches of rows.
+
+    Args:
+        cases: the training samples.
+        order: of them.
+        targets: one per case.
+        share: (rank, ranks).
+        device: where batches go.
+        prefetch: batches that are prepared ahead; none on a CPU, see `ahead`.
+    """
+
+    def __init__(
+        self,
+        cases: TableCases,
+        order: Order,
+        targets: Tensor,
+        *,
+        share: tuple[int, int] = (0, 1),
+        device: torch.device | None = None,
+        prefetch: int = 2,
+    ) -> None:
+        self.cases, self.order, self._targets = cases, order, targets
+        self._share, self._prefetch = share, prefetch
+        self._device = device or torch.device("cpu")
+
+    def batches(self, first: int, last: int) -> Iterator[SequenceBatch]:
+        """This rank's batches of the steps first … last - 1."""
+        return ahead(
+            lambda steps: map(self.batch, steps), first, last, self._prefetch, self._device
+        )
+
+    def batch(self, step: int) -> SequenceBatch:
+        """This rank's batch of one step."""
+        samples, _ = self.order.slice_at(step, *self._share)
+        features = torch.from_numpy(self.cases.features[samples]).to(self._device)
+        return SequenceBatch(step, features, self._targets[samples].to(self._device))

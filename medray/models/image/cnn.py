@@ -1,0 +1,70 @@
+"""A plain convolutional classifier in 2-D and 3-D, for small images and small data."""
+
+from typing import ClassVar, Literal, Self, cast
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from medray.models.base import ImageOptions, ModelOptions, Network, level_steps, start_weights
+from medray.models.image.layers import ConvNorm, Norm, dropout, global_pool, max_pool
+
+
+class Cnn(Network):
+    """Levels of convolutions with a max pool between them, a global mean, one linear layer."""
+
+    class Options(ImageOptions):
+        """What can be chosen."""
+
+        features: tuple[int, ...] = Field(
+            (32, 64, 128), min_length=1, description="channels per level"
+        )
+        convs: int = Field(2, ge=1, le=6, description="convolutions per level")
+        norm: Norm = Field("batch", description="normalisation after each convolution")
+        dropout: float = Field(
+            0.0, ge=0, lt=1, description="share dropped: channels after each level, and at the end"
+        )
+
+    answers: ClassVar[frozenset[Literal["sample", "place"]]] = frozenset({"sample"})
+
+    def __init__(
+        self,
+        options: Options,
+        in_channels: int,
+        out_channels: int,
+        steps: list[tuple[int, ...]],
+    ) -> None:
+        super().__init__()
+        dims, features = options.dims, options.features
+        self.divisor = (1,) * dims
+        layers: list[nn.Module] = []
+        inward = in_channels
+        for index, outward in enumerate(features):
+            if index:
+                layers.append(max_pool(dims, steps[index - 1]))
+            for _ in range(options.convs):
+                layers.append(ConvNorm(dims, inward, outward, norm_kind=options.norm))
+                inward = outward
+            layers.append(dropout(dims, options.dropout))
+        self.body = nn.Sequential(*(one for one in layers if not isinstance(one, nn.Identity)))
+        start_weights(self)
+        self.head = nn.Sequential(
+            global_pool(dims), nn.Dropout(options.dropout), nn.Linear(inward, out_channels)
+        )
+
+    @classmethod
+    def build(
+        cls,
+        options: ModelOptions,
+        in_channels: int,
+        out_channels: int,
+        patch: tuple[int, ...] | None,
+    ) -> Self:
+        """See `Network.build`."""
+        chosen = cast("Cnn.Options", options)
+        steps = level_steps(patch, chosen.dims, chosen.features, about="cnn")
+        return cls(chosen, in_channels, out_channels, steps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in_channels, *spatial) to logits (B, out_channels)."""
+        logits: Tensor = self.head(self.body(x))
+        return logits

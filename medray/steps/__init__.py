@@ -1,0 +1,1 @@
+"""Kinds of step: what a job may ask for."""

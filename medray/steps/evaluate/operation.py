@@ -1,0 +1,142 @@
+"""Evaluate: the truth, paired with predictions, to score rows; and all rows to one summary."""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from medray.engine.units.operation import Operation, Unit
+from medray.errors import DataError
+from medray.storage.shards.reader import SampleArray, Shard
+from medray.storage.shards.records import Pinned, Refusal
+from medray.storage.shards.samples import Sample
+from medray.storage.store.objects import Objects
+from medray.tasks import build_task
+from medray.tasks.metrics.bootstrap import LEAST_SUBJECTS, Bootstrap
+
+
+class Evaluate(Operation):
+    """Scores cases. It goes over the truth, so a case without a prediction is scored as worst.
+
+    Parameters: `task`, its options with `name`, as the model was trained for.
+    Payload of a unit: `shard`, `rows`, `paired` (see medray.jobs.plan).
+    Output samples: one per score row, with `case` (the id in the truth), `subject` where the truth
+    knows it, and the task's columns.
+    """
+
+    name: ClassVar[str] = "evaluate"
+
+    def __init__(self, objects: Objects, parameters: dict[str, Any]) -> None:
+        super().__init__(objects, parameters)
+        self.task = build_task(parameters["task"])
+        # A unit reads one shard of truth and few of predictions, in order.
+        self._shard = lru_cache(maxsize=8)(lambda *pinned: Shard(objects, Pinned(*pinned)))
+
+    def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:
+        """The truth, with the prediction's row as `prediction` and its array as "predicted"."""
+        at = unit.inputs.index(key)
+        truth = _without_image(self._shard(*unit.payload["shard"]), unit.payload["rows"][at])
+        paired = unit.payload["paired"][at]
+        truth.row["prediction"] = None
+        if paired is not None:
+            shard, row = self._shard(*unit.payload["beside"][paired[0]]), paired[1]
+            prediction = _without_image(shard, row)
+            truth.row["prediction"] = prediction.row
+            if self.task.scores_probabilities:
+                if "probability" in shard.names(row):
+                    truth.arrays["predicted"] = np.asarray(shard.array(row, "probability")[...])
+            elif "label" in prediction.arrays:
+                truth.arrays["predicted"] = prediction.arrays["label"]
+            elif "probability" in shard.names(row):
+                label = _most_probable(shard.array(row, "probability"))
+                truth.arrays["predicted"] = np.concatenate(list(self.task.postprocess([label])))
+        yield truth
+
+    def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
+        """Score rows of each case, in the order of the classes."""
+        for truth in samples:
+            prediction = None
+            if truth.row["prediction"] is not None:
+                given = "probability" if self.task.scores_probabilities else "label"
+                arrays = {given: truth.arrays["predicted"]} if "predicted" in truth.arrays else {}
+                prediction = Sample(truth.id, truth.row["prediction"], arrays)
+            about = {"case": truth.id}
+            if truth.row.get("subject") is not None:
+                about["subject"] = truth.row["subject"]
+            scored = self.task.score(truth, prediction)
+            for number, scores in enumerate(scored):
+                own = truth.id if len(scored) == 1 else f"{truth.id}:{number + 1}"
+                yield Sample(own, {**about, **scores})
+
+
+def summarise(
+    task: dict[str, Any], cases: pa.Table, *, repeats: int = 1000, seed: int = 0
+) -> dict[str, Any]:
+    """The task's summary of all score rows, with intervals.
+
+    Args:
+        task: its options with `name`.
+        cases: samples of a dataset that `Evaluate` made.
+        repeats: bootstrap resamples; 0 leaves the intervals out.
+        seed: of the resampling.
+
+    Raises:
+        DataError: there is no row (code "nothing-scored").
+    """
+    if not cases.num_rows:
+        raise DataError(
+            "no case could be scored",
+            code="nothing-scored",
+            hint="look at the quarantine of this step",
+        )
+    return build_task(task).conclude(cases, Bootstrap(repeats=repeats, seed=seed))
+
+
+def headline(summary: dict[str, Any]) -> dict[str, float]:
+    """The plain value of each overall metric that is defined, as `--json` prints them."""
+    return {
+        name: estimate["value"]
+        for name, estimate in summary["metrics"].items()
+        if estimate["value"] is not None
+    }
+
+
+def cautions(summary: dict[str, Any]) -> list[str]:
+    """What a reader of scores has to know before the scores, a sentence each."""
+    said = []
+    seen = summary.get("learnt") or {}
+    if seen.get("samples") or seen.get("subjects"):
+        others = f", and {seen['subjects']} more are of subjects" if seen["subjects"] else ""
+        said.append(
+            f"{seen['samples']} of the {seen['cases']} cases that are scored are cases{others} "
+            "that the model learnt from: such scores do not say how it does on new ones"
+        )
+    few = {
+        one["subjects"]
+        for one in summary["metrics"].values()
+        if one["value"] is not None and one["subjects"] < LEAST_SUBJECTS
+    }
+    if few:
+        count = f"{max(few)} subject" + ("s" if max(few) != 1 else "")
+        said.append(f"no interval: {count}, and it takes {LEAST_SUBJECTS}")
+    return said
+
+
+def _most_probable(probability: SampleArray) -> np.ndarray:
+    """Labels (*space) of probabilities (classes, *space), slab by slab; ties go to the first."""
+    label = np.empty(probability.shape[1:], np.uint8)
+    step = probability.chunk[1]
+    for start in range(0, len(label), step):
+        label[start : start + step] = probability[:, start : start + step].argmax(0)
+    return label
+
+
+def _without_image(shard: Shard, row: int) -> Sample:
+    """A sample with at most its label array: scores need no image, and images are large."""
+    values = shard.table.slice(row, 1).to_pylist()[0]
+    arrays: dict[str, Any] = {}
+    if "label" in shard.names(row):
+        arrays["label"] = np.asarray(shard.array(row, "label")[...])
+    return Sample(values.pop("sample_id"), values, arrays)

@@ -1,0 +1,162 @@
+"""Ingest: raw files of one format to samples."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from medray.engine.units.operation import Operation, Unit
+from medray.errors import DataError
+from medray.formats import FORMATS
+from medray.formats.base import Input, Source
+from medray.formats.bucket import fetched
+from medray.formats.held import held
+from medray.formats.packed import unpack
+from medray.ids import fraction
+from medray.storage.shards.records import Refusal
+from medray.storage.shards.rows import Rows
+from medray.storage.shards.samples import Sample
+from medray.storage.store.objects import Objects
+
+
+class Ingest(Operation):
+    """Reads inputs by the format's `read`, held against the plan; adds the split.
+
+    Parameters: `format` (options with `name`), `source` (folder, or URL of a bucket), `split` (see
+    `divide`), and of the step `fingerprint` and `follow_links`.
+    Payload of a unit: its inputs, see medray.formats.packed.
+    """
+
+    name: ClassVar[str] = "ingest"
+
+    def __init__(self, objects: Objects, parameters: dict[str, Any]) -> None:
+        super().__init__(objects, parameters)
+        options = dict(parameters["format"])
+        kind = FORMATS.get(options.pop("name"))
+        self.format = kind(kind.Options.model_validate(options))
+        source = str(parameters["source"])
+        self.bucket = objects.beside(source) if "://" in source else None
+        self.by_content = parameters.get("fingerprint") == "content"
+        self.source = Source(
+            Path(source),
+            follow_links=parameters.get("follow_links", False),
+            by_content=self.by_content,
+        )
+
+    def described(self, unit: Unit, refusal: Refusal) -> Refusal:
+        item = self._item(unit, refusal.source)
+        path, syntax = self.format.shown(item)
+        files = refusal.files if refusal.sample else len(item.paths)
+        return replace(refusal, files=files, path=refusal.path or path, syntax=syntax)
+
+    def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:
+        item = self._item(unit, key)
+        with self._source_of(item) as source, held(source, self.format, item):
+            for sample in self.format.read(source, item):
+                split = self.parameters.get("split")
+                if split and isinstance(sample, Rows):
+                    yield divide_rows(split, sample)
+                    continue
+                if split and isinstance(sample, Sample):
+                    divide(split, sample)
+                yield sample
+
+    def _source_of(self, item: Input) -> AbstractContextManager[Source]:
+        if self.bucket is None:
+            return nullcontext(self.source)
+        return fetched(self.bucket, self.format.files(item), by_content=self.by_content)
+
+    @staticmethod
+    def _item(unit: Unit, key: str) -> Input:
+        return unpack(unit.payload)[key]
+
+
+def divide(split: dict[str, Any], sample: Sample) -> None:
+    """Write a sample's `split` and `fold` into its row, where they are asked for.
+
+    Both are pure functions of the seed and the value divided by: the same on every worker, and the
+    same as a dataset grows. `by` names a column, `subject` by default, whose equal values never
+    part; fractions and sizes of folds are expectations, not counts.
+
+    Args:
+        split: `by`, `seed` and one fraction per split name, e.g. {"train": 0.8, "val": 0.2}; or
+            `column`, whose value is the split (official splits). And `folds`, their number.
+        sample: whose row is written to.
+
+    Raises:
+        DataError: the sample has a `fold` already (code "fold-is-taken").
+    """
+    if "column" in split or _names(split):
+        sample.row["split"] = split_of(split, sample)
+    if "folds" in split:
+        if "fold" in sample.row:
+            raise _fold_is_taken()
+        sample.row["fold"] = _fold(split, _key(split, sample))
+
+
+def split_of(split: dict[str, Any], sample: Sample) -> str:
+    """The split a sample falls into; see `divide`."""
+    if "column" in split:
+        return str(sample.row[split["column"]])
+    return _fallen(split, _key(split, sample))
+
+
+def divide_rows(split: dict[str, Any], rows: Rows) -> Rows:
+    """As `divide`, many samples at once.
+
+    Raises:
+        DataError: they have a `fold` already (code "fold-is-taken").
+    """
+    table = rows.table
+    if "column" in split:
+        table = table.append_column("split", table[split["column"]].cast(pa.string()))
+    elif _names(split):
+        table = table.append_column("split", _each(split, rows, _fallen))
+    if "folds" in split:
+        if "fold" in table.column_names:
+            raise _fold_is_taken()
+        table = table.append_column("fold", _each(split, rows, _fold))
+    return Rows(table)
+
+
+def _each(
+    split: dict[str, Any], rows: Rows, falls: Callable[[dict[str, Any], str], str | int]
+) -> pa.Array:
+    """Where each row falls, looked at once for each value that is divided by."""
+    by = split.get("by", "subject")
+    name = "sample_id" if by == "sample" or by not in rows.table.column_names else by
+    keys = rows.table[name].combine_chunks().cast(pa.string()).dictionary_encode()
+    values = pa.array([falls(split, key) for key in keys.dictionary.to_pylist()])
+    return values.take(keys.indices)
+
+
+def _fold(split: dict[str, Any], key: str) -> int:
+    # Another draw than the split's: else each fold would lie in one split.
+    return int(fraction(int(split.get("seed", 0)), f"fold\0{key}") * split["folds"])
+
+
+def _fallen(split: dict[str, Any], key: str) -> str:
+    at = fraction(int(split.get("seed", 0)), key)
+    names = _names(split)
+    total = sum(split[name] for name in names)
+    for name in names:
+        at -= split[name] / total
+        if at < 0:
+            return name
+    return names[-1]
+
+
+def _fold_is_taken() -> DataError:
+    return DataError("the samples have a column `fold` already", code="fold-is-taken")
+
+
+def _names(split: dict[str, Any]) -> list[str]:
+    return [name for name in split if name not in ("by", "seed", "column", "folds")]
+
+
+def _key(split: dict[str, Any], sample: Sample) -> str:
+    by = split.get("by", "subject")
+    return sample.id if by == "sample" else str(sample.row.get(by, sample.id))

@@ -1,0 +1,58 @@
+"""Predict: samples of a dataset to what a model says of them."""
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property, lru_cache
+from typing import Any, ClassVar
+
+from medray.engine.units.operation import Operation, Unit
+from medray.modalities.base import Predictor, Trained
+from medray.modalities.folds import load_predictor
+from medray.storage.shards.reader import Shard
+from medray.storage.shards.records import Pinned, Refusal
+from medray.storage.shards.samples import Sample
+from medray.storage.store.objects import Objects
+
+
+class Predict(Operation):
+    """Runs a trained model over samples.
+
+    Parameters: `model` (reference), `overlap`, `tta`, `precision`, `batch`, `outputs`.
+    Payload of a unit: `shard`, `rows` (see medray.jobs.plan).
+    Output samples have the id of their input and its row, without what that says of arrays. Dense
+    tasks add the array `label`, or `probability` (classes, *space) with outputs "probabilities",
+    slab by slab. Tasks on whole images add the columns of `Task.decide`.
+    """
+
+    name: ClassVar[str] = "predict"
+    device: ClassVar[bool] = True
+
+    def __init__(self, objects: Objects, parameters: dict[str, Any]) -> None:
+        super().__init__(objects, parameters)
+        self._shard = lru_cache(maxsize=4)(lambda *pinned: Shard(objects, Pinned(*pinned)))
+
+    def open(self) -> None:
+        """Load the network, once for all units."""
+        _ = self._predictor
+
+    @cached_property
+    def _predictor(self) -> Predictor:
+        return load_predictor(self.objects, self.parameters["model"], self.parameters)
+
+    def adopt(self, trained: Trained) -> None:
+        """Use a network that is loaded already; the caller vouches that it is the one named."""
+        self._predictor = trained.modality.predictor(trained, self.parameters)
+
+    @property
+    def batch(self) -> int:
+        """See Predictor."""
+        return self._predictor.batch
+
+    def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:
+        """The sample, prepared; see Predictor."""
+        at = unit.inputs.index(key)
+        shard, number = self._shard(*unit.payload["shard"]), unit.payload["rows"][at]
+        yield self._predictor.read(shard, number, len(unit.inputs))
+
+    def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
+        """One output sample for each input sample, in order."""
+        yield from self._predictor.compute(samples)

@@ -1,0 +1,50 @@
+"""Transform: samples of a dataset to samples of another, by a plugin."""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any, ClassVar
+
+from medray.engine.units.operation import Operation, Unit
+from medray.steps.transform.transforms import TRANSFORMS
+from medray.steps.transform.transforms.base import Stored, Transformation
+from medray.storage.catalog.datasets import open_dataset
+from medray.storage.shards.reader import Shard
+from medray.storage.shards.records import Pinned, Refusal
+from medray.storage.shards.samples import Sample
+from medray.storage.store.objects import Objects
+
+
+class Transform(Operation):
+    """Runs a transformation over stored samples.
+
+    Parameters: `operation` (options with `name`), `using` (reference of each role's dataset),
+    `attributes` (see Transformation.reads), `data` (reference of what is gone over).
+    Payload of a unit: `shard`, `rows` (see medray.jobs.plan).
+    """
+
+    name: ClassVar[str] = "transform"
+
+    def __init__(self, objects: Objects, parameters: dict[str, Any]) -> None:
+        super().__init__(objects, parameters)
+        self._made = _transformation(parameters, objects)
+        self._shard = lru_cache(maxsize=4)(lambda *pinned: Shard(objects, Pinned(*pinned)))
+
+    def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:
+        """What the transformation makes of one sample."""
+        number = unit.payload["rows"][unit.inputs.index(key)]
+        yield from self._made.apply(Stored(self._shard(*unit.payload["shard"]), number))
+
+
+def conclude(
+    parameters: dict[str, Any], objects: Objects, shards: Sequence[Shard]
+) -> dict[str, Any]:
+    """What a transformation says of all it made; see Transformation.conclude."""
+    data = open_dataset(objects, parameters["data"])
+    return _transformation(parameters, objects).conclude(shards, data)
+
+
+def _transformation(parameters: dict[str, Any], objects: Objects) -> Transformation:
+    options = dict(parameters["operation"])
+    kind = TRANSFORMS.get(options.pop("name"))
+    using = {role: open_dataset(objects, name) for role, name in parameters["using"].items()}
+    return kind(kind.Options.model_validate(options), using, parameters["attributes"])

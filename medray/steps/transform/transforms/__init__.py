@@ -1,0 +1,17 @@
+"""Transforms: datasets to datasets. One file each, loaded lazily."""
+
+from typing import TYPE_CHECKING
+
+from medray.registry import Registry
+
+if TYPE_CHECKING:
+    from medray.steps.transform.transforms.base import Transformation
+
+TRANSFORMS: "Registry[Transformation]" = Registry(
+    "medray.transforms",
+    {
+        "windows": "medray.steps.transform.transforms.genome_windows:Windows",
+        "expression-qc": "medray.steps.transform.transforms.expression_qc:ExpressionQc",
+        "variant-qc": "medray.steps.transform.transforms.variant_qc:VariantQc",
+    },
+)

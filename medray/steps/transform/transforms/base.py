@@ -1,0 +1,99 @@
+"""The contract of a transformation: one stored sample to any number of new ones."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from medray.spec.base import Settings
+from medray.storage.catalog.datasets import Dataset
+from medray.storage.shards.holds import Holds, Needs
+from medray.storage.shards.reader import SampleArray, Shard
+from medray.storage.shards.records import Refusal
+from medray.storage.shards.samples import Sample
+
+
+class TransformOptions(Settings):
+    """Base of a transformation's options: frozen, unknown keys refused."""
+
+
+class Stored:
+    """A sample where it lies: its row at hand, its arrays to be sliced.
+
+    Args:
+        shard: that holds it.
+        number: its row in the shard.
+    """
+
+    def __init__(self, shard: Shard, number: int) -> None:
+        self._shard, self._number = shard, number
+        self.row: dict[str, Any] = shard.table.slice(number, 1).to_pylist()[0]
+        self.id = str(self.row.pop("sample_id"))
+
+    @property
+    def names(self) -> list[str]:
+        """Of its arrays."""
+        return list(self._shard.names(self._number))
+
+    def array(self, name: str) -> SampleArray:
+        """One of its arrays, to be sliced without reading the rest.
+
+        Raises:
+            DataError: there is none of that name.
+        """
+        return self._shard.array(self._number, name)
+
+
+class Transformation(ABC):
+    """Makes new samples of stored ones. Built once per worker.
+
+    Args:
+        options: an instance of `Options`.
+        using: the dataset of each role that the step names.
+        attributes: what `reads` took of the attributes of the dataset that is gone over.
+    """
+
+    name: ClassVar[str]
+    Options: ClassVar[type[TransformOptions]]
+    roles: ClassVar[tuple[str, ...]] = ()
+    """Further datasets that it looks things up in; a step names them under `using`."""
+    required: ClassVar[frozenset[str]] = frozenset()
+    """Those of `roles` that a step has to name."""
+
+    def __init__(
+        self, options: Any, using: Mapping[str, Dataset], attributes: Mapping[str, Any]
+    ) -> None:
+        self.options, self.using, self.attributes = options, using, attributes
+
+    @classmethod
+    def needs(cls, options: Any, role: str = "") -> Needs:
+        """What samples must have: of the dataset that is gone over, or of a role of `using`."""
+        return Needs()
+
+    @classmethod
+    def holds(cls, options: Any, using: frozenset[str]) -> Holds:
+        """What the dataset that is made holds, as far as the options and the roles say."""
+        return Holds()
+
+    @classmethod
+    def reads(cls, attributes: dict[str, Any]) -> dict[str, Any]:
+        """What of a dataset's attributes decides what is made; nothing by default."""
+        return {}
+
+    @abstractmethod
+    def apply(self, sample: Stored) -> Iterator[Sample | Refusal]:
+        """New samples of one; their ids are unique in the dataset that is made.
+
+        Raises:
+            DataError: the sample is unusable; it is quarantined.
+        """
+
+    def conclude(self, shards: Sequence[Shard], data: Dataset) -> dict[str, Any]:
+        """Attributes of the dataset that was made, JSON-able, from all its shards in order.
+
+        Runs once, on the driver: shards hold what workers have summed up already.
+
+        Args:
+            shards: of the dataset that was made.
+            data: the dataset that was gone over, for what needs all samples at once.
+        """
+        return {}

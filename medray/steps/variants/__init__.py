@@ -1,0 +1,1 @@
+"""Variants scored by a model of sequences."""

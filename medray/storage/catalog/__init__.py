@@ -1,0 +1,1 @@
+"""What stands in storage under a name: ledgers, versions, models, and who looks after them."""

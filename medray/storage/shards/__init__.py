@@ -1,0 +1,1 @@
+"""One Parquet table and one Zarr group, written once and read by rows."""

@@ -1,0 +1,1 @@
+"""Forms of Zarr groups that other tools know."""

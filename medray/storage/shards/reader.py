@@ -1,0 +1,239 @@
+"""A shard: one Parquet table, a row per sample, and one Zarr v3 group where samples hold arrays.
+
+Where a sample names no layout, the data choose one: small arrays of one shape are stacked, sample
+by sample along the first axis (`arrays.zarr/image`); all others stand alone, as OME-Zarr images
+(`arrays.zarr/<row>/image`, `arrays.zarr/<row>/labels/label/0`, or `arrays.zarr/<row>/label` where a
+mask is all that a sample has). Of a stack that some samples lack,
+the group's attribute `rows` says which row of the table each entry belongs to. A sample with a
+layout is a group of its own (`arrays.zarr/<row>/<array>`), which Zarr libraries open by itself.
+"""
+
+import io
+import json
+from functools import cached_property
+from types import EllipsisType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from blake3 import blake3
+
+from medray.errors import DataError
+from medray.storage.shards.arrays import ArrayReader
+from medray.storage.shards.forms.ome import place
+from medray.storage.shards.records import ARRAYS, ROOT, TABLE, Pinned
+from medray.storage.shards.samples import Layout, Sample
+from medray.storage.shards.zarr3 import ArrayMeta
+from medray.storage.store.damage import damage
+from medray.storage.store.objects import Objects
+
+
+class Shard:
+    """A committed shard, read lazily. Its table and metadata are held against their hashes before
+    anything is believed of them; chunks of arrays carry sums of their own."""
+
+    def __init__(self, objects: Objects, pinned: Pinned) -> None:
+        self.path, self.pinned = pinned.path, pinned
+        self._objects = objects
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """The rows.
+
+        Raises:
+            DamageError: it is not what was committed (code "damaged-table"), or gone
+                ("missing-table").
+        """
+        return self._read(None)
+
+    def columns(self, names: list[str]) -> pa.Table:
+        """Some columns of the rows; only these are decoded.
+
+        Raises:
+            DamageError: as of `table`.
+        """
+        return self._read(names)
+
+    def _read(self, names: list[str] | None) -> pa.Table:
+        import pyarrow.parquet as pq
+
+        path = f"{self.path}/{TABLE}"
+        data = self._vouched(TABLE, self.pinned.table, "table")
+        try:
+            # Without Arrow's threads, which now and then abort the process when it exits.
+            file = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True)
+            table = file.read(names, use_threads=False)
+            if names is None and table.schema.field("sample_id").type != pa.string():
+                table["sample_id"].cast(pa.string())  # loads pyarrow.compute: 60 ms
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+            raise damage("the table is damaged", "damaged-table", path) from error
+        return table
+
+    def _vouched(self, name: str, known: str, what: str) -> bytes:
+        """An object of the shard, if it is what was committed."""
+        path = f"{self.path}/{name}"
+        try:
+            data = self._objects.get(path)
+        except FileNotFoundError as error:
+            raise damage(f"the {what} is missing", f"missing-{what}", path) from error
+        if blake3(data).hexdigest() != known:
+            raise damage(f"the {what} is not what was committed", f"damaged-{what}", path)
+        return data
+
+    @cached_property
+    def _group(self) -> tuple[dict[str, Any], dict[str, dict[int, int]]]:
+        """Metadata of every array, and the entry of each row in stacks that some samples lack."""
+        if not self.pinned.arrays:
+            return {}, {}
+        path = f"{self.path}/{ROOT}"
+        data = self._vouched(ROOT, self.pinned.arrays, "metadata")
+        try:
+            document = json.loads(data)
+            members = {
+                name: dict(member)
+                for name, member in document["consolidated_metadata"]["metadata"].items()
+            }
+            partial = {
+                name: {int(row): entry for entry, row in enumerate(rows)}
+                for name, rows in document["attributes"].get("rows", {}).items()
+            }
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise damage("the metadata is damaged", "damaged-metadata", path) from error
+        return members, partial
+
+    def names(self, row: int) -> list[str]:
+        """Names of the arrays that sample `row` has, sorted."""
+        members, partial = self._group
+        stacked = {name for name in members if "/" not in name and not name.isdigit()}
+        stacked -= {name for name, entries in partial.items() if row not in entries}
+        prefix = f"{row}/labels/"
+        labels = {
+            path.split("/")[2]
+            for path in members
+            if path.startswith(prefix) and path.endswith("/0")
+        }
+        return sorted(stacked | labels | self._direct(row).keys())
+
+    def _direct(self, row: int) -> dict[str, dict[str, Any]]:
+        """Arrays that lie right in a sample's group: its image, a sole one, those of a layout."""
+        prefix = f"{row}/"
+        return {
+            path.removeprefix(prefix): member
+            for path, member in self._group[0].items()
+            if path.startswith(prefix)
+            and path.count("/") == 1
+            and member.get("node_type") == "array"
+        }
+
+    def layout(self, row: int) -> Layout | None:
+        """The layout that a sample was written with, if any."""
+        members, _ = self._group
+        attributes = (members.get(str(row)) or {}).get("attributes") or {}
+        direct = self._direct(row)
+        if "ome" in attributes or (str(row) not in members):
+            return None
+        if not direct and f"{row}/labels" in members:
+            return None
+        metas = {name: ArrayMeta.decode(member, self.path) for name, member in direct.items()}
+        return Layout(
+            attributes,
+            axes={name: meta.axes for name, meta in metas.items()},
+            chunks={name: meta.chunk for name, meta in metas.items()},
+            notes={name: meta.attributes for name, meta in metas.items() if meta.attributes},
+        )
+
+    def array(self, row: int, name: str) -> "SampleArray":
+        """One sample's array, to be sliced.
+
+        Raises:
+            DataError: the sample has no array of that name (code "no-such-array").
+        """
+        members, partial = self._group
+        entry = partial[name].get(row) if name in partial else row
+        stack = () if entry is None else ((name, entry),)
+        alone = [(place(row, name, sole=sole), None) for sole in (True, False)]
+        for path, index in (*alone, *stack):
+            document = members.get(path)
+            if document is not None and document.get("node_type") == "array":
+                return SampleArray(self._reader(path, document), index)
+        raise DataError(
+            f"sample {row} has no array {name!r}",
+            code="no-such-array",
+            about=self.path,
+            hint=f"it has: {', '.join(self.names(row)) or 'none'}",
+        )
+
+    def stack(self, name: str) -> list[np.ndarray | None] | None:
+        """That array of every sample, None for those without; None where they aren't stacked."""
+        members, partial = self._group
+        document = members.get(name)
+        if document is None or document.get("node_type") != "array":
+            return None
+        whole = self._reader(name, document)[()]
+        if name not in partial:
+            return list(whole)
+        entries = partial[name]
+        rows = range(self.table.num_rows)
+        return [whole[entries[row]] if row in entries else None for row in rows]
+
+    def sample(self, row: int) -> Sample:
+        """One sample with its arrays in memory."""
+        values = self.table.slice(row, 1).to_pylist()[0]
+        sample_id = values.pop("sample_id")
+        arrays = {name: self.array(row, name)[...] for name in self.names(row)}
+        return Sample(sample_id, values, dict(arrays), self.layout(row))
+
+    def _reader(self, path: str, document: dict[str, Any]) -> ArrayReader:
+        full = f"{self.path}/{ARRAYS}/{path}"
+        return ArrayReader(self._objects, full, ArrayMeta.decode(document, full))
+
+
+class SampleArray:
+    """One sample's array: whole, or one row of a stack. Slices read only what they touch."""
+
+    def __init__(self, reader: ArrayReader, row: int | None) -> None:
+        self._reader, self._row = reader, row
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the sample's array."""
+        return self._reader.shape if self._row is None else self._reader.shape[1:]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Its data type."""
+        return self._reader.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def chunk(self) -> tuple[int, ...]:
+        """Inner chunk, the least that a read decodes."""
+        chunk = self._reader.meta.chunk
+        return chunk if self._row is None else chunk[1:]
+
+    def __getitem__(self, window: tuple[slice, ...] | slice | EllipsisType) -> np.ndarray:
+        """Values of the window; `[...]` is all of it."""
+        if isinstance(window, EllipsisType):
+            window = ()
+        window = window if isinstance(window, tuple) else (window,)
+        if self._row is None:
+            return self._reader[window]
+        values: np.ndarray = self._reader[(slice(self._row, self._row + 1), *window)][0]
+        return values
+
+
+def selected(
+    objects: Objects, pinned: Pinned, start: int, stop: int, where: dict[str, Any]
+) -> pa.Table:
+    """Rows [start, stop) of a shard whose columns equal the values in `where` (lists: any of)."""
+    import pyarrow.compute as pc  # 60 ms, which those who filter nothing are spared
+
+    table = Shard(objects, pinned).table.slice(start, stop - start)
+    for column, value in where.items():
+        wanted = pa.array(value if isinstance(value, list) else [value])
+        table = table.filter(pc.is_in(table[column], value_set=wanted.cast(table[column].type)))
+    return table

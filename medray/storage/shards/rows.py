@@ -1,0 +1,80 @@
+"""Many samples without arrays as one table, for what has millions of rows: sites, regions."""
+
+import hashlib
+from collections.abc import Iterator
+from itertools import chain
+
+import numpy as np
+import pyarrow as pa
+
+from medray.errors import DataError
+from medray.ids import canonical
+from medray.storage.shards.samples import Sample
+
+
+class Rows(Sample):
+    """Samples in one item, where making each would cost more than reading it.
+
+    They go through a unit together: refused together, too, should writing them fail.
+
+    Args:
+        table: `sample_id` (string), then the columns of the rows.
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        super().__init__("", {})
+        self.table = table
+
+    def each(self) -> Iterator[Sample]:
+        """One by one."""
+        for row in self.table.to_pylist():
+            yield Sample(row.pop("sample_id"), row)
+
+
+def joined(tables: list[pa.Table]) -> pa.Table:
+    """Tables one below the other; a column that some lack is missing there.
+
+    Raises:
+        DataError: a column is of one kind here and of another there (code "unlike-columns").
+    """
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowException as error:
+        kinds: dict[str, set[str]] = {}
+        for field in chain.from_iterable(table.schema for table in tables):
+            kinds.setdefault(field.name, set()).add(str(field.type))
+        unlike = [f"{name} is {' and '.join(sorted(kind))}" for name, kind in kinds.items()]
+        raise DataError(
+            "a column is of one kind in one unit and of another in another",
+            code="unlike-columns",
+            about="; ".join(one for one in unlike if " and " in one),
+            hint="give the column one kind of values in all inputs",
+        ) from error
+
+
+def content_of(table: pa.Table) -> str:
+    """Hash of a table's names, types and values, however it is cut or laid out in memory."""
+    digest = hashlib.sha256()
+    for name in table.column_names:
+        column = table[name].combine_chunks()
+        column = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
+        digest.update(canonical([name, str(column.type), len(column)]))
+        digest.update(np.packbits(_numbers(column.is_valid())).tobytes())
+        if pa.types.is_string(column.type):
+            _, ends, data = column.fill_null("").buffers()
+            bounds = np.frombuffer(ends, np.int32)[column.offset :][: len(column) + 1]
+            digest.update(np.diff(bounds).tobytes())
+            if len(column) and data is not None:
+                digest.update(memoryview(data)[bounds[0] : bounds[-1]])
+        elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+            digest.update(_numbers(column.fill_null(0)).tobytes())
+        elif pa.types.is_boolean(column.type):
+            digest.update(np.packbits(_numbers(column.fill_null(False))).tobytes())
+        else:
+            digest.update(canonical(column.to_pylist()))
+    return digest.hexdigest()
+
+
+def _numbers(column: pa.Array) -> np.ndarray:
+    values: np.ndarray = column.to_numpy(zero_copy_only=False)
+    return values

@@ -1,0 +1,1 @@
+"""Objects by key, on a disk or in a bucket."""

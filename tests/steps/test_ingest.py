@@ -1,0 +1,80 @@
+"""Ingest: a split is a property of the subject; a refused series counts all of its files."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medray.demo import synthesise
+from medray.engine.units.worker import Worker, WorkerSpec
+from medray.errors import DataError
+from medray.formats import FORMATS
+from medray.formats.base import Source
+from medray.formats.packed import unpack
+from medray.jobs.plan import plan_ingest
+from medray.steps.ingest.operation import divide, split_of
+from medray.storage.catalog.ledger import Ledger
+from medray.storage.shards.samples import Sample
+from medray.storage.store.objects import Objects
+
+
+def test_a_refused_series_accounts_for_all_of_its_files(objects: Objects, tmp_path: Path) -> None:
+    synthesise(tmp_path, subjects=2, seed=0)
+    options = {"deidentify": {"key_file": str(tmp_path / "deid.key")}}
+    kind = FORMATS.get("dicom")
+    found = kind(kind.Options.model_validate(options)).plan(Source(tmp_path / "dicom"))
+    planned = plan_ingest(found, name="dicom", identity={}, samples=1)
+    parameters = {"format": {"name": "dicom", **options}, "source": str(tmp_path / "dicom")}
+    worker = Worker(WorkerSpec("ingest", parameters, objects, "ct", session="s"))
+    for unit in planned.units:
+        assert worker.run(unit).state == "committed"
+    ledger = Ledger(objects, "ct")
+    refused = {
+        item.code: item.files
+        for unit in planned.units
+        if (commit := ledger.commit_of(unit.id)) is not None
+        for item in commit.refused
+    }
+    sizes = {len(one.paths) for unit in planned.units for one in unpack(unit.payload).values()}
+    assert refused["gantry-tilt"] > 5
+    assert set(refused.values()) <= sizes
+
+
+@pytest.mark.parametrize(("seed", "share"), [(0, 0.8), (7, 0.5)])
+def test_splits_follow_the_subject_and_their_fractions(seed: int, share: float) -> None:
+    split = {"train": share, "val": 1 - share, "by": "subject", "seed": seed}
+    samples = [Sample(f"{n}-{part}", {"subject": str(n)}) for n in range(500) for part in (0, 1)]
+    found = [split_of(split, sample) for sample in samples]
+    assert found[::2] == found[1::2]
+    assert np.mean([name == "train" for name in found]) == pytest.approx(share, abs=0.06)
+    # The same subject stays where it is, whoever else is there.
+    assert found[:10] == [split_of(split, sample) for sample in samples[:10]]
+
+
+def test_an_official_split_is_the_columns() -> None:
+    assert split_of({"column": "fold"}, Sample("a", {"fold": "test"})) == "test"
+
+
+def test_folds_follow_the_subject_and_are_drawn_apart_from_splits() -> None:
+    split = {"train": 0.5, "val": 0.5, "by": "subject", "seed": 0, "folds": 5}
+    samples = [Sample(f"{n}-{part}", {"subject": str(n)}) for n in range(1000) for part in (0, 1)]
+    for sample in samples:
+        divide(split, sample)
+    folds = np.array([sample.row["fold"] for sample in samples])
+    assert (folds[::2] == folds[1::2]).all()
+    assert np.bincount(folds) == pytest.approx([400] * 5, abs=80)
+    train = np.array([sample.row["split"] == "train" for sample in samples])
+    assert np.bincount(folds[train]) == pytest.approx([200] * 5, abs=60)
+    # Goldens: a fold must never change, or models would be judged on what they learnt from.
+    assert folds[:20:2].tolist() == [0, 2, 1, 1, 0, 0, 0, 0, 0, 3]
+    with pytest.raises(DataError, match="fold-is-taken"):
+        divide(split, samples[0])
+
+
+def test_folds_alone_write_no_split() -> None:
+    sample = Sample("a", {"block": 3})
+    divide({"folds": 3, "by": "block", "seed": 1}, sample)
+    other = Sample("b", {"block": 3})
+    divide({"folds": 3, "by": "block", "seed": 1}, other)
+    assert "split" not in sample.row
+    assert sample.row["fold"] == other.row["fold"]
