@@ -191,6 +191,8 @@ class Modality(ABC):
     Plan: ClassVar[type[Plan]]
     needs: ClassVar[Needs] = Needs()
     """What its samples have."""
+    extends: ClassVar[frozenset[str]] = frozenset()
+    """Kinds of axis that its samples extend along: "space", "base", …; what tasks answer over."""
 
     @abstractmethod
     def plan(self, dataset: Dataset, indices: Sequence[int], task: Task, wanted: Wanted) -> Any:

@@ -87,7 +87,7 @@ class Mean(Answering):
         self, package: ModelPackage, members: dict[Any, Trained], options: dict[str, Any]
     ) -> None:
         super().__init__(next(iter(members.values())), options)
-        if self.trained.task.dense and self.trained.modality.name == "image":
+        if self.trained.task.answers == "place" and self.trained.modality.name == "image":
             raise SpecError(
                 "masks of several networks are not averaged",
                 code="folds-of-masks",

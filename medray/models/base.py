@@ -13,6 +13,7 @@ from medray.errors import SpecError
 from medray.spec.base import Settings
 
 Logits = Tensor | list[Tensor]
+Answers = Literal["sample", "place", "objects", "curve", "text"]
 
 
 class ModelOptions(Settings):
@@ -45,12 +46,13 @@ class Network(nn.Module, ABC):
 
     Options: ClassVar[type[ModelOptions]]
 
-    takes: ClassVar[Literal["image", "sequence", "table"]] = "image"
+    takes: ClassVar[str] = "image"
+    """Modality of the samples it takes."""
 
     attends: ClassVar[bool] = False
     """Whether it weighs the bases of a sequence itself, and can say how."""
 
-    answers: ClassVar[frozenset[Literal["sample", "place"]]] = frozenset({"sample", "place"})
+    answers: ClassVar[frozenset[Answers]] = frozenset({"sample", "place"})
     """Whether it answers for whole samples, for every voxel or base of them, or for either."""
 
     divisor: tuple[int, ...] = ()

@@ -71,7 +71,7 @@ class Answerer:
     @property
     def dense(self) -> bool:
         """Whether answers are masks."""
-        return self._predictor.trained.task.dense
+        return self._predictor.trained.task.answers == "place"
 
     def read(self, upload: Upload, accept: str = "", outputs: str = "labels") -> Question:
         """Decode and prepare a request: all that needs no network.

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from medray.errors import DataError, SpecError
-from medray.models.base import Logits
+from medray.models.base import Answers, Logits
 from medray.spec.base import Settings
 from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.samples import Sample
@@ -47,14 +47,16 @@ class Task(ABC):
 
     name: ClassVar[str]
     Options: ClassVar[type[TaskOptions]]
-    dense: ClassVar[bool]
-    """Whether every voxel gets an answer (patches, a label array), or every image one."""
+    answers: ClassVar[Answers]
+    """What gets an answer: a sample as a whole, every voxel or base of it, objects in it, ….
+
+    A network must give such answers (`Network.answers`)."""
+    over: ClassVar[str] = ""
+    """Kind of axis that its places lie on, e.g. "space"; samples must extend along it."""
     metric: ClassVar[str]
     """Validation metric that tells which weights are best, unless the job names another."""
     ignored: bool = False
     """Dense tasks: whether labels hold one value more, behind the classes, that takes no part."""
-    takes: ClassVar[frozenset[str]] = frozenset({"image", "sequence", "table"})
-    """Modalities of samples that it has a meaning for."""
     scores_probabilities: ClassVar[bool] = False
     """Dense tasks: whether `score` reads the array `probability` of a prediction, not `label`."""
 
@@ -77,7 +79,7 @@ class Task(ABC):
     @property
     def needs(self) -> Needs:
         """The truth, as samples must have it for training and scoring."""
-        return Needs((names("label"),)) if self.dense else Needs()
+        return Needs((names("label"),)) if self.answers == "place" else Needs()
 
     def statistics(self, values: np.ndarray) -> tuple[float, ...]:
         """What the training targets say; the task is built with it as `frequencies`.

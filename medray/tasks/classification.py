@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from medray.errors import DataError
-from medray.models.base import Logits
+from medray.models.base import Answers, Logits
 from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.samples import Sample
 from medray.tasks.base import ClassWeights, ImageTaskOptions, Task, weights_of
@@ -39,7 +39,7 @@ class Classification(Task):
         threshold: float = Field(0.5, gt=0, lt=1, description="of a label to be set (multi_label)")
 
     name: ClassVar[str] = "classification"
-    dense: ClassVar[bool] = False
+    answers: ClassVar[Answers] = "sample"
     metric: ClassVar[str] = "val_auc"
 
     def __init__(self, options: Options, frequencies: Sequence[float] | None = None) -> None:

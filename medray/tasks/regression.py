@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from medray.errors import DataError
-from medray.models.base import Logits
+from medray.models.base import Answers, Logits
 from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.samples import Sample
 from medray.tasks.base import ImageTaskOptions, Task
@@ -45,7 +45,7 @@ class Regression(Task):
         )
 
     name: ClassVar[str] = "regression"
-    dense: ClassVar[bool] = False
+    answers: ClassVar[Answers] = "sample"
     metric: ClassVar[str] = "val_r2"
 
     def __init__(self, options: Options, frequencies: Sequence[float] | None = None) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from medray.errors import DataError, SpecError
-from medray.models.base import Logits
+from medray.models.base import Answers, Logits
 from medray.storage.shards.samples import Sample
 from medray.tasks.base import ClassWeights, ImageTaskOptions, Task, weights_of, whole
 from medray.tasks.metrics.bootstrap import Bootstrap
@@ -54,9 +54,9 @@ class Segmentation(Task):
         min_voxels: int = Field(0, ge=0, description="connected parts below this are removed")
 
     name: ClassVar[str] = "segmentation"
-    dense: ClassVar[bool] = True
+    answers: ClassVar[Answers] = "place"
+    over: ClassVar[str] = "space"
     metric: ClassVar[str] = "val_dice"
-    takes: ClassVar[frozenset[str]] = frozenset({"image"})
 
     def __init__(self, options: Options, frequencies: Sequence[float] | None = None) -> None:
         super().__init__(options, frequencies)

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from medray.models.base import Logits
+from medray.models.base import Answers, Logits
 from medray.storage.shards.samples import Sample
 from medray.tasks.base import NO_LABEL, ClassWeights, Task, TaskOptions, weights_of, whole
 from medray.tasks.metrics.bootstrap import Bootstrap
@@ -38,9 +38,9 @@ class Tagging(Task):
         label_smoothing: float = Field(0, ge=0, lt=1)
 
     name: ClassVar[str] = "tagging"
-    dense: ClassVar[bool] = True
+    answers: ClassVar[Answers] = "place"
+    over: ClassVar[str] = "base"
     metric: ClassVar[str] = "val_auroc"
-    takes: ClassVar[frozenset[str]] = frozenset({"sequence"})
     scores_probabilities: ClassVar[bool] = True
 
     def __init__(self, options: Options, frequencies: Sequence[float] | None = None) -> None:

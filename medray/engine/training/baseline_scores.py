@@ -31,7 +31,7 @@ def fit_baseline(setup: TrainSetup) -> Linear | None:
     """Logistic or ridge regression of the training samples; None where none fits the modality,
     the task is one of every voxel or base, or all samples are of one class."""
     task = build_task(setup.task, setup.plan.frequencies)
-    if task.dense:
+    if task.answers == "place":
         return None
     data = open_dataset(setup.objects, setup.data)
     indices = data.select(setup.select)

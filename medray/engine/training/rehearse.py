@@ -87,7 +87,7 @@ class _Undrawn(TorchFunctionMode):
 def _look(step: Train, kind: type[Network], task: Task, dims: int, patch: Any) -> None:
     places: dict[str, Any] = {
         "dims": dims,
-        "per_base": task.dense,
+        "per_base": task.answers == "place",
         "modalities": {"features": FEATURES},
     }
     options = model_options(step.model.model_dump(mode="json"), **places)

@@ -79,7 +79,7 @@ def check_predict(view: View, step: Predict) -> None:
     if kind is not None:
         _fits(view, "data", kind, data)
         _explains(view, step.outputs, kind, task)
-        masks = task is not None and task.dense and kind.takes == "image"
+        masks = task is not None and task.answers == "place" and kind.takes == "image"
         if model.folds and masks and model.data not in ("", step.data.partition("@")[0]):
             hint = "train one network on all samples to predict others"
             message = "masks of several networks are not averaged"
@@ -148,16 +148,19 @@ def _fits(view: View, field: str, kind: "type[Network]", data: Data) -> None:
 
 def _pair(view: View, kind: "type[Network]", task: "Task") -> bool:
     """Whether the network can learn the task."""
-    if kind.takes not in task.takes:
+    from medray.modalities import MODALITIES
+
+    extends = MODALITIES.get(kind.takes).extends
+    if task.over and task.over not in extends:
         view.add(
             "task.name",
             "task-mismatch",
             f"{task.name} is no task for samples of kind {kind.takes!r}",
-            f"it is one for {', '.join(sorted(task.takes))}",
+            f"it is one for samples that extend along {task.over!r}",
         )
         return False
-    if ("place" if task.dense else "sample") not in kind.answers:
-        whole = "for whole samples" if task.dense else "place by place"
+    if task.answers not in kind.answers:
+        whole = "place by place" if task.answers == "sample" else "for whole samples"
         can = [name for name in MODELS.names() if _could(name, kind.takes, task)]
         hint = f"take {' or '.join(can)}" if can else ""
         view.add("model.name", "task-mismatch", f"this network answers {whole}", hint)
@@ -170,7 +173,7 @@ def _could(name: str, takes: str, task: "Task") -> bool:
         kind = MODELS.get(name)
     except SpecError:
         return False
-    return kind.takes == takes and ("place" if task.dense else "sample") in kind.answers
+    return kind.takes == takes and task.answers in kind.answers
 
 
 def _explains(view: View, outputs: str, kind: "type[Network]", task: "Task | None") -> None:
@@ -180,7 +183,7 @@ def _explains(view: View, outputs: str, kind: "type[Network]", task: "Task | Non
         hint = f"this one takes {kind.takes}s"
         message = f"{outputs} is of networks that take sequences"
         view.add("outputs", "no-attributions", message, hint)
-    elif task is not None and task.dense:
+    elif task is not None and task.answers == "place":
         message = "a task per base has no one answer to attribute"
         view.add("outputs", "no-attributions", message, "take a model of whole sequences")
     elif outputs == "attention" and not kind.attends:
@@ -226,7 +229,7 @@ def _predicted(
         arrays = names("track")
     elif task is not None and kind is not None:
         masks = kind.takes == "image" and step.outputs == "labels"
-        arrays = names() if not task.dense else names("label" if masks else "probability")
+        arrays = names() if task.answers == "sample" else names("label" if masks else "probability")
     columns = data.holds.columns
     if columns is not None:
         columns |= names("contig", "bin_bases", "offset", "names", "probability", "predicted")

@@ -34,6 +34,7 @@ class Images(Modality):
     name: ClassVar[str] = "image"
     Plan: ClassVar[type[ImagePlan]] = ImagePlan
     needs: ClassVar[Needs] = Needs((names("image"),))
+    extends: ClassVar[frozenset[str]] = frozenset({"space"})
 
     def plan(
         self, dataset: Dataset, indices: Sequence[int], task: Task, wanted: Wanted
@@ -69,7 +70,7 @@ class Images(Modality):
             plan.channels,
             dims=plan.dims,
             spacing_mm=plan.spacing_mm,
-            classes=len(task.classes) if task.dense else 0,
+            classes=len(task.classes) if task.answers == "place" else 0,
             ignored=task.ignored,
             cache_bytes=settings.cache_bytes,
         )
@@ -91,7 +92,7 @@ class Images(Modality):
             plan.patch,
             targets=task.targets(cases.rows),
             augment=settings.augment,
-            foreground=settings.foreground if task.dense else 0.0,
+            foreground=settings.foreground if task.answers == "place" else 0.0,
             rank=share[0],
             size=share[1],
             device=device,
@@ -109,7 +110,7 @@ class Images(Modality):
         precision: Precision,
     ) -> Iterator[list[float]]:
         """Masks by sliding windows, or whole images many at a time."""
-        if task.dense:
+        if task.answers == "place":
             for case in chosen:
                 mask = _mask(network, cases, case, plan, device, precision)
                 yield task.judge(mask, cases.label(case).numpy())

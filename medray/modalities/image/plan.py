@@ -142,14 +142,16 @@ def make_plan(
     reasons: dict[str, str] = {}
     options = task.options if hasattr(task, "options") else None
     spacing = _first(given.get("spacing_mm"), getattr(options, "spacing_mm", None))
-    if spacing is None and "spacing_mm" not in given and task.dense:
+    if spacing is None and "spacing_mm" not in given and task.answers == "place":
         spacing = target_spacing(found, reasons)
     shapes = _resampled(found, spacing)
     median = tuple(int(size) for size in np.median(np.asarray(shapes), axis=0).round())
     most, total = VOXELS["cuda" if device == "cuda" else "cpu", axes]
     patch = _first(given.get("patch"), getattr(options, "patch", None))
     if patch is None:
-        patch = choose_patch(median, spacing, most, levels or LEVELS, divisible=task.dense)
+        patch = choose_patch(
+            median, spacing, most, levels or LEVELS, divisible=task.answers == "place"
+        )
         reasons["patch"] = (
             f"median image is {median}; at most {most} voxels on a {device}, rounded to what "
             "the network can halve"
@@ -157,10 +159,10 @@ def make_plan(
     patch = tuple(patch)
     size = _first(given.get("batch_size"), batch_size)
     if size is None:
-        size = choose_batch(shapes, patch, total, dense=task.dense)
+        size = choose_batch(shapes, patch, total, dense=task.answers == "place")
         reasons["batch_size"] = (
             f"at most {total} voxels on a {device} and {SHARE:.0%} of the data, but at least 2"
-            if task.dense
+            if task.answers == "place"
             else f"at most {IMAGES}, {total} voxels and a tenth of the samples"
         )
     channels = given.get("channels")

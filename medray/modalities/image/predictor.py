@@ -37,7 +37,7 @@ class ImagePredictor(Answering):
     @property
     def batch(self) -> int:
         """Whole images go through the network together; windows are batched image by image."""
-        return 1 if self.trained.task.dense else int(self.options["batch"])
+        return 1 if self.trained.task.answers == "place" else int(self.options["batch"])
 
     def giving(self, outputs: str) -> "ImagePredictor":
         """The same with other outputs, "labels" or "probabilities"; dense tasks alone differ."""
@@ -75,7 +75,7 @@ class ImagePredictor(Answering):
         known = known or stored_statistics(row, plan.in_channels) is not None
         normalise = plan.normaliser(row, None if known else _statistics(_parts(image)))
         arrays: dict[str, np.ndarray | Slabs]
-        if self.trained.task.dense:
+        if self.trained.task.answers == "place":
             parts = _parts(image[...] if held else image)
             normalised = (normalise(part) for part in parts)
             arrays = {"image": Slabs(image.shape, np.dtype(np.float32), 1, normalised)}
@@ -87,7 +87,7 @@ class ImagePredictor(Answering):
 
     def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
         """One output sample for each prepared one, in order; see `Predict`."""
-        if self.trained.task.dense:
+        if self.trained.task.answers == "place":
             for sample in samples:
                 yield self._mask(sample)
         else:

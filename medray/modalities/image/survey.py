@@ -98,7 +98,7 @@ def fingerprint(
 def _check_names(dataset: Dataset, task: Task) -> None:
     """Classes that the data name must have the numbers that the task gives them."""
     labels = dataset.attributes.get("labels")
-    if not task.dense or not isinstance(labels, dict):
+    if task.answers != "place" or not isinstance(labels, dict):
         return
     count = len(task.classes)
     if "ignore" in labels and not (task.ignored and labels["ignore"] == count):
@@ -184,7 +184,7 @@ def _draw(dataset: Dataset, index: int, task: Task) -> np.ndarray:
     """Up to 10,000 voxels of an image, of its foreground if it has labels: (channels, voxels)."""
     image = dataset.array(index, "image")[...]
     flat = image.reshape(image.shape[0], -1)
-    if task.dense:
+    if task.answers == "place":
         label = dataset.array(index, "label")[...].ravel()
         known = label < len(task.classes) if task.ignored else True
         flat = flat[:, (label > 0) & known]

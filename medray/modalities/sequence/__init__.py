@@ -62,6 +62,7 @@ class Sequences(Modality):
     name: ClassVar[str] = "sequence"
     Plan: ClassVar[type[SequencePlan]] = SequencePlan
     needs: ClassVar[Needs] = Needs(columns=names("sequence"))
+    extends: ClassVar[frozenset[str]] = frozenset({"base"})
 
     def plan(
         self, dataset: Dataset, indices: Sequence[int], task: Task, wanted: Wanted
@@ -69,7 +70,7 @@ class Sequences(Modality):
         """The longest training sequence is what the network takes."""
         longest = pc.max(pc.utf8_length(sequences_of(dataset, indices))).as_py()
         length = int(wanted.given.get("length", longest))
-        cases = SequenceCases(dataset, indices, length, labels=task.dense)
+        cases = SequenceCases(dataset, indices, length, labels=task.answers == "place")
         found = task.targets(cases.rows)
         values = cases.labels[cases.labels != NO_LABEL] if found is None else found.numpy()
         return planned_fields(
@@ -81,7 +82,7 @@ class Sequences(Modality):
                 "batch_size": wanted.settings.batch_size or max(2, min(BATCH, len(cases) // 10)),
                 "samples": len(cases),
                 "length": length,
-                "per_base": task.dense,
+                "per_base": task.answers == "place",
             },
             {
                 "length": "the longest of the training sequences",
@@ -116,7 +117,9 @@ class Sequences(Modality):
         settings: TrainSettings,
     ) -> SequenceCases:
         """See medray.modalities.sequence.cases."""
-        return SequenceCases(dataset, indices, plan.length, plan.align, labels=task.dense)
+        return SequenceCases(
+            dataset, indices, plan.length, plan.align, labels=task.answers == "place"
+        )
 
     def loader(
         self,
@@ -154,7 +157,7 @@ class Sequences(Modality):
             some = list(chosen[start : start + TOGETHER])
             answers = _answers(network, cases.tokens[some], task, device, precision)
             for case, answer in zip(some, answers, strict=True):
-                yield task.judge(answer, cases.labels[case] if task.dense else None)
+                yield task.judge(answer, cases.labels[case] if task.answers == "place" else None)
 
     def design(self, dataset: Dataset, indices: Sequence[int], plan: SequencePlan) -> np.ndarray:
         """Which base stands where, and counts of k-mers; see medray.modalities.sequence.kmers."""
@@ -167,7 +170,7 @@ class Sequences(Modality):
             SpecError: bases are asked what they have to do with answers per base (code
                 "no-attributions").
         """
-        if options["outputs"] in HOW and trained.task.dense:
+        if options["outputs"] in HOW and trained.task.answers == "place":
             raise SpecError(
                 "a task per base has no one answer to attribute",
                 code="no-attributions",
@@ -223,7 +226,7 @@ class SequencePredictor(Answering):
         """See Predictor. A task per base makes the array `probability`, float32 (classes, L),
         attributions `track`, float32 (tracks, L); the format `bed` writes both."""
         explained = self.options["outputs"] in HOW
-        if not self.trained.task.dense and not explained:
+        if self.trained.task.answers == "sample" and not explained:
             return super().finish(sample, answer)
         bases = min(int(sample.row["bases"]), self.plan.length)
         inside = _inside(bases, self.plan.length, self.plan.align)

@@ -1,11 +1,18 @@
 """A plain convolutional classifier in 2-D and 3-D, for small images and small data."""
 
-from typing import ClassVar, Literal, Self, cast
+from typing import ClassVar, Self, cast
 
 from pydantic import Field
 from torch import Tensor, nn
 
-from medray.models.base import ImageOptions, ModelOptions, Network, level_steps, start_weights
+from medray.models.base import (
+    Answers,
+    ImageOptions,
+    ModelOptions,
+    Network,
+    level_steps,
+    start_weights,
+)
 from medray.models.image.layers import ConvNorm, Norm, dropout, global_pool, max_pool
 
 
@@ -24,7 +31,7 @@ class Cnn(Network):
             0.0, ge=0, lt=1, description="share dropped: channels after each level, and at the end"
         )
 
-    answers: ClassVar[frozenset[Literal["sample", "place"]]] = frozenset({"sample"})
+    answers: ClassVar[frozenset[Answers]] = frozenset({"sample"})
 
     def __init__(
         self,

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal, Self, cast
 from pydantic import Field
 from torch import Tensor, nn
 
-from medray.models.base import ImageOptions, ModelOptions, Network, start_weights
+from medray.models.base import Answers, ImageOptions, ModelOptions, Network, start_weights
 from medray.models.image.layers import ConvNorm, Norm, Residual, global_pool
 
 BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
@@ -31,7 +31,7 @@ class ResNet(Network):
         norm: Norm = Field("batch", description="normalisation after each convolution")
         dropout: float = Field(0.0, ge=0, lt=1, description="dropout before the last layer")
 
-    answers: ClassVar[frozenset[Literal["sample", "place"]]] = frozenset({"sample"})
+    answers: ClassVar[frozenset[Answers]] = frozenset({"sample"})
 
     def __init__(
         self, options: Options, in_channels: int, out_channels: int, *, small: bool

@@ -1,7 +1,7 @@
 """SegNet in 2-D and 3-D: the decoder upsamples with the positions that the encoder's pools kept."""
 
 from itertools import pairwise
-from typing import ClassVar, Literal, Self, cast
+from typing import ClassVar, Self, cast
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from medray.errors import SpecError
 from medray.models.base import (
+    Answers,
     ImageOptions,
     ModelOptions,
     Network,
@@ -43,7 +44,7 @@ class SegNet(Network):
             0.0, ge=0, lt=1, description="share of channels dropped on the two deepest levels"
         )
 
-    answers: ClassVar[frozenset[Literal["sample", "place"]]] = frozenset({"place"})
+    answers: ClassVar[frozenset[Answers]] = frozenset({"place"})
 
     def __init__(
         self,

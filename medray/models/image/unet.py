@@ -7,6 +7,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from medray.models.base import (
+    Answers,
     ImageOptions,
     Logits,
     ModelOptions,
@@ -52,7 +53,7 @@ class UNet(Network):
             False, description="logits of every decoder level while training"
         )
 
-    answers: ClassVar[frozenset[Literal["sample", "place"]]] = frozenset({"place"})
+    answers: ClassVar[frozenset[Answers]] = frozenset({"place"})
 
     def __init__(
         self,

@@ -1,12 +1,12 @@
 """Convolution, bidirectional LSTM, additive attention: a value from a sequence, and where from."""
 
-from typing import ClassVar, Literal, Self, cast
+from typing import ClassVar, Self, cast
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from medray.models.base import ModelOptions, Network
+from medray.models.base import Answers, ModelOptions, Network
 from medray.models.sequence.lstm import Recurrence
 from medray.models.sequence.tokens import BASES, ConvStem, Kernel, one_hot
 
@@ -41,8 +41,8 @@ class AttentionLstm(Network):
             return self
 
     attends: ClassVar[bool] = True
-    answers: ClassVar[frozenset[Literal["sample", "place"]]] = frozenset({"sample"})
-    takes: ClassVar[Literal["image", "sequence", "table"]] = "sequence"
+    answers: ClassVar[frozenset[Answers]] = frozenset({"sample"})
+    takes: ClassVar[str] = "sequence"
 
     def __init__(self, options: Options, out_channels: int) -> None:
         super().__init__()

@@ -30,7 +30,7 @@ class Lstm(Network):
             "mean", description="a sequence's state: the last of each direction, or over all bases"
         )
 
-    takes: ClassVar[Literal["image", "sequence", "table"]] = "sequence"
+    takes: ClassVar[str] = "sequence"
 
     def __init__(self, options: Options, out_channels: int) -> None:
         super().__init__()

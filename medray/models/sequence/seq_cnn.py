@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from medray.errors import SpecError
 from medray.formats.genomics.alphabet import PAD
-from medray.models.base import ModelOptions, Network
+from medray.models.base import Answers, ModelOptions, Network
 from medray.models.sequence.kmers import KmerPath, count_kmers
 from medray.models.sequence.tokens import (
     BASES,
@@ -57,8 +57,8 @@ class SeqCnn(Network):
                 raise ValueError("features are at least 1")
             return self
 
-    answers: ClassVar[frozenset[Literal["sample", "place"]]] = frozenset({"sample"})
-    takes: ClassVar[Literal["image", "sequence", "table"]] = "sequence"
+    answers: ClassVar[frozenset[Answers]] = frozenset({"sample"})
+    takes: ClassVar[str] = "sequence"
 
     def __init__(self, options: Options, out_channels: int, bases: int | None) -> None:
         super().__init__()

@@ -37,7 +37,7 @@ class Transformer(Network):
                 raise ValueError("an answer per base needs a pool of 1")
             return self
 
-    takes: ClassVar[Literal["image", "sequence", "table"]] = "sequence"
+    takes: ClassVar[str] = "sequence"
 
     def __init__(self, options: Options, out_channels: int) -> None:
         super().__init__()

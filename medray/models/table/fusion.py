@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from medray.errors import SpecError
-from medray.models.base import ModelOptions, Network
+from medray.models.base import Answers, ModelOptions, Network
 from medray.models.table.mlp import DenseOptions, dense_layers
 
 
@@ -30,8 +30,8 @@ class Fusion(Network):
             0.0, ge=0, lt=1, description="chance that training hides a modality of a sample"
         )
 
-    answers: ClassVar[frozenset[Literal["sample", "place"]]] = frozenset({"sample"})
-    takes: ClassVar[Literal["image", "sequence", "table"]] = "table"
+    answers: ClassVar[frozenset[Answers]] = frozenset({"sample"})
+    takes: ClassVar[str] = "table"
 
     def __init__(self, options: Options, out_channels: int) -> None:
         super().__init__()

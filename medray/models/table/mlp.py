@@ -1,11 +1,11 @@
 """Dense layers over a row of features."""
 
-from typing import ClassVar, Literal, Self, cast
+from typing import ClassVar, Self, cast
 
 from pydantic import Field
 from torch import Tensor, nn
 
-from medray.models.base import ModelOptions, Network
+from medray.models.base import Answers, ModelOptions, Network
 
 
 class DenseOptions(ModelOptions):
@@ -25,8 +25,8 @@ class Mlp(Network):
     class Options(DenseOptions):
         """What can be chosen."""
 
-    answers: ClassVar[frozenset[Literal["sample", "place"]]] = frozenset({"sample"})
-    takes: ClassVar[Literal["image", "sequence", "table"]] = "table"
+    answers: ClassVar[frozenset[Answers]] = frozenset({"sample"})
+    takes: ClassVar[str] = "table"
 
     def __init__(self, options: Options, in_channels: int, out_channels: int) -> None:
         super().__init__()
