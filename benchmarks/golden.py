@@ -79,7 +79,7 @@ class Build:
 
 
 def recorded(build: Build, job: str, args: argparse.Namespace) -> dict[str, Any]:
-    """What one job made, and the processor's time that it took."""
+    """What one job made, with the processor's time that it took, and its page if there is one."""
     if job == "demo":
         # The cohort is written before the job is read, and the job ends there: no such cluster.
         build.ask("demo", "--data", str(build.folder / "raw"), "--cluster", "none-of-these")
@@ -96,9 +96,8 @@ def recorded(build: Build, job: str, args: argparse.Namespace) -> dict[str, Any]
     found["files"] = dict(files_of(build.folder / "out"))
     if error:
         found |= {"error": error, "refused": refused(build, error["about"])}
-    elif args.report:
-        found["page"] = page_of(Path(done["report"].replace("FOLDER", str(build.folder))))
-    return found
+    page = done.get("report", "").replace("FOLDER", str(build.folder))
+    return {job: found} | ({f"{job} page": page_of(Path(page))} if page else {})
 
 
 def step_of(build: Build, step: dict[str, Any]) -> dict[str, Any]:
@@ -141,8 +140,9 @@ def page_of(path: Path) -> dict[str, list[str]]:
     for pattern, word in MASKS.items():
         text = re.sub(pattern, word, text)
     lines = [" ".join(line.split()) for line in text.splitlines()]
-    hashes = [sha256(picture.encode()) for picture in pictures]
-    return {"words": [line for line in lines if line], "pictures": hashes}
+    words = [line for line in lines if line]  # tables of cases may have a hundred thousand
+    hashes = [sha256(one.encode()) for one in ["\n".join(words), *pictures]]
+    return {"words": words[:2000], "sha256": hashes[:1], "pictures": hashes[1:]}
 
 
 def sha256(content: bytes) -> str:
@@ -166,11 +166,11 @@ def differences(before: Any, after: Any, path: str = "") -> Iterator[str]:
 
 
 def compare(before: dict[str, Any], after: dict[str, Any]) -> None:
-    """Print where the jobs that both have differ; the exit status is 1 if they do."""
+    """Print where jobs and pages that both have differ; the exit status is 1 if they do."""
     both = [job for job in before if job in after]
     print(f"in one of them only: {', '.join(sorted({*before} ^ {*after})) or 'none'}")
     found = [line for job in both for line in differences(before[job], after[job], job)]
-    print("\n".join([*found, f"{len(both)} jobs compared, {len(found)} differences"]))
+    print("\n".join([*found, f"{len(both)} records compared, {len(found)} differences"]))
     raise SystemExit(1 if found or not both else 0)
 
 
@@ -188,10 +188,10 @@ def main() -> None:
         compare(*(json.loads(path.read_text()) for path in args.compare))
     if not args.build or not args.out or not DATA.is_dir():
         raise SystemExit("--build and --out are needed, and MEDRAY_DATA, the folder of real data")
-    found = {}
+    found: dict[str, Any] = {}
     for job in args.jobs.split(","):
         with tempfile.TemporaryDirectory() as folder:
-            found[job] = recorded(Build(args.build, Path(folder).resolve()), job, args)
+            found |= recorded(Build(args.build, Path(folder).resolve()), job, args)
         print(f"{job}: {found[job]['seconds']} s", flush=True)
         args.out.write_text(json.dumps(found, indent=1) + "\n")
 
