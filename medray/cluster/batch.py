@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 
@@ -19,6 +19,9 @@ from medray.engine.units.worker import Receipt, WorkerSpec
 from medray.ids import attempt_id
 from medray.log import event
 
+if TYPE_CHECKING:
+    from medray.cluster.bulk import Stream
+
 DRAIN_S = 5.0  # with shutting Ray down, a run that is asked to stop is gone within 10 s
 GRACE_S = 30.0  # beyond the unit's own timeout, before a silent process is killed from outside
 LOOK_S = 0.5
@@ -26,6 +29,8 @@ LOOK_S = 0.5
 # work is per task and not per unit.
 TASKS_PER_WORKER = 16
 MAX_PER_TASK = 16
+SAID = 300  # characters of what Ray says of a death
+TRIES = 3  # pools that break one after the other, none of which brought a receipt
 
 
 def run_on_ray(
@@ -47,7 +52,8 @@ def run_on_ray(
     """Run `units` by worker processes on the Ray that this process is connected to.
 
     Every unit ends in exactly one receipt. Each process runs two threads, so that one reads the
-    next unit while the other computes.
+    next unit while the other computes. Ray starts a process anew that dies; one that could not
+    begin, as beside a node's death it may not, is gone for good, and then all are made anew.
 
     Args:
         spec: of the workers.
@@ -70,8 +76,8 @@ def run_on_ray(
 
     Raises:
         SpecError: the pool needs more than the cluster has (code "pool-too-large").
-        RetryableError: the pool broke, for example because workers died too often, or none found a
-            place in half an hour (code "pool-failed"); what is committed stays.
+        RetryableError: the pool broke again and again, for example because workers cannot begin,
+            or none found a place in half an hour (code "pool-failed"); what is committed stays.
     """
     if not units:
         return
@@ -84,59 +90,95 @@ def run_on_ray(
         high = max(low, min(high, _room(num_cpus, num_gpus)))
     place = Place(num_cpus, num_gpus, spec.threads, labels or {}, memory_bytes)
     kept = crew or Crew()
-    board = kept.board
     missing = {unit.index: unit for unit in units}
     meters = UnitMeters(spec.operation, spec.dataset, len(units))
     drain_until = math.inf
-    leaving = leaving_nodes()
-    board.leaving.remote(leaving)
     patience_s = max(1800.0, 3 * MAX_PER_TASK * (spec.unit_timeout_s + grace_s))
     each = min(MAX_PER_TASK, max(1, len(units) // (high * TASKS_PER_WORKER)))
     # With tasks of many short units a third one waits at the process, to hide the way to the
     # driver and back; a long unit must not wait for one process.
     ahead = 2 if each == 1 else 3
-    if bulk:
+
+    def begin() -> "Stream | _Work":
+        todo = list(missing.values())
+        if not bulk:
+            return _Work(spec, todo, each, ahead, high, place, kept)
         from medray.cluster.bulk import Stream
 
         kept.dismiss()
-        work: Stream | _Work = Stream(
-            spec, units, each, ahead, (low, high), place, board, patience_s
-        )
-    else:
-        work = _Work(spec, units, each, ahead, high, place, kept)
-    done = False
+        return Stream(spec, todo, each, ahead, (low, high), place, kept.board)
+
+    work = None
+    watch = _Watch(kept, spec.unit_timeout_s + grace_s)
     try:
-        looked = moved = time.monotonic()
+        moved, broken = time.monotonic(), 0
         while missing and time.monotonic() < drain_until:
             meters.tell()
-            for receipt in work.receipts(LOOK_S):
+            if stop.is_set() and drain_until == math.inf:
+                kept.board.drain.remote()
+                drain_until = time.monotonic() + DRAIN_S
+            try:
+                watch.look()
+                work = work or begin()
+                arrived = work.receipts(LOOK_S)
+            except Exception as error:
+                lost, broken = failed(error), broken + 1
+                if broken > TRIES or lost.code != "pool-failed":
+                    raise lost from error
+                said = str(error) if isinstance(error, ray.exceptions.ActorDiedError) else ""
+                event(
+                    "pool-broke",
+                    error=type(error).__name__,
+                    said=" ".join(said.split())[-SAID:],  # of a process's start, so of no input
+                    units_left=len(missing),
+                )
+                if stop.is_set():
+                    break
+                if work is not None:
+                    work.cut()
+                kept.close()
+                work = None
+                continue
+            for receipt in arrived:
                 if missing.pop(receipt.index, None) is not None:
-                    moved = time.monotonic()
+                    moved, broken = time.monotonic(), 0
                     meters.take(receipt)
                     on_receipt(receipt)
-            if stop.is_set() and drain_until == math.inf:
-                board.drain.remote()
-                drain_until = time.monotonic() + DRAIN_S
             if time.monotonic() - moved > patience_s:
                 raise failed(TimeoutError())
-            if time.monotonic() - looked > LOOK_S:
-                looked = time.monotonic()
-                if leaving_nodes() != leaving:
-                    leaving = leaving_nodes()
-                    board.leaving.remote(leaving)
-                silent = ray.get(board.silent.remote(spec.unit_timeout_s + grace_s))
-                if silent:
-                    event("killed-silent", processes=len(silent))
-                    end_processes(silent)
-        done = not missing
-    except ray.exceptions.RayError as error:
-        raise failed(error) from error
     finally:
-        work.cut()
-        if not done or crew is None:
+        if work is not None:
+            work.cut()
+        if missing or crew is None:
             kept.close()
     for unit in missing.values():
         on_receipt(Receipt(unit.id, unit.index, "drained", inputs=len(unit.inputs)))
+
+
+class _Watch:
+    """Over processes, by the board: tells which nodes are to go, and kills who is silent."""
+
+    def __init__(self, crew: Crew, silent_s: float) -> None:
+        self._crew, self._silent_s = crew, silent_s
+        self._told: tuple[Any, frozenset[str]] | None = None
+        self._looked = -math.inf
+
+    def look(self) -> None:
+        """Look, unless that was done a moment ago.
+
+        Raises:
+            RayError: the board is gone.
+        """
+        if time.monotonic() - self._looked < LOOK_S:
+            return
+        self._looked = time.monotonic()
+        board, leaving = self._crew.board, leaving_nodes()
+        if (board, leaving) != self._told:
+            board.leaving.remote(leaving)
+            self._told = board, leaving
+        if silent := ray.get(board.silent.remote(self._silent_s)):
+            event("killed-silent", processes=len(silent))
+            end_processes(silent)
 
 
 class _Work:

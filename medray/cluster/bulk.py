@@ -17,7 +17,7 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext
 from ray.data._internal.execution.execution_callback import ExecutionCallback
 
-from medray.cluster.crew import RESTARTS, Place, UnitActor, failed
+from medray.cluster.crew import RESTARTS, Place, UnitActor
 from medray.engine.units.operation import Unit
 from medray.engine.units.worker import Receipt, WorkerSpec
 
@@ -33,7 +33,6 @@ class Stream:
         size: fewest and most workers.
         place: of a worker.
         board: that they report to.
-        patience_s: after which an execution that brings no receipt is broken.
     """
 
     def __init__(
@@ -45,7 +44,6 @@ class Stream:
         size: tuple[int, int],
         place: Place,
         board: Any,
-        patience_s: float,
     ) -> None:
         self._arrived: queue.Queue[list[Receipt] | BaseException] = queue.Queue()
         rows = [{"unit": unit.as_text()} for unit in units]
@@ -58,7 +56,7 @@ class Stream:
         )
         users = DataContext.get_current()
         try:
-            self._cut = _configure(users.copy(), patience_s)
+            self._cut = _configure(users.copy())
             with warnings.catch_warnings():
                 # max_restarts and max_task_retries have no other way in, up to Ray 2.64.
                 warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")
@@ -85,14 +83,14 @@ class Stream:
         """Receipts that came in; none after `timeout_s`.
 
         Raises:
-            RetryableError: the execution ended without those that are missing.
+            Exception: the execution ended without those that are missing.
         """
         try:
             arrived = self._arrived.get(timeout=timeout_s)
         except queue.Empty:
             return []
         if isinstance(arrived, BaseException):
-            raise failed(arrived) from arrived
+            raise arrived
         return arrived
 
     def cut(self) -> None:
@@ -150,7 +148,7 @@ class Scissors(ExecutionCallback):
             raise _Cut
 
 
-def _configure(context: DataContext, patience_s: float) -> threading.Event:
+def _configure(context: DataContext) -> threading.Event:
     """Set Ray Data up for the next pool; returns the event that cuts it."""
     Scissors.latest = threading.Event()
     DataContext._set_current(context)  # noqa: SLF001
@@ -159,7 +157,7 @@ def _configure(context: DataContext, patience_s: float) -> threading.Event:
     context.enable_auto_log_stats = False
     context.log_internal_stack_trace = False
     context.enable_fallback_to_arrow_object_ext_type = False
-    context.execution_no_progress_timeout_s = patience_s
+    context.execution_no_progress_timeout_s = -1  # who asks for receipts has patience, or not
     context.custom_execution_callback_classes = [Scissors]
     # What goes wrong is raised here, with its cause; Ray would print pages besides.
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)

@@ -15,6 +15,7 @@ from medray.cluster.liveness import Reporter, pin_board
 from medray.engine.units.operation import Unit
 from medray.engine.units.worker import Receipt, Worker, WorkerSpec
 from medray.errors import MedrayError, RetryableError
+from medray.faults import point
 
 RESTARTS = 1000  # of an actor, and tries of a task: an input that kills costs 2 * max_attempts
 
@@ -46,6 +47,7 @@ class UnitActor:
         os.environ["OMP_NUM_THREADS"] = str(threads)
         if memory_bytes is not None:
             limit_memory(memory_bytes)
+        point("worker.begun")
         self._reporter = Reporter(board)
         self._step = ""
         self._worker: Worker | None = None
