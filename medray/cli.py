@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from medray.errors import MedrayError
+from medray.errors import LEFT, MedrayError
 from medray.veil import veiled
 from medray.version import __version__
 
@@ -40,8 +40,6 @@ COMMANDS = {
     "drive": "medray.commands.submit:drive",
     "probe": "medray.commands.setup:probe",
 }
-
-INTERRUPTED = 130  # as shells have it: 128 + SIGINT
 
 
 class Commands(click.Group):
@@ -76,7 +74,7 @@ class Commands(click.Group):
             raise
         except (KeyboardInterrupt, click.Abort):
             click.echo("medray: stopped before the end [interrupted]", err=True)
-            ctx.exit(INTERRUPTED)
+            ctx.exit(LEFT)
         except BrokenPipeError:
             ctx.exit(1)  # the reader of our output is gone
         except Exception as error:  # noqa: BLE001 - the last stop of every error

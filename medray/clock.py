@@ -57,8 +57,3 @@ SYSTEM = SystemClock()
 def stamp(clock: Clock = SYSTEM) -> str:
     """The time as ISO 8601 in UTC with milliseconds, for records."""
     return clock.now().isoformat(timespec="milliseconds")
-
-
-def age_s(moment: str, clock: Clock = SYSTEM) -> float:
-    """How long ago `moment` was, as `stamp` wrote it down."""
-    return (clock.now() - datetime.datetime.fromisoformat(moment)).total_seconds()

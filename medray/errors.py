@@ -5,6 +5,7 @@ Codes are stable, lower-case and hyphenated; `about` names the object (a path, a
 """
 
 import errno
+from collections.abc import Iterable
 
 
 class MedrayError(Exception):
@@ -75,6 +76,34 @@ class InterruptedRun(MedrayError):
 
 class FatalError(MedrayError):
     """Going on would be wrong, for example a failed checksum: stop. Exit status 1."""
+
+
+# By exit status what it asks for, from the gravest on: of several failures that names the run's.
+# A bug, then a wrong job, then wrong data, then an ill store.
+_KINDS: dict[int, type[MedrayError]] = {
+    kind.exit_status: kind
+    for kind in (FatalError, SpecError, DataError, RetryableError, InterruptedRun)
+}
+FINAL = frozenset({0, 1, 2, 3})  # after these, trying again is no use
+LEFT = 130  # ended by Ctrl-C, as shells have it: 128 + SIGINT. What was submitted goes on
+
+
+def status_of(error: BaseException | None) -> int:
+    """The exit status that an error asks for: 0 of none, 1 of one that is not medray's."""
+    if isinstance(error, MedrayError):
+        return error.exit_status
+    return int(error is not None)
+
+
+def error_of(status: int | None) -> type[MedrayError]:
+    """The class of error that a failure's exit status stands for; of an unknown one the gravest."""
+    return _KINDS.get(status or FatalError.exit_status, FatalError)
+
+
+def gravest(statuses: Iterable[int]) -> int:
+    """Of several failures' exit statuses the one that the whole ends with."""
+    given = set(statuses)
+    return next((status for status in _KINDS if status in given), FatalError.exit_status)
 
 
 def shortage(error: OSError) -> RetryableError | None:

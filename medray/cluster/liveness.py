@@ -11,13 +11,16 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from medray.clock import SYSTEM, Clock
+from medray.lease import Watch
 
 BEAT_S = 2.0
 Leave = Literal["yes", "no", "elsewhere"]  # to begin a unit; "elsewhere": by another process
@@ -35,16 +38,17 @@ class Process:
 class Board:
     """The board itself: state without a clock of anybody else. Runs as an actor."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock = SYSTEM) -> None:
+        self._watch = Watch[Process](clock)
         self._draining = False
         self._leaving: frozenset[str] = frozenset()
-        self._beats: dict[Process, float] = {}
+        self._beats: dict[Process, int] = {}
         self._units: dict[Process, list[str]] = {}
 
     def beat(self, process: Process) -> None:
         """`process` is alive."""
-        self._beats[process] = self._clock()
+        self._beats[process] = self._beats.get(process, 0) + 1
+        self._watch.still_s(process, self._beats[process])
 
     def begin(self, process: Process, unit: str) -> Leave:
         """Whether `process` may begin `unit`: not once the run drains, or its node is to go."""
@@ -72,10 +76,11 @@ class Board:
 
     def silent(self, seconds: float) -> list[Process]:
         """Processes at work on units that have not beaten for so long; each is told once."""
-        late = self._clock() - seconds
-        found = [p for p, at in self._beats.items() if at < late]
+        beats = self._beats.items()
+        found = [one for one, beat in beats if self._watch.still_s(one, beat) > seconds]
         for process in found:
             del self._beats[process]
+            self._watch.forget(process)
         return [process for process in found if self._units.pop(process, [])]
 
 

@@ -21,7 +21,7 @@ from ray.train.v2._internal.callbacks.placement_group_callback import (
 from ray.train.v2.api.exceptions import TrainingFailedError
 
 from medray.cluster.session import require
-from medray.errors import DataError, FatalError, MedrayError, RetryableError, SpecError
+from medray.errors import MedrayError, RetryableError, error_of
 from medray.ids import attempt_id
 from medray.storage.store.documents import read
 
@@ -143,7 +143,7 @@ def _rank(config: dict[str, Any]) -> None:
         raise
     except MedrayError as error:
         note = {
-            "class": type(error).__name__,
+            "exit_status": str(error.exit_status),
             "message": error.message,
             "code": error.code,
             "about": error.about,
@@ -159,8 +159,7 @@ def _raise_refusal(setup: "TrainSetup", path: str) -> None:
     except FileNotFoundError:
         return
     setup.objects.delete([path])
-    kinds = {kind.__name__: kind for kind in (SpecError, DataError, FatalError)}
-    kind = kinds.get(note.get("class", ""), FatalError)
+    kind = error_of(int(note["exit_status"]))
     said = {name: note.get(name, "") for name in ("code", "about", "hint")}
     raise kind(note.get("message", ""), **said)
 

@@ -10,7 +10,7 @@ import click
 
 from medray.commands.output import json_option, print_json, storage_option
 from medray.commands.run import SHOWN, attached, job_options, report_error
-from medray.errors import MedrayError
+from medray.errors import LEFT, MedrayError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,7 +139,7 @@ def attend_to(
     import rich.table  # noqa: F401 - of the account; now, while the cluster starts the driver
 
     from medray.commands.progress import print_account, watcher
-    from medray.jobs.follow import LEFT, attend
+    from medray.jobs.follow import attend
     from medray.jobs.remote.ray_jobs_api import connect
     from medray.jobs.storage_by_name import open_storage
     from medray.spec.profiles import RayCluster

@@ -17,9 +17,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from medray.clock import SYSTEM, Clock, stamp
-from medray.errors import DamageError, MedrayError, RetryableError
+from medray.errors import DamageError, InterruptedRun, MedrayError, RetryableError, status_of
 from medray.ids import attempt_id, short
 from medray.jobs.progress import Pulse
+from medray.lease import BEAT_S
 from medray.log import event as log_event
 from medray.spec.load import Source
 from medray.storage.store.documents import Finite, keep, read
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 State = Literal["running", "done", "interrupted", "failed"]
 LOOK_S = 1.0
-BEAT_S = 5.0
-GONE_S = 60.0  # a driver not seen for so long is taken for dead
 RUN_DIGITS = 12
 
 
@@ -86,15 +85,15 @@ class Driver:
     ) -> None:
         self._ended.set()
         self._thread.join()
-        status = error.exit_status if isinstance(error, MedrayError) else int(error is not None)
-        state: State = "done" if error is None else "interrupted" if status == 4 else "failed"
+        broken: State = "interrupted" if isinstance(error, InterruptedRun) else "failed"
+        state: State = "done" if error is None else broken
         # The error at hand matters more than a store that can't take the record of it.
         with contextlib.suppress(RetryableError) if error else contextlib.nullcontext():
             if isinstance(error, Exception):
                 self._error = told(error)
                 self.event("error", **self._error)
             self._flush()
-            self._beat(state, status)
+            self._beat(state, status_of(error))
 
     def step(self, run: str, spec: str, planned: "Planned | None") -> None:
         """Write down a step before its work begins."""

@@ -2,30 +2,21 @@
 
 import json
 import threading
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from medray.errors import (
-    DataError,
-    FatalError,
-    InterruptedRun,
-    MedrayError,
-    RetryableError,
-    SpecError,
-)
-from medray.jobs.driver import BEAT_S, GONE_S
+from medray.clock import SYSTEM, Clock
+from medray.errors import InterruptedRun, MedrayError, RetryableError, SpecError, error_of
 from medray.jobs.events import Event, Listener, Run, StepResult
 from medray.jobs.kept import Life
 from medray.jobs.remote.queue import read_queue
 from medray.jobs.remote.ray_jobs_api import ENDED, RayJobs
 from medray.jobs.remote.submissions import Submission, life_of
 from medray.jobs.status import events
+from medray.lease import BEAT_S, GONE_S, Watch
 from medray.storage.store.documents import decode
 from medray.storage.store.objects import Objects
 
-LEFT = 130  # exit status of who leaves a run that goes on; as shells have it: 128 + SIGINT
 LOOK_S = 0.05  # at first: a run with nothing to do takes two seconds on its cluster
 MOST_S = 1.0  # between two looks, once the run has gone on for long
 SHARE = 0.02  # of the time that a run has taken, by which its end is seen too late at most
@@ -33,13 +24,6 @@ ASK_S = 5.0  # Ray, once the driver lives: storage knows better
 SOON_S = 0.5  # until then: each question is work for the head, which is starting the driver
 SILENT_S = 3 * BEAT_S  # of a driver that Ray says has ended
 _TOLD = frozenset({"job", "step", "unit", "epoch", "contended", "done"})
-_KINDS: dict[int, type[MedrayError]] = {
-    1: FatalError,
-    2: SpecError,
-    3: DataError,
-    4: InterruptedRun,
-    5: RetryableError,
-}
 
 
 def attend(
@@ -62,10 +46,10 @@ def attend(
         MedrayError: the run's own error, by the class that its exit status asks for.
         InterruptedRun: its driver is gone (code "driver-lost"): never taken for a success.
     """
-    watch = _Watch(objects, jobs, submission, on_event)
-    began = watch.clock()
-    while not stop.wait(pause_after(watch.clock() - began)):
-        ended = watch.look()
+    follower = _Follower(objects, jobs, submission, on_event)
+    began = SYSTEM.monotonic()
+    while not stop.wait(pause_after(SYSTEM.monotonic() - began)):
+        ended = follower.look()
         if ended is not None:
             return ended
     return None
@@ -77,22 +61,22 @@ def pause_after(seconds: float) -> float:
 
 
 @dataclass
-class _Watch:
+class _Follower:
     objects: Objects
     jobs: RayJobs
     submission: Submission
     on_event: Listener
-    clock: Callable[[], float] = time.monotonic
+    clock: Clock = SYSTEM
     pieces: set[str] = field(default_factory=set)
     steps: list[StepResult] = field(default_factory=list)
     error: dict[str, Any] = field(default_factory=dict)
-    seen: str = ""
-    moved: float = field(init=False)
+    sign: str = ""
+    watch: Watch[str] = field(init=False)
     asked: float = field(init=False)
     ahead: int = -1
 
     def __post_init__(self) -> None:
-        self.moved = self.asked = self.clock()
+        self.watch, self.asked = Watch(self.clock), self.clock.monotonic()
 
     def look(self) -> Run | None:
         """The run, if it has ended well by now."""
@@ -104,13 +88,11 @@ class _Watch:
             return None  # storage will be back; the driver waits for it as well
         if life is not None and life.state != "running":
             return self._end(life)
-        # By our own clock: that of the driver's node may differ.
-        sign = self._queue() if life is None else life.seen
-        if sign != self.seen:
-            self.seen, self.moved = sign, self.clock()
-        silent = self.clock() - self.moved
-        if self.clock() - self.asked > (SOON_S if life is None and not sign else ASK_S):
-            self.asked = self.clock()
+        self.sign = self._queue() if life is None else life.seen
+        silent = self.watch.still_s(self.submission.id, self.sign)
+        now = self.clock.monotonic()
+        if now - self.asked > (SOON_S if life is None and not self.sign else ASK_S):
+            self.asked = now
             self._judge(silent, begun=life is not None)
         return None
 
@@ -131,7 +113,7 @@ class _Watch:
         try:
             line = read_queue(self.objects, self.submission.cluster)
         except RetryableError:
-            return self.seen
+            return self.sign
         for ahead, entry in enumerate(line):
             if entry.id == self.submission.id:
                 if not entry.running and ahead != self.ahead:
@@ -143,7 +125,7 @@ class _Watch:
     def _end(self, life: Life) -> Run:
         if life.state == "done":
             return Run(self.submission.job, self.steps)
-        raise _KINDS.get(life.exit_status, FatalError)(
+        raise error_of(life.exit_status)(
             str(self.error.get("message", "the run failed")),
             code=str(self.error.get("code", "run-failed")),
             about=str(self.error.get("about", self.submission.job)),
@@ -182,7 +164,7 @@ class _Watch:
         ours = [line for line in said if line.startswith("medray: ")]
         status = known.get("driver_exit_code")
         stopped = known["status"] == "STOPPED"
-        kind = InterruptedRun if stopped else _KINDS.get(status or 1, FatalError)
+        kind = InterruptedRun if stopped else error_of(status)
         return kind(
             (ours or said or [str(known.get("message") or "it said nothing")])[-1].removeprefix(
                 "medray: "

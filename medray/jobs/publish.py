@@ -8,14 +8,7 @@ import pyarrow as pa
 
 from medray.clock import SYSTEM, Clock
 from medray.engine.units.operation import Unit
-from medray.errors import (
-    DataError,
-    FatalError,
-    InterruptedRun,
-    MedrayError,
-    RetryableError,
-    SpecError,
-)
+from medray.errors import DataError, InterruptedRun, MedrayError, error_of, gravest
 from medray.jobs.budget import Budget, reasons
 from medray.jobs.events import Event, Listener, StepResult, Tally
 from medray.jobs.execute import Executor
@@ -34,15 +27,6 @@ from medray.storage.store.objects import Objects
 
 if TYPE_CHECKING:
     from medray.engine.units.worker import Receipt
-
-# Of several failures the gravest names the run's: a bug, then wrong data, then an ill store.
-_GRAVITY: dict[int, type[MedrayError]] = {
-    1: FatalError,
-    2: SpecError,
-    3: DataError,
-    5: RetryableError,
-    4: InterruptedRun,
-}
 
 
 def run_units(
@@ -182,13 +166,12 @@ class _Either(threading.Event):
 
 
 def _failure(resolved: Resolved, planned: Planned, failed: dict[str, "Receipt"]) -> MedrayError:
-    statuses = {receipt.exit_status for receipt in failed.values()}
-    worst = next((status for status in _GRAVITY if status in statuses), 1)
+    worst = gravest(receipt.exit_status for receipt in failed.values())
     first = min(
         (receipt for receipt in failed.values() if receipt.exit_status == worst),
         key=lambda receipt: receipt.index,
     )
-    return _GRAVITY.get(worst, FatalError)(
+    return error_of(worst)(
         f"{len(failed)} of {len(planned.units)} units failed; the first: {first.error}",
         code="units-failed",
         about=resolved.run,

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from medray.clock import SYSTEM, Clock, age_s
+from medray.clock import SYSTEM, Clock
 from medray.errors import DataError, SpecError
-from medray.jobs.driver import GONE_S
 from medray.jobs.events import StepResult
 from medray.jobs.kept import (
     FORGET,
@@ -24,6 +23,7 @@ from medray.jobs.progress import Progress
 from medray.jobs.remote.queue import read_queue
 from medray.jobs.remote.submissions import Submission, marked
 from medray.jobs.remote.submissions import newest as newest_submission
+from medray.lease import GONE_S, told_ago_s
 from medray.storage.catalog.ledger import Ledger
 from medray.storage.store.documents import damaged
 from medray.storage.store.objects import Objects
@@ -166,7 +166,7 @@ def _newest_life(
     newest: Life | Waiting = max(drivers, key=lambda life: life.started, default=Waiting())
     state: str = newest.state
     if state == "running":
-        state = "lost" if age_s(newest.seen, clock) > GONE_S else "running"
+        state = "lost" if told_ago_s(newest.seen, clock) > GONE_S else "running"
     sent = newest_submission(objects, job)
     if sent is not None and all(driver.submission != sent.number for driver in drivers):
         # Nothing of an earlier life is true of what was sent since.
@@ -179,9 +179,9 @@ def _before_it_runs(objects: Objects, sent: Submission, clock: Clock) -> str:
     """The state of a submission whose driver has not written anything."""
     for entry in read_queue(objects, sent.cluster):
         if entry.id == sent.id:
-            silent = age_s(entry.seen or sent.at, clock) > GONE_S
+            silent = told_ago_s(entry.seen or sent.at, clock) > GONE_S
             return "lost" if silent else "waiting"
-    age = age_s(sent.at, clock)
+    age = told_ago_s(sent.at, clock)
     return "lost" if age > (GONE_S if marked(objects, sent, "begun") else START_S) else "submitted"
 
 

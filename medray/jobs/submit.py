@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medray.clock import age_s
-from medray.errors import RetryableError, SpecError
-from medray.jobs.driver import GONE_S, job_id, keep_job
+from medray.errors import FINAL, RetryableError, SpecError
+from medray.jobs.driver import job_id, keep_job
 from medray.jobs.kept import job_record
 from medray.jobs.remote.ray_jobs_api import ENDED, RayJobs, connect
 from medray.jobs.remote.shipment import pack
@@ -23,6 +22,7 @@ from medray.jobs.remote.submissions import (
     newest,
 )
 from medray.jobs.storage_by_name import ENVIRONMENT, open_storage
+from medray.lease import GONE_S, told_ago_s
 from medray.spec.documents import variables_of
 from medray.spec.load import Job, Source, check_step, cluster_profile, read_job, storage_profile
 from medray.spec.profiles import RayCluster, is_secret
@@ -34,7 +34,6 @@ from medray.version import __version__
 
 STOP_S = 15  # from SIGTERM to SIGKILL: longer than a driver takes to drain
 _CLAIMS = 100
-_FINAL = frozenset({0, 1, 2, 3})  # exit statuses after which trying again is no use
 
 
 @dataclass(frozen=True)
@@ -187,11 +186,11 @@ def _stands(objects: Objects, jobs: RayJobs, last: Submission, due: str) -> str:
         if life.state != "running":
             if last.due != due:
                 return "over"
-            if due and life.exit_status in _FINAL:
+            if due and life.exit_status in FINAL:
                 return "under way"
             # Never told to whoever sent it: the reply was lost, and this is its second try.
             return "over" if taken else "under way"
-        return "under way" if age_s(life.seen) < GONE_S else "over"
+        return "under way" if told_ago_s(life.seen) < GONE_S else "over"
     if marked(objects, last, "begun") and not taken:
         return "under way"
     known = jobs.job(last.id)

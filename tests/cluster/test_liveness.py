@@ -1,78 +1,76 @@
 """The board tells who is silent, and lets nobody begin while a run drains."""
 
+import datetime
 import os
 
 import pytest
 
+from medray.clock import VirtualClock
 from medray.cluster.liveness import Board, Process, _kill, _started
 
 A, B = Process("node", 1, "10"), Process("node", 2, "20")
 
 
-class Clock:
-    """Says the time it is told."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> VirtualClock:
+    return VirtualClock(datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC))
 
 
-def test_silent_are_those_at_work_that_do_not_beat_and_each_is_told_once(clock: Clock) -> None:
+def test_silent_are_those_at_work_that_do_not_beat_and_each_is_told_once(
+    clock: VirtualClock,
+) -> None:
     board = Board(clock)
     assert board.begin(A, "u") == "yes"
     assert board.begin(B, "v") == "yes"
-    clock.now = 9
+    clock.sleep(9)
     board.beat(B)
     assert board.silent(10) == []
-    clock.now = 11
+    clock.sleep(2)
     assert board.silent(10) == [A]
     assert board.silent(10) == []
+    board.beat(A)
+    board.begin(A, "w")
+    assert board.silent(10) == [], "it was only stopped, and what it begins now counts anew"
 
 
-def test_a_process_without_a_unit_may_be_silent(clock: Clock) -> None:
+def test_a_process_without_a_unit_may_be_silent(clock: VirtualClock) -> None:
     board = Board(clock)
     board.begin(A, "u")
     board.begin(A, "v")
     board.end(A, "u")
     board.end(A, "v")
-    clock.now = 100
+    clock.sleep(100)
     assert board.silent(10) == []
 
 
-def test_one_of_two_units_done_is_still_at_work(clock: Clock) -> None:
+def test_one_of_two_units_done_is_still_at_work(clock: VirtualClock) -> None:
     board = Board(clock)
     board.begin(A, "u")
     board.begin(A, "v")
     board.end(A, "u")
-    clock.now = 100
+    clock.sleep(100)
     assert board.silent(10) == [A]
 
 
-def test_an_end_of_somebody_unknown_is_no_error(clock: Clock) -> None:
+def test_an_end_of_somebody_unknown_is_no_error(clock: VirtualClock) -> None:
     Board(clock).end(A, "u")
 
 
-def test_draining_lets_nobody_begin(clock: Clock) -> None:
+def test_draining_lets_nobody_begin(clock: VirtualClock) -> None:
     board = Board(clock)
     board.drain()
     assert board.begin(A, "u") == "no"
-    clock.now = 100
+    clock.sleep(100)
     assert board.silent(10) == []
 
 
-def test_on_a_node_that_is_to_go_nothing_begins(clock: Clock) -> None:
+def test_on_a_node_that_is_to_go_nothing_begins(clock: VirtualClock) -> None:
     board = Board(clock)
     there = Process("other", 3, "30")
     assert board.begin(A, "u") == "yes"
     board.leaving(frozenset({"node"}))
     assert (board.begin(B, "v"), board.begin(there, "v")) == ("elsewhere", "yes")
-    clock.now = 11
+    clock.sleep(11)
     assert board.silent(10) == [A, there], "what is under way there is still watched"
     board.leaving(frozenset())
     assert board.begin(B, "v") == "yes", "it was not taken away after all"

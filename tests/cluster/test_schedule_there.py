@@ -15,7 +15,7 @@ import pytest
 from head import Head
 
 from medray.clock import SYSTEM
-from medray.jobs.follow import LEFT
+from medray.errors import LEFT
 from medray.jobs.run import run
 from medray.jobs.schedule import schedules
 from medray.jobs.schedule.claims import Claims, Record
@@ -25,7 +25,7 @@ from medray.storage.store.objects import Objects
 
 # A minute until a lease is given up is too long for a test; everything else is as it is.
 CODE = (
-    "import medray.jobs.schedule.scheduler as s; s.LEASE_S = 4.0; s.TICK_S = 0.5; s.RETRY_S = 1.0; "
+    "import medray.jobs.schedule.scheduler as s; s.GONE_S = 4.0; s.TICK_S = 0.5; s.RETRY_S = 1.0; "
     "from medray.cli import main; main()"
 )
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(600)]

@@ -1,5 +1,6 @@
 """Attending to a run whose cluster died, or was replaced by another: lost, and never done."""
 
+import datetime
 import json
 import subprocess
 import sys
@@ -9,15 +10,16 @@ from typing import Any
 
 import pytest
 
-from medray.clock import stamp
+from medray.clock import VirtualClock, stamp
 from medray.errors import InterruptedRun, MedrayError, RetryableError, SpecError
-from medray.jobs.driver import GONE_S
 from medray.jobs.events import Event
-from medray.jobs.follow import _Watch, pause_after
+from medray.jobs.follow import _Follower, pause_after
 from medray.jobs.remote.submissions import claim, new_submission
+from medray.lease import GONE_S
 from medray.spec.profiles import RayCluster
 from medray.storage.store.objects import Objects
 
+EPOCH = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 CLUSTER = RayCluster(kind="ray", address="http://127.0.0.1:1")
 
 
@@ -49,32 +51,32 @@ def test_what_gives_no_sign_for_a_minute_is_lost(
     if begun:
         beat = json.dumps({**life, "state": "running", "exit_status": 0, "steps": []})
         objects.put("runs/job-1/drivers/s.json", beat.encode())
-    now = [0.0]
-    watch = _Watch(objects, Refusing(error), submission, lambda _: None, lambda: now[0])  # type: ignore[arg-type]
-    watch.moved = 0.0
-    for at in range(0, int(GONE_S), 10):
-        now[0] = float(at)
-        assert watch.look() is None, "it may be back"
-    now[0] = GONE_S + 6
+    clock = VirtualClock(EPOCH)
+    follower = _Follower(objects, Refusing(error), submission, lambda _: None, clock)  # type: ignore[arg-type]
+    for _ in range(0, int(GONE_S), 10):
+        assert follower.look() is None, "it may be back"
+        clock.sleep(10)
+    assert follower.look() is None, "not for a minute yet"
+    clock.sleep(6)
     with pytest.raises(InterruptedRun, match=error.message) as caught:
-        watch.look()
+        follower.look()
     assert caught.value.code == "driver-lost"
 
 
 def test_the_head_is_left_to_its_work_while_it_starts_a_driver(objects: Objects) -> None:
     submission = new_submission(objects, "job-1", 1, "c", CLUSTER, 0)
     claim(objects, submission)
-    now, asked = [100.0], [0]
+    clock, asked = VirtualClock(EPOCH), [0]
 
     class Starting:
         def job(self, _submission: str) -> dict[str, Any]:
             asked[0] += 1
             return {"status": "PENDING"}
 
-    watch = _Watch(objects, Starting(), submission, lambda _: None, lambda: now[0])  # type: ignore[arg-type]
-    for look in range(20):
-        now[0] = 100 + 0.05 * look
-        assert watch.look() is None
+    follower = _Follower(objects, Starting(), submission, lambda _: None, clock)  # type: ignore[arg-type]
+    for _ in range(20):
+        assert follower.look() is None
+        clock.sleep(0.05)
     assert asked[0] == 1, "in a second"
 
 
@@ -88,7 +90,7 @@ def test_a_rival_for_the_name_is_told_to_who_waits(objects: Objects) -> None:
     objects.put("runs/job-1/events/s-000001.jsonl", json.dumps(said).encode())
     told: list[Event] = []
     away = RetryableError("the cluster cannot be reached", code="cluster-unreachable")
-    _Watch(objects, Refusing(away), submission, told.append, lambda: 0.0).look()  # type: ignore[arg-type]
+    _Follower(objects, Refusing(away), submission, told.append).look()  # type: ignore[arg-type]
     assert [event.name for event in told] == ["contended"]
 
 

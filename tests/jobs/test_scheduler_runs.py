@@ -11,7 +11,8 @@ from nights import DAY, HOUR, JOB, Night, pass_time, states
 from medray.errors import RetryableError, SpecError
 from medray.jobs.schedule import schedules
 from medray.jobs.schedule.claims import Claims
-from medray.jobs.schedule.scheduler import LEASE_S, RETRIES, RETRY_S, TICK_S, Scheduler
+from medray.jobs.schedule.scheduler import RETRIES, RETRY_S, TICK_S, Scheduler
+from medray.lease import GONE_S
 
 
 def test_a_pause_makes_nothing_due(add, scheduler, clock, night, objects) -> None:
@@ -72,7 +73,7 @@ def test_a_dead_holder_is_succeeded_under_the_same_run(
     pass_time(clock, 10 * HOUR + 60, dead, step=60)
     assert len(night.started) == 1
     one, other = scheduler(), scheduler()
-    pass_time(clock, LEASE_S - TICK_S, one, other)
+    pass_time(clock, GONE_S - TICK_S, one, other)
     assert len(night.started) == 1, "it may still live"
     pass_time(clock, 3 * TICK_S, one, other)
     assert night.started == ["20260501T220000Z"] * 2

@@ -17,7 +17,7 @@ from medray.engine import OPERATIONS
 from medray.engine.units.operation import Operation, Unit
 from medray.engine.units.turns_and_deadlines import Stages, Turn, Watchdog, require_sound
 from medray.engine.units.verdict import is_fault_of_storage, is_lack_of_memory, is_passing
-from medray.errors import DataError, FatalError, MedrayError, shortage
+from medray.errors import DataError, FatalError, MedrayError, shortage, status_of
 from medray.faults import point
 from medray.formats.held import CHANGED
 from medray.log import event
@@ -116,7 +116,7 @@ class Worker:
             commit, own = self._insist(unit)
         except Exception as error:  # noqa: BLE001 - one bad unit must not end the pool
             event("unit", unit=unit.id, state="failed", seconds=time.monotonic() - started)
-            status = getattr(error, "exit_status", 1)
+            status = status_of(error)
             return Receipt(unit.id, unit.index, "failed", error=_text(error), exit_status=status)
         state: State = "committed" if own else "skipped"
         event("unit", unit=unit.id, state=state, rows=commit.shard.rows)

@@ -3,8 +3,7 @@
 <root>/queues/<cluster>.json    {"entries": [{id, priority, at, beat, running}, …]}, moved by swap
 
 Every driver keeps its own entry alive with a beat that it counts up. Whoever sees an entry's beat
-stand still for `GONE_S` by its own clock, which needs no agreement with anybody else's, strikes it
-out: a killed driver frees its place without anybody's help.
+stand still for `GONE_S` strikes it out: a killed driver frees its place without anybody's help.
 """
 
 import contextlib
@@ -15,14 +14,14 @@ from dataclasses import asdict, dataclass, replace
 from types import TracebackType
 from typing import Literal, Self
 
-from medray.clock import SYSTEM, Clock, stamp
+from medray.clock import SYSTEM, Clock
 from medray.errors import InterruptedRun, RetryableError
+from medray.lease import BEAT_S, Watch, beaten
 from medray.log import event
 from medray.storage.store.documents import Count, Moment, decode
 from medray.storage.store.objects import Objects
 
-BEAT_S = 5.0
-GONE_S = 45.0
+GONE_S = 45.0  # sooner than `medray.lease` has it: others stand in the line
 SILENT = "delete it: runs under way write themselves in again"
 _TRIES = 200
 _LOOKS = 5  # from beat to beat of one that waits: others may have given it its place
@@ -95,7 +94,7 @@ class Turn:
     ) -> None:
         self._objects, self._cluster, self._places = objects, cluster, places
         self._entry, self._stop, self._cancelled, self._clock = entry, stop, cancelled, clock
-        self._heard: dict[str, tuple[int, float]] = {}
+        self._watch = Watch[str](clock)
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="line", daemon=True)
 
@@ -140,10 +139,10 @@ class Turn:
         for _ in range(_TRIES):
             entries, tag = _read(self._objects, self._cluster)
             mine = next((e for e in entries if e.id == self._entry.id), self._entry)
-            others = [e for e in entries if e.id != mine.id and not self._silent(e)]
+            others = [e for e in entries if e.id != mine.id and not self._gone(e)]
             # One that was struck out while storage was away does run still.
             has = mine.running or self._entry.running
-            mine = replace(mine, beat=mine.beat + 1, seen=stamp(self._clock), running=has)
+            mine = beaten(replace(mine, running=has), self._clock)
             entries = admit([*others, mine], self._places)
             if _write(self._objects, self._cluster, entries, tag):
                 return next(e.running for e in entries if e.id == mine.id)
@@ -160,13 +159,8 @@ class Turn:
                 if _write(self._objects, self._cluster, admit(rest, self._places), tag):
                     return
 
-    def _silent(self, entry: Entry) -> bool:
-        beat, since = self._heard.get(entry.id, (-1, 0.0))
-        now = self._clock.monotonic()
-        if entry.beat != beat:
-            self._heard[entry.id] = (entry.beat, now)
-            return False
-        return now - since > GONE_S
+    def _gone(self, entry: Entry) -> bool:
+        return self._watch.still_s(entry.id, entry.beat) > GONE_S
 
     def _keep(self) -> None:
         while not self._left.wait(BEAT_S):

@@ -5,15 +5,14 @@
                         due/<UTC time>.end.json     how it ended; create-only
 
 A claim without an end is work to do, whoever made the claim: its run keeps its id. Whether the
-holder of a lease lives is told by watching the lease change, not by comparing clocks: machines
-disagree about the time, and a machine's own clock may jump.
+holder of a lease lives is told by watching the lease (`medray.lease`).
 """
 
 import datetime
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, TypeAdapter
@@ -22,6 +21,7 @@ from medray.clock import Clock, stamp
 from medray.ids import short
 from medray.jobs.events import StepResult
 from medray.jobs.schedule.schedules import ROOT
+from medray.lease import beaten
 from medray.spec.schedules import Schedule
 from medray.storage.store.documents import Count, Finite, Moment, decode
 from medray.storage.store.objects import Objects
@@ -230,7 +230,7 @@ class Claims:
     def hold(self, due: str, lease: Lease, tag: str | None) -> str | None:
         """Take, keep or give back a lease that still has `tag`; its new tag, or None: it moved."""
         path = f"{self._root}/{due}.lease.json"
-        lease = replace(lease, beat=lease.beat + 1, seen=stamp(self._clock))
+        lease = beaten(lease, self._clock)
         data = json.dumps(asdict(lease)).encode()
         try:
             self._objects.swap(path, data, tag)

@@ -11,20 +11,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from medray.clock import SYSTEM, Clock, stamp
-from medray.errors import MedrayError, SpecError
+from medray.errors import LEFT, InterruptedRun, MedrayError, RetryableError, SpecError
 from medray.faults import point
 from medray.ids import attempt_id
-from medray.jobs.follow import LEFT
 from medray.jobs.schedule import schedules
 from medray.jobs.schedule.claims import Claim, Claims, End, Lease, Record, State, Verdict, claim_for
 from medray.jobs.schedule.start import Outcome, Start, Started
+from medray.lease import GONE_S, Watch
 from medray.log import event
 from medray.spec.schedules import Schedule
 from medray.storage.store.objects import Objects
 
 TICK_S = 5.0
-BEAT_S = 1.0
-LEASE_S = 60.0  # a lease that has not changed for so long has lost its holder
+LOOK_S = 1.0  # at a run that somebody waits for
 LATE_S = 300.0  # a due time noticed so much later was missed
 RETRIES = 3  # of a run that failed in a way that trying again may mend
 RETRY_S = 60.0
@@ -66,7 +65,7 @@ class Scheduler:
         self.session = session or attempt_id()
         self.running: dict[str, Running] = {}
         self._objects, self._start, self._after, self._clock = objects, start, after, clock
-        self._watched: dict[tuple[str, str], tuple[str | None, float]] = {}
+        self._watch = Watch[tuple[str, str]](clock)
         self._rest: dict[tuple[str, str], float] = {}
         self._waiting = False
 
@@ -114,7 +113,7 @@ class Scheduler:
             raise SpecError("claimed a moment ago", code="claimed-already", about=name)
         if claims.unfinished()[0] == claim and self.take(claims, claim):
             while self.running and not stop.is_set():
-                self._clock.sleep(BEAT_S)
+                self._clock.sleep(LOOK_S)
                 self._guarded(name, self._attend)
             self.drain()
         return claims.record(claim.due)
@@ -224,15 +223,10 @@ class Scheduler:
 
     def _abandoned(self, claim: Claim, tag: str | None) -> bool:
         """Whether a lease has not changed for as long as a living holder never takes."""
-        key, now = (claim.schedule, claim.due), self._clock.monotonic()
-        known, since = self._watched.get(key, (None, now))
-        if known is None or known != tag:
-            # Seen to change: its holder lives, and nobody needs to wait for what it does.
-            self._waiting = self._waiting or known is None
-            self._watched[key] = (tag, now)
-            return False
-        self._waiting = True
-        return now - since > LEASE_S
+        who = (claim.schedule, claim.due)
+        # Seen to change: its holder lives, and nobody needs to wait for what it does.
+        self._waiting = self._waiting or not self._watch.has_moved(who, tag)
+        return self._watch.still_s(who, tag) > GONE_S
 
     def _attend(self, name: str) -> None:
         """Look after a run of our own: has it ended, may it go on, is it still ours."""
@@ -256,13 +250,13 @@ class Scheduler:
 
     def _ended(self, claims: Claims, run: Running, outcome: Outcome) -> None:
         due, status = run.claim.due, outcome.exit_status
-        if status == 5 and run.lease.failures < RETRIES:
+        if status == RetryableError.exit_status and run.lease.failures < RETRIES:
             self._rest[run.claim.schedule, due] = self._clock.monotonic() + RETRY_S
             given = replace(run.lease, holder="", failures=run.lease.failures + 1)
             claims.hold(due, given, run.tag)
             del self.running[run.claim.schedule]
             return
-        states: dict[int, State] = {0: "done", 4: "stopped"}
+        states: dict[int, State] = {0: "done", InterruptedRun.exit_status: "stopped"}
         now = self._clock.now()
         began = datetime.datetime.fromisoformat(run.lease.began)
         end = End(
@@ -291,7 +285,7 @@ class Scheduler:
         if outcome is None:
             return
         claims = Claims(self._objects, name, self._clock)
-        if outcome.exit_status in (4, LEFT):
+        if outcome.exit_status in (InterruptedRun.exit_status, LEFT):
             claims.hold(run.claim.due, replace(run.lease, holder=""), run.tag)
             del self.running[name]
         else:

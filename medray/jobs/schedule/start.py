@@ -13,8 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from medray.errors import InterruptedRun, SpecError
-from medray.jobs.follow import LEFT
+from medray.errors import LEFT, InterruptedRun, RetryableError, SpecError
 from medray.jobs.schedule.claims import Claim
 from medray.spec.load import cluster_profile
 from medray.spec.profiles import RayCluster
@@ -116,8 +115,9 @@ class _Child:
             result = {}
         # Asked to stop before it could answer, it is stopped all the same; any other signal is an
         # accident, such as a lack of memory.
-        killed = {-signal.SIGTERM: 4, -LEAVE: LEFT}
-        return Outcome(status if status >= 0 else killed.get(status, 5), result)
+        killed = {-signal.SIGTERM: InterruptedRun.exit_status, -LEAVE: LEFT}
+        accident = RetryableError.exit_status
+        return Outcome(status if status >= 0 else killed.get(status, accident), result)
 
     def stop(self) -> None:
         self._process.terminate()
