@@ -21,7 +21,7 @@ import brca1
 import numpy as np
 from pyarrow import csv
 
-from medray.engine.training.linear import fit_classes
+from medray.engine.training.baselines.logistic import Logistic
 from medray.formats.genomics.alphabet import PAD, decode
 from medray.storage.catalog.datasets import Dataset, open_dataset
 from medray.storage.store.objects import Objects
@@ -212,7 +212,7 @@ def around(codes: np.ndarray, truth: np.ndarray, fold: np.ndarray) -> np.ndarray
     made = np.empty(len(codes), np.float32)
     for one in np.unique(fold):
         held = fold == one
-        fitted = fit_classes(design[~held], truth[~held], 2)
+        fitted = Logistic.of_classes(design[~held], truth[~held], 2)
         made[held] = fitted.answers(design[held])[:, 1]
     return made
 

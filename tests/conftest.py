@@ -20,7 +20,7 @@ from medray.storage.store.objects import Objects
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # tests.servers, from test files and drills
 
-from tests import parts
+from tests import outsiders, parts
 from tests.servers import ceph, moto
 from tests.servers.bucket import Bucket
 from tests.servers.process import Server
@@ -137,6 +137,20 @@ def balls(make_dataset: Callable[[str, list[Sample]], Dataset]) -> Dataset:
         arrays = {"image": image.astype(np.int16)[None], "label": label}
         samples.append(Sample(f"s{number:02d}", row, arrays))
     return make_dataset("balls", samples)
+
+
+@pytest.fixture
+def plugged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """medray finds the plugins of tests/outsiders.py, by entry points."""
+    folder = tmp_path / "plugged"
+    metadata = folder / "outsiders-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: outsiders\nVersion: 1.0\n")
+    lines = []
+    for group, plugins in outsiders.PLUGINS.items():
+        lines += [f"[{group}]", *(f"{k} = {v.__module__}:{v.__name__}" for k, v in plugins.items())]
+    (metadata / "entry_points.txt").write_text("\n".join(lines) + "\n")
+    monkeypatch.syspath_prepend(folder)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The contract of a task: target, loss, what the network's answer becomes, and a quick verdict."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ from medray.models.base import Answers, Logits
 from medray.spec.base import Settings
 from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.samples import Sample
+from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
 
 NO_LABEL = 255  # of a base: not judged, not learnt
@@ -55,6 +56,11 @@ class Task(ABC):
     """Kind of axis that its places lie on, e.g. "space"; samples must extend along it."""
     metric: ClassVar[str]
     """Validation metric that tells which weights are best, unless the job names another."""
+    metrics: ClassVar[Mapping[str, Metric]]
+    """All that it makes of answers, by name, in the order of pages: what `summarise` gives (without
+    `val_`), metrics of `conclude` and columns of `score`. Nobody else knows a metric."""
+    baseline: ClassVar[str] = ""
+    """In the registry of baselines: what is fitted beside a network; empty: nothing is."""
     ignored: bool = False
     """Dense tasks: whether labels hold one value more, behind the classes, that takes no part."""
     scores_probabilities: ClassVar[bool] = False
@@ -67,6 +73,28 @@ class Task(ABC):
     @abstractmethod
     def classes(self) -> tuple[str, ...]:
         """Names, in the order of the network's output channels."""
+
+    def metric_of(self, name: str) -> Metric:
+        """What there is to know of a metric.
+
+        Args:
+            name: as in `metrics`; `val_` or `baseline_` may stand before it, and behind it the
+                class that it is of (`val_dice_tumour`).
+
+        Raises:
+            SpecError: the task has no such metric (code "unknown-metric").
+        """
+        base = name.removeprefix("val_").removeprefix("baseline_")
+        ends = ["", *(f"_{one}" for one in self.classes)]
+        found = [one for one in self.metrics if any(base == one + end for end in ends)]
+        if not found:
+            raise SpecError(
+                f"there is no metric {name!r}",
+                code="unknown-metric",
+                about=self.name,
+                hint=f"one of {', '.join(sorted(self.validates or self.metrics))}",
+            )
+        return self.metrics[max(found, key=len)]
 
     @abstractmethod
     def targets(self, rows: Sequence[dict[str, Any]]) -> Tensor | None:

@@ -1,6 +1,6 @@
 """Classification: one class, or several labels, for a whole image."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +15,7 @@ from medray.models.base import Answers, Logits
 from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.samples import Sample
 from medray.tasks.base import ClassWeights, ImageTaskOptions, Task, weights_of
+from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.classification import score_classification, summarise_classification
 from medray.tasks.metrics.probability import auroc
@@ -41,6 +42,21 @@ class Classification(Task):
     name: ClassVar[str] = "classification"
     answers: ClassVar[Answers] = "sample"
     metric: ClassVar[str] = "val_auc"
+    baseline: ClassVar[str] = "logistic"
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "auroc": Metric("AUROC", headline=True),
+        "auc": Metric("AUROC"),  # as a validation calls it
+        "average_precision": Metric("average precision"),
+        "accuracy": Metric("accuracy", headline=True),
+        "mcc": Metric("MCC", headline=True),
+        "sensitivity": Metric("sensitivity", headline=True),
+        "specificity": Metric("specificity", headline=True),
+        "brier": Metric("Brier score", higher_is_better=False),
+        "ece": Metric("calibration error", higher_is_better=False),
+        "actual_class": Metric("truth", kind="text"),
+        "called_class": Metric("called", kind="text"),
+        "error": Metric("error", higher_is_better=False),
+    }
 
     def __init__(self, options: Options, frequencies: Sequence[float] | None = None) -> None:
         super().__init__(options, frequencies)

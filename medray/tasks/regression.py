@@ -1,6 +1,6 @@
 """Regression: one value, or several, for a whole sample."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ from medray.models.base import Answers, Logits
 from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.samples import Sample
 from medray.tasks.base import ImageTaskOptions, Task
+from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.regression import (
     pearson,
@@ -47,6 +48,15 @@ class Regression(Task):
     name: ClassVar[str] = "regression"
     answers: ClassVar[Answers] = "sample"
     metric: ClassVar[str] = "val_r2"
+    baseline: ClassVar[str] = "ridge"
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "r2": Metric("R²", headline=True),
+        "pearson": Metric("Pearson r", headline=True),
+        "spearman": Metric("Spearman r", headline=True),
+        "rmse": Metric("RMSE", higher_is_better=False, headline=True),
+        "mae": Metric("MAE", higher_is_better=False),
+        "error": Metric("error", higher_is_better=False),
+    }
 
     def __init__(self, options: Options, frequencies: Sequence[float] | None = None) -> None:
         super().__init__(options, frequencies)

@@ -1,6 +1,6 @@
 """Segmentation: one class for every voxel."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ from medray.errors import DataError, SpecError
 from medray.models.base import Answers, Logits
 from medray.storage.shards.samples import Sample
 from medray.tasks.base import ClassWeights, ImageTaskOptions, Task, weights_of, whole
+from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.overlap import confusion, overlap
 from medray.tasks.metrics.segmentation import score_segmentation, summarise_segmentation
@@ -57,6 +58,24 @@ class Segmentation(Task):
     answers: ClassVar[Answers] = "place"
     over: ClassVar[str] = "space"
     metric: ClassVar[str] = "val_dice"
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "dice": Metric("Dice", headline=True),
+        "hd95_mm": Metric("HD95, mm", higher_is_better=False, digits=2, headline=True),
+        "surface_dice": Metric("surface Dice", headline=True),
+        "sensitivity": Metric("sensitivity"),
+        "precision": Metric("precision"),
+        "lesion_f1": Metric("lesion F1"),
+        "iou": Metric("IoU", per_class=False, per_case=False),
+        "voxel_error": Metric(
+            "wrong voxels", higher_is_better=False, headline=True, per_class=False, per_case=False
+        ),
+        "actual_ml": Metric("truth, ml", digits=2),
+        "predicted_ml": Metric("predicted, ml", digits=2),
+        "lesions_found": Metric("lesions found", kind="count"),
+        "lesions_false": Metric("false", higher_is_better=False, kind="count"),
+        "lesions_missed": Metric("missed", higher_is_better=False, kind="count"),
+        "gain_largest": Metric("gain by the largest part alone"),
+    }
 
     def __init__(self, options: Options, frequencies: Sequence[float] | None = None) -> None:
         super().__init__(options, frequencies)

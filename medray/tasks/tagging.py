@@ -1,6 +1,6 @@
 """Tagging: one class for every base of a sequence."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 from medray.models.base import Answers, Logits
 from medray.storage.shards.samples import Sample
 from medray.tasks.base import NO_LABEL, ClassWeights, Task, TaskOptions, weights_of, whole
+from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.tagging import (
     BINS,
@@ -41,6 +42,15 @@ class Tagging(Task):
     answers: ClassVar[Answers] = "place"
     over: ClassVar[str] = "base"
     metric: ClassVar[str] = "val_auroc"
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "auroc": Metric("AUROC", headline=True, per_case=False),
+        "average_precision": Metric("average precision", headline=True, per_case=False),
+        "f1": Metric("F1", headline=True, per_case=False),
+        "auroc_per_sample": Metric("AUROC, mean of samples", headline=True),
+        "average_precision_per_sample": Metric("average precision, mean of samples"),
+        "f1_per_sample": Metric("F1, mean of samples"),
+        "bases": Metric("bases", kind="count"),
+    }
     scores_probabilities: ClassVar[bool] = True
 
     def __init__(self, options: Options, frequencies: Sequence[float] | None = None) -> None:

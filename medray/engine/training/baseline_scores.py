@@ -7,9 +7,10 @@ import pyarrow as pa
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from medray.engine.training.linear import Linear, fit_classes, fit_labels, fit_values
+from medray.engine.training.baselines import BASELINES
+from medray.engine.training.baselines.base import Baseline
 from medray.engine.training.setup import TrainSetup
-from medray.errors import DataError, SpecError
+from medray.errors import DataError
 from medray.modalities import modality_of, read_plan
 from medray.storage.catalog.datasets import Dataset, open_dataset
 from medray.storage.catalog.models import ModelPackage, open_model
@@ -21,38 +22,28 @@ from medray.tasks.base import Task
 from medray.tasks.metrics.bootstrap import Bootstrap
 
 FILE = "baseline.safetensors"
-MOST = 20_000  # samples that logistic regression learns from, and
-MOST_VALUES = 100_000  # ridge regression; more are thinned out evenly
 TOGETHER = 20_000  # samples that are answered at once
-LINKS = ("softmax", "sigmoid", "identity")
 
 
-def fit_baseline(setup: TrainSetup) -> Linear | None:
-    """Logistic or ridge regression of the training samples; None where none fits the modality,
-    the task is one of every voxel or base, or all samples are of one class."""
+def fit_baseline(setup: TrainSetup) -> Baseline | None:
+    """The task's baseline, of the training samples; None where the task or the modality has none,
+    or nothing can be learnt."""
     task = build_task(setup.task, setup.plan.frequencies)
-    if task.answers == "place":
+    if not task.baseline:
         return None
+    kind = BASELINES.get(task.baseline)
     data = open_dataset(setup.objects, setup.data)
     indices = data.select(setup.select)
-    most = min(len(indices), MOST_VALUES if task.name == "regression" else MOST)
+    most = min(len(indices), kind.most)
     indices = [indices[at] for at in np.linspace(0, len(indices) - 1, most).astype(int)]
     design = modality_of(setup.model).design(data, indices, setup.plan)
     targets = task.targets(data.samples.take(indices).to_pylist())
     if design is None or targets is None:
         return None
-    wanted = targets.numpy()
-    if task.name == "regression":
-        return fit_values(design, wanted)
-    if wanted.ndim == 2:
-        return fit_labels(design, wanted)
-    try:
-        return fit_classes(design, wanted, len(task.classes))
-    except SpecError:
-        return None
+    return kind.fit(design, targets.numpy(), task)
 
 
-def validate_baseline(setup: TrainSetup, fitted: Linear) -> dict[str, float]:
+def validate_baseline(setup: TrainSetup, fitted: Baseline) -> dict[str, float]:
     """The metrics of a training's validation, `val_` read `baseline_`; empty without validation."""
     data = open_dataset(setup.objects, setup.data)
     indices = data.select(setup.validation) if setup.validation else []
@@ -69,34 +60,30 @@ def validate_baseline(setup: TrainSetup, fitted: Linear) -> dict[str, float]:
     }
 
 
-def encode(members: list[Linear]) -> bytes:
+def encode(members: list[Baseline]) -> bytes:
     """Baselines of a model's networks, in order, as a safetensors file."""
-    tensors: dict[str, np.ndarray] = {}
-    for at, one in enumerate(members):
-        tensors[f"{at}.coefficients"] = np.ascontiguousarray(one.coefficients)
-        tensors[f"{at}.intercepts"] = np.ascontiguousarray(one.intercepts)
-        tensors[f"{at}.link"] = np.array([LINKS.index(one.link)], np.uint8)
+    tensors = {
+        f"{at}.{name}": np.ascontiguousarray(tensor)
+        for at, one in enumerate(members)
+        for name, tensor in one.tensors().items()
+    }
     made: bytes = save(tensors)
     return made
 
 
-def decode(data: bytes) -> list[Linear]:
-    """What `encode` wrote.
+def decode(data: bytes, kind: type[Baseline]) -> list[Baseline]:
+    """What `encode` wrote of baselines of one kind.
 
     Raises:
         DataError: it is not (code "bad-weights").
     """
+    members: dict[int, dict[str, np.ndarray]] = {}
     try:
-        tensors = load(data)
-        return [
-            Linear(
-                tensors[f"{at}.coefficients"],
-                tensors[f"{at}.intercepts"],
-                LINKS[int(tensors[f"{at}.link"][0])],  # type: ignore[arg-type]
-            )
-            for at in range(len(tensors) // 3)
-        ]
-    except (SafetensorError, KeyError, IndexError) as error:
+        for key, tensor in load(data).items():
+            at, _, name = key.partition(".")
+            members.setdefault(int(at), {})[name] = tensor
+        return [kind.of(members[at]) for at in range(len(members))]
+    except (SafetensorError, KeyError, IndexError, ValueError) as error:
         raise DataError("not a sound safetensors file", code="bad-weights") from error
 
 
@@ -121,8 +108,9 @@ def score_baseline(
     ids = list(dict.fromkeys(cases["case"].to_pylist()))
     indices = [places[one] for one in ids if one in places]
     rows = truth.samples.take(indices).to_pylist()
-    answers = _by_members(package, predictions, truth, indices, rows)
     task = build_task(package.config["task"])
+    fitted = decode(package.read(FILE), BASELINES.get(task.baseline))
+    answers = _by_members(package, fitted, predictions, truth, indices, rows)
     scored = [
         {"sample_id": row["sample_id"], **_about(row), **score}
         for row, answer in zip(rows, answers, strict=True)
@@ -138,13 +126,13 @@ def score_baseline(
 
 def _by_members(
     package: ModelPackage,
+    members: list[Baseline],
     predictions: Dataset,
     truth: Dataset,
     indices: list[int],
     rows: list[dict[str, Any]],
 ) -> np.ndarray:
     """Answers (samples, …): of the one network, of that which held a sample out, or their mean."""
-    members = decode(package.read(FILE))
     model, folds = package.config["model"], package.config.get("folds")
     if folds is None:
         plan = read_plan(package.config["plan"])
@@ -163,7 +151,7 @@ def _by_members(
 
 
 def _answers(
-    model: dict[str, Any], plan: Any, fitted: Linear, data: Dataset, indices: list[int]
+    model: dict[str, Any], plan: Any, fitted: Baseline, data: Dataset, indices: list[int]
 ) -> np.ndarray:
     made = []
     for start in range(0, len(indices), TOGETHER):

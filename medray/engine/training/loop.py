@@ -125,6 +125,7 @@ class _Training:
         self.total = settings.epochs * self.epoch_steps
         stopping = settings.early_stopping
         self.metric = (stopping.metric if stopping else "") or self.task.metric
+        self.higher = self.task.metric_of(self.metric).higher_is_better
         self.stopping = stopping and stopping.model_copy(update={"metric": self.metric})
         # A step's seconds are all since the step before, or since the validation in between.
         self._idle_since = 0.0
@@ -135,7 +136,7 @@ class _Training:
         done = self._restore()
         self.network.train()
         self._idle_since = time.perf_counter()
-        if done < self.total and not should_stop(self.history.validations, self.stopping):
+        if done < self.total and not self._ended():
             for batch in self.parts.loader.batches(done, self.total):
                 self._step(batch)
                 done = batch.step + 1
@@ -241,9 +242,9 @@ class _Training:
         if rest == 0 and (epoch % settings.validate_every == 0 or last):
             validated = self._validate(done, epoch)
         validations = self.history.validations
-        stop = validated and should_stop(validations, self.stopping)
+        stop = validated and self._ended()
         if validated and settings.select == "best":
-            improved = best_of(validations, self.metric) == len(validations) - 1
+            improved = self._best() == done
         every = settings.checkpoint_every
         due = rest == 0 if every is None else done % every == 0
         if due or improved or last or stop:
@@ -287,11 +288,16 @@ class _Training:
         self.history.validations.append({"epoch": epoch - 1, "step": done, **kept})
         return True
 
+    def _ended(self) -> bool:
+        rows = self.history.validations
+        return should_stop(rows, self.stopping, higher_is_better=self.higher)
+
     def _best(self) -> int | None:
         if self.settings.select == "last":
             return None
-        best = best_of(self.history.validations, self.metric)
-        return None if best is None else int(self.history.validations[best]["step"])
+        rows = self.history.validations
+        best = best_of(rows, self.metric, higher_is_better=self.higher)
+        return None if best is None else int(rows[best]["step"])
 
     def _save(self, done: int) -> None:
         if self._pending:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from medray.engine.training.baseline_scores import FILE as BASELINE
 from medray.engine.training.baseline_scores import encode, fit_baseline, validate_baseline
+from medray.engine.training.baselines.base import Baseline
 from medray.engine.training.checkpoint import Checkpoints
 from medray.engine.training.learnt import FILE, learnt
-from medray.engine.training.linear import Linear
 from medray.engine.training.loop import TrainResult
 from medray.engine.training.setup import TrainSetup
 from medray.modalities import modality_of
@@ -112,12 +112,12 @@ def save_folds(
     )
 
 
-def _baseline(setup: TrainSetup) -> tuple[Linear | None, dict[str, float]]:
+def _baseline(setup: TrainSetup) -> tuple[Baseline | None, dict[str, float]]:
     fitted = fit_baseline(setup)
     return fitted, {} if fitted is None else validate_baseline(setup, fitted)
 
 
-def _encoded(members: Sequence[Linear | None]) -> dict[str, bytes]:
+def _encoded(members: Sequence[Baseline | None]) -> dict[str, bytes]:
     there = [one for one in members if one is not None]
     return {BASELINE: encode(there)} if len(there) == len(members) else {}
 

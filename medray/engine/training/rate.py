@@ -30,17 +30,18 @@ def learning_rate(step: int, total: int, peak: float, schedule: ScheduleSettings
     return peak * (schedule.floor + (1 - schedule.floor) * left)
 
 
-def lower_is_better(metric: str) -> bool:
-    """Whether a metric falls as a model gets better: losses and errors do."""
-    return metric.endswith(("loss", "error", "rmse"))
-
-
-def best_of(validations: Sequence[dict[str, Any]], metric: str, min_delta: float = 0) -> int | None:
+def best_of(
+    validations: Sequence[dict[str, Any]],
+    metric: str,
+    *,
+    higher_is_better: bool,
+    min_delta: float = 0,
+) -> int | None:
     """Index of the best validation: the first that no later one beats by more than `min_delta`.
 
     None if the metric was never defined.
     """
-    sign = -1 if lower_is_better(metric) else 1
+    sign = 1 if higher_is_better else -1
     best: int | None = None
     for index, row in enumerate(validations):
         value = row.get(metric)
@@ -51,9 +52,19 @@ def best_of(validations: Sequence[dict[str, Any]], metric: str, min_delta: float
     return best
 
 
-def should_stop(validations: Sequence[dict[str, Any]], stopping: EarlyStopping | None) -> bool:
+def should_stop(
+    validations: Sequence[dict[str, Any]],
+    stopping: EarlyStopping | None,
+    *,
+    higher_is_better: bool,
+) -> bool:
     """Whether `patience` validations have passed since the best one."""
     if stopping is None or not validations:
         return False
-    best = best_of(validations, stopping.metric, stopping.min_delta)
+    best = best_of(
+        validations,
+        stopping.metric,
+        higher_is_better=higher_is_better,
+        min_delta=stopping.min_delta,
+    )
     return len(validations) - 1 - (-1 if best is None else best) >= stopping.patience

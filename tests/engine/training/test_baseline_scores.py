@@ -10,6 +10,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from medray.engine.training.baseline_scores import FILE, decode
+from medray.engine.training.baselines.logistic import Logistic
 from medray.jobs.run import run
 from medray.report.collect import collect
 from medray.report.page import render
@@ -17,6 +18,7 @@ from medray.storage.catalog.datasets import Dataset, open_dataset
 from medray.storage.catalog.models import open_model
 from medray.storage.shards.samples import Sample
 from medray.storage.store.objects import Objects
+from tests.outsiders import Median
 
 Make = Callable[[str, list[Sample]], Dataset]
 SPLITS = ["train", "train", "val", "test"]
@@ -67,7 +69,7 @@ def test_beside_a_classifier(objects: Objects, make_dataset: Make) -> None:
     assert "baseline_auc" in open_model(objects, "net").read("card.md").decode()
     assert scored.metrics["baseline_auroc"] > 0.75
     package = open_model(objects, "net")
-    (fitted,) = decode(package.read(FILE))
+    (fitted,) = decode(package.read(FILE), Logistic)
     from medray.modalities import modality_of, read_plan
 
     data = open_dataset(objects, "rows")
@@ -93,6 +95,22 @@ def test_beside_a_regression(objects: Objects, make_dataset: Make) -> None:
     assert trained.metrics["baseline_r2"] > trained.metrics["val_r2"]
 
 
+def test_a_task_from_outside_brings_its_own(
+    objects: Objects, make_dataset: Make, plugged: None
+) -> None:
+    data, features, _ = table(make_dataset)
+    steps = run(job({"name": "rates", "target": "value"}), storage=objects, cluster="inline").steps
+    (fitted,) = decode(open_model(objects, "net").read(FILE), Median)
+    assert isinstance(fitted, Median)
+    learnt = np.asarray(data.select({"split": "train"}))
+    some = learnt[np.linspace(0, len(learnt) - 1, Median.most).astype(int)]
+    assert fitted.count == Median.most
+    assert fitted.values == pytest.approx(np.median(features[some, 1]))
+    test = features[data.select({"split": "test"}), 1]
+    error = np.sqrt(((test - fitted.values[0]) ** 2).mean())
+    assert steps[2].metrics["baseline_rmse"] == pytest.approx(error, rel=1e-5)
+
+
 def test_in_folds_each_case_is_answered_by_the_baseline_that_has_not_seen_it(
     objects: Objects, make_dataset: Make
 ) -> None:
@@ -101,7 +119,7 @@ def test_in_folds_each_case_is_answered_by_the_baseline_that_has_not_seen_it(
     steps = job(task, folds="fold", select={})
     trained, _, scored = run(steps, storage=objects, cluster="inline").steps
     package = open_model(objects, "net")
-    members = decode(package.read(FILE))
+    members = decode(package.read(FILE), Logistic)
     assert len(members) == 3
     from medray.modalities import modality_of, read_plan
 

@@ -145,6 +145,21 @@ def test_parts_of_a_step_add_up_to_the_step(setup: TrainSetup) -> None:
     assert two == pytest.approx(one, rel=1e-3)
 
 
+def test_the_task_says_which_way_is_better(setup: TrainSetup, plugged: None) -> None:
+    named = {**TASK, "name": "agreement"}
+    quick = OptimiserSettings(lr=4e-2)
+    result = fit(replace(with_(setup, epochs=5, optimiser=quick), task=named), World())
+    given = {
+        row["step"]: row["val_agreement_error"]
+        for row in result.rows
+        if "val_agreement_error" in row
+    }
+    assert len(set(given.values())) > 1
+    assert result.metrics["val_agreement_error"] == max(given.values())
+    best = max(given, key=lambda step: given[step]) + 1
+    assert result.checkpoint.rpartition("/")[2].startswith(f"{best:010d}-")
+
+
 def test_it_stops_early_and_keeps_the_best(setup: TrainSetup) -> None:
     stopping = EarlyStopping(metric="val_dice_a", patience=2)
     # Nothing is learnt at this rate, so the first validation stays the best.

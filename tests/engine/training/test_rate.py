@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from medray.engine.training.rate import best_of, learning_rate, lower_is_better, should_stop
+from medray.engine.training.rate import best_of, learning_rate, should_stop
 from medray.spec.training import EarlyStopping, ScheduleSettings
 
 
@@ -27,17 +27,19 @@ def test_poly_and_floor_and_constant() -> None:
 
 def test_the_best_is_the_first_not_beaten() -> None:
     rows = [{"val_dice": value} for value in (0.1, 0.5, 0.5, 0.52, 0.4)]
-    assert best_of(rows, "val_dice") == 3
-    assert best_of(rows, "val_dice", min_delta=0.05) == 1
-    assert best_of([{"val_loss": 2.0}, {"val_loss": 1.0}], "val_loss") == 1
-    assert best_of([{}, {"val_dice": float("nan")}], "val_dice") is None
-    assert lower_is_better("val_error")
-    assert not lower_is_better("val_auc")
+    assert best_of(rows, "val_dice", higher_is_better=True) == 3
+    assert best_of(rows, "val_dice", higher_is_better=True, min_delta=0.05) == 1
+    assert best_of(rows, "val_dice", higher_is_better=False) == 0
+    rows = [{}, {"val_dice": float("nan")}]
+    assert best_of(rows, "val_dice", higher_is_better=True) is None
 
 
 def test_patience_counts_validations_without_improvement() -> None:
     stopping = EarlyStopping(metric="val_dice", patience=2)
     rows = [{"val_dice": value} for value in (0.1, 0.5, 0.4, 0.5, 0.6)]
-    assert [should_stop(rows[:n], stopping) for n in range(6)] == [0, 0, 0, 0, 1, 0]
-    assert not should_stop(rows, None)
-    assert should_stop([{}, {}], stopping)
+    higher = [should_stop(rows[:n], stopping, higher_is_better=True) for n in range(6)]
+    assert higher == [0, 0, 0, 0, 1, 0]
+    lower = [should_stop(rows[:n], stopping, higher_is_better=False) for n in range(6)]
+    assert lower == [0, 0, 0, 1, 1, 1]
+    assert not should_stop(rows, None, higher_is_better=True)
+    assert should_stop([{}, {}], stopping, higher_is_better=True)

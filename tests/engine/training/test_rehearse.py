@@ -31,6 +31,7 @@ def test_metrics_are_named_before(options: dict[str, Any], targets: np.ndarray |
     table = np.random.default_rng(0).random((4, task.columns))
     assert task.validates == task.summarise(table, targets).keys()
     assert task.metric in task.validates
+    assert {task.metric_of(name).label for name in task.validates}  # each is known
 
 
 LOOK = """
