@@ -1,13 +1,19 @@
 """Plugins that are no part of medray, for tests of what medray knows of them; see `plugged`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
 
 from medray.engine.training.baselines.base import Baseline
-from medray.tasks.base import Task
+from medray.models.base import Answers
+from medray.storage.shards.samples import Sample
+from medray.tasks.base import Task, TaskOptions
 from medray.tasks.metric import Metric
+from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.regression import Regression
 from medray.tasks.segmentation import Segmentation
 
@@ -17,7 +23,10 @@ class Agreement(Segmentation):
 
     name: ClassVar[str] = "agreement"
     metric: ClassVar[str] = "val_agreement_error"
-    metrics: ClassVar[Mapping[str, Metric]] = {"agreement_error": Metric("agreement", digits=1)}
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        **Segmentation.metrics,
+        "agreement_error": Metric("agreement", digits=1),
+    }
 
     def summarise(self, table: np.ndarray, targets: np.ndarray | None) -> dict[str, float]:
         """Dice by another name."""
@@ -53,6 +62,56 @@ class Median(Baseline):
         return cls(tensors["values"], int(tensors["count"][0]))
 
 
+class Tally(Task):
+    """A number for a sample, with no more than a task has to say."""
+
+    class Options(TaskOptions):
+        """None."""
+
+    name: ClassVar[str] = "tally"
+    answers: ClassVar[Answers] = "sample"
+    metric: ClassVar[str] = "val_tally_error"
+    metrics: ClassVar[Mapping[str, Metric]] = {"tally_error": Metric("<tally>", digits=1)}
+    classes = ("tally",)
+    columns = 1
+
+    def targets(self, rows: Sequence[dict[str, Any]]) -> Tensor | None:
+        """See Task."""
+        return torch.tensor([[float(row["tally"])] for row in rows])
+
+    def loss(self, outputs: Any, target: Tensor) -> Tensor:
+        """See Task."""
+        return ((outputs - target) ** 2).mean(1)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """See Task."""
+        return logits
+
+    def judge(self, answer: np.ndarray, truth: np.ndarray | None) -> list[float]:
+        """See Task."""
+        return [float(answer[0])]
+
+    def summarise(self, table: np.ndarray, targets: np.ndarray | None) -> dict[str, float]:
+        """See Task."""
+        return {"val_tally_error": float(table.mean())}
+
+    def score(self, truth: Sample, prediction: Sample | None) -> list[dict[str, Any]]:
+        """See Task."""
+        given = 0.0 if prediction is None else prediction.row["probability"][0]
+        status = "no-prediction" if prediction is None else "scored"
+        return [{"status": status, "tally_error": given, "beside": [1, 2]}]
+
+    def conclude(self, cases: pa.Table, bootstrap: Bootstrap) -> dict[str, Any]:
+        """See Task."""
+        values = np.asarray(cases["tally_error"].to_pylist())
+        return {
+            "task": self.name,
+            "cases": len(values),
+            "counts": {"scored": len(values)},
+            "metrics": {"tally_error": bootstrap.mean(values, None).to_dict()},
+        }
+
+
 class Rates(Regression):
     """Values beside which their median stands."""
 
@@ -61,6 +120,6 @@ class Rates(Regression):
 
 
 PLUGINS: dict[str, dict[str, Any]] = {
-    "medray.tasks": {"agreement": Agreement, "rates": Rates},
+    "medray.tasks": {"agreement": Agreement, "rates": Rates, "tally": Tally},
     "medray.baselines": {"median": Median},
 }

@@ -6,7 +6,7 @@ data are looked at before a training, how a batch is drawn, and how one stored s
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
@@ -23,6 +23,7 @@ from medray.storage.shards.holds import Needs
 from medray.storage.shards.reader import Shard
 from medray.storage.shards.samples import Sample
 from medray.tasks.base import Task
+from medray.tasks.section import Section
 
 Precision = Literal["fp32", "bf16"]
 
@@ -261,6 +262,12 @@ class Modality(ABC):
 
     def layout(self, network: Network, plan: Any, device: torch.device) -> None:  # noqa: B027 - optional
         """Arrange a network for inference, in place; its function stays."""
+
+    def illustrate(
+        self, section: Section, task: Task, truth: Dataset, predictions: Dataset
+    ) -> Section:
+        """A page's section on scores, with the pictures that the task asks for, and more."""
+        return replace(section, pictures=())
 
     @abstractmethod
     def describe(self, plan: Any) -> list[str]:

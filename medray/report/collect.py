@@ -1,24 +1,33 @@
 """Collect: from the results of a job's steps and what stands in storage, to a Report."""
 
+import contextlib
 import importlib.metadata
 import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from medray.clock import SYSTEM, Clock
-from medray.report.content import Failure, Overlay, Report, Scores, Step, Training, group_refusals
+from medray.errors import SpecError
+from medray.modalities import modality_of
+from medray.report.content import Failure, Report, Scores, Step, Training, group_refusals
+from medray.report.curves import History
 from medray.report.numbers import metrics_table
 from medray.report.page import render
-from medray.report.pictures import masks, thumbnails
 from medray.storage.catalog.datasets import Dataset, open_dataset
 from medray.storage.catalog.ledger import Ledger
 from medray.storage.catalog.models import ModelPackage, open_model
 from medray.storage.catalog.quarantine import read_refusals
 from medray.storage.store.objects import Objects
+from medray.tasks import build_task
+from medray.tasks.section import ScoredCases, Section
+
+if TYPE_CHECKING:
+    from medray.modalities.base import Modality
 
 HISTORY = "history.json"
 _PACKAGES = ("medray", "torch", "ray", "numpy", "zarr", "pyarrow", "pydicom", "nibabel")
@@ -75,7 +84,7 @@ def collect(
         failure: see `write_report`.
         clock: stamps the page.
     """
-    shown, refusals, trainings, scores, qualities = [], [], [], [], []
+    shown, refusals, trainings, scores, sections = [], [], [], [], []
     for step in steps:
         name, _, version = step["output"].partition("@")
         if not version:
@@ -93,8 +102,7 @@ def collect(
             refusals += group_refusals(name, dataset.quarantine().to_pylist())
             if step["kind"] == "evaluate" and len(dataset):
                 scores.append(_scores(dataset))
-            if "qc" in dataset.attributes:
-                qualities.append((dataset.name, dataset.attributes["qc"]))
+            sections += _sections(dataset)
     return Report(
         title=title,
         run=run,
@@ -103,7 +111,7 @@ def collect(
         refusals=refusals,
         trainings=trainings,
         scores=scores,
-        qualities=qualities,
+        sections=sections,
         failure=failure,
         environment=environment(),
     )
@@ -162,23 +170,57 @@ def _stages(dataset: Dataset) -> dict[str, float]:
 
 
 def _training(model: ModelPackage) -> Training:
-    history: list[Mapping[str, float | None]] = []
+    history: History = []
     if HISTORY in model.files:
         history = json.loads(model.read(HISTORY))
-    return Training(model.name, history, _flat(model.config))
+    return Training(model.name, history, _flat(model.config), _directions(model, history))
+
+
+def _directions(model: ModelPackage, history: History) -> dict[str, bool]:
+    """Of the metrics that the model's task knows: whether higher is better."""
+    names = {name for row in history for name in row if name.startswith("val_")}
+    if not names:
+        return {}
+    task, found = build_task(model.config["task"]), {}
+    for name in names:
+        with contextlib.suppress(SpecError):
+            found[name] = task.metric_of(name).higher_is_better
+    return found
+
+
+def _sections(dataset: Dataset) -> list[Section]:
+    """What the transformation that made a dataset has to show of it."""
+    from medray.steps.transform.transforms import TRANSFORMS
+
+    made = dataset.attributes.get("operation")
+    if made is None:
+        return []
+    return TRANSFORMS.get(made).sections(dataset.name, dataset.attributes)
 
 
 def _scores(dataset: Dataset) -> Scores:
-    task, summary = dataset.attributes["task"], dataset.attributes["summary"]
-    cases = dataset.samples.to_pylist()
+    from medray.engine.training.baselines import BASELINES
+
+    task, summary = build_task(dataset.attributes["task"]), dataset.attributes["summary"]
+    beside = BASELINES.get(task.baseline).label if summary.get("baseline") else ""
+    scores = ScoredCases(dataset.name, summary, dataset.samples.to_pylist(), beside)
     predictions, truth = (open_dataset(dataset.objects, name) for name in dataset.parents[:2])
-    classes = task.get("classes") or list(summary["classes"])  # a regression names its values
-    pictures: list[Overlay] = []
-    if summary["task"] == "segmentation":
-        pictures = masks(cases, truth, predictions)
-    elif summary["task"] == "classification" and "image" in truth.shards[0].names(0):
-        pictures = thumbnails(summary["worst"], truth, classes)
-    return Scores(dataset.name, summary, cases, classes, pictures)
+    section = task.section(scores)
+    modality = _modality(predictions)
+    if modality is None:
+        section = replace(section, pictures=())
+    else:
+        section = modality.illustrate(section, task, truth, predictions)
+    return Scores(scores.name, summary, scores.cases, section)
+
+
+def _modality(predictions: Dataset) -> "Modality | None":
+    """Of the model that predicted; None where it is gone."""
+    try:
+        model = open_model(predictions.objects, str(predictions.attributes.get("model", "")))
+    except SpecError:
+        return None
+    return modality_of(model.config["model"])
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

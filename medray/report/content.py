@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from medray.storage.shards.records import Kind
+from medray.tasks.section import Section
 
 Tone = Literal["good", "warn", "bad"]
 
@@ -89,27 +90,13 @@ class RefusalGroup:
 
 
 @dataclass(frozen=True)
-class Overlay:
-    """Pictures that belong together, PNG files with captions, such as image, truth, prediction.
-
-    `case` is empty where every picture is of another one.
-    """
-
-    title: str
-    case: str
-    caption: str
-    panels: Sequence[tuple[str, bytes]]
-
-
-@dataclass(frozen=True)
 class Scores:
-    """What `evaluate` found: the summary of medray.tasks.metrics and its rows."""
+    """What `evaluate` found: name of the scores, their summary and rows, and what a page says."""
 
     name: str
     summary: Mapping[str, Any]
     cases: Sequence[Mapping[str, Any]]
-    classes: Sequence[str]
-    overlays: Sequence[Overlay] = ()
+    section: Section
 
     @property
     def leaked(self) -> bool:
@@ -120,11 +107,15 @@ class Scores:
 
 @dataclass(frozen=True)
 class Training:
-    """History of a training: a row per epoch (or step) of numbers, "epoch" or "step" among them."""
+    """History of a training: a row per epoch (or step) of numbers, "epoch" or "step" among them.
+
+    `directions` say of metrics in it whether higher is better.
+    """
 
     model: str
     history: Sequence[Mapping[str, float | None]]
     config: Mapping[str, Any] = field(default_factory=dict)
+    directions: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -141,7 +132,7 @@ class Failure:
 class Report:
     """All that stands on the page. No values of patient files: ids, counts and codes only.
 
-    `qualities` are names of datasets and what quality control says of them (report.qc).
+    `sections` are what else datasets have to show, such as quality control.
     """
 
     title: str
@@ -151,7 +142,7 @@ class Report:
     refusals: Sequence[RefusalGroup] = ()
     trainings: Sequence[Training] = ()
     scores: Sequence[Scores] = ()
-    qualities: Sequence[tuple[str, Mapping[str, Any]]] = ()
+    sections: Sequence[Section] = ()
     failure: Failure | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -240,25 +231,6 @@ def group_refusals(step: str, rows: Sequence[Mapping[str, Any]]) -> list[Refusal
             )
         )
     return sorted(groups, key=lambda one: (one.kind == "passed-over", -one.inputs, one.code))
-
-
-def pick_cases(cases: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """The best, the median and the worst case by mean Dice over their classes.
-
-    Returns:
-        (what, case) in the order best, median, worst; fewer if there are fewer cases. Cases without
-        prediction or without any structure can't be drawn and are left out.
-    """
-    dice: dict[str, list[float]] = {}
-    for row in cases:
-        if row["dice"] is not None and row["status"] != "no-prediction":
-            dice.setdefault(row["case"], []).append(row["dice"])
-    ranked = sorted(dice, key=lambda case: (-sum(dice[case]) / len(dice[case]), case))
-    if not ranked:
-        return []
-    # Later entries win: of one case it is the best, of two the best and the worst.
-    picks = {len(ranked) // 2: "median", len(ranked) - 1: "worst", 0: "best"}
-    return [(picks[at], ranked[at]) for at in sorted(picks)]
 
 
 def _source(row: Mapping[str, Any]) -> str:

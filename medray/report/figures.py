@@ -1,77 +1,34 @@
-"""Figures of the report: small SVGs that take the page's text colour, so they follow its theme."""
+"""What sections of a page can draw, by kind: each kind is a function of a title and of data."""
 
-import io
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-PALETTE = ("#3b82c4", "#e08a1e", "#2a9d6f", "#b05cc6", "#d1495b", "#7a7f87")
+from medray.report.drawing import INK, PALETTE, drawing
+from medray.tasks.section import Figure
 
-_FEWEST_EPOCHS = 4
+FAILED = PALETTE[4]
+SHOWN = 3000  # points in a scatter; those that fail come first
 
-# Matplotlib can't write `currentColor`; this colour is nobody's and is replaced in the SVG.
-_INK = "#010203"
-_STYLE: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "medray",
-    "font.size": 10,
-    "text.color": _INK,
-    "axes.edgecolor": _INK,
-    "axes.labelcolor": _INK,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": _INK,
-    "grid.alpha": 0.12,
-    "grid.linewidth": 0.6,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "legend.frameon": False,
-    "lines.linewidth": 1.8,
-}
+Numbers = Sequence[float | None]
 
 
-def training_curves(history: Sequence[Mapping[str, float | None]]) -> list[str]:
-    """One SVG of the losses and one of the validation metrics.
+def draw(figure: Figure) -> str:
+    """The SVG of a figure."""
+    return MAKERS[figure.kind](figure.title, **figure.data)
 
-    Args:
-        history: a row per step (or epoch) with `epoch` and maybe `step`, counted from 0. Losses are
-            averaged over each epoch, unless there are too few epochs to make a curve.
-    """
-    if not history:
-        return []
-    epochs = len({row.get("epoch") for row in history})
-    clock = "epoch" if epochs >= _FEWEST_EPOCHS or "step" not in history[0] else "step"
-    names = list(dict.fromkeys(name for row in history for name in row))
-    losses = [name for name in names if name.endswith("loss")]
-    scores = [name for name in names if name.startswith("val_") and name not in losses]
-    figures = []
-    for title, chosen in (("Loss", losses), ("Validation", scores)):
-        lines = {name: _line(history, clock, name) for name in chosen}
-        lines = {name: line for name, line in lines.items() if line[0]}
-        if not lines:
-            continue
-        with drawing(title) as (axes, svg):
-            for colour, (name, (x, y)) in zip(_colours(lines), lines.items(), strict=True):
-                marker = "o" if len(x) == 1 else None
-                axes.plot(x, y, color=colour, label=_words(name), marker=marker)
-            axes.set_xlabel(clock)
-            axes.legend()
-        figures.append(svg[0])
-    return figures
+
+def line(title: str, label: str, lines: Mapping[str, tuple[Numbers, Numbers]]) -> str:
+    """Curves, (x, y) by name; a single point is drawn as one."""
+    with drawing(title) as (axes, svg):
+        for colour, (name, (x, y)) in zip(_colours(lines), lines.items(), strict=True):
+            marker = "o" if len(x) == 1 else None
+            axes.plot(_numbers(x), _numbers(y), color=colour, label=name, marker=marker)
+        axes.set_xlabel(label)
+        axes.legend()
+    return svg[0]
 
 
 def strip(title: str, label: str, values: Mapping[str, Sequence[float]]) -> str:
@@ -93,7 +50,7 @@ def strip(title: str, label: str, values: Mapping[str, Sequence[float]]) -> str:
             if len(found):
                 low, middle, high = np.percentile(found, (25, 50, 75))
                 axes.plot([low, high], [row - 0.36] * 2, color=colour, linewidth=3)
-                axes.plot([middle], [row - 0.36], "o", color=_INK, markersize=5)
+                axes.plot([middle], [row - 0.36], "o", color=INK, markersize=5)
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(len(names) - 0.5, -0.6)
         axes.grid(visible=False, axis="y")
@@ -101,41 +58,10 @@ def strip(title: str, label: str, values: Mapping[str, Sequence[float]]) -> str:
     return svg[0]
 
 
-def shift(title: str, reference: Any, tonight: Any) -> str:
-    """Two distributions of one number, as shares: the reference filled, tonight as a line."""
-    fences = [_fences(np.asarray(values)) for values in (reference, tonight)]
-    low, high = min(fence[0] for fence in fences), max(fence[1] for fence in fences)
-    both = np.concatenate([reference, tonight])
+def roc(title: str, curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> str:
+    """ROC curves by class: false and true positive rates."""
     with drawing(title) as (axes, svg):
-        edges = np.histogram_bin_edges(both, 24, (low, high)).tolist()
-        if both.min() < low or both.max() > high:
-            reference, tonight = (np.clip(values, low, high) for values in (reference, tonight))
-            axes.set_xlabel("the outermost bars hold what lies beyond")
-        weights = [np.full(len(values), 1 / len(values)) for values in (reference, tonight)]
-        label = f"reference, {len(reference)}"
-        axes.hist(reference, edges, weights=weights[0], color=PALETTE[5], alpha=0.45, label=label)
-        label, colour = f"tonight, {len(tonight)}", PALETTE[1]
-        axes.hist(
-            tonight, edges, weights=weights[1], histtype="step", color=colour, label=label, lw=1.8
-        )
-        axes.set_ylabel("share of samples")
-        axes.legend()
-    return svg[0]
-
-
-def _fences(values: np.ndarray) -> tuple[float, float]:
-    """Within which all but outliers lie, by Tukey's far fences: one of them would leave the rest of
-    a distribution a single bar."""
-    first, third = np.percentile(values, [25, 75])
-    far = 3 * (third - first)
-    low, high = float(values.min()), float(values.max())
-    return (max(low, first - far), min(high, third + far)) if far > 0 else (low, high)
-
-
-def roc(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> str:
-    """ROC curves, one per class."""
-    with drawing("ROC") as (axes, svg):
-        axes.plot([0, 1], [0, 1], color=_INK, alpha=0.3, linewidth=1, linestyle="--")
+        axes.plot([0, 1], [0, 1], color=INK, alpha=0.3, linewidth=1, linestyle="--")
         for colour, (name, (false, true)) in zip(_colours(curves), curves.items(), strict=True):
             axes.plot(false, true, color=colour, label=name)
         _square(axes)
@@ -145,10 +71,10 @@ def roc(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> str:
     return svg[0]
 
 
-def reliability(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
+def reliability(title: str, curves: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
     """Reliability diagram: how often it was so, against how sure the model was."""
-    with drawing("Reliability") as (axes, svg):
-        axes.plot([0, 1], [0, 1], color=_INK, alpha=0.3, linewidth=1, linestyle="--")
+    with drawing(title) as (axes, svg):
+        axes.plot([0, 1], [0, 1], color=INK, alpha=0.3, linewidth=1, linestyle="--")
         for colour, (name, points) in zip(_colours(curves), curves.items(), strict=True):
             cases = np.asarray(points["cases"], dtype=np.float64)
             size = 12 + 120 * cases / max(cases.max(initial=1), 1)
@@ -162,66 +88,161 @@ def reliability(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
     return svg[0]
 
 
-def calibration(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
+def calibration(title: str, curves: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
     """Mean truth against mean prediction of tenths of the cases, in each value's own unit."""
-    with drawing("Predicted and true") as (axes, svg):
+    with drawing(title) as (axes, svg):
         for colour, (name, points) in zip(_colours(curves), curves.items(), strict=True):
             axes.plot(points["predicted"], points["actual"], "o-", color=colour, label=name)
         ends = [*axes.get_xlim(), *axes.get_ylim()]
         line = [min(ends), max(ends)]
-        axes.plot(line, line, color=_INK, alpha=0.3, linewidth=1, linestyle="--")
+        axes.plot(line, line, color=INK, alpha=0.3, linewidth=1, linestyle="--")
         axes.set_xlabel("mean prediction of a tenth of the cases")
         axes.set_ylabel("mean truth")
         axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
     return svg[0]
 
 
-@contextmanager
-def drawing(title: str) -> Iterator[tuple[Axes, list[str]]]:
-    """Axes to draw into, and a list that holds the SVG once the block has ended."""
-    result: list[str] = []
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(5.2, 3.1), layout="constrained")
-        axes = figure.add_subplot()
-        axes.set_title(title)
-        yield axes, result
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    result.append(_inline(buffer.getvalue(), title))
+def histogram(
+    title: str,
+    label: str,
+    low: float,
+    high: float,
+    counts: Sequence[int],
+    limit: float | None = None,
+) -> str:
+    """Counts in equal bins between two ends; `limit` is a threshold, drawn as a line."""
+    found = np.asarray(counts)
+    edges = np.linspace(low, high, len(found) + 1)
+    filled = np.flatnonzero(found)
+    with drawing(title) as (axes, svg):
+        axes.stairs(found, edges, fill=True, color=PALETTE[0], alpha=0.8)
+        if len(filled):
+            # The bins that hold something, and a little beside them.
+            first, last = edges[filled[0]], edges[filled[-1] + 1]
+            room = 0.03 * (last - first)
+            axes.set_xlim(first - room, last + room)
+            if found.max() > 200 * max(1, np.median(found[filled])):
+                axes.set_yscale("log")
+        if limit is not None:
+            axes.axvline(limit, color=FAILED, linewidth=1.2, linestyle="--")
+        axes.set_xlabel(label)
+        axes.set_ylabel("count")
+    return svg[0]
 
 
-def _inline(svg: str, title: str) -> str:
-    """The <svg> element alone: scaled by the page, in its colour and font, with its own ids."""
-    body = svg[svg.index("<svg") :]
-    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
-    body = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", body, count=1)
-    body = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", body, count=1)
-    body = body.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)
-    body = body.replace(_INK, "currentColor")
-    body = re.sub(r"font: (bold )?([\d.]+px)[^;\"]*", r"font: \1\2 inherit", body)
-    # Several figures share one page: drop the ids that nothing refers to.
-    used = set(re.findall(r"(?:#)([\w-]+)", body))
-    return re.sub(r' id="([^"]*)"', lambda m: m[0] if m[1] in used else "", body)
+def qq(
+    title: str, low: float, high: float, counts: Sequence[int], limit: float | None = None
+) -> str:
+    """Observed against expected -log10 p, from a histogram of it: a point for each bin, at the
+    share of p below it; `limit` is a threshold of p."""
+    found = np.asarray(counts, np.float64)
+    edges = np.linspace(low, high, len(found) + 1)
+    above = found[::-1].cumsum()[::-1]
+    filled = found > 0
+    expected = -np.log10(above[filled] / found.sum())
+    with drawing(title) as (axes, svg):
+        end = max(float(expected.max(initial=1)), 1.0)
+        axes.plot([0, end], [0, end], color=PALETTE[5], linewidth=1, linestyle="--")
+        axes.plot(expected, edges[:-1][filled], "o", color=PALETTE[0], markersize=3.5)
+        if limit:
+            axes.axhline(-np.log10(limit), color=FAILED, linewidth=1.2, linestyle="--")
+        axes.set_xlabel("expected -log10 p")
+        axes.set_ylabel("observed -log10 p")
+    return svg[0]
 
 
-def _line(
-    history: Sequence[Mapping[str, float | None]], clock: str, name: str
-) -> tuple[list[float], list[float]]:
-    """The mean of a column at each tick of the clock, counted from 1."""
-    values: dict[float, list[float]] = {}
-    for row in history:
-        x, y = row.get(clock), row.get(name)
-        if x is not None and y is not None:
-            values.setdefault(x + 1, []).append(y)
-    return list(values), [sum(found) / len(found) for found in values.values()]
+def scatter(
+    title: str,
+    labels: tuple[str, str],
+    x: Numbers,
+    y: Numbers,
+    failed: Sequence[bool] | None = None,
+    groups: Sequence[int] | None = None,
+) -> str:
+    """Points, in the colours of their groups, or those that failed in another colour."""
+    across, up = _numbers(x), _numbers(y)
+    with drawing(title) as (axes, svg):
+        if groups is None:
+            bad = np.zeros(len(across), bool) if failed is None else np.asarray(failed, bool)
+            _kept(axes, across, up, bad)
+        else:
+            _grouped(axes, across, up, np.asarray(groups, np.int64))
+        axes.set_xlabel(labels[0])
+        axes.set_ylabel(labels[1])
+    return svg[0]
+
+
+def heat(
+    title: str,
+    values: Sequence[Numbers],
+    names: Sequence[str],
+    label: str,
+    unit: str,
+    limits: tuple[float, float],
+) -> str:
+    """A square of values between two limits, its lines named."""
+    with drawing(title) as (axes, svg):
+        found = np.array([_numbers(line) for line in values])
+        low, high = limits
+        shown = axes.imshow(found, cmap="RdBu_r", vmin=low, vmax=high, interpolation="nearest")
+        figure = axes.get_figure()
+        if figure is not None:
+            figure.colorbar(shown, ax=axes, label=unit)
+        axes.grid(visible=False)
+        if len(names) <= 12:
+            axes.set_xticks(range(len(names)), names, rotation=90)
+        axes.set_yticks(range(len(names)), names, fontsize=6)
+        axes.set_xlabel(label)
+    return svg[0]
+
+
+MAKERS: dict[str, Callable[..., str]] = {
+    "line": line,
+    "strip": strip,
+    "roc": roc,
+    "reliability": reliability,
+    "calibration": calibration,
+    "histogram": histogram,
+    "scatter": scatter,
+    "qq": qq,
+    "heat": heat,
+}
+
+
+def _kept(axes: Axes, x: np.ndarray, y: np.ndarray, bad: np.ndarray) -> None:
+    order = np.argsort(~bad, kind="stable")[:SHOWN]
+    for chosen, colour in ((order[~bad[order]], PALETTE[0]), (order[bad[order]], FAILED)):
+        if len(chosen):
+            label = "not kept" if colour == FAILED else "kept"
+            axes.scatter(
+                x[chosen], y[chosen], s=11, color=colour, alpha=0.6, linewidths=0, label=label
+            )
+    if bad.any():
+        axes.legend()
+
+
+def _grouped(axes: Axes, x: np.ndarray, y: np.ndarray, groups: np.ndarray) -> None:
+    for number in range(int(groups.max(initial=0)) + 1):
+        chosen = groups == number
+        axes.scatter(
+            x[chosen],
+            y[chosen],
+            s=10,
+            color=PALETTE[number % len(PALETTE)],
+            marker="os^D"[number // len(PALETTE) % 4],
+            alpha=0.6,
+            linewidths=0,
+            label=str(number + 1),
+        )
+    axes.legend(title="group", loc="center left", bbox_to_anchor=(1.02, 0.5), markerscale=1.8)
+
+
+def _numbers(values: Numbers) -> np.ndarray:
+    return np.array([np.nan if value is None else value for value in values], np.float64)
 
 
 def _colours(things: Any) -> list[str]:
     return [PALETTE[i % len(PALETTE)] for i in range(len(things))]
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
 
 
 def _square(axes: Axes) -> None:

@@ -14,7 +14,7 @@ from medray.clock import SYSTEM, Clock
 from medray.errors import SpecError
 from medray.jobs.schedule import schedules
 from medray.jobs.schedule.claims import Claims, End, Record, parse_due
-from medray.report import figures
+from medray.report import curves
 from medray.report.content import RefusalGroup, Tone, group_refusals
 from medray.report.drift import Drift, compare, statistics
 from medray.report.page import environment_of
@@ -266,7 +266,7 @@ def _shift(role: str, made: Dataset, known: frozenset[str], reference: Dataset) 
     before, tonight = statistics(reference.samples), statistics(_fresh(made, known))
     drifts = compare(before, tonight)
     moved = [drift.column for drift in drifts if drift.verdict in ("shifted", "watch")]
-    drawn = [figures.shift(name, before[name], tonight[name]) for name in moved[:DRAWN]]
+    drawn = [curves.shift(name, before[name], tonight[name]) for name in moved[:DRAWN]]
     return Shift(role, made.name, drifts, [Markup(svg) for svg in drawn])  # noqa: S704 - ours
 
 

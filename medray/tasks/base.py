@@ -16,6 +16,7 @@ from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.samples import Sample
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
+from medray.tasks.section import ScoredCases, Section, section_of
 
 NO_LABEL = 255  # of a base: not judged, not learnt
 
@@ -184,6 +185,13 @@ class Task(ABC):
             JSON-able; at least {"task", "cases", "counts": {status: rows}, "metrics": {name:
             {"value", "low", "high", "cases"}}}.
         """
+
+    def section(self, scores: ScoredCases) -> Section:
+        """What a page says of scores: by default what `metrics` and the summary give.
+
+        Pictures name the cases to be shown; their modality draws them (Modality.illustrate).
+        """
+        return section_of(scores, self.metrics)
 
     def postprocess(self, slabs: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Dense tasks: the mask of a whole image (*space) as it is to be written.

@@ -1,6 +1,7 @@
 """Classification: one class, or several labels, for a whole image."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,6 +20,9 @@ from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.classification import score_classification, summarise_classification
 from medray.tasks.metrics.probability import auroc
+from medray.tasks.section import Figure, Picture, ScoredCases, Section, Table
+
+PICTURES = 6
 
 
 class Classification(Task):
@@ -178,6 +182,49 @@ class Classification(Task):
         return summarise_classification(
             cases, self.classes, bootstrap, multilabel=self.options.multi_label
         )
+
+    def section(self, scores: ScoredCases) -> Section:
+        """Curves, confusion, and the cases that the model is most wrong about."""
+        worst = [self._named(row) for row in scores.summary["worst"]]
+        named = replace(
+            scores,
+            summary={**scores.summary, "worst": worst},
+            cases=[self._named(row) for row in scores.cases],
+        )
+        curves = scores.summary["curves"]
+        figures: list[Figure | Table] = [
+            Figure("roc", "ROC", {"curves": curves["roc"]}),
+            Figure("reliability", "Reliability", {"curves": curves["reliability"]}),
+        ]
+        if scores.summary["confusion"]:
+            figures.append(self._confusion(scores.summary["confusion"]))
+        shown = [
+            (row["case"], f"{row['actual_class']}, error {row['error']:.2f}")
+            for row in worst[:PICTURES]
+        ]
+        return replace(
+            super().section(named),
+            figures=figures,
+            pictures=[Picture("worst", "truth, and how far off the model was", shown)],
+            definitions=["The calibration error has 15 equal bins."],
+        )
+
+    def _confusion(self, counts: Sequence[Sequence[int]]) -> Table:
+        heads = {str(at): Metric(name, kind="count") for at, name in enumerate(self.classes)}
+        rows = [
+            {"truth": name, **{str(at): count for at, count in enumerate(line)}}
+            for name, line in zip(self.classes, counts, strict=True)
+        ]
+        truth = Metric("truth ╲ called", kind="text")
+        return Table({"truth": truth, **heads}, rows, title="Confusion")
+
+    def _named(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The row, with the classes it has and was given spelt out."""
+        named = dict(row)
+        for source, target in (("actual", "actual_class"), ("called", "called_class")):
+            pairs = zip(self.classes, row[source], strict=True)
+            named[target] = ", ".join(name for name, is_it in pairs if is_it == 1) or "none"
+        return named
 
     def decide(self, probabilities: np.ndarray) -> dict[str, Any]:
         """What a prediction's row says of one image.

@@ -1,6 +1,7 @@
 """Regression: one value, or several, for a whole sample."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -25,6 +26,7 @@ from medray.tasks.metrics.regression import (
     spearman,
     summarise_regression,
 )
+from medray.tasks.section import Figure, ScoredCases, Section
 
 
 class Regression(Task):
@@ -172,6 +174,12 @@ class Regression(Task):
     def conclude(self, cases: pa.Table, bootstrap: Bootstrap) -> dict[str, Any]:
         """See Task."""
         return summarise_regression(cases, self.classes, bootstrap)
+
+    def section(self, scores: ScoredCases) -> Section:
+        """The truth against predictions."""
+        curves = {"curves": scores.summary["curves"]["calibration"]}
+        figure = Figure("calibration", "Predicted and true", curves)
+        return replace(super().section(scores), figures=[figure])
 
     def decide(self, probabilities: np.ndarray) -> dict[str, Any]:
         """`predicted`: the value in its own unit, or a list of several."""

@@ -1,6 +1,7 @@
 """Segmentation: one class for every voxel."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -19,8 +20,17 @@ from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.overlap import confusion, overlap
 from medray.tasks.metrics.segmentation import score_segmentation, summarise_segmentation
 from medray.tasks.parts import Rule, keep_parts
+from medray.tasks.section import CASE, Picture, ScoredCases, Section, Table, dots, picked
 
 GAIN = "val_gain_largest"
+DOTS = "Every dot is a case; the bar above them spans the quartiles, its dot is the median."
+DEFINED = (
+    "HD95 is the larger of the two directed 95th percentiles of the distances between surfaces, in "
+    "mm, each surface voxel weighing the area it carries. Where a structure is missed or invented, "
+    "Dice and surface Dice are 0 and HD95 is the diagonal of the volume; where it is in neither "
+    "mask (absent) the case is left out of that mean and counted. Surface Dice has a tolerance of "
+    "1 mm unless the job says otherwise."
+)
 SMOOTH = 1e-5  # of the Dice loss, as nnU-Net; matters for classes that a patch lacks
 
 
@@ -263,6 +273,29 @@ class Segmentation(Task):
     def conclude(self, cases: pa.Table, bootstrap: Bootstrap) -> dict[str, Any]:
         """See Task."""
         return summarise_segmentation(cases, bootstrap)
+
+    def section(self, scores: ScoredCases) -> Section:
+        """Every case as a dot, and the best, the median and the worst one as pictures."""
+        columns = {"class": CASE["class"], **{n: self.metrics[n] for n in ("dice", "hd95_mm")}}
+        pictures = [
+            Picture(
+                title,
+                f"mean Dice {dice:.3f}",
+                [(case, "")],
+                Table(columns, [row for row in scores.cases if row["case"] == case]),
+            )
+            for title, case, dice in picked(scores.cases, "dice", self.metrics["dice"])
+        ]
+        return replace(
+            super().section(scores),
+            figures=[
+                dots("Dice of each case", "Dice", scores.cases, "dice"),
+                dots("HD95 of each case", "mm", scores.cases, "hd95_mm"),
+            ],
+            notes=[DOTS],
+            pictures=pictures,
+            definitions=[DEFINED],
+        )
 
     def postprocess(self, slabs: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Remove connected parts that the options don't keep; see `parts.keep_parts`."""

@@ -1,6 +1,7 @@
 """Tagging: one class for every base of a sequence."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,6 +25,7 @@ from medray.tasks.metrics.tagging import (
     score_tagging,
     summarise_tagging,
 )
+from medray.tasks.section import Figure, ScoredCases, Section
 
 
 class Tagging(Task):
@@ -147,6 +149,11 @@ class Tagging(Task):
     def conclude(self, cases: pa.Table, bootstrap: Bootstrap) -> dict[str, Any]:
         """See Task."""
         return summarise_tagging(cases, self.classes, bootstrap)
+
+    def section(self, scores: ScoredCases) -> Section:
+        """ROC of all bases together."""
+        figure = Figure("roc", "ROC", {"curves": scores.summary["curves"]["roc"]})
+        return replace(super().section(scores), figures=[figure])
 
 
 def _mean(values: list[float]) -> float:

@@ -8,12 +8,13 @@ import pytest
 
 from medray.clock import VirtualClock
 from medray.report.collect import HISTORY, collect, write_report
+from medray.report.page import render
 from medray.steps.evaluate.operation import summarise
 from medray.storage.catalog.commit import Commit
 from medray.storage.catalog.commits import Commits
-from medray.storage.catalog.datasets import Dataset
+from medray.storage.catalog.datasets import Dataset, open_dataset
 from medray.storage.catalog.ledger import Ledger
-from medray.storage.catalog.models import save_model
+from medray.storage.catalog.models import ModelPackage, save_model
 from medray.storage.catalog.publish import publish
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample
@@ -60,6 +61,22 @@ def evaluated(
     return dataset(objects, "scores", rows, parents, task=task, summary=summary)
 
 
+def saved(
+    objects: Objects, network: str, task: dict, history: list[dict], parents: list[str]
+) -> ModelPackage:
+    return save_model(
+        objects,
+        "net",
+        weights=b"",
+        config={"model": {"name": network}, "task": task, "plan": {"patch": [32, 32]}},
+        metrics={},
+        parents=parents,
+        spec="",
+        card="",
+        extra={HISTORY: json.dumps(history).encode()},
+    )
+
+
 def mask(shift: int) -> np.ndarray:
     label = np.zeros((5, 16, 16), np.uint8)
     label[2:4, 3 + shift : 9 + shift, 3:9] = 1
@@ -74,19 +91,10 @@ def steps(objects: Objects) -> list[dict]:
     tilted = Refusal("series-1", "gantry-tilt", "tilted by 18.5°", files=28)
     data = dataset(objects, "ct", truth, refused=(tilted,))
     history = [{"epoch": i, "step": i, "loss": 1 / (i + 1)} for i in range(2)]
-    model = save_model(
-        objects,
-        "net",
-        weights=b"",
-        config={"task": TASK, "plan": {"patch": [32, 32]}},
-        metrics={},
-        parents=[data.reference],
-        spec="",
-        card="",
-        extra={HISTORY: json.dumps(history).encode()},
-    )
+    history[1]["val_dice"] = 0.5
+    model = saved(objects, "unet", TASK, history, parents=[data.reference])
     predicted = [Sample(f"c{i}", row, {"label": mask(i)}) for i in range(3)]
-    masks = dataset(objects, "masks", predicted, parents=(data,))
+    masks = dataset(objects, "masks", predicted, parents=(data,), model=model.reference)
     scored = []
     task = build_task(TASK)
     for i, sample in enumerate(truth):
@@ -113,16 +121,19 @@ def test_everything_in_storage_is_on_the_report(objects: Objects, steps: list[di
     assert report.seconds == 62.0
     assert [(g.step, g.code, g.files) for g in report.refusals] == [("ct", "gantry-tilt", 28)]
     assert [row["loss"] for row in report.trainings[0].history] == [1.0, 0.5]
+    assert report.trainings[0].directions == {"val_dice": True}
     assert report.trainings[0].config["plan.patch"] == [32, 32]
     (scores,) = report.scores
     assert scores.summary["counts"] == {"scored": 3, "no-prediction": 1}
     want = np.mean([1.0, 5 / 6, 4 / 6, 0.0])
     assert scores.summary["metrics"]["dice"]["value"] == pytest.approx(want)
     assert report.verdict[1] == "Complete, with missing predictions"
-    pictures = [(overlay.title, overlay.case) for overlay in scores.overlays]
-    assert pictures == [("best", "c0"), ("median", "c1"), ("worst", "c2")]
-    assert scores.overlays[2].caption == "mean Dice 0.667 · slice 3 of 5"
-    assert [name for name, _ in scores.overlays[0].panels] == ["image", "truth", "prediction"]
+    pictures = scores.section.pictures
+    shown = [(picture.title, [case for case, _ in picture.cases]) for picture in pictures]
+    assert shown == [("best", ["c0"]), ("median", ["c1"]), ("worst", ["c2"])]
+    assert pictures[2].caption == "mean Dice 0.667 · slice 3 of 5"
+    assert [name for name, _ in pictures[0].panels] == ["image", "truth", "prediction"]
+    assert [name for name, _ in pictures[0].legend] == ["lesion"]
     assert report.environment["numpy"] == np.__version__
 
 
@@ -139,7 +150,7 @@ def test_its_numbers_stand_beside_it(objects: Objects, steps: list[dict]) -> Non
     data = io.BytesIO(objects.get("reports/ct-job/metrics.parquet"))
     rows = pq.ParquetFile(data).read(use_threads=False).to_pylist()
     learnt = [(row["metric"], row["step"], row["value"]) for row in rows if row["output"] == "net"]
-    assert learnt == [("loss", 0, 1.0), ("loss", 1, 0.5)]
+    assert learnt == [("loss", 0, 1.0), ("loss", 1, 0.5), ("val_dice", 1, 0.5)]
     scored = [row for row in rows if row["output"] == "scores"]
     dice = {row["class"]: row for row in scored if row["metric"] == "dice"}
     assert set(dice) == {"", "lesion"}
@@ -165,11 +176,13 @@ def test_images_that_were_called_wrongly_are_shown(objects: Objects) -> None:
         for i in range(8)
     ]
     data = dataset(objects, "xray", images)
+    model = saved(objects, "cnn", task, [], parents=[data.reference])
     answers = dataset(
         objects,
         "answers",
         [Sample(f"s{i}", {"probability": [i / 8, 1 - i / 8]}) for i in range(8)],
         parents=(data,),
+        model=model.reference,
     )
     judge = build_task(task)
     rows = []
@@ -180,8 +193,48 @@ def test_images_that_were_called_wrongly_are_shown(objects: Objects) -> None:
     report = collect(
         objects, "xray job", [{"kind": "evaluate", "output": scores.reference}], clock=CLOCK
     )
-    (worst,) = report.scores[0].overlays
-    assert worst.case == ""
+    (worst,) = report.scores[0].section.pictures
+    assert len(worst.cases) == 6
     assert worst.panels[0][0] == "s0: normal, error 1.00"
     assert len(worst.panels) == 6
     write_report(objects, "xray-job", [{"kind": "evaluate", "output": scores.reference}])
+
+
+def test_a_page_outlives_the_model_without_its_pictures(
+    objects: Objects, steps: list[dict]
+) -> None:
+    masks, truth = (open_dataset(objects, steps[at]["output"]) for at in (2, 0))
+    anew = [Sample(f"c{i}", {}, {"label": mask(i)}) for i in range(3)]
+    gone = dataset(objects, "gone", anew, parents=(truth,), model="no-such@model")
+    rows = [
+        Sample(name, {"case": name, **row})
+        for name, prediction in zip(("c0", "c1", "c2"), anew, strict=True)
+        for row in build_task(TASK).score(Sample(name, {}, {"label": mask(0)}), prediction)
+    ]
+    for predictions, pictures in ((masks, 3), (gone, 0)):
+        scores = evaluated(objects, rows, (predictions, truth), TASK)
+        report = collect(objects, "job", [{"kind": "evaluate", "output": scores.reference}])
+        assert len(report.scores[0].section.pictures) == pictures
+        assert "Worst cases" in render(report)
+
+
+def test_a_task_from_outside_has_a_page_for_nothing(objects: Objects, plugged: None) -> None:
+    task = build_task({"name": "tally"})
+    data = dataset(objects, "counts", [Sample(f"s{i}", {"tally": i}) for i in range(6)])
+    answers = dataset(objects, "answers", [Sample("s0", {"probability": [2.0]})], parents=(data,))
+    rows = [
+        Sample(f"s{i}", {"case": f"s{i}", **row})
+        for i in range(6)
+        for row in task.score(Sample(f"s{i}", {}), Sample("", {"probability": [i + 0.25]}))
+    ]
+    scores = evaluated(objects, rows, (answers, data), {"name": "tally"})
+    steps = [{"kind": "evaluate", "output": scores.reference}]
+    html = render(collect(objects, "tallies", steps, clock=CLOCK))
+    tile = html[html.index('<div class="tile">') :][:300]
+    assert "&lt;tally&gt;" in tile
+    assert "↑" in tile  # its name ends in error, and it is better the higher it is
+    assert '<div class="value">2.8</div>' in tile
+    assert "<tally>" not in html
+    assert "All 6 rows, a row per case<" in html
+    assert '<td class="n">5.2</td>' in html  # a case, in as many digits
+    assert "beside" not in html

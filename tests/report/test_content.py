@@ -2,12 +2,13 @@ from dataclasses import asdict
 
 import pytest
 
-from medray.report.content import Report, Scores, Step, group_refusals, pick_cases
+from medray.report.content import Report, Scores, Step, group_refusals
 from medray.storage.shards.records import Refusal
+from medray.tasks.section import Section
 
 
 def report(*steps: Step, cases: list[dict] | None = None) -> Report:
-    scores = [Scores("s", {}, cases, ["background", "a"])] if cases else []
+    scores = [Scores("s", {}, cases, Section("s"))] if cases else []
     return Report("job", "r", "now", steps, scores=scores)
 
 
@@ -59,20 +60,3 @@ def test_refusals_are_grouped_by_code_and_counted_once_per_input() -> None:
 def test_many_sources_are_cut_and_counted() -> None:
     (group,) = group_refusals("ct", [refusal(f"s{i:03d}", "tilt") for i in range(60)])
     assert (len(group.sources), group.more, group.inputs) == (50, 10, 60)
-
-
-def test_best_median_and_worst() -> None:
-    def rows(case: str, *dice: float | None, status: str = "scored") -> list[dict]:
-        return [{"case": case, "dice": d, "status": status} for d in dice]
-
-    cases = (
-        rows("a", 0.9, 0.8)
-        + rows("b", 0.5, None)
-        + rows("c", 0.99)
-        + rows("lost", 0.0, status="no-prediction")
-        + rows("healthy", None, status="absent")
-    )
-    assert pick_cases(cases) == [("best", "c"), ("median", "a"), ("worst", "b")]
-    assert pick_cases(cases[:2]) == [("best", "a")]
-    assert pick_cases(cases[:4]) == [("best", "a"), ("worst", "b")]
-    assert pick_cases([]) == []

@@ -1,21 +1,29 @@
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from medray.modalities.image.overlay import encode_png
-from medray.report.content import Overlay, Report, Scores, Step, Training, group_refusals
+from medray.report.content import Report, Scores, Step, Training, group_refusals
 from medray.report.page import render
 from medray.storage.shards.records import Refusal
+from medray.tasks import build_task
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.classification import score_classification, summarise_classification
 from medray.tasks.metrics.regression import score_regression, summarise_regression
 from medray.tasks.metrics.segmentation import score_segmentation, summarise_segmentation
 from medray.tasks.metrics.tagging import score_tagging, summarise_tagging
+from medray.tasks.section import ScoredCases
 
 EVIL = "<script>alert(1)</script>"
+
+
+def scores_of(options: dict[str, Any], name: str, summary: Any, cases: Any) -> Scores:
+    section = build_task(options).section(ScoredCases(name, summary, cases))
+    return Scores(name, summary, cases, section)
 
 
 def masks() -> Scores:
@@ -27,8 +35,11 @@ def masks() -> Scores:
         cases += [{"case": f"case-{i}", **row} for row in rows]
     summary = summarise_segmentation(pa.Table.from_pylist(cases), Bootstrap(repeats=50))
     png = encode_png(np.zeros((4, 4, 3), np.uint8))
-    overlay = Overlay("best", "case-0", "slice 2 of 4", [("truth", png)])
-    return Scores("masks-scores", summary, cases, ["background", EVIL], [overlay])
+    options = {"name": "segmentation", "classes": ["background", EVIL]}
+    made = scores_of(options, "masks-scores", summary, cases)
+    best = made.section.pictures[0]
+    drawn = replace(best, panels=[("truth", png)], legend=[(EVIL, (230, 159, 0))])
+    return replace(made, section=replace(made.section, pictures=[drawn]))
 
 
 def answers() -> Scores:
@@ -39,7 +50,9 @@ def answers() -> Scores:
     rows = score_classification(np.stack([1 - p, p], axis=1), targets, classes)
     cases = [{"case": f"s{i}", **row} for i, row in enumerate(rows)]
     summary = summarise_classification(pa.Table.from_pylist(cases), classes, Bootstrap(repeats=50))
-    return Scores("answers-scores", summary, cases, classes)
+    options = {"name": "classification", "classes": classes}
+    made = scores_of(options, "answers-scores", summary, cases)
+    return replace(made, section=replace(made.section, pictures=[]))
 
 
 def rates() -> Scores:
@@ -47,7 +60,8 @@ def rates() -> Scores:
     rows = [score_regression(np.array([one]), np.array([one + 1])) for one in actual]
     cases = [{"case": f"p{i}", **row} for i, row in enumerate(rows)]
     summary = summarise_regression(pa.Table.from_pylist(cases), ["rate"], Bootstrap(repeats=50))
-    return Scores("rate-scores", summary, cases, ["rate"])
+    options = {"name": "regression", "target": "rate"}
+    return scores_of(options, "rate-scores", summary, cases)
 
 
 def sites() -> Scores:
@@ -59,7 +73,7 @@ def sites() -> Scores:
         row = score_tagging(np.stack([1 - p, p]), label, classes, ignore=255)
         cases.append({"case": f"block-{index}", **row})
     summary = summarise_tagging(pa.Table.from_pylist(cases), classes, Bootstrap(repeats=50))
-    return Scores("site-scores", summary, cases, classes)
+    return scores_of({"name": "tagging", "classes": classes}, "site-scores", summary, cases)
 
 
 def page(**fields: object) -> str:

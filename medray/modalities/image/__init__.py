@@ -1,6 +1,7 @@
 """Images: patches or whole ones, normalised, on the grid of the network."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,6 +23,7 @@ from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.samples import Slabs
 from medray.tasks.base import Task
+from medray.tasks.section import Section
 
 OVERLAP = 0.25  # of windows; prediction takes 0.5: here the verdict is wanted soon
 SLAB_DEPTH = 64  # planes read at a time
@@ -130,6 +132,14 @@ class Images(Modality):
         """Channels last on a CPU."""
         if device.type == "cpu":
             channels_last(network, plan.dims)
+
+    def illustrate(
+        self, section: Section, task: Task, truth: Dataset, predictions: Dataset
+    ) -> Section:
+        """See medray.modalities.image.pages."""
+        from medray.modalities.image.pages import drawn
+
+        return replace(section, pictures=drawn(section.pictures, task, truth, predictions))
 
     def describe(self, plan: ImagePlan) -> list[str]:
         """Patch and grid."""

@@ -10,6 +10,7 @@ from medray.storage.shards.holds import Holds, Needs
 from medray.storage.shards.reader import SampleArray, Shard
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample
+from medray.tasks.section import Section
 
 
 class TransformOptions(Settings):
@@ -78,6 +79,16 @@ class Transformation(ABC):
     def reads(cls, attributes: dict[str, Any]) -> dict[str, Any]:
         """What of a dataset's attributes decides what is made; nothing by default."""
         return {}
+
+    @classmethod
+    def sections(cls, name: str, attributes: Mapping[str, Any]) -> list[Section]:
+        """What a page shows of a dataset that was made.
+
+        Args:
+            name: of the dataset.
+            attributes: of its version, those of `conclude` among them.
+        """
+        return []
 
     @abstractmethod
     def apply(self, sample: Stored) -> Iterator[Sample | Refusal]:

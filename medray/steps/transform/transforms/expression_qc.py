@@ -1,6 +1,6 @@
 """Quality of expression: which cells to keep, and what all of them together look like."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,6 +23,7 @@ from medray.storage.shards.holds import Holds, Needs, names
 from medray.storage.shards.reader import Shard
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample
+from medray.tasks.section import Section
 
 SHOWN = 2000  # cells on a page at most
 CORRELATED = 25  # genes on a page
@@ -58,6 +59,13 @@ class ExpressionQc(Transformation):
 
     name: ClassVar[str] = "expression-qc"
     options: Options
+
+    @classmethod
+    def sections(cls, name: str, attributes: Mapping[str, Any]) -> list[Section]:
+        """See medray.steps.transform.transforms.expression_qc_page."""
+        from medray.steps.transform.transforms.expression_qc_page import section
+
+        return [section(name, attributes["qc"])] if "qc" in attributes else []
 
     @classmethod
     def needs(cls, options: Options, role: str = "") -> Needs:

@@ -1,6 +1,6 @@
 """Quality of genotype calls: statistics and masks beside the calls, which stay where they are."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,6 +23,7 @@ from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.reader import Shard
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample
+from medray.tasks.section import Section
 
 CALLS, ALLELES, DEPTH = "call_genotype", "variant_allele", "call_DP"
 STATISTICS, MASKS, COUNTS = "variant_statistics", "variant_pass", "sample_counts"
@@ -69,6 +70,13 @@ class VariantQc(Transformation):
 
     name: ClassVar[str] = "variant-qc"
     options: Options
+
+    @classmethod
+    def sections(cls, name: str, attributes: Mapping[str, Any]) -> list[Section]:
+        """See medray.steps.transform.transforms.variant_qc_page."""
+        from medray.steps.transform.transforms.variant_qc_page import section
+
+        return [section(name, attributes["qc"])] if "qc" in attributes else []
 
     @classmethod
     def needs(cls, options: Options, role: str = "") -> Needs:
