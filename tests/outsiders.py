@@ -11,7 +11,7 @@ from torch import Tensor
 from medray.engine.training.baselines.base import Baseline
 from medray.models.base import Answers
 from medray.storage.shards.samples import Sample
-from medray.tasks.base import Task, TaskOptions
+from medray.tasks.base import Task, TaskOptions, whole
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.regression import Regression
@@ -112,6 +112,25 @@ class Tally(Task):
         }
 
 
+class Marks(Tally):
+    """How many of the marks that a sample has were guessed; its arrays have names of its own."""
+
+    name: ClassVar[str] = "marks"
+
+    def wants(self, truth: bool) -> tuple[str, ...]:
+        """See Task."""
+        return ("marks",) if truth else ("guess", "marks")
+
+    def score(self, truth: Sample, prediction: Sample | None) -> list[dict[str, Any]]:
+        """See Task."""
+        if prediction is None:
+            return [{"status": "no-prediction", "tally_error": 0.0}]
+        guess = prediction.arrays.get("guess", prediction.arrays.get("marks"))
+        both = np.isin(whole(truth, "marks"), np.asarray(guess)).sum()
+        seen = ",".join([*truth.arrays, *prediction.arrays])
+        return [{"status": "scored", "tally_error": float(both), "seen": seen}]
+
+
 class Rates(Regression):
     """Values beside which their median stands."""
 
@@ -120,6 +139,6 @@ class Rates(Regression):
 
 
 PLUGINS: dict[str, dict[str, Any]] = {
-    "medray.tasks": {"agreement": Agreement, "rates": Rates, "tally": Tally},
+    "medray.tasks": {"agreement": Agreement, "rates": Rates, "tally": Tally, "marks": Marks},
     "medray.baselines": {"median": Median},
 }

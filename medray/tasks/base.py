@@ -13,7 +13,9 @@ from medray.errors import DataError, SpecError
 from medray.models.base import Answers, Logits
 from medray.spec.base import Settings
 from medray.storage.shards.holds import Needs, names
+from medray.storage.shards.reader import SampleArray
 from medray.storage.shards.samples import Sample
+from medray.storage.shards.stored import Sliceable, Stored
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.section import ScoredCases, Section, section_of
@@ -63,9 +65,7 @@ class Task(ABC):
     baseline: ClassVar[str] = ""
     """In the registry of baselines: what is fitted beside a network; empty: nothing is."""
     ignored: bool = False
-    """Dense tasks: whether labels hold one value more, behind the classes, that takes no part."""
-    scores_probabilities: ClassVar[bool] = False
-    """Dense tasks: whether `score` reads the array `probability` of a prediction, not `label`."""
+    """Of places: whether labels hold one value more, behind the classes, that takes no part."""
 
     def __init__(self, options: Any, frequencies: Sequence[float] | None = None) -> None:
         self.frequencies = frequencies
@@ -165,13 +165,34 @@ class Task(ABC):
         """Names of the metrics that `summarise` gives; empty: only the data know."""
         return frozenset()
 
+    def wants(self, truth: bool) -> tuple[str, ...]:
+        """Arrays that scoring reads; no other is: images are large.
+
+        Args:
+            truth: of the truth, all of them; else of a prediction, of which it takes the first that
+                is there.
+        """
+        if self.answers != "place":
+            return ()
+        return ("label",) if truth else ("probability",)
+
+    def given(self, prediction: Stored) -> Sample:
+        """A prediction as `score` takes it.
+
+        Args:
+            prediction: where it lies.
+        """
+        there = [name for name in self.wants(truth=False) if name in prediction.names]
+        arrays = {name: np.asarray(prediction.array(name)[...]) for name in there[:1]}
+        return Sample(prediction.id, dict(prediction.row), dict(arrays))
+
     @abstractmethod
     def score(self, truth: Sample, prediction: Sample | None) -> list[dict[str, Any]]:
         """Score one case for `evaluate`: rows of plain values, each with a `status`.
 
         Args:
-            truth: with the label array, or the target in its row.
-            prediction: as `predict` made it; None scores the worst value there is.
+            truth: with the arrays that it wants of it, or the target in its row.
+            prediction: as `given` makes it; None scores the worst value there is.
 
         Raises:
             DataError: the case can't be judged: no usable truth, or another grid.
@@ -253,3 +274,12 @@ def whole(sample: Sample, name: str) -> np.ndarray:
     if not isinstance(array, np.ndarray):
         raise DataError(f"the sample has no array {name!r}", code="no-such-array", about=sample.id)
     return array
+
+
+def most_probable(probability: Sliceable) -> np.ndarray:
+    """Labels (*space) of probabilities (classes, *space), slab by slab; ties go to the first."""
+    label = np.empty(probability.shape[1:], np.uint8)
+    step = probability.chunk[1] if isinstance(probability, SampleArray) else len(label)
+    for start in range(0, len(label), step):
+        label[start : start + step] = probability[:, start : start + step].argmax(0)
+    return label

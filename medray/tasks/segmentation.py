@@ -14,7 +14,8 @@ from torch.nn import functional
 from medray.errors import DataError, SpecError
 from medray.models.base import Answers, Logits
 from medray.storage.shards.samples import Sample
-from medray.tasks.base import ClassWeights, ImageTaskOptions, Task, weights_of, whole
+from medray.storage.shards.stored import Stored
+from medray.tasks.base import ClassWeights, ImageTaskOptions, Task, most_probable, weights_of, whole
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.overlap import confusion, overlap
@@ -252,6 +253,18 @@ class Segmentation(Task):
         if options.min_voxels:
             lines.append(f"connected parts below {options.min_voxels} voxels are removed")
         return lines
+
+    def wants(self, truth: bool) -> tuple[str, ...]:
+        """A mask, or what one can be made of."""
+        return ("label",) if truth else ("label", "probability")
+
+    def given(self, prediction: Stored) -> Sample:
+        """With its mask; of probabilities that of the most probable classes, postprocessed."""
+        if "label" in prediction.names or "probability" not in prediction.names:
+            return super().given(prediction)
+        label = most_probable(prediction.array("probability"))
+        mask = np.concatenate(list(self.postprocess([label])))
+        return Sample(prediction.id, dict(prediction.row), {"label": mask})
 
     def score(self, truth: Sample, prediction: Sample | None) -> list[dict[str, Any]]:
         """A row per class but the background; see medray.tasks.metrics.segmentation."""

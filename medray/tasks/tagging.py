@@ -53,7 +53,6 @@ class Tagging(Task):
         "f1_per_sample": Metric("F1, mean of samples"),
         "bases": Metric("bases", kind="count"),
     }
-    scores_probabilities: ClassVar[bool] = True
 
     def __init__(self, options: Options, frequencies: Sequence[float] | None = None) -> None:
         super().__init__(options, frequencies)

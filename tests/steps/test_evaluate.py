@@ -166,6 +166,26 @@ def test_bases_are_scored_by_their_probabilities(objects: Objects) -> None:
     assert headline(summary)["auroc_per_sample"] == pytest.approx(5 / 12)
 
 
+def test_a_task_from_outside_names_the_arrays_that_it_reads(
+    objects: Objects, plugged: None
+) -> None:
+    marks, image = np.array([3, 5, 8]), np.zeros((1, 6, 12, 10), np.int16)
+    truth = dataset(
+        objects, "truth", [Sample(f"s{i}", {}, {"marks": marks, "image": image}) for i in range(3)]
+    )
+    guesses = [
+        {"guess": np.array([5, 8]), "marks": marks},
+        {"marks": np.array([3]), "image": image},
+    ]
+    predictions = dataset(
+        objects, "guesses", [Sample(f"s{i}", {}, one) for i, one in enumerate(guesses)]
+    )
+    scores = run(objects, {"name": "marks"}, truth, predictions)
+    rows = {row["case"]: (row["tally_error"], row["seen"]) for row in scores.samples.to_pylist()}
+    # Of a prediction the first that is there is read, and nothing else.
+    assert rows == {"s0": (2.0, "marks,guess"), "s1": (1.0, "marks,marks"), "s2": (0.0, None)}
+
+
 def test_a_case_on_another_grid_is_quarantined(objects: Objects) -> None:
     truth = dataset(objects, "truth", [Sample("a", {}, {"label": mask()})])
     predictions = dataset(objects, "masks", [Sample("a", {}, {"label": mask()[1:]})])

@@ -10,6 +10,8 @@ import pytest
 
 from medray.engine.quality.variants import allele_kinds
 from medray.errors import DataError
+from medray.report.content import Report
+from medray.report.page import render
 from medray.steps.transform.transforms.base import Stored
 from medray.steps.transform.transforms.expression_qc import ExpressionQc
 from medray.steps.transform.transforms.variant_qc import VariantQc
@@ -18,6 +20,7 @@ from medray.storage.catalog.datasets import Dataset
 from medray.storage.catalog.ledger import Ledger
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.writer import ShardWriter
+from medray.tasks.section import Figure, Section
 
 Make = Callable[[str, list[Sample]], Dataset]
 
@@ -47,6 +50,15 @@ def concluded(made: Any, data: Dataset, out: list[Sample]) -> dict[str, Any]:
     attributes: dict[str, Any] = made.conclude([Shard(data.objects, commit.shard.pinned)], data)
     assert json.loads(json.dumps(attributes, allow_nan=False)) == attributes
     return attributes
+
+
+def shown(section: Section) -> None:
+    """It can be drawn, and no id is on it."""
+    html = render(Report("job", "r", "now", [], sections=[section]))
+    assert html.count("<svg") == len(section.figures)
+    assert all(str(tile.value) in html for tile in section.tiles)
+    assert "part0" not in html
+    assert "c50" not in html
 
 
 def cohort() -> tuple[np.ndarray, np.ndarray]:
@@ -97,6 +109,22 @@ def test_calls_of_several_partitions(make_dataset: Make) -> None:
     assert len(first) == 40
     assert (first[:20] > 0).all() != (first[20:] > 0).all()  # the populations fall apart
     assert qc["components"]["explained"][0] > 2 * qc["components"]["explained"][1]
+    (section,) = VariantQc.sections("calls-qc", {"qc": qc})
+    tiles = {one.metric.label: (one.value, one.note) for one in section.tiles}
+    assert tiles["samples kept"] == ("40", "of 41")
+    assert tiles["variants kept"] == (f"{qc['variants']['passed']}", "of 300")
+    rows = {row["threshold"]: (row["value"], row["count"]) for row in section.tables[0].rows}
+    assert rows["mind"] == ("0.3", 1)
+    assert rows["maf"] == ("0.1", qc["refused"]["maf"])
+    assert [one.title for one in section.figures] == [
+        "Call rate of variants",
+        "Allele frequencies",
+        "Hardy-Weinberg: exact p-values",
+        "Heterozygosity against call rate",
+        "Ti/Tv of samples",
+        f"Samples by {qc['components']['variants']:,} variants",
+    ]
+    shown(section)
 
 
 def test_what_holds_no_calls_is_refused(make_dataset: Make) -> None:
@@ -144,3 +172,9 @@ def test_cells(make_dataset: Make) -> None:
     diagonal = [line[at] for at, line in enumerate(qc["correlation"]["values"])]
     assert diagonal == [1.0] * len(diagonal)
     assert "c50" not in json.dumps(qc)
+    (section,) = ExpressionQc.sections("cells-qc", {"qc": qc})
+    assert [tile.value for tile in section.tiles] == ["58", "299", "30", "2"]
+    assert [one.kind for one in section.figures if isinstance(one, Figure)] == [
+        *["histogram"] * 3, "scatter", "scatter", "heat"
+    ]  # fmt: skip
+    shown(section)

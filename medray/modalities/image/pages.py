@@ -7,7 +7,8 @@ import numpy as np
 
 from medray.modalities.image.overlay import COLOURS, best_slice, draw_overlay, encode_png, flips
 from medray.storage.catalog.datasets import Dataset
-from medray.tasks.base import Task
+from medray.storage.shards.stored import InShard, Stored
+from medray.tasks.base import Task, whole
 from medray.tasks.section import Picture
 
 WIDTH = 220  # of a picture among several, in pixels
@@ -34,35 +35,31 @@ def drawn(
         _masks(
             replace(picture, caption=_joined(picture.caption, words), cases=[(case, words)]),
             task,
-            (truth, places[case]),
-            (predictions, answered[case]),
+            _stored(truth, places[case]),
+            _stored(predictions, answered[case]),
         )
         for picture in wanted
         for case, words in picture.cases
     ]
 
 
-def _masks(
-    picture: Picture, task: Task, truth: tuple[Dataset, int], prediction: tuple[Dataset, int]
-) -> Picture:
+def _masks(picture: Picture, task: Task, truth: Stored, prediction: Stored) -> Picture:
     """Image, truth and prediction of one slice: that where the masks cover most."""
-    dataset, at = truth
-    actual = dataset.array(at, "label")[...]
-    predicted = prediction[0].array(prediction[1], "label")[...]
-    row = dataset.samples.slice(at, 1).to_pylist()[0]
+    actual = np.asarray(truth.array("label")[...])
+    predicted = whole(task.given(prediction), "label")
     caption = picture.caption
     slice_at = best_slice([actual, predicted]) if actual.ndim == 3 else None
     if slice_at is not None:
         caption = _joined(caption, f"slice {slice_at + 1} of {len(actual)}")
-    image = _plane(dataset, at, slice_at)
-    spacing = (row.get("spacing_mm") or [1.0, 1.0])[-2:]
+    image = _plane(truth, slice_at)
+    spacing = (truth.row.get("spacing_mm") or [1.0, 1.0])[-2:]
     panels = []
     for name, labels in (("image", None), ("truth", actual), ("prediction", predicted)):
         pixels = draw_overlay(
             image,
             labels if labels is None or slice_at is None else labels[slice_at],
             spacing_mm=(spacing[0], spacing[1]),
-            turn=flips(row.get("affine")),
+            turn=flips(truth.row.get("affine")),
         )
         panels.append((name, encode_png(pixels)))
     colours = [COLOURS[number % len(COLOURS)] for number in range(len(task.classes) - 1)]
@@ -74,11 +71,17 @@ def _images(picture: Picture, truth: Dataset, places: dict[str, int]) -> Picture
     """An image of each case; of a volume its middle slice."""
     panels = []
     for case, words in picture.cases:
-        shape = truth.array(places[case], "image").shape
-        image = _plane(truth, places[case], shape[1] // 2 if len(shape) == 4 else None)
+        stored = _stored(truth, places[case])
+        shape = stored.array("image").shape
+        image = _plane(stored, shape[1] // 2 if len(shape) == 4 else None)
         pixels = encode_png(draw_overlay(image, None, width=WIDTH))
         panels.append((f"{case}: {words}", pixels))
     return replace(picture, panels=panels)
+
+
+def _stored(dataset: Dataset, at: int) -> Stored:
+    shard, row = dataset.place(at)
+    return InShard(dataset.shards[shard], row)
 
 
 def _positions(dataset: Dataset) -> dict[str, int]:
@@ -89,9 +92,9 @@ def _joined(*parts: str) -> str:
     return " · ".join(filter(None, parts))
 
 
-def _plane(dataset: Dataset, at: int, slice_at: int | None) -> np.ndarray:
+def _plane(stored: Stored, slice_at: int | None) -> np.ndarray:
     """One slice of the image: (Y, X) of the first channel, or RGB (Y, X, 3)."""
-    array = dataset.array(at, "image")
+    array = stored.array("image")
     if slice_at is not None:
         window: np.ndarray = array[slice(0, 1), slice(slice_at, slice_at + 1)]
         return np.asarray(window[0, 0])

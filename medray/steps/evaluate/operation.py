@@ -9,12 +9,15 @@ import pyarrow as pa
 
 from medray.engine.units.operation import Operation, Unit
 from medray.errors import DataError
-from medray.storage.shards.reader import SampleArray, Shard
+from medray.storage.shards.reader import Shard
 from medray.storage.shards.records import Pinned, Refusal
 from medray.storage.shards.samples import Sample
+from medray.storage.shards.stored import InShard
 from medray.storage.store.objects import Objects
 from medray.tasks import build_task
 from medray.tasks.metrics.bootstrap import LEAST_SUBJECTS, Bootstrap
+
+GIVEN = "prediction/"  # before the names of its arrays
 
 
 class Evaluate(Operation):
@@ -35,23 +38,21 @@ class Evaluate(Operation):
         self._shard = lru_cache(maxsize=8)(lambda *pinned: Shard(objects, Pinned(*pinned)))
 
     def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:
-        """The truth, with the prediction's row as `prediction` and its array as "predicted"."""
+        """The truth, with the prediction's row as `prediction` and its arrays behind `GIVEN`."""
         at = unit.inputs.index(key)
-        truth = _without_image(self._shard(*unit.payload["shard"]), unit.payload["rows"][at])
+        stored = InShard(self._shard(*unit.payload["shard"]), unit.payload["rows"][at])
+        arrays: dict[str, Any] = {
+            name: np.asarray(stored.array(name)[...])
+            for name in self.task.wants(truth=True)
+            if name in stored.names
+        }
+        truth = Sample(stored.id, {**stored.row, "prediction": None}, arrays)
         paired = unit.payload["paired"][at]
-        truth.row["prediction"] = None
         if paired is not None:
-            shard, row = self._shard(*unit.payload["beside"][paired[0]]), paired[1]
-            prediction = _without_image(shard, row)
+            shard = self._shard(*unit.payload["beside"][paired[0]])
+            prediction = self.task.given(InShard(shard, paired[1]))
             truth.row["prediction"] = prediction.row
-            if self.task.scores_probabilities:
-                if "probability" in shard.names(row):
-                    truth.arrays["predicted"] = np.asarray(shard.array(row, "probability")[...])
-            elif "label" in prediction.arrays:
-                truth.arrays["predicted"] = prediction.arrays["label"]
-            elif "probability" in shard.names(row):
-                label = _most_probable(shard.array(row, "probability"))
-                truth.arrays["predicted"] = np.concatenate(list(self.task.postprocess([label])))
+            truth.arrays.update({GIVEN + name: one for name, one in prediction.arrays.items()})
         yield truth
 
     def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
@@ -59,8 +60,8 @@ class Evaluate(Operation):
         for truth in samples:
             prediction = None
             if truth.row["prediction"] is not None:
-                given = "probability" if self.task.scores_probabilities else "label"
-                arrays = {given: truth.arrays["predicted"]} if "predicted" in truth.arrays else {}
+                behind = [name for name in truth.arrays if name.startswith(GIVEN)]
+                arrays = {name.removeprefix(GIVEN): truth.arrays[name] for name in behind}
                 prediction = Sample(truth.id, truth.row["prediction"], arrays)
             about = {"case": truth.id}
             if truth.row.get("subject") is not None:
@@ -122,21 +123,3 @@ def cautions(summary: dict[str, Any]) -> list[str]:
         count = f"{max(few)} subject" + ("s" if max(few) != 1 else "")
         said.append(f"no interval: {count}, and it takes {LEAST_SUBJECTS}")
     return said
-
-
-def _most_probable(probability: SampleArray) -> np.ndarray:
-    """Labels (*space) of probabilities (classes, *space), slab by slab; ties go to the first."""
-    label = np.empty(probability.shape[1:], np.uint8)
-    step = probability.chunk[1]
-    for start in range(0, len(label), step):
-        label[start : start + step] = probability[:, start : start + step].argmax(0)
-    return label
-
-
-def _without_image(shard: Shard, row: int) -> Sample:
-    """A sample with at most its label array: scores need no image, and images are large."""
-    values = shard.table.slice(row, 1).to_pylist()[0]
-    arrays: dict[str, Any] = {}
-    if "label" in shard.names(row):
-        arrays["label"] = np.asarray(shard.array(row, "label")[...])
-    return Sample(values.pop("sample_id"), values, arrays)
