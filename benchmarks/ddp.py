@@ -69,12 +69,13 @@ def store_noise(objects: Any):
     from medray.storage.catalog.commits import Commits
     from medray.storage.catalog.ledger import Ledger
     from medray.storage.catalog.publish import publish
+    from medray.storage.shards.forms.ome import images
     from medray.storage.shards.samples import Sample
     from medray.storage.shards.writer import ShardWriter
 
     ledger = Ledger(objects, "noise")
     attempt = ledger.begin("u0")
-    writer = ShardWriter(objects, ledger.shard_path(attempt))
+    writer = ShardWriter(objects, ledger.shard_path(attempt), images(labels=True))
     generator = np.random.default_rng(0)
     for number in range(32):
         shape = tuple(int(n) for n in generator.integers((33, 49, 33), (40, 55, 40)))

@@ -21,6 +21,7 @@ from medray.storage.catalog.datasets import Dataset
 from medray.storage.catalog.ledger import Ledger
 from medray.storage.catalog.models import open_model, save_model
 from medray.storage.catalog.publish import publish
+from medray.storage.shards.forms.ome import images
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.writer import ShardWriter
 from medray.storage.store.objects import Objects
@@ -46,7 +47,7 @@ def store_volumes(
     commits = []
     for first in range(0, len(shapes), per_unit):
         attempt = ledger.begin(f"u{first}")
-        writer = ShardWriter(objects, ledger.shard_path(attempt))
+        writer = ShardWriter(objects, ledger.shard_path(attempt), images(labels=True))
         group = shapes[first : first + per_unit]
         for number, shape in enumerate(group, first):
             row = {"spacing_mm": [1.0, 1.0, 1.0], "image_mean": MEAN, "image_std": STD}

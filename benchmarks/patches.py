@@ -19,6 +19,7 @@ import zarr
 from pairs import interleave, ratio
 from scipy.ndimage import gaussian_filter
 
+from medray.storage.shards.forms.ome import images
 from medray.storage.shards.reader import Shard
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.writer import ShardWriter
@@ -58,7 +59,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         objects = Objects(folder)
-        writer = ShardWriter(objects, "shard")
+        writer = ShardWriter(objects, "shard", images(labels=True))
         writer.add(Sample("ct", {"spacing_mm": [1.0, 1.0, 1.0]}, {"image": volume(rng)[None]}))
         record = writer.finish()
         array = Path(folder) / record.path / "arrays.zarr" / "0" / "image"

@@ -33,14 +33,17 @@ import numpy as np
 
 from medray.engine.units.operation import Operation, Unit
 from medray.ids import unit_id
+from medray.storage.shards.forms.ome import LABEL
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample
+from medray.storage.shards.schema import Arrays
 
 
 class Sleep(Operation):
     """An accelerator that takes `sleep_s` a unit."""
 
     name: ClassVar[str] = "sleep"
+    arrays: ClassVar[Arrays] = {"image": LABEL}
     device: ClassVar[bool] = True
 
     def open(self) -> None:

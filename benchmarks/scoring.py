@@ -26,6 +26,7 @@ from variants import CONTIG, call_set
 
 from medray.engine.units.inline import run_inline
 from medray.engine.units.worker import Receipt, WorkerSpec
+from medray.formats.fasta import Fasta
 from medray.formats.vcf.annotated import _write_index, bgzipped
 from medray.formats.vcf.merge import Annotations, annotated
 from medray.formats.vcf.text.bgzf import lines_of
@@ -50,7 +51,7 @@ def stored(objects: Objects, name: str, samples: list[Sample | Rows]) -> Dataset
     """A dataset of one shard."""
     ledger = Ledger(objects, name)
     attempt = ledger.begin("u")
-    writer = ShardWriter(objects, ledger.shard_path(attempt))
+    writer = ShardWriter(objects, ledger.shard_path(attempt), Fasta(Fasta.Options()).arrays())
     for sample in samples:
         writer.add(sample)
     commit = ledger.commit(attempt, Commit("u", attempt.id, writer.finish(), 1, []))

@@ -17,6 +17,7 @@ from medray.storage.catalog.publish import publish
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.writer import ShardWriter
 from medray.storage.store.objects import Objects
+from tests.declared import declared_of
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # tests.servers, from test files and drills
 
@@ -98,7 +99,7 @@ def make_dataset(objects: Objects) -> Callable[[str, list[Sample]], Dataset]:
     def make(name: str, samples: list[Sample]) -> Dataset:
         ledger = Ledger(objects, name)
         attempt = ledger.begin("u0")
-        writer = ShardWriter(objects, ledger.shard_path(attempt))
+        writer = ShardWriter(objects, ledger.shard_path(attempt), declared_of(samples))
         for sample in samples:
             writer.add(sample)
         commit = ledger.commit(attempt, Commit("u0", attempt.id, writer.finish(), len(samples), []))

@@ -57,6 +57,8 @@ def show(reference: str, storage: str | None, with_shards: bool, as_json: bool) 
     if as_json:
         print_json(facts)
         return
+    if isinstance(found, Dataset):
+        facts["arrays"] = found.manifest.arrays
     width = max(len(name) for name in facts)
     for name, value in facts.items():
         for index, line in enumerate(_lines(value)):
@@ -106,6 +108,7 @@ def _of_dataset(dataset: "Dataset") -> dict[str, Any]:
         "spec": manifest.spec,
         "attributes": {k: v for k, v in dataset.attributes.items() if k != "summary"},
         "columns": manifest.columns,
+        "arrays": {name: asdict(spec) for name, spec in manifest.arrays.items()},
         "units": manifest.units.count,
         "bytes": manifest.bytes,
     }

@@ -14,9 +14,10 @@ from xxhash import xxh3_64_intdigest
 
 from medray.errors import SpecError
 from medray.spec.base import Settings
-from medray.storage.shards.holds import Holds, Needs
+from medray.storage.shards.holds import Holds, Needs, named
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample
+from medray.storage.shards.schema import Arrays
 
 _STAMP = struct.Struct("<3q").pack
 
@@ -145,11 +146,13 @@ class Found:
             `medray.formats.packed.grouped` makes take a tenth of the room of lists.
         refused: files that were turned away while planning, each with its reason.
         attributes: of the whole dataset, JSON-able, such as the names of a table's features.
+        arrays: what only headers tell of arrays; goes before what `Format.arrays` says.
     """
 
     groups: Sequence[Sequence[Input]]
     refused: list[Refusal]
     attributes: dict[str, Any] = field(default_factory=dict)
+    arrays: Arrays = field(default_factory=dict)
 
 
 class Format(ABC):
@@ -179,9 +182,16 @@ class Format(ABC):
         """
         return []
 
+    def arrays(self) -> Arrays:
+        """Every array that samples may have, by name: axes, units, types, chunks, form.
+
+        None by default. An array that is not declared is no input's fault and ends the run.
+        """
+        return {}
+
     def holds(self) -> Holds:
         """What a dataset that is ingested so holds, as far as the options say."""
-        return Holds()
+        return Holds(named(self.arrays()))
 
     def ready(self) -> None:  # noqa: B027 - optional
         """Look for what reading or writing takes besides the files: keys, libraries.

@@ -29,6 +29,7 @@ from medray.steps.transform.transforms import TRANSFORMS
 from medray.storage.catalog.datasets import Dataset, open_dataset
 from medray.storage.catalog.models import open_model
 from medray.storage.catalog.versions import check_name
+from medray.storage.shards.schema import encode
 from medray.storage.store.objects import Objects
 from medray.tasks import TASKS
 
@@ -121,6 +122,7 @@ def _ingest(step: Ingest, objects: Objects, place: Place) -> Resolved:
         parameters={
             **identity,
             **step.model_dump(include={"source", "fingerprint", "follow_links"}),
+            **({"arrays": encode(found.arrays)} if found.arrays else {}),
         },
         attributes={**found.attributes, "format": step.format.name},
     )

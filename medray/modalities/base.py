@@ -22,6 +22,7 @@ from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.holds import Needs
 from medray.storage.shards.reader import Shard
 from medray.storage.shards.samples import Sample
+from medray.storage.shards.schema import Arrays
 from medray.tasks.base import Task
 from medray.tasks.section import Section
 
@@ -132,6 +133,11 @@ class Predictor(ABC):
     @abstractmethod
     def batch(self) -> int:
         """How many prepared samples `compute` takes at once."""
+
+    @property
+    def arrays(self) -> Arrays:
+        """Every array that output samples may have, by name; none by default."""
+        return {}
 
     @abstractmethod
     def read(self, shard: Shard, number: int, together: int) -> Sample:

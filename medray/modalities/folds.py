@@ -15,6 +15,7 @@ from medray.modalities.loaded import load_members, load_trained
 from medray.storage.catalog.models import ModelPackage, open_model
 from medray.storage.shards.reader import Shard
 from medray.storage.shards.samples import Sample
+from medray.storage.shards.schema import Arrays
 from medray.storage.store.objects import Objects
 
 
@@ -49,6 +50,11 @@ class HeldOut(Predictor):
         self._members = {
             value: one.modality.predictor(one, options) for value, one in members.items()
         }
+
+    @property
+    def arrays(self) -> Arrays:
+        """As its members."""
+        return next(iter(self._members.values())).arrays
 
     @property
     def batch(self) -> int:
@@ -95,6 +101,11 @@ class Mean(Answering):
                 hint="train one network on all samples to predict others",
             )
         self._members = [one.modality.predictor(one, options) for one in members.values()]
+
+    @property
+    def arrays(self) -> Arrays:
+        """As its members."""
+        return self._members[0].arrays
 
     @property
     def batch(self) -> int:

@@ -19,8 +19,10 @@ import numpy as np
 from medray.engine.units.operation import Operation, Unit
 from medray.errors import DataError, RetryableError
 from medray.ids import unit_id
+from medray.storage.shards.forms.ome import LABEL
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample
+from medray.storage.shards.schema import Arrays
 
 HERE = Path(__file__).parent
 
@@ -29,6 +31,7 @@ class Toy(Operation):
     """Parameters: `sleep_s` per sample, `shape` of an image, `device`, `batch`, `scratch`."""
 
     name: ClassVar[str] = "toy"
+    arrays: ClassVar[Arrays] = {"image": LABEL}
 
     def __init__(self, objects: Any, parameters: dict[str, Any]) -> None:
         super().__init__(objects, parameters)

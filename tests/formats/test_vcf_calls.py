@@ -17,6 +17,7 @@ from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.writer import ShardWriter
 from medray.storage.store.objects import Objects
+from tests.declared import LAID
 from tests.stored import found
 
 HEAD = """##fileformat=VCFv4.2
@@ -237,7 +238,7 @@ def test_groups_join_into_one_store(data_dir: Path, tmp_path: Path) -> None:
 
 def test_shards_hold_calls_and_give_them_back(data_dir: Path, objects: Objects) -> None:
     samples, _ = read(data_dir / "genomics/assoc_hail/ldprune.vcf")
-    writer = ShardWriter(objects, "s")
+    writer = ShardWriter(objects, "s", LAID)
     for one in samples:
         writer.add(one)
     writer.finish()

@@ -21,6 +21,7 @@ from medray.storage.shards.samples import Sample
 from medray.storage.shards.writer import ShardWriter, table_of
 from medray.storage.store.objects import Objects
 from medray.tasks import build_task
+from tests.declared import DECLARED
 
 TASK = {"name": "segmentation", "classes": ["background", "lesion"]}
 CLOCK = VirtualClock(datetime.datetime(2026, 1, 2, 3, 4, tzinfo=datetime.UTC))
@@ -36,7 +37,7 @@ def dataset(
 ) -> Dataset:
     ledger = Ledger(objects, name)
     attempt = ledger.begin("u0")
-    writer = ShardWriter(objects, ledger.shard_path(attempt))
+    writer = ShardWriter(objects, ledger.shard_path(attempt), DECLARED)
     for sample in samples:
         writer.add(sample)
     commit = Commit("u0", attempt.id, writer.finish(), len(samples), [], {"read": 1.5})

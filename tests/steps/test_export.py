@@ -15,6 +15,7 @@ from medray.steps.export.operation import Export
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.writer import ShardWriter
 from medray.storage.store.objects import Objects
+from tests.declared import DECLARED
 
 AFFINE = np.diag([0.5, 1.0, 2.0, 1.0])
 
@@ -34,7 +35,7 @@ def volumes() -> tuple[list[Sample], list[Sample]]:
 
 
 def shard(objects: Objects, path: str, samples: list[Sample]) -> list[str]:
-    writer = ShardWriter(objects, path)
+    writer = ShardWriter(objects, path, DECLARED)
     for sample in samples:
         writer.add(sample)
     return list(writer.finish().pinned)

@@ -27,6 +27,7 @@ from medray.storage.catalog.publish import publish
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.writer import ShardWriter
 from medray.storage.store.objects import Objects
+from tests.declared import DECLARED
 
 UNET = {"name": "unet", "dims": 3, "features": [4, 8]}
 CNN = {"name": "cnn", "dims": 2, "features": [4, 8]}
@@ -82,7 +83,7 @@ def model(
 def dataset(objects: Objects, samples: list[Sample]) -> Dataset:
     ledger = Ledger(objects, "data")
     attempt = ledger.begin("u0")
-    writer = ShardWriter(objects, ledger.shard_path(attempt))
+    writer = ShardWriter(objects, ledger.shard_path(attempt), DECLARED)
     for sample in samples:
         writer.add(sample)
     commit = ledger.commit(attempt, Commit("u0", attempt.id, writer.finish(), len(samples), []))

@@ -41,7 +41,9 @@ class Calls:
 def concluded(made: Any, data: Dataset, out: list[Sample]) -> dict[str, Any]:
     ledger = Ledger(data.objects, "out")
     attempt = ledger.begin("u0")
-    writer = ShardWriter(data.objects, ledger.shard_path(attempt))
+    writer = ShardWriter(
+        data.objects, ledger.shard_path(attempt), made.arrays(made.options, frozenset())
+    )
     for sample in out:
         writer.add(sample)
     commit = ledger.commit(attempt, Commit("u0", attempt.id, writer.finish(), len(out), []))

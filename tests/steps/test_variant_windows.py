@@ -24,6 +24,7 @@ from medray.storage.catalog.publish import publish
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.writer import ShardWriter
 from medray.storage.store.objects import Objects
+from tests.declared import DECLARED
 
 Variant = tuple[int, str, str]
 
@@ -221,7 +222,7 @@ def stored(root: Path, samples: list[Sample]) -> Dataset:
     objects = Objects(str(root))
     ledger = Ledger(objects, "g")
     attempt = ledger.begin("u")
-    writer = ShardWriter(objects, ledger.shard_path(attempt))
+    writer = ShardWriter(objects, ledger.shard_path(attempt), DECLARED)
     for sample in samples:
         writer.add(sample)
     commit = ledger.commit(attempt, Commit("u", attempt.id, writer.finish(), 1, []))

@@ -16,7 +16,8 @@ from xxhash import xxh3_128
 
 from medray.errors import DataError, FatalError
 from medray.storage.shards import arrays
-from medray.storage.shards.arrays import ArrayReader, ArrayWriter, chunk_for
+from medray.storage.shards.arrays import ArrayReader, ArrayWriter
+from medray.storage.shards.schema import ArraySpec, Axis
 from medray.storage.shards.upload import Outbox
 from medray.storage.shards.zarr3 import ArrayMeta
 from medray.storage.store import fetch
@@ -157,7 +158,8 @@ def test_missing_shard_is_damage_even_where_zeros_are_stored(objects: Objects) -
 @pytest.mark.parametrize("shape", [(0, 4), (4, 0), (0,)])
 def test_empty_arrays(shape: tuple[int, ...], objects: Objects) -> None:
     data = np.zeros(shape, "int16")
-    chunk = chunk_for(shape, min(len(shape), 3))
+    axes = tuple(Axis(name) for name in "ab"[: len(shape)])
+    chunk = ArraySpec(axes).seen(len(shape), "int16").chunk_of(shape)
     meta, _ = write(objects, "e", data, {"axis": 0, "chunk": chunk, "bounds": [0, shape[0]]})
     assert ArrayReader(objects, "a/e", meta)[()].shape == shape
 

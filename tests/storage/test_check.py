@@ -26,6 +26,7 @@ from medray.storage.shards.records import Refusal, sum_of_table
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.writer import ShardWriter
 from medray.storage.store.objects import Objects
+from tests.declared import DECLARED
 
 LATER_S = -3600.0  # an age by which everything is old
 
@@ -37,7 +38,7 @@ def dataset(objects: Objects) -> Dataset:
     commits = []
     for number in range(2):
         attempt = ledger.begin(f"u{number}")
-        writer = ShardWriter(objects, ledger.shard_path(attempt))
+        writer = ShardWriter(objects, ledger.shard_path(attempt), DECLARED)
         image = np.arange(4 * 80 * 80, dtype=np.int32).reshape(1, 4, 80, 80) + number
         writer.add(Sample(f"s{number}", {"subject": "p"}, {"image": image}))
         refused = [Refusal("bad", "gantry-tilt", "tilted")] if number else []
@@ -105,7 +106,7 @@ def test_tables_alone_are_held_against_their_version(
     ledger, commits = Ledger(objects, "t"), []
     for number in range(600):
         attempt = ledger.begin(f"u{number}")
-        writer = ShardWriter(objects, ledger.shard_path(attempt))
+        writer = ShardWriter(objects, ledger.shard_path(attempt), DECLARED)
         writer.add(Sample(f"s{number}", {"age": number}))
         commit = Commit(attempt.unit, attempt.id, writer.finish(), 1, [])
         commits.append(ledger.commit(attempt, commit))

@@ -22,12 +22,13 @@ from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.writer import ShardWriter
 from medray.storage.store.objects import Objects
+from tests.declared import DECLARED
 
 
 def commit(objects: Objects, unit: str, rows: int = 2, refused: int = 0) -> Commit:
     ledger = Ledger(objects, "d")
     attempt = ledger.begin(unit)
-    writer = ShardWriter(objects, ledger.shard_path(attempt))
+    writer = ShardWriter(objects, ledger.shard_path(attempt), DECLARED)
     for n in range(rows):
         image = np.full((1, 4, 4), n, "uint8")
         split = "val" if n % 2 else "train"
@@ -142,7 +143,7 @@ def test_counts_add_up_or_are_refused(objects: Objects) -> None:
 def test_a_refused_sample_of_a_committed_input_is_no_refused_input(objects: Objects) -> None:
     ledger = Ledger(objects, "d")
     attempt = ledger.begin("u")
-    writer = ShardWriter(objects, ledger.shard_path(attempt))
+    writer = ShardWriter(objects, ledger.shard_path(attempt), DECLARED)
     writer.add(Sample("a", {}))
     refused = [Refusal("file", "bad", "why", sample="b")]
     made = make(objects, [Commit("u", attempt.id, writer.finish(), 1, refused)])
@@ -272,7 +273,7 @@ def test_a_column_that_only_some_units_have_is_known_without_reading(objects: Ob
     ledger, commits = Ledger(objects, "d"), []
     for unit, row in (("u", {"age": None}), ("v", {"age": 4.5, "sex": "f"}), ("w", {"age": 1})):
         attempt = ledger.begin(unit)
-        writer = ShardWriter(objects, ledger.shard_path(attempt))
+        writer = ShardWriter(objects, ledger.shard_path(attempt), DECLARED)
         writer.add(Sample(unit, row))
         commits.append(ledger.commit(attempt, Commit(unit, attempt.id, writer.finish(), 1, [])))
     made = make(objects, commits)
@@ -282,7 +283,7 @@ def test_a_column_that_only_some_units_have_is_known_without_reading(objects: Ob
     )
     assert made.columns(["sex"])["sex"].to_pylist() == [None, "f", None]
     attempt = ledger.begin("x")
-    writer = ShardWriter(objects, ledger.shard_path(attempt))
+    writer = ShardWriter(objects, ledger.shard_path(attempt), DECLARED)
     writer.add(Sample("x", {"age": "old"}))
     commits.append(ledger.commit(attempt, Commit("x", attempt.id, writer.finish(), 1, [])))
     with pytest.raises(DataError, match="age is double and int64 and null and string") as caught:

@@ -22,6 +22,7 @@ from medray.storage.shards.samples import Sample
 from medray.storage.shards.writer import ShardWriter
 from medray.storage.store.fence import FENCE_BYTES, fence_of, new_fence, settle, take
 from medray.storage.store.objects import Objects
+from tests.declared import DECLARED
 
 UNITS = ("u", "v")
 ANY_AGE_S = -7200.0  # everything is garbage, also for a clock that is two hours behind
@@ -55,7 +56,7 @@ def work(objects: Objects) -> int:
     for unit in UNITS:
         while True:
             attempt = ledger.begin(unit)
-            writer = ShardWriter(objects, ledger.shard_path(attempt))
+            writer = ShardWriter(objects, ledger.shard_path(attempt), DECLARED)
             try:
                 writer.add(Sample(unit, {"n": 1}, {"image": np.full((1, 4, 4), 7, np.uint8)}))
                 commit = Commit(unit, attempt.id, writer.finish(), 1, [])
@@ -119,7 +120,7 @@ def test_a_writer_runs_before_any_request_of_gc(objects: Objects) -> None:
         root = Objects(f"{objects.url}-{at}")
         ledger = Ledger(root, "d")
         attempt = ledger.begin("u")
-        writer = ShardWriter(root, ledger.shard_path(attempt))
+        writer = ShardWriter(root, ledger.shard_path(attempt), DECLARED)
         writer.add(Sample("u", {"n": 1}))
         commit = Commit("u", attempt.id, writer.finish(), 1, [])
 
@@ -206,6 +207,6 @@ def test_a_dropped_unit_bars_attempts_that_sleep(objects: Objects) -> None:
 
 def finished(objects: Objects, ledger: Ledger, unit: str) -> tuple[Attempt, Commit]:
     attempt = ledger.begin(unit)
-    writer = ShardWriter(objects, ledger.shard_path(attempt))
+    writer = ShardWriter(objects, ledger.shard_path(attempt), DECLARED)
     writer.add(Sample("s", {"n": 1}))
     return attempt, Commit(unit, attempt.id, writer.finish(), 1, [])

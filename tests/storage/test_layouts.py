@@ -11,6 +11,7 @@ from medray.storage.shards.reader import Shard
 from medray.storage.shards.samples import Layout, Sample
 from medray.storage.shards.writer import ShardWriter
 from medray.storage.store.objects import Objects
+from tests.declared import LAID
 from tests.stored import found
 
 TEXT = np.dtypes.StringDType()
@@ -44,7 +45,7 @@ def laid(number: int) -> Sample:
 
 @pytest.fixture
 def shard(objects: Objects) -> Shard:
-    writer = ShardWriter(objects, "shard")
+    writer = ShardWriter(objects, "shard", LAID)
     for number in range(2):
         writer.add(laid(number))
     writer.finish()
@@ -81,7 +82,7 @@ def test_zarr_python_opens_a_sample_as_a_group(shard: Shard, tmp_path: Path) -> 
 def test_content_follows_texts(objects: Objects) -> None:
     hashes = []
     for change in (False, False, True):
-        writer = ShardWriter(objects, f"s{len(hashes)}")
+        writer = ShardWriter(objects, f"s{len(hashes)}", LAID)
         sample = laid(0)
         if change:
             sample.arrays["variant_allele"][2000, 1] = "T"  # type: ignore[index]
@@ -91,7 +92,7 @@ def test_content_follows_texts(objects: Objects) -> None:
 
 
 def test_forgotten_samples_leave_nothing(objects: Objects) -> None:
-    writer = ShardWriter(objects, "s")
+    writer = ShardWriter(objects, "s", LAID)
     writer.add(laid(0))
     writer.add(laid(1))
     writer.forget(1)

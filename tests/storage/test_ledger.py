@@ -18,10 +18,11 @@ from medray.storage.shards.records import Refusal, ShardRecord
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.writer import ShardWriter
 from medray.storage.store.objects import Objects
+from tests.declared import DECLARED
 
 
 def finish(ledger: Ledger, objects: Objects, attempt: Attempt, **row: Any) -> Commit:
-    writer = ShardWriter(objects, ledger.shard_path(attempt))
+    writer = ShardWriter(objects, ledger.shard_path(attempt), DECLARED)
     writer.add(Sample("s", row))
     refused = [Refusal("k", "bad", "why")]
     return Commit(attempt.unit, attempt.id, writer.finish(), 2, refused, {"read": 0.5})

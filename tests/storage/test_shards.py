@@ -19,11 +19,12 @@ from medray.storage.shards.samples import Sample, Slabs
 from medray.storage.shards.writer import ShardWriter
 from medray.storage.store.disk import NewFile
 from medray.storage.store.objects import Objects
+from tests.declared import DECLARED, declared_of
 from tests.stored import found
 
 
 def write(objects: Objects, path: str, samples: list[Sample]) -> ShardRecord:
-    writer = ShardWriter(objects, path)
+    writer = ShardWriter(objects, path, declared_of(samples))
     for sample in samples:
         writer.add(sample)
     return writer.finish()
@@ -32,6 +33,10 @@ def write(objects: Objects, path: str, samples: list[Sample]) -> ShardRecord:
 def sample(number: int, shape: tuple[int, ...], **row: Any) -> Sample:
     data = np.random.default_rng(number).integers(-99, 99, shape).astype("int16")
     return Sample(f"s{number}", {"subject": f"p{number}", **row}, {"image": data})
+
+
+def features(number: int) -> Sample:
+    return Sample(f"s{number}", {}, {"features": np.arange(8) + number})
 
 
 VOLUME = {"spacing_mm": (2.5, 1.0, 0.5), "affine": [float(n) for n in range(16)]}
@@ -53,24 +58,24 @@ def test_small_arrays_of_one_shape_are_stacked(objects: Objects) -> None:
 
 
 def test_a_stack_that_some_samples_lack(objects: Objects) -> None:
-    samples = [sample(n, (8,)) for n in range(6)]
+    samples = [features(n) for n in range(6)]
     for number in (0, 3):
-        del samples[number].arrays["image"]
+        del samples[number].arrays["features"]
     samples[3].arrays["other"] = np.arange(3, dtype=np.float32)
     record = write(objects, "s", samples)
-    assert len([name for name in record.files if "/image/" in name]) == 2  # metadata, one object
+    assert len([name for name in record.files if "/features/" in name]) == 2  # metadata, one object
     shard = Shard(objects, found(objects, "s"))
     assert [shard.names(n) for n in range(6)] == [
-        [], ["image"], ["image"], ["other"], ["image"], ["image"]
+        [], ["features"], ["features"], ["other"], ["features"], ["features"]
     ]  # fmt: skip
     for number in (1, 2, 4, 5):
-        got = shard.sample(number).arrays["image"]
-        np.testing.assert_array_equal(got, samples[number].arrays["image"])
+        got = shard.sample(number).arrays["features"]
+        np.testing.assert_array_equal(got, samples[number].arrays["features"])
     with pytest.raises(DataError, match="no-such-array"):
-        shard.array(3, "image")
-    stack = shard.stack("image") or []
+        shard.array(3, "features")
+    stack = shard.stack("features") or []
     assert [one is None for one in stack] == [True, False, False, True, False, False]
-    np.testing.assert_array_equal(stack[4], samples[4].arrays["image"])
+    np.testing.assert_array_equal(stack[4], samples[4].arrays["features"])
     assert shard.stack("other") is None
     moved = [*samples[:2], samples[3], samples[2], *samples[4:]]
     assert write(objects, "t", moved).content != record.content
@@ -115,7 +120,7 @@ def test_a_mask_alone_is_an_image_of_three_objects(objects: Objects) -> None:
         group[ome["multiscales"][0]["datasets"][0]["path"]][...], masks[1].arrays["label"]
     )
     # Once more with what is no sole array: a sample given back must not decide for the next.
-    writer = ShardWriter(objects, "t")
+    writer = ShardWriter(objects, "t", DECLARED)
     writer.add(masks[0])
     writer.forget(0)
     both = {"image": np.zeros((1, 4, 5, 6), np.int16), "label": masks[0].arrays["label"]}
@@ -153,7 +158,7 @@ def test_slabs_equal_the_array_and_hash_alike(objects: Objects) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 40, 80, 80)])
 def test_what_is_forgotten_leaves_no_trace(shape: tuple[int, ...], objects: Objects) -> None:
-    writer = ShardWriter(objects, "a")
+    writer = ShardWriter(objects, "a", DECLARED)
     writer.add(sample(0, shape))
     writer.add(sample(1, shape))
     writer.forget(1)
@@ -172,7 +177,7 @@ def test_what_is_forgotten_leaves_no_trace(shape: tuple[int, ...], objects: Obje
 
 
 def test_discard_removes_all(objects: Objects) -> None:
-    writer = ShardWriter(objects, "a")
+    writer = ShardWriter(objects, "a", DECLARED)
     writer.add(sample(0, (1, 40, 80, 80)))
     writer.discard()
     assert list(objects.walk("a")) == []
@@ -226,7 +231,7 @@ def test_a_large_object_that_does_not_read_back_is_fatal(
         damage(place, other)
 
     monkeypatch.setattr(NewFile, "close", close)
-    writer = ShardWriter(objects, "a")
+    writer = ShardWriter(objects, "a", DECLARED)
     with pytest.raises(FatalError) as caught:
         writer.add(second)
     assert caught.value.code == "read-back-mismatch"
@@ -248,7 +253,7 @@ def test_all_is_on_the_disk_when_a_shard_is_finished(
         real(file)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    writer = ShardWriter(objects, "a")
+    writer = ShardWriter(objects, "a", DECLARED)
     noise = np.random.default_rng(0).integers(1, 2**15, (3, 1, 32, 64, 64)).astype("int16")
     for number, image in enumerate(noise):
         writer.add(Sample(f"s{number}", {}, {"image": image}))
@@ -262,7 +267,7 @@ def test_all_is_on_the_disk_when_a_shard_is_finished(
 
 
 def test_what_was_taken_back_leaves_no_empty_stack(objects: Objects) -> None:
-    writer = ShardWriter(objects, "a")
+    writer = ShardWriter(objects, "a", DECLARED)
     writer.add(sample(0, (1, 8, 8)))
     writer.forget(0)
     writer.add(Sample("s1", {}))
@@ -282,7 +287,7 @@ def test_an_array_that_breaks_off_leaves_nothing(
         raise RuntimeError
 
     broken.arrays["image"] = Slabs((1, 64, 64, 64), np.dtype("int16"), 1, parts())
-    writer = ShardWriter(objects, "a")
+    writer = ShardWriter(objects, "a", DECLARED)
     with pytest.raises(RuntimeError):
         writer.add(broken)
     written = [entry.path for entry in objects.walk("a")]

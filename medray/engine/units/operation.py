@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.rows import Rows
 from medray.storage.shards.samples import Sample
+from medray.storage.shards.schema import Arrays
 from medray.storage.store.objects import Objects
 
 
@@ -80,6 +81,11 @@ class Operation(ABC):
     def batch(self) -> int:
         """How many samples `compute` takes at once."""
         return 1
+
+    @property
+    def arrays(self) -> Arrays:
+        """Every array that output samples may have, by name; none by default. Asked once opened."""
+        return {}
 
     def open(self) -> None:  # noqa: B027 - optional
         """Prepare what is costly and shared by all units, such as a network's weights."""

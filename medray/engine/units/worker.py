@@ -167,7 +167,8 @@ class Worker:
     def _attempt(self, unit: Unit, attempt: Attempt, *, alone: bool) -> Commit:
         self._open()
         clock = Stages()
-        writer = ShardWriter(self.spec.objects, self.ledger.shard_path(attempt))
+        path = self.ledger.shard_path(attempt)
+        writer = ShardWriter(self.spec.objects, path, self.operation.arrays)
         try:
             refused = self._fill(unit, attempt, writer, clock, alone=alone)
             require_sound(unit, refused)

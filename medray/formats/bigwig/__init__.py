@@ -14,9 +14,10 @@ from medray.formats.bigwig.reader import SLAB_BINS, BigWig
 from medray.formats.bigwig.wig import MAX_BASES, Wig
 from medray.formats.files import File, is_empty, item, nothing_found, open_path, stem, walk
 from medray.formats.packed import grouped
-from medray.storage.shards.holds import Holds, names
+from medray.storage.shards.holds import Holds, named, names
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample, Slabs
+from medray.storage.shards.schema import Arrays, ArraySpec, Axis
 
 BIGWIGS = (".bw", ".bigwig")
 WIGGLES = tuple(f"{one}{packed}" for one in (".wig", ".wigfix") for packed in ("", ".gz", ".bgz"))
@@ -55,10 +56,15 @@ class Bigwig(Format):
     Options: ClassVar[type[FormatOptions]] = BigwigOptions
     options: BigwigOptions
 
+    def arrays(self) -> Arrays:
+        """Tracks, bin by bin."""
+        axes = Axis("track"), Axis("bin", "base", "base")
+        return {"track": ArraySpec(axes, (self.options.dtype,))}
+
     def holds(self) -> Holds:
         """A track for each contig."""
         own = ("contig", "length", "bin_bases", "names", "missing")
-        return Holds(names("track"), names(own))
+        return Holds(named(self.arrays()), names(own))
 
     def plan(self, source: Source) -> Found:
         """An input is a contig, in all of the files. A file without it has no values there."""

@@ -25,9 +25,11 @@ from medray.formats.files import nothing_found
 from medray.formats.genomics.site_key import load_key
 from medray.formats.packed import grouped
 from medray.ids import digest
-from medray.storage.shards.holds import Holds, names
+from medray.storage.shards.forms.ome import images
+from medray.storage.shards.holds import Holds, named
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample
+from medray.storage.shards.schema import Arrays
 from medray.version import __version__
 
 GROUP_SAMPLES = 8
@@ -92,10 +94,13 @@ class Dicom(Format):
         """Sizes to refuse."""
         return Limits(file_bytes=self.options.max_file_bytes, sample_bytes=self.options.max_bytes)
 
+    def arrays(self) -> Arrays:
+        """Volumes, and masks where `labels` says whose."""
+        return images(labels=bool(self.options.labels))
+
     def holds(self) -> Holds:
         """Volumes, and masks where `labels` says whose."""
-        label = "label" if self.options.labels else None
-        return Holds(names("image", label), COLUMNS, axes=3)
+        return Holds(named(self.arrays()), COLUMNS, axes=3)
 
     def ready(self) -> None:
         """The site's key.

@@ -23,9 +23,10 @@ from medray.formats.expression.text import CellLines, GeneLines
 from medray.formats.files import is_empty, nothing_found, open_path, stem, walk
 from medray.formats.packed import grouped
 from medray.formats.tabular.delimited import SUFFIXES as TEXT
-from medray.storage.shards.holds import TOLD, Holds, Needs, names
+from medray.storage.shards.holds import TOLD, Holds, Needs, named, names
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample
+from medray.storage.shards.schema import Arrays, ArraySpec, Axis
 
 SUFFIXES = (*TEXT, *MTX, ".h5", ".h5ad")
 RESERVED = frozenset({"sample_id", "subject", "split", "fold", "target", "class_name", "has_label"})
@@ -46,10 +47,14 @@ class Expression(Format):
     options: ExpressionOptions
     many: ClassVar[bool] = True
 
+    def arrays(self) -> Arrays:
+        """Expression of genes."""
+        return {FEATURES: ArraySpec((Axis("feature"),))}
+
     def holds(self) -> Holds:
         """Expression of genes; which observations there are, only the data know."""
         told = names("target", "class_name") if self.options.target else names()
-        return Holds(names(FEATURES), lacks=TOLD - told, classes=self.options.classes or None)
+        return Holds(named(self.arrays()), lacks=TOLD - told, classes=self.options.classes or None)
 
     def needs(self) -> Needs:
         """Features."""

@@ -31,9 +31,10 @@ from medray.formats.genomics.alphabet import decode, encode, firsts
 from medray.formats.genomics.nucleotides import ambiguous
 from medray.formats.tabular.text import GZIP_RANGES, blocks, decoded, kind_of, lines
 from medray.ids import short
-from medray.storage.shards.holds import Holds, Needs, names
+from medray.storage.shards.holds import Holds, Needs, named, names
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample, Slabs
+from medray.storage.shards.schema import Arrays, ArraySpec, Axis
 
 SUFFIXES = tuple(
     f".{name}{packed}"
@@ -80,6 +81,11 @@ class Fasta(Format):
         """Whether a file holds many samples; see medray.steps.export.operation."""
         return self.options.one_file_per == "unit"
 
+    def arrays(self) -> Arrays:
+        """Codes of the bases, and beside them letters that stand for several."""
+        codes = ArraySpec((Axis("base", "base", "base"),), ("uint8",))
+        return {"sequence": codes, "iupac": codes}
+
     def holds(self) -> Holds:
         """Contigs."""
         own = (
@@ -92,7 +98,7 @@ class Fasta(Format):
             "ambiguous",
             "iupac_sha256",
         )
-        return Holds(names("sequence", "iupac"), names(own))
+        return Holds(named(self.arrays()), names(own))
 
     def plan(self, source: Source) -> Found:
         """Records by name: from a .fai beside the file, or by a pass over it.

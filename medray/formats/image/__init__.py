@@ -31,9 +31,11 @@ from medray.formats.imaging.values import (
     subject_of,
 )
 from medray.formats.packed import grouped
-from medray.storage.shards.holds import Holds, Needs, names
+from medray.storage.shards.forms.ome import images
+from medray.storage.shards.holds import Holds, Needs, named, names
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample, Slabs
+from medray.storage.shards.schema import Arrays
 
 GROUP_SAMPLES = 256
 
@@ -84,13 +86,17 @@ class Image(Format):
     Options: ClassVar[type[FormatOptions]] = ImageOptions
     options: ImageOptions
 
+    def arrays(self) -> Arrays:
+        """Images, with masks where the layout and `labels` say so."""
+        masks = self.options.layout == "masks"
+        return images(labels=masks and self.options.labels != "none")
+
     def holds(self) -> Holds:
         """Images with masks, or with classes, as the layout says."""
         options, masks = self.options, self.options.layout == "masks"
-        label = "label" if masks and options.labels != "none" else None
         told = () if masks or options.layout == "plain" else ("target", "class_name", "split")
         return Holds(
-            names("image", label),
+            named(self.arrays()),
             columns(*told),
             classes=options.classes or None,
             axes=2 if options.pages == "refuse" and options.layout != "npz" else None,

@@ -34,9 +34,11 @@ from medray.formats.nifti.volume import (
     read_values,
 )
 from medray.formats.packed import grouped
-from medray.storage.shards.holds import Holds, Needs, names
+from medray.storage.shards.forms.ome import images
+from medray.storage.shards.holds import Holds, Needs, named, names
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample, Slabs
+from medray.storage.shards.schema import Arrays
 
 GROUP_SAMPLES = 64
 
@@ -78,10 +80,13 @@ class Nifti(Format):
     Options: ClassVar[type[FormatOptions]] = NiftiOptions
     options: NiftiOptions
 
+    def arrays(self) -> Arrays:
+        """Images, and labels unless they are not wanted."""
+        return images(labels=self.options.labels != "none")
+
     def holds(self) -> Holds:
         """Volumes, and labels unless they are not wanted."""
-        label = "label" if self.options.labels != "none" else None
-        return Holds(names("image", label), columns("affine"), axes=3)
+        return Holds(named(self.arrays()), columns("affine"), axes=3)
 
     def needs(self) -> Needs:
         """The array, on a grid."""

@@ -24,9 +24,11 @@ from medray.formats.ome_zarr.find import find_images
 from medray.formats.ome_zarr.multiscale import Level, label_names, read_image, read_level
 from medray.formats.ome_zarr.pyramid import write_sample
 from medray.formats.packed import grouped
-from medray.storage.shards.holds import Holds, Needs, names
+from medray.storage.shards.forms.ome import images
+from medray.storage.shards.holds import Holds, Needs, named, names
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample, Slabs
+from medray.storage.shards.schema import Arrays
 
 GROUP_SAMPLES = 32
 
@@ -56,10 +58,13 @@ class OmeZarr(Format):
     Options: ClassVar[type[FormatOptions]] = OmeZarrOptions
     options: OmeZarrOptions
 
+    def arrays(self) -> Arrays:
+        """Images, and labels unless they are not wanted."""
+        return images(labels=self.options.labels != "none")
+
     def holds(self) -> Holds:
         """Images, and labels unless they are not wanted."""
-        label = "label" if self.options.labels != "none" else None
-        return Holds(names("image", label), columns("affine"))
+        return Holds(named(self.arrays()), columns("affine"))
 
     def needs(self) -> Needs:
         """Any array, with a spacing."""

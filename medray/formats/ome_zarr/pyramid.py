@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from medray.storage.shards.arrays import ArrayWriter, chunk_for
-from medray.storage.shards.forms.ome import axes_of
+from medray.storage.shards.arrays import ArrayWriter
+from medray.storage.shards.forms.ome import IMAGE, LABEL, axes_told
+from medray.storage.shards.schema import ArraySpec
 from medray.storage.shards.upload import Outbox
 from medray.storage.shards.zarr3 import group
 from medray.storage.store.objects import Objects
@@ -62,11 +63,11 @@ def _levels(
     spatial = len(spacing_mm)
     lead = values.ndim - spatial
     mean = lead > 0  # labels have no channels
-    axes = axes_of(values.ndim, spatial)
+    spec = (IMAGE if mean else LABEL).seen(values.ndim, str(values.dtype))
     datasets: list[dict[str, Any]] = []
     factor, shift = np.ones(spatial), np.zeros(spatial)
     while True:
-        _write(outbox, f"{path}{len(datasets)}", values, spatial, axes)
+        _write(outbox, f"{path}{len(datasets)}", values, spec)
         steps = [
             {"type": "scale", "scale": [1.0] * lead + (factor * spacing_mm).tolist()},
             {"type": "translation", "translation": [0.0] * lead + (shift * spacing_mm).tolist()},
@@ -80,13 +81,7 @@ def _levels(
         factor = np.where(halved, factor * 2, factor)
         for axis in np.flatnonzero(halved):
             values = _halve(values, lead + int(axis), mean)
-    described: list[dict[str, str]] = [
-        {"name": "c", "type": "channel"}
-        if axis == "c"
-        else {"name": axis, "type": "space", "unit": "millimeter"}
-        for axis in axes
-    ]
-    multiscale = {"name": name, "axes": described, "datasets": datasets}
+    multiscale = {"name": name, "axes": axes_told(spec), "datasets": datasets}
     return {"ome": {"version": "0.5", "multiscales": [multiscale]}}
 
 
@@ -106,15 +101,15 @@ def _halve(values: Array, axis: int, mean: bool) -> Array:
     )
 
 
-def _write(outbox: Outbox, path: str, values: Array, spatial: int, axes: tuple[str, ...]) -> None:
+def _write(outbox: Outbox, path: str, values: Array, spec: ArraySpec) -> None:
     writer = ArrayWriter(
         outbox,
         path,
         values.shape,
         values.dtype,
-        axis=values.ndim - spatial,
-        chunk=chunk_for(values.shape, spatial),
-        axes=axes,
+        axis=spec.slab_axis,
+        chunk=spec.chunk_of(values.shape),
+        axes=spec.names,
     )
     writer.append(values)
     writer.close()

@@ -17,9 +17,10 @@ from medray.formats.table.rows import row_of
 from medray.formats.table.sheets import SUFFIXES, Record, Sheet, Survey, sheet
 from medray.formats.table.write import write_rows
 from medray.formats.tabular import delimited
-from medray.storage.shards.holds import Holds, names
+from medray.storage.shards.holds import Holds, named, names
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample, Slabs
+from medray.storage.shards.schema import Arrays, ArraySpec, Axis
 
 ROWS = ""  # the table of samples, among the names of arrays
 GROUP = 4  # inputs, of 512 samples each, in a unit
@@ -39,6 +40,11 @@ class Table(Joined):
     Options: ClassVar[type[FormatOptions]] = TableOptions
     options: TableOptions
 
+    def arrays(self) -> Arrays:
+        """The features of each table."""
+        spec = ArraySpec((Axis("feature"),))
+        return dict.fromkeys(self.options.tables or (FEATURES,), spec)
+
     def holds(self) -> Holds:
         """Features, and the columns that the options name."""
         options = self.options
@@ -46,7 +52,7 @@ class Table(Joined):
         split = "split" if options.split or options.parts else None
         fold = "fold" if options.fold else None
         return Holds(
-            names(options.tables or FEATURES),
+            named(self.arrays()),
             names("subject", told, split, fold, options.columns),
             classes=options.classes or None,
         )

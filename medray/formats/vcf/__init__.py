@@ -35,9 +35,10 @@ from medray.formats.vcf.store.samples import calls_of
 from medray.formats.vcf.store.vcz import Part, write_vcf, write_vcz
 from medray.formats.vcf.text.bgzf import kind_of, stretches
 from medray.formats.vcf.text.info import info_of
-from medray.storage.shards.holds import TOLD, Holds, Needs, names
+from medray.storage.shards.holds import TOLD, Holds, Needs, named, names
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Layout, Sample
+from medray.storage.shards.schema import ANY, Arrays, ArraySpec
 
 SUFFIXES = (".vcf", ".vcf.gz", ".vcf.bgz", ".bcf")
 HEAD = 2**16  # bytes that tell what a file is
@@ -91,9 +92,13 @@ class Vcf(Format):
     Options: ClassVar[type[FormatOptions]] = VcfOptions
     options: VcfOptions
 
+    def arrays(self) -> Arrays:
+        """Calls lie as VCF Zarr says; sites have no arrays."""
+        return {} if self.options.table == "sites" else {ANY: ArraySpec((), form="laid")}
+
     def holds(self) -> Holds:
         """Rows of sites, or arrays of calls."""
-        return Holds(names() if self.options.table == "sites" else None, lacks=TOLD)
+        return Holds(named(self.arrays()), lacks=TOLD)
 
     def needs(self) -> Needs:
         """Calls."""

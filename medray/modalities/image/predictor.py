@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -14,9 +15,10 @@ from medray.modalities.image.normalise import stored_statistics
 from medray.modalities.image.plan import ImagePlan
 from medray.modalities.image.sliding.blend import require_finite
 from medray.modalities.image.sliding.infer import forward, predict_volume
-from medray.storage.shards.arrays import chunk_for
+from medray.storage.shards.forms.ome import IMAGE, LABEL
 from medray.storage.shards.reader import SampleArray, Shard
 from medray.storage.shards.samples import Sample, Slabs
+from medray.storage.shards.schema import Arrays
 
 AHEAD_BYTES = 16 * 2**20  # of a unit's images are read before its turn; larger ones stream
 
@@ -33,6 +35,12 @@ class ImagePredictor(Answering):
     def plan(self) -> ImagePlan:
         """Of the model's training."""
         return cast("ImagePlan", self.trained.plan)
+
+    @property
+    def arrays(self) -> Arrays:
+        """A mask, or its probabilities."""
+        label = replace(LABEL, dtypes=("uint8",))
+        return {"label": label, "probability": replace(IMAGE, dtypes=("float32",))}
 
     @property
     def batch(self) -> int:
@@ -148,7 +156,10 @@ def _counted(
 
 def _parts(image: Stored) -> Iterator[np.ndarray]:
     """Slabs along axis 1 that begin and end where stored chunks do, or would."""
-    chunk = chunk_for(image.shape, image.ndim - 1) if isinstance(image, np.ndarray) else image.chunk
+    if isinstance(image, np.ndarray):
+        chunk = IMAGE.seen(image.ndim, str(image.dtype)).chunk_of(image.shape)
+    else:
+        chunk = image.chunk
     depth, step = image.shape[1], chunk[1]
     for start in range(0, depth, step):
         yield image[:, start : min(start + step, depth)]

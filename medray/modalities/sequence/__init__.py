@@ -39,6 +39,7 @@ from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.reader import Shard
 from medray.storage.shards.samples import Sample
+from medray.storage.shards.schema import Arrays, ArraySpec, Axis
 from medray.tasks.base import NO_LABEL, Task
 
 TOGETHER = 256  # sequences that are validated at once
@@ -186,6 +187,13 @@ class Sequences(Modality):
 
 class SequencePredictor(Answering):
     """How a model of sequences answers."""
+
+    @property
+    def arrays(self) -> Arrays:
+        """Probabilities of a task per base, or attributions."""
+        base = Axis("base", "base", "base")
+        probability, track = (ArraySpec((Axis(n), base), ("float32",)) for n in ("class", "track"))
+        return {"probability": probability, "track": track}
 
     @property
     def batch(self) -> int:

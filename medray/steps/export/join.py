@@ -24,6 +24,7 @@ from medray.storage.catalog.ledger import Ledger
 from medray.storage.shards.reader import Shard, selected
 from medray.storage.shards.records import Pinned, Refusal
 from medray.storage.shards.samples import Sample
+from medray.storage.shards.schema import Arrays, ArraySpec, Axis
 from medray.storage.shards.writer import table_of
 from medray.storage.store.objects import Objects
 
@@ -83,6 +84,7 @@ class Part(_OfShares):
     """
 
     name: ClassVar[str] = "part"
+    arrays: ClassVar[Arrays] = {PART: ArraySpec((Axis("byte"),), ("uint8",))}
 
     def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:
         """The part."""

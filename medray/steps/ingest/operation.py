@@ -19,6 +19,7 @@ from medray.ids import fraction
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.rows import Rows
 from medray.storage.shards.samples import Sample
+from medray.storage.shards.schema import Arrays, decode
 from medray.storage.store.objects import Objects
 
 
@@ -26,7 +27,8 @@ class Ingest(Operation):
     """Reads inputs by the format's `read`, held against the plan; adds the split.
 
     Parameters: `format` (options with `name`), `source` (folder, or URL of a bucket), `split` (see
-    `divide`), and of the step `fingerprint` and `follow_links`.
+    `divide`), `arrays` (see medray.formats.base.Found), and of the step `fingerprint` and
+    `follow_links`.
     Payload of a unit: its inputs, see medray.formats.packed.
     """
 
@@ -45,6 +47,11 @@ class Ingest(Operation):
             follow_links=parameters.get("follow_links", False),
             by_content=self.by_content,
         )
+
+    @property
+    def arrays(self) -> Arrays:
+        """As the format says, and what headers told when it was planned."""
+        return {**self.format.arrays(), **decode(self.parameters.get("arrays", {}))}
 
     def described(self, unit: Unit, refusal: Refusal) -> Refusal:
         item = self._item(unit, refusal.source)

@@ -10,6 +10,7 @@ from medray.modalities.folds import load_predictor
 from medray.storage.shards.reader import Shard
 from medray.storage.shards.records import Pinned, Refusal
 from medray.storage.shards.samples import Sample
+from medray.storage.shards.schema import Arrays
 from medray.storage.store.objects import Objects
 
 
@@ -41,6 +42,11 @@ class Predict(Operation):
     def adopt(self, trained: Trained) -> None:
         """Use a network that is loaded already; the caller vouches that it is the one named."""
         self._predictor = trained.modality.predictor(trained, self.parameters)
+
+    @property
+    def arrays(self) -> Arrays:
+        """See Predictor."""
+        return self._predictor.arrays
 
     @property
     def batch(self) -> int:

@@ -11,6 +11,7 @@ from medray.storage.catalog.datasets import open_dataset
 from medray.storage.shards.reader import Shard
 from medray.storage.shards.records import Pinned, Refusal
 from medray.storage.shards.samples import Sample
+from medray.storage.shards.schema import Arrays
 from medray.storage.store.objects import Objects
 
 
@@ -28,6 +29,11 @@ class Transform(Operation):
         super().__init__(objects, parameters)
         self._made = _transformation(parameters, objects)
         self._shard = lru_cache(maxsize=4)(lambda *pinned: Shard(objects, Pinned(*pinned)))
+
+    @property
+    def arrays(self) -> Arrays:
+        """See Transformation."""
+        return self._made.arrays(self._made.options, frozenset(self._made.using))
 
     def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:
         """What the transformation makes of one sample."""

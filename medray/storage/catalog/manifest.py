@@ -22,6 +22,7 @@ from medray.storage.catalog.columns import dump, identity_of, load
 from medray.storage.catalog.commits import SCHEMA as COMMITS
 from medray.storage.catalog.versions import Head, damaged_manifest
 from medray.storage.shards.records import Pinned
+from medray.storage.shards.schema import ArraySpec
 from medray.storage.store.documents import Count, Id
 
 
@@ -122,6 +123,7 @@ class Manifest:
         samples: in all shards.
         bytes: of all shards.
         columns: of the samples' rows: Arrow's names of their types.
+        arrays: what the samples' arrays are, by name.
         refused: what was quarantined or passed over.
         units: where the rest stands.
     """
@@ -138,6 +140,7 @@ class Manifest:
     samples: Count
     bytes: Count
     columns: dict[str, str]
+    arrays: dict[str, ArraySpec]
     refused: Refused
     units: Units
 

@@ -26,6 +26,7 @@ from medray.storage.catalog.versions import check_name, move_head
 from medray.storage.shards.reader import Shard
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.rows import joined
+from medray.storage.shards.schema import ArraySpec, united
 from medray.storage.store.damage import damage
 from medray.storage.store.objects import Objects
 
@@ -58,6 +59,7 @@ def publish(
     _require_shards(objects, name, commits)
     units = _write_units(objects, name, commits)
     quarantined = write_quarantine(objects, name, commits, refused)
+    columns, arrays = _schema(objects, commits)
     planned = sum(commits.column("inputs")) + len(refused)
     made = Manifest(
         name=name,
@@ -76,7 +78,8 @@ def publish(
         ),
         samples=sum(commits.column("rows")),
         bytes=sum(commits.column("bytes")),
-        columns=_columns(objects, commits),
+        columns=columns,
+        arrays=arrays,
         refused=quarantined.refused,
         units=units,
     )
@@ -141,13 +144,17 @@ def _is_whole(objects: Objects, made: Manifest) -> bool:
     return standing.manifest.units == made.units or len(standing.units) == made.units.count
 
 
-def _columns(objects: Objects, commits: Commits) -> dict[str, str]:
-    """Columns of the samples and their types, of one table of each form that there is."""
+def _schema(objects: Objects, commits: Commits) -> tuple[dict[str, str], dict[str, ArraySpec]]:
+    """Columns of the samples and their types, and what their arrays are, of one shard of each form
+    that there is."""
     pairs = zip(commits.column("schema"), commits.column("rows"), strict=True)
     first: dict[str, int] = {}
     for number, (schema, rows) in enumerate(pairs):
         if rows:
             first.setdefault(schema, number)
-    ones = commits.take(list(first.values())).pinned()
-    tables = [Shard(objects, pinned).table.slice(0, 0) for pinned in ones]
-    return {field.name: str(field.type) for field in joined(tables).schema} if tables else {}
+    shards = [Shard(objects, one) for one in commits.take(list(first.values())).pinned()]
+    if not shards:
+        return {}, {}
+    table = joined([shard.table.slice(0, 0) for shard in shards])
+    columns = {field.name: str(field.type) for field in table.schema}
+    return columns, united(shard.schema for shard in shards)

@@ -40,18 +40,6 @@ from medray.storage.store.remote import READS
 Raw = TypeVar("Raw")
 Decoded = TypeVar("Decoded")
 SHARD_BYTES = 128 * 2**20  # raw bytes in a shard, about
-_CHUNK = {1: (2**18,), 2: (512, 512), 3: (32, 64, 64)}  # at most 256 Ki elements: 512 KiB as int16
-
-
-def chunk_for(shape: tuple[int, ...], spatial: int) -> tuple[int, ...]:
-    """Inner chunk of an array whose last `spatial` axes are space: near a patch, never larger.
-
-    Leading axes (channels) get one element a chunk, so that one channel can be read alone.
-    """
-    lead = len(shape) - spatial
-    inner = _CHUNK[spatial]
-    space = tuple(min(n, c) for n, c in zip(shape[lead:], inner, strict=True))
-    return (1,) * lead + tuple(max(1, n) for n in space)
 
 
 @cache

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from medray.errors import SpecError
+from medray.storage.shards.schema import ANY, Arrays
 
 Names = frozenset[str]
 
@@ -15,6 +16,11 @@ def names(*several: str | Iterable[str] | None) -> Names:
     for one in several:
         found |= {one} if isinstance(one, str) else set(one or ())
     return frozenset(found)
+
+
+def named(arrays: Arrays) -> Names | None:
+    """Names of declared arrays; None where only the data know them."""
+    return None if ANY in arrays else frozenset(arrays)
 
 
 # Columns with a meaning to medray, which a format has only where its options say so.

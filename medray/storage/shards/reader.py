@@ -20,9 +20,9 @@ from blake3 import blake3
 
 from medray.errors import DataError
 from medray.storage.shards.arrays import ArrayReader
-from medray.storage.shards.forms.ome import place
 from medray.storage.shards.records import ARRAYS, ROOT, TABLE, Pinned
 from medray.storage.shards.samples import Layout, Sample
+from medray.storage.shards.schema import ArraySpec, decode
 from medray.storage.shards.zarr3 import ArrayMeta
 from medray.storage.store.damage import damage
 from medray.storage.store.objects import Objects
@@ -81,10 +81,11 @@ class Shard:
         return data
 
     @cached_property
-    def _group(self) -> tuple[dict[str, Any], dict[str, dict[int, int]]]:
-        """Metadata of every array, and the entry of each row in stacks that some samples lack."""
+    def _group(self) -> tuple[dict[str, Any], dict[str, dict[int, int]], dict[str, ArraySpec]]:
+        """Metadata of every array; the entry of each row in stacks that some samples lack; what
+        the arrays are, by name."""
         if not self.pinned.arrays:
-            return {}, {}
+            return {}, {}, {}
         path = f"{self.path}/{ROOT}"
         data = self._vouched(ROOT, self.pinned.arrays, "metadata")
         try:
@@ -95,15 +96,21 @@ class Shard:
             }
             partial = {
                 name: {int(row): entry for entry, row in enumerate(rows)}
-                for name, rows in document["attributes"].get("rows", {}).items()
+                for name, rows in document["attributes"]["rows"].items()
             }
+            schema = decode(document["attributes"]["arrays"])
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise damage("the metadata is damaged", "damaged-metadata", path) from error
-        return members, partial
+        return members, partial, schema
+
+    @property
+    def schema(self) -> dict[str, ArraySpec]:
+        """What its arrays are, by name."""
+        return self._group[2]
 
     def names(self, row: int) -> list[str]:
         """Names of the arrays that sample `row` has, sorted."""
-        members, partial = self._group
+        members, partial, _ = self._group
         stacked = {name for name in members if "/" not in name and not name.isdigit()}
         stacked -= {name for name, entries in partial.items() if row not in entries}
         prefix = f"{row}/labels/"
@@ -127,13 +134,11 @@ class Shard:
 
     def layout(self, row: int) -> Layout | None:
         """The layout that a sample was written with, if any."""
-        members, _ = self._group
-        attributes = (members.get(str(row)) or {}).get("attributes") or {}
+        members, _, schema = self._group
         direct = self._direct(row)
-        if "ome" in attributes or (str(row) not in members):
+        if not direct or any(schema[name].form != "laid" for name in direct):
             return None
-        if not direct and f"{row}/labels" in members:
-            return None
+        attributes = members[str(row)]["attributes"]
         metas = {name: ArrayMeta.decode(member, self.path) for name, member in direct.items()}
         return Layout(
             attributes,
@@ -148,10 +153,10 @@ class Shard:
         Raises:
             DataError: the sample has no array of that name (code "no-such-array").
         """
-        members, partial = self._group
+        members, partial, _ = self._group
         entry = partial[name].get(row) if name in partial else row
         stack = () if entry is None else ((name, entry),)
-        alone = [(place(row, name, sole=sole), None) for sole in (True, False)]
+        alone = ((f"{row}/{name}", None), (f"{row}/labels/{name}/0", None))
         for path, index in (*alone, *stack):
             document = members.get(path)
             if document is not None and document.get("node_type") == "array":
@@ -165,7 +170,7 @@ class Shard:
 
     def stack(self, name: str) -> list[np.ndarray | None] | None:
         """That array of every sample, None for those without; None where they aren't stacked."""
-        members, partial = self._group
+        members, partial, _ = self._group
         document = members.get(name)
         if document is None or document.get("node_type") != "array":
             return None

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,30 +13,48 @@ import pyarrow as pa
 from medray.errors import FatalError
 from medray.faults import point
 from medray.ids import canonical, short
-from medray.storage.shards.arrays import ArrayWriter, chunk_for
-from medray.storage.shards.forms.ome import axes_of, groups, place
+from medray.storage.shards.arrays import ArrayWriter
+from medray.storage.shards.forms.ome import groups, place
 from medray.storage.shards.records import ARRAYS, ROOT, TABLE, ShardRecord, sum_of
 from medray.storage.shards.rows import Rows, content_of, joined
 from medray.storage.shards.samples import Layout, Sample, Slabs
+from medray.storage.shards.schema import (
+    Arrays,
+    ArraySpec,
+    Axis,
+    declared,
+    encode,
+    undeclared,
+    united,
+)
 from medray.storage.shards.upload import Outbox
-from medray.storage.shards.zarr3 import DENSE, FAST, Packing, group
+from medray.storage.shards.zarr3 import DENSE, FAST, group, name_of
 from medray.storage.store.objects import Objects
 
 STACK_BYTES = 256 * 2**10  # arrays below this wait for the end of the unit, to be stacked
 STACK_CHUNK_BYTES = 2**20
+_PACKINGS = {"fast": FAST, "dense": DENSE}
 
 
 class ShardWriter:
-    """Writes one shard below an attempt's own path. One writer, once."""
+    """Writes one shard below an attempt's own path. One writer, once.
 
-    def __init__(self, objects: Objects, path: str) -> None:
+    Args:
+        objects: the storage root.
+        path: of the shard's folder.
+        arrays: what its samples may have; none unless they are declared.
+    """
+
+    def __init__(self, objects: Objects, path: str, arrays: Arrays | None = None) -> None:
         self.path = path
+        self._declared = arrays or {}
         self._outbox = Outbox(objects, path)
         self._rows: list[dict[str, Any]] = []
         self._tables: list[pa.Table] = []
         self._small: dict[str, dict[int, np.ndarray]] = {}
         self._members: dict[str, Any] = {}
-        self._alone: dict[int, dict[str, int]] = {}
+        self._alone: dict[int, dict[str, ArraySpec]] = {}
+        self._seen: dict[str, tuple[str, ArraySpec]] = {}  # path of an array: its name, what it is
         self._sole: set[int] = set()
         self._laid: dict[int, dict[str, Any]] = {}
         self._content: dict[str, str] = {}
@@ -50,7 +69,9 @@ class ShardWriter:
         """Add a sample; large arrays are written now, slab by slab where they come so.
 
         Raises:
-            FatalError: a shard is given both whole tables and single samples (code "mixed-rows").
+            FatalError: a shard is given both whole tables and single samples (code "mixed-rows"),
+                or an array is not as it was declared ("undeclared-array", "undeclared-shape",
+                "undeclared-type").
         """
         if bool(self._tables if not isinstance(sample, Rows) else self._rows):
             raise FatalError("tables and single samples in one shard", code="mixed-rows")
@@ -62,10 +83,11 @@ class ShardWriter:
         if sample.layout is not None:
             self._write_laid(number, sample.arrays, sample.layout)
         for name, value in sorted(sample.arrays.items()) if sample.layout is None else ():
+            spec = self._spec(name, value)
             if isinstance(value, np.ndarray) and value.nbytes < STACK_BYTES:
                 self._small.setdefault(name, {})[number] = value
             else:
-                self._write_alone(number, name, value, sample.row)
+                self._write_alone(number, name, value, spec)
         self._rows.append({"sample_id": sample.id, **_plain(sample.row)})
 
     def forget(self, rows: int) -> None:
@@ -81,7 +103,7 @@ class ShardWriter:
             for number in [n for n in held if n >= rows]:
                 del held[number]
         for name in [n for n in self._members if int(n.split("/")[0]) >= rows]:
-            del self._members[name], self._content[name]
+            del self._members[name], self._content[name], self._seen[name]
         self._outbox.drop([n for n in self._outbox.files if int(n.split("/")[1]) >= rows])
 
     def discard(self) -> None:
@@ -121,7 +143,7 @@ class ShardWriter:
             bytes=sum(size for size, _ in files.values()),
             sha256=sum_of(files),
             content=content.hexdigest(),
-            schema=form_of(table.schema) if self.rows else "",
+            schema=form_of(table.schema, self._arrays()) if self.rows else "",
             files=files,
         )
 
@@ -129,7 +151,7 @@ class ShardWriter:
         kinds = {(array.shape, str(array.dtype)) for array in arrays.values()}
         if len(kinds) > 1 or len(arrays) == 1:
             for number, array in arrays.items():
-                self._write_alone(number, name, array, self._rows[number])
+                self._write_alone(number, name, array, self._spec(name, array))
             return
         rows = sorted(arrays)
         if len(rows) < len(self._rows):
@@ -137,70 +159,75 @@ class ShardWriter:
         stacked = np.stack([arrays[number] for number in rows])
         many = max(1, STACK_CHUNK_BYTES // max(1, stacked[0].nbytes))
         chunk = (min(len(stacked), many), *stacked.shape[1:])
-        axes = ("n", *axes_of(stacked.ndim - 1, _spatial(stacked.ndim - 1, self._rows[rows[0]])))
-        self._write_array(name, stacked, axis=0, chunk=chunk, axes=axes)
+        spec = self._spec(name, stacked[0])
+        self._write_array(name, name, stacked, spec, axis=0, chunk=chunk, axes=("n", *spec.names))
+
+    def _spec(self, name: str, value: np.ndarray | Slabs) -> ArraySpec:
+        spec = declared(self._declared, name)
+        if spec.form == "laid":
+            raise undeclared("array", f"{name} comes without a layout")
+        return spec.seen(len(value.shape), name_of(value.dtype))
 
     def _write_alone(
-        self, number: int, name: str, value: np.ndarray | Slabs, row: dict[str, Any]
+        self, number: int, name: str, value: np.ndarray | Slabs, spec: ArraySpec
     ) -> None:
-        ndim = len(value.shape)
-        spatial = _spatial(ndim, row)
-        axis = value.axis if isinstance(value, Slabs) else ndim - spatial
-        self._write_array(
-            place(number, name, sole=number in self._sole),
-            value,
-            axis=axis,
-            chunk=chunk_for(value.shape, spatial),
-            axes=axes_of(ndim, spatial),
-        )
-        self._alone.setdefault(number, {})[name] = ndim
+        path = place(number, name, spec, sole=number in self._sole)
+        axis = value.axis if isinstance(value, Slabs) else spec.slab_axis
+        chunk = spec.chunk_of(value.shape)
+        self._write_array(path, name, value, spec, axis=axis, chunk=chunk, axes=spec.names)
+        self._alone.setdefault(number, {})[name] = spec
 
     def _write_laid(
         self, number: int, arrays: dict[str, np.ndarray | Slabs], layout: Layout
     ) -> None:
         for name, value in sorted(arrays.items()):
-            self._write_array(
-                f"{number}/{name}",
-                value,
-                axis=0,
-                chunk=layout.chunks[name],
-                axes=layout.axes[name],
-                packing=DENSE,
-                attributes=layout.notes.get(name),
+            if declared(self._declared, name).form != "laid":
+                raise undeclared("array", f"{name} comes with a layout")
+            axes, chunk = layout.axes[name], layout.chunks[name]
+            spec = ArraySpec(
+                tuple(map(Axis, axes)), (name_of(value.dtype),), "laid", chunk, packing="dense"
             )
+            path, notes = f"{number}/{name}", layout.notes.get(name)
+            self._write_array(path, name, value, spec, axis=0, chunk=chunk, axes=axes, notes=notes)
         self._laid[number] = layout.attributes
 
     def _write_array(
         self,
+        path: str,
         name: str,
         value: np.ndarray | Slabs,
+        spec: ArraySpec,
         *,
         axis: int,
         chunk: tuple[int, ...],
         axes: tuple[str, ...],
-        packing: Packing = FAST,
-        attributes: dict[str, Any] | None = None,
+        notes: dict[str, Any] | None = None,
     ) -> None:
         writer = ArrayWriter(
             self._outbox,
-            f"{ARRAYS}/{name}",
+            f"{ARRAYS}/{path}",
             value.shape,
             value.dtype,
             axis=axis,
             chunk=chunk,
             axes=axes,
-            packing=packing,
-            attributes=attributes,
+            packing=_PACKINGS[spec.packing],
+            attributes=notes,
         )
         for part in value.parts if isinstance(value, Slabs) else (value,):
             writer.append(part)
-        self._content[name] = writer.close()
-        self._members[name] = writer.meta.encode()
+        self._content[path] = writer.close()
+        self._members[path] = writer.meta.encode()
+        self._seen[path] = name, spec
+
+    def _arrays(self) -> dict[str, ArraySpec]:
+        """What the arrays that were written are, by name."""
+        return united({name: spec} for name, spec in self._seen.values())
 
     def _write_groups(self) -> None:
-        for number, names in sorted(self._alone.items()):
+        for number, arrays in sorted(self._alone.items()):
             sole, row = number in self._sole, self._rows[number]
-            for path, attributes in groups(number, names, row, sole=sole).items():
+            for path, attributes in groups(number, arrays, row, sole=sole).items():
                 self._members[path] = json.loads(group(attributes))
                 self._outbox.put(f"{ARRAYS}/{path}/zarr.json", group(attributes))
         for number, attributes in sorted(self._laid.items()):
@@ -213,7 +240,8 @@ class ShardWriter:
             }
             self._outbox.put(f"{ARRAYS}/{number}/zarr.json", group(attributes, own))
         members = dict(sorted(self._members.items()))
-        attributes = {"content": self._content, "rows": self._partial}
+        about = encode(self._arrays())
+        attributes = {"content": self._content, "rows": self._partial, "arrays": about}
         self._outbox.put(ROOT, group(attributes, members))
 
 
@@ -226,9 +254,14 @@ def table_of(rows: list[dict[str, Any]]) -> pa.Table:
     return pa.table(columns)
 
 
-def form_of(schema: pa.Schema) -> str:
-    """Hash of a table's columns and their types."""
-    return str(short([[field.name, str(field.type)] for field in schema]))
+def form_of(schema: pa.Schema, arrays: Arrays) -> str:
+    """Hash of a table's columns and their types, and of what the arrays beside it are.
+
+    Chunks of a layout are left out: they follow its shapes.
+    """
+    columns = [[field.name, str(field.type)] for field in schema]
+    forms = {n: replace(s, chunk=None) if s.form == "laid" else s for n, s in arrays.items()}
+    return str(short([columns, encode(forms)] if forms else columns))
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
@@ -244,7 +277,3 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
         return value
 
     return {name: plain(value) for name, value in row.items()}
-
-
-def _spatial(ndim: int, row: dict[str, Any]) -> int:
-    return len(row.get("spacing_mm") or ()) or min(ndim, 3)

@@ -17,10 +17,12 @@ from medray.engine.units.turns_and_deadlines import Turn
 from medray.engine.units.worker import Receipt, Worker, WorkerSpec
 from medray.errors import DataError, FatalError, RetryableError
 from medray.storage.catalog.ledger import Ledger
+from medray.storage.shards.forms.ome import LABEL
 from medray.storage.shards.reader import Shard
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.rows import Rows
 from medray.storage.shards.samples import Sample, Slabs
+from medray.storage.shards.schema import Arrays
 from medray.storage.store.objects import Objects
 
 
@@ -28,6 +30,7 @@ class Scripted(Operation):
     """Does what `script` says of a key; counts its calls."""
 
     name: ClassVar[str] = "scripted"
+    arrays: ClassVar[Arrays] = {"x": LABEL, "label": LABEL}
     script: ClassVar[dict[str, Callable[[], None]]] = {}
     computing: ClassVar[dict[str, Callable[[], None]]] = {}
     many: ClassVar[int] = 1

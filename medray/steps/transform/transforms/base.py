@@ -6,10 +6,11 @@ from typing import Any, ClassVar
 
 from medray.spec.base import Settings
 from medray.storage.catalog.datasets import Dataset
-from medray.storage.shards.holds import Holds, Needs
+from medray.storage.shards.holds import Holds, Needs, named
 from medray.storage.shards.reader import SampleArray, Shard
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample
+from medray.storage.shards.schema import Arrays
 from medray.tasks.section import Section
 
 
@@ -71,9 +72,14 @@ class Transformation(ABC):
         return Needs()
 
     @classmethod
+    def arrays(cls, options: Any, using: frozenset[str]) -> Arrays:
+        """Every array that new samples may have, by name, given the roles that a step names."""
+        return {}
+
+    @classmethod
     def holds(cls, options: Any, using: frozenset[str]) -> Holds:
         """What the dataset that is made holds, as far as the options and the roles say."""
-        return Holds()
+        return Holds(named(cls.arrays(options, using)))
 
     @classmethod
     def reads(cls, attributes: dict[str, Any]) -> dict[str, Any]:

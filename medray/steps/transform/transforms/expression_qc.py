@@ -19,7 +19,7 @@ from medray.engine.quality.numbers_for_pages import binned, listed
 from medray.errors import DataError
 from medray.steps.transform.transforms.base import Stored, Transformation, TransformOptions
 from medray.storage.catalog.datasets import Dataset
-from medray.storage.shards.holds import Holds, Needs, names
+from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.reader import Shard
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample
@@ -71,11 +71,6 @@ class ExpressionQc(Transformation):
     def needs(cls, options: Options, role: str = "") -> Needs:
         """The array."""
         return Needs((names(options.array),))
-
-    @classmethod
-    def holds(cls, options: Options, using: frozenset[str]) -> Holds:
-        """Rows without arrays."""
-        return Holds(names())
 
     @classmethod
     def reads(cls, attributes: dict[str, Any]) -> dict[str, Any]:

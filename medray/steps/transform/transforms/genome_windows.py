@@ -11,10 +11,11 @@ from medray.errors import SpecError
 from medray.formats.genomics.alphabet import decode
 from medray.steps.transform.transforms.base import Stored, Transformation, TransformOptions
 from medray.storage.catalog.datasets import Dataset
-from medray.storage.shards.holds import Holds, Needs, names
+from medray.storage.shards.holds import Holds, Needs, named, names
 from medray.storage.shards.reader import Shard
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample
+from medray.storage.shards.schema import Arrays, ArraySpec, Axis
 
 NO_LABEL = 255  # of bases in a flank: shown, but neither learnt nor judged
 SITE, BLANK = 1, 0
@@ -69,10 +70,16 @@ class Windows(Transformation):
         return Needs(columns=names(places, options.where))
 
     @classmethod
+    def arrays(cls, options: WindowOptions, using: frozenset[str]) -> Arrays:
+        """Labels where there are sites."""
+        label = ArraySpec((Axis("base", "base", "base"),), ("uint8",))
+        return {"label": label} if "sites" in using else {}
+
+    @classmethod
     def holds(cls, options: WindowOptions, using: frozenset[str]) -> Holds:
         """Windows, with labels where there are sites."""
         own = ("contig", "start", "end", "offset", "block", "fold", "sequence")
-        return Holds(names("label" if "sites" in using else None), names(own))
+        return Holds(named(cls.arrays(options, using)), names(own))
 
     def apply(self, sample: Stored) -> Iterator[Sample | Refusal]:
         """The windows of one contig.

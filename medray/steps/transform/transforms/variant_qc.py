@@ -23,6 +23,7 @@ from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.reader import Shard
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample
+from medray.storage.shards.schema import Arrays, ArraySpec, Axis
 from medray.tasks.section import Section
 
 CALLS, ALLELES, DEPTH = "call_genotype", "variant_allele", "call_DP"
@@ -83,6 +84,16 @@ class VariantQc(Transformation):
         """Calls."""
         hint = "it goes over what the format `vcf` makes with `table: calls`"
         return Needs((names(CALLS), names(ALLELES)), hint=hint)
+
+    @classmethod
+    def arrays(cls, options: Options, using: frozenset[str]) -> Arrays:
+        """See the class."""
+        variant, sample, statistic = Axis("variant"), Axis("sample"), Axis("statistic")
+        return {
+            STATISTICS: ArraySpec((variant, statistic), ("float32",)),
+            MASKS: ArraySpec((variant, Axis("threshold")), ("bool",)),
+            COUNTS: ArraySpec((statistic, sample), ("int64",)),
+        }
 
     @property
     def thresholds(self) -> Thresholds:
