@@ -22,10 +22,16 @@ DECLARED: Arrays = {
 
 
 def declared_of(samples: Iterable[Sample]) -> Arrays:
-    """`DECLARED`, and plain arrays of as many axes as samples have under other names."""
+    """`DECLARED`, and plain arrays of as many axes as samples have that are otherwise."""
     found = {name: array for sample in samples for name, array in sample.arrays.items()}
     plain = {
         name: ArraySpec(tuple(Axis(f"axis{n}") for n in range(len(array.shape))))
         for name, array in found.items()
+        if not _fits(name, len(array.shape))
     }
-    return {**plain, **DECLARED}
+    return {**DECLARED, **plain}
+
+
+def _fits(name: str, ndim: int) -> bool:
+    axes = DECLARED[name].axes if name in DECLARED else ()
+    return len(axes) - sum(axis.optional for axis in axes) <= ndim <= len(axes)

@@ -15,7 +15,7 @@ from medray.storage.shards.samples import Sample
 from medray.storage.shards.writer import ShardWriter, table_of
 from medray.storage.store.objects import Objects
 from medray.tasks.metrics.surface import volume_diagonal_mm
-from tests.declared import DECLARED
+from tests.declared import declared_of
 
 MASKS = {"name": "segmentation", "classes": ["background", "anterior", "posterior"]}
 IMAGES = {"name": "classification", "classes": ["normal", "pneumonia"], "target": "label"}
@@ -26,7 +26,7 @@ def dataset(objects: Objects, name: str, samples: list[Sample]) -> Dataset:
     """A dataset of one unit, committed as a worker would."""
     ledger = Ledger(objects, name)
     attempt = ledger.begin("u0")
-    writer = ShardWriter(objects, ledger.shard_path(attempt), DECLARED)
+    writer = ShardWriter(objects, ledger.shard_path(attempt), declared_of(samples))
     for sample in samples:
         writer.add(sample)
     commit = ledger.commit(attempt, Commit("u0", attempt.id, writer.finish(), len(samples), []))
