@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice, pairwise
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,11 +19,11 @@ from torch import Tensor
 from medray.data.order import Order
 from medray.errors import DataError, SpecError
 from medray.formats.genomics.alphabet import PAD, encode, reverse_complement
+from medray.modalities.sequence.plan import Align
 from medray.spec.training import AugmentSettings
 from medray.storage.catalog.datasets import Dataset
 from medray.tasks.base import NO_LABEL
 
-Align = Literal["left", "centre", "right"]
 TURNED = 4096  # sequences turned at once
 TWICE_BYTES = 8 * 2**30  # of sequences, up to which their other strands are held beside them
 TOGETHER = 8  # batches made at once: a hand-over between threads costs as much as making one
