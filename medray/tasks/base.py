@@ -108,7 +108,7 @@ class Task(ABC):
     @property
     def needs(self) -> Needs:
         """The truth, as samples must have it for training and scoring."""
-        return Needs((names("label"),)) if self.answers == "place" else Needs()
+        return Needs(tuple(names(array) for array in self.wants(truth=True)))
 
     def statistics(self, values: np.ndarray) -> tuple[float, ...]:
         """What the training targets say; the task is built with it as `frequencies`.

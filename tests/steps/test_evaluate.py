@@ -11,9 +11,11 @@ from medray.storage.catalog.commits import Commits
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.catalog.ledger import Ledger
 from medray.storage.catalog.publish import publish
+from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.writer import ShardWriter, table_of
 from medray.storage.store.objects import Objects
+from medray.tasks import build_task
 from medray.tasks.metrics.surface import volume_diagonal_mm
 from tests.declared import declared_of
 
@@ -170,6 +172,7 @@ def test_bases_are_scored_by_their_probabilities(objects: Objects) -> None:
 def test_a_task_from_outside_names_the_arrays_that_it_reads(
     objects: Objects, plugged: None
 ) -> None:
+    assert build_task({"name": "marks"}).needs == Needs((names("marks"),))
     marks, image = np.array([3, 5, 8]), np.zeros((1, 6, 12, 10), np.int16)
     truth = dataset(
         objects, "truth", [Sample(f"s{i}", {}, {"marks": marks, "image": image}) for i in range(3)]

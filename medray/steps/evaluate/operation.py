@@ -57,12 +57,13 @@ class Evaluate(Operation):
 
     def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
         """Score rows of each case, in the order of the classes."""
-        for truth in samples:
-            prediction = None
-            if truth.row["prediction"] is not None:
-                behind = [name for name in truth.arrays if name.startswith(GIVEN)]
-                arrays = {name.removeprefix(GIVEN): truth.arrays[name] for name in behind}
-                prediction = Sample(truth.id, truth.row["prediction"], arrays)
+        for sample in samples:
+            truth = Sample(sample.id, dict(sample.row))
+            given = Sample(sample.id, truth.row.pop("prediction") or {})
+            for name, array in sample.arrays.items():
+                owner = given if name.startswith(GIVEN) else truth
+                owner.arrays[name.removeprefix(GIVEN)] = array
+            prediction = None if sample.row["prediction"] is None else given
             about = {"case": truth.id}
             if truth.row.get("subject") is not None:
                 about["subject"] = truth.row["subject"]
