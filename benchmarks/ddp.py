@@ -108,11 +108,11 @@ def dump(root: str, folder: Path, steps: int) -> None:
         parts = assemble(chosen, world)
         batches = {}
         for step in range(steps):
-            batch = parts.loader.batch(step)
+            (batch,) = parts.loader.batch(step).parts
             batches[f"image{step}"] = batch.inputs.contiguous()
             batches[f"target{step}"] = batch.target.contiguous()
         save_file(batches, folder / f"rank{rank}.safetensors")
-    save_file(parts.network.state_dict(), folder / "weights.safetensors")
+    save_file(parts.objective.networks["model"].state_dict(), folder / "weights.safetensors")
     optimiser = chosen.settings.optimiser
     given = {
         "options": {key: value for key, value in MODEL.items() if key != "name"},

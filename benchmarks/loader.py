@@ -66,7 +66,7 @@ def main() -> None:
             loader = SequenceLoader(cases, order, targets=targets, augment=augment)
             started, total = time.perf_counter(), 0
             for batch in loader.batches(0, steps):
-                total += int(batch.inputs[:, 0].sum())
+                total += int(batch.parts[0].inputs[:, 0].sum())
             if augment is None:
                 sums.add(total)
             return time.perf_counter() - started

@@ -2,33 +2,29 @@
 
 Training, validation, prediction and serving are written once, over this. A modality knows how the
 data are looked at before a training, how a batch is drawn, and how one stored sample is answered.
-Neither this nor a modality's entry loads torch: who asks what a model takes has no network.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
+import torch
 from pydantic import BaseModel, ConfigDict, Field
 
+from medray.data.batch import Batch
 from medray.data.order import Order
 from medray.errors import SpecError
+from medray.models.base import Network
 from medray.spec.training import TrainSettings
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.holds import Needs
+from medray.storage.shards.reader import Shard
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays
-from medray.storage.shards.stored import Stored
+from medray.tasks.base import Task
 from medray.tasks.section import Section
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
-    from medray.models.base import Network
-    from medray.tasks.base import Task
 
 Precision = Literal["fp32", "bf16"]
 
@@ -71,17 +67,6 @@ def planned_fields(
     return kind.model_validate({**found, **given, "reasons": why})
 
 
-class Batch(Protocol):
-    """A rank's share of a global batch: the step, inputs (B, …), targets (B, …)."""
-
-    @property
-    def step(self) -> int: ...
-    @property
-    def inputs(self) -> "Tensor": ...
-    @property
-    def target(self) -> "Tensor": ...
-
-
 class Cases(Protocol):
     """The samples of a split as a network sees them."""
 
@@ -115,10 +100,10 @@ class Trained:
     """
 
     modality: "Modality"
-    network: "Network"
-    task: "Task"
+    network: Network
+    task: Task
     plan: Plan
-    device: "torch.device"
+    device: torch.device
     reference: str
 
 
@@ -144,11 +129,12 @@ class Predictor(ABC):
         return {}
 
     @abstractmethod
-    def prepare(self, stored: Stored, together: int) -> Sample:
-        """A sample as `compute` takes it.
+    def read(self, shard: Shard, number: int, together: int) -> Sample:
+        """A stored sample, prepared.
 
         Args:
-            stored: where it lies.
+            shard: that holds it.
+            number: its row.
             together: how many samples of its size may be held at the same time.
 
         Raises:
@@ -198,18 +184,14 @@ class Modality(ABC):
     """How one kind of sample goes from storage to a network. Stateless."""
 
     name: ClassVar[str]
+    Plan: ClassVar[type[Plan]]
     needs: ClassVar[Needs] = Needs()
     """What its samples have."""
     extends: ClassVar[frozenset[str]] = frozenset()
     """Kinds of axis that its samples extend along: "space", "base", …; what tasks answer over."""
 
-    @classmethod
     @abstractmethod
-    def plan_type(cls) -> type[Plan]:
-        """Of its plans."""
-
-    @abstractmethod
-    def plan(self, dataset: Dataset, indices: Sequence[int], task: "Task", wanted: Wanted) -> Any:
+    def plan(self, dataset: Dataset, indices: Sequence[int], task: Task, wanted: Wanted) -> Any:
         """Look at the training samples `indices`, and at no other, and plan.
 
         Raises:
@@ -218,7 +200,7 @@ class Modality(ABC):
         """
 
     @abstractmethod
-    def build(self, model: dict[str, Any], plan: Any) -> "Network":
+    def build(self, model: dict[str, Any], plan: Any) -> Network:
         """The network with fresh weights, drawn from torch's global generator.
 
         Raises:
@@ -231,7 +213,7 @@ class Modality(ABC):
         dataset: Dataset,
         indices: Sequence[int],
         plan: Any,
-        task: "Task",
+        task: Task,
         settings: TrainSettings,
     ) -> Cases:
         """Samples, ready to be drawn from."""
@@ -242,22 +224,22 @@ class Modality(ABC):
         cases: Any,
         order: Order,
         plan: Any,
-        task: "Task",
+        task: Task,
         settings: TrainSettings,
         share: tuple[int, int],
-        device: "torch.device",
+        device: torch.device,
     ) -> Loader:
         """Batches of `cases` for rank share[0] of share[1]."""
 
     @abstractmethod
     def judge(
         self,
-        network: "Network",
+        network: Network,
         cases: Any,
         chosen: Sequence[int],
-        task: "Task",
+        task: Task,
         plan: Any,
-        device: "torch.device",
+        device: torch.device,
         precision: Precision,
     ) -> Iterator[list[float]]:
         """A row of `Task.judge` for each chosen case, in order, of a network in eval mode."""
@@ -273,11 +255,11 @@ class Modality(ABC):
         """
         return None
 
-    def layout(self, network: "Network", plan: Any, device: "torch.device") -> None:  # noqa: B027 - optional
+    def layout(self, network: Network, plan: Any, device: torch.device) -> None:  # noqa: B027 - optional
         """Arrange a network for inference, in place; its function stays."""
 
     def illustrate(
-        self, section: Section, task: "Task", truth: Dataset, predictions: Dataset
+        self, section: Section, task: Task, truth: Dataset, predictions: Dataset
     ) -> Section:
         """A page's section on scores, with the pictures that the task asks for, and more."""
         return replace(section, pictures=())

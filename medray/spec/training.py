@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from medray.spec.base import Settings
+from medray.spec.base import Plugin, Settings
 
 
 class AugmentSettings(Settings):
@@ -74,6 +74,9 @@ class EarlyStopping(Settings):
 class TrainSettings(Settings):
     """How a network is trained."""
 
+    objective: Plugin | None = Field(
+        None, description="what is done in a step; null: supervised, or what the task needs"
+    )
     epochs: int = Field(100, ge=1)
     steps_per_epoch: int | None = Field(None, ge=1, description="null: one pass over the samples")
     batch_size: int | None = Field(None, ge=1, description="samples per step over all workers")

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from medray.errors import DataError, SpecError
-from medray.models.base import Answers, Logits
+from medray.models.base import Answers
 from medray.spec.base import Settings
 from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.reader import SampleArray
@@ -64,6 +64,9 @@ class Task(ABC):
     `val_`), metrics of `conclude` and columns of `score`. Nobody else knows a metric."""
     baseline: ClassVar[str] = ""
     """In the registry of baselines: what is fitted beside a network; empty: nothing is."""
+    whole_batch: ClassVar[bool] = False
+    """Whether a sample's loss hangs on the others of its step, as a rank in a list does; then
+    `loss` gets the whole global batch, and each sample's share of the loss is what it returns."""
     ignored: bool = False
     """Of places: whether labels hold one value more, behind the classes, that takes no part."""
 
@@ -125,12 +128,12 @@ class Task(ABC):
         return tuple(float(count) / max(1, len(values)) for count in counts)
 
     @abstractmethod
-    def loss(self, outputs: Logits, target: Tensor) -> Tensor:
+    def loss(self, outputs: Any, target: Any) -> Tensor:
         """Loss per sample, (B,), float32.
 
         Args:
-            outputs: logits, or a list of them, full resolution first (deep supervision).
-            target: as a batch holds it.
+            outputs: logits, or a list of them, full resolution first (deep supervision), or a tree.
+            target: as a part of a batch holds it, a tensor or a tree.
         """
 
     @abstractmethod

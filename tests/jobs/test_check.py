@@ -148,6 +148,12 @@ WRONG: list[tuple[Change, list[tuple[int, str, str]]]] = [
     (put(2, "train", "early_stopping", {"metric": "val_dcie"}),
      [(2, "train.early_stopping.metric", "unknown-metric")]),
     (put(2, "train", "epochs", 0), [(2, "train.epochs", "bad-field")]),
+    (put(2, "train", "objective", {"name": "adversariel"}),
+     [(2, "train.objective.name", "unknown-plugin")]),
+    (put(2, "train", "objective", {"name": "distillation", "decay": 2}),
+     [(2, "train.objective.decay", "bad-field")]),
+    (put(2, "train", {"objective": {"name": "adversarial"}, "strategy": "fsdp"}),
+     [(2, "train.objective", "one-network")]),
     # Columns.
     (put(1, "split", None), [(2, "select", "no-such-column"), (3, "select", "no-such-column")]),
     (put(1, "split", {"test": 1}), [(2, "select", "nothing-selected"),

@@ -7,22 +7,17 @@ import numpy as np
 import pytest
 import torch
 
+from medray.data.ahead import many_ahead
+from medray.data.batch import Batch
 from medray.data.order import Order
 from medray.errors import SpecError
 from medray.formats.genomics.alphabet import PAD, decode, reverse_complement
 from medray.jobs.run import run
 from medray.modalities import modality_of
 from medray.modalities.base import Wanted
-from medray.modalities.sequence import Sequences
+from medray.modalities.sequence import SequencePlan, Sequences
 from medray.modalities.sequence import cases as loading
-from medray.modalities.sequence.cases import (
-    SequenceBatch,
-    SequenceCases,
-    SequenceLoader,
-    ahead,
-    tokens_of,
-)
-from medray.modalities.sequence.plan import SequencePlan
+from medray.modalities.sequence.cases import SequenceCases, SequenceLoader, tokens_of
 from medray.spec.training import AugmentSettings, TrainSettings
 from medray.storage.catalog.datasets import Dataset, open_dataset
 from medray.storage.catalog.models import open_model
@@ -94,11 +89,11 @@ def test_batches_are_the_same_for_any_number_of_ranks(motifs: Dataset) -> None:
         return SequenceLoader(cases, order, targets=targets, augment=augment, share=(rank, size))
 
     for step in (0, 3, 4):
-        whole = loader(0, 1).batch(step)
-        parts = [loader(rank, 3).batch(step) for rank in range(3)]
+        (whole,) = loader(0, 1).batch(step).parts
+        parts = [loader(rank, 3).batch(step).parts[0] for rank in range(3)]
         assert torch.equal(torch.cat([part.inputs for part in parts]), whole.inputs)
         assert torch.equal(torch.cat([part.target for part in parts]), whole.target)
-    drawn = torch.cat([loader(0, 1).batch(step).target for step in range(15)])
+    drawn = torch.cat([loader(0, 1).batch(step).parts[0].target for step in range(15)])
     assert sorted(drawn[:120].tolist()) == list(range(120))  # a pass sees each sample once
 
 
@@ -107,7 +102,7 @@ def test_the_other_strand_is_shown_to_half_of_the_draws(motifs: Dataset) -> None
     augment = AugmentSettings(reverse_complement=True)
     targets = torch.arange(120)
     loader = SequenceLoader(cases, Order(120, 120, 0), targets=targets, augment=augment)
-    batch = loader.batch(0)
+    (batch,) = loader.batch(0).parts
     turned = 0
     for tokens, sample in zip(batch.inputs.numpy(), batch.target.tolist(), strict=True):
         own = cases.tokens[sample]
@@ -126,14 +121,14 @@ def test_batches_are_those_of_their_steps(device: str, motifs: Dataset) -> None:
     augment = AugmentSettings(reverse_complement=True, shift_bases=2)
     loader = SequenceLoader(cases, Order(120, 50, 3), targets=torch.arange(120), augment=augment)
 
-    def make(steps: range) -> Iterator[SequenceBatch]:
+    def make(steps: range) -> Iterator[Batch]:
         return map(loader.batch, steps)
 
-    made = list(ahead(make, 3, 80, 2, torch.device(device)))
+    made = list(many_ahead(make, range(3, 80), prefetch=2, device=torch.device(device)))
     assert [one.step for one in made] == list(range(3, 80))
     for one, other in zip(made, loader.batches(3, 80), strict=True):
-        assert torch.equal(one.inputs, other.inputs)
-        assert torch.equal(one.target, other.target)
+        assert torch.equal(one.parts[0].inputs, other.parts[0].inputs)
+        assert torch.equal(one.parts[0].target, other.parts[0].target)
 
 
 @pytest.mark.parametrize("align", ["left", "centre", "right"])
@@ -151,7 +146,7 @@ def test_turned_sequences_are_the_same_whether_held_or_turned_when_drawn(
         loader = SequenceLoader(
             cases, Order(120, 50, 3), targets=torch.arange(120), augment=augment
         )
-        batches.append([one.inputs for one in loader.batches(0, 9)])
+        batches.append([one.parts[0].inputs for one in loader.batches(0, 9)])
     for held, drawn in zip(*batches, strict=True):
         assert torch.equal(held, drawn)
 

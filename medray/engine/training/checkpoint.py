@@ -26,7 +26,6 @@ from medray.storage.store.objects import Objects
 
 MANIFEST = "checkpoint.json"
 STATE = "state.json"
-WEIGHTS = frozenset({"model", "average"})
 GO_ON = "`medray resume` goes on from the newest checkpoint that is whole"
 
 
@@ -100,7 +99,8 @@ class Checkpoints:
                 found = self.read(path, only)
                 best = found.state.get("best")
                 if best is not None and int(best) != found.step:
-                    self.read(dict(committed).get(int(best), f"{self.folder}/{best}"), WEIGHTS)
+                    where = dict(committed).get(int(best), f"{self.folder}/{best}")
+                    self.read(where, {found.state["weights"]})
             except DataError as error:
                 event("checkpoint-damaged", level=logging.WARNING, path=path, code=error.code)
             else:

@@ -11,30 +11,31 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from medray.allocator import keep_freed_memory
-from medray.data.order import seed_of, share
+from medray.data.batch import Batch
+from medray.data.order import share
 from medray.engine.training.averaging import Average
 from medray.engine.training.checkpoint import Checkpoints
 from medray.engine.training.curve import History
+from medray.engine.training.hands import MODEL, Hands
 from medray.engine.training.ranks import World
-from medray.engine.training.rate import best_of, learning_rate, should_stop
-from medray.engine.training.setup import Parts, TrainSetup, assemble, build_optimiser, memory_format
+from medray.engine.training.rate import best_of, should_stop
+from medray.engine.training.setup import Parts, TrainSetup, assemble
 from medray.engine.training.tensors import (
     gather_network,
     gather_optimiser,
     load_network,
     load_optimiser,
-    whole,
 )
 from medray.engine.training.validate import validate
 from medray.errors import FatalError, SpecError
 from medray.faults import point
 from medray.log import event
-from medray.modalities.base import Batch
 
 CURVE_STEPS = 10  # losses meet over the ranks so often: one small message in ten steps
+AVERAGE = "average"  # the network that the average is, and its file
 FP16_WARMUP = 20  # steps that loss scaling may skip at the start: it halves from 2^16
 
 
@@ -48,6 +49,7 @@ class TrainResult:
         stopped: "finished" or "early".
         metrics: of the validation whose weights are taken; empty without validation.
         checkpoint: folder of the checkpoint that holds these weights.
+        weights: their file in it.
         rows: the history (medray.engine.training.curve).
     """
 
@@ -56,6 +58,7 @@ class TrainResult:
     stopped: str
     metrics: dict[str, float]
     checkpoint: str
+    weights: str
     rows: list[dict[str, Any]]
 
 
@@ -84,7 +87,7 @@ def outcome(setup: TrainSetup) -> TrainResult:
     found = checkpoints.newest(only={"history"})
     if found is None:
         raise SpecError("the run has no checkpoint", code="no-checkpoint", about=setup.run)
-    history = History()
+    history = History(found.state["losses"])
     history.restore(found.tensors["history"], found.state["validations"])
     best, per_epoch = found.state["best"], int(found.state["epoch_steps"])
     step = found.step if best is None else int(best)
@@ -95,6 +98,7 @@ def outcome(setup: TrainSetup) -> TrainResult:
         stopped="finished" if found.step == found.state["total"] else "early",
         metrics={k: v for row in validations for k, v in row.items() if k.startswith("val_")},
         checkpoint=next(path for at, path in checkpoints.committed() if at == step),
+        weights=found.state["weights"],
         rows=history.rows(per_epoch),
     )
 
@@ -103,23 +107,27 @@ class _Training:
     def __init__(self, setup: TrainSetup, world: World, parts: Parts) -> None:
         self.setup, self.world, self.parts = setup, world, parts
         settings = self.settings = setup.settings
-        self.task, self.network = parts.task, parts.network
+        self.task, self.objective = parts.task, parts.objective
         device = world.device.type
         if settings.precision == "fp16" and device != "cuda":
             raise SpecError(
                 "fp16 needs a GPU", code="fp16-needs-cuda", hint="set precision to bf16 or fp32"
             )
         share(setup.batch_size, world.rank, world.size)
+        networks = self.objective.networks
         self.average: Average | None = None
+        self.kept = networks | self.objective.followers  # by their files in a checkpoint
+        self.weights = self.objective.gives
         if settings.ema is not None:
-            shadow = copy.deepcopy(self.network)
+            shadow = copy.deepcopy(networks[MODEL])
             if settings.strategy == "fsdp":
                 world.shard(shadow)
             self.average = Average(shadow, settings.ema)
-        self.wrapped = world.wrap(self.network, settings.strategy)
-        self.optimiser = build_optimiser(self.network, settings.optimiser)
-        self.scaler = torch.amp.GradScaler(device, enabled=settings.precision == "fp16")
-        self.history = History()
+            self.kept[AVERAGE] = shadow
+            self.weights = AVERAGE if self.weights == MODEL else self.weights
+        optimisers = {name: self.objective.optimiser(name, settings.optimiser) for name in networks}
+        self.hands = Hands(world, settings, setup.batch_size, networks, optimisers)
+        self.history = History(self.objective.losses)
         self.checkpoints = Checkpoints(setup.objects, f"{setup.run}/checkpoints")
         self.epoch_steps = settings.steps_per_epoch or parts.loader.order.steps_per_pass
         self.total = settings.epochs * self.epoch_steps
@@ -129,12 +137,13 @@ class _Training:
         self.stopping = stopping and stopping.model_copy(update={"metric": self.metric})
         # A step's seconds are all since the step before, or since the validation in between.
         self._idle_since = 0.0
-        self._pending: list[tuple[float, float, Tensor]] = []
+        self._pending: list[tuple[float, float, list[Tensor]]] = []
         self._bad: list[Batch] = []
 
     def run(self) -> TrainResult:
         done = self._restore()
-        self.network.train()
+        for network in self.objective.networks.values():
+            network.train()
         self._idle_since = time.perf_counter()
         if done < self.total and not self._ended():
             for batch in self.parts.loader.batches(done, self.total):
@@ -147,53 +156,19 @@ class _Training:
         return outcome(self.setup)
 
     def _step(self, batch: Batch) -> None:
-        settings, world = self.settings, self.world
-        # Dropout hangs on step and rank only, so no generator's state has to be kept.
-        torch.manual_seed(seed_of(settings.seed, batch.step, world.rank))
-        lr = learning_rate(batch.step, self.total, settings.optimiser.lr, settings.schedule)
-        for group in self.optimiser.param_groups:
-            group["lr"] = lr
-        inputs = batch.inputs
-        if settings.channels_last and inputs.ndim > 3:
-            inputs = inputs.contiguous(memory_format=memory_format(inputs.ndim - 2))
-        chunks = inputs.chunk(settings.accumulate)
-        targets = batch.target.chunk(settings.accumulate)
-        losses = []
-        for index, (some, target) in enumerate(zip(chunks, targets, strict=True)):
-            with world.synchronised(self.wrapped, last=index == len(chunks) - 1):
-                with torch.autocast(
-                    world.device.type, self._dtype, enabled=settings.precision != "fp32"
-                ):
-                    outputs = self.wrapped(some)
-                loss = self.task.loss(outputs, target)
-                losses.append(loss.detach())
-                # Gradients are averaged over ranks; a rank's share may be one sample larger than
-                # another's, so each sample is weighted by the global batch, not by its rank's.
-                part = loss.sum() * (world.size / self.setup.batch_size)
-                self.scaler.scale(part).backward()  # type: ignore[no-untyped-call]
-        finite = self._update(batch.step)
-        self.optimiser.zero_grad(set_to_none=True)
-        now = time.perf_counter()
-        self._pending.append((lr, now - self._idle_since, torch.cat(losses).cpu()))
-        self._idle_since = now
-        self._watch(batch, finite)
-
-    @property
-    def _dtype(self) -> torch.dtype:
-        return torch.float16 if self.settings.precision == "fp16" else torch.bfloat16
-
-    def _update(self, step: int) -> bool:
-        """Apply the gradients unless they are NaN or Inf, which every rank then sees alike."""
-        self.scaler.unscale_(self.optimiser)
-        learnt = [one for group in self.optimiser.param_groups for one in group["params"]]
-        norm = nn.utils.clip_grad_norm_(learnt, self.settings.clip_norm or math.inf)
-        finite = bool(torch.isfinite(whole(norm)))
-        if finite:
-            self.scaler.step(self.optimiser)
+        hands = self.hands
+        lr = hands.begin(batch.step, self.total)
+        losses = self.objective.step(batch, hands)
+        hands.scaler.update()
+        if hands.finite:
             if self.average is not None:
-                self.average.follow(self.network, step)
-        self.scaler.update()
-        return finite
+                self.average.follow(self.objective.networks[MODEL], batch.step)
+            self.objective.follow(batch.step)
+        now = time.perf_counter()
+        found = [losses[name].cpu() for name in self.history.names]
+        self._pending.append((lr, now - self._idle_since, found))
+        self._idle_since = now
+        self._watch(batch, hands.finite)
 
     def _watch(self, batch: Batch, finite: bool) -> None:
         if finite:
@@ -209,8 +184,8 @@ class _Training:
         draws = self.parts.loader.order.batch_at(batch.step)
         spoilt = [
             self.parts.ids[draw.sample]
-            for draw, loss in zip(draws, losses[-1].tolist(), strict=True)
-            if not math.isfinite(loss)
+            for draw, spoils in zip(draws, ~losses[-1].isfinite().all(0), strict=True)
+            if spoils
         ]
         named = spoilt or [self.parts.ids[draw.sample] for draw in draws]
         raise FatalError(
@@ -223,14 +198,17 @@ class _Training:
         )
 
     def _meet(self) -> Tensor:
-        """Losses of the pending steps, (steps, global batch), into the history of every rank."""
-        rows = torch.zeros(len(self._pending), self.setup.batch_size, dtype=torch.float64)
-        mine = share(self.setup.batch_size, self.world.rank, self.world.size)
+        """Losses of the pending steps, (steps, names, global batch), into every rank's history."""
+        batch = self.setup.batch_size
+        size = (len(self._pending), len(self.history.names), batch)
+        rows = torch.zeros(size, dtype=torch.float64)
+        mine = share(batch, self.world.rank, self.world.size)
         for index, (_, _, losses) in enumerate(self._pending):
-            rows[index, mine] = losses.double()
+            for name, values in enumerate(losses):
+                rows[index, name, mine] = values.double()
         rows = self.world.total(rows)
         for (lr, seconds, _), row in zip(self._pending, rows, strict=True):
-            self.history.add(float(row.mean()), lr, seconds)
+            self.history.add([float(one.mean()) for one in row], lr, seconds)
         self._pending.clear()
         return rows
 
@@ -253,7 +231,7 @@ class _Training:
             if self._pending:
                 self._meet()
             metrics: dict[str, Any] = dict(validations[-1]) if validated else {}
-            metrics |= {"epoch": epoch, "step": done, "loss": self.history.losses[-1]}
+            metrics |= {"epoch": epoch, "step": done, "loss": self.history.loss}
             if self.world.rank == 0:
                 event("epoch", **metrics)
             self.world.report(metrics)
@@ -264,7 +242,7 @@ class _Training:
     def _validate(self, done: int, epoch: int) -> bool:
         if self.parts.held_out is None:
             return False
-        judged = self.average.network if self.average else self.network
+        judged = self.kept[self.weights]
         self.world.align(judged)
         metrics = validate(
             judged,  # type: ignore[arg-type]
@@ -302,18 +280,17 @@ class _Training:
     def _save(self, done: int) -> None:
         if self._pending:
             self._meet()
-        tensors = {
-            "model": gather_network(self.network),
-            "optimiser": gather_optimiser(self.network, self.optimiser),
-            "history": self.history.tensors(),
-        }
-        if self.average is not None:
-            tensors["average"] = gather_network(self.average.network)
+        tensors = {name: gather_network(network) for name, network in self.kept.items()}
+        for name, optimiser in self.hands.optimisers.items():
+            tensors[_file_of(name)] = gather_optimiser(self.kept[name], optimiser)
+        tensors["history"] = self.history.tensors()
         if self.world.rank:
             return
         state = {
             "validations": self.history.validations,
-            "scaler": self.scaler.state_dict(),
+            "losses": self.history.names,
+            "weights": self.weights,
+            "scaler": self.hands.scaler.state_dict(),
             "epoch_steps": self.epoch_steps,
             "total": self.total,
             "best": self._best(),
@@ -333,12 +310,17 @@ class _Training:
                 for at, path in reversed(self.checkpoints.committed())
                 if at == step and (one := self.checkpoints.read(path))
             )
-        load_network(self.network, found.tensors["model"], found.path)
-        load_optimiser(self.network, self.optimiser, found.tensors["optimiser"])
-        if self.average is not None:
-            load_network(self.average.network, found.tensors["average"], found.path)
+        for name, network in self.kept.items():
+            load_network(network, found.tensors[name], found.path)
+        for name, optimiser in self.hands.optimisers.items():
+            load_optimiser(self.kept[name], optimiser, found.tensors[_file_of(name)])
         if self.settings.precision == "fp16":
-            self.scaler.load_state_dict(found.state["scaler"])
+            self.hands.scaler.load_state_dict(found.state["scaler"])
         self.history.restore(found.tensors["history"], found.state["validations"])
         event("resumed", run=self.setup.run, step=step, rank=self.world.rank)
         return step
+
+
+def _file_of(network: str) -> str:
+    """Where a checkpoint has the state of a network's optimiser."""
+    return "optimiser" if network == MODEL else f"optimiser-{network}"

@@ -124,8 +124,7 @@ def _encoded(members: Sequence[Baseline | None]) -> dict[str, bytes]:
 
 def _weights(setup: TrainSetup, result: TrainResult) -> dict[str, Tensor]:
     checkpoints = Checkpoints(setup.objects, f"{setup.run}/checkpoints")
-    tensors = checkpoints.read(result.checkpoint, only={"model", "average"}).tensors
-    return tensors.get("average", tensors["model"])
+    return checkpoints.read(result.checkpoint, only={result.weights}).tensors[result.weights]
 
 
 def _history(result: TrainResult) -> bytes:

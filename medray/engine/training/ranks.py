@@ -9,7 +9,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from medray.models.base import Network
+from medray.data.order import share
 
 Strategy = Literal["ddp", "fsdp"]
 
@@ -33,7 +33,7 @@ class World:
         self.rank = dist.get_rank() if self._group else 0
         self.size = dist.get_world_size() if self._group else 1
 
-    def wrap(self, network: Network, strategy: Strategy) -> nn.Module:
+    def wrap(self, network: nn.Module, strategy: Strategy) -> nn.Module:
         """The network as it is to be called while training; its parameters are the same objects,
         but under fsdp, where they are replaced by their shards."""
         if not self._group or (self.size == 1 and strategy == "ddp"):
@@ -48,7 +48,7 @@ class World:
             gradient_as_bucket_view=True,
         )
 
-    def shard(self, network: Network) -> None:
+    def shard(self, network: nn.Module) -> None:
         """Spread parameters over the ranks (FSDP2, Zhao et al. 2023), part by part of the network,
         so that at most one part is whole at a time."""
         if not self._group:
@@ -93,3 +93,30 @@ class World:
         """Tell whoever started the ranks; a barrier under Ray Train."""
         if self._report is not None:
             self._report(metrics)
+
+
+class Gathered(torch.autograd.Function):
+    """All ranks' rows; their gradients go back to the rank of each row, added up over ranks.
+
+    torch's own goes by all-to-all, which gloo has not.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, world: World, batch: int) -> Tensor:
+        """Rows (samples of this rank, …) to (batch, …)."""
+        ctx.world, ctx.mine = world, share(batch, world.rank, world.size)
+        if world.size == 1:
+            return rows.clone()
+        shares = [share(batch, rank, world.size) for rank in range(world.size)]
+        sizes = [part.stop - part.start for part in shares]
+        # Shares differ by one sample at most: all are sent with as many rows as the largest.
+        sent = rows.new_zeros(max(sizes), *rows.shape[1:])
+        sent[: len(rows)] = rows
+        got = [torch.empty_like(sent) for _ in sizes]
+        dist.all_gather(got, sent)
+        return torch.cat([one[:size] for one, size in zip(got, sizes, strict=True)])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        """Of (batch, …) to (samples of this rank, …)."""
+        return ctx.world.total(gradients[0].clone())[ctx.mine], None, None

@@ -8,6 +8,9 @@ import torch
 from torch import nn
 
 from medray.data.order import Order
+from medray.data.tree import channels_last
+from medray.engine.training.objectives import objective_of
+from medray.engine.training.objectives.base import Objective, check_objective
 from medray.engine.training.ranks import World
 from medray.engine.training.tensors import load_matching
 from medray.errors import SpecError
@@ -15,7 +18,7 @@ from medray.log import event
 from medray.modalities import modality_of
 from medray.modalities.base import Cases, Loader, Modality, Plan
 from medray.models.base import Network, freeze
-from medray.spec.training import OptimiserSettings, TrainSettings
+from medray.spec.training import TrainSettings
 from medray.storage.catalog.datasets import open_dataset
 from medray.storage.catalog.models import open_model
 from medray.storage.store.objects import Objects
@@ -61,14 +64,14 @@ class Parts:
 
     modality: Modality
     task: Task
-    network: Network
+    objective: Objective
     loader: Loader
     held_out: Cases | None
     ids: list[str]
 
 
 def assemble(setup: TrainSetup, world: World) -> Parts:
-    """Open the data and build the network; weights are the same on every rank.
+    """Open the data and build the networks; weights are the same on every rank.
 
     Raises:
         SpecError: names, options and data don't fit together.
@@ -80,58 +83,46 @@ def assemble(setup: TrainSetup, world: World) -> Parts:
     cases = modality.cases(dataset, dataset.select(setup.select), plan, task, settings)
     held_out = dataset.select(setup.validation) if setup.validation else []
     torch.manual_seed(settings.seed)
-    network = modality.build(setup.model, plan)
-    if settings.init_from is not None:
-        _initialise(network, setup)
-    if settings.freeze:
-        freeze(network, settings.freeze)
-    network.to(world.device)
-    if settings.channels_last:
-        _channels_last(network)
+    objective = _objective(setup, task, modality)
+    for network in (*objective.networks.values(), *objective.followers.values()):
+        network.to(world.device)
+        if settings.channels_last:
+            _channels_last(network)
     order = Order(len(cases), setup.batch_size, settings.seed)
     share = (world.rank, world.size)
     judged = modality.cases(dataset, held_out, plan, task, settings) if held_out else None
     return Parts(
         modality=modality,
         task=task,
-        network=network,
+        objective=objective,
         loader=modality.loader(cases, order, plan, task, settings, share, world.device),
         held_out=judged,
         ids=[str(row["sample_id"]) for row in cases.rows],
     )
 
 
-def build_optimiser(network: nn.Module, chosen: OptimiserSettings) -> torch.optim.Optimizer:
-    """The optimiser of all parameters that learn; weight decay on weights only.
+def _objective(setup: TrainSetup, task: Task, modality: Modality) -> Objective:
+    settings = setup.settings
 
-    Biases and the scales of norms are vectors; decaying them only shifts the data (as timm and
-    nanoGPT do it).
-    """
-    learnt = [one for one in network.parameters() if one.requires_grad]
-    if not learnt:
-        raise SpecError(
-            "every parameter is frozen", code="nothing-to-learn", hint="freeze fewer parts"
-        )
-    groups = [
-        {"params": [p for p in learnt if p.ndim > 1], "weight_decay": chosen.weight_decay},
-        {"params": [p for p in learnt if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
-    if chosen.name == "adamw":
-        return torch.optim.AdamW(groups, lr=chosen.lr, betas=chosen.betas)
-    return torch.optim.SGD(groups, lr=chosen.lr, momentum=chosen.momentum, nesterov=True)
+    def build() -> Network:
+        network = modality.build(setup.model, setup.plan)
+        if settings.init_from is not None:
+            _initialise(network, setup)
+        if settings.freeze:
+            freeze(network, settings.freeze)
+        return network
+
+    kind = objective_of(settings.objective, task)
+    check_objective(kind, settings, task)
+    options = kind.Options.model_validate(settings.objective.options if settings.objective else {})
+    return kind(options, task, build)
 
 
-def memory_format(dims: int) -> torch.memory_format:
-    """Channels last, for images of so many spatial axes."""
-    return torch.channels_last_3d if dims == 3 else torch.channels_last
-
-
-def _channels_last(network: Network) -> None:
+def _channels_last(network: nn.Module) -> None:
     """Convolutions' weights, of images; others have no such layout."""
     for parameter in network.parameters():
         if parameter.ndim in (4, 5):
-            layout = memory_format(parameter.ndim - 2)
+            layout = channels_last(parameter.ndim - 2)
             parameter.data = parameter.data.contiguous(memory_format=layout)
 
 

@@ -37,6 +37,7 @@ def check_train(view: View, step: Train) -> None:
     if step.train.init_from:
         view.model("train.init_from", step.train.init_from)
     if task is not None:
+        _objective(view, step, task)
         with view.at("task"):
             task.needs.check(data.holds)
             same_classes(task, data.holds)
@@ -59,6 +60,17 @@ def check_train(view: View, step: Train) -> None:
         step.data.partition("@")[0],
     )
     view.makes("output", step.output, made)
+
+
+def _objective(view: View, step: Train, task: "Task") -> None:
+    """The objective is there, and can do with the settings and the task."""
+    from medray.engine.training.objectives import OBJECTIVES, objective_of
+    from medray.engine.training.objectives.base import check_objective
+
+    chosen = step.train.objective
+    if chosen is None or view.plugin(OBJECTIVES, chosen, "train.objective"):
+        with view.at("train.objective"):
+            check_objective(objective_of(chosen, task), step.train, task)
 
 
 def check_predict(view: View, step: Predict) -> None:
@@ -190,7 +202,7 @@ def _explains(view: View, outputs: str, kind: "type[Network]", task: "Task | Non
         hint = "train an attention_lstm, or ask for gradients"
         view.add("outputs", "no-attention", "the network has no attention", hint)
     elif outputs == "gradients":
-        view.library("outputs", "captum")
+        view.library("outputs", "captum", "medray[genomics]")
 
 
 def _variants(

@@ -1,8 +1,8 @@
 """The layout of a network's memory that suits a CPU."""
 
-import torch
 from torch import nn
 
+from medray.data import tree
 from medray.models.base import Network
 
 
@@ -18,8 +18,7 @@ def channels_last(network: Network, dims: int) -> None:
         for name, child in module.named_children():
             if isinstance(child, nn.InstanceNorm2d | nn.InstanceNorm3d):
                 setattr(module, name, _as_group_norm(child))
-    layout = torch.channels_last_3d if dims == 3 else torch.channels_last
-    network.to(memory_format=layout)  # type: ignore[call-overload]
+    network.to(memory_format=tree.channels_last(dims))  # type: ignore[call-overload]
 
 
 def _as_group_norm(norm: nn.InstanceNorm2d | nn.InstanceNorm3d) -> nn.GroupNorm:

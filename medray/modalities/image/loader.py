@@ -3,9 +3,7 @@
 What a batch holds is a function of the step alone: never of the rank, the thread or the past.
 """
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,29 +11,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from medray.data.ahead import read_ahead
+from medray.data.batch import Batch, in_parts
 from medray.data.chance import Chance
 from medray.data.order import Draw, Order
+from medray.data.tree import channels_last, to_device
 from medray.modalities.image.cases import Cases
 from medray.modalities.image.intensity import augment_intensity
 from medray.modalities.image.spatial import Pose, augment_pose, cut, draw_pose, window_of
 from medray.spec.training import AugmentSettings
-
-
-@dataclass(frozen=True)
-class Batch:
-    """A rank's share of a global batch.
-
-    Args:
-        step: of the run.
-        inputs: images (B, C, *patch), float32.
-        target: labels int64 (B, *patch), or what `targets` held, (B,) or (B, T).
-        cases: position of each sample among the cases.
-    """
-
-    step: int
-    inputs: Tensor
-    target: Tensor
-    cases: list[int]
 
 
 @dataclass(frozen=True)
@@ -51,7 +35,8 @@ class _Raw:
 
 
 class Loader:
-    """Prepares a rank's batches.
+    """Prepares a rank's batches: images (B, C, *patch) float32, and as targets labels
+    (B, *patch) int64, or what `targets` held, (B,) or (B, T).
 
     Args:
         cases: the training samples.
@@ -65,6 +50,8 @@ class Loader:
         size: number of ranks.
         device: where batches go; augmentation is done there.
         prefetch: batches that are prepared ahead.
+        parts: that a batch is computed in.
+        channels_last: lay images out so.
     """
 
     def __init__(
@@ -80,29 +67,22 @@ class Loader:
         size: int = 1,
         device: torch.device | None = None,
         prefetch: int = 2,
+        parts: int = 1,
+        channels_last: bool = False,
     ) -> None:
         self.cases, self.order, self.patch = cases, order, tuple(patch)
         self._targets, self._augment, self._foreground = targets, augment, foreground
         self._rank, self._size = rank, size
         self._device = device or torch.device("cpu")
-        self._prefetch = prefetch
+        self._prefetch, self._parts, self._channels_last = prefetch, parts, channels_last
 
     def batches(self, first: int, last: int) -> Iterator[Batch]:
         """This rank's batches of the steps first … last - 1."""
-        on_cpu = self._device.type == "cpu"
-        with ThreadPoolExecutor(1, thread_name_prefix="loader") as pool:
-            waiting: deque[Future[list[_Raw] | Batch]] = deque()
-            try:
-                for step in range(first, last + self._prefetch):
-                    if step < last:
-                        waiting.append(pool.submit(self.batch if on_cpu else self._read, step))
-                    if step >= first + self._prefetch and waiting:
-                        ready = waiting.popleft().result()
-                        at = step - self._prefetch
-                        # On a GPU the kernels are queued from here, where the network's are.
-                        yield ready if isinstance(ready, Batch) else self._finish(at, ready)
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+        steps, depth = range(first, last), max(1, self._prefetch - 1)  # and one is being made
+        if self._device.type == "cpu":
+            return read_ahead(map(self.batch, steps), depth)
+        # On a GPU the kernels are queued from here, where the network's are.
+        return map(self._finish, steps, read_ahead(map(self._read, steps), depth))
 
     def batch(self, step: int) -> Batch:
         """This rank's batch of one step."""
@@ -152,8 +132,8 @@ class Loader:
         for raw in raws:
             image, label = cut(
                 raw.pose,
-                self._move(raw.image),
-                None if raw.label is None else self._move(raw.label),
+                to_device(raw.image, self._device),
+                None if raw.label is None else to_device(raw.label, self._device),
                 raw.start,
                 self.patch,
                 self.cases.values,
@@ -164,17 +144,14 @@ class Loader:
             images.append(image)
             if label is not None:
                 labels.append(label)
-        cases = [raw.draw.sample for raw in raws]
         if self._targets is not None:
-            target = self._move(self._targets[cases])
+            target = to_device(self._targets[[raw.draw.sample for raw in raws]], self._device)
         else:
             target = torch.stack(labels)
-        return Batch(step, torch.stack(images), target, cases)
-
-    def _move(self, tensor: Tensor) -> Tensor:
-        if self._device.type != "cuda":
-            return tensor
-        return tensor.contiguous().pin_memory().to(self._device, non_blocking=True)
+        inputs = torch.stack(images)
+        if self._channels_last:
+            inputs = inputs.contiguous(memory_format=channels_last(len(self.patch)))
+        return in_parts(step, inputs, target, self._parts)
 
 
 def whole_pose(patch: Sequence[int], shape: Sequence[int]) -> Pose:

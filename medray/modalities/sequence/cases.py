@@ -4,45 +4,28 @@ A token is a byte, so a million windows of 2 kb are 2 GB; they go to the device 
 become one-hot there.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import islice, pairwise
-from typing import Any
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor
 
+from medray.data.ahead import many_ahead
+from medray.data.batch import Batch, in_parts
 from medray.data.order import Order
+from medray.data.tree import to_device
 from medray.errors import DataError, SpecError
 from medray.formats.genomics.alphabet import PAD, encode, reverse_complement
-from medray.modalities.sequence.plan import Align
 from medray.spec.training import AugmentSettings
 from medray.storage.catalog.datasets import Dataset
 from medray.tasks.base import NO_LABEL
 
+Align = Literal["left", "centre", "right"]
 TURNED = 4096  # sequences turned at once
 TWICE_BYTES = 8 * 2**30  # of sequences, up to which their other strands are held beside them
-TOGETHER = 8  # batches made at once: a hand-over between threads costs as much as making one
-ORDERED = 64  # batches whose order is looked up at once, where they are not kept: 120 microseconds
-
-
-@dataclass(frozen=True)
-class SequenceBatch:
-    """A rank's share of a global batch.
-
-    Args:
-        step: of the run.
-        inputs: tokens uint8 (B, length).
-        target: what `targets` held, or labels uint8 (B, length).
-    """
-
-    step: int
-    inputs: Tensor
-    target: Tensor
 
 
 class SequenceCases:
@@ -163,7 +146,8 @@ def _fitted(codes: np.ndarray, length: int, align: Align, fill: int = NO_LABEL) 
 
 
 class SequenceLoader:
-    """Prepares a rank's batches of sequences.
+    """Prepares a rank's batches of sequences: tokens uint8 (B, length), and as targets what
+    `targets` held, or labels uint8 (B, length).
 
     Args:
         cases: the training samples.
@@ -172,7 +156,8 @@ class SequenceLoader:
         augment: its `reverse_complement` and `shift_bases` are done; None: none.
         share: (rank, ranks).
         device: where batches go.
-        prefetch: batches that are prepared ahead; none on a CPU, see `ahead`.
+        prefetch: batches that are prepared ahead; none on a CPU, see medray.data.ahead.
+        parts: that a batch is computed in.
     """
 
     def __init__(
@@ -185,8 +170,9 @@ class SequenceLoader:
         share: tuple[int, int] = (0, 1),
         device: torch.device | None = None,
         prefetch: int = 2,
+        parts: int = 1,
     ) -> None:
-        self.cases, self.order = cases, order
+        self.cases, self.order, self._parts = cases, order, parts
         self._targets, self._share = targets, share
         self._turn = augment is not None and augment.reverse_complement
         self._shift = 0 if augment is None else augment.shift_bases
@@ -195,15 +181,16 @@ class SequenceLoader:
         twice = self._turn and cases.tokens.nbytes <= TWICE_BYTES
         self._strands = cases.strands() if twice else None
 
-    def batches(self, first: int, last: int) -> Iterator[SequenceBatch]:
+    def batches(self, first: int, last: int) -> Iterator[Batch]:
         """This rank's batches of the steps first … last - 1."""
-        return ahead(self._made, first, last, self._prefetch, self._device)
+        steps = range(first, last)
+        return many_ahead(self._made, steps, prefetch=self._prefetch, device=self._device)
 
-    def batch(self, step: int) -> SequenceBatch:
+    def batch(self, step: int) -> Batch:
         """This rank's batch of one step."""
         return next(self._made(range(step, step + 1)))
 
-    def _made(self, steps: range) -> Iterator[SequenceBatch]:
+    def _made(self, steps: range) -> Iterator[Batch]:
         samples, seeds = self.order.slice_at(steps.start, *self._share, len(steps))
         size = len(samples) // len(steps)
         turned = (seeds & 1).astype(bool) if self._turn else np.zeros(len(seeds), bool)
@@ -218,7 +205,8 @@ class SequenceLoader:
             part = slice(number * size, (number + 1) * size)
             tokens, labels = self._drawn(samples[part], turned[part], moves[part])
             target = torch.from_numpy(labels) if targets is None else targets[number]
-            yield SequenceBatch(step, self._move(torch.from_numpy(tokens)), self._move(target))
+            inputs = to_device(torch.from_numpy(tokens), self._device)
+            yield in_parts(step, inputs, to_device(target, self._device), self._parts)
 
     def _drawn(
         self, samples: np.ndarray, turned: np.ndarray, moves: np.ndarray
@@ -239,48 +227,6 @@ class SequenceLoader:
                 if self._targets is None:
                     labels[row] = _shifted(labels[row], by, NO_LABEL)
         return tokens, labels
-
-    def _move(self, tensor: Tensor) -> Tensor:
-        if self._device.type != "cuda":
-            return tensor
-        return tensor.contiguous().pin_memory().to(self._device, non_blocking=True)
-
-
-def ahead(
-    make: Callable[[range], Iterator[SequenceBatch]],
-    first: int,
-    last: int,
-    prefetch: int,
-    device: torch.device,
-) -> Iterator[SequenceBatch]:
-    """Batches of the steps first … last - 1, at least `prefetch` of them ahead on a thread.
-
-    On a CPU each is made when it is asked for: a thread would take the network's own core, and a
-    hand-over costs more than a batch (2 kb windows: 28 microseconds, and 90 by a thread).
-    """
-    steps, in_turn = range(first, last), device.type == "cpu"
-    many = ORDERED if in_turn else TOGETHER
-    parts = iter(steps[at : at + many] for at in range(0, len(steps), many))
-    if in_turn:
-        for part in parts:
-            yield from make(part)
-        return
-
-    def made(part: range) -> list[SequenceBatch]:
-        return list(make(part))
-
-    with ThreadPoolExecutor(1, thread_name_prefix="loader") as pool:
-        waiting: deque[Future[list[SequenceBatch]]] = deque()
-        try:
-            for part in islice(parts, -(-prefetch // TOGETHER) + 1):
-                waiting.append(pool.submit(made, part))
-            while waiting:
-                ready = waiting.popleft().result()
-                for part in islice(parts, 1):
-                    waiting.append(pool.submit(made, part))
-                yield from ready
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _turned(tokens: np.ndarray) -> np.ndarray:

@@ -11,9 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from medray.data.ahead import many_ahead
+from medray.data.batch import Batch, in_parts
 from medray.data.order import Order
+from medray.data.tree import to_device
 from medray.errors import DataError, SpecError
-from medray.modalities.sequence.cases import SequenceBatch, ahead
 from medray.storage.catalog.datasets import Dataset
 
 
@@ -124,7 +126,7 @@ class TableCases:
 
 
 class TableLoader:
-    """Prepares a rank's batches of rows.
+    """Prepares a rank's batches of rows: float32 (B, features), and their targets.
 
     Args:
         cases: the training samples.
@@ -132,7 +134,8 @@ class TableLoader:
         targets: one per case.
         share: (rank, ranks).
         device: where batches go.
-        prefetch: batches that are prepared ahead; none on a CPU, see `ahead`.
+        prefetch: batches that are prepared ahead; none on a CPU, see medray.data.ahead.
+        parts: that a batch is computed in.
     """
 
     def __init__(
@@ -144,19 +147,24 @@ class TableLoader:
         share: tuple[int, int] = (0, 1),
         device: torch.device | None = None,
         prefetch: int = 2,
+        parts: int = 1,
     ) -> None:
         self.cases, self.order, self._targets = cases, order, targets
-        self._share, self._prefetch = share, prefetch
+        self._share, self._prefetch, self._parts = share, prefetch, parts
         self._device = device or torch.device("cpu")
 
-    def batches(self, first: int, last: int) -> Iterator[SequenceBatch]:
+    def batches(self, first: int, last: int) -> Iterator[Batch]:
         """This rank's batches of the steps first … last - 1."""
-        return ahead(
-            lambda steps: map(self.batch, steps), first, last, self._prefetch, self._device
+        return many_ahead(
+            lambda steps: map(self.batch, steps),
+            range(first, last),
+            prefetch=self._prefetch,
+            device=self._device,
         )
 
-    def batch(self, step: int) -> SequenceBatch:
+    def batch(self, step: int) -> Batch:
         """This rank's batch of one step."""
         samples, _ = self.order.slice_at(step, *self._share)
-        features = torch.from_numpy(self.cases.features[samples]).to(self._device)
-        return SequenceBatch(step, features, self._targets[samples].to(self._device))
+        features = to_device(torch.from_numpy(self.cases.features[samples]), self._device)
+        target = to_device(self._targets[samples], self._device)
+        return in_parts(step, features, target, self._parts)

@@ -222,7 +222,7 @@ def test_init_from_and_freeze(setup: TrainSetup) -> None:
             update={"classes": ("background", "a", "b", "c"), "frequencies": (0.7, 0.1, 0.1, 0.1)}
         ),
     )
-    begun = assemble(other, World()).network.state_dict()
+    begun = assemble(other, World()).objective.networks["model"].state_dict()
     taken = {name for name in begun if np.array_equal(begun[name], package.weights().get(name))}
     assert {name for name in begun if name.startswith("heads")} == set(begun) - taken
     fit(other, World())

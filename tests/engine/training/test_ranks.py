@@ -1,10 +1,6 @@
 """Several ranks, as real processes over gloo: the same training as one rank's."""
 
-import os
-import pickle
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,18 +17,9 @@ from medray.modalities.image.survey import fingerprint
 from medray.spec.training import OptimiserSettings, TrainSettings
 from medray.storage.catalog.datasets import Dataset
 from medray.tasks import build_task
+from tests.engine.training.several import launch
 
 TASK = {"name": "segmentation", "classes": ["background", "a", "b"], "patch": [8, 8, 8]}
-RANK = """
-import os, pickle, sys, torch, torch.distributed as dist
-from medray.engine.training.loop import fit
-from medray.engine.training.ranks import World
-torch.set_num_threads(1)
-rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-dist.init_process_group("gloo", init_method=f"file://{sys.argv[1]}", rank=rank, world_size=size)
-fit(pickle.load(sys.stdin.buffer), World())
-dist.destroy_process_group()
-"""
 
 
 @pytest.fixture
@@ -44,31 +31,6 @@ def setup(balls: Dataset) -> TrainSetup:
     )
     model = {"name": "unet", "features": [4, 8], "convs": 1}
     return TrainSetup(balls.objects, balls.reference, TASK, model, plan, settings, "runs/alone")
-
-
-def launch(setup: TrainSetup, size: int, folder: Path, faults: tuple[str, ...] = ()) -> list[int]:
-    """Run `size` ranks to their end; exit status of each."""
-    meeting = folder / f"meeting-{os.urandom(4).hex()}"
-    ranks = []
-    for rank in range(size):
-        environment = {**os.environ, "RANK": str(rank), "WORLD_SIZE": str(size)}
-        environment |= {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-        if rank < len(faults):
-            environment["MEDRAY_FAULTS"] = faults[rank]
-        process = subprocess.Popen(
-            [sys.executable, "-c", RANK, str(meeting)],
-            stdin=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment,
-        )
-        assert process.stdin is not None
-        process.stdin.write(pickle.dumps(setup))
-        process.stdin.close()
-        process.stdin = None
-        ranks.append(process)
-    for process in ranks:
-        process.communicate(timeout=100)
-    return [process.returncode for process in ranks]
 
 
 def weights(setup: TrainSetup, file: str = "model") -> dict[str, torch.Tensor]:
@@ -90,7 +52,7 @@ def test_two_ranks_train_as_one(setup: TrainSetup, tmp_path: Path) -> None:
     torch.set_num_threads(1)
     alone = fit(setup, World())
     both = replace(setup, run="runs/both")
-    assert launch(both, 2, tmp_path) == [0, 0]
+    assert launch(both, size=2, folder=tmp_path) == [0, 0]
     losses = [row["loss"] for row in alone.rows]
     assert curve(both)[0] == pytest.approx(losses[0], rel=1e-6)
     assert curve(both) == pytest.approx(losses, rel=1e-3)
@@ -102,11 +64,11 @@ def test_two_ranks_train_as_one(setup: TrainSetup, tmp_path: Path) -> None:
 @pytest.mark.drill
 def test_a_killed_rank_is_resumed_bit_for_bit(setup: TrainSetup, tmp_path: Path) -> None:
     whole, cut = replace(setup, run="runs/whole"), replace(setup, run="runs/cut")
-    assert launch(whole, 2, tmp_path) == [0, 0]
-    statuses = launch(cut, 2, tmp_path, faults=("", "train.step=kill:6"))
+    assert launch(whole, size=2, folder=tmp_path) == [0, 0]
+    statuses = launch(cut, size=2, folder=tmp_path, faults=("", "train.step=kill:6"))
     assert statuses[1] == -signal.SIGKILL
     assert statuses[0] != 0  # it ends too, and does not wait for ever
-    assert launch(cut, 2, tmp_path) == [0, 0]
+    assert launch(cut, size=2, folder=tmp_path) == [0, 0]
     assert curve(cut) == curve(whole)
     one, two = weights(cut), weights(whole)
     assert all(torch.equal(one[name], two[name]) for name in one)
@@ -118,9 +80,11 @@ def test_world_size_may_change_between_resumes(setup: TrainSetup, tmp_path: Path
     alone = [row["loss"] for row in fit(setup, World()).rows]
     every = setup.settings.model_copy(update={"checkpoint_every": 1})
     mixed = replace(setup, run="runs/mixed", settings=every)
-    assert launch(mixed, 2, tmp_path, ("train.step=exit:3", "train.step=exit:3")) == [1, 1]
-    assert launch(mixed, 1, tmp_path, ("train.step=exit:2",)) == [1]
-    assert launch(mixed, 2, tmp_path) == [0, 0]
+    assert launch(
+        mixed, size=2, folder=tmp_path, faults=("train.step=exit:3", "train.step=exit:3")
+    ) == [1, 1]
+    assert launch(mixed, size=1, folder=tmp_path, faults=("train.step=exit:2",)) == [1]
+    assert launch(mixed, size=2, folder=tmp_path) == [0, 0]
     assert curve(mixed) == pytest.approx(alone, rel=1e-3)
     assert len(curve(mixed)) == 8
 
@@ -131,11 +95,11 @@ def test_sharded_parameters_train_as_whole_ones(setup: TrainSetup, tmp_path: Pat
     alone = fit(setup, World())
     fsdp = setup.settings.model_copy(update={"strategy": "fsdp"})
     sharded = replace(setup, run="runs/fsdp", settings=fsdp)
-    assert launch(sharded, 2, tmp_path) == [0, 0]
+    assert launch(sharded, size=2, folder=tmp_path) == [0, 0]
     assert curve(sharded) == pytest.approx([row["loss"] for row in alone.rows], rel=1e-3)
     assert close(weights(sharded), weights(setup))
     assert np.isfinite(list(outcome(sharded).metrics.values())).all()
     cut = replace(setup, run="runs/cut", settings=fsdp)
-    launch(cut, 2, tmp_path, ("train.step=exit:6", "train.step=exit:6"))
+    launch(cut, size=2, folder=tmp_path, faults=("train.step=exit:6", "train.step=exit:6"))
     rest = fit(replace(setup, run="runs/cut"), World())
     assert [row["loss"] for row in rest.rows] == pytest.approx(curve(sharded), rel=1e-3)

@@ -30,17 +30,17 @@ def test_data_are_the_same_bits_for_any_number_of_ranks(balls: Dataset, size: in
     alone = list(loader_of(cases_of(balls)).batches(2, 5))
     shares = [list(loader_of(cases_of(balls), rank, size).batches(2, 5)) for rank in range(size)]
     for step, batch in enumerate(alone):
-        parts = [part[step] for part in shares]
-        assert torch.equal(torch.cat([part.inputs for part in parts]), batch.inputs)
-        assert torch.equal(torch.cat([part.target for part in parts]), batch.target)
-        assert [case for part in parts for case in part.cases] == batch.cases
+        (whole,), parts = batch.parts, [share[step].parts[0] for share in shares]
+        assert torch.equal(torch.cat([part.inputs for part in parts]), whole.inputs)
+        assert torch.equal(torch.cat([part.target for part in parts]), whole.target)
 
 
 def test_prefetch_changes_nothing_and_steps_come_in_order(balls: Dataset) -> None:
     loader = loader_of(cases_of(balls))
     ahead = list(loader.batches(1, 7))
     assert [batch.step for batch in ahead] == [1, 2, 3, 4, 5, 6]
-    assert all(torch.equal(batch.inputs, loader.batch(batch.step).inputs) for batch in ahead)
+    for batch in ahead:
+        assert torch.equal(batch.parts[0].inputs, loader.batch(batch.step).parts[0].inputs)
 
 
 def test_lazy_reading_gives_what_the_cache_gives(balls: Dataset) -> None:
@@ -50,8 +50,8 @@ def test_lazy_reading_gives_what_the_cache_gives(balls: Dataset) -> None:
     for one, two in zip(
         loader_of(cached).batches(0, 3), loader_of(lazy).batches(0, 3), strict=True
     ):
-        assert torch.equal(one.inputs, two.inputs)
-        assert torch.equal(one.target, two.target)
+        assert torch.equal(one.parts[0].inputs, two.parts[0].inputs)
+        assert torch.equal(one.parts[0].target, two.parts[0].target)
 
 
 def test_foreground_patches_hold_foreground(balls: Dataset) -> None:
@@ -59,7 +59,7 @@ def test_foreground_patches_hold_foreground(balls: Dataset) -> None:
     every = loader_of(cases, augment=None, foreground=1.0)
     for batch in every.batches(0, 4):
         # Without deformation the voxel that was drawn is inside.
-        assert all(bool(target.any()) for target in batch.target)
+        assert all(bool(target.any()) for target in batch.parts[0].target)
     half = loader_of(cases, foreground=0.5)
     chosen = [half._focus(draw, _chance()) is not None for draw in half.order.batch_at(0)]
     assert sum(chosen) == 3
@@ -113,8 +113,22 @@ def test_whole_images_come_with_their_targets(balls: Dataset) -> None:
     cases = cases_of(balls, classes=0)
     targets = torch.arange(len(cases))
     loader = loader_of(cases, targets=targets, augment=None)
-    batch = loader.batch(1)
+    (batch,) = loader.batch(1).parts
+    drawn = [draw.sample for draw in loader.order.batch_at(1)]
     assert batch.inputs.shape == (6, 1, 8, 8, 8)
-    assert batch.target.tolist() == batch.cases
-    wanted = whole_image(cases.image(batch.cases[0]), (8, 8, 8))
+    assert batch.target.tolist() == drawn
+    wanted = whole_image(cases.image(drawn[0]), (8, 8, 8))
     assert np.array_equal(batch.inputs[0].numpy(), wanted.numpy())
+
+
+@pytest.mark.parametrize("laid", [False, True])
+def test_images_come_in_parts_and_laid_out(balls: Dataset, laid: bool) -> None:
+    cases = cases_of(balls)
+    image = cases.image
+    cases.image = lambda *which: image(*which).expand(2, -1, -1, -1)  # type: ignore[method-assign]
+    (whole,) = loader_of(cases).batch(2).parts
+    cut = loader_of(cases, parts=4, channels_last=laid).batch(2)
+    assert [len(part.inputs) for part in cut.parts] == [2, 2, 2]
+    assert torch.equal(torch.cat([part.inputs for part in cut.parts]), whole.inputs)
+    assert torch.equal(torch.cat([part.target for part in cut.parts]), whole.target)
+    assert [part.inputs.stride(1) for part in cut.parts] == [1 if laid else 512] * 3

@@ -1,0 +1,36 @@
+"""Trees of tensors: what networks take and targets are, one tensor or several by name."""
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+Tree: TypeAlias = "Tensor | Mapping[str, Tree]"
+
+
+def map_tree(function: Callable[[Tensor], Tensor], tree: Tree) -> Tree:
+    """A tree of the same names with `function` of each tensor."""
+    if isinstance(tree, Tensor):
+        return function(tree)
+    return {name: map_tree(function, branch) for name, branch in tree.items()}
+
+
+def chunk(tree: Tree, parts: int) -> list[Tree]:
+    """Cut all tensors along their first axis, as `torch.chunk` does: there may be fewer parts."""
+    if isinstance(tree, Tensor):
+        return list(tree.chunk(parts))
+    cut = {name: chunk(branch, parts) for name, branch in tree.items()}
+    return [dict(zip(cut, some, strict=True)) for some in zip(*cut.values(), strict=True)]
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor on `device`; to a GPU by pinned memory, without waiting for it."""
+    if device.type != "cuda":
+        return tensor
+    return tensor.contiguous().pin_memory().to(device, non_blocking=True)
+
+
+def channels_last(dims: int) -> torch.memory_format:
+    """The layout of images of so many spatial axes whose channels lie beside each other."""
+    return torch.channels_last_3d if dims == 3 else torch.channels_last
