@@ -6,14 +6,14 @@ STAMP := $(VENV)/.installed
 # Of the drills, which take long: make drills PART=tests/faults
 PART := tests
 
-.PHONY: install system-packages demo test check drills quality bench clean
+.PHONY: install system-packages demo test without-extras check drills quality bench clean
 
 install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[genomics,mlflow,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
 	touch $@
 
 # Debian packages that some tests look for; without them these are skipped, and counted.
@@ -25,6 +25,10 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/pytest -q -n 2 -m "not drill and not quality"
+
+# In an environment of its own, that has what `pip install medray` brings and no more.
+without-extras:
+	@PYTHON=$(PYTHON) bash .ci/without-extras
 
 check: $(STAMP)
 	$(BIN)/ruff check .
@@ -42,4 +46,4 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/all.py
 
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) $(VENV)-core build dist

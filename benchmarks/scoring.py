@@ -32,7 +32,8 @@ from medray.formats.vcf.merge import Annotations, annotated
 from medray.formats.vcf.text.bgzf import lines_of
 from medray.formats.vcf.text.blocks import EOF_MARK
 from medray.jobs.scores import plan_scores
-from medray.modalities.sequence import SequencePlan, Sequences
+from medray.modalities.sequence import Sequences
+from medray.modalities.sequence.plan import SequencePlan
 from medray.spec.jobs import Predict
 from medray.steps.variants.operation import Score
 from medray.storage.catalog.commit import Commit

@@ -4,11 +4,12 @@ import importlib
 import os
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from medray.errors import LEFT, MedrayError
+from medray.extras import is_extra, lacking
 from medray.veil import veiled
 from medray.version import __version__
 
@@ -63,10 +64,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except MedrayError as error:
-            if ctx.params["debug"]:
-                click.echo(veiled(traceback.format_exc()), err=True)
-            click.echo(veiled(f"medray: {error}"), err=True)
-            ctx.exit(error.exit_status)
+            _end(ctx, error)
         except (click.ClickException, click.exceptions.Exit) as error:
             text = error.format_message() if isinstance(error, click.ClickException) else ""
             if veiled(text) != text:  # it quotes an argument
@@ -78,6 +76,8 @@ class Commands(click.Group):
         except BrokenPipeError:
             ctx.exit(1)  # the reader of our output is gone
         except Exception as error:  # noqa: BLE001 - the last stop of every error
+            if isinstance(error, ModuleNotFoundError) and is_extra(error):
+                _end(ctx, lacking(error))
             if ctx.params["debug"]:
                 click.echo(veiled(traceback.format_exc()), err=True)
             # The type and place alone: a library's message can quote the file it choked on.
@@ -87,6 +87,14 @@ class Commands(click.Group):
                 f"medray: a bug: {type(error).__name__} at {place}; --debug shows more", err=True
             )
             ctx.exit(1)
+
+
+def _end(ctx: click.Context, error: MedrayError) -> NoReturn:
+    """End in one line, from inside an `except`."""
+    if ctx.params["debug"]:
+        click.echo(veiled(traceback.format_exc()), err=True)
+    click.echo(veiled(f"medray: {error}"), err=True)
+    ctx.exit(error.exit_status)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -6,6 +6,7 @@ import importlib.metadata
 from typing import Generic, TypeVar, cast
 
 from medray.errors import SpecError
+from medray.extras import lacking
 
 T = TypeVar("T")
 
@@ -50,9 +51,4 @@ class Registry(Generic[T]):
         try:
             return cast("type[T]", getattr(importlib.import_module(module), attribute))
         except ModuleNotFoundError as error:
-            raise SpecError(
-                f"{name!r} needs the library {error.name!r}, which is not installed",
-                code="missing-extra",
-                about=self.group,
-                hint="pip install 'medray[all]'",
-            ) from error
+            raise lacking(error, f"{self.group}, {name}") from error

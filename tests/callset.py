@@ -11,7 +11,8 @@ from medray.formats.genomics.alphabet import decode
 from medray.ids import short
 from medray.modalities.base import Trained
 from medray.modalities.loaded import load_trained
-from medray.modalities.sequence import SequencePlan, Sequences
+from medray.modalities.sequence import Sequences
+from medray.modalities.sequence.plan import SequencePlan
 from medray.storage.catalog.models import save_model
 from medray.storage.store.objects import Objects
 

@@ -13,6 +13,7 @@ from blake3 import blake3
 from xxhash import xxh3_64_intdigest
 
 from medray.errors import SpecError
+from medray.extras import need
 from medray.spec.base import Settings
 from medray.storage.shards.holds import Holds, Needs, named
 from medray.storage.shards.records import Refusal
@@ -156,10 +157,14 @@ class Found:
 
 
 class Format(ABC):
-    """How one kind of raw file becomes samples and back. Stateless; one per process and job."""
+    """How one kind of raw file becomes samples and back. Stateless; one per process and job.
+
+    `libraries` are those that it can do nothing without, see `medray.extras`.
+    """
 
     name: ClassVar[str]
     Options: ClassVar[type[FormatOptions]]
+    libraries: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, options: FormatOptions) -> None:
         self.options = options
@@ -193,12 +198,13 @@ class Format(ABC):
         """What a dataset that is ingested so holds, as far as the options say."""
         return Holds(named(self.arrays()))
 
-    def ready(self) -> None:  # noqa: B027 - optional
-        """Look for what reading or writing takes besides the files: keys, libraries.
+    def ready(self) -> None:
+        """Look for what reading or writing takes besides the files: libraries, keys.
 
         Raises:
             SpecError: it is not there.
         """
+        need(*self.libraries, what=self.name)
 
     @classmethod
     def writes(cls) -> bool:

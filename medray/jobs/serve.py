@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from medray.errors import SpecError
+from medray.extras import need
 from medray.jobs.execute import require_job
 from medray.jobs.storage_by_name import open_storage
 from medray.serving.tokens import add_token, read_tokens
@@ -124,9 +125,11 @@ def serving(
         on_token: told a new token, where the file of their hashes is not there yet.
 
     Raises:
-        SpecError: the address is open to others without TLS, or see `build`.
+        SpecError: the address is open to others without TLS, the libraries of serving are not
+            installed ("missing-extra"), or see `build`.
         RetryableError: the address is taken, or Ray or the replicas did not start.
     """
+    need("fastapi", "uvicorn", what="serving")
     check_address(host, tls)
     profile = cluster_profile(cluster) if cluster else None
     if isinstance(profile, Inline):

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from medray.errors import InterruptedRun, SpecError
+from medray.errors import InterruptedRun
+from medray.extras import need
 from medray.jobs.events import Event, Listener
 from medray.jobs.resolve import Resolved
 from medray.log import event as log_event
@@ -78,15 +79,9 @@ class _Tracker:
         self._run = ""
         # Says to its makers who uses it for what, unless told not to.
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        try:
-            import mlflow
-        except ModuleNotFoundError as error:
-            raise SpecError(
-                "MLflow is not installed",
-                code="missing-extra",
-                about="tracking",
-                hint="pip install 'medray[mlflow]', or leave `tracking` out",
-            ) from error
+        need("mlflow", what="tracking")
+        import mlflow
+
         self._errors: tuple[type[Exception], ...] = (mlflow.MlflowException, OSError)
         self._client: Any = mlflow.MlflowClient(tracking_uri=database())
 

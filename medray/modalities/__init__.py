@@ -29,4 +29,4 @@ def read_plan(document: dict[str, Any]) -> "Plan":
     Raises:
         ValidationError: it is no plan of its modality.
     """
-    return MODALITIES.get(document["modality"]).Plan.model_validate(document)
+    return MODALITIES.get(document["modality"]).plan_type().model_validate(document)

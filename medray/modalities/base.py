@@ -2,29 +2,33 @@
 
 Training, validation, prediction and serving are written once, over this. A modality knows how the
 data are looked at before a training, how a batch is drawn, and how one stored sample is answered.
+Neither this nor a modality's entry loads torch: who asks what a model takes has no network.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
-import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from medray.data.batch import Batch
 from medray.data.order import Order
 from medray.errors import SpecError
-from medray.models.base import Network
 from medray.spec.training import TrainSettings
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.holds import Needs
-from medray.storage.shards.reader import Shard
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays
-from medray.tasks.base import Task
+from medray.storage.shards.stored import Stored
 from medray.tasks.section import Section
+
+if TYPE_CHECKING:
+    import torch
+
+    from medray.data.batch import Batch
+    from medray.models.base import Network
+    from medray.tasks.base import Task
 
 Precision = Literal["fp32", "bf16"]
 
@@ -82,7 +86,7 @@ class Loader(Protocol):
 
     @property
     def order(self) -> Order: ...
-    def batches(self, first: int, last: int) -> Iterator[Batch]:
+    def batches(self, first: int, last: int) -> "Iterator[Batch]":
         """This rank's batches of the steps first … last - 1."""
 
 
@@ -100,10 +104,10 @@ class Trained:
     """
 
     modality: "Modality"
-    network: Network
-    task: Task
+    network: "Network"
+    task: "Task"
     plan: Plan
-    device: torch.device
+    device: "torch.device"
     reference: str
 
 
@@ -129,12 +133,11 @@ class Predictor(ABC):
         return {}
 
     @abstractmethod
-    def read(self, shard: Shard, number: int, together: int) -> Sample:
-        """A stored sample, prepared.
+    def prepare(self, stored: Stored, together: int) -> Sample:
+        """A sample as `compute` takes it.
 
         Args:
-            shard: that holds it.
-            number: its row.
+            stored: where it lies.
             together: how many samples of its size may be held at the same time.
 
         Raises:
@@ -184,14 +187,18 @@ class Modality(ABC):
     """How one kind of sample goes from storage to a network. Stateless."""
 
     name: ClassVar[str]
-    Plan: ClassVar[type[Plan]]
     needs: ClassVar[Needs] = Needs()
     """What its samples have."""
     extends: ClassVar[frozenset[str]] = frozenset()
     """Kinds of axis that its samples extend along: "space", "base", …; what tasks answer over."""
 
+    @classmethod
     @abstractmethod
-    def plan(self, dataset: Dataset, indices: Sequence[int], task: Task, wanted: Wanted) -> Any:
+    def plan_type(cls) -> type[Plan]:
+        """Of its plans."""
+
+    @abstractmethod
+    def plan(self, dataset: Dataset, indices: Sequence[int], task: "Task", wanted: Wanted) -> Any:
         """Look at the training samples `indices`, and at no other, and plan.
 
         Raises:
@@ -200,7 +207,7 @@ class Modality(ABC):
         """
 
     @abstractmethod
-    def build(self, model: dict[str, Any], plan: Any) -> Network:
+    def build(self, model: dict[str, Any], plan: Any) -> "Network":
         """The network with fresh weights, drawn from torch's global generator.
 
         Raises:
@@ -213,7 +220,7 @@ class Modality(ABC):
         dataset: Dataset,
         indices: Sequence[int],
         plan: Any,
-        task: Task,
+        task: "Task",
         settings: TrainSettings,
     ) -> Cases:
         """Samples, ready to be drawn from."""
@@ -224,22 +231,22 @@ class Modality(ABC):
         cases: Any,
         order: Order,
         plan: Any,
-        task: Task,
+        task: "Task",
         settings: TrainSettings,
         share: tuple[int, int],
-        device: torch.device,
+        device: "torch.device",
     ) -> Loader:
         """Batches of `cases` for rank share[0] of share[1]."""
 
     @abstractmethod
     def judge(
         self,
-        network: Network,
+        network: "Network",
         cases: Any,
         chosen: Sequence[int],
-        task: Task,
+        task: "Task",
         plan: Any,
-        device: torch.device,
+        device: "torch.device",
         precision: Precision,
     ) -> Iterator[list[float]]:
         """A row of `Task.judge` for each chosen case, in order, of a network in eval mode."""
@@ -255,11 +262,11 @@ class Modality(ABC):
         """
         return None
 
-    def layout(self, network: Network, plan: Any, device: torch.device) -> None:  # noqa: B027 - optional
+    def layout(self, network: "Network", plan: Any, device: "torch.device") -> None:  # noqa: B027 - optional
         """Arrange a network for inference, in place; its function stays."""
 
     def illustrate(
-        self, section: Section, task: Task, truth: Dataset, predictions: Dataset
+        self, section: Section, task: "Task", truth: Dataset, predictions: Dataset
     ) -> Section:
         """A page's section on scores, with the pictures that the task asks for, and more."""
         return replace(section, pictures=())

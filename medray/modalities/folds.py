@@ -13,9 +13,9 @@ from medray.errors import DataError, SpecError
 from medray.modalities.base import Answering, Predictor, Trained
 from medray.modalities.loaded import load_members, load_trained
 from medray.storage.catalog.models import ModelPackage, open_model
-from medray.storage.shards.reader import Shard
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays
+from medray.storage.shards.stored import Stored
 from medray.storage.store.objects import Objects
 
 
@@ -61,9 +61,9 @@ class HeldOut(Predictor):
         """As its members."""
         return next(iter(self._members.values())).batch
 
-    def read(self, shard: Shard, number: int, together: int) -> Sample:
+    def prepare(self, stored: Stored, together: int) -> Sample:
         """Prepared as in the sample's own fold."""
-        value = shard.table[self._column][number].as_py()
+        value = self._fold(stored)
         if value not in self._members:
             raise DataError(
                 "no network was trained for its fold",
@@ -71,19 +71,22 @@ class HeldOut(Predictor):
                 about=self._column,
                 hint="train again, on this version of the data",
             )
-        return self._members[value].read(shard, number, together)
+        return self._members[value].prepare(stored, together)
 
     def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
         """See Predictor."""
         made: dict[int, Sample] = {}
-        by_id = self._column == "sample_id"  # which is no part of a sample's row
-        folds = [one.id if by_id else one.row[self._column] for one in samples]
+        folds = [self._fold(one) for one in samples]
         for value, member in self._members.items():
             mine = [at for at, fold in enumerate(folds) if fold == value]
             if mine:
                 answered = member.compute([samples[at] for at in mine])
                 made.update(zip(mine, answered, strict=True))
         yield from (made[at] for at in range(len(samples)))
+
+    def _fold(self, one: Stored | Sample) -> Any:
+        """The value of its fold; its id is no part of a sample's row."""
+        return one.id if self._column == "sample_id" else one.row.get(self._column)
 
 
 class Mean(Answering):
@@ -112,9 +115,9 @@ class Mean(Answering):
         """As its members."""
         return self._members[0].batch
 
-    def read(self, shard: Shard, number: int, together: int) -> Sample:
+    def prepare(self, stored: Stored, together: int) -> Sample:
         """The row, and for each network the arrays that it takes."""
-        prepared = [member.read(shard, number, together) for member in self._members]
+        prepared = [member.prepare(stored, together) for member in self._members]
         arrays = {
             f"{at}/{name}": array
             for at, sample in enumerate(prepared)

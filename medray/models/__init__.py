@@ -1,11 +1,11 @@
 """Networks. One file each, loaded lazily."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from medray.registry import Registry
 
 if TYPE_CHECKING:
-    from medray.models.base import Network
+    from medray.models.base import ModelOptions, Network
 
 MODELS: "Registry[Network]" = Registry(
     "medray.models",
@@ -22,3 +22,17 @@ MODELS: "Registry[Network]" = Registry(
         "fusion": "medray.models.table.fusion:Fusion",
     },
 )
+
+
+def model_options(model: dict[str, Any], **planned: Any) -> "ModelOptions":
+    """The checked options of `model`: its `name` and the network's own, as in a job file.
+
+    Args:
+        model: as in a job file.
+        planned: what the plan says; taken where the network has such an option (its `planned`)
+            and the job is silent.
+    """
+    rest = dict(model)
+    kind = MODELS.get(rest.pop("name"))
+    asked = {name: value for name, value in planned.items() if name in kind.Options.planned}
+    return kind.Options.model_validate(asked | rest)

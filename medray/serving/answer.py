@@ -15,7 +15,8 @@ from medray.log import event
 from medray.serving import decode as media
 from medray.serving.arrow import write_rows
 from medray.serving.decode import Upload, decode
-from medray.storage.shards.samples import Sample, Slabs
+from medray.storage.shards.samples import Sample
+from medray.storage.shards.stored import InMemory, whole
 
 if TYPE_CHECKING:
     from medray.modalities.image.predictor import ImagePredictor
@@ -88,9 +89,7 @@ class Answerer:
             raise DataError(f"outputs={outputs[:20]!r}", code="bad-outputs")
         kind = self._media(upload.media, accept)
         samples = decode(upload)
-        prepared = [
-            self._predictor.prepare(one.id, dict(one.row), _held(one), held=True) for one in samples
-        ]
+        prepared = [self._predictor.prepare(InMemory(one), len(samples)) for one in samples]
         return Question(prepared, [one.row.get("affine") for one in samples], kind, outputs)
 
     def compute(self, samples: Sequence[Sample], outputs: str = "labels") -> list[Sample]:
@@ -99,7 +98,7 @@ class Answerer:
         made = []
         for start in range(0, len(samples), predictor.batch):
             for sample in predictor.compute(samples[start : start + predictor.batch]):
-                arrays: dict[str, Any] = {k: _whole(v) for k, v in sample.arrays.items()}
+                arrays: dict[str, Any] = {k: whole(v) for k, v in sample.arrays.items()}
                 made.append(Sample(sample.id, sample.row, arrays))
         return made
 
@@ -200,13 +199,3 @@ _STATUS = {
 
 def _decided(answer: Sample) -> dict[str, Any]:
     return {name: answer.row[name] for name in ("probability", "predicted") if name in answer.row}
-
-
-def _held(sample: Sample) -> np.ndarray:
-    return _whole(sample.arrays["image"])
-
-
-def _whole(values: np.ndarray | Slabs) -> np.ndarray:
-    if isinstance(values, Slabs):
-        return np.concatenate(list(values.parts), axis=values.axis)
-    return values

@@ -59,8 +59,9 @@ def test_nothing_is_installed_by_a_name_that_anybody_may_take(
     asked = shlex.split(installs[0].partition("pip install")[2].rstrip(")"))
     assert asked[0] == "--quiet"
     assert asked[1] == f"ray[default,data,serve,train]=={importlib.metadata.version('ray')}"
-    assert asked[2:] == [f"~/.medray/medray-{__version__}-py3-none-any.whl"]
-    assert config["file_mounts"][asked[2]] == f"dist/medray-{__version__}-py3-none-any.whl"
+    assert asked[2:] == [f"~/.medray/medray-{__version__}-py3-none-any.whl[all]"]
+    wheel = asked[2].removesuffix("[all]")
+    assert config["file_mounts"][wheel] == f"dist/medray-{__version__}-py3-none-any.whl"
 
 
 def profile_of(tmp_path: Path, wheel: str | None) -> str:

@@ -15,9 +15,10 @@ from medray.formats.genomics.alphabet import PAD, decode, reverse_complement
 from medray.jobs.run import run
 from medray.modalities import modality_of
 from medray.modalities.base import Wanted
-from medray.modalities.sequence import SequencePlan, Sequences
+from medray.modalities.sequence import Sequences
 from medray.modalities.sequence import cases as loading
 from medray.modalities.sequence.cases import SequenceCases, SequenceLoader, tokens_of
+from medray.modalities.sequence.plan import SequencePlan
 from medray.spec.training import AugmentSettings, TrainSettings
 from medray.storage.catalog.datasets import Dataset, open_dataset
 from medray.storage.catalog.models import open_model

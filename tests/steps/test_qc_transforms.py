@@ -12,13 +12,13 @@ from medray.engine.quality.variants import allele_kinds
 from medray.errors import DataError
 from medray.report.content import Report
 from medray.report.page import render
-from medray.steps.transform.transforms.base import Stored
 from medray.steps.transform.transforms.expression_qc import ExpressionQc
 from medray.steps.transform.transforms.variant_qc import VariantQc
 from medray.storage.catalog.commit import Commit
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.catalog.ledger import Ledger
 from medray.storage.shards.samples import Sample
+from medray.storage.shards.stored import InShard
 from medray.storage.shards.writer import ShardWriter
 from medray.tasks.section import Figure, Section
 
@@ -133,7 +133,7 @@ def test_what_holds_no_calls_is_refused(make_dataset: Make) -> None:
     data = make_dataset("rows", [Sample("a", {}, {"features": np.zeros(3, np.float32)})])
     made = VariantQc(VariantQc.Options(), {}, {})
     with pytest.raises(DataError, match="no-calls"):
-        list(made.apply(Stored(data.shards[0], 0)))
+        list(made.apply(InShard(data.shards[0], 0)))
 
 
 def test_cells(make_dataset: Make) -> None:
@@ -157,7 +157,7 @@ def test_cells(make_dataset: Make) -> None:
     def every() -> Iterator[Sample]:
         for row in range(60):
             yield from (
-                one for one in made.apply(Stored(data.shards[0], row)) if isinstance(one, Sample)
+                one for one in made.apply(InShard(data.shards[0], row)) if isinstance(one, Sample)
             )
 
     out = list(every())

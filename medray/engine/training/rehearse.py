@@ -9,8 +9,7 @@ from torch.overrides import TorchFunctionMode
 
 from medray.errors import SpecError
 from medray.modalities import MODALITIES
-from medray.modalities.image.build import model_options
-from medray.models import MODELS
+from medray.models import MODELS, model_options
 from medray.models.base import Network, freeze
 from medray.spec.check import tried
 from medray.spec.jobs import Train
@@ -35,9 +34,9 @@ def rehearse(step: Train, task: Task, axes: int | None, add: Callable[..., None]
     kind = MODELS.get(step.model.name)
     modality = MODALITIES.get(kind.takes)
     for name, value in step.plan.items():
-        planned = modality.Plan.model_fields.get(name)
+        planned = modality.plan_type().model_fields.get(name)
         if planned is None:
-            hint = f"one of {', '.join(modality.Plan.model_fields)}"
+            hint = f"one of {', '.join(modality.plan_type().model_fields)}"
             add(f"plan.{name}", "unknown-field", f"the plan has no field {name!r}", hint)
             continue
         adapter: TypeAdapter[Any] = TypeAdapter(planned.annotation or Any)

@@ -18,6 +18,7 @@ from medray.engine.units.operation import Operation, Unit
 from medray.engine.units.turns_and_deadlines import Stages, Turn, Watchdog, require_sound
 from medray.engine.units.verdict import is_fault_of_storage, is_lack_of_memory, is_passing
 from medray.errors import DataError, FatalError, MedrayError, shortage, status_of
+from medray.extras import lacking
 from medray.faults import point
 from medray.formats.held import CHANGED
 from medray.log import event
@@ -295,8 +296,10 @@ class _Outcome:
         """Turn `error` into a refusal, or raise it where the input is not to blame."""
         if is_fault_of_storage(error):
             raise error
-        if isinstance(error, OSError) and (lacking := shortage(error)):
-            raise lacking from error
+        if isinstance(error, OSError) and (short := shortage(error)):
+            raise short from error
+        if isinstance(error, ModuleNotFoundError):
+            raise lacking(error) from error
         if isinstance(error, DataError):
             self.refused.append(Refusal.of(key, error, sample=sample))
             return

@@ -79,6 +79,13 @@ class Dicom(Format):
 
     name: ClassVar[str] = "dicom"
     Options: ClassVar[type[FormatOptions]] = DicomOptions
+    libraries: ClassVar[tuple[str, ...]] = (
+        "pydicom",
+        "pylibjpeg",
+        "openjpeg",
+        "jpeg_ls",
+        "imagecodecs",
+    )
     options: DicomOptions
 
     @cached_property
@@ -103,11 +110,12 @@ class Dicom(Format):
         return Holds(named(self.arrays()), COLUMNS, axes=3)
 
     def ready(self) -> None:
-        """The site's key.
+        """Libraries, and the site's key.
 
         Raises:
-            SpecError: there is none, or a weak one.
+            SpecError: one is not installed, or the key is missing or weak.
         """
+        super().ready()
         if self.options.deidentify.method == "keyed":
             load_key(self.options.deidentify.key_env, self.options.deidentify.key_file)
 

@@ -83,6 +83,7 @@ class DicomSeg(WriteOnly):
 
     name: ClassVar[str] = "dicom_seg"
     Options: ClassVar[type[FormatOptions]] = DicomSegOptions
+    libraries: ClassVar[tuple[str, ...]] = ("highdicom", "pydicom")
     options: DicomSegOptions
     instead: ClassVar[str] = (
         "read series with their segmentations by the format `dicom`, `labels: seg`"

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from medray.errors import DataError
+from medray.extras import need
 from medray.formats.expression import hdf5_walk
 
 MAX_VALUES = 2**28  # of a list of names or ends: 2 GiB of numbers at most
@@ -33,7 +34,9 @@ def examine(path: Path) -> None:
 
     Raises:
         DataError: it died of the file, or found it damaged (code "damaged-hdf5").
+        SpecError: HDF5's library is not installed (code "missing-extra").
     """
+    need("h5py", what="HDF5")
     command = [sys.executable, "-P", hdf5_walk.__file__, str(path)]
     try:
         done = subprocess.run(  # noqa: S603  # this interpreter, and a path as its argument

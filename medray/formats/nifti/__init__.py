@@ -78,6 +78,7 @@ class Nifti(Format):
 
     name: ClassVar[str] = "nifti"
     Options: ClassVar[type[FormatOptions]] = NiftiOptions
+    libraries: ClassVar[tuple[str, ...]] = ("nibabel",)
     options: NiftiOptions
 
     def arrays(self) -> Arrays:

@@ -111,6 +111,7 @@ class Vcf(Format):
         Raises:
             SpecError: there is none, or a weak one.
         """
+        super().ready()
         if self.options.samples == "pseudonyms":
             load_key(self.options.key_env, self.options.key_file)
 

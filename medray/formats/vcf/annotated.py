@@ -49,15 +49,17 @@ class AnnotatedVcf(WriteOnly, Joined):
 
     name: ClassVar[str] = "annotated_vcf"
     Options: ClassVar[type[FormatOptions]] = AnnotatedVcfOptions
+    libraries: ClassVar[tuple[str, ...]] = ("pysam",)
     options: AnnotatedVcfOptions
     parts: ClassVar[bool] = True
 
     def ready(self) -> None:
-        """Where the files are.
+        """Where the files are, and what writes them.
 
         Raises:
-            SpecError: the options do not say it (code "no-source").
+            SpecError: the options do not say it (code "no-source"), or a library is not installed.
         """
+        super().ready()
         if not self.options.source:
             raise SpecError(
                 "say where the files are that were scored",

@@ -202,7 +202,7 @@ def _explains(view: View, outputs: str, kind: "type[Network]", task: "Task | Non
         hint = "train an attention_lstm, or ask for gradients"
         view.add("outputs", "no-attention", "the network has no attention", hint)
     elif outputs == "gradients":
-        view.library("outputs", "captum", "medray[genomics]")
+        view.library("outputs", "captum")
 
 
 def _variants(

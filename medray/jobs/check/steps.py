@@ -90,7 +90,7 @@ def _step(
         view.bad(step)
         return None
     if step.tracking == "mlflow":
-        view.library("tracking", "mlflow", "medray[mlflow]")
+        view.library("tracking", "mlflow")
     return step
 
 

@@ -1,7 +1,6 @@
 """What a document sees while a job is checked: documents before it, storage, and its problems."""
 
 import difflib
-import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, TypeAdapter
 
 from medray.errors import SpecError
+from medray.extras import need
 from medray.jobs.check.facts import Data, Model, stored_data, stored_model
 from medray.registry import Registry
 from medray.spec.base import Plugin
@@ -121,11 +121,10 @@ class View:
             whole = ".".join(map(str, (*path, *fault.path)))
             self.add(whole, "bad-field", fault.message, fault.hint)
 
-    def library(self, path: str, name: str, extra: str) -> None:
+    def library(self, path: str, name: str) -> None:
         """Look for a library that only some steps take."""
-        if not self.elsewhere and importlib.util.find_spec(name) is None:
-            hint = f"pip install '{extra}'"
-            self.add(path, "missing-extra", f"the library {name} is not installed", hint)
+        with self.at(path):
+            need(name)
 
     def data(self, path: str, reference: str) -> Data:
         """The dataset that a field names; nothing is known of one that is not there."""

@@ -64,7 +64,7 @@ def launcher_config(name: str, deploy: Launcher, ray_version: str) -> dict[str, 
             (
                 f"test -x {HOME}/bin/medray || (sudo install -d -o $USER {HOME} && "
                 f"python3 -m venv {HOME} && "
-                f"{HOME}/bin/pip install --quiet {ray} {wheel})"
+                f"{HOME}/bin/pip install --quiet {ray} {wheel}'[all]')"
             )
         ]
     return {

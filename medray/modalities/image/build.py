@@ -4,22 +4,8 @@ from typing import Any
 
 from medray.errors import SpecError
 from medray.modalities.image.plan import ImagePlan
-from medray.models import MODELS
-from medray.models.base import ModelOptions, Network
-
-
-def model_options(model: dict[str, Any], **planned: Any) -> ModelOptions:
-    """The checked options of `model`: its `name` and the network's own, as in a job file.
-
-    Args:
-        model: as in a job file.
-        planned: what the plan says; taken where the network has such an option (its `planned`)
-            and the job is silent.
-    """
-    rest = dict(model)
-    kind = MODELS.get(rest.pop("name"))
-    asked = {name: value for name, value in planned.items() if name in kind.Options.planned}
-    return kind.Options.model_validate(asked | rest)
+from medray.models import MODELS, model_options
+from medray.models.base import Network
 
 
 def levels_of(model: dict[str, Any]) -> int | None:

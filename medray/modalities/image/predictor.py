@@ -9,20 +9,18 @@ import numpy as np
 import torch
 
 from medray.errors import DataError
+from medray.modalities.ask import ask
 from medray.modalities.base import Answering
 from medray.modalities.image.loader import whole_image
 from medray.modalities.image.normalise import stored_statistics
 from medray.modalities.image.plan import ImagePlan
-from medray.modalities.image.sliding.blend import require_finite
-from medray.modalities.image.sliding.infer import forward, predict_volume
+from medray.modalities.image.sliding.infer import predict_volume
 from medray.storage.shards.forms.ome import IMAGE, LABEL
-from medray.storage.shards.reader import SampleArray, Shard
 from medray.storage.shards.samples import Sample, Slabs
 from medray.storage.shards.schema import Arrays
+from medray.storage.shards.stored import Sliceable, Stored
 
 AHEAD_BYTES = 16 * 2**20  # of a unit's images are read before its turn; larger ones stream
-
-Stored = SampleArray | np.ndarray
 
 # Columns that describe arrays which a prediction does not have.
 _DESCRIBE_ARRAYS = ("image_", "foreground_", "label_")
@@ -51,32 +49,21 @@ class ImagePredictor(Answering):
         """The same with other outputs, "labels" or "probabilities"; dense tasks alone differ."""
         return ImagePredictor(self.trained, {**self.options, "outputs": outputs})
 
-    def read(self, shard: Shard, number: int, together: int) -> Sample:
-        """See Predictor; an image is read at once where all that are held fit AHEAD_BYTES."""
-        row = shard.table.slice(number, 1).to_pylist()[0]
-        image = shard.array(number, "image")
-        held = math.prod(image.shape) * image.dtype.itemsize * together <= AHEAD_BYTES
-        return self.prepare(row.pop("sample_id"), row, image, held=held)
-
-    def prepare(self, name: str, row: dict[str, Any], image: Stored, *, held: bool) -> Sample:
+    def prepare(self, stored: Stored, together: int) -> Sample:
         """The sample with its normalised image: `Slabs` for dense tasks, else (C, *patch).
 
-        Args:
-            name: of the sample.
-            row: what is known of it; statistics of the image among it.
-            image: (C, Z, Y, X) or (C, Y, X).
-            held: read it now, all of it; else dense tasks stream it.
-
-        Raises:
-            DataError: the image is not of the kind the model takes (code "model-mismatch").
+        The image, (C, Z, Y, X) or (C, Y, X), is read at once where all that are held fit
+        AHEAD_BYTES; else dense tasks stream it.
         """
+        row, image = stored.row, stored.array("image")
+        held = math.prod(image.shape) * image.dtype.itemsize * together <= AHEAD_BYTES
         plan = self.plan
         if image.ndim != plan.dims + 1 or image.shape[0] != plan.in_channels:
             raise DataError(
                 f"an image of {image.shape} for a model of {plan.in_channels} channels and "
                 f"{plan.dims} spatial axes",
                 code="model-mismatch",
-                about=name,
+                about=stored.id,
                 hint="select samples like those the model was trained on",
             )
         known = all(channel.scheme != "zscore" for channel in plan.channels)
@@ -91,7 +78,7 @@ class ImagePredictor(Answering):
             fitted = whole_image(torch.from_numpy(normalise(image[...])), plan.patch)
             arrays = {"image": fitted.numpy()}
         kept = {name: row[name] for name in row if not name.startswith(_DESCRIBE_ARRAYS)}
-        return Sample(name, kept, arrays)
+        return Sample(stored.id, kept, arrays)
 
     def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
         """One output sample for each prepared one, in order; see `Predict`."""
@@ -137,10 +124,13 @@ class ImagePredictor(Answering):
         if options["precision"] == "bf16":
             images = images.to(torch.bfloat16)
         mirror_axes = self.plan.mirror_axes if options["tta"] else ()
-        logits = forward(trained.network, images.to(trained.device), mirror_axes)
-        require_finite(logits)
-        probabilities: np.ndarray = trained.task.probabilities(logits).cpu().numpy()
-        return probabilities
+        return ask(
+            trained.network,
+            images.to(trained.device),
+            trained.task,
+            options["precision"],
+            mirror_axes,
+        )
 
 
 def _counted(
@@ -154,7 +144,7 @@ def _counted(
     row["label_voxels"] = voxels.tolist()
 
 
-def _parts(image: Stored) -> Iterator[np.ndarray]:
+def _parts(image: Sliceable) -> Iterator[np.ndarray]:
     """Slabs along axis 1 that begin and end where stored chunks do, or would."""
     if isinstance(image, np.ndarray):
         chunk = IMAGE.seen(image.ndim, str(image.dtype)).chunk_of(image.shape)

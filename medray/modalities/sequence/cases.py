@@ -6,7 +6,7 @@ become one-hot there.
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,11 +19,11 @@ from medray.data.order import Order
 from medray.data.tree import to_device
 from medray.errors import DataError, SpecError
 from medray.formats.genomics.alphabet import PAD, encode, reverse_complement
+from medray.modalities.sequence.plan import Align
 from medray.spec.training import AugmentSettings
 from medray.storage.catalog.datasets import Dataset
 from medray.tasks.base import NO_LABEL
 
-Align = Literal["left", "centre", "right"]
 TURNED = 4096  # sequences turned at once
 TWICE_BYTES = 8 * 2**30  # of sequences, up to which their other strands are held beside them
 

@@ -8,13 +8,12 @@ from torch import Tensor
 
 from medray.errors import SpecError
 from medray.formats.genomics.alphabet import PAD
-from medray.modalities.image.sliding.infer import forward
+from medray.modalities.ask import forward
 from medray.models.base import Network
 from medray.models.sequence.attention_lstm import AttentionLstm
 from medray.models.sequence.tokens import BASES, one_hot
 
 How = Literal["attention", "gradients", "mutagenesis"]
-HOW: tuple[How, ...] = ("attention", "gradients", "mutagenesis")
 STEPS = 32  # of the path that gradients are summed along
 TOGETHER = 256  # sequences in one pass
 

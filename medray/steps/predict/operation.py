@@ -11,6 +11,7 @@ from medray.storage.shards.reader import Shard
 from medray.storage.shards.records import Pinned, Refusal
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays
+from medray.storage.shards.stored import InShard
 from medray.storage.store.objects import Objects
 
 
@@ -57,7 +58,7 @@ class Predict(Operation):
         """The sample, prepared; see Predictor."""
         at = unit.inputs.index(key)
         shard, number = self._shard(*unit.payload["shard"]), unit.payload["rows"][at]
-        yield self._predictor.read(shard, number, len(unit.inputs))
+        yield self._predictor.prepare(InShard(shard, number), len(unit.inputs))
 
     def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
         """One output sample for each input sample, in order."""

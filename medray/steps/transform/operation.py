@@ -6,12 +6,13 @@ from typing import Any, ClassVar
 
 from medray.engine.units.operation import Operation, Unit
 from medray.steps.transform.transforms import TRANSFORMS
-from medray.steps.transform.transforms.base import Stored, Transformation
+from medray.steps.transform.transforms.base import Transformation
 from medray.storage.catalog.datasets import open_dataset
 from medray.storage.shards.reader import Shard
 from medray.storage.shards.records import Pinned, Refusal
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays
+from medray.storage.shards.stored import InShard
 from medray.storage.store.objects import Objects
 
 
@@ -38,7 +39,7 @@ class Transform(Operation):
     def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:
         """What the transformation makes of one sample."""
         number = unit.payload["rows"][unit.inputs.index(key)]
-        yield from self._made.apply(Stored(self._shard(*unit.payload["shard"]), number))
+        yield from self._made.apply(InShard(self._shard(*unit.payload["shard"]), number))
 
 
 def conclude(

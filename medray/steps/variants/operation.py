@@ -13,10 +13,10 @@ from torch import Tensor
 from medray.engine.units.operation import Operation, Unit
 from medray.errors import SpecError
 from medray.log import event
+from medray.modalities.ask import forward
 from medray.modalities.base import Trained
-from medray.modalities.image.sliding.infer import forward
 from medray.modalities.loaded import load_trained
-from medray.modalities.sequence import SequencePlan
+from medray.modalities.sequence.plan import SequencePlan
 from medray.models.sequence.tokens import reverse_complement
 from medray.steps.variants.genome import Genome
 from medray.steps.variants.reuse import EXTENTS, KnownScores, extent_of
@@ -214,10 +214,7 @@ class Score(Operation):
         seen = turned if strands == "reverse" else [tokens, *turned]
         answers = []
         for one in seen:
-            with torch.autocast(
-                trained.device.type, torch.bfloat16, self.parameters["precision"] == "bf16"
-            ):
-                logits = forward(trained.network, one)
+            logits = forward(trained.network, one, self.parameters["precision"])
             answer = trained.task.probabilities(logits.float())
             answers.append(answer.flatten(2).mean(2) if answer.ndim > 2 else answer)
         return torch.stack(answers).mean(0)[:, self._chosen]

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from medray.errors import DataError, FatalError
+from medray.errors import FatalError
+from medray.modalities.ask import require_finite
 from medray.modalities.image.sliding.grid import Grid, box, wrap
 
 SIGMA_PER_ROI = 0.125  # nnU-Net's and MONAI's
@@ -24,17 +25,6 @@ def gaussian_weights(roi: Sequence[int]) -> Tensor:
         axis = torch.exp(offset**2 / (-2 * (SIGMA_PER_ROI * size) ** 2))
         weights = weights.unsqueeze(-1) * axis
     return weights.clamp_(min=max(weights.min().item(), WEIGHT_FLOOR))
-
-
-def require_finite(logits: Tensor) -> None:
-    """Raise DataError (code "nonfinite-output") if a network's output holds NaN or Inf."""
-    low, high = logits.aminmax()  # both spread through extremes, as they do through sums
-    if not (torch.isfinite(low) and torch.isfinite(high)):
-        raise DataError(
-            "the network's output is not finite",
-            code="nonfinite-output",
-            hint="look at the input's intensities, or predict with precision fp32",
-        )
 
 
 def blend_windows(

@@ -4,8 +4,7 @@ Slabs flow: taken on a thread of their own, resampled to the network's grid, cut
 windows, through the network, blended, resampled back, reduced to labels or probabilities.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from itertools import combinations
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -14,20 +13,19 @@ from torch import Tensor
 
 from medray.data.ahead import read_ahead
 from medray.errors import FatalError
+from medray.modalities.ask import Net, forward
+from medray.modalities.base import Precision
 from medray.modalities.image.sliding.blend import blend_windows
 from medray.modalities.image.sliding.grid import gather_windows, plan_grid
 from medray.modalities.image.sliding.resample import resample_slabs
 from medray.storage.shards.samples import Slabs
 
-Precision = Literal["fp32", "bf16"]
 Outputs = Literal["labels", "probabilities"]
 MOST_CLASSES = 256
 
-Network = Callable[[Tensor], Tensor]
-
 
 def predict_volume(
-    net: Network,
+    net: Net,
     image: Slabs,
     *,
     roi: Sequence[int],
@@ -80,7 +78,7 @@ def predict_volume(
     slabs = read_ahead(slab.to(dtype) for slab in resample_slabs(_read(image), native, inner))
     try:
         logits = blend_windows(
-            _run(net, gather_windows(slabs, grid, batch), tuple(mirror_axes), device),
+            _run(net, gather_windows(slabs, grid, batch), precision, tuple(mirror_axes), device),
             grid,
             normalise=outputs == "probabilities" or threshold is not None or inner != native,
         )
@@ -96,40 +94,15 @@ def _read(image: Slabs) -> Iterator[Tensor]:
 
 
 def _run(
-    net: Network,
+    net: Net,
     batches: Iterable[tuple[list[tuple[int, ...]], Tensor]],
+    precision: Precision,
     mirror_axes: tuple[int, ...],
     device: torch.device,
 ) -> Iterator[tuple[tuple[int, ...], Tensor]]:
     for starts, windows in batches:
-        logits = forward(net, windows.to(device), mirror_axes)
+        logits = forward(net, windows.to(device), precision, mirror_axes)
         yield from zip(starts, logits, strict=True)
-
-
-def forward(net: Network, images: Tensor, mirror_axes: Sequence[int] = ()) -> Tensor:
-    """Logits of a batch (B, C, *space), without gradients; bf16 images run under autocast.
-
-    Args:
-        net: the network.
-        images: a batch, on the network's device.
-        mirror_axes: spatial axes to mirror along, one by one and together; logits are averaged.
-    """
-    # Not around a yield: both modes would leak into the consumer of the generator.
-    with (
-        torch.inference_mode(),
-        torch.autocast(images.device.type, torch.bfloat16, enabled=images.dtype == torch.bfloat16),
-    ):
-        logits: Tensor = net(images)
-        if not mirror_axes:
-            return logits
-        total = logits.float()
-        for count in range(1, len(mirror_axes) + 1):
-            for axes in combinations(mirror_axes, count):
-                dims = [axis + 2 for axis in axes]
-                turned = net(images.flip(dims))
-                # Logits of a whole image have no space that would have to be turned back.
-                total = total + (turned.flip(dims) if turned.ndim == images.ndim else turned)
-        return total / (1 << len(mirror_axes))
 
 
 def _reduce(logits: Tensor, outputs: Outputs, threshold: float | None) -> Tensor:

@@ -7,42 +7,16 @@ from typing import Any, ClassVar
 from medray.spec.base import Settings
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.holds import Holds, Needs, named
-from medray.storage.shards.reader import SampleArray, Shard
+from medray.storage.shards.reader import Shard
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays
+from medray.storage.shards.stored import InShard
 from medray.tasks.section import Section
 
 
 class TransformOptions(Settings):
     """Base of a transformation's options: frozen, unknown keys refused."""
-
-
-class Stored:
-    """A sample where it lies: its row at hand, its arrays to be sliced.
-
-    Args:
-        shard: that holds it.
-        number: its row in the shard.
-    """
-
-    def __init__(self, shard: Shard, number: int) -> None:
-        self._shard, self._number = shard, number
-        self.row: dict[str, Any] = shard.table.slice(number, 1).to_pylist()[0]
-        self.id = str(self.row.pop("sample_id"))
-
-    @property
-    def names(self) -> list[str]:
-        """Of its arrays."""
-        return list(self._shard.names(self._number))
-
-    def array(self, name: str) -> SampleArray:
-        """One of its arrays, to be sliced without reading the rest.
-
-        Raises:
-            DataError: there is none of that name.
-        """
-        return self._shard.array(self._number, name)
 
 
 class Transformation(ABC):
@@ -97,7 +71,7 @@ class Transformation(ABC):
         return []
 
     @abstractmethod
-    def apply(self, sample: Stored) -> Iterator[Sample | Refusal]:
+    def apply(self, sample: InShard) -> Iterator[Sample | Refusal]:
         """New samples of one; their ids are unique in the dataset that is made.
 
         Raises:

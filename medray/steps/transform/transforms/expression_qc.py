@@ -17,12 +17,13 @@ from medray.engine.quality.expression import (
 )
 from medray.engine.quality.numbers_for_pages import binned, listed
 from medray.errors import DataError
-from medray.steps.transform.transforms.base import Stored, Transformation, TransformOptions
+from medray.steps.transform.transforms.base import Transformation, TransformOptions
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.reader import Shard
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample
+from medray.storage.shards.stored import InShard
 from medray.tasks.section import Section
 
 SHOWN = 2000  # cells on a page at most
@@ -77,7 +78,7 @@ class ExpressionQc(Transformation):
         """Names of the features."""
         return {"features": attributes.get("features", {})}
 
-    def apply(self, sample: Stored) -> Iterator[Sample | Refusal]:
+    def apply(self, sample: InShard) -> Iterator[Sample | Refusal]:
         """Sums over one cell."""
         options = self.options
         if options.array not in sample.names:

@@ -9,13 +9,14 @@ from pydantic import Field
 
 from medray.errors import SpecError
 from medray.formats.genomics.alphabet import decode
-from medray.steps.transform.transforms.base import Stored, Transformation, TransformOptions
+from medray.steps.transform.transforms.base import Transformation, TransformOptions
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.holds import Holds, Needs, named, names
 from medray.storage.shards.reader import Shard
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays, ArraySpec, Axis
+from medray.storage.shards.stored import InShard
 
 NO_LABEL = 255  # of bases in a flank: shown, but neither learnt nor judged
 SITE, BLANK = 1, 0
@@ -81,7 +82,7 @@ class Windows(Transformation):
         own = ("contig", "start", "end", "offset", "block", "fold", "sequence")
         return Holds(named(cls.arrays(options, using)), names(own))
 
-    def apply(self, sample: Stored) -> Iterator[Sample | Refusal]:
+    def apply(self, sample: InShard) -> Iterator[Sample | Refusal]:
         """The windows of one contig.
 
         Raises:

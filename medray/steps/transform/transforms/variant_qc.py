@@ -17,13 +17,14 @@ from medray.engine.quality.variants import (
     tally,
 )
 from medray.errors import DataError
-from medray.steps.transform.transforms.base import Stored, Transformation, TransformOptions
+from medray.steps.transform.transforms.base import Transformation, TransformOptions
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.reader import Shard
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays, ArraySpec, Axis
+from medray.storage.shards.stored import InShard
 from medray.tasks.section import Section
 
 CALLS, ALLELES, DEPTH = "call_genotype", "variant_allele", "call_DP"
@@ -101,7 +102,7 @@ class VariantQc(Transformation):
         options = self.options
         return Thresholds(options.geno, options.mind, options.maf, options.hwe)
 
-    def apply(self, sample: Stored) -> Iterator[Sample | Refusal]:
+    def apply(self, sample: InShard) -> Iterator[Sample | Refusal]:
         """Counts by dask, chunk by chunk as the calls are stored."""
         import dask
 
@@ -211,7 +212,7 @@ class VariantQc(Transformation):
         )
 
 
-def _lazy(sample: Stored, name: str) -> Any:
+def _lazy(sample: InShard, name: str) -> Any:
     """The array as dask's, in the chunks it is stored in; one thread reads it at a time."""
     import dask.array
 

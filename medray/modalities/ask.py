@@ -1,0 +1,80 @@
+"""What a network answers, without gradients: the one forward pass of all modalities."""
+
+from collections.abc import Callable, Sequence
+from itertools import combinations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from medray.errors import DataError
+from medray.modalities.base import Precision
+from medray.tasks.base import Task
+
+Net = Callable[[Tensor], Tensor]
+
+
+def ask(
+    network: Net,
+    inputs: Tensor,
+    task: Task,
+    precision: Precision,
+    mirror_axes: Sequence[int] = (),
+) -> np.ndarray:
+    """What the task makes of a network's logits, float32 (B, classes, …).
+
+    Args:
+        network: in eval mode.
+        inputs: a batch, on the network's device.
+        task: what the logits mean.
+        precision: of the forward pass.
+        mirror_axes: see `forward`.
+
+    Raises:
+        DataError: the logits hold NaN or Inf (code "nonfinite-output").
+    """
+    logits = forward(network, inputs, precision, mirror_axes)
+    require_finite(logits)
+    answers: np.ndarray = task.probabilities(logits).cpu().numpy()
+    return answers
+
+
+def forward(
+    network: Net, inputs: Tensor, precision: Precision = "fp32", mirror_axes: Sequence[int] = ()
+) -> Tensor:
+    """Logits of a batch, without gradients.
+
+    Args:
+        network: in eval mode.
+        inputs: (B, …), on the network's device.
+        precision: "bf16" runs the network under torch.autocast.
+        mirror_axes: spatial axes of inputs (B, C, *space) to mirror along, one by one and
+            together; logits are averaged.
+    """
+    # Not around a yield: both modes would leak into the consumer of the generator.
+    with (
+        torch.inference_mode(),
+        torch.autocast(inputs.device.type, torch.bfloat16, enabled=precision == "bf16"),
+    ):
+        logits = network(inputs)
+        if not mirror_axes:
+            return logits
+        total = logits.float()
+        for count in range(1, len(mirror_axes) + 1):
+            for axes in combinations(mirror_axes, count):
+                dims = [axis + 2 for axis in axes]
+                turned = network(inputs.flip(dims))
+                # Logits of a whole image have no space that would have to be turned back.
+                total = total + (turned.flip(dims) if turned.ndim == inputs.ndim else turned)
+        return total / (1 << len(mirror_axes))
+
+
+def require_finite(logits: Tensor) -> None:
+    """Raise DataError (code "nonfinite-output") if a network's output holds NaN or Inf."""
+    low, high = logits.aminmax()  # both spread through extremes, as they do through sums
+    if not (torch.isfinite(low) and torch.isfinite(high)):
+        raise DataError(
+            "the network's output is not finite",
+            code="nonfinite-output",
+            hint="look at the input's values, or predict with precision fp32",
+        )

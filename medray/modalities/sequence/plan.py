@@ -1,0 +1,20 @@
+"""What training and prediction need to know of sequences."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from medray.modalities.base import Plan
+
+Align = Literal["left", "centre", "right"]
+
+
+class SequencePlan(Plan):
+    """The plan of a training on sequences."""
+
+    modality: Literal["sequence"] = "sequence"
+    length: int = Field(ge=1, description="bases that the network takes")
+    align: Align = Field(
+        "left", description="which end of a sequence of another length keeps its place"
+    )
+    per_base: bool
