@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # Of the drills, which take long: make drills PART=tests/faults
 PART := tests
 
-.PHONY: install system-packages demo test without-extras check drills quality bench clean
+.PHONY: install system-packages demo test without-extras check drills quality gpu bench clean
 
 install: $(STAMP)
 
@@ -24,7 +24,7 @@ demo: $(STAMP)
 	$(BIN)/medray demo
 
 test: $(STAMP)
-	$(BIN)/pytest -q -n 2 -m "not drill and not quality"
+	$(BIN)/pytest -q -n 2 -m "not drill and not quality and not gpu"
 
 # In an environment of its own, that has what `pip install medray` brings and no more.
 without-extras:
@@ -42,8 +42,12 @@ drills: $(STAMP)
 quality: $(STAMP)
 	$(BIN)/python benchmarks/quality.py
 
+# On a machine with a card, in eight minutes: whatever Python has a torch that sees it is taken.
+gpu:
+	@PYTHON=$(PYTHON) bash .ci/gpu
+
 bench: $(STAMP)
 	$(BIN)/python benchmarks/all.py
 
 clean:
-	rm -rf $(VENV) $(VENV)-core build dist
+	rm -rf $(VENV) $(VENV)-core $(VENV)-gpu build dist

@@ -36,12 +36,19 @@ def _folder(variable: str) -> str:
     return "" if where and Path(where).is_dir() else f"{variable} names no folder"
 
 
+def _card() -> str:
+    import torch
+
+    return "" if torch.cuda.is_available() else "torch sees no card"
+
+
 OTHERS: dict[str, Callable[[], str]] = {
     "real-data": lambda: _folder("MEDRAY_DATA"),
     "kuberay-crds": lambda: _folder("MEDRAY_KUBERAY_CRDS"),
     "linux": lambda: "" if sys.platform.startswith("linux") else "another system",
     "systemd": lambda: "" if shutil.which("systemd-analyze") else "not installed: systemd-analyze",
     "root": lambda: "" if os.geteuid() == 0 else "only root may mount",
+    "gpu": _card,
     "no-gpu": lambda: "a GPU is here" if Path("/proc/driver/nvidia/version").exists() else "",
 }
 
