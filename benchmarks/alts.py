@@ -25,10 +25,11 @@ HEAD = """##fileformat=VCFv4.2
 CHILD = """
 import sys
 from pathlib import Path
+from medray.steps.ingest.resolve import OPERATION
 from medray.engine.units.worker import Worker, WorkerSpec
 from medray.formats import FORMATS
 from medray.formats.base import Source
-from medray.jobs.plan import plan_ingest
+from medray.steps.ingest.plan import plan_ingest
 from medray.storage.store.objects import Objects
 path, store = Path(sys.argv[1]), Objects(sys.argv[2])
 options = {"table": "calls"}
@@ -36,7 +37,7 @@ kind = FORMATS.get("vcf")
 found = kind(kind.Options.model_validate(options)).plan(Source(path))
 planned = plan_ingest(found, name="vcf", identity={}, samples=1)
 parameters = {"format": {"name": "vcf", **options}, "source": str(path), "split": None}
-worker = Worker(WorkerSpec("ingest", parameters, store, "calls", session="bench"))
+worker = Worker(WorkerSpec(OPERATION, parameters, store, "calls", session="bench"))
 for unit in planned.units:
     receipt = worker.run(unit)
     assert receipt.state == "committed" and not receipt.quarantined, receipt

@@ -36,7 +36,8 @@ from servers.bucket import Bucket
 
 from medray.engine.units.inline import run_inline
 from medray.engine.units.worker import Receipt, WorkerSpec
-from medray.jobs.plan import plan_shards
+from medray.steps.base.planned import plan_shards
+from medray.steps.predict.resolve import OPERATION
 from medray.storage.catalog.datasets import open_dataset
 from medray.storage.catalog.ledger import Ledger
 from medray.storage.shards.reader import Shard
@@ -60,7 +61,7 @@ def predict(objects: Objects, output: str) -> tuple[str, float]:
     began = time.perf_counter()
     planned = plan_shards(open_dataset(objects, "ct"), "predict", identity={}, select={})
     receipts: list[Receipt] = []
-    spec = WorkerSpec("predict", PARAMETERS, objects, output)
+    spec = WorkerSpec(OPERATION, PARAMETERS, objects, output)
     run_inline(spec, planned.units, receipts.append, threading.Event())
     took = time.perf_counter() - began
     if any(one.state != "committed" or one.quarantined for one in receipts):

@@ -36,7 +36,8 @@ import torch
 from material import store_unet, store_volumes
 
 from medray.engine.units.worker import Worker, WorkerSpec
-from medray.jobs.plan import plan_shards
+from medray.steps.base.planned import plan_shards
+from medray.steps.predict.resolve import OPERATION
 from medray.storage.catalog.commit import Commit
 from medray.storage.catalog.datasets import open_dataset
 from medray.storage.catalog.ledger import Ledger
@@ -106,7 +107,7 @@ def share(
     per_unit = 16 if shapes[0] == HIPPOCAMPUS else 1
     data = store_volumes(objects, "data", shapes, per_unit)
     planned = plan_shards(data, "predict", identity={}, select={})
-    worker = Worker(WorkerSpec("predict", OPTIONS | {"model": "net"}, objects, "masks"))
+    worker = Worker(WorkerSpec(OPERATION, OPTIONS | {"model": "net"}, objects, "masks"))
     worker.run(planned.units[0])  # loads the network, makes its kernels
     spent.clear()
     started = time.perf_counter()

@@ -20,10 +20,11 @@ FILE_RECORDS = 1000
 CHILD = """
 import sys, time
 from pathlib import Path
+from medray.steps.ingest.resolve import OPERATION
 from medray.engine.units.worker import Worker, WorkerSpec
 from medray.formats import FORMATS
 from medray.formats.base import Source
-from medray.jobs.plan import plan_ingest
+from medray.steps.ingest.plan import plan_ingest
 from medray.storage.store.objects import Objects
 source, store = Path(sys.argv[1]), Objects(sys.argv[2])
 options = {"table": sys.argv[3], "partition": int(sys.argv[4])}
@@ -34,7 +35,7 @@ started = time.process_time()
 found = kind(kind.Options.model_validate(options)).plan(Source(source))
 planned = plan_ingest(found, name="vcf", identity={}, samples=each)
 parameters = {"format": {"name": "vcf", **options}, "source": str(source), "split": None}
-worker = Worker(WorkerSpec("ingest", parameters, store, "d", session="bench"))
+worker = Worker(WorkerSpec(OPERATION, parameters, store, "d", session="bench"))
 rows = 0
 for unit in planned.units:
     receipt = worker.run(unit)

@@ -36,7 +36,8 @@ from medray.engine.units.operation import Unit
 from medray.engine.units.worker import Receipt, Worker, WorkerSpec
 from medray.formats import FORMATS
 from medray.formats.base import Source
-from medray.jobs.plan import plan_ingest
+from medray.steps.ingest.plan import plan_ingest
+from medray.steps.ingest.resolve import OPERATION
 from medray.storage.catalog.ledger import Ledger
 from medray.storage.store.objects import Objects
 
@@ -121,7 +122,7 @@ def ingest(
         found = kind(kind.Options()).plan(Source(root))
         planned = plan_ingest(found, name="dicom", identity={}, samples=1)
         parameters = {"format": {"name": "dicom"}, "source": str(root), "split": None}
-        spec = WorkerSpec("ingest", parameters, objects, "ct", session="bench")
+        spec = WorkerSpec(OPERATION, parameters, objects, "ct", session="bench")
         for pipe in workers:
             pipe.send(spec)
         for unit in [*planned.units, *[None] * TURNS * len(workers)]:

@@ -54,13 +54,19 @@ def predict(root: str, data: str) -> None:
     """Predict one dataset in this process."""
     from medray.engine.units.inline import run_inline
     from medray.engine.units.worker import Receipt, WorkerSpec
-    from medray.jobs.plan import plan_shards
+    from medray.steps.base.planned import plan_shards
+    from medray.steps.predict.resolve import OPERATION
     from medray.storage.catalog.datasets import open_dataset
     from medray.storage.store.objects import Objects
 
     objects = Objects(root)
     planned = plan_shards(open_dataset(objects, data), "predict", identity={}, select={})
-    spec = WorkerSpec("predict", OPTIONS | {"model": "net"}, objects, f"{data}-masks")
+    spec = WorkerSpec(
+        OPERATION,
+        OPTIONS | {"model": "net"},
+        objects,
+        f"{data}-masks",
+    )
     receipts: list[Receipt] = []
     run_inline(spec, planned.units, receipts.append, threading.Event())
     if any(receipt.state != "committed" or receipt.quarantined for receipt in receipts):

@@ -89,11 +89,11 @@ def walk(root: str) -> dict[str, Any]:
 
 def plan(root: str, name: str, storage: str) -> dict[str, Any]:
     """A plan, to units with identities."""
-    from medray.jobs.resolve import resolve
-    from medray.spec.jobs import Ingest
+    from medray.steps.base.resolved import resolve
+    from medray.steps.ingest.spec import IngestSpec
     from medray.storage.store.objects import Objects
 
-    step = Ingest(kind="ingest", format={"name": name}, source=root, output="planned")  # type: ignore[arg-type]
+    step = IngestSpec(kind="ingest", format={"name": name}, source=root, output="planned")  # type: ignore[arg-type]
     objects = Objects(storage)
     before = peak()
     began, ran = time.perf_counter(), time.process_time()

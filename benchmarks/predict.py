@@ -41,10 +41,11 @@ from medray.allocator import keep_freed_memory
 from medray.engine.units.inline import run_inline
 from medray.engine.units.operation import Unit
 from medray.engine.units.worker import Receipt, WorkerSpec
-from medray.jobs.plan import plan_shards
 from medray.modalities.image.sliding.blend import gaussian_weights
 from medray.modalities.image.sliding.grid import box, plan_grid
 from medray.modalities.loaded import load_trained
+from medray.steps.base.planned import plan_shards
+from medray.steps.predict.resolve import OPERATION
 from medray.storage.catalog.datasets import open_dataset
 from medray.storage.catalog.ledger import Ledger
 from medray.storage.catalog.publish import publish
@@ -197,7 +198,7 @@ def main() -> None:
             output = f"out-{precision}-{next(runs)}"
             planned = plan_shards(data, "predict", identity={}, select={})
             parameters = OPTIONS | {"model": "net", "precision": precision}
-            spec = WorkerSpec("predict", parameters, objects, output)
+            spec = WorkerSpec(OPERATION, parameters, objects, output)
             parts = together(pipes, medray, [(spec, planned.units[half::2]) for half in (0, 1)])
             receipts = [receipt for part in parts for receipt in part]
             if any(r.state != "committed" or r.quarantined for r in receipts):

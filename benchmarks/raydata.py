@@ -23,7 +23,8 @@ from ray.data import ActorPoolStrategy, DataContext
 from medray.cluster.batch import run_on_ray
 from medray.cluster.session import start_local
 from medray.engine.units.worker import Receipt, WorkerSpec
-from medray.jobs.plan import plan_shards
+from medray.steps.base.planned import plan_shards
+from medray.steps.predict.resolve import OPERATION
 from medray.storage.catalog.datasets import open_dataset
 from medray.storage.catalog.ledger import Ledger
 from medray.storage.shards.reader import Shard
@@ -67,7 +68,7 @@ def ray_data(root: Path, paths: list[str], output: Path) -> float:
 def medray(objects: Objects, output: str) -> float:
     """Seconds of medray."""
     planned = plan_shards(open_dataset(objects, "ct"), "predict", identity={}, select={})
-    spec = WorkerSpec("predict", OPTIONS | {"model": "net"}, objects, output)
+    spec = WorkerSpec(OPERATION, OPTIONS | {"model": "net"}, objects, output)
     receipts: list[Receipt] = []
     started = time.perf_counter()
     run_on_ray(spec, planned.units, receipts.append, threading.Event(), workers=2)

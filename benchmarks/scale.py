@@ -72,7 +72,7 @@ def measure(root: Path, actors: int, count: int, sleep_s: float) -> dict[str, An
         for n in range(count)
     ]
     objects = Objects(str(root / "store"))
-    spec = WorkerSpec("sleep", parameters, objects, "s", session="scale")
+    spec = WorkerSpec("scale:Sleep", parameters, objects, "s", session="scale")
     received = 0
     cpu: list[float] = []
 
@@ -136,24 +136,16 @@ def main() -> None:
 
 
 def _apart(actors: int, units: int, sleep_s: float) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as plugin:
-        # Workers find the operation as an outsider's plugin.
-        metadata = Path(plugin) / "medray_scale-1.0.dist-info"
-        metadata.mkdir()
-        (metadata / "METADATA").write_text(
-            "Metadata-Version: 2.1\nName: medray-scale\nVersion: 1\n"
-        )
-        (metadata / "entry_points.txt").write_text("[medray.operations]\nsleep = scale:Sleep\n")
-        case = ["--actors", str(actors), "--units", str(units), "--sleep", str(sleep_s), "--one"]
-        inherited = os.environ.get("PYTHONPATH", "")
-        path = os.pathsep.join(filter(None, [plugin, str(Path(__file__).parent), inherited]))
-        out = subprocess.run(
-            [sys.executable, __file__, *case],
-            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            check=True,
-            text=True,
-        ).stdout
+    case = ["--actors", str(actors), "--units", str(units), "--sleep", str(sleep_s), "--one"]
+    # Workers find the operation by this module's name.
+    path = filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    out = subprocess.run(
+        [sys.executable, __file__, *case],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    ).stdout
     found: dict[str, Any] = json.loads(out.splitlines()[-1])
     return found
 

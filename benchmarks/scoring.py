@@ -31,11 +31,11 @@ from medray.formats.vcf.annotated import _write_index, bgzipped
 from medray.formats.vcf.merge import Annotations, annotated
 from medray.formats.vcf.text.bgzf import lines_of
 from medray.formats.vcf.text.blocks import EOF_MARK
-from medray.jobs.scores import plan_scores
 from medray.modalities.sequence import Sequences
 from medray.modalities.sequence.plan import SequencePlan
-from medray.spec.jobs import Predict
 from medray.steps.variants.operation import Score
+from medray.steps.variants.resolve import OPERATION, resolve
+from medray.steps.variants.spec import VariantsSpec
 from medray.storage.catalog.commit import Commit
 from medray.storage.catalog.commits import Commits
 from medray.storage.catalog.datasets import Dataset
@@ -115,17 +115,20 @@ def score(folder: Path, args: argparse.Namespace) -> None:
     stored(objects, "genome", [Sample("1", row, {"sequence": codes})])
     stored(objects, "sites", [Rows(sites_of(positions, refs, alts))])
     model(objects, args.length, args.filters)
-    step = Predict.model_validate(
+    spec = VariantsSpec.model_validate(
         {
-            "kind": "predict",
+            "kind": "variants",
             "model": "net",
             "data": "sites",
-            "variants": {"genome": "genome", "batch": args.batch, "unit": args.unit},
+            "genome": "genome",
+            "batch": args.batch,
+            "unit": args.unit,
             "output": "scores",
         }
     )
-    assert step.variants is not None
-    planned, parameters, _ = plan_scores(step, step.variants, objects)
+    resolved = resolve(spec, objects)
+    planned, parameters = resolved.planned, resolved.parameters
+    assert planned is not None
     bare = Score(objects, parameters)
     bare.open()
     torch.set_num_threads(args.threads)
@@ -145,7 +148,13 @@ def score(folder: Path, args: argparse.Namespace) -> None:
     def by_medray() -> float:
         rounds[0] += 1
         receipts: list[Receipt] = []
-        spec = WorkerSpec("score", parameters, objects, f"scores-{rounds[0]}", threads=args.threads)
+        spec = WorkerSpec(
+            OPERATION,
+            parameters,
+            objects,
+            f"scores-{rounds[0]}",
+            threads=args.threads,
+        )
         started = time.perf_counter()
         run_inline(spec, planned.units, receipts.append, threading.Event())
         took = time.perf_counter() - started

@@ -27,11 +27,11 @@ sys.path.insert(0, str(ROOT / "tests" / "serving"))
 
 from endpoint import CNN, commit_model, free_port, pixels, png  # noqa: E402
 
-from medray.jobs.events import Event  # noqa: E402
 from medray.jobs.run import run  # noqa: E402
 from medray.jobs.serve import serving  # noqa: E402
 from medray.serving.tokens import add_token, read_tokens  # noqa: E402
 from medray.spec.serving import Serving  # noqa: E402
+from medray.steps.base.events import Event  # noqa: E402
 from medray.storage.store.objects import Objects  # noqa: E402
 
 NETWORK = {**CNN, "features": [32, 64, 128]}

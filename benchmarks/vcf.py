@@ -29,7 +29,8 @@ from medray.engine.units.worker import WorkerSpec
 from medray.formats import FORMATS
 from medray.formats.base import Source
 from medray.formats.vcf.store.vcz import Joined, Part
-from medray.jobs.plan import plan_ingest
+from medray.steps.ingest.plan import plan_ingest
+from medray.steps.ingest.resolve import OPERATION
 from medray.storage.catalog.ledger import Ledger
 from medray.storage.shards.reader import Shard
 from medray.storage.store.objects import Objects
@@ -62,7 +63,7 @@ def convert(path: Path, workers: list[Connection], store: Path, partition: int) 
     found = kind(kind.Options.model_validate(options)).plan(Source(path))
     planned = plan_ingest(found, name="vcf", identity={}, samples=1)
     parameters = {"format": {"name": "vcf", **options}, "source": str(path), "split": None}
-    spec = WorkerSpec("ingest", parameters, objects, "calls", session="bench")
+    spec = WorkerSpec(OPERATION, parameters, objects, "calls", session="bench")
     for number, pipe in enumerate(workers):
         pipe.send((spec, planned.units[number :: len(workers)]))
     receipts = [receipt for pipe in workers for receipt in pipe.recv()]

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 ID_DIGITS = 32
+RUN_DIGITS = 12  # of the ids of jobs and runs, which people type
 
 
 def canonical(value: Any) -> bytes:

@@ -141,11 +141,14 @@ def ingest_steps(folder: Path, source: Path) -> list[dict[str, Any]]:
 
 def score_step(**effect: Any) -> dict[str, Any]:
     """A step that makes `scores`."""
-    variants = {"genome": "genome", "statistics": ["diff", "l2"], "batch": 16, "unit": 50}
     return {
-        "kind": "predict",
+        "kind": "variants",
         "model": "net",
         "data": "sites",
-        "variants": {**variants, **effect},
+        "genome": "genome",
+        "statistics": ["diff", "l2"],
+        "batch": 16,
+        "unit": 50,
+        **effect,
         "output": "scores",
     }

@@ -14,7 +14,7 @@ from medray.cluster.crew import Crew, Member, Place, failed
 from medray.cluster.liveness import end_processes, leaving_nodes
 from medray.cluster.meters import UnitMeters
 from medray.cluster.session import require
-from medray.engine.units.operation import Unit
+from medray.engine.units.operation import Unit, operation_of
 from medray.engine.units.worker import Receipt, WorkerSpec
 from medray.ids import attempt_id
 from medray.log import event
@@ -91,7 +91,7 @@ def run_on_ray(
     place = Place(num_cpus, num_gpus, spec.threads, labels or {}, memory_bytes)
     kept = crew or Crew()
     missing = {unit.index: unit for unit in units}
-    meters = UnitMeters(spec.operation, spec.dataset, len(units))
+    meters = UnitMeters(operation_of(spec.operation).name, spec.dataset, len(units))
     drain_until = math.inf
     patience_s = max(1800.0, 3 * MAX_PER_TASK * (spec.unit_timeout_s + grace_s))
     each = min(MAX_PER_TASK, max(1, len(units) // (high * TASKS_PER_WORKER)))

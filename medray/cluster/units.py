@@ -22,7 +22,7 @@ from medray.cluster.meters import UnitMeters
 from medray.cluster.replica import deployment_of, replica_of
 from medray.cluster.serve import APPLICATION, LOST, QUIET
 from medray.cluster.session import require
-from medray.engine.units.operation import Unit
+from medray.engine.units.operation import Unit, operation_of
 from medray.engine.units.worker import Receipt, WorkerSpec
 from medray.spec.profiles import Pool
 from medray.spec.serving import Serving
@@ -48,7 +48,7 @@ def run_on_serve(
     replicas are started for as long as the units last. Every unit ends in exactly one receipt.
 
     Args:
-        spec: of the workers; its operation is "predict".
+        spec: of the workers; the operation is of a network that can be adopted.
         units: to do.
         on_receipt: called on this thread with each receipt, in order of completion.
         stop: as in `medray.cluster.batch.run_on_ray`.
@@ -67,7 +67,7 @@ def run_on_serve(
     with _handle(spec, min(low, len(units)), pool, grows=grows) as handle:
         work = _Work(spec, units, handle, stop, min(len(units), IN_FLIGHT * high))
         missing = {unit.index: unit for unit in units}
-        meters = UnitMeters(spec.operation, spec.dataset, len(units))
+        meters = UnitMeters(operation_of(spec.operation).name, spec.dataset, len(units))
         while missing and not work.expired:
             meters.tell()
             for receipt in work.arrived():

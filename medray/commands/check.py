@@ -19,9 +19,10 @@ def check(
     job: str, cluster: str | None, overrides: tuple[str, ...], storage: str | None, as_json: bool
 ) -> None:
     """Say everything that is wrong with a job, before any of it runs; exit 2 if anything is."""
-    from medray.jobs.check import Problem, check_documents
+    from medray.jobs.check import check_documents
     from medray.jobs.storage_by_name import storage_to_check
     from medray.spec.load import read_job
+    from medray.steps.base.view import Problem
 
     documents = 0
     try:

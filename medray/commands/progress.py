@@ -9,7 +9,8 @@ from typing import Any, Protocol, Self
 import click
 
 from medray.commands.output import print_table
-from medray.jobs.events import Event, StepResult
+from medray.spec.kinds import KINDS
+from medray.steps.base.events import Event, StepResult
 
 LINE_S = 5.0
 
@@ -177,7 +178,7 @@ class _Count:
                 units = fields["units"]
                 self.total = self.done = units["planned"]
                 self.note = f"{fields['seconds']:.1f} s"
-                if fields["kind"] != "train":
+                if KINDS.get(fields["kind"]).makes == "datasets":
                     passed = f"{units['passed_over']} passed over, " if units["passed_over"] else ""
                     self.note = f"{units['quarantined']} quarantined, {passed}{self.note}"
 

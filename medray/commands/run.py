@@ -17,7 +17,7 @@ from medray.commands.output import json_option, print_json, storage_option
 from medray.errors import InterruptedRun, MedrayError
 
 if TYPE_CHECKING:
-    from medray.jobs.events import Event, Listener, Run
+    from medray.steps.base.events import Event, Listener, Run
     from medray.storage.store.objects import Objects
 
 DRAIN_S = 10.0

@@ -18,9 +18,9 @@ from medray.errors import DataError
 _COUNTS = ("committed", "skipped", "quarantined", "passed_over")  # of a due time's inputs
 
 if TYPE_CHECKING:
-    from medray.jobs.events import Listener, Run
     from medray.jobs.schedule.claims import Claim, Record
     from medray.spec.schedules import Schedule
+    from medray.steps.base.events import Listener, Run
     from medray.storage.store.objects import Objects
 
 

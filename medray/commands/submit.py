@@ -15,8 +15,8 @@ from medray.errors import LEFT, MedrayError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from medray.jobs.events import Event, Listener, Run
     from medray.jobs.submit import Sent
+    from medray.steps.base.events import Event, Listener, Run
     from medray.storage.store.objects import Objects
 
 set_option = click.option(

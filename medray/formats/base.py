@@ -183,7 +183,7 @@ class Format(ABC):
         """(option, path) of what the options name: files and folders below the source, or absolute.
 
         Whoever checks a job looks for them first: what is not there is a mistake in the job, and no
-        fault of any input. See `medray.jobs.sources.check_named`.
+        fault of any input. See `medray.steps.base.sources.check_named`.
         """
         return []
 

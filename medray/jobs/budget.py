@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from medray.errors import DataError
-from medray.jobs.plan import Planned
-from medray.jobs.resolve import Resolved
+from medray.steps.base.planned import Planned
+from medray.steps.base.resolved import Resolved
 from medray.storage.catalog.commits import Commits
 from medray.storage.catalog.quarantine import keep_refusals
 from medray.storage.shards.records import Kind, Refusal, whole_inputs
@@ -28,7 +28,7 @@ class Budget:
     """
 
     def __init__(
-        self, resolved: Resolved, planned: Planned, before: Commits, objects: Objects
+        self, resolved: Resolved[Any], planned: Planned, before: Commits, objects: Objects
     ) -> None:
         self._run, self._planned = resolved.run, planned
         self._output, self._objects = resolved.output, objects

@@ -5,11 +5,11 @@ from contextlib import ExitStack
 
 from medray.errors import InterruptedRun, SpecError
 from medray.jobs.driver import Driver
-from medray.jobs.events import Listener, Run
 from medray.jobs.kept import job_record
 from medray.jobs.remote.queue import Entry, Turn
 from medray.jobs.remote.submissions import mark, read
 from medray.spec.load import Source
+from medray.steps.base.events import Listener, Run
 from medray.storage.store.objects import Objects
 from medray.version import __version__
 

@@ -8,7 +8,6 @@
 """
 
 import contextlib
-import io
 import json
 import threading
 from collections.abc import Iterator
@@ -18,21 +17,21 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from medray.clock import SYSTEM, Clock, stamp
 from medray.errors import DamageError, InterruptedRun, MedrayError, RetryableError, status_of
-from medray.ids import attempt_id, short
+from medray.ids import RUN_DIGITS, attempt_id, short
 from medray.jobs.progress import Pulse
 from medray.lease import BEAT_S
 from medray.log import event as log_event
 from medray.spec.load import Source
+from medray.steps.base.plans import write_plan
 from medray.storage.store.documents import Finite, keep, read
 from medray.storage.store.objects import Objects
 from medray.veil import veiled
 
 if TYPE_CHECKING:
-    from medray.jobs.plan import Planned
+    from medray.steps.base.planned import Planned
 
 State = Literal["running", "done", "interrupted", "failed"]
 LOOK_S = 1.0
-RUN_DIGITS = 12
 
 
 @dataclass(frozen=True)
@@ -101,10 +100,8 @@ class Driver:
         root = f"runs/{run}"
         keep(self._objects, f"{root}/spec.json", spec.encode())
         keep(self._objects, f"{root}/job.json", json.dumps({"job": self.job}).encode())
-        # A run's id says what its plan is. Made again it would cost pyarrow's import of pandas, a
-        # second, where there may be nothing to do.
-        if planned is not None and not self._objects.exists(f"{root}/plan.parquet"):
-            self._objects.put(f"{root}/plan.parquet", _table(planned))
+        if planned is not None:
+            write_plan(self._objects, run, planned)
         self._beat("running", 0)
 
     def event(self, name: str, **fields: Any) -> None:
@@ -166,33 +163,6 @@ def told(error: Exception) -> dict[str, str]:
         return {"code": "bug", "message": message, "about": "", "hint": hint}
     said = {"message": error.message, "about": error.about, "hint": error.hint}
     return {"code": error.code, **{name: veiled(text) for name, text in said.items()}}
-
-
-def _table(planned: "Planned") -> bytes:
-    """The plan as Parquet: unit, index, input, bytes; keys only, no paths."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    units = planned.units
-    columns: dict[str, list[Any]] = {
-        "unit": [unit.id for unit in units for _ in unit.inputs],
-        "index": [unit.index for unit in units for _ in unit.inputs],
-        "input": [key for unit in units for key in unit.inputs],
-        "bytes": [
-            size for unit in units for size in unit.payload.get("bytes", [None] * len(unit.inputs))
-        ],
-    }
-    schema = pa.schema(
-        [
-            ("unit", pa.string()),
-            ("index", pa.int64()),
-            ("input", pa.string()),
-            ("bytes", pa.int64()),
-        ]
-    )
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pydict(columns, schema), buffer, compression="zstd")
-    return buffer.getvalue()
 
 
 def job_id(source: Source) -> str:

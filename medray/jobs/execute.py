@@ -5,13 +5,12 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from medray.engine.units.operation import Unit
 from medray.errors import SpecError
-from medray.jobs.resolve import Resolved
-from medray.spec.jobs import Predict
 from medray.spec.profiles import Cluster, Inline, Local, Pool, RayCluster
+from medray.steps.base.resolved import Resolved
 from medray.storage.store.objects import Objects
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ class Executor:
 
     def run(
         self,
-        resolved: Resolved,
+        resolved: Resolved[Any],
         units: Sequence[Unit],
         on_receipt: Callable[["Receipt"], None],
         stop: threading.Event,
@@ -85,7 +84,7 @@ class Executor:
             return
         self.start()
         workers = pool.workers or _fitting(pool)
-        if isinstance(resolved.step, Predict) and resolved.step.engine == "serve":
+        if resolved.runs_on == "serve":
             from medray.cluster.units import run_on_serve
 
             self.clear()
@@ -107,7 +106,7 @@ class Executor:
             labels=pool.labels,
             grows=self.grows,
             crew=self._crew,
-            bulk=isinstance(resolved.step, Predict),
+            bulk=resolved.runs_on == "data",
         )
 
     def start(self) -> None:

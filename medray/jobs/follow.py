@@ -7,13 +7,13 @@ from typing import Any
 
 from medray.clock import SYSTEM, Clock
 from medray.errors import InterruptedRun, MedrayError, RetryableError, SpecError, error_of
-from medray.jobs.events import Event, Listener, Run, StepResult
 from medray.jobs.kept import Life
 from medray.jobs.remote.queue import read_queue
 from medray.jobs.remote.ray_jobs_api import ENDED, RayJobs
 from medray.jobs.remote.submissions import Submission, life_of
 from medray.jobs.status import events
 from medray.lease import BEAT_S, GONE_S, Watch
+from medray.steps.base.events import Event, Listener, Run, StepResult
 from medray.storage.store.documents import decode
 from medray.storage.store.objects import Objects
 

@@ -1,21 +1,17 @@
 """What drivers keep of jobs and runs in storage, as others read it; see `record` for where."""
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from medray.errors import DataError
-from medray.jobs.events import StepResult
 from medray.jobs.progress import Progress
-from medray.storage.store.documents import Count, Moment, damaged, read
+from medray.steps.base.events import StepResult
+from medray.steps.base.plans import FORGET
+from medray.storage.store.documents import Count, Moment, read
 from medray.storage.store.objects import Objects
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 T = TypeVar("T")
-FORGET = "delete it, and run the job from its file: what is committed stays"
 
 
 @dataclass(frozen=True)
@@ -138,29 +134,6 @@ def stored_result(objects: Objects, run: str) -> StepResult | None:
         return read(objects, f"runs/{run}/result.json", StepResult, FORGET)
     except FileNotFoundError:
         return None
-
-
-def read_plan(objects: Objects, run: str, columns: list[str]) -> "pa.Table":
-    """Columns of the plan of a step's run.
-
-    Raises:
-        FileNotFoundError: there is none: it is a training, or was never planned.
-        DataError: it is damaged (code "damaged-record").
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    path = f"runs/{run}/plan.parquet"
-    data = io.BytesIO(objects.get(path))
-    try:
-        # Without Arrow's threads, which now and then abort the process when it exits.
-        table = pq.ParquetFile(data).read(columns, use_threads=False)
-        table = table.select(columns)
-        texts = pa.schema([(name, pa.string()) for name in columns])
-        # A cast loads pyarrow.compute: 60 ms, where there may be nothing to do.
-        return table if table.schema.equals(texts) else table.cast(texts)
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        raise damaged(path, FORGET) from error
 
 
 def _read(objects: Objects, path: str, kind: type[T]) -> T:

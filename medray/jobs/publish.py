@@ -2,27 +2,23 @@
 
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from medray.clock import SYSTEM, Clock
 from medray.engine.units.operation import Unit
 from medray.errors import DataError, InterruptedRun, MedrayError, error_of, gravest
 from medray.jobs.budget import Budget, reasons
-from medray.jobs.events import Event, Listener, StepResult, Tally
 from medray.jobs.execute import Executor
-from medray.jobs.plan import Planned
-from medray.jobs.resolve import Resolved
-from medray.spec.jobs import Evaluate, Predict, Transform
+from medray.steps.base.events import Event, Listener, StepResult, Tally
+from medray.steps.base.planned import Planned
+from medray.steps.base.resolved import Resolved, kind_of
 from medray.storage.catalog.commits import Commits
-from medray.storage.catalog.datasets import Dataset, open_dataset
+from medray.storage.catalog.datasets import Dataset
 from medray.storage.catalog.ledger import Ledger
 from medray.storage.catalog.publish import publish
 from medray.storage.catalog.quarantine import keep_refusals
 from medray.storage.shards.reader import Shard
 from medray.storage.shards.records import whole_inputs
-from medray.storage.shards.writer import table_of
 from medray.storage.store.objects import Objects
 
 if TYPE_CHECKING:
@@ -30,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def run_units(
-    resolved: Resolved,
+    resolved: Resolved[Any],
     planned: Planned,
     executor: Executor,
     objects: Objects,
@@ -70,7 +66,7 @@ def run_units(
         commits=ordered,
         refused=planned.refused,
         parents=resolved.parents,
-        attributes={**resolved.attributes, **_scores(resolved, objects, ordered)},
+        attributes={**resolved.attributes, **_concluded(resolved, objects, ordered)},
     )
     dataset.check()
     if first is not None:
@@ -79,7 +75,7 @@ def run_units(
 
 
 def _complete(
-    resolved: Resolved,
+    resolved: Resolved[Any],
     planned: Planned,
     objects: Objects,
     executor: Executor,
@@ -106,7 +102,7 @@ def _complete(
 
 
 def _pass(
-    resolved: Resolved,
+    resolved: Resolved[Any],
     pending: Sequence[Unit],
     executor: Executor,
     stop: threading.Event,
@@ -165,7 +161,9 @@ class _Either(threading.Event):
         return super().is_set() or self._other.is_set()
 
 
-def _failure(resolved: Resolved, planned: Planned, failed: dict[str, "Receipt"]) -> MedrayError:
+def _failure(
+    resolved: Resolved[Any], planned: Planned, failed: dict[str, "Receipt"]
+) -> MedrayError:
     worst = gravest(receipt.exit_status for receipt in failed.values())
     first = min(
         (receipt for receipt in failed.values() if receipt.exit_status == worst),
@@ -179,45 +177,15 @@ def _failure(resolved: Resolved, planned: Planned, failed: dict[str, "Receipt"])
     )
 
 
-def _scores(resolved: Resolved, objects: Objects, commits: Commits) -> dict[str, object]:
-    """What all units say together: of an evaluation its metrics, of a transform what it tells."""
+def _concluded(resolved: Resolved[Any], objects: Objects, commits: Commits) -> dict[str, Any]:
+    """What all units say together."""
     pairs = zip(commits.pinned(), commits.column("rows"), strict=True)
     shards = [Shard(objects, pinned) if rows else None for pinned, rows in pairs]
-    if isinstance(resolved.step, Transform):
-        from medray.steps.transform.operation import conclude
-
-        return conclude(resolved.parameters, objects, list(filter(None, shards)))
-    if isinstance(resolved.step, Predict) and resolved.step.variants is not None:
-        from medray.steps.variants.operation import conclude as conclude_scores
-
-        return conclude_scores(shards)
-    if not isinstance(resolved.step, Evaluate):
-        return {}
-    from medray.engine.training.learnt import overlap
-    from medray.steps.evaluate.operation import cautions, headline, summarise
-
-    tables = [shard.table for shard in shards if shard]
-    cases = pa.concat_tables(tables, promote_options="permissive") if tables else table_of([])
-    summary = summarise(
-        resolved.parameters["task"],
-        cases,
-        repeats=resolved.step.bootstrap,
-        seed=resolved.step.seed,
-    )
-    from medray.engine.training.baseline_scores import score_baseline
-
-    predictions, truth = (open_dataset(objects, name) for name in resolved.parents[:2])
-    summary["learnt"] = overlap(objects, predictions, truth, cases)
-    summary["cautions"] = cautions(summary)
-    beside = score_baseline(objects, predictions, truth, cases)
-    if beside:
-        summary["baseline"] = beside
-    metrics = {**headline(summary), **{f"baseline_{name}": beside[name] for name in beside}}
-    return {"summary": summary, "metrics": metrics}
+    return kind_of(resolved.step).conclude(resolved, objects, shards)
 
 
 def _outset(
-    resolved: Resolved, planned: Planned, before: Commits, budget: Budget
+    resolved: Resolved[Any], planned: Planned, before: Commits, budget: Budget
 ) -> dict[str, object]:
     return {
         "kind": resolved.step.kind,
@@ -232,7 +200,7 @@ def _outset(
     }
 
 
-def _of_receipt(resolved: Resolved, receipt: "Receipt") -> dict[str, object]:
+def _of_receipt(resolved: Resolved[Any], receipt: "Receipt") -> dict[str, object]:
     return {
         "run": resolved.run,
         "unit": receipt.unit,
@@ -249,7 +217,7 @@ def _of_receipt(resolved: Resolved, receipt: "Receipt") -> dict[str, object]:
 
 
 def _result(
-    resolved: Resolved,
+    resolved: Resolved[Any],
     planned: Planned,
     own: set[str],
     commits: Commits,

@@ -2,18 +2,18 @@
 
 Nothing is made here, and nothing is deleted but plans that can't be read. A unit whose record or
 shard is damaged gives way to a successor, as units do that are to be tried again
-(`medray.jobs.successors`): versions that name it stay as they are. What is written at every end of
-a run (HEAD, manifests, tables of units and refusals, packages of models) the run writes anew where
-it is damaged. Of the audit log nothing can be made anew; an entry says then which objects were
-found altered, by whom and when, and that is accepted.
+(`medray.steps.base.successors`): versions that name it stay as they are. What is written at every
+end of a run (HEAD, manifests, tables of units and refusals, packages of models) the run writes anew
+where it is damaged. Of the audit log nothing can be made anew; an entry says then which objects
+were found altered, by whom and when, and that is accepted.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from medray.clock import SYSTEM, Clock
-from medray.jobs.regroup import forget_damaged
-from medray.jobs.successors import units_that_gave_way
+from medray.steps.base.successors import units_that_gave_way
+from medray.steps.ingest.regroup import forget_damaged
 from medray.storage.catalog import audit
 from medray.storage.catalog.check import Problem, verify_all, verify_reference
 from medray.storage.catalog.ledger import Ledger

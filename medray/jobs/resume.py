@@ -5,12 +5,12 @@ import threading
 
 from medray.clock import stamp
 from medray.errors import SpecError
-from medray.jobs.events import Listener, Run
 from medray.jobs.kept import job_record
 from medray.jobs.status import AHEAD, find_job, job_state
 from medray.jobs.storage_by_name import known_storage
 from medray.spec.load import Source, cluster_profile
 from medray.spec.profiles import RayCluster
+from medray.steps.base.events import Listener, Run
 from medray.storage.store.objects import Objects
 
 

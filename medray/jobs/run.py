@@ -6,21 +6,22 @@ import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
+from typing import Any
 
 from medray.errors import DataError, InterruptedRun
-from medray.jobs.check import DEFAULT_CLUSTER, check_documents, refuse
+from medray.jobs.check import DEFAULT_CLUSTER, check_documents
 from medray.jobs.driver import Driver, keep_job, spent_s, timed
-from medray.jobs.events import Event, Listener, Run, StepResult
 from medray.jobs.execute import Executor
 from medray.jobs.kept import stored_result
 from medray.jobs.publish import run_units
-from medray.jobs.regroup import remember
-from medray.jobs.resolve import Resolved, resolve, units_of
+from medray.jobs.ranks import Ranks
 from medray.jobs.storage_by_name import open_storage
 from medray.jobs.tracking import tracked
 from medray.spec.documents import place
-from medray.spec.jobs import Export, Ingest
 from medray.spec.load import Job, Source, cluster_profile, dump, read_job
+from medray.steps.base.events import Event, Listener, Run, StepResult
+from medray.steps.base.resolved import Resolved, kind_of, resolve
+from medray.steps.base.view import refuse
 from medray.storage.catalog.audit import record
 from medray.storage.catalog.versions import versions_of
 from medray.storage.store.objects import Objects
@@ -112,8 +113,7 @@ def run_documents(
                     about=job,
                     hint="`medray resume` goes on from here",
                 )
-            output = step.name if isinstance(step, Export) else step.output
-            fields = {"step": index + 1, "kind": step.kind, "output": output}
+            fields = {"step": index + 1, "kind": step.kind, "output": step.output_name}
             tell(Event("begin", fields))
             resolved = resolve(
                 step, objects, lambda *parts, at=index: place(source.name, at + 1, *parts)
@@ -121,9 +121,7 @@ def run_documents(
             driver.step(
                 resolved.run, dump(resolved.step, source.documents[index]), resolved.planned
             )
-            if isinstance(resolved.step, Ingest):
-                samples = units_of(resolved.step)
-                remember(objects, resolved.output, resolved.spec, resolved.run, samples)
+            kind_of(resolved.step).begun(resolved, objects)
             if executor is None or executor.profile != profile:
                 stack.close()  # one Ray at a time
                 executor = stack.enter_context(Executor(profile, objects, driver.session))
@@ -142,7 +140,7 @@ def run_documents(
 
 
 def _run_step(
-    resolved: Resolved,
+    resolved: Resolved[Any],
     executor: Executor,
     objects: Objects,
     stop: threading.Event,
@@ -150,18 +148,16 @@ def _run_step(
 ) -> StepResult:
     if resolved.planned is not None:
         return run_units(resolved, resolved.planned, executor, objects, stop, tell)
-    from medray.jobs.training import run_training  # loads torch
-
     known = None
-    with contextlib.suppress(DataError):  # a damaged one: train again, from the last checkpoint
+    with contextlib.suppress(DataError):  # a damaged one: do it again, from where it can go on
         known = stored_result(objects, resolved.run)
-    return run_training(resolved, known, executor, objects, stop, tell)
+    ranks = Ranks(resolved.step.kind, executor, objects, stop, tell, known)
+    return kind_of(resolved.step).run(resolved, ranks)
 
 
-def _versions(objects: Objects, resolved: Resolved) -> set[str]:
+def _versions(objects: Objects, resolved: Resolved[Any]) -> set[str]:
     """All versions of what a step makes, as name@version."""
-    room = "models" if resolved.planned is None else "datasets"
-    found = versions_of(objects, f"{room}/{resolved.output}/versions")
+    found = versions_of(objects, f"{kind_of(resolved.step).makes}/{resolved.output}/versions")
     return {f"{resolved.output}@{version}" for version in found}
 
 

@@ -8,14 +8,11 @@ from typing import Any
 
 from medray.clock import SYSTEM, Clock
 from medray.errors import DataError, SpecError
-from medray.jobs.events import StepResult
 from medray.jobs.kept import (
-    FORGET,
     Life,
     job_of,
     job_record,
     lives,
-    read_plan,
     read_step,
     stored_result,
 )
@@ -24,6 +21,8 @@ from medray.jobs.remote.queue import read_queue
 from medray.jobs.remote.submissions import Submission, marked
 from medray.jobs.remote.submissions import newest as newest_submission
 from medray.lease import GONE_S, told_ago_s
+from medray.steps.base.events import StepResult
+from medray.steps.base.plans import FORGET, read_plan
 from medray.storage.catalog.ledger import Ledger
 from medray.storage.store.documents import damaged
 from medray.storage.store.objects import Objects
@@ -31,7 +30,7 @@ from medray.storage.store.objects import Objects
 AHEAD = frozenset({"submitted", "waiting", "running"})  # states that something comes after
 START_S = 900.0  # Ray gives a job so long to begin
 _JOB = re.compile(r"job-[0-9a-f]+")
-_RUN = re.compile(r"[a-z]+-[0-9a-f]+")
+_RUN = re.compile(r"[a-z][a-z0-9_-]*-[0-9a-f]+")
 
 
 @dataclass(frozen=True)

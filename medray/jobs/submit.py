@@ -128,7 +128,8 @@ def submit_documents(
     objects = open_storage(storage)
     if not objects.exists(f"runs/{job_id(source)}/job.json"):
         # What stands there was checked when it came. This loads the libraries of the plugins.
-        from medray.jobs.check import check_documents, refuse
+        from medray.jobs.check import check_documents
+        from medray.steps.base.view import refuse
 
         _, problems = check_documents(source, objects, cluster=cluster)
         refuse(problems, source.name)

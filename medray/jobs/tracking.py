@@ -15,11 +15,11 @@ from typing import Any
 
 from medray.errors import InterruptedRun
 from medray.extras import need
-from medray.jobs.events import Event, Listener
-from medray.jobs.resolve import Resolved
 from medray.log import event as log_event
-from medray.spec.jobs import Step
+from medray.spec.step import StepSpec
 from medray.spec.urls import refuse_userinfo
+from medray.steps.base.events import Event, Listener
+from medray.steps.base.resolved import Resolved
 
 DATABASE = "~/.medray/mlflow.db"
 MOST_PARAMS = 100  # that MLflow takes at once
@@ -27,7 +27,7 @@ _PLACES = frozenset({"run", "epoch", "epochs", "step"})  # of an epoch: where it
 
 
 @contextlib.contextmanager
-def tracked(resolved: Resolved, tell: Listener) -> Iterator[Listener]:
+def tracked(resolved: Resolved[Any], tell: Listener) -> Iterator[Listener]:
     """A listener in the place of `tell`, which MLflow hears too where the step asks for it.
 
     Args:
@@ -74,7 +74,7 @@ def database() -> str:
 class _Tracker:
     """One run of MLflow's, opened when there is something to tell: not for work done before."""
 
-    def __init__(self, resolved: Resolved) -> None:
+    def __init__(self, resolved: Resolved[Any]) -> None:
         self._resolved = resolved
         self._run = ""
         # Says to its makers who uses it for what, unless told not to.
@@ -134,7 +134,7 @@ class _Tracker:
         tags = {"medray.run": resolved.run, "medray.inputs": ", ".join(resolved.parents)}
         made = client.create_run(place, run_name=resolved.run, tags=tags)
         self._run = made.info.run_id
-        said = _flat(resolved.step.model_dump(mode="json", exclude=set(Step.incidental)))
+        said = _flat(resolved.step.model_dump(mode="json", exclude=set(StepSpec.incidental)))
         params = [Param(name, str(value)[:500]) for name, value in said.items()]
         client.log_batch(self._run, params=params[:MOST_PARAMS])
 

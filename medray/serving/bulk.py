@@ -17,16 +17,16 @@ from pydantic import TypeAdapter
 from medray.errors import DataError, RetryableError, SpecError
 from medray.ids import short
 from medray.spec.check import check
-from medray.spec.jobs import Predict
+from medray.steps.predict.spec import PredictSpec
 
 MOST = 2  # side by side: each has a driver of some 300 MB
-STEP: TypeAdapter[Predict] = TypeAdapter(Predict)
+STEP: TypeAdapter[PredictSpec] = TypeAdapter(PredictSpec)
 
 
 @dataclass
 class _Job:
     process: subprocess.Popen[bytes]
-    step: Predict
+    step: PredictSpec
     folder: Path = field(default_factory=Path)
 
 
@@ -101,7 +101,7 @@ class Bulk:
     def _folder(self) -> Path:
         return Path(tempfile.mkdtemp(prefix="medray-bulk-"))
 
-    def _spawn(self, job: str, step: Predict) -> _Job:
+    def _spawn(self, job: str, step: PredictSpec) -> _Job:
         folder = self._folder / job
         folder.mkdir(exist_ok=True)
         profile = {"kind": "ray", "default_pool": {"workers": self._workers}}

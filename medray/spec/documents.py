@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ MAX_ALIASES = 100
 MAX_DEPTH = 32
 MAX_NODES = 100_000  # after aliases are followed: nine levels of nine aliases make 3e8
 MAX_FOLLOWED = 100  # depth after aliases are followed: one that holds itself has no end
+
+Place = Callable[..., str]  # the parts of a field's path → how errors name the place
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 

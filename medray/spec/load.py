@@ -12,9 +12,10 @@ from pydantic import TypeAdapter
 from medray.errors import SpecError
 from medray.spec.check import ByKind, check
 from medray.spec.documents import expand, place, read_documents, variables_of
-from medray.spec.jobs import STEP, AnyStep
+from medray.spec.kinds import SPECS, STEP
 from medray.spec.override import merge, override
 from medray.spec.profiles import CLUSTER, Cluster
+from medray.spec.step import StepSpec
 from medray.spec.storage import STORAGE, Storage
 from medray.spec.urls import refuse_userinfo
 from medray.veil import as_given
@@ -63,13 +64,6 @@ def read_job(job: Job, settings: Sequence[str] = ()) -> Source:
 
 
 _FOLDERS = frozenset({"source", "to"})
-# Fields whose values a dataset or a model keeps: see _refuse_kept.
-_KEPT = frozenset(
-    {
-        "output", "data", "using", "predictions", "images", "name", "model", "task", "plan",
-        "select", "validation", "folds", "variants", "outputs",
-    }
-)  # fmt: skip
 
 
 def _absolute(document: dict[str, Any]) -> dict[str, Any]:
@@ -93,7 +87,7 @@ def _is_folder(name: str, value: Any) -> bool:
 
 def check_step(
     source: Source, index: int, defaults: Mapping[Any, dict[str, Any]] | None = None
-) -> AnyStep:
+) -> StepSpec:
     """One document as a step.
 
     Args:
@@ -107,7 +101,7 @@ def check_step(
     _refuse_kept(source, index)
     document = source.filled(index)
     lower = (defaults or {}).get(str(document.get("kind")), {})
-    step: AnyStep = check(
+    step: StepSpec = check(
         STEP, merge(lower, document), lambda *parts: place(source.name, index + 1, *parts)
     )
     return step
@@ -120,16 +114,18 @@ def _refuse_kept(source: Source, index: int) -> None:
         SpecError: one stands there (code "kept-variable").
     """
     document = source.documents[index]
-    settings = document.get("train")
-    first = settings.get("init_from") if isinstance(settings, dict) else None
-    for field, given in [*document.items(), ("train.init_from", first)]:
-        named = sorted(variables_of(given)) if field in (*_KEPT, "train.init_from") else []
+    spec = SPECS.get(str(source.filled(index).get("kind")))
+    for path in sorted(spec.kept() if spec is not None else ()):
+        value: Any = document
+        for part in path.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        named = sorted(variables_of(value))
         if named:
             raise SpecError(
                 f"what ${{{named[0]}}} stands for would be kept: names, and what describes a model "
                 "or a dataset, stand in storage as they are",
                 code="kept-variable",
-                about=place(source.name, index + 1, field),
+                about=place(source.name, index + 1, path),
                 hint="write it out; variables belong in `source`, `to` and options of formats",
             )
 
@@ -210,7 +206,7 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-def dump(step: AnyStep, document: dict[str, Any]) -> str:
+def dump(step: StepSpec, document: dict[str, Any]) -> str:
     """The resolved step as JSON, to be stored with the run.
 
     Args:

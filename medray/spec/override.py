@@ -10,7 +10,7 @@ from typing import Any
 
 from medray.errors import SpecError
 from medray.spec.documents import expand, parse
-from medray.spec.jobs import KINDS
+from medray.spec.kinds import SPECS
 from medray.veil import veiled
 
 
@@ -59,7 +59,7 @@ def _choose(
     fields = {
         index
         for index, document in enumerate(documents)
-        if (kind := KINDS.get(str(document.get("kind")))) and first in kind.model_fields
+        if (spec := SPECS.get(str(document.get("kind")))) and first in spec.model_fields
     }
     if fields:
         return fields, parts

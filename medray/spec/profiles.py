@@ -3,13 +3,21 @@
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from medray.spec.base import Settings
 from medray.spec.check import ByKind
 from medray.spec.deploy import AnyDeploy
+from medray.spec.kinds import KINDS
 
-Kind = Literal["ingest", "transform", "train", "predict", "evaluate", "export"]
+
+def _known(name: str) -> str:
+    if name not in KINDS:
+        raise ValueError(f"there is no kind of step {name!r}: {', '.join(KINDS.names())}")
+    return name
+
+
+Kind = Annotated[str, AfterValidator(_known)]
 
 
 class Pool(Settings):
@@ -123,7 +131,7 @@ class RayCluster(Settings):
 
     def pool(self, kind: str) -> Pool:
         """Workers of steps of a kind."""
-        return self.pools.get(kind, self.default_pool)  # type: ignore[call-overload,no-any-return]
+        return self.pools.get(kind, self.default_pool)
 
     @field_validator("address")
     @classmethod
@@ -153,6 +161,5 @@ class RayCluster(Settings):
         return self
 
 
-AnyCluster = Annotated[Inline | Local | RayCluster, Field(discriminator="kind")]
 Cluster = Inline | Local | RayCluster
-CLUSTER: ByKind[Cluster] = ByKind(AnyCluster)
+CLUSTER: ByKind[Cluster] = ByKind({"inline": Inline, "local": Local, "ray": RayCluster})

@@ -1,1 +1,1 @@
-"""Kinds of step: what a job may ask for."""
+"""The kinds of step: a folder each, and `base` which all stand on. See medray.spec.kinds."""

@@ -18,9 +18,9 @@ from medray.cli import COMMANDS, main
 from medray.commands.progress import Lines
 from medray.commands.run import multiplies_bf16
 from medray.errors import RetryableError
-from medray.jobs.events import Event
 from medray.jobs.run import run as run_job
 from medray.spec.load import check_step, read_job
+from medray.steps.base.events import Event
 from medray.storage.store.objects import Objects
 
 # Scripts and cron jobs out there hold on to these: additions are fine, removals are not.

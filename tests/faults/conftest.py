@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))  # drills and drivers share the toy
 
 from driver import NAME, main  # noqa: E402
-from toy import plugged, units  # noqa: E402
+from toy import units  # noqa: E402
 
 Finish = Callable[["Job"], tuple[int, dict[str, Any]]]
 
@@ -104,9 +104,9 @@ Start = Callable[..., Driver]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
+def start() -> Iterator[Start]:
     """Starts drivers: `start(job, faults="point=action")`; none outlives the test."""
-    path = plugged(tmp_path / "plugin")
+    path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
     begun: list[Driver] = []
 
     def begin(job: Job, faults: str = "") -> Driver:
@@ -124,9 +124,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 @pytest.fixture
-def finish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Finish:
+def finish() -> Finish:
     """Runs a job to its end in this process, undisturbed."""
-    monkeypatch.syspath_prepend(plugged(tmp_path / "plugin").partition(":")[0])
     return lambda job: main(json.loads(job.text()), threading.Event())
 
 

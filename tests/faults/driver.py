@@ -28,7 +28,7 @@ def main(job: dict[str, Any], stop: threading.Event) -> tuple[int, dict[str, Any
     objects = Objects(job["root"])
     planned = toy.units(job["groups"], job["parameters"])
     spec = WorkerSpec(
-        "toy",
+        "toy:Toy",
         job["parameters"],
         objects,
         NAME,

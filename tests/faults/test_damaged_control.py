@@ -23,8 +23,8 @@ from medray.jobs.run import run
 from medray.jobs.schedule import schedules
 from medray.jobs.schedule.claims import Claims, End, Lease, claim_for
 from medray.jobs.storage_by_name import open_storage
-from medray.jobs.successors import ask_again
 from medray.spec.profiles import RayCluster
+from medray.steps.base.successors import ask_again
 from medray.storage.catalog.ledger import Ledger
 from medray.storage.catalog.models import save_model
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from medray.errors import MedrayError
-from medray.jobs.events import Run
 from medray.jobs.run import run
 from medray.jobs.storage_by_name import open_reference
+from medray.steps.base.events import Run
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.store.objects import Objects
 from tests.servers.bucket import Bucket

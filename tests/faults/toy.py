@@ -1,6 +1,6 @@
 """The drills' own operation: deterministic samples, and inputs that do their worker harm.
 
-It reaches worker processes as an outsider's plugin does, by an entry point (see `plugged`). What an
+It reaches worker processes by its module's name, which they find on their PYTHONPATH. What an
 input does stands in its key, before the first "-": "ok", "bad" (DataError), "segfault", "exit",
 "hang", "big" (needs 2 GiB at once), "sum" (harmless alone, but a whole unit of them isn't),
 "flaky" (storage fails once).
@@ -23,8 +23,6 @@ from medray.storage.shards.forms.ome import LABEL
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays
-
-HERE = Path(__file__).parent
 
 
 class Toy(Operation):
@@ -80,12 +78,3 @@ def units(groups: Sequence[Sequence[str]], parameters: dict[str, Any]) -> list[U
         Unit(unit_id("toy", parameters, keys), index, tuple(keys), {})
         for index, keys in enumerate(groups)
     ]
-
-
-def plugged(folder: Path) -> str:
-    """A PYTHONPATH on which medray finds the operation "toy"; `folder` is to hold its metadata."""
-    metadata = folder / "medray_toy-1.0.dist-info"
-    metadata.mkdir(parents=True, exist_ok=True)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: medray-toy\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[medray.operations]\ntoy = toy:Toy\n")
-    return os.pathsep.join(filter(None, [str(folder), str(HERE), os.environ.get("PYTHONPATH")]))

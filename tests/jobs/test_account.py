@@ -12,10 +12,10 @@ from medray.cli import main
 from medray.engine.units.operation import Unit
 from medray.errors import DataError, PassedOver, SpecError
 from medray.formats import FORMATS
-from medray.jobs.events import StepResult, Tally
 from medray.jobs.run import run
-from medray.jobs.sources import check_named
 from medray.report.collect import collect
+from medray.steps.base.events import StepResult, Tally
+from medray.steps.base.sources import check_named
 from medray.steps.ingest.operation import Ingest
 from medray.storage.catalog.check import verify_all
 from medray.storage.catalog.datasets import open_dataset

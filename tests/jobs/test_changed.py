@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from medray.engine.units.operation import Unit
-from medray.jobs.events import StepResult, Tally
 from medray.jobs.run import run
+from medray.steps.base.events import StepResult, Tally
 from medray.steps.ingest.operation import Ingest
 from medray.storage.catalog.check import verify_all
 from medray.storage.catalog.datasets import open_dataset

@@ -13,9 +13,10 @@ from click.testing import CliRunner
 
 from medray.cli import main
 from medray.errors import SpecError
-from medray.jobs.check import Problem, check_documents
+from medray.jobs.check import check_documents
 from medray.jobs.run import run
 from medray.spec.load import Source, read_job
+from medray.steps.base.view import Problem
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.store.objects import Objects
 
@@ -129,10 +130,9 @@ WRONG: list[tuple[Change, list[tuple[int, str, str]]]] = [
     (put(3, "outputs", "attention"), [(3, "outputs", "no-attributions"),
                                       (4, "predictions", "no-predictions"),
                                       (5, "data", "no-such-array")]),
-    (put(3, "variants", {"genome": "heads"}), [(3, "variants.genome", "no-genome"),
-                                               (3, "data", "no-sites"),
-                                               (3, "model", "model-mismatch"),
-                                               (4, "predictions", "no-predictions")]),
+    (lambda job: job[2].update(kind="variants", genome="heads"),
+     [(3, "genome", "no-genome"), (3, "data", "no-sites"), (3, "model", "model-mismatch"),
+      (4, "predictions", "no-predictions")]),
     (put(4, "predictions", "heads"), [(4, "predictions", "no-predictions")]),
     (put(1, "format", "labels", "none"), [(2, "task", "no-such-array"),
                                           (4, "data", "no-such-array")]),

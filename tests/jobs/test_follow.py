@@ -12,11 +12,11 @@ import pytest
 
 from medray.clock import VirtualClock, stamp
 from medray.errors import InterruptedRun, MedrayError, RetryableError, SpecError
-from medray.jobs.events import Event
 from medray.jobs.follow import _Follower, pause_after
 from medray.jobs.remote.submissions import claim, new_submission
 from medray.lease import GONE_S
 from medray.spec.profiles import RayCluster
+from medray.steps.base.events import Event
 from medray.storage.store.objects import Objects
 
 EPOCH = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)

@@ -11,13 +11,14 @@ import importlib.metadata, sys
 entry_points, asked = importlib.metadata.entry_points, []
 importlib.metadata.entry_points = lambda **group: asked.append(group) or entry_points(**group)
 from medray.cli import main
-from medray.spec.jobs import Ingest, Train
+from medray.steps.ingest.spec import IngestSpec
+from medray.steps.train.spec import TrainSpec
 
 run = ["run", sys.argv[1], "--storage", sys.argv[2], "--cluster", "inline"]
 main([*run, "--no-report", "--json"], standalone_mode=False)
 print([name for name in {heavy} if name in sys.modules])
 print(asked)
-print(Ingest.__pydantic_complete__, Train.__pydantic_complete__)
+print(IngestSpec.__pydantic_complete__, TrainSpec.__pydantic_complete__)
 """
 
 

@@ -10,8 +10,9 @@ import pytest
 from medray.errors import SpecError
 from medray.formats.base import Found, Input
 from medray.formats.packed import unpack
-from medray.jobs.plan import Planned, plan_ingest, plan_shards
-from medray.jobs.sources import source_of
+from medray.steps.base.planned import Planned, plan_shards
+from medray.steps.base.sources import source_of
+from medray.steps.ingest.plan import plan_ingest
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample

@@ -13,11 +13,11 @@ from medray.cli import main
 from medray.clock import VirtualClock
 from medray.engine.units.operation import Unit
 from medray.engine.units.worker import Receipt, Worker
-from medray.jobs.events import Event
 from medray.jobs.kept import Life
 from medray.jobs.progress import WINDOW_S, Progress, Pulse
 from medray.jobs.run import run
 from medray.jobs.status import JobStatus, job_status, jobs
+from medray.steps.base.events import Event
 from medray.storage.catalog.ledger import Ledger
 from medray.storage.store.documents import decode
 from medray.storage.store.objects import Objects

@@ -11,9 +11,10 @@ from medray.engine.units.operation import Unit
 from medray.formats.base import Found, Input
 from medray.formats.packed import grouped
 from medray.ids import unit_id
-from medray.jobs.plan import Planned, plan_ingest
-from medray.jobs.regroup import Earlier
 from medray.jobs.run import run
+from medray.steps.base.planned import Planned
+from medray.steps.ingest.plan import plan_ingest
+from medray.steps.ingest.regroup import Earlier
 from medray.storage.store.objects import Objects
 
 

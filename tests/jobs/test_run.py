@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from medray.errors import DataError, InterruptedRun, MedrayError, RetryableError, SpecError
-from medray.jobs.events import Event, StepResult, Tally
 from medray.jobs.resume import cancel, resume
 from medray.jobs.run import run
 from medray.jobs.status import events, find_job, job_status, jobs
 from medray.jobs.storage_by_name import open_reference, open_storage
+from medray.steps.base.events import Event, StepResult, Tally
 from medray.steps.ingest.operation import Ingest
 from medray.storage.catalog.audit import entries
 from medray.storage.catalog.check import verify_all

@@ -10,13 +10,13 @@ from click.testing import CliRunner
 from medray.cli import main
 from medray.engine.units.operation import Unit
 from medray.errors import SpecError
-from medray.jobs.events import StepResult, Tally
-from medray.jobs.regroup import earlier
 from medray.jobs.repair import repair
 from medray.jobs.run import run
 from medray.jobs.status import job_status, jobs
-from medray.jobs.successors import ask_again, origins, successor
+from medray.steps.base.events import StepResult, Tally
+from medray.steps.base.successors import ask_again, origins, successor
 from medray.steps.ingest.operation import Ingest
+from medray.steps.ingest.regroup import earlier
 from medray.storage.catalog.audit import entries
 from medray.storage.catalog.check import verify_all, verify_reference
 from medray.storage.catalog.datasets import open_dataset

@@ -10,8 +10,8 @@ import pytest
 
 from medray.errors import InterruptedRun, SpecError
 from medray.jobs import tracking
-from medray.jobs.events import Event
 from medray.jobs.run import run
+from medray.steps.base.events import Event
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.store.objects import Objects
 
@@ -101,7 +101,7 @@ def test_whose_extra_is_missing_is_told(
 
 
 def test_who_is_told_is_no_part_of_what_is_made(objects: Objects, balls: Dataset) -> None:
-    from medray.spec.jobs import Train
+    from medray.steps.train.spec import TrainSpec
 
-    told, untold = Train(**TRAIN), Train(**{**TRAIN, "tracking": None})
+    told, untold = TrainSpec(**TRAIN), TrainSpec(**{**TRAIN, "tracking": None})
     assert told.identity() == untold.identity()

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from medray.errors import InterruptedRun, SpecError
-from medray.jobs.events import Event, Tally
-from medray.jobs.resolve import resolve
 from medray.jobs.run import run
 from medray.jobs.status import jobs
 from medray.spec.documents import place
 from medray.spec.load import check_step, read_job
+from medray.steps.base.events import Event, Tally
+from medray.steps.base.resolved import resolve
 from medray.storage.catalog.commits import Commits
 from medray.storage.catalog.datasets import Dataset, open_dataset
 from medray.storage.catalog.ledger import Ledger

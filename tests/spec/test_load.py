@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from medray.errors import SpecError
-from medray.spec.jobs import Ingest, Split, Train
 from medray.spec.load import (
     check_step,
     cluster_profile,
@@ -16,6 +15,8 @@ from medray.spec.load import (
     shipped,
     storage_profile,
 )
+from medray.steps.ingest.spec import IngestSpec, Split
+from medray.steps.train.spec import TrainSpec
 
 INGEST = {
     "kind": "ingest",
@@ -56,7 +57,7 @@ def test_order_of_merging() -> None:
     profile = {"train": {"train": {"workers": 8, "batch_size": 16, "epochs": 2}}}
     job = {**TRAIN, "train": {"batch_size": 4}}
     step = check_step(read_job(job, ["train.epochs=9"]), 0, profile)
-    assert isinstance(step, Train)
+    assert isinstance(step, TrainSpec)
     chosen = step.train
     assert (chosen.workers, chosen.batch_size, chosen.epochs, chosen.seed) == (8, 4, 9, 0)
 
@@ -138,7 +139,7 @@ def test_folders_are_absolute_so_that_a_job_resumes_from_anywhere(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     step = check_step(read_job({**INGEST, "source": "raw"}), 0)
-    assert isinstance(step, Ingest)
+    assert isinstance(step, IngestSpec)
     assert step.source == str(tmp_path / "raw")
 
 
@@ -186,6 +187,7 @@ def test_json_schema_knows_every_kind() -> None:
         "transform",
         "train",
         "predict",
+        "variants",
         "evaluate",
         "export",
     }

@@ -70,12 +70,12 @@ def test_the_walk_finds_fields_of_all_kinds() -> None:
     found = {parameters.id for parameters in NUMBERS}
     assert len(found) > 120
     assert {
-        "medray.spec.jobs.Policy.unit_timeout_s",
+        "medray.spec.step.Policy.unit_timeout_s",
         "medray.spec.profiles.Pool.workers",
         "medray.spec.profiles.RayCluster.defaults",
         "medray.spec.storage.Storage.retry_s",
-        "medray.spec.jobs.Train.plan",
-        "medray.spec.jobs.Predict.select",
+        "medray.steps.train.spec.TrainSpec.plan",
+        "medray.steps.predict.spec.PredictSpec.select",
     } <= found
 
 
@@ -127,8 +127,8 @@ def test_profiles_name_the_field(tmp_path: Path) -> None:
 
 
 def test_large_numbers_that_make_sense_are_taken() -> None:
-    from medray.spec.jobs import Policy
     from medray.spec.serving import Serving
+    from medray.spec.step import Policy
 
     assert Policy(unit_timeout_s=86400 * 365.0).unit_timeout_s == 31536000
     assert Serving(models=("net",), held_bytes=2**42).held_bytes == 2**42

@@ -4,8 +4,9 @@ import pytest
 from medray.engine.units.operation import Unit
 from medray.engine.units.worker import Worker, WorkerSpec
 from medray.errors import DataError
-from medray.jobs.plan import plan_shards
+from medray.steps.base.planned import plan_shards
 from medray.steps.evaluate.operation import Evaluate, headline, summarise
+from medray.steps.evaluate.resolve import OPERATION
 from medray.storage.catalog.commit import Commit
 from medray.storage.catalog.commits import Commits
 from medray.storage.catalog.datasets import Dataset
@@ -38,7 +39,7 @@ def dataset(objects: Objects, name: str, samples: list[Sample]) -> Dataset:
 
 def run(objects: Objects, task: dict, truth: Dataset, predictions: Dataset) -> Dataset:
     planned = plan_shards(truth, "evaluate", identity={}, select={}, paired=predictions)
-    spec = WorkerSpec("evaluate", {"task": task}, objects, "scores")
+    spec = WorkerSpec(OPERATION, {"task": task}, objects, "scores")
     worker = Worker(spec)
     for unit in planned.units:
         assert worker.run(unit).state == "committed"

@@ -11,8 +11,9 @@ from medray.errors import DataError
 from medray.formats import FORMATS
 from medray.formats.base import Source
 from medray.formats.packed import unpack
-from medray.jobs.plan import plan_ingest
 from medray.steps.ingest.operation import divide, split_of
+from medray.steps.ingest.plan import plan_ingest
+from medray.steps.ingest.resolve import OPERATION
 from medray.storage.catalog.ledger import Ledger
 from medray.storage.shards.samples import Sample
 from medray.storage.store.objects import Objects
@@ -25,7 +26,7 @@ def test_a_refused_series_accounts_for_all_of_its_files(objects: Objects, tmp_pa
     found = kind(kind.Options.model_validate(options)).plan(Source(tmp_path / "dicom"))
     planned = plan_ingest(found, name="dicom", identity={}, samples=1)
     parameters = {"format": {"name": "dicom", **options}, "source": str(tmp_path / "dicom")}
-    worker = Worker(WorkerSpec("ingest", parameters, objects, "ct", session="s"))
+    worker = Worker(WorkerSpec(OPERATION, parameters, objects, "ct", session="s"))
     for unit in planned.units:
         assert worker.run(unit).state == "committed"
     ledger = Ledger(objects, "ct")

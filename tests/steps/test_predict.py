@@ -11,13 +11,14 @@ from safetensors.torch import save
 
 from medray.engine.units.worker import Receipt, Worker, WorkerSpec
 from medray.errors import DataError
-from medray.jobs.plan import plan_shards
 from medray.modalities.image import predictor
 from medray.modalities.image.loader import whole_image
 from medray.modalities.image.normalise import ChannelNorm
 from medray.modalities.image.plan import ImagePlan
 from medray.modalities.loaded import load_trained
 from medray.models import MODELS
+from medray.steps.base.planned import plan_shards
+from medray.steps.predict.resolve import OPERATION
 from medray.storage.catalog.commit import Commit
 from medray.storage.catalog.commits import Commits
 from medray.storage.catalog.datasets import Dataset
@@ -93,7 +94,14 @@ def dataset(objects: Objects, samples: list[Sample]) -> Dataset:
 
 def run(objects: Objects, data: Dataset, **changed: Any) -> tuple[Dataset, Receipt]:
     planned = plan_shards(data, "predict", identity=changed, select={})
-    worker = Worker(WorkerSpec("predict", OPTIONS | {"model": "m"} | changed, objects, "out"))
+    worker = Worker(
+        WorkerSpec(
+            OPERATION,
+            OPTIONS | {"model": "m"} | changed,
+            objects,
+            "out",
+        )
+    )
     (unit,) = planned.units
     receipt = worker.run(unit)
     assert receipt.state == "committed", receipt.error

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from medray.registry import load
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.rows import Rows
 from medray.storage.shards.samples import Sample
@@ -113,3 +114,13 @@ class Operation(ABC):
                 again, one by one, so that only the bad one is quarantined.
         """
         yield from samples
+
+
+def operation_of(target: str) -> type[Operation]:
+    """The operation that "module:Class" names.
+
+    Raises:
+        SpecError: a library that it stands on is not installed (code "missing-extra").
+    """
+    kind: type[Operation] = load(target, target.rpartition(":")[2].lower(), "operations")
+    return kind

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medray.allocator import keep_freed_memory
-from medray.engine import OPERATIONS
-from medray.engine.units.operation import Operation, Unit
+from medray.engine.units.operation import Operation, Unit, operation_of
 from medray.engine.units.turns_and_deadlines import Stages, Turn, Watchdog, require_sound
 from medray.engine.units.verdict import is_fault_of_storage, is_lack_of_memory, is_passing
 from medray.errors import DataError, FatalError, MedrayError, shortage, status_of
@@ -39,7 +38,7 @@ class WorkerSpec:
     """All a worker needs, small and picklable: it travels to other processes.
 
     Args:
-        operation: name in the registry of operations.
+        operation: "module:Class" of what is done.
         parameters: of the resolved step.
         objects: the storage root.
         dataset: that the units make.
@@ -100,7 +99,7 @@ class Worker:
         self.ledger = Ledger(
             spec.objects, spec.dataset, session=spec.session, max_attempts=spec.max_attempts
         )
-        self.operation: Operation = OPERATIONS.get(spec.operation)(spec.objects, spec.parameters)
+        self.operation: Operation = operation_of(spec.operation)(spec.objects, spec.parameters)
         if self.operation.device:
             keep_freed_memory()
         self._device = threading.Lock()

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from medray.errors import SpecError
 from medray.jobs.remote.ray_jobs_api import RayJobs, connect
+from medray.spec.kinds import KINDS
 from medray.spec.load import cluster_profile
 from medray.spec.profiles import Cluster, Inline, Pool, RayCluster
 
 PATIENCE_S = 3.0
-_KINDS = ("ingest", "transform", "train", "predict", "evaluate", "export")
 
 Check = Callable[[], tuple[bool, str]]
 
@@ -57,7 +57,7 @@ def misfits(profile: Cluster, groups: list[Group]) -> list[str]:
     if isinstance(profile, Inline):
         return []
     found: dict[str, str] = {}
-    for kind in _KINDS:
+    for kind in KINDS.names():
         pool = profile.pool(kind)
         wanted = pool.workers if isinstance(pool.workers, int) else (pool.workers or (1, 1))[0]
         there = sum(_on_each(pool, group) * group.most for group in groups)

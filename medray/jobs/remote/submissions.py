@@ -14,8 +14,9 @@ from typing import Any
 from medray.clock import stamp
 from medray.errors import SpecError
 from medray.ids import short
-from medray.jobs.kept import FORGET, Life, lives
+from medray.jobs.kept import Life, lives
 from medray.spec.profiles import RayCluster
+from medray.steps.base.plans import FORGET
 from medray.storage.store import documents
 from medray.storage.store.documents import Count, Moment
 from medray.storage.store.objects import Objects

@@ -19,10 +19,10 @@ from pydantic import AfterValidator, TypeAdapter
 
 from medray.clock import Clock, stamp
 from medray.ids import short
-from medray.jobs.events import StepResult
 from medray.jobs.schedule.schedules import ROOT
 from medray.lease import beaten
 from medray.spec.schedules import Schedule
+from medray.steps.base.events import StepResult
 from medray.storage.store.documents import Count, Finite, Moment, decode
 from medray.storage.store.objects import Objects
 

@@ -12,10 +12,11 @@ from pydantic import TypeAdapter
 
 from medray.clock import SYSTEM, Clock
 from medray.errors import DataError, SpecError
-from medray.jobs.check import check_documents, refuse
+from medray.jobs.check import check_documents
 from medray.spec.check import check
 from medray.spec.load import Job, read_job
 from medray.spec.schedules import Schedule
+from medray.steps.base.view import refuse
 from medray.storage.catalog.versions import check_name, is_name
 from medray.storage.store.documents import damaged, decode
 from medray.storage.store.objects import Objects

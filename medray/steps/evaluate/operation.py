@@ -24,7 +24,7 @@ class Evaluate(Operation):
     """Scores cases. It goes over the truth, so a case without a prediction is scored as worst.
 
     Parameters: `task`, its options with `name`, as the model was trained for.
-    Payload of a unit: `shard`, `rows`, `paired` (see medray.jobs.plan).
+    Payload of a unit: `shard`, `rows`, `paired` (see medray.steps.base.planned).
     Output samples: one per score row, with `case` (the id in the truth), `subject` where the truth
     knows it, and the task's columns.
     """

@@ -30,7 +30,8 @@ class Export(Operation):
     Parameters: `format` (options with `name`), `to` (folder, or URL of a bucket), `task` (of
     the model that made the samples, or None: its classes name the segments), `features` (array →
     names of its values, or None).
-    Payload of a unit: `shard`, `rows` and, where there are images, `paired` (see medray.jobs.plan).
+    Payload of a unit: `shard`, `rows` and, where there are images, `paired` (see
+    medray.steps.base.planned).
     Output samples: one per sample, with `file`, `bytes` and `sha256`; of a format that puts many
     samples into a file, the same file for all of a unit, and `samples`, their number.
     """

@@ -1,1 +1,40 @@
-"""Raw files to samples."""
+"""Ingest: raw files of one format to a dataset."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+from medray.steps.base.step import Step
+from medray.steps.ingest.spec import IngestSpec
+
+if TYPE_CHECKING:
+    from medray.spec.documents import Place
+    from medray.steps.base.resolved import Resolved
+    from medray.steps.base.view import View
+    from medray.storage.store.objects import Objects
+
+
+class IngestStep(Step):
+    """Ingest: raw files of one format to a dataset."""
+
+    name: ClassVar[str] = "ingest"
+    Spec: ClassVar[type[IngestSpec]] = IngestSpec
+
+    def check(self, view: "View", spec: IngestSpec) -> None:
+        """See Step."""
+        from medray.steps.ingest.check import check
+
+        check(view, spec)
+
+    def resolve(
+        self, spec: IngestSpec, objects: "Objects", place: "Place"
+    ) -> "Resolved[IngestSpec]":
+        """See Step."""
+        from medray.steps.ingest.resolve import resolve
+
+        return resolve(spec, objects, place)
+
+    def begun(self, resolved: "Resolved[IngestSpec]", objects: "Objects") -> None:
+        """The next plan goes on from this one."""
+        from medray.steps.ingest.regroup import remember
+
+        samples = resolved.step.unit_samples
+        remember(objects, resolved.output, resolved.spec, resolved.run, samples)

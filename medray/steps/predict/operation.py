@@ -19,7 +19,7 @@ class Predict(Operation):
     """Runs a trained model over samples.
 
     Parameters: `model` (reference), `overlap`, `tta`, `precision`, `batch`, `outputs`.
-    Payload of a unit: `shard`, `rows` (see medray.jobs.plan).
+    Payload of a unit: `shard`, `rows` (see medray.steps.base.planned).
     Output samples have the id of their input and its row, without what that says of arrays. Dense
     tasks add the array `label`, or `probability` (classes, *space) with outputs "probabilities",
     slab by slab. Tasks on whole images add the columns of `Task.decide`.

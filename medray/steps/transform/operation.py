@@ -1,6 +1,6 @@
 """Transform: samples of a dataset to samples of another, by a plugin."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -21,14 +21,14 @@ class Transform(Operation):
 
     Parameters: `operation` (options with `name`), `using` (reference of each role's dataset),
     `attributes` (see Transformation.reads), `data` (reference of what is gone over).
-    Payload of a unit: `shard`, `rows` (see medray.jobs.plan).
+    Payload of a unit: `shard`, `rows` (see medray.steps.base.planned).
     """
 
     name: ClassVar[str] = "transform"
 
     def __init__(self, objects: Objects, parameters: dict[str, Any]) -> None:
         super().__init__(objects, parameters)
-        self._made = _transformation(parameters, objects)
+        self._made = transformation(parameters, objects)
         self._shard = lru_cache(maxsize=4)(lambda *pinned: Shard(objects, Pinned(*pinned)))
 
     @property
@@ -42,15 +42,8 @@ class Transform(Operation):
         yield from self._made.apply(InShard(self._shard(*unit.payload["shard"]), number))
 
 
-def conclude(
-    parameters: dict[str, Any], objects: Objects, shards: Sequence[Shard]
-) -> dict[str, Any]:
-    """What a transformation says of all it made; see Transformation.conclude."""
-    data = open_dataset(objects, parameters["data"])
-    return _transformation(parameters, objects).conclude(shards, data)
-
-
-def _transformation(parameters: dict[str, Any], objects: Objects) -> Transformation:
+def transformation(parameters: dict[str, Any], objects: Objects) -> Transformation:
+    """The plugin that a step's parameters name."""
     options = dict(parameters["operation"])
     kind = TRANSFORMS.get(options.pop("name"))
     using = {role: open_dataset(objects, name) for role, name in parameters["using"].items()}

@@ -13,16 +13,16 @@ from torch import Tensor
 from medray.engine.units.operation import Operation, Unit
 from medray.errors import SpecError
 from medray.log import event
+from medray.modalities import MODALITIES, read_plan
 from medray.modalities.ask import forward
 from medray.modalities.base import Trained
 from medray.modalities.loaded import load_trained
-from medray.modalities.sequence.plan import SequencePlan
 from medray.models.sequence.tokens import reverse_complement
 from medray.steps.variants.genome import Genome
-from medray.steps.variants.reuse import EXTENTS, KnownScores, extent_of
+from medray.steps.variants.reuse import KnownScores
 from medray.steps.variants.windows import NAN, STATUSES, Alleles, Stretch, VariantWindows, reach
 from medray.storage.catalog.datasets import open_dataset
-from medray.storage.shards.reader import Shard, selected
+from medray.storage.shards.reader import selected
 from medray.storage.shards.records import Pinned, Refusal
 from medray.storage.shards.rows import Rows
 from medray.storage.shards.samples import Sample
@@ -268,14 +268,14 @@ def tracks_of(plan: dict[str, Any], wanted: Sequence[str] | None, about: str) ->
         SpecError: the model takes no sequences ("model-mismatch"), or has no such output
             ("no-such-track").
     """
-    if plan.get("modality") != "sequence":
+    if "base" not in MODALITIES.get(plan["modality"]).extends:
         raise SpecError(
             "variants are scored by a model of sequences",
             code="model-mismatch",
             about=about,
-            hint=f"this one takes samples of kind {plan.get('modality')!r}",
+            hint=f"this one takes samples of kind {plan['modality']!r}",
         )
-    names = list(SequencePlan.model_validate(plan).classes)
+    names = list(read_plan(plan).classes)
     strange = [track for track in wanted or () if track not in names]
     if strange:
         raise SpecError(
@@ -285,23 +285,6 @@ def tracks_of(plan: dict[str, Any], wanted: Sequence[str] | None, about: str) ->
             hint=f"it has {', '.join(names)}",
         )
     return list(wanted) if wanted is not None else names
-
-
-def conclude(shards: Sequence[Shard | None]) -> dict[str, Any]:
-    """What a version says of all its scores: variants by status, and where its shards lie.
-
-    Args:
-        shards: in order; None for those without a row.
-    """
-    counts: dict[str, int] = dict.fromkeys(STATUSES, 0)
-    extents: list[dict[str, list[int]]] = []
-    for shard in shards:
-        table = None if shard is None else shard.columns(["contig", "pos", "status"])
-        extents.append({} if table is None else extent_of(table))
-        for pair in [] if table is None else table["status"].value_counts().to_pylist():
-            counts[pair["values"]] += pair["counts"]
-    metrics = {"variants": sum(counts.values()), **{k: n for k, n in counts.items() if n}}
-    return {"metrics": metrics, EXTENTS: extents}
 
 
 def _merged(column: pa.Array, loaded: Loaded, name: str) -> pa.Array:

@@ -63,7 +63,7 @@ def operation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     kind: type[Scripted] = request.param
     for name, fresh in (("script", {}), ("computing", {}), ("many", 1), ("sizes", [])):
         monkeypatch.setattr(kind, name, fresh)
-    monkeypatch.setattr(worker_module.OPERATIONS, "get", lambda name: kind)
+    monkeypatch.setattr(worker_module, "operation_of", lambda target: kind)
     monkeypatch.setattr(worker_module.time, "sleep", lambda seconds: None)
     return kind
 

@@ -11,7 +11,7 @@ import pytest
 
 from medray.formats.base import Found, Source
 from medray.formats.dicom import Dicom, known, tree
-from medray.jobs.plan import plan_ingest
+from medray.steps.ingest.plan import plan_ingest
 
 
 class Kept:

@@ -10,12 +10,14 @@ from pydantic import BaseModel, TypeAdapter
 
 from medray.errors import SpecError
 from medray.extras import need
-from medray.jobs.check.facts import Data, Model, stored_data, stored_model
+from medray.formats import FORMATS
+from medray.formats.base import Format
 from medray.registry import Registry
 from medray.spec.base import Plugin
 from medray.spec.check import Fault, tried
 from medray.spec.documents import place
 from medray.spec.profiles import Cluster
+from medray.steps.base.facts import Data, Model, stored_data, stored_model
 from medray.storage.catalog.versions import check_name
 from medray.storage.store.objects import Objects
 
@@ -114,6 +116,14 @@ class View:
             self.bad(options, path)
             return None
         return kind, options
+
+    def format(self, plugin: Plugin) -> Format | None:
+        """The format of field `format` with its options, if both can be."""
+        found = self.plugin(FORMATS, plugin, "format")
+        with self.at("format"):
+            if found is not None:
+                return found[0](found[1])
+        return None
 
     def bad(self, faults: Sequence[Fault], *path: str) -> None:
         """Write down what is wrong with a value, below `path`."""

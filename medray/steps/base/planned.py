@@ -1,4 +1,4 @@
-"""Found: a step becomes units, each with an identity, accountable inputs and what `load` needs.
+"""Planned: a step becomes units, each with an identity, accountable inputs and what `load` needs.
 
 Payloads, by operation; never pixels:
 
@@ -20,10 +20,7 @@ from typing import Any
 
 from medray.engine.units.operation import Unit
 from medray.errors import SpecError
-from medray.formats.base import Found
-from medray.formats.packed import Packed, grouped, pack
 from medray.ids import Distinct, short, unit_id
-from medray.jobs.regroup import Earlier, regroup
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.records import Pinned, Refusal
 
@@ -51,40 +48,6 @@ class Planned:
     def identity(self) -> str:
         """Equal work, equal identity."""
         return short([[unit.id for unit in self.units], [_OF_REFUSAL(one) for one in self.refused]])
-
-
-def plan_ingest(
-    found: Found,
-    *,
-    name: str,
-    identity: dict[str, Any],
-    samples: int | None = None,
-    before: Earlier | None = None,
-) -> Planned:
-    """Units of an ingest.
-
-    Args:
-        found: what the format found in the source.
-        name: of the format.
-        identity: everything but the inputs that decides what is made.
-        samples: inputs per unit, about; None keeps the format's own groups.
-        before: an earlier plan of the same; its inputs keep their units.
-    """
-
-    def identify(group: Packed) -> str:
-        return unit_id(f"ingest/{name}", identity, [group.hash])
-
-    groups = [pack(group) for group in found.groups]
-    if samples is not None:
-        groups = grouped((item for group in groups for item in group), samples=samples)
-    _no_key_twice(key for group in groups for key in group.keys)
-    if before is not None:
-        groups = regroup(groups, before, identify, samples)
-    units = [
-        Unit(identify(group), index, group.keys, group.payload)
-        for index, group in enumerate(groups)
-    ]
-    return Planned(units, found.refused)
 
 
 def plan_shards(
@@ -140,7 +103,7 @@ def plan_shards(
         units.append(
             Unit(unit_id(operation, identity, inputs, model), len(units), tuple(keys), payload)
         )
-    _no_key_twice(key for unit in units for key in unit.inputs)
+    no_key_twice(key for unit in units for key in unit.inputs)
     return Planned(units, [])
 
 
@@ -188,8 +151,12 @@ def _places(dataset: Dataset) -> dict[str, _Place]:
     }
 
 
-def _no_key_twice(keys: Iterable[str]) -> None:
-    """Every input has a key of its own: only then can each be accounted for."""
+def no_key_twice(keys: Iterable[str]) -> None:
+    """Every input has a key of its own: only then can each be accounted for.
+
+    Raises:
+        SpecError: two have the same (code "duplicate-input").
+    """
     seen = Distinct()
     for key in keys:
         if not seen.add(key):

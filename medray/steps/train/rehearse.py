@@ -12,7 +12,7 @@ from medray.modalities import MODALITIES
 from medray.models import MODELS, model_options
 from medray.models.base import Network, freeze
 from medray.spec.check import tried
-from medray.spec.jobs import Train
+from medray.steps.train.spec import TrainSpec
 from medray.tasks.base import Task
 
 LENGTH = 4096  # of sequences, where only the data know it
@@ -22,18 +22,18 @@ FEATURES = 8  # of a table, where only the data know them
 _SURE = frozenset({"unknown-layer", "nothing-to-learn", "levels-mismatch"})
 
 
-def rehearse(step: Train, task: Task, axes: int | None, add: Callable[..., None]) -> None:
-    """Find what the step says of network and plan that can't be.
+def rehearse(spec: TrainSpec, task: Task, axes: int | None, add: Callable[..., None]) -> None:
+    """Find what a training says of network and plan that can't be.
 
     Args:
-        step: its model and task are known to be there, with options that can be.
-        task: of the step.
+        spec: its model and task are known to be there, with options that can be.
+        task: of the spec.
         axes: of the images, where known.
         add: takes the field, code, message and hint of a problem.
     """
-    kind = MODELS.get(step.model.name)
+    kind = MODELS.get(spec.model.name)
     modality = MODALITIES.get(kind.takes)
-    for name, value in step.plan.items():
+    for name, value in spec.plan.items():
         planned = modality.plan_type().model_fields.get(name)
         if planned is None:
             hint = f"one of {', '.join(modality.plan_type().model_fields)}"
@@ -43,7 +43,7 @@ def rehearse(step: Train, task: Task, axes: int | None, add: Callable[..., None]
         faults = tried(adapter, value)
         for fault in faults if isinstance(faults, list) else []:
             add(f"plan.{name}", "bad-field", fault.message, fault.hint)
-    settings, validates = step.train, task.validates
+    settings, validates = spec.train, task.validates
     stopping = settings.early_stopping.metric if settings.early_stopping else ""
     if stopping and validates and stopping not in validates:
         hint = f"one of {', '.join(sorted(validates))}"
@@ -53,8 +53,8 @@ def rehearse(step: Train, task: Task, axes: int | None, add: Callable[..., None]
         message = f"{settings.batch_size} samples a step cannot be shared by {most} ranks"
         hint = "a larger batch_size, or fewer workers"
         add("train.batch_size", "batch-too-small", message, hint)
-    patch = step.plan.get("patch") or getattr(step.task, "patch", None)
-    dims = step.model.options.get("dims")
+    patch = spec.plan.get("patch") or getattr(spec.task, "patch", None)
+    dims = spec.model.options.get("dims")
     for field, count in (("model.dims", dims), ("task.patch", patch and len(patch))):
         if count is not None and axes is not None and count != axes:
             message = f"the images have {axes} spatial axes, not {count}"
@@ -62,7 +62,7 @@ def rehearse(step: Train, task: Task, axes: int | None, add: Callable[..., None]
             return
     known = kind.takes == "image" and patch is not None
     try:
-        _look(step, kind, task, dims or axes or (len(patch) if patch else 2), patch)
+        _look(spec, kind, task, dims or axes or (len(patch) if patch else 2), patch)
     except SpecError as error:
         if known or error.code in _SURE:
             field = "train.freeze" if error.code in ("unknown-layer", "nothing-to-learn") else ""
@@ -83,19 +83,19 @@ class _Undrawn(TorchFunctionMode):
         return func(*args, **given)
 
 
-def _look(step: Train, kind: type[Network], task: Task, dims: int, patch: Any) -> None:
+def _look(spec: TrainSpec, kind: type[Network], task: Task, dims: int, patch: Any) -> None:
     places: dict[str, Any] = {
         "dims": dims,
         "per_base": task.answers == "place",
         "modalities": {"features": FEATURES},
     }
-    options = model_options(step.model.model_dump(mode="json"), **places)
-    size = {"image": patch and tuple(patch), "sequence": (step.plan.get("length") or LENGTH,)}
+    options = model_options(spec.model.model_dump(mode="json"), **places)
+    size = {"image": patch and tuple(patch), "sequence": (spec.plan.get("length") or LENGTH,)}
     inward = FEATURES if kind.takes == "table" else 1
     with torch.device("meta"), _Undrawn():
         network = kind.build(options, inward, len(task.classes), size.get(kind.takes))
-    if step.train.freeze:
-        freeze(network, step.train.freeze)
+    if spec.train.freeze:
+        freeze(network, spec.train.freeze)
         if not any(one.requires_grad for one in network.parameters()):
             raise SpecError(
                 "every parameter is frozen", code="nothing-to-learn", hint="freeze less"

@@ -1,16 +1,11 @@
 """Folders with raw files, looked at before anything is planned over them."""
 
-import contextlib
 import os
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from medray.errors import MedrayError, RetryableError, SpecError
-from medray.formats.base import Format, Found, Source
-from medray.formats.bucket import outlined
-from medray.ids import short
-from medray.spec.jobs import Ingest
+from medray.errors import SpecError
+from medray.formats.base import Format, Source
+from medray.steps.base.view import View
 from medray.storage.store.objects import Objects
 
 
@@ -36,44 +31,19 @@ def source_of(path: str) -> Source:
     return Source(root)
 
 
-@dataclass(frozen=True)
-class Kept:
-    """What a plan keeps for the next one of the same step: one object, whoever wrote it last.
+def look_at_source(view: View, source: str) -> bool:
+    """Whether a source is there; false where an earlier document will make it.
 
-    It spares work and decides nothing, so a store that can't give or take it is no error.
-
-    Args:
-        objects: the storage root.
-        path: of the object.
+    Raises:
+        SpecError: as `source_of`.
     """
-
-    objects: Objects
-    path: str
-
-    def load(self) -> bytes | None:
-        """See medray.formats.base.Memory."""
-        try:
-            return self.objects.get(self.path)
-        except (FileNotFoundError, MedrayError):
-            return None
-
-    def keep(self, data: bytes) -> None:
-        """See medray.formats.base.Memory."""
-        with contextlib.suppress(RetryableError):
-            self.objects.put(self.path, data)
-
-
-def plan_of(made: Format, step: Ingest, objects: Objects) -> Found:
-    """What a format finds in a folder or a bucket."""
-    check_named(made, step.source, objects)
-    memory = Kept(objects, f"datasets/{step.output}/plans/{short(step.identity())}.known")
-    about: dict[str, Any] = {"by_content": step.fingerprint == "content", "memory": memory}
-    if "://" not in step.source:
-        source = source_of(step.source)
-        return made.plan(replace(source, follow_links=step.follow_links, **about))
-    with outlined(objects.beside(step.source), **about) as outline:
-        found = made.plan(outline)
-        return replace(found, refused=[*found.refused, *outline.refused])
+    if "://" in source:
+        view.objects.beside(source)
+    elif any(Path(source).is_relative_to(target) for target in view.targets):
+        return False
+    else:
+        source_of(source)
+    return True
 
 
 def check_named(made: Format, source: str, objects: Objects) -> None:

@@ -36,9 +36,9 @@ def test_metrics_are_named_before(options: dict[str, Any], targets: np.ndarray |
 
 LOOK = """
 import sys
-from medray.engine.training.rehearse import rehearse
+from medray.steps.train.rehearse import rehearse
 from medray.spec.check import check
-from medray.spec.jobs import STEP
+from medray.spec.kinds import STEP
 from medray.tasks import build_task
 
 for model, task in (

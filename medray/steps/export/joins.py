@@ -11,8 +11,8 @@ from medray.errors import SpecError
 from medray.formats.bucket import outlined
 from medray.formats.joined import Joined, Share
 from medray.ids import digest, unit_id
-from medray.jobs.plan import Planned
-from medray.jobs.sources import source_of
+from medray.steps.base.planned import Planned
+from medray.steps.base.sources import source_of
 from medray.steps.export.join import item_fields
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.records import Refusal

@@ -15,8 +15,8 @@ from pydantic import Field
 
 from medray.errors import DamageError
 from medray.formats.packed import Packed, grouped, pack
-from medray.jobs.kept import read_plan
-from medray.jobs.successors import origins, units_that_gave_way
+from medray.steps.base.plans import read_plan
+from medray.steps.base.successors import origins, units_that_gave_way
 from medray.storage.catalog.ledger import Ledger
 from medray.storage.store.damage import damage
 from medray.storage.store.documents import Count, keep, read
@@ -43,7 +43,7 @@ class Earlier:
 
 @dataclass(frozen=True)
 class _Planned:
-    run: Annotated[str, Field(pattern=r"^[a-z]+-[0-9a-f]+$")]
+    run: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*-[0-9a-f]+$")]
     samples: Count | None
 
 

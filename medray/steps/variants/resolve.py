@@ -1,68 +1,73 @@
-"""Plan the scoring of variants: a model, a genome and a table of sites to units."""
-
-from typing import Any
+"""Resolve a scoring: a model, a genome and a table of sites to units."""
 
 from medray.errors import DataError, SpecError
 from medray.ids import short
-from medray.jobs.plan import Planned, plan_rows
-from medray.spec.jobs import Predict, VariantEffect
+from medray.steps.base.planned import plan_rows
+from medray.steps.base.resolved import Resolved
 from medray.steps.variants.genome import Genome
 from medray.steps.variants.operation import SITE, columns_of, tracks_of
+from medray.steps.variants.spec import VariantsSpec
 from medray.storage.catalog.datasets import Dataset, open_dataset
 from medray.storage.catalog.models import open_model
 from medray.storage.catalog.versions import versions_of
 from medray.storage.store.objects import Objects
 
+OPERATION = "medray.steps.variants.operation:Score"
 SCORING = "scoring"  # attribute of a version: equal where scores can stand for each other
 
 
-def plan_scores(
-    step: Predict, effect: VariantEffect, objects: Objects
-) -> tuple[Planned, dict[str, Any], dict[str, Any]]:
-    """Units, parameters of the operation, and attributes of the version.
+def resolve(spec: VariantsSpec, objects: Objects) -> Resolved[VariantsSpec]:
+    """See medray.steps.base.step.Step.
 
     Raises:
         SpecError: model, genome or sites are of another kind, or do not exist.
     """
-    model, data = open_model(objects, step.model), open_dataset(objects, step.data)
-    stored = open_dataset(objects, effect.genome)
+    model, data = open_model(objects, spec.model), open_dataset(objects, spec.data)
+    stored = open_dataset(objects, spec.genome)
     genome = Genome(stored)
     _check_sites(data)
     plan = model.config["plan"]
-    tracks = tracks_of(plan, effect.tracks, model.reference)
+    tracks = tracks_of(plan, spec.tracks, model.reference)
     how = {
         "genome": genome.digest,
-        "window": effect.window or plan["length"],
-        "statistics": list(effect.statistics),
+        "window": spec.window or plan["length"],
+        "statistics": list(spec.statistics),
         "tracks": tracks,
-        "reverse_complement": effect.reverse_complement,
-        "precision": step.precision,
-        "batch": effect.batch,
+        "reverse_complement": spec.reverse_complement,
+        "precision": spec.precision,
+        "batch": spec.batch,
     }
     scoring = short({**how, "model": model.digest})
     planned = plan_rows(
         data,
         "score",
-        identity={**how, "where": step.select},
-        rows=effect.unit,
+        identity={**how, "where": spec.select},
+        rows=spec.unit,
         model=model.digest,
     )
-    parameters = {
-        **how,
-        "genome": stored.reference,
-        "model": model.reference,
-        "where": step.select,
-        "known": [version.reference for version in _earlier(objects, step.output, scoring)],
-    }
-    attributes = {
-        "data": data.reference,
-        "model": model.reference,
-        "genome": stored.reference,
-        "select": step.select,
-        "variants": {**how, "columns": columns_of(effect.statistics, tracks)},
-        SCORING: scoring,
-    }
-    return planned, parameters, attributes
+    return Resolved(
+        spec,
+        spec.output,
+        parents=[data.reference, model.reference, stored.reference],
+        operation=OPERATION,
+        parameters={
+            **how,
+            "genome": stored.reference,
+            "model": model.reference,
+            "where": spec.select,
+            "known": [version.reference for version in _earlier(objects, spec.output, scoring)],
+        },
+        planned=planned,
+        attributes={
+            "data": data.reference,
+            "model": model.reference,
+            "genome": stored.reference,
+            "select": spec.select,
+            "variants": {**how, "columns": columns_of(spec.statistics, tracks)},
+            SCORING: scoring,
+        },
+        runs_on="data",
+    )
 
 
 def _check_sites(data: Dataset) -> None:

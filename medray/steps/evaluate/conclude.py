@@ -1,0 +1,34 @@
+"""Conclude an evaluation: all score rows to one summary, and a linear model's beside it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from medray.engine.training.baseline_scores import score_baseline
+from medray.engine.training.learnt import overlap
+from medray.steps.base.resolved import Resolved
+from medray.steps.evaluate.operation import cautions, headline, summarise
+from medray.steps.evaluate.spec import EvaluateSpec
+from medray.storage.catalog.datasets import open_dataset
+from medray.storage.shards.reader import Shard
+from medray.storage.shards.writer import table_of
+from medray.storage.store.objects import Objects
+
+
+def conclude(
+    resolved: Resolved[EvaluateSpec], objects: Objects, shards: Sequence[Shard | None]
+) -> dict[str, Any]:
+    """See medray.steps.base.step.Step."""
+    tables = [shard.table for shard in shards if shard]
+    cases = pa.concat_tables(tables, promote_options="permissive") if tables else table_of([])
+    spec = resolved.step
+    summary = summarise(resolved.parameters["task"], cases, repeats=spec.bootstrap, seed=spec.seed)
+    predictions, truth = (open_dataset(objects, name) for name in resolved.parents[:2])
+    summary["learnt"] = overlap(objects, predictions, truth, cases)
+    summary["cautions"] = cautions(summary)
+    beside = score_baseline(objects, predictions, truth, cases)
+    if beside:
+        summary["baseline"] = beside
+    metrics = {**headline(summary), **{f"baseline_{name}": beside[name] for name in beside}}
+    return {"summary": summary, "metrics": metrics}

@@ -1,0 +1,97 @@
+"""The check of a training: network, task and data, held against each other."""
+
+from typing import TYPE_CHECKING
+
+from medray.errors import SpecError
+from medray.models import MODELS
+from medray.spec.profiles import Inline
+from medray.steps.base.facts import Model
+from medray.steps.base.fits import check_samples, same_classes, task_of
+from medray.steps.base.view import View
+from medray.steps.train.spec import TrainSpec
+
+if TYPE_CHECKING:
+    from medray.models.base import Network
+    from medray.tasks.base import Task
+
+
+def check(view: View, spec: TrainSpec) -> None:
+    """Task, network and data fit each other, and the settings fit all of them."""
+    data = view.data("data", spec.data)
+    task = task_of(view, spec.task.model_dump(mode="json"), "task")
+    found = view.plugin(MODELS, spec.model, "model")
+    with view.at("select"):
+        data.holds.check_where(spec.select)
+    if spec.folds is not None:
+        with view.at("folds"):
+            data.holds.check_where({spec.folds: ""})
+    elif spec.validation and spec.validation != TrainSpec.model_fields["validation"].default:
+        with view.at("validation"):
+            data.holds.check_where(spec.validation)
+    if spec.train.init_from:
+        view.model("train.init_from", spec.train.init_from)
+    if task is not None:
+        _objective(view, spec, task)
+        with view.at("task"):
+            task.needs.check(data.holds)
+            same_classes(task, data)
+    if found is not None:
+        check_samples(view, "data", found[0], data)
+        if task is not None and not _pair(view, found[0], task):
+            found = task = None  # what follows is not blamed
+        elif task is not None:
+            from medray.steps.train.rehearse import rehearse
+
+            rehearse(spec, task, data.holds.axes, view.add)
+    if spec.train.precision == "fp16" and view.profile is not None:
+        inline = isinstance(view.profile, Inline)
+        if not inline and not view.profile.pool(spec.kind).gpus:
+            view.add("train.precision", "fp16-needs-cuda", "fp16 needs a GPU", "take bf16 or fp32")
+    made = Model(
+        None if found is None else spec.model.model_dump(mode="json"),
+        None if task is None else spec.task.model_dump(mode="json"),
+        spec.folds is not None,
+        spec.data.partition("@")[0],
+    )
+    view.makes("output", spec.output, made)
+
+
+def _objective(view: View, spec: TrainSpec, task: "Task") -> None:
+    """The objective is there, and can do with the settings and the task."""
+    from medray.engine.training.objectives import OBJECTIVES, objective_of
+    from medray.engine.training.objectives.base import check_objective
+
+    chosen = spec.train.objective
+    if chosen is None or view.plugin(OBJECTIVES, chosen, "train.objective"):
+        with view.at("train.objective"):
+            check_objective(objective_of(chosen, task), spec.train, task)
+
+
+def _pair(view: View, kind: "type[Network]", task: "Task") -> bool:
+    """Whether the network can learn the task."""
+    from medray.modalities import MODALITIES
+
+    extends = MODALITIES.get(kind.takes).extends
+    if task.over and task.over not in extends:
+        view.add(
+            "task.name",
+            "task-mismatch",
+            f"{task.name} is no task for samples of kind {kind.takes!r}",
+            f"it is one for samples that extend along {task.over!r}",
+        )
+        return False
+    if task.answers not in kind.answers:
+        whole = "place by place" if task.answers == "sample" else "for whole samples"
+        can = [name for name in MODELS.names() if _could(name, kind.takes, task)]
+        hint = f"take {' or '.join(can)}" if can else ""
+        view.add("model.name", "task-mismatch", f"this network answers {whole}", hint)
+        return False
+    return True
+
+
+def _could(name: str, takes: str, task: "Task") -> bool:
+    try:
+        kind = MODELS.get(name)
+    except SpecError:
+        return False
+    return kind.takes == takes and task.answers in kind.answers

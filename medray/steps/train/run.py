@@ -1,0 +1,152 @@
+"""Run a training: look at the data, plan, train on ranks, commit the model package."""
+
+from typing import Any
+
+from medray.clock import SYSTEM, Clock
+from medray.engine.training.loop import TrainResult
+from medray.engine.training.package import save_folds, save_trained
+from medray.engine.training.setup import TrainSetup
+from medray.errors import DamageError, SpecError
+from medray.modalities import modality_of
+from medray.modalities.base import Wanted
+from medray.steps.base.events import Event, Listener, StepResult, Tally
+from medray.steps.base.resolved import Resolved
+from medray.steps.base.work import Work
+from medray.steps.train.spec import TrainSpec
+from medray.storage.catalog.datasets import Dataset, open_dataset
+from medray.storage.catalog.models import ModelPackage, make_newest, open_model
+from medray.tasks import build_task
+
+# Folds that the same ranks train: starting ranks takes several seconds, a small network less. Not
+# all of them: their plans are held and sent together.
+TOGETHER = 16
+
+
+def run_training(resolved: Resolved[TrainSpec], work: Work, clock: Clock = SYSTEM) -> StepResult:
+    """Train, unless this very training was done before; resumes at its newest checkpoint.
+
+    Raises:
+        InterruptedRun: `work.stop` was set; the newest checkpoint is where it goes on (code
+            "stopped").
+        SpecError: data, task and network don't fit together.
+        FatalError: the loss diverged.
+    """
+    started = clock.monotonic()
+    done = _made_before(work)
+    if work.known is not None and done is None:
+        # No longer done: gc would take the checkpoints of a run that has a result.
+        work.objects.delete([f"runs/{resolved.run}/result.json"])
+    work.tell(
+        Event(
+            "step",
+            {
+                "kind": resolved.step.kind,
+                "run": resolved.run,
+                "output": resolved.output,
+                "units": 1,
+                "units_skipped": int(done is not None),
+                "inputs": 1,
+                "inputs_done": int(done is not None),
+            },
+        )
+    )
+    package = done or _train(resolved, work)
+    return StepResult(
+        kind=resolved.step.kind,
+        run=resolved.run,
+        output=package.reference,
+        digest=package.digest,
+        units=Tally(1, int(done is None), int(done is not None), 0),
+        metrics={k: v for k, v in package.metrics.items() if isinstance(v, int | float)},
+        seconds=round(clock.monotonic() - started, 3),
+    )
+
+
+def _made_before(work: Work) -> ModelPackage | None:
+    if work.known is None:
+        return None
+    try:
+        package = open_model(work.objects, work.known.output)
+    except (SpecError, DamageError):
+        return None  # somebody removed the model, or it is damaged: train again
+    if not package.is_whole:
+        return None
+    make_newest(package)
+    return package
+
+
+def _train(resolved: Resolved[TrainSpec], work: Work) -> ModelPackage:
+    spec, run = resolved.step, f"runs/{resolved.run}"
+    data = open_dataset(work.objects, resolved.parents[0])
+    if spec.folds is None:
+        setup = _setup(spec, data, work, run)
+        (result,) = work.fit([setup], [work.tell])
+        return save_trained(setup, result, resolved.output, spec=resolved.spec)
+    made: list[tuple[Any, TrainSetup, TrainResult]] = []
+    folds = _folds(spec, data)
+    for first in range(0, len(folds), TOGETHER):
+        some = dict(enumerate(folds[first : first + TOGETHER], first))
+        setups = [_setup(part, data, work, f"{run}/folds/{at}") for at, (_, part) in some.items()]
+        tells = [_telling(work.tell, at + 1, len(folds)) for at in some]
+        results = work.fit(setups, tells)
+        made += zip((value for value, _ in some.values()), setups, results, strict=True)
+    return save_folds(made, resolved.output, column=spec.folds, spec=resolved.spec)
+
+
+def _telling(tell: Listener, fold: int, folds: int) -> Listener:
+    """Tells which fold it is about."""
+    return lambda event: tell(Event(event.name, {**event.fields, "fold": fold, "folds": folds}))
+
+
+def _folds(spec: TrainSpec, data: Dataset) -> list[tuple[Any, TrainSpec]]:
+    """For each value of the folds' column, the training that goes without it.
+
+    Raises:
+        SpecError: there is no such column ("no-such-column"), or it has one value ("one-fold").
+    """
+    column = str(spec.folds)
+    if column not in data.manifest.columns:
+        raise SpecError(
+            f"there is no column {column!r} to part folds by",
+            code="no-such-column",
+            about=data.reference,
+            hint=f"columns: {', '.join(data.manifest.columns)}",
+        )
+    values = sorted(set(data.columns([column])[column].take(data.select(spec.select)).to_pylist()))
+    if len(values) < 2:
+        raise SpecError(
+            f"the column {column!r} has {len(values)} value",
+            code="one-fold",
+            about=data.reference,
+            hint="ingest with `folds`, or name another column",
+        )
+    return [
+        (
+            value,
+            spec.model_copy(
+                update={
+                    "select": {**spec.select, column: [one for one in values if one != value]},
+                    "validation": {**spec.select, column: value},
+                }
+            ),
+        )
+        for value in values
+    ]
+
+
+def _setup(spec: TrainSpec, data: Dataset, work: Work, run: str) -> TrainSetup:
+    task = spec.task.model_dump(mode="json")
+    model = spec.model.model_dump(mode="json")
+    wanted = Wanted(model, spec.train, spec.plan, work.device)
+    plan = modality_of(model).plan(data, data.select(spec.select), build_task(task), wanted)
+    return TrainSetup(
+        objects=work.objects,
+        data=data.reference,
+        task=task,
+        model=model,
+        plan=plan,
+        settings=spec.train,
+        run=run,
+        select=spec.select,
+        validation=spec.validation,
+    )

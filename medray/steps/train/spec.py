@@ -1,0 +1,42 @@
+"""Train: a dataset to a trained model."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from medray.spec.base import Name, Plugin, Reference
+from medray.spec.step import StepSpec, Where
+from medray.spec.training import TrainSettings
+
+
+class TrainSpec(StepSpec):
+    """A dataset to a trained model."""
+
+    kind: Literal["train"]
+    data: Reference
+    select: Where = Field({"split": "train"}, description="samples to learn from: column: value(s)")
+    validation: Where = Field({"split": "val"}, description="samples to validate on")
+    folds: str | None = Field(
+        None,
+        description="column: for each value of it, a network learns from the samples of all "
+        "others, and is validated on its own; one model of them all",
+    )
+    task: Plugin
+    model: Plugin
+    output: Name
+    train: TrainSettings = TrainSettings.model_construct()
+    plan: dict[str, Any] = Field({}, description="fields of the plan that are not left to the data")
+
+    @classmethod
+    def kept(cls) -> frozenset[str]:
+        """All but the settings, and of these where the weights come from."""
+        return super().kept() - {"train"} | {"train.init_from"}
+
+    def identity(self) -> dict[str, Any]:
+        """As of any step; how many workers share the work is no part of it, so a run can resume
+        on another number of them."""
+        made = super().identity()
+        for name in ("workers", "threads", "cache_bytes", "prefetch", "max_failures", "keep"):
+            del made["train"][name]
+        del made["train"]["checkpoint_every"]
+        return made
