@@ -5,7 +5,6 @@ import functools
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -57,7 +56,7 @@ class ByKind(Generic[T]):
         """JSON Schema of all models."""
         return self._all.json_schema()
 
-    @cached_property
+    @property
     def _all(self) -> TypeAdapter[T]:
         union: Any = functools.reduce(operator.or_, self._models.values())
         return TypeAdapter(Annotated[union, Field(discriminator="kind")])
