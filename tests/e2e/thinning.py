@@ -19,6 +19,8 @@ from medray.storage.catalog.datasets import open_dataset
 from medray.storage.shards.reader import Shard
 from medray.storage.shards.records import Pinned, Refusal
 from medray.storage.shards.samples import Sample
+from medray.storage.shards.schema import Arrays, decode, encode
+from medray.storage.shards.stored import InShard
 from medray.storage.store.objects import Objects
 
 
@@ -32,9 +34,13 @@ class ThinSpec(StepSpec):
 
 
 class Keep(Operation):
-    """Samples with their arrays, but for those that are left out. Parameters: `every`."""
+    """Samples with their arrays, but for those that are left out. Parameters: `every`, `arrays`."""
 
     name: ClassVar[str] = "keep"
+
+    @property
+    def arrays(self) -> Arrays:
+        return decode(self.parameters["arrays"])
 
     def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:
         at = unit.inputs.index(key)
@@ -42,9 +48,8 @@ class Keep(Operation):
             yield Refusal(key, "thinned", "not asked for", kind="passed-over")
             return
         shard, row = Shard(self.objects, Pinned(*unit.payload["shard"])), unit.payload["rows"][at]
-        values = shard.table.slice(row, 1).to_pylist()[0]
-        arrays = {name: shard.array(row, name)[...] for name in shard.names(row)}
-        yield Sample(values.pop("sample_id"), values, arrays)
+        one = InShard(shard, row)
+        yield Sample(one.id, one.row, {name: one.array(name)[...] for name in one.names})
 
 
 class Thin(Step):
@@ -63,7 +68,7 @@ class Thin(Step):
             spec.output,
             parents=[data.reference],
             operation="thinning:Keep",
-            parameters=identity,
+            parameters={**identity, "arrays": encode(data.manifest.arrays)},
             planned=plan_shards(data, "thin", identity=identity, select={}),
         )
 
