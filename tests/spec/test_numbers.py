@@ -12,6 +12,7 @@ from medray.errors import SpecError
 from medray.formats import FORMATS
 from medray.models import MODELS
 from medray.spec.base import Plugin, Settings
+from medray.spec.kinds import KINDS
 from medray.spec.load import check_step, cluster_profile, read_job, storage_profile
 from medray.steps.transform.transforms import TRANSFORMS
 from medray.tasks import TASKS
@@ -21,7 +22,7 @@ BAD = [float("inf"), float("-inf"), float("nan"), 1e300, -1e300, 10**300]
 
 def models() -> list[type[Settings]]:
     """Every model that stands behind a file: those of the spec, and all plugins' options."""
-    for registry in (FORMATS, TASKS, MODELS, TRANSFORMS):
+    for registry in (FORMATS, TASKS, MODELS, TRANSFORMS, KINDS):
         for name in registry.names():
             registry.get(name)
 
