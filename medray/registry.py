@@ -53,16 +53,15 @@ class Registry(Generic[T]):
                 about=self.group,
                 hint=f"did you mean {near[0]!r}?" if near else f"one of {', '.join(self.names())}",
             )
-        return cast("type[T]", load(target, name, self.group))
+        return cast("type[T]", load(target, f"{self.group}, {name}"))
 
 
-def load(target: str, name: str, about: str) -> Any:
+def load(target: str, about: str) -> Any:
     """What "module:Class" says.
 
     Args:
         target: of a plugin.
-        name: of the plugin, for errors.
-        about: what kind of plugin it is, for errors.
+        about: whose it is, for errors.
 
     Raises:
         SpecError: a library that it stands on is not installed (code "missing-extra").
@@ -71,9 +70,4 @@ def load(target: str, name: str, about: str) -> Any:
     try:
         return getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:
-        raise SpecError(
-            f"{name!r} needs the library {error.name!r}, which is not installed",
-            code="missing-extra",
-            about=about,
-            hint="pip install 'medray[all]'",
-        ) from error
+        raise lacking(error, about) from error

@@ -122,5 +122,5 @@ def operation_of(target: str) -> type[Operation]:
     Raises:
         SpecError: a library that it stands on is not installed (code "missing-extra").
     """
-    kind: type[Operation] = load(target, target.rpartition(":")[2].lower(), "operations")
+    kind: type[Operation] = load(target, target)
     return kind
