@@ -89,7 +89,7 @@ def walk(root: str) -> dict[str, Any]:
 
 def plan(root: str, name: str, storage: str) -> dict[str, Any]:
     """A plan, to units with identities."""
-    from medray.steps.base.resolved import resolve
+    from medray.steps.base.resolve import resolve
     from medray.steps.ingest.spec import IngestSpec
     from medray.storage.store.objects import Objects
 

@@ -15,7 +15,7 @@ from medray.spec.override import merge
 from medray.spec.profiles import RayCluster
 from medray.spec.step import StepSpec
 from medray.steps.base.facts import Data, Model
-from medray.steps.base.resolved import kind_of
+from medray.steps.base.resolve import kind_of
 from medray.steps.base.view import Problem, Room, View
 from medray.storage.store.objects import Objects
 

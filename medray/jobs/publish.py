@@ -11,7 +11,8 @@ from medray.jobs.budget import Budget, reasons
 from medray.jobs.execute import Executor
 from medray.steps.base.events import Event, Listener, StepResult, Tally
 from medray.steps.base.planned import Planned
-from medray.steps.base.resolved import Resolved, kind_of
+from medray.steps.base.resolve import kind_of
+from medray.steps.base.resolved import Resolved
 from medray.storage.catalog.commits import Commits
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.catalog.ledger import Ledger

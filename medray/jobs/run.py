@@ -20,7 +20,8 @@ from medray.jobs.tracking import tracked
 from medray.spec.documents import place
 from medray.spec.load import Job, Source, cluster_profile, dump, read_job
 from medray.steps.base.events import Event, Listener, Run, StepResult
-from medray.steps.base.resolved import Resolved, kind_of, resolve
+from medray.steps.base.resolve import kind_of, resolve
+from medray.steps.base.resolved import Resolved
 from medray.steps.base.view import refuse
 from medray.storage.catalog.audit import record
 from medray.storage.catalog.versions import versions_of

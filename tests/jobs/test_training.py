@@ -14,7 +14,7 @@ from medray.jobs.status import jobs
 from medray.spec.documents import place
 from medray.spec.load import check_step, read_job
 from medray.steps.base.events import Event, Tally
-from medray.steps.base.resolved import resolve
+from medray.steps.base.resolve import resolve
 from medray.storage.catalog.commits import Commits
 from medray.storage.catalog.datasets import Dataset, open_dataset
 from medray.storage.catalog.ledger import Ledger

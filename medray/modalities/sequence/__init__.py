@@ -8,7 +8,7 @@ import numpy as np
 from medray.data.order import Order
 from medray.errors import SpecError
 from medray.modalities.base import Answering, Modality, Precision, Trained, Wanted, planned_fields
-from medray.modalities.sequence.plan import SequencePlan
+from medray.modalities.sequence.plan import HOW, SequencePlan
 from medray.spec.training import TrainSettings
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.holds import Needs, names
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 TOGETHER = 256  # sequences that are validated at once
 BATCH = 128  # samples in a step at most, unless the job says
-HOW = ("attention", "gradients", "mutagenesis")  # outputs that say what an answer hangs on
 
 
 class Sequences(Modality):

@@ -7,6 +7,7 @@ from pydantic import Field
 from medray.modalities.base import Plan
 
 Align = Literal["left", "centre", "right"]
+HOW = ("attention", "gradients", "mutagenesis")  # outputs that say what an answer hangs on
 
 
 class SequencePlan(Plan):

@@ -10,10 +10,9 @@ import torch
 from medray.errors import DataError
 from medray.modalities.ask import ask
 from medray.modalities.base import Answering
-from medray.modalities.sequence import HOW
 from medray.modalities.sequence.cases import tokens_of
 from medray.modalities.sequence.explain import attribute
-from medray.modalities.sequence.plan import Align, SequencePlan
+from medray.modalities.sequence.plan import HOW, Align, SequencePlan
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays, ArraySpec, Axis
 from medray.storage.shards.stored import Stored

@@ -1,24 +1,15 @@
-"""Resolve: a step with every default filled, its inputs pinned to versions, its units planned.
+"""A step with every default filled, its inputs pinned to versions, its units planned."""
 
-What is resolved decides the step's identity: equal work on equal inputs is the same run.
-"""
-
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, TypeAdapter
 
-from medray.engine.units.operation import operation_of
-from medray.ids import RUN_DIGITS, short
 from medray.spec.base import Plugin
 from medray.spec.check import check
 from medray.spec.documents import Place
-from medray.spec.kinds import KINDS
 from medray.spec.step import StepSpec
 from medray.steps.base.planned import Planned
-from medray.steps.base.step import Step
-from medray.steps.base.successors import with_successors
-from medray.storage.store.objects import Objects
 
 S = TypeVar("S", bound=StepSpec)
 
@@ -57,45 +48,13 @@ class Resolved(Generic[S]):
     spec: str = ""
 
 
-def kind_of(step: StepSpec) -> Step:
-    """What knows how to do a step."""
-    kind: Any = KINDS.get(step.kind)
-    made: Step = kind()
-    return made
-
-
-def resolve(step: StepSpec, objects: Objects, place: Place) -> Resolved[Any]:
-    """Resolve one step against what storage holds now.
-
-    Args:
-        step: as loaded.
-        objects: the storage root.
-        place: maps the parts of a field's path to how errors name the place.
-
-    Raises:
-        SpecError: a plugin or an option of it is unknown, an input does not exist, or the source
-            holds nothing of its format.
-    """
-    resolved = kind_of(step).resolve(step, objects, place)
-    planned, first = resolved.planned, resolved.first
-    if planned is not None:
-        operation_of(resolved.operation)  # a missing library is known before the work begins
-        units = with_successors(planned.units, objects, resolved.output)
-        planned = replace(planned, units=units)
-    spec = short(resolved.step.identity())
-    inputs = [*(resolved.made_of or resolved.parents), planned.identity if planned else ""]
-    run = f"{step.kind}-{short([spec, inputs])[:RUN_DIGITS]}"
-    first = first and replace(first, run=run, spec=spec)
-    return replace(resolved, planned=planned, first=first, run=run, spec=spec)
-
-
 def filled(plugin: Plugin, options: type[BaseModel], place: Place, name: str) -> Plugin:
     """The plugin with every option it has, checked.
 
     Args:
         plugin: as the document names it.
         options: the model of its options.
-        place: see `resolve`.
+        place: maps the parts of a field's path to how errors name the place.
         name: of the field that names it.
 
     Raises:
