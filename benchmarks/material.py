@@ -82,6 +82,7 @@ def store_unet(
     plan = ImagePlan(
         dims=3,
         in_channels=1,
+        answers="place",
         classes=CLASSES,
         patch=patch,
         batch_size=2,

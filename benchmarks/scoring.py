@@ -90,7 +90,7 @@ def model(objects: Objects, length: int, filters: int) -> None:
         frequencies=(0.5, 0.5),
         samples=8,
         length=length,
-        per_base=False,
+        answers="sample",
     )
     network = Sequences().build(options, plan)
     task = {"name": "classification", "classes": ["no", "yes"]}

@@ -1,18 +1,22 @@
 """The endpoint against bare FastAPI and against Ray Serve as its documentation does it, with the
 same model and batching; bulk through it against Ray Data.
 
-    python benchmarks/serve.py [--seconds S] [--clients N] [--samples N] [--only online|bulk]
+    python benchmarks/serve.py [--seconds S] [--clients N] [--samples N]
+                               [--only online|sequences|bulk]
 
 Bare: one uvicorn process, the same bodies decoded, prepared and answered by the same code, batches
 collected by a queue of 30 lines. Documented: reference/rayserve.py. Each has one process with one
-thread for the network, and they answer the same pictures of the same clients, in turn, on the same
-cores. Bulk: one dataset, predicted by workers of Ray Data and by as many replicas.
+thread for the network, and they answer the same bodies of the same clients, in turn, on the same
+cores: pictures, or sequences of 1,000 bases in JSON. Bulk: one dataset, predicted by workers of Ray
+Data and by as many replicas.
 """
 
 import argparse
 import asyncio
 import http.client
+import json
 import multiprocessing
+import random
 import statistics
 import subprocess
 import sys
@@ -25,7 +29,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "serving"))
 
-from endpoint import CNN, commit_model, free_port, pixels, png  # noqa: E402
+from endpoint import CNN, commit_dna, commit_model, free_port, pixels, png  # noqa: E402
 
 from medray.jobs.run import run  # noqa: E402
 from medray.jobs.serve import serving  # noqa: E402
@@ -38,31 +42,29 @@ NETWORK = {**CNN, "features": [32, 64, 128]}
 PATCH = (128, 128)
 ROUNDS = 4
 Round = tuple[float, float, float]  # requests a second, p50 and p99 in seconds
-OPTIONS = {"overlap": 0.5, "tta": False, "precision": "fp32", "batch": 8, "outputs": "labels"}
+Bodies = tuple[str, list[bytes]]  # of one media type
+DNA = {"name": "seq_cnn", "filters": 64, "kernels": [9, 15, 21], "features": [64, 64]}
+BASES = 1000
 
 
 class Bare:
     """A backend that a careful user would write: one process, one queue, one network."""
 
     def __init__(self, root: str, options: Serving) -> None:
-        from medray.modalities.image.predictor import ImagePredictor
-        from medray.modalities.loaded import load_trained
-        from medray.serving.answer import Answerer
+        from medray.modalities.loaded import load_model
+        from medray.serving.answer import answerer_of
 
-        self._answerer = Answerer(ImagePredictor(load_trained(Objects(root), "m"), OPTIONS))
+        self._answerer = answerer_of(load_model(Objects(root), "m"), options)
         self._options = options
         self._waiting: asyncio.Queue[Any] = asyncio.Queue()
         self._task: Any = None
 
     def models(self) -> list[dict[str, Any]]:
-        return [{"name": "m"}]
+        return [{"name": "m", "reference": "m", "takes": {}, "gives": {}, "outputs": []}]
 
     async def predict(self, model: str, body: bytes, asked: dict[str, str]) -> Any:
-        from medray.serving.decode import Upload
-
         self._task = self._task or asyncio.create_task(self._compute())
-        upload = Upload(body, asked["media"], self._options.image_bytes)
-        question = await asyncio.to_thread(self._answerer.read, upload)
+        question = await asyncio.to_thread(self._answerer.read, body, asked["media"])
         answer = asyncio.get_running_loop().create_future()
         self._waiting.put_nowait((question.samples[0], answer))
         return self._answerer.write(question, [await answer])
@@ -94,19 +96,19 @@ def bare(root: str, tokens: str, port: int) -> None:
     uvicorn.run(app, port=port, log_config=None, access_log=False)
 
 
-def load(port: int, token: str, clients: int, seconds: float) -> list[float]:
+def load(port: int, token: str, bodies: Bodies, clients: int, seconds: float) -> list[float]:
     """The seconds of each request, by clients that each keep one line open."""
-    bodies = [png(pixels(number, (160, 160))) for number in range(8)]
+    media, several = bodies
     taken: list[float] = []
     until = time.monotonic() + seconds
 
     def client(number: int) -> None:
         line = http.client.HTTPConnection("127.0.0.1", port)
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "image/png"}
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": media}
         while time.monotonic() < until:
             number += 1
             began = time.perf_counter()
-            line.request("POST", "/v1/models/m:predict", bodies[number % 8], headers)
+            line.request("POST", "/v1/models/m:predict", several[number % 8], headers)
             reply = line.getresponse()
             reply.read()
             assert reply.status == 200, reply.status
@@ -127,13 +129,23 @@ def main(seconds: float, clients: int, samples: int, only: str | None) -> None:
         objects = Objects(str(here / "store"))
         commit_model(objects, "m", NETWORK, patch=PATCH)
         token = add_token(here / "tokens")
-        if only != "bulk":
-            _online(objects, here / "tokens", token, seconds, clients)
-        if only != "online":
+        if only in (None, "online"):
+            pictures = [png(pixels(number, (160, 160))) for number in range(8)]
+            _online(objects, here / "tokens", token, ("image/png", pictures), seconds, clients)
+        if only in (None, "sequences"):
+            others = Objects(str(here / "sequences"))
+            commit_dna(others, "m", model=DNA, length=BASES)
+            draw = random.Random(1)
+            texts = ["".join(draw.choices("ACGT", k=BASES)) for _ in range(8)]
+            asked = [json.dumps({"sequence": text}).encode() for text in texts]
+            _online(others, here / "tokens", token, ("application/json", asked), seconds, clients)
+        if only in (None, "bulk"):
             _bulk(objects, here, samples)
 
 
-def _online(objects: Objects, tokens: Path, token: str, seconds: float, clients: int) -> None:
+def _online(
+    objects: Objects, tokens: Path, token: str, bodies: Bodies, seconds: float, clients: int
+) -> None:
     ports = {"medray": free_port(), "bare": free_port(), "documented": free_port()}
     other = multiprocessing.get_context("spawn").Process(
         target=bare, args=(objects.url, str(tokens), ports["bare"])
@@ -153,10 +165,11 @@ def _online(objects: Objects, tokens: Path, token: str, seconds: float, clients:
         assert documented.stdout.readline() == "ready\n"
         with serving(args, port=ports["medray"]):
             for port in ports.values():
-                load(port, token, clients, 3)
+                load(port, token, bodies, clients, 3)
             for turn in range(ROUNDS):
                 for name in list(ports)[:: 1 if turn % 2 else -1]:
-                    rounds[name].append(_round(load(ports[name], token, clients, seconds), seconds))
+                    taken = load(ports[name], token, bodies, clients, seconds)
+                    rounds[name].append(_round(taken, seconds))
     finally:
         other.terminate()
         other.join()
@@ -216,6 +229,6 @@ if __name__ == "__main__":
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--samples", type=int, default=2000)
-    parser.add_argument("--only", choices=["online", "bulk"])
+    parser.add_argument("--only", choices=["online", "sequences", "bulk"])
     arguments = parser.parse_args()
     main(arguments.seconds, arguments.clients, arguments.samples, arguments.only)

@@ -104,7 +104,7 @@ def save_network(objects: Objects, name: str = "net", **options: Any) -> Trained
         frequencies=(0.5, 0.5),
         samples=8,
         length=LENGTH,
-        per_base=False,
+        answers="sample",
     )
     torch.manual_seed(3)
     network = Sequences().build(model, plan)

@@ -19,26 +19,20 @@ class Model:
     def __init__(self, root: str, name: str) -> None:
         import torch
 
-        from medray.modalities.image.predictor import ImagePredictor
-        from medray.modalities.loaded import load_trained
-        from medray.serving.answer import Answerer
+        from medray.modalities.loaded import load_model
+        from medray.serving.answer import answerer_of
+        from medray.spec.serving import Serving
         from medray.storage.store.objects import Objects
 
         torch.set_num_threads(1)
-        options = {"overlap": 0.5, "tta": False, "precision": "fp32", "batch": 8}
-        self.answerer = Answerer(
-            ImagePredictor(load_trained(Objects(root), name), {**options, "outputs": "labels"})
-        )
+        self.answerer = answerer_of(load_model(Objects(root), name), Serving(models=(name,)))
 
     @serve.batch(max_batch_size=8, batch_wait_timeout_s=0.005)
     async def together(self, samples: list) -> list:
         return self.answerer.compute(samples)
 
     async def __call__(self, request: Request) -> Response:
-        from medray.serving.decode import Upload
-
-        upload = Upload(await request.body(), request.headers["content-type"], 2**30)
-        question = self.answerer.read(upload)
+        question = self.answerer.read(await request.body(), request.headers["content-type"])
         reply = self.answerer.write(question, [await self.together(question.samples[0])])
         return Response(reply.body, reply.status, reply.headers, reply.media)
 

@@ -6,7 +6,7 @@ Bodies are decoded there. A replica also runs units of bulk jobs (medray.cluster
 import asyncio
 import os
 from collections import OrderedDict
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from ray import serve
 
@@ -15,14 +15,14 @@ from medray.engine.units.operation import Unit
 from medray.engine.units.worker import Receipt, Worker, WorkerSpec
 from medray.errors import FatalError
 from medray.ids import digest
-from medray.serving.answer import Answerer, Reply, failure
+from medray.serving.answer import answerer_of
 from medray.serving.batching import Batcher
-from medray.serving.decode import Upload
+from medray.serving.replies import Reply, failure
 from medray.spec.serving import Serving
 from medray.storage.store.objects import Objects
 
 if TYPE_CHECKING:
-    from medray.steps.predict.operation import Predict
+    from medray.modalities.loaded import LoadedModel
 
 WORKERS = 4  # bulk jobs that a replica keeps open
 SHARED = "models"
@@ -73,8 +73,14 @@ def _deployment(kind: type, name: str, options: Serving) -> serve.Deployment:
     )
 
 
+class Adopts(Protocol):
+    """An operation that uses a model which is loaded already."""
+
+    def adopt(self, model: "LoadedModel") -> None: ...
+
+
 class Replica:
-    """One model, loaded once; requests for whole images go through the network together."""
+    """One model, loaded once; requests for short answers go through the network together."""
 
     def __init__(
         self,
@@ -88,28 +94,26 @@ class Replica:
         os.environ["OMP_NUM_THREADS"] = str(threads)
         import torch
 
-        from medray.modalities.image.predictor import ImagePredictor
-        from medray.modalities.loaded import load_trained
+        from medray.modalities.loaded import load_model
 
         torch.set_num_threads(threads)
         keep_freed_memory()
         self._options, self._objects = options, objects
         self._workers: OrderedDict[str, Worker] = OrderedDict()
-        self._trained = load_trained(objects, reference)
-        wanted = options.model_dump(include={"overlap", "tta", "precision", "batch"})
-        self._answerer = Answerer(ImagePredictor(self._trained, {**wanted, "outputs": "labels"}))
+        self._model = load_model(objects, reference)
+        self._reference = self._model.package.reference
+        self._answerer = answerer_of(self._model, options)
         self._device = device or asyncio.Lock()
         self._together = Batcher(self._answerer.compute, options.batch, options.batch_wait_s)
 
     async def predict(self, body: bytes, asked: dict[str, str]) -> Reply:
         """Answer one request; every failure is a reply."""
-        upload = Upload(body, asked["media"], self._options.image_bytes)
         answerer = self._answerer
         try:
             question = await asyncio.to_thread(
-                answerer.read, upload, asked["accept"], asked["outputs"]
+                answerer.read, body, asked["media"], asked["accept"], asked["outputs"]
             )
-            if answerer.dense:
+            if question.outputs or not answerer.short:
                 async with self._device:
                     made = await asyncio.to_thread(
                         answerer.compute, question.samples, question.outputs
@@ -124,20 +128,20 @@ class Replica:
 
     async def reference(self) -> str:
         """Of the model that is loaded, name@version."""
-        return self._trained.reference
+        return self._reference
 
-    async def dense(self) -> bool:
-        """Whether answers are masks, which may be as large as the images."""
-        return self._answerer.dense
+    async def short(self) -> bool:
+        """Whether answers are; masks may be as large as the images."""
+        return self._answerer.short
 
     async def unit(self, spec: WorkerSpec, unit: Unit) -> Receipt:
         """Run a unit of a bulk job with the network that is loaded already, and commit it."""
         return await asyncio.to_thread(self._worker(spec).run, unit)
 
     def _worker(self, spec: WorkerSpec) -> Worker:
-        if spec.parameters["model"] != self._trained.reference:
+        if spec.parameters["model"] != self._reference:
             raise FatalError(
-                f"the replica serves {self._trained.reference}",
+                f"the replica serves {self._reference}",
                 code="wrong-model",
                 about=spec.parameters["model"],
             )
@@ -145,7 +149,7 @@ class Replica:
         worker = self._workers.get(key)
         if worker is None:
             worker = Worker(spec)
-            cast("Predict", worker.operation).adopt(self._trained)
+            cast("Adopts", worker.operation).adopt(self._model)
             self._workers[key] = worker
             if len(self._workers) > WORKERS:
                 self._workers.popitem(last=False)

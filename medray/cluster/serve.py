@@ -25,10 +25,10 @@ from ray.serve.handle import DeploymentHandle
 
 from medray.cluster.replica import ONGOING, SHARED, deployment_of, replica_of, shared_of
 from medray.errors import RetryableError
-from medray.serving.answer import Reply, refuse
+from medray.modalities.media import ARROW
 from medray.serving.bulk import Bulk
-from medray.serving.decode import ARROW
 from medray.serving.http import make_app
+from medray.serving.replies import Reply, refuse
 from medray.spec.serving import Serving
 from medray.storage.store.objects import Objects
 
@@ -263,7 +263,7 @@ def _start(
         name: _run(replica_of(options, name).bind(options, objects, reference), deployment_of(name))
         for name, reference in ((model["name"], model["reference"]) for model in models)
     }
-    return handles, [name for name, one in handles.items() if not one.dense.remote().result()]
+    return handles, [name for name, one in handles.items() if one.short.remote().result()]
 
 
 def _run(application: serve.Application, name: str) -> DeploymentHandle[Any]:

@@ -11,6 +11,9 @@ from medray.errors import SpecError
 from medray.extras import need
 from medray.jobs.execute import require_job
 from medray.jobs.storage_by_name import open_storage
+from medray.modalities import MODALITIES, plans_of
+from medray.modalities.media import BINARY, JSON
+from medray.serving.answer import predict_options
 from medray.serving.tokens import add_token, read_tokens
 from medray.spec.check import check
 from medray.spec.load import cluster_profile
@@ -37,50 +40,52 @@ def build(args: dict[str, Any]) -> object:
     options = check(SERVING, args, lambda *parts: ".".join(map(str, ("args", *parts))))
     objects = open_storage(options.storage)
     hashes = read_tokens(Path(options.token_file).expanduser())
-    return application(options, objects, described(objects, options.models), hashes)
+    return application(options, objects, described(objects, options), hashes)
 
 
-def described(objects: Objects, models: tuple[str, ...]) -> list[dict[str, Any]]:
+def described(objects: Objects, options: Serving) -> list[dict[str, Any]]:
     """What `/v1/models` says of each model; the version is pinned here, once for all replicas.
 
+    `takes` and `gives` are JSON schemas by media type, `outputs` what a request may choose.
+
     Raises:
-        SpecError: there is no such model (code "no-such-model"), or none that can be served
-            ("folded-model", "not-served").
+        SpecError: there is no such model (code "no-such-model"), one whose folds have no mean
+            ("folds-of-masks"), or `options` are wrong ("bad-field").
     """
-    packages = [_served(open_model(objects, reference)) for reference in models]
-    return [
-        {
-            "name": package.name,
-            "version": package.version,
-            "reference": package.reference,
-            "digest": package.digest,
-            "task": package.config["task"]["name"],
-            "classes": package.config["plan"]["classes"],
-            "dims": package.config["plan"]["dims"],
-            "channels": package.config["plan"]["in_channels"],
-        }
-        for package in packages
-    ]
-
-
-def _served(package: ModelPackage) -> ModelPackage:
-    """The package, if an endpoint can ask it: of images, and one network."""
-    if "folds" in package.config:
+    made = [_described(open_model(objects, one), options) for one in options.models]
+    strange = set(options.options) - {one["name"] for one in made}
+    if strange:
         raise SpecError(
-            "the model is one network for each fold, and an answer has one",
-            code="folded-model",
+            "no such model is served", code="bad-field", about=f"options.{min(strange)}"
+        )
+    return made
+
+
+def _described(package: ModelPackage, options: Serving) -> dict[str, Any]:
+    _, document, _ = plans_of(package)[0]
+    modality = MODALITIES.get(document["modality"])()
+    predict_options(modality, options, package.name)
+    if "folds" in package.config and not modality.averages(document["answers"]):
+        raise SpecError(
+            "the model is one network for each fold, and their answers have no mean",
+            code="folds-of-masks",
             about=package.reference,
             hint="train one network on all samples, without `folds`, and serve that",
         )
-    modality = package.config["plan"]["modality"]
-    if modality != "image":
-        raise SpecError(
-            f"models of images are served, and this one takes samples of kind {modality}",
-            code="not-served",
-            about=package.reference,
-            hint="predict with it in bulk: a step `kind: predict` of `medray run`",
-        )
-    return package
+    wire = modality.wire(document)
+    given = dict.fromkeys(answer for media in wire.takes for answer in wire.gives(media))
+    return {
+        "name": package.name,
+        "version": package.version,
+        "reference": package.reference,
+        "digest": package.digest,
+        "task": package.config["task"]["name"],
+        "classes": document["classes"],
+        "samples": wire.samples,
+        "takes": wire.takes,
+        "gives": {media: wire.answer if media == JSON else BINARY for media in given},
+        "outputs": list(wire.outputs),
+    }
 
 
 def check_address(host: str, tls: tuple[str, str] | None) -> None:
@@ -138,7 +143,7 @@ def serving(
         require_job(profile)
     options = check(SERVING, args, lambda *parts: ".".join(map(str, parts)))
     objects = open_storage(options.storage)
-    models = described(objects, options.models)
+    models = described(objects, options)
     file = Path(options.token_file).expanduser()
     if on_token is not None and not file.exists():  # nothing is wrong so far
         on_token(add_token(file))

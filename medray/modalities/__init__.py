@@ -7,6 +7,7 @@ from medray.registry import Registry
 
 if TYPE_CHECKING:
     from medray.modalities.base import Modality, Plan
+    from medray.storage.catalog.models import ModelPackage
 
 MODALITIES: "Registry[Modality]" = Registry(
     "medray.modalities",
@@ -30,3 +31,12 @@ def read_plan(document: dict[str, Any]) -> "Plan":
         ValidationError: it is no plan of its modality.
     """
     return MODALITIES.get(document["modality"]).plan_type().model_validate(document)
+
+
+def plans_of(package: "ModelPackage") -> "list[tuple[Any, dict[str, Any], str]]":
+    """Of each network of a model: the value of its fold, its plan, and what its weights' names
+    begin with. Of a model of one: None, its plan and nothing."""
+    if "folds" not in package.config:
+        return [(None, package.config["plan"], "")]
+    members = package.config["folds"]["members"]
+    return [(one["value"], one["plan"], f"{at}.") for at, one in enumerate(members)]

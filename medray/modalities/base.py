@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from medray.data.order import Order
 from medray.errors import SpecError
+from medray.modalities.wire import Wire
+from medray.spec.base import Settings
 from medray.spec.training import TrainSettings
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.holds import Needs
@@ -39,6 +41,7 @@ class Plan(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     modality: str
+    answers: str = Field(description="as the task: for each sample, each place of it, …")
     classes: tuple[str, ...] = Field(description="of the task, or the names of its values")
     batch_size: int
     frequencies: tuple[float, ...] = Field(
@@ -111,12 +114,16 @@ class Trained:
     reference: str
 
 
+class PredictOptions(Settings):
+    """Base of how a modality's models may be asked: frozen, unknown keys refused."""
+
+
 class Predictor(ABC):
     """A model and how it is to answer: the same in bulk and behind an endpoint.
 
     Args:
         trained: the model.
-        options: `overlap`, `tta`, `precision`, `batch`, `outputs`, as of a step.
+        options: `precision`, `batch`, and the modality's own (its `PredictOptions`).
     """
 
     def __init__(self, trained: Trained, options: dict[str, Any]) -> None:
@@ -131,6 +138,12 @@ class Predictor(ABC):
     def arrays(self) -> Arrays:
         """Every array that output samples may have, by name; none by default."""
         return {}
+
+    @property
+    def short(self) -> bool:
+        """Whether prepared samples and answers are small, so that those of several requests go
+        through the network together. Else it is asked by one request at a time."""
+        return True
 
     @abstractmethod
     def prepare(self, stored: Stored, together: int) -> Sample:
@@ -151,6 +164,10 @@ class Predictor(ABC):
 
 class Answering(Predictor):
     """A predictor whose samples are answered by arrays, many at a time."""
+
+    def giving(self, outputs: str) -> "Answering":
+        """The same model with other outputs; see `Wire.outputs`."""
+        return type(self)(self.trained, {**self.options, "outputs": outputs})
 
     @abstractmethod
     def answers(self, samples: Sequence[Sample]) -> np.ndarray:
@@ -189,6 +206,8 @@ class Modality(ABC):
     name: ClassVar[str]
     needs: ClassVar[Needs] = Needs()
     """What its samples have."""
+    PredictOptions: ClassVar[type[PredictOptions]] = PredictOptions
+    """How its models may be asked, beside `precision` and `batch`."""
     extends: ClassVar[frozenset[str]] = frozenset()
     """Kinds of axis that its samples extend along: "space", "base", …; what tasks answer over."""
 
@@ -250,6 +269,18 @@ class Modality(ABC):
         precision: Precision,
     ) -> Iterator[list[float]]:
         """A row of `Task.judge` for each chosen case, in order, of a network in eval mode."""
+
+    def averages(self, answers: str) -> bool:
+        """Whether several networks that answer so can be asked together, for their mean."""
+        return True
+
+    @abstractmethod
+    def wire(self, plan: dict[str, Any]) -> Wire:
+        """Which requests a model takes, and what it answers; needs no torch.
+
+        Args:
+            plan: as the model's package holds it.
+        """
 
     @abstractmethod
     def predictor(self, trained: Trained, options: dict[str, Any]) -> Answering:

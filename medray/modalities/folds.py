@@ -10,45 +10,36 @@ from typing import Any
 import numpy as np
 
 from medray.errors import DataError, SpecError
-from medray.modalities.base import Answering, Predictor, Trained
-from medray.modalities.loaded import load_members, load_trained
-from medray.storage.catalog.models import ModelPackage, open_model
+from medray.modalities.base import Answering, Predictor
+from medray.modalities.loaded import LoadedModel
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays
 from medray.storage.shards.stored import Stored
-from medray.storage.store.objects import Objects
 
 
-def load_predictor(objects: Objects, reference: str, options: dict[str, Any]) -> Predictor:
-    """How a model package answers, of one network or of folds.
+def predictor_of(model: LoadedModel, options: dict[str, Any]) -> Predictor:
+    """How a model answers, of one network or of folds.
 
     Args:
-        objects: the storage root.
-        reference: `name` or `name@version`.
+        model: as it was loaded.
         options: of the step; `held_out` where samples are those that a folded model learnt from.
 
     Raises:
-        SpecError: the model is dense in images and its mean is asked for (code "folds-of-masks").
+        SpecError: the mean of answers that are not averaged is asked for (code "folds-of-masks").
     """
-    package = open_model(objects, reference)
-    if "folds" not in package.config:
-        trained = load_trained(objects, reference)
-        return trained.modality.predictor(trained, options)
-    members = load_members(objects, reference)
-    kind = HeldOut if options["held_out"] else Mean
-    return kind(package, members, options)
+    if not model.folds:
+        return model.only.modality.predictor(model.only, options)
+    return (HeldOut if options["held_out"] else Mean)(model, options)
 
 
 class HeldOut(Predictor):
     """Each sample by the network of the fold that held it out."""
 
-    def __init__(
-        self, package: ModelPackage, members: dict[Any, Trained], options: dict[str, Any]
-    ) -> None:
-        super().__init__(next(iter(members.values())), options)
-        self._column: str = package.config["folds"]["column"]
+    def __init__(self, model: LoadedModel, options: dict[str, Any]) -> None:
+        super().__init__(next(iter(model.members.values())), options)
+        self._column = model.folds
         self._members = {
-            value: one.modality.predictor(one, options) for value, one in members.items()
+            value: one.modality.predictor(one, options) for value, one in model.members.items()
         }
 
     @property
@@ -92,18 +83,26 @@ class HeldOut(Predictor):
 class Mean(Answering):
     """Each sample by all networks: the mean of their answers."""
 
-    def __init__(
-        self, package: ModelPackage, members: dict[Any, Trained], options: dict[str, Any]
-    ) -> None:
-        super().__init__(next(iter(members.values())), options)
-        if self.trained.task.answers == "place" and self.trained.modality.name == "image":
+    def __init__(self, model: LoadedModel, options: dict[str, Any]) -> None:
+        super().__init__(next(iter(model.members.values())), options)
+        self._model = model
+        if not self.trained.modality.averages(self.trained.task.answers):
             raise SpecError(
                 "masks of several networks are not averaged",
                 code="folds-of-masks",
-                about=package.reference,
+                about=model.package.reference,
                 hint="train one network on all samples to predict others",
             )
-        self._members = [one.modality.predictor(one, options) for one in members.values()]
+        self._members = [one.modality.predictor(one, options) for one in model.members.values()]
+
+    def giving(self, outputs: str) -> "Mean":
+        """See Answering."""
+        return Mean(self._model, {**self.options, "outputs": outputs})
+
+    @property
+    def short(self) -> bool:
+        """As its members."""
+        return self._members[0].short
 
     @property
     def arrays(self) -> Arrays:

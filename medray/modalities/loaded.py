@@ -1,5 +1,6 @@
 """Model packages made ready for use: network, task and plan."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -7,17 +8,52 @@ import torch
 from pydantic import ValidationError
 
 from medray.errors import DataError, SpecError
-from medray.modalities import modality_of, read_plan
+from medray.modalities import modality_of, plans_of, read_plan
 from medray.modalities.base import Trained
 from medray.storage.catalog.models import ModelPackage, open_model
 from medray.storage.store.objects import Objects
 from medray.tasks import build_task
 
 
-def load_trained(objects: Objects, reference: str, device: torch.device | None = None) -> Trained:
-    """Open a model package, check its weights and build its network.
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model package with its networks.
 
-    The package's config holds `model` and `task`, their options with `name`, and `plan`.
+    Args:
+        package: what it was loaded from.
+        members: networks by the value of their fold, in order; a model of one has it under None.
+    """
+
+    package: ModelPackage
+    members: dict[Any, Trained]
+
+    @property
+    def folds(self) -> str:
+        """The column that tells which network has not seen a sample; "": it is one network."""
+        return str(self.package.config.get("folds", {}).get("column", ""))
+
+    @property
+    def only(self) -> Trained:
+        """The network of a model that is one.
+
+        Raises:
+            SpecError: it is one for each fold (code "folded-model").
+        """
+        if self.folds:
+            raise SpecError(
+                "the model is one network for each fold",
+                code="folded-model",
+                about=self.package.reference,
+                hint="train one network on all samples, without `folds`",
+            )
+        return self.members[None]
+
+
+def load_model(objects: Objects, reference: str, device: torch.device | None = None) -> LoadedModel:
+    """Open a model package, check its weights and build its networks.
+
+    The package's config holds `model` and `task`, their options with `name`, and `plan`; of folds
+    a plan for each, see `medray.engine.training.package`.
 
     Args:
         objects: the storage root.
@@ -25,34 +61,23 @@ def load_trained(objects: Objects, reference: str, device: torch.device | None =
         device: None: the first GPU where there is one, else the CPU.
 
     Raises:
-        SpecError: there is no such model ("no-such-model"), it is of folds ("folded-model"), or it
-            names a network or task that is not installed ("unknown-plugin").
+        SpecError: there is no such model ("no-such-model"), or it names a network or task that is
+            not installed ("unknown-plugin").
         DataError: the weights are damaged ("wrong-hash", "bad-weights") or don't fit the network
             that the config describes ("bad-package").
     """
     package = open_model(objects, reference)
-    if "folds" in package.config:
-        raise SpecError(
-            "the model is one network for each fold",
-            code="folded-model",
-            about=reference,
-            hint="train one network on all samples, without `folds`",
-        )
-    return _made(package, package.config["plan"], package.weights(), device)
-
-
-def load_members(
-    objects: Objects, reference: str, device: torch.device | None = None
-) -> dict[Any, Trained]:
-    """The networks of a cross-validated model, by the value of its fold; else as `load_trained`."""
-    package = open_model(objects, reference)
     weights = package.weights()
     members = {}
-    for at, member in enumerate(package.config["folds"]["members"]):
-        own = f"{at}."
+    for value, plan, own in plans_of(package):
         part = {n.removeprefix(own): v for n, v in weights.items() if n.startswith(own)}
-        members[member["value"]] = _made(package, member["plan"], part, device)
-    return members
+        members[value] = _made(package, plan, part, device)
+    return LoadedModel(package, members)
+
+
+def load_trained(objects: Objects, reference: str, device: torch.device | None = None) -> Trained:
+    """As `load_model`, of a model that is one network; see `LoadedModel.only`."""
+    return load_model(objects, reference, device).only
 
 
 def _made(

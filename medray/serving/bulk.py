@@ -12,21 +12,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from medray.errors import DataError, RetryableError, SpecError
 from medray.ids import short
 from medray.spec.check import check
-from medray.steps.predict.spec import PredictSpec
+from medray.spec.kinds import STEP
 
 MOST = 2  # side by side: each has a driver of some 300 MB
-STEP: TypeAdapter[PredictSpec] = TypeAdapter(PredictSpec)
 
 
 @dataclass
 class _Job:
     process: subprocess.Popen[bytes]
-    step: PredictSpec
+    step: dict[str, Any]
     folder: Path = field(default_factory=Path)
 
 
@@ -51,21 +48,25 @@ class Bulk:
         """Start a job, or find the one that does the same.
 
         Args:
-            asked: fields of a step of kind predict: model, data, output and what else there is.
+            asked: fields of a step that replicas can do: model, data, output and what else there
+                is; of kind predict, unless it says another.
 
         Raises:
             DataError: a field is wrong ("bad-field"), or the model is not served ("no-such-model").
             RetryableError: too many are under way (code "busy").
         """
         try:
-            step = check(STEP, {**asked, "kind": "predict"}, lambda *at: ".".join(map(str, at)))
+            spec = check(STEP, {"kind": "predict", **asked}, lambda *at: ".".join(map(str, at)))
         except SpecError as error:
             raise DataError(f"{error.about}: {error.message}", code=error.code) from error
-        reference = self._models.get(step.model.partition("@")[0])
-        if reference is None or step.model not in (reference, reference.partition("@")[0]):
+        step = spec.model_dump(mode="json")
+        if not {"model", "engine"} <= set(step):
+            raise DataError("kind: replicas do no units of such a step", code="bad-field")
+        reference = self._models.get(step["model"].partition("@")[0])
+        if reference is None or step["model"] not in (reference, reference.partition("@")[0]):
             raise DataError("no such model is served here", code="no-such-model")
-        step = step.model_copy(update={"model": reference, "engine": "serve"})
-        job = short(step.model_dump(mode="json"))[:12]
+        step |= {"model": reference, "engine": "serve"}
+        job = short(step)[:12]
         known = self._jobs.get(job)
         # One that has ended runs again: the dataset may have grown, and what is done is skipped.
         if known is None or known.process.poll() is not None:
@@ -90,7 +91,8 @@ class Bulk:
         status = known.process.poll()
         state = "running" if status is None else "failed" if status else "done"
         answer: dict[str, Any] = {
-            "job": job, "state": state, "output": known.step.output, "model": known.step.model,
+            "job": job, "state": state, "output": known.step["output"],
+            "model": known.step["model"],
         }  # fmt: skip
         if status is not None:
             with contextlib.suppress(ValueError, OSError):
@@ -101,13 +103,13 @@ class Bulk:
     def _folder(self) -> Path:
         return Path(tempfile.mkdtemp(prefix="medray-bulk-"))
 
-    def _spawn(self, job: str, step: PredictSpec) -> _Job:
+    def _spawn(self, job: str, step: dict[str, Any]) -> _Job:
         folder = self._folder / job
         folder.mkdir(exist_ok=True)
         profile = {"kind": "ray", "default_pool": {"workers": self._workers}}
         # JSON is YAML.
         (folder / "cluster.yaml").write_text(json.dumps(profile))
-        (folder / "job.yaml").write_text(json.dumps(step.model_dump(mode="json")))
+        (folder / "job.yaml").write_text(json.dumps(step))
         command = [
             sys.executable, "-m", "medray", "run", str(folder / "job.yaml"), "--json",
             "--no-report", "--cluster", str(folder / "cluster.yaml"),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from medray.serving.answer import Reply, failure, refuse
+from medray.serving.replies import Reply, failure, refuse
 from medray.serving.room import Pace, Room
 from medray.serving.tokens import known
 

@@ -13,11 +13,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from medray.errors import DataError
-from medray.serving.answer import Reply, failure, refuse
-from medray.serving.decode import MEDIA
 from medray.serving.door import GONE, Door, response_of
 from medray.serving.meters import Meters
+from medray.serving.openapi import BULK, operation_of
 from medray.serving.page import page_of
+from medray.serving.replies import Reply, failure, refuse
 from medray.serving.room import Place, Room
 from medray.spec.serving import Serving
 from medray.version import __version__
@@ -27,7 +27,8 @@ class Backend(Protocol):
     """What stands behind the endpoint."""
 
     def models(self) -> list[dict[str, Any]]:
-        """Name, version, digest and task of each."""
+        """Name, version, digest, task, and what it takes and gives, of each; see
+        `medray.jobs.serve.described`."""
 
     def places(self, model: str) -> int:
         """How many requests the replicas of a model take at once, now."""
@@ -121,13 +122,35 @@ def make_app(backend: Backend, options: Serving, hashes: tuple[str, ...]) -> Fas
     async def docs(request: Request) -> str:
         return page_of(app.openapi(), backend.models(), str(request.base_url).rstrip("/"))
 
-    @app.post("/v1/models/{name}:predict", summary="Ask a model", openapi_extra=_BODY)
+    for model in backend.models():
+        _add_model(app, backend, model, rooms[model["name"]], bodies, meters, options)
+    if options.bulk:
+        _add_bulk(app, backend, bodies, options)
+    return app
+
+
+def _add_model(
+    app: FastAPI,
+    backend: Backend,
+    model: dict[str, Any],
+    room: Room,
+    bodies: Body,
+    meters: Meters,
+    options: Serving,
+) -> None:
+    """The path of one model."""
+    name = model["name"]
+
+    @app.post(
+        f"/v1/models/{name}:predict",
+        summary=f"Ask {name}",
+        operation_id=f"predict-{name}",
+        openapi_extra=operation_of(model),
+    )
     async def predict(
-        name: str, request: Request, outputs: str = Query("labels", max_length=20)
+        request: Request,
+        outputs: str = Query("", max_length=20, include_in_schema=False),
     ) -> Response:
-        room = rooms.get(name)
-        if room is None:
-            raise HTTPException(404)
         asked = {
             "media": request.headers.get("content-type", "").partition(";")[0].strip().lower(),
             "accept": request.headers.get("accept", ""),
@@ -148,13 +171,9 @@ def make_app(backend: Backend, options: Serving, hashes: tuple[str, ...]) -> Fas
             call.status = reply.status
         return response_of(reply)
 
-    if options.bulk:
-        _add_bulk(app, backend, bodies, options)
-    return app
-
 
 def _add_bulk(app: FastAPI, backend: Backend, bodies: Body, options: Serving) -> None:
-    @app.post("/v1/bulk", status_code=202, summary="Predict a dataset", openapi_extra=_BULK)
+    @app.post("/v1/bulk", status_code=202, summary="Predict a dataset", openapi_extra=BULK)
     async def start(request: Request) -> Response:
         async def answer() -> Reply:
             async with bodies.read(request) as body:
@@ -235,41 +254,3 @@ async def _as_reply(_: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException):
         response.headers.update(error.headers or {})
     return response
-
-
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
-_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["image"],
-                    "properties": {
-                        "image": {"type": "array", "items": {}},
-                        "dtype": {"type": "string", "default": "float32"},
-                        "spacing_mm": {"type": "array", "items": {"type": "number"}},
-                    },
-                }
-            },
-            **dict.fromkeys(MEDIA[1:], _BINARY),
-        },
-    }
-}
-_BULK = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["model", "data", "output"],
-                    "properties": {
-                        name: {"type": "string"} for name in ("model", "data", "output")
-                    },
-                }
-            }
-        },
-    }
-}

@@ -9,7 +9,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from medray.serving.answer import Reply, refuse
+from medray.serving.replies import Reply, refuse
 
 HEAD_BYTES = 64 * 2**10  # of a request's headers
 # Of a refused body. Most clients look for the answer when all is sent, and would get a reset in

@@ -1,10 +1,11 @@
 """A page of models and endpoints for people: no script, and nothing fetched from elsewhere."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from medray.serving.decode import NIFTI, PNG
+from medray.modalities.media import JSON
 
 
 def page_of(schema: dict[str, Any], models: Sequence[dict[str, Any]], address: str) -> str:
@@ -18,6 +19,7 @@ def page_of(schema: dict[str, Any], models: Sequence[dict[str, Any]], address: s
     import jinja2
 
     template = Path(__file__).with_name("page.html.j2").read_text()
+    media, body = example_of(models[0]["takes"])
     endpoints = [
         (method.upper(), path, entry.get("summary", ""), _kinds(entry))
         for path, methods in schema["paths"].items()
@@ -28,9 +30,21 @@ def page_of(schema: dict[str, Any], models: Sequence[dict[str, Any]], address: s
         title=f"{schema['info']['title']} {schema['info']['version']}",
         models=models,
         endpoints=endpoints,
-        example=NIFTI if models[0]["dims"] == 3 else PNG,
+        media=media,
+        body=body,
         address=address,
     )
+
+
+def example_of(takes: dict[str, Any]) -> tuple[str, str]:
+    """A media type that a model takes, and a body of it as curl is given one."""
+    media, schema = next(iter(takes.items()))
+    if media != JSON:
+        return media, "--data-binary @file"
+    one = schema.get("oneOf", [schema])[0]
+    if "example" not in one:
+        return media, "-d @file"
+    return media, f"-d '{json.dumps(one['example'])}'"
 
 
 def _kinds(entry: dict[str, Any]) -> list[str]:

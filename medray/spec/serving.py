@@ -1,6 +1,6 @@
 """Options of an endpoint: what it serves, on how many replicas, and what it refuses."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -21,8 +21,8 @@ class Serving(Settings):
     )
     cpus: float = Field(1, gt=0, description="of each replica")
     gpus: float = Field(0, ge=0, description="of each replica")
-    batch: int = Field(8, ge=1, description="whole images, or windows of one image, at once")
-    batch_wait_s: float = Field(0.005, ge=0, description="for a batch of whole images to fill")
+    batch: int = Field(8, ge=1, description="samples, or windows of one image, at once")
+    batch_wait_s: float = Field(0.005, ge=0, description="for a batch of samples to fill")
     queue: int = Field(64, ge=1, description="requests to a model that wait; more get status 503")
     wait: float = Field(
         0.5, gt=0, description="of the time of an answer; who would wait longer gets status 503"
@@ -30,11 +30,14 @@ class Serving(Settings):
     lines: int = Field(1000, ge=1, description="to clients, open at once")
     timeout_s: float = Field(60, gt=0, description="of a request; then status 504")
     body_bytes: int = Field(128 * 2**20, ge=1, description="of a request; larger: status 413")
-    image_bytes: int = Field(2**30, ge=1, description="decoded; larger: status 413")
+    decoded_bytes: int = Field(
+        2**30, ge=1, description="of a request's samples, decoded; larger: status 413"
+    )
     held_bytes: int = Field(2**30, ge=1, description="of all bodies under way; more: status 503")
-    overlap: float = Field(0.5, ge=0, lt=1, description="of neighbouring windows")
-    tta: bool = Field(False, description="average over copies mirrored as in training")
     precision: Literal["fp32", "bf16"] = "fp32"
+    options: dict[str, dict[str, Any]] = Field(
+        {}, description="by the name of a model: what a predict step says of it beside these"
+    )
     bulk: bool = Field(True, description="whether POST /v1/bulk starts jobs")
 
     @model_validator(mode="after")

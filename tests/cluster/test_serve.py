@@ -225,26 +225,20 @@ def test_a_model_that_cannot_be_served_is_refused_by_name_and_makes_no_token(
     tmp_path: Path,
 ) -> None:
     store = Objects(str(tmp_path / "store"))
-    plain = commit_model(store, "chest")
-    package = open_model(store, plain)
-    for name, changed in {
-        "table": {"plan": {"modality": "table"}},
-        "sequence": {"plan": {"modality": "sequence"}},
-        "folds": {"plan": None, "folds": {"column": "fold", "members": []}},
-    }.items():
-        config = {k: v for k, v in (package.config | changed).items() if v is not None}
-        save_model(
-            store, name, weights=b"", config=config, metrics={}, parents=[], spec="", card=""
-        )
+    package = open_model(store, commit_model(store, "chest"))
+    plan = {**package.config["plan"], "answers": "place"}
+    folds = {"column": "fold", "members": [{"value": 0, "plan": plan}]}
+    config = {"model": package.config["model"], "task": MASKS, "folds": folds}
+    save_model(store, "masks", weights=b"", config=config, metrics={}, parents=[], spec="", card="")
     tokens = tmp_path / "home/tokens"
     serve = [sys.executable, "-m", "medray", "serve", "--token-file", str(tokens)]
-    for model, code in {
-        "none": "no-such-model",
-        "table": "not-served",
-        "sequence": "not-served",
-        "folds": "folded-model",
+    for said, code in {
+        ("none",): "no-such-model",
+        ("masks",): "folds-of-masks",
+        ("--set", "options={chest: {window: 3}}"): "bad-field",
+        ("--set", "options={liver: {tta: true}}"): "bad-field",
     }.items():
-        command = [*serve, "chest", model, "--storage", store.url]
+        command = [*serve, "chest", *said, "--storage", store.url]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert (done.returncode, code in done.stderr) == (2, True), done.stderr
         assert not tokens.exists()

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "serving"))
 from endpoint import MASKS, UNET, Client, commit_model, free_port, pixels, png
 
 from medray.jobs.serve import serving
-from medray.serving import decode as media
+from medray.modalities import media
 from medray.serving.tokens import add_token
 from medray.storage.store.objects import Objects
 

@@ -246,7 +246,7 @@ def test_an_answer_per_base_needs_a_network_that_gives_one() -> None:
         frequencies=(0.5, 0.5),
         samples=2,
         length=8,
-        per_base=True,
+        answers="place",
     )
     with pytest.raises(SpecError) as caught:
         Sequences().build({"name": "attention_lstm"}, plan)

@@ -10,12 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from PIL import Image
 from safetensors.torch import save
 
+from medray.modalities import modality_of
+from medray.modalities.base import Plan
 from medray.modalities.image.normalise import ChannelNorm
 from medray.modalities.image.plan import ImagePlan
+from medray.modalities.sequence.plan import SequencePlan
+from medray.modalities.table.plan import ColumnPlan, TablePlan
 from medray.models import MODELS
 from medray.storage.catalog.models import save_model
 from medray.storage.store.objects import Objects
@@ -42,6 +47,7 @@ def commit_model(
     plan = ImagePlan(
         dims=len(patch),
         in_channels=channels,
+        answers="place" if task == MASKS else "sample",
         classes=tuple(task["classes"]),
         spacing_mm=None,
         patch=tuple(patch),
@@ -64,6 +70,99 @@ def commit_model(
         card="",
     )
     return made.reference
+
+
+DNA = {"name": "seq_cnn", "filters": 6, "kernels": [5], "dense": 4}
+GENES = {"name": "lstm", "hidden": 6}
+
+
+def commit_dna(
+    objects: Objects,
+    name: str,
+    *,
+    folds: int = 0,
+    per_base: bool = False,
+    length: int = 20,
+    model: dict[str, Any] | None = None,
+) -> str:
+    """A model of sequences of up to `length` bases, of one network or of so many folds."""
+    model = model or (GENES if per_base else DNA)
+    kind = "tagging" if per_base else "classification"
+    plan = SequencePlan(
+        answers="place" if per_base else "sample",
+        classes=("no", "yes"),
+        batch_size=8,
+        frequencies=(0.5, 0.5),
+        samples=8,
+        length=length,
+    )
+    return _commit(objects, name, model, {"name": kind, "classes": ["no", "yes"]}, plan, folds)
+
+
+def commit_table(objects: Objects, name: str, widths: dict[str, int], folds: int = 0) -> str:
+    """A model of so many features of each modality."""
+    model = {"name": "fusion", "join": "early", "hidden": [5]}
+    columns = {
+        key: ColumnPlan(median=(0.5,) * n, mean=(0.25,) * n, std=(2.0,) * n)
+        for key, n in widths.items()
+    }
+    plan = TablePlan(
+        answers="sample",
+        classes=("no", "yes"),
+        batch_size=8,
+        frequencies=(0.5, 0.5),
+        samples=8,
+        columns=columns,
+    )
+    task = {"name": "classification", "classes": ["no", "yes"]}
+    return _commit(objects, name, model, task, plan, folds)
+
+
+def _commit(
+    objects: Objects,
+    name: str,
+    model: dict[str, Any],
+    task: dict[str, Any],
+    plan: Plan,
+    folds: int,
+) -> str:
+    document = plan.model_dump(mode="json")
+    config: dict[str, Any] = {"model": model, "task": task}
+    weights: dict[str, torch.Tensor] = {}
+    for at in range(max(1, folds)):
+        torch.manual_seed(7 + at)
+        network = modality_of(model).build(model, plan)
+        prefix = f"{at}." if folds else ""
+        weights |= {prefix + key: value for key, value in network.state_dict().items()}
+    members = [{"value": at, "plan": document} for at in range(folds)]
+    config |= {"folds": {"column": "fold", "members": members}} if folds else {"plan": document}
+    made = save_model(
+        objects,
+        name,
+        weights=save(weights),
+        config=config,
+        metrics={},
+        parents=["learnt@1"],
+        spec=name,
+        card="",
+    )
+    return made.reference
+
+
+def arrow(columns: dict[str, Any]) -> bytes:
+    """A stream of one batch."""
+    table = pa.table(columns)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as out:
+        out.write_table(table)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def rows_of(body: bytes) -> list[dict[str, Any]]:
+    """Of an answer in Arrow."""
+    rows: list[dict[str, Any]] = pa.ipc.open_stream(body).read_all().to_pylist()
+    return rows
 
 
 def pixels(seed: int, shape: tuple[int, ...] = (40, 36)) -> np.ndarray:

@@ -3,31 +3,46 @@
 import gzip
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import nibabel
 import numpy as np
+import pyarrow as pa
 import pytest
-from endpoint import CNN, MASKS, UNET, commit_model, npy, pixels, png
+from endpoint import (
+    CNN,
+    MASKS,
+    UNET,
+    arrow,
+    commit_dna,
+    commit_model,
+    commit_table,
+    npy,
+    pixels,
+    png,
+    rows_of,
+)
 
-from medray.errors import RetryableError
+from medray.errors import DataError, RetryableError
 from medray.jobs.run import run
-from medray.modalities.image.predictor import ImagePredictor
-from medray.modalities.loaded import load_trained
-from medray.serving import decode as media
-from medray.serving.answer import Answerer, Reply, failure
-from medray.serving.decode import Upload
-from medray.storage.catalog.datasets import open_dataset
+from medray.modalities import media
+from medray.modalities.loaded import load_model
+from medray.serving.answer import answerer_of
+from medray.serving.replies import Reply, failure
+from medray.spec.serving import Serving
+from medray.storage.catalog.datasets import Dataset, open_dataset
+from medray.storage.shards.samples import Sample
 from medray.storage.store.objects import Objects
 
-OPTIONS = {"overlap": 0.5, "tta": False, "precision": "fp32", "batch": 4, "outputs": "labels"}
+Make = Callable[[str, list[Sample]], Dataset]
 
 
 def ask(objects: Objects, model: str, body: bytes, kind: str, **asked: str) -> Reply:
-    answerer = Answerer(ImagePredictor(load_trained(objects, model), OPTIONS))
+    answerer = answerer_of(load_model(objects, model), Serving(models=(model,), batch=4))
     try:
-        question = answerer.read(Upload(body, kind, 2**28), **asked)
+        question = answerer.read(body, kind, **asked)
         return answerer.write(question, answerer.compute(question.samples, question.outputs))
     except Exception as error:  # noqa: BLE001
         return failure(error)
@@ -107,6 +122,158 @@ def test_requests_that_cannot_be_answered(objects: Objects) -> None:
     assert refused("chest", body, media.PNG, outputs="logits") == (422, "bad-outputs")
     volume = npy(np.zeros((1, 16, 32, 32), np.float32))
     assert refused("liver", volume, media.NPY, accept=media.NIFTI) == (422, "no-affine")
+
+
+TEXTS = ["ACGTACGTAC", "GATTACA", "NNNNCCCCGGGGTTTTAAAACCCC"]
+
+
+@pytest.mark.parametrize("folds", [0, 3])
+def test_sequences_are_answered_as_in_bulk(
+    objects: Objects, make_dataset: Make, folds: int
+) -> None:
+    commit_dna(objects, "dna", folds=folds)
+    make_dataset("raw", [Sample(f"s{n}", {"sequence": text}) for n, text in enumerate(TEXTS)])
+    predict = {"kind": "predict", "model": "dna", "data": "raw", "output": "made", "batch": 4}
+    run([predict], storage=objects, cluster="inline")
+    wanted = {r["sample_id"]: r for r in open_dataset(objects, "made").samples.to_pylist()}
+
+    one = json.loads(ask(objects, "dna", _json({"sequence": TEXTS[1]}), media.JSON).body)
+    assert one["model"].startswith("dna@")
+    assert one["predicted"] == wanted["s1"]["predicted"]
+    np.testing.assert_allclose(one["probability"], wanted["s1"]["probability"], rtol=1e-6)
+
+    listed = [{"sequence": text, "sample_id": f"s{n}"} for n, text in enumerate(TEXTS)]
+    reply = ask(objects, "dna", _json(listed), media.JSON)
+    columns = {"sequence": TEXTS, "sample_id": [f"s{n}" for n in range(len(TEXTS))]}
+    table = ask(objects, "dna", arrow(columns), media.ARROW)
+    assert (reply.media, table.media) == (media.JSON, media.ARROW)
+    for answers in (json.loads(reply.body)["answers"], rows_of(table.body)):
+        assert [answer["sample_id"] for answer in answers] == sorted(wanted)
+        for answer in answers:
+            own = wanted[answer["sample_id"]]
+            assert answer["predicted"] == own["predicted"]
+            np.testing.assert_allclose(answer["probability"], own["probability"], rtol=1e-6)
+
+
+def test_bases_are_answered_as_in_bulk(objects: Objects, make_dataset: Make) -> None:
+    commit_dna(objects, "genes", per_base=True)
+    make_dataset("raw", [Sample("s", {"sequence": TEXTS[1]})])
+    predict = {"kind": "predict", "model": "genes", "data": "raw", "output": "made"}
+    run([predict], storage=objects, cluster="inline")
+    wanted = open_dataset(objects, "made").sample(0).arrays["probability"]
+    assert wanted.shape == (2, len(TEXTS[1]))
+    body = _json({"sequence": TEXTS[1]})
+    told = json.loads(ask(objects, "genes", body, media.JSON).body)
+    np.testing.assert_allclose(told["probability"], wanted, rtol=1e-6)
+    reply = ask(objects, "genes", body, media.JSON, accept=media.NPY)
+    np.testing.assert_allclose(np.load(io.BytesIO(reply.body)), wanted, rtol=1e-6)
+    (row,) = rows_of(ask(objects, "genes", arrow({"sequence": TEXTS[1:2]}), media.ARROW).body)
+    made = np.frombuffer(row["probability"], row["dtype"]).reshape(row["shape"])
+    np.testing.assert_allclose(made, wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize("folds", [0, 2])
+def test_tables_are_answered_as_in_bulk(objects: Objects, make_dataset: Make, folds: int) -> None:
+    commit_table(objects, "omics", {"rna": 3, "cnv": 2}, folds)
+    rows = [{"rna": [1, 2.5, None], "cnv": [0.5, 1]}, {"rna": [3, 4, 5], "cnv": None}]
+    samples = [
+        Sample(f"s{n}", {}, {k: np.array(v, np.float32) for k, v in row.items() if v is not None})
+        for n, row in enumerate(rows)
+    ]
+    make_dataset("raw", samples)
+    predict = {"kind": "predict", "model": "omics", "data": "raw", "output": "made", "batch": 4}
+    run([predict], storage=objects, cluster="inline")
+    wanted = open_dataset(objects, "made").samples.to_pylist()
+
+    listed = [{"features": row, "sample_id": f"s{n}"} for n, row in enumerate(rows)]
+    answers = json.loads(ask(objects, "omics", _json(listed), media.JSON).body)["answers"]
+    columns = {
+        name: pa.array([row[name] for row in rows], pa.list_(pa.float64()))
+        for name in ("rna", "cnv")
+    }
+    table = rows_of(ask(objects, "omics", arrow(columns), media.ARROW).body)
+    alone = json.loads(
+        ask(objects, "omics", _json({"features": {"rna": [3, 4, 5]}}), media.JSON).body
+    )
+    assert {len(answers), len(table), len(wanted)} == {2}
+    for found, own in [*zip(answers, wanted, strict=True), *zip(table, wanted, strict=True),
+                       (alone, wanted[1])]:  # fmt: skip
+        assert found["predicted"] == own["predicted"]
+        np.testing.assert_allclose(found["probability"], own["probability"], rtol=1e-6)
+        for name in ("rna", "cnv"):
+            np.testing.assert_allclose(found["without"][name], own["without"][name], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "code"),
+    [
+        ("dna", {"sequence": "ACGT?"}, "bad-letter"),
+        ("dna", {"sequence": "MKVLAAGIVPQ" * 3}, "protein"),
+        ("dna", {"sequence": "ACGÄ"}, "bad-letter"),
+        ("dna", {"sequence": ""}, "empty-sequence"),
+        ("dna", {"sequence": ["ACGT"]}, "bad-json"),
+        ("dna", {"sequence": None}, "bad-json"),
+        ("dna", {"sequence": "ACGT", "Doe": 1}, "bad-json"),
+        ("dna", {"sequence": "ACGT", "sample_id": 3}, "bad-json"),
+        ("dna", [], "bad-json"),
+        ("dna", [{"sequence": "A", "sample_id": "x"}] * 2, "repeated-id"),
+        ("dna", [[]], "bad-json"),
+        ("dna", [{"sequence": "A"}] * 4097, "too-large"),
+        ("omics", {"features": {"rna": [1, 2]}}, "model-mismatch"),
+        ("omics", {"features": {"rna": [1, 2, 3], "Doe": [1]}}, "model-mismatch"),
+        ("omics", {"features": {}}, "model-mismatch"),
+        ("omics", {"features": {"rna": None, "cnv": None}}, "model-mismatch"),
+        ("omics", {"features": {"rna": [1, "2", 3]}}, "bad-json"),
+        ("omics", {"features": {"rna": [1, True, 3]}}, "bad-json"),
+        ("omics", {"features": {"rna": [10**400, 1, 3]}}, "bad-json"),
+        ("omics", {"features": {"rna": [[1], [2], [3]]}}, "bad-json"),
+        ("omics", {"features": [1, 2, 3]}, "bad-json"),
+        ("omics", {}, "bad-json"),
+    ],
+)
+def test_what_is_no_sample_is_refused_without_quoting_it(
+    objects: Objects, model: str, body: Any, code: str
+) -> None:
+    if model == "dna":
+        commit_dna(objects, "dna")
+    else:
+        commit_table(objects, "omics", {"rna": 3, "cnv": 2})
+    reply = ask(objects, model, _json(body), media.JSON)
+    assert (reply.status, json.loads(reply.body)["error"]["code"]) == (
+        413 if code == "too-large" else 422,
+        code,
+    )
+    assert b"Doe" not in reply.body
+
+
+def test_limits_hold_before_samples_take_memory(objects: Objects) -> None:
+    commit_dna(objects, "dna", length=10**6)
+    options = Serving(models=("dna",), decoded_bytes=3 * 10**6)
+    few = answerer_of(load_model(objects, "dna"), options)
+    with pytest.raises(DataError) as caught:
+        few.read(_json([{"sequence": "A"}] * 4), media.JSON)
+    assert caught.value.code == "too-large"
+    assert len(few.read(_json([{"sequence": "A"}] * 3), media.JSON).samples) == 3
+    with pytest.raises(DataError) as caught:
+        few.read(b"[" + b" " * media.JSON_BYTES, media.JSON)
+    assert caught.value.code == "too-large"
+
+
+def test_answers_that_are_short_are_batched_and_others_are_not(objects: Objects) -> None:
+    commit_dna(objects, "dna")
+    commit_dna(objects, "genes", per_base=True)
+    commit_dna(objects, "genome", per_base=True, length=10**6)
+    commit_model(objects, "chest")
+    commit_model(objects, "liver", UNET, MASKS, (16, 32, 32))
+    short = {
+        name: answerer_of(load_model(objects, name), Serving(models=(name,))).short
+        for name in ("dna", "genes", "genome", "chest", "liver")
+    }
+    assert short == {"dna": True, "genes": True, "genome": False, "chest": True, "liver": False}
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value).encode()
 
 
 def test_what_went_wrong_is_said_without_quoting_it() -> None:

@@ -12,10 +12,11 @@ import pytest
 from endpoint import Client, free_port
 from fastapi import FastAPI
 
-from medray.serving.answer import Reply
+from medray.modalities.media import JSON
 from medray.serving.http import make_app
 from medray.serving.lines import Limits
 from medray.serving.listen import bind, listening
+from medray.serving.replies import Reply
 from medray.serving.tokens import hash_of
 from medray.spec.serving import Serving
 
@@ -31,8 +32,15 @@ class Echo:
     bodies: list[int] = field(default_factory=list)
 
     def models(self) -> list[dict[str, Any]]:
-        shape = {"task": "classification", "classes": ["<b>no", "yes"], "dims": 2, "channels": 1}
-        return [{"name": "chest", "version": "0123456789abcdef", **shape}]
+        said = {"task": "classification", "classes": ["<b>no", "yes"], "samples": "pictures"}
+        kinds = {"takes": {"image/png": {"type": "string"}}, "gives": {JSON: {"type": "object"}}}
+        chest = {"name": "chest", "version": "0123456789abcdef", "reference": "chest@0123"}
+        dna = {"name": "dna", "version": "ab", "reference": "dna@ab", "outputs": ["labels"]}
+        letters = {"type": "object", "example": {"sequence": "ACGT"}}
+        return [
+            {**chest, **said, **kinds, "outputs": []},
+            {**dna, **said, "takes": {JSON: letters}, "gives": kinds["gives"]},
+        ]
 
     def places(self, model: str) -> int:
         return 2
@@ -122,7 +130,15 @@ def test_any_of_the_tokens_passes(endpoint: Endpoint) -> None:
             "models": endpoint.backend.models()
         }
     described = endpoint.client.ask("GET", "/openapi.json").json
-    assert "/v1/models/{name}:predict" in described["paths"]
+    own = {
+        name: described["paths"][f"/v1/models/{name}:predict"]["post"] for name in ("chest", "dna")
+    }
+    bodies = {name: one["requestBody"]["content"] for name, one in own.items()}
+    assert bodies["chest"] == {"image/png": {"schema": {"type": "string"}}}
+    assert bodies["dna"][JSON]["schema"]["example"] == {"sequence": "ACGT"}
+    assert [one["name"] for one in own["dna"]["parameters"]] == ["outputs"]
+    assert "parameters" not in own["chest"]
+    assert own["chest"]["responses"]["200"]["content"] == {JSON: {"schema": {"type": "object"}}}
     page = endpoint.client.ask("GET", "/docs").body.decode()
     assert f"http://127.0.0.1:{endpoint.port}/v1/models/chest:predict" in page
     assert "&lt;b&gt;no, yes" in page

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from endpoint import Client, free_port
 
-from medray.serving.answer import Reply
 from medray.serving.http import make_app
 from medray.serving.lines import UNREAD_BYTES, Limits
 from medray.serving.listen import bind, listening
+from medray.serving.replies import Reply
 from medray.serving.room import Pace, Room
 from medray.serving.tokens import hash_of
 from medray.spec.serving import Serving
@@ -35,7 +35,7 @@ class Slow:
     given_up: list[int] = field(default_factory=list)
 
     def models(self) -> list[dict[str, Any]]:
-        return [{"name": "chest", "task": "classification", "classes": [], "dims": 2}]
+        return [{"name": "chest", "reference": "chest@1", "takes": {}, "gives": {}, "outputs": []}]
 
     def places(self, model: str) -> int:
         return 4

@@ -57,6 +57,7 @@ def model(
     plan = ImagePlan(
         dims=len(patch),
         in_channels=1,
+        answers="place" if task["name"] == "segmentation" else "sample",
         classes=tuple(task["classes"]),
         spacing_mm=spacing_mm,
         patch=tuple(patch),

@@ -2,10 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
 
 from medray.data.order import Order
-from medray.modalities.base import Answering, Modality, Precision, Trained, Wanted
+from medray.modalities.base import (
+    Answering,
+    Modality,
+    Precision,
+    PredictOptions,
+    Trained,
+    Wanted,
+)
+from medray.modalities.image.wire import ImageWire
+from medray.modalities.wire import Wire
 from medray.spec.training import TrainSettings
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.holds import Needs, names
@@ -21,11 +32,20 @@ if TYPE_CHECKING:
     from medray.tasks.base import Task
 
 
+class ImageOptions(PredictOptions):
+    """How models of images may be asked."""
+
+    overlap: float = Field(0.5, ge=0, lt=1, description="of neighbouring windows")
+    tta: bool = Field(False, description="average over copies mirrored as in training")
+    outputs: Literal["labels", "probabilities"] = "labels"
+
+
 class Images(Modality):
     """Samples with an array `image`; of dense tasks with an array `label` besides."""
 
     name: ClassVar[str] = "image"
     needs: ClassVar[Needs] = Needs((names("image"),))
+    PredictOptions: ClassVar[type[PredictOptions]] = ImageOptions
     extends: ClassVar[frozenset[str]] = frozenset({"space"})
 
     @classmethod
@@ -124,6 +144,14 @@ class Images(Modality):
         from medray.modalities.image.judge import judge
 
         return judge(network, cases, chosen, task, plan, device, precision)
+
+    def averages(self, answers: str) -> bool:
+        """Masks are not averaged: what is blended window by window would be, network by network."""
+        return answers != "place"
+
+    def wire(self, plan: dict[str, Any]) -> Wire:
+        """See medray.modalities.image.wire."""
+        return ImageWire(plan)
 
     def predictor(self, trained: Trained, options: dict[str, Any]) -> Answering:
         """See medray.modalities.image.predictor."""

@@ -171,6 +171,7 @@ def make_plan(
     fields = {
         "dims": axes,
         "in_channels": found.channels,
+        "answers": task.answers,
         "classes": task.classes,
         "spacing_mm": spacing,
         "patch": patch,

@@ -45,9 +45,10 @@ class ImagePredictor(Answering):
         """Whole images go through the network together; windows are batched image by image."""
         return 1 if self.trained.task.answers == "place" else int(self.options["batch"])
 
-    def giving(self, outputs: str) -> "ImagePredictor":
-        """The same with other outputs, "labels" or "probabilities"; dense tasks alone differ."""
-        return ImagePredictor(self.trained, {**self.options, "outputs": outputs})
+    @property
+    def short(self) -> bool:
+        """See Predictor: masks are as large as their images, which are as large as they like."""
+        return self.trained.task.answers != "place"
 
     def prepare(self, stored: Stored, together: int) -> Sample:
         """The sample with its normalised image: `Slabs` for dense tasks, else (C, *patch).

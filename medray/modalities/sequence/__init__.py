@@ -1,14 +1,25 @@
 """Sequences: tokens of DNA, cut or padded to one length."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
 from medray.data.order import Order
 from medray.errors import SpecError
-from medray.modalities.base import Answering, Modality, Precision, Trained, Wanted, planned_fields
+from medray.modalities.base import (
+    Answering,
+    Modality,
+    Precision,
+    PredictOptions,
+    Trained,
+    Wanted,
+    planned_fields,
+)
 from medray.modalities.sequence.plan import HOW, SequencePlan
+from medray.modalities.sequence.wire import SequenceWire
+from medray.modalities.wire import Wire
 from medray.spec.training import TrainSettings
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.holds import Needs, names
@@ -24,11 +35,20 @@ TOGETHER = 256  # sequences that are validated at once
 BATCH = 128  # samples in a step at most, unless the job says
 
 
+class SequenceOptions(PredictOptions):
+    """How models of sequences may be asked."""
+
+    outputs: Literal["probabilities", "attention", "gradients", "mutagenesis"] = Field(
+        "probabilities", description="the others: what a network looks at, base by base"
+    )
+
+
 class Sequences(Modality):
     """Samples with a column `sequence`; of tasks per base with an array `label` besides."""
 
     name: ClassVar[str] = "sequence"
     needs: ClassVar[Needs] = Needs(columns=names("sequence"))
+    PredictOptions: ClassVar[type[PredictOptions]] = SequenceOptions
     extends: ClassVar[frozenset[str]] = frozenset({"base"})
 
     @classmethod
@@ -59,7 +79,7 @@ class Sequences(Modality):
                 "batch_size": wanted.settings.batch_size or max(2, min(BATCH, len(cases) // 10)),
                 "samples": len(cases),
                 "length": length,
-                "per_base": task.answers == "place",
+                "answers": task.answers,
             },
             {
                 "length": "the longest of the training sequences",
@@ -78,14 +98,15 @@ class Sequences(Modality):
         from medray.models.sequence.tokens import BASES
 
         kind = MODELS.get(model["name"])
-        if plan.per_base and "per_base" not in kind.Options.planned:
+        per_base = plan.answers == "place"
+        if per_base and "per_base" not in kind.Options.planned:
             raise SpecError(
                 "this network answers for sequences, not for their bases",
                 code="task-mismatch",
                 about=str(model["name"]),
-                hint="take lstm or transformer",
+                hint="take one that answers place by place",
             )
-        options = model_options(model, per_base=plan.per_base)
+        options = model_options(model, per_base=per_base)
         return kind.build(options, BASES, len(plan.classes), (plan.length,))
 
     def cases(
@@ -155,6 +176,10 @@ class Sequences(Modality):
         from medray.modalities.sequence.kmers import kmer_design
 
         return kmer_design(tokens_of(sequences_of(dataset, indices), plan.length, plan.align))
+
+    def wire(self, plan: dict[str, Any]) -> Wire:
+        """See medray.modalities.sequence.wire."""
+        return SequenceWire(plan)
 
     def predictor(self, trained: Trained, options: dict[str, Any]) -> Answering:
         """One row for each sequence, or an array of its bases.

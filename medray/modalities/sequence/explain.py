@@ -1,6 +1,6 @@
 """What a network of sequences looks at: attention, gradients and mutations, base by base."""
 
-from typing import Literal, cast
+from typing import Literal, Protocol, cast
 
 import numpy as np
 import torch
@@ -10,12 +10,18 @@ from medray.errors import SpecError
 from medray.formats.genomics.alphabet import PAD
 from medray.modalities.ask import forward
 from medray.models.base import Network
-from medray.models.sequence.attention_lstm import AttentionLstm
 from medray.models.sequence.tokens import BASES, one_hot
 
 How = Literal["attention", "gradients", "mutagenesis"]
 STEPS = 32  # of the path that gradients are summed along
 TOGETHER = 256  # sequences in one pass
+
+
+class Attending(Protocol):
+    """A network that weighs the bases of a sequence itself (`Network.attends`)."""
+
+    def attend(self, tokens: Tensor) -> Tensor:
+        """The weight of each base, float (B, L), of tokens uint8 (B, L)."""
 
 
 def attribute(network: Network, tokens: Tensor, how: How) -> np.ndarray:
@@ -38,15 +44,16 @@ def attribute(network: Network, tokens: Tensor, how: How) -> np.ndarray:
         SpecError: attention is asked of a network that has none (code "no-attention").
     """
     if how == "attention":
-        if not isinstance(network, AttentionLstm):
+        if not network.attends:
             raise SpecError(
                 "the network has no attention",
                 code="no-attention",
                 about=type(network).__name__,
-                hint="train an attention_lstm, or ask for gradients",
+                hint="train one that has, or ask for gradients",
             )
         with torch.inference_mode():
-            return network.attend(tokens)[:, None].float().cpu().numpy()
+            weights = cast("Attending", network).attend(tokens)
+        return weights[:, None].float().cpu().numpy()
     chosen = forward(network, tokens).float().argmax(1)
     made = _gradients if how == "gradients" else _mutations
     return made(network, tokens, chosen)

@@ -18,4 +18,3 @@ class SequencePlan(Plan):
     align: Align = Field(
         "left", description="which end of a sequence of another length keeps its place"
     )
-    per_base: bool

@@ -17,6 +17,8 @@ from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays, ArraySpec, Axis
 from medray.storage.shards.stored import Stored
 
+SHORT = 2**16  # values of an answer at most, for it to be short: 1.3 MB of JSON
+
 
 class SequencePredictor(Answering):
     """How a model of sequences answers."""
@@ -32,6 +34,12 @@ class SequencePredictor(Answering):
     def batch(self) -> int:
         """As the step says."""
         return int(self.options["batch"])
+
+    @property
+    def short(self) -> bool:
+        """See Predictor: of each base there is not much to say, unless there are many."""
+        values = len(self.plan.classes) * self.plan.length
+        return self.trained.task.answers == "sample" or values <= SHORT
 
     @property
     def plan(self) -> SequencePlan:

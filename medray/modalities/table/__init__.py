@@ -9,6 +9,8 @@ from medray.data.order import Order
 from medray.errors import SpecError
 from medray.modalities.base import Answering, Modality, Precision, Trained, Wanted, planned_fields
 from medray.modalities.table.plan import ColumnPlan, TablePlan
+from medray.modalities.table.wire import TableWire
+from medray.modalities.wire import Wire
 from medray.spec.training import TrainSettings
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.holds import Needs
@@ -56,6 +58,7 @@ class Tables(Modality):
             TablePlan,
             wanted.given,
             {
+                "answers": task.answers,
                 "classes": task.classes,
                 "frequencies": task.statistics(targets.numpy()),
                 "batch_size": wanted.settings.batch_size or max(2, min(BATCH, len(indices) // 10)),
@@ -137,6 +140,10 @@ class Tables(Modality):
 
         design: np.ndarray = np.nan_to_num(TableCases(dataset, indices, plan.scalers()).features)
         return design
+
+    def wire(self, plan: dict[str, Any]) -> Wire:
+        """See medray.modalities.table.wire."""
+        return TableWire(plan)
 
     def predictor(self, trained: Trained, options: dict[str, Any]) -> Answering:
         """One row for each row."""

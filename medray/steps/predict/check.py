@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from medray.modalities import MODALITIES
 from medray.steps.base.facts import Data, Model
 from medray.steps.base.fits import check_samples, network_of, task_of
 from medray.steps.base.view import View
@@ -23,15 +24,11 @@ def check(view: View, spec: PredictSpec) -> None:
         data.holds.check_where(spec.select)
     kind = network_of(view, model)
     task = None if model.task is None else task_of(view, model.task)
-    if model.folds and spec.engine == "serve":
-        hint = "leave `engine` out, or train one network on all samples, without `folds`"
-        message = "replicas answer by one network, and the model is one for each fold"
-        view.add("engine", "folded-model", message, hint)
     if kind is not None:
         check_samples(view, "data", kind, data)
         _explains(view, spec.outputs, kind, task)
-        masks = task is not None and task.answers == "place" and kind.takes == "image"
-        if model.folds and masks and model.data not in ("", spec.data.partition("@")[0]):
+        apart = task is not None and not MODALITIES.get(kind.takes)().averages(task.answers)
+        if model.folds and apart and model.data not in ("", spec.data.partition("@")[0]):
             hint = "train one network on all samples to predict others"
             message = "masks of several networks are not averaged"
             view.add("model", "folds-of-masks", message, hint)

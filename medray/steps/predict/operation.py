@@ -5,8 +5,9 @@ from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 
 from medray.engine.units.operation import Operation, Unit
-from medray.modalities.base import Predictor, Trained
-from medray.modalities.folds import load_predictor
+from medray.modalities.base import Predictor
+from medray.modalities.folds import predictor_of
+from medray.modalities.loaded import LoadedModel, load_model
 from medray.storage.shards.reader import Shard
 from medray.storage.shards.records import Pinned, Refusal
 from medray.storage.shards.samples import Sample
@@ -38,11 +39,12 @@ class Predict(Operation):
 
     @cached_property
     def _predictor(self) -> Predictor:
-        return load_predictor(self.objects, self.parameters["model"], self.parameters)
+        model = load_model(self.objects, self.parameters["model"])
+        return predictor_of(model, self.parameters)
 
-    def adopt(self, trained: Trained) -> None:
-        """Use a network that is loaded already; the caller vouches that it is the one named."""
-        self._predictor = trained.modality.predictor(trained, self.parameters)
+    def adopt(self, model: LoadedModel) -> None:
+        """Use a model that is loaded already; the caller vouches that it is the one named."""
+        self._predictor = predictor_of(model, self.parameters)
 
     @property
     def arrays(self) -> Arrays:

@@ -16,7 +16,7 @@ from medray.log import event
 from medray.modalities import MODALITIES, read_plan
 from medray.modalities.ask import forward
 from medray.modalities.base import Trained
-from medray.modalities.loaded import load_trained
+from medray.modalities.loaded import LoadedModel, load_trained
 from medray.models.sequence.tokens import reverse_complement
 from medray.steps.variants.genome import Genome
 from medray.steps.variants.reuse import KnownScores
@@ -80,9 +80,9 @@ class Score(Operation):
     def _trained(self) -> Trained:
         return load_trained(self.objects, self.parameters["model"])
 
-    def adopt(self, trained: Trained) -> None:
-        """Use a network that is loaded already; the caller vouches that it is the one named."""
-        self._trained = trained
+    def adopt(self, model: LoadedModel) -> None:
+        """Use a model that is loaded already; the caller vouches that it is the one named."""
+        self._trained = model.only
 
     @cached_property
     def _genome(self) -> Genome:

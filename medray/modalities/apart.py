@@ -1,7 +1,7 @@
 """Arrow bodies are decoded in a process of their own: should one end it, that request is refused,
 and the replica, its network and its other requests stay.
 
-    python -m medray.serving.apart BYTES    what the replica starts: bodies in, arrays out, by pipes
+    python -m medray.modalities.apart BYTES    what a replica starts: bodies in, arrays out
 
 What comes back is JSON and plain numbers; nothing is unpickled. The process has a limit of memory.
 """
@@ -16,16 +16,20 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from medray.errors import DataError
 
+if TYPE_CHECKING:
+    from medray.modalities.arrow import Kind, Row
+
 DECODE_S = 30  # of one body; a decoder that takes longer is killed
-_ROOM = 512 * 2**20  # besides what images may take
+_ROOM = 512 * 2**20  # besides what samples may take
 _LENGTH = struct.Struct("<Q")
 
 
@@ -33,17 +37,17 @@ class Decoder:
     """A process that decodes, one body at a time, started when it is needed.
 
     Args:
-        image_bytes: of all images of a body.
+        most: bytes of all samples of a body.
     """
 
-    def __init__(self, image_bytes: int) -> None:
-        self._image_bytes = image_bytes
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         atexit.register(self.close)
 
-    def read(self, body: bytes) -> list[tuple[str, np.ndarray]]:
-        """Name and values of each image; see `medray.serving.arrow.read_images`.
+    def read(self, body: bytes, wanted: "Mapping[str, Kind]") -> "list[Row]":
+        """Id and values of each row; see `medray.modalities.arrow.read_rows`.
 
         Raises:
             DataError: as there, or the body ended the decoder (code "decoder-died").
@@ -54,8 +58,9 @@ class Decoder:
             late.start()
             try:
                 into, out = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
-                into.write(_LENGTH.pack(len(body)))
-                into.write(body)
+                for part in (json.dumps(dict(wanted)).encode(), body):
+                    into.write(_LENGTH.pack(len(part)))
+                    into.write(part)
                 into.flush()
                 return list(self._answer(out))
             except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
@@ -77,7 +82,7 @@ class Decoder:
         if self._process is None or self._process.poll() is not None:
             self.close()
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
-                [sys.executable, "-m", __name__, str(self._image_bytes)],
+                [sys.executable, "-m", __name__, str(self._most)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -85,19 +90,27 @@ class Decoder:
             )
         return self._process
 
-    def _answer(self, stream: IO[bytes]) -> Iterator[tuple[str, np.ndarray]]:
-        told = json.loads(_exactly(stream, _LENGTH.unpack(_exactly(stream, _LENGTH.size))[0]))
+    def _answer(self, stream: IO[bytes]) -> "Iterator[Row]":
+        told = json.loads(_part(stream))
         if "code" in told:
             raise DataError(str(told["message"]), code=str(told["code"]))
-        left = self._image_bytes
-        for name, shape, kind in told["images"]:
-            dtype = np.dtype(str(kind))
-            size = math.prod(int(length) for length in shape) * dtype.itemsize
-            left -= size
-            if dtype.kind not in "uifb" or not 0 <= size <= left + size or left < 0:
-                raise ValueError
-            values = np.frombuffer(_exactly(stream, size), dtype).reshape(shape)
+        left = self._most
+        for name, columns in told["rows"]:
+            values = {}
+            for column, shape, kind in columns:
+                dtype = np.dtype(str(kind))
+                size = math.prod(int(length) for length in shape) * dtype.itemsize
+                left -= size
+                if dtype.kind not in "uifb" or not 0 <= size <= left + size or left < 0:
+                    raise ValueError
+                values[str(column)] = np.frombuffer(_exactly(stream, size), dtype).reshape(shape)
             yield str(name), values
+
+
+@cache
+def decoder(most: int) -> Decoder:
+    """The one of this process, for all bodies of so many bytes."""
+    return Decoder(most)
 
 
 def _exactly(stream: IO[bytes], count: int) -> bytes:
@@ -107,30 +120,37 @@ def _exactly(stream: IO[bytes], count: int) -> bytes:
     return data
 
 
-def main(image_bytes: int) -> None:
+def _part(stream: IO[bytes]) -> bytes:
+    return _exactly(stream, _LENGTH.unpack(_exactly(stream, _LENGTH.size))[0])
+
+
+def main(most: int) -> None:
     """Decode bodies of standard input until its end."""
-    from medray.serving.arrow import read_images
+    from medray.modalities.arrow import read_rows
 
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    most = used + 3 * image_bytes + _ROOM
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # it would hold images
+    room = used + 3 * most + _ROOM
+    resource.setrlimit(resource.RLIMIT_AS, (room, room))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # it would hold samples
     into, out = sys.stdin.buffer, sys.stdout.buffer
     while head := into.read(_LENGTH.size):
-        body = _exactly(into, _LENGTH.unpack(head)[0])
-        images: list[tuple[str, np.ndarray]] = []
+        wanted, body = json.loads(_exactly(into, _LENGTH.unpack(head)[0])), _part(into)
+        arrays: list[np.ndarray] = []
         told: dict[str, Any]
         try:
-            images = [(n, np.ascontiguousarray(v)) for n, v in read_images(body, image_bytes)]
-            told = {"images": [[n, v.shape, v.dtype.str] for n, v in images]}
+            rows: list[Any] = []
+            for name, values in read_rows(body, wanted, most):
+                arrays += [np.ascontiguousarray(one) for one in values.values()]
+                rows.append([name, [[c, v.shape, v.dtype.str] for c, v in values.items()]])
+            told = {"rows": rows}
         except DataError as error:
-            told = {"code": error.code, "message": error.message}
+            arrays, told = [], {"code": error.code, "message": error.message}
         except MemoryError:
-            told = {"code": "image-too-large", "message": "decoding needs more than the limit"}
+            arrays, told = [], {"code": "too-large", "message": "decoding exceeds the limit"}
         text = json.dumps(told).encode()
         out.write(_LENGTH.pack(len(text)) + text)
-        for _, values in images:
-            out.write(values.data)
+        for one in arrays:
+            out.write(one.data)
         out.flush()
 
 

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import pickle
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,25 +13,34 @@ import nibabel
 import numpy as np
 import pyarrow as pa
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "serving"))
+
 from endpoint import npy, pixels, png
 
 from medray.errors import DataError
 from medray.formats import FORMATS
 from medray.formats.base import Source
-from medray.serving import decode as media
-from medray.serving.decode import Upload, decode
+from medray.modalities import media
+from medray.modalities.image.wire import ImageWire
+from medray.modalities.wire import Answer, Limits
 
 LIMIT = 2**26
+WIRE = ImageWire({"dims": 2, "in_channels": 1, "answers": "sample"})
+
+
+def decode(body: bytes, kind: str, limit: int = LIMIT) -> list[Any]:
+    return WIRE.read(body, kind, Limits(limit)).samples
 
 
 def only(body: bytes, kind: str, limit: int = LIMIT) -> Any:
-    (sample,) = decode(Upload(body, kind, limit))
+    (sample,) = decode(body, kind, limit)
     return sample
 
 
 def code_of(body: bytes, kind: str, limit: int = LIMIT) -> str:
     with pytest.raises(DataError) as caught:
-        decode(Upload(body, kind, limit))
+        decode(body, kind, limit)
     return caught.value.code
 
 
@@ -88,7 +98,7 @@ def test_arrays_are_the_same_whichever_way_they_come() -> None:
         only(npy(np.asfortranarray(values)), media.NPY),
         only(npy(values.astype(">u1")), media.NPY),
         only(json.dumps(document).encode(), media.JSON),
-        decode(Upload(arrow(values[None, None].copy()), media.ARROW, LIMIT))[0],
+        decode(arrow(values[None, None].copy()), media.ARROW)[0],
     ]
     for way in ways:
         np.testing.assert_array_equal(way.arrays["image"], values[None])
@@ -97,7 +107,7 @@ def test_arrays_are_the_same_whichever_way_they_come() -> None:
 
 def test_arrow_holds_many() -> None:
     images = pixels(1, (3, 1, 8, 8))
-    made = decode(Upload(arrow(images, ["a", "b", "c"]), media.ARROW, LIMIT))
+    made = decode(arrow(images, ["a", "b", "c"]), media.ARROW)
     assert [sample.id for sample in made] == ["a", "b", "c"]
     np.testing.assert_array_equal(made[2].arrays["image"], images[2])
 
@@ -105,7 +115,7 @@ def test_arrow_holds_many() -> None:
 def test_what_would_grow_is_refused_unread(tmp_path: Path) -> None:
     zeros = np.zeros((1, 1, 1024, 1024), np.uint8)
     assert code_of(arrow(zeros, compression="zstd"), media.ARROW) == "bad-arrow"
-    assert code_of(arrow(zeros), media.ARROW, limit=2**20 - 1) == "image-too-large"
+    assert code_of(arrow(zeros), media.ARROW, limit=2**20 - 1) == "too-large"
     assert code_of(npy(zeros[0]), media.NPY, limit=2**20 - 1) == "image-too-large"
     assert code_of(png(zeros[0, 0]), media.PNG, limit=2**20) == "image-too-large"
     assert code_of(nifti(tmp_path), media.NIFTI, limit=239) in media.TOO_LARGE
@@ -124,7 +134,6 @@ class Evil:
 @pytest.mark.parametrize(
     ("body", "kind", "code"),
     [
-        (b"", "text/plain", "unsupported-media"),
         (b"", media.NPY, "damaged-npy"),
         (npy(np.array([Evil()], object)), media.NPY, "damaged-npy"),
         (npy(pixels(1))[:-1], media.NPY, "damaged-npy"),
@@ -153,4 +162,27 @@ def test_every_cut_of_an_arrow_stream_is_refused_or_read() -> None:
     body = arrow(pixels(1, (2, 1, 4, 4)), ["a", "b"])
     for end in range(0, len(body), 7):
         with contextlib.suppress(DataError):
-            decode(Upload(body[:end], media.ARROW, LIMIT))
+            decode(body[:end], media.ARROW)
+
+
+def test_masks_are_answered_as_they_were_asked() -> None:
+    volumes = ImageWire({"dims": 3, "in_channels": 1, "answers": "place"})
+    assert next(iter(volumes.takes)) == media.NIFTI
+    assert next(iter(WIRE.takes)) == media.PNG
+    assert set(volumes.takes) == set(WIRE.takes)
+    assert (volumes.outputs, WIRE.outputs) == (("labels", "probabilities"), ())
+    assert [volumes.gives(kind)[0] for kind in (media.NIFTI, media.JSON, media.DICOM)] == [
+        media.NIFTI,
+        media.JSON,
+        media.NPY,
+    ]
+    assert (volumes.gives(media.ARROW), WIRE.gives(media.PNG)) == ((media.ARROW,), (media.JSON,))
+    mask = np.arange(8, dtype=np.uint8).reshape(2, 2, 2)
+    answer = Answer("image", {}, {"label_voxels": [1]}, {"label": mask})
+    told = json.loads(volumes.write("m@1", [answer], media.JSON, many=False))
+    assert told == {"model": "m@1", "label": mask.tolist()}
+    body = volumes.write("m@1", [answer], media.NPY, many=False)
+    np.testing.assert_array_equal(np.load(io.BytesIO(body)), mask)
+    with pytest.raises(DataError) as caught:
+        volumes.write("m@1", [answer], media.NIFTI, many=False)
+    assert caught.value.code == "no-affine"

@@ -1,0 +1,145 @@
+"""Sequences, tables and folds behind a real Ray Serve: the answers of bulk, one by one and many."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "serving"))
+
+from endpoint import Client, arrow, commit_dna, commit_table, free_port, rows_of
+
+from medray.jobs.run import run
+from medray.jobs.serve import serving
+from medray.modalities.media import ARROW, JSON, NPY
+from medray.serving.tokens import add_token
+from medray.storage.catalog.datasets import open_dataset
+from medray.storage.store.objects import Objects
+
+pytestmark = [
+    pytest.mark.drill,
+    pytest.mark.timeout(400),
+    # Ray 2.60 uses what it has deprecated itself, and leaves sockets to the collector.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+CHANCE = np.random.default_rng(3)
+TEXTS = ["".join(CHANCE.choice(list("ACGT"), n)) for n in (5, 20, 33, 12, 20, 7)]
+ROWS = [{"rna": [float(n), 1.0, 2.5], "cnv": [0.5 * n, 1.0]} for n in range(6)]
+
+
+@dataclass
+class Served:
+    objects: Objects
+    client: Client
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("served")
+    objects = Objects(str(folder / "store"))
+    commit_dna(objects, "dna")
+    commit_dna(objects, "dna-folds", folds=3)
+    commit_dna(objects, "genes", per_base=True)
+    commit_table(objects, "omics", {"rna": 3, "cnv": 2})
+    (folder / "raw").mkdir()
+    lines = "".join(f">s{n}\n{text}\n" for n, text in enumerate(TEXTS))
+    (folder / "raw/reads.fa").write_text(lines)
+    ingest = {"kind": "ingest", "format": {"name": "fasta"}, "output": "reads"}
+    windows = {"name": "windows", "width": 20}
+    steps = [
+        {**ingest, "source": str(folder / "raw")},
+        {"kind": "transform", "data": "reads", "operation": windows, "output": "pieces"},
+    ]
+    steps += [
+        {"kind": "predict", "model": name, "data": "pieces", "output": f"{name}-plain", "batch": 4}
+        for name in ("dna", "dna-folds", "genes")
+    ]
+    run(steps, storage=objects, cluster="inline")
+    token, port = add_token(folder / "tokens"), free_port()
+    args = {
+        "models": ("dna", "dna-folds", "genes", "omics"),
+        "storage": objects.url,
+        "token_file": str(folder / "tokens"),
+        "cpus": 0.25,
+        "timeout_s": 20,
+    }
+    with serving(args, port=port, num_cpus=2):
+        yield Served(objects, Client(port, token))
+
+
+@pytest.mark.parametrize("model", ["dna", "dna-folds"])
+def test_sequences_are_answered_as_in_bulk(served: Served, model: str) -> None:
+    pieces = {r["sample_id"]: r["sequence"] for r in _rows(served, "pieces")}
+    wanted = {row["sample_id"]: row for row in _rows(served, f"{model}-plain")}
+    assert len(wanted) > 4
+    listed = [{"sample_id": name, "sequence": text} for name, text in pieces.items()]
+    many = served.client.predict(model, json.dumps(listed).encode(), JSON)
+    columns = {"sample_id": list(pieces), "sequence": list(pieces.values())}
+    table = served.client.predict(model, arrow(columns), ARROW)
+    assert (many.status, table.status) == (200, 200), (many.body, table.body)
+    for answers in (many.json["answers"], rows_of(table.body)):
+        assert {answer["sample_id"] for answer in answers} == set(wanted)
+        for answer in answers:
+            own = wanted[answer["sample_id"]]
+            np.testing.assert_allclose(answer["probability"], own["probability"], rtol=1e-5)
+            assert answer["predicted"] == own["predicted"]
+    for name, text in list(pieces.items())[:3]:
+        one = served.client.predict(model, json.dumps({"sequence": text}).encode(), JSON)
+        assert one.json["predicted"] == wanted[name]["predicted"]
+        assert one.headers["medray-model"].startswith(f"{model}@")
+
+
+def test_bases_and_tables_are_answered(served: Served) -> None:
+    body = json.dumps({"sequence": TEXTS[3]}).encode()
+    told = served.client.predict("genes", body, JSON)
+    array = served.client.predict("genes", body, JSON, accept=NPY)
+    assert np.shape(told.json["probability"]) == (2, 12)
+    assert array.headers["content-type"] == NPY
+    listed = [{"features": row} for row in ROWS]
+    many = served.client.predict("omics", json.dumps(listed).encode(), JSON).json["answers"]
+    lists = {name: pa.array([row[name] for row in ROWS]) for name in ("rna", "cnv")}
+    table = rows_of(served.client.predict("omics", arrow(lists), ARROW).body)
+    assert [one["probability"] for one in table] == [one["probability"] for one in many]
+    assert len({tuple(one["probability"]) for one in many}) == len(ROWS)
+    assert served.client.predict("omics", b"{}", JSON).status == 422
+    assert served.client.predict("omics", b"x", "image/png").status == 415
+
+
+def test_each_model_has_a_path_and_schemas_of_its_own(served: Served) -> None:
+    paths = served.client.ask("GET", "/openapi.json").json["paths"]
+    for model in served.client.ask("GET", "/v1/models").json["models"]:
+        operation = paths[f"/v1/models/{model['name']}:predict"]["post"]
+        assert set(operation["requestBody"]["content"]) == set(model["takes"]) == {JSON, ARROW}
+        assert set(operation["responses"]["200"]["content"]) == set(model["gives"])
+    page = served.client.ask("GET", "/docs").body.decode()
+    assert "sequences of 20 bases" in page
+    assert "rna: 3 features" in page
+
+
+@pytest.mark.parametrize("model", ["dna", "dna-folds", "genes"])
+def test_bulk_goes_to_the_same_replicas_and_commits_the_same(served: Served, model: str) -> None:
+    asked: dict[str, Any] = {"model": model, "data": "pieces", "output": f"{model}-bulk"}
+    started = served.client.ask("POST", "/v1/bulk", json.dumps({**asked, "batch": 4}).encode())
+    assert started.status == 202, started.body
+    until = time.monotonic() + 150
+    path = f"/v1/bulk/{started.json['job']}"
+    while (state := served.client.ask("GET", path).json)["state"] == "running":
+        assert time.monotonic() < until
+        time.sleep(0.5)
+    assert state["state"] == "done", state
+    plain = open_dataset(served.objects, f"{model}-plain").digest
+    assert open_dataset(served.objects, f"{model}-bulk").digest == plain
+
+
+def _rows(served: Served, name: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = open_dataset(served.objects, name).samples.to_pylist()
+    return rows
