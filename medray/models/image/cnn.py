@@ -13,7 +13,7 @@ from medray.models.base import (
     level_steps,
     start_weights,
 )
-from medray.models.image.layers import ConvNorm, Norm, dropout, global_pool, max_pool
+from medray.models.image.layers import ConvNorm, Norm, dropout, max_pool, whole_head
 
 
 class Cnn(Network):
@@ -54,9 +54,7 @@ class Cnn(Network):
             layers.append(dropout(dims, options.dropout))
         self.body = nn.Sequential(*(one for one in layers if not isinstance(one, nn.Identity)))
         start_weights(self)
-        self.head = nn.Sequential(
-            global_pool(dims), nn.Dropout(options.dropout), nn.Linear(inward, out_channels)
-        )
+        self.head = whole_head(dims, inward, out_channels, options.dropout)
 
     @classmethod
     def build(

@@ -34,6 +34,11 @@ def global_pool(dims: int) -> nn.Module:
     return nn.Sequential(make(1), nn.Flatten())
 
 
+def whole_head(dims: int, inward: int, out_channels: int, drop: float) -> nn.Module:
+    """Logits of a whole image: the mean over space, dropout, one linear layer."""
+    return nn.Sequential(global_pool(dims), nn.Dropout(drop), nn.Linear(inward, out_channels))
+
+
 def norm(dims: int, kind: Norm, channels: int) -> nn.Module:
     """Normalisation with learnt scale and shift.
 

@@ -6,7 +6,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from medray.models.base import Answers, ImageOptions, ModelOptions, Network, start_weights
-from medray.models.image.layers import ConvNorm, Norm, Residual, global_pool
+from medray.models.image.layers import ConvNorm, Norm, Residual, whole_head
 
 BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 
@@ -61,9 +61,7 @@ class ResNet(Network):
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.Sequential(*stages)
         start_weights(self)
-        self.head = nn.Sequential(
-            global_pool(dims), nn.Dropout(options.dropout), nn.Linear(inward, out_channels)
-        )
+        self.head = whole_head(dims, inward, out_channels, options.dropout)
 
     @classmethod
     def build(

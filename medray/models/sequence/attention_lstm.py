@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from medray.models.base import Answers, ModelOptions, Network
 from medray.models.sequence.lstm import Recurrence
-from medray.models.sequence.tokens import BASES, ConvStem, Kernel, one_hot
+from medray.models.sequence.tokens import BASES, ConvStem, Kernel, dense_head, one_hot
 
 
 class AttentionLstm(Network):
@@ -54,11 +54,7 @@ class AttentionLstm(Network):
         )
         self.attention = AdditiveAttention(self.recurrence.features, options.attention)
         width = self.recurrence.features
-        between: list[nn.Module] = [nn.Dropout(drop)]
-        if options.dense:
-            between += [nn.Linear(width, options.dense), nn.ReLU(), nn.Dropout(drop)]
-            width = options.dense
-        self.head = nn.Sequential(*between, nn.Linear(width, out_channels))
+        self.head = dense_head(width, options.dense, out_channels, drop)
 
     @classmethod
     def build(

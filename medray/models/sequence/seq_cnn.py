@@ -14,6 +14,7 @@ from medray.models.sequence.tokens import (
     BASES,
     ConvStem,
     Kernel,
+    dense_head,
     one_hot,
     reverse_complement,
     summary,
@@ -76,11 +77,7 @@ class SeqCnn(Network):
             width *= -(-cast("int", bases) // (options.step * 2**depth))
         elif options.pool == "both":
             width *= 2
-        between: list[nn.Module] = [nn.Dropout(drop)]
-        if options.dense:
-            between += [nn.Linear(width, options.dense), nn.ReLU(), nn.Dropout(drop)]
-            width = options.dense
-        self.head = nn.Sequential(*between, nn.Linear(width, out_channels))
+        self.head = dense_head(width, options.dense, out_channels, drop)
         self.kmers = KmerPath(options.kmers, out_channels, drop) if options.kmers else None
 
     @classmethod

@@ -127,3 +127,13 @@ def summary(x: Tensor, there: Tensor, how: Literal["mean", "max"]) -> Tensor:
         most = x.masked_fill(~inside, torch.finfo(x.dtype).min).amax(2)
         return torch.where(inside.any(2), most, 0.0)
     return (x * inside).sum(2) / inside.sum(2).clamp(min=1)
+
+
+def dense_head(width: int, dense: int, out_channels: int, drop: float) -> nn.Module:
+    """Logits of a whole sequence: one linear layer, with a dense one of `dense` units before it
+    unless that is 0."""
+    between: list[nn.Module] = [nn.Dropout(drop)]
+    if dense:
+        between += [nn.Linear(width, dense), nn.ReLU(), nn.Dropout(drop)]
+        width = dense
+    return nn.Sequential(*between, nn.Linear(width, out_channels))
