@@ -69,6 +69,14 @@ BENCHMARKS = [
         },
     ),
     Benchmark(
+        "ragged.py",
+        ["--samples", "20000", "--turns", "5", "--slow", "2"],
+        {
+            "medray ragged, fast / parquet": Limit("≥", 3.0, 10.0),
+            "medray ragged, dense / parquet": Limit("≥", 3.0, 5.0),
+        },
+    ),
+    Benchmark(
         "ingest.py",
         ["--pairs", "3", "--series", "4"],
         {

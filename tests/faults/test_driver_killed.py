@@ -13,6 +13,7 @@ from driver import NAME
 
 POINTS = [
     "attempt.begun",
+    "ragged.values",
     "shard.written",
     "commit.before",
     "commit.before-record",
@@ -39,7 +40,7 @@ def leftovers(root: Path) -> set[str]:
 def test_driver_killed_at_each_point_of_the_commit_resumes_to_the_same(
     where: str, start: Start, finish: Finish, clean: Callable[[Job], str], tmp_path: Path
 ) -> None:
-    job = Job(tmp_path / "root", plain(4))
+    job = Job(tmp_path / "root", plain(4), {"ragged": where.startswith("ragged")})
     count = "" if where.startswith("publish") else ":2"
     killed = start(job, faults=f"{where}=kill{count}")
     assert killed.end()[0] == -signal.SIGKILL

@@ -22,14 +22,17 @@ from medray.ids import unit_id
 from medray.storage.shards.forms.ome import LABEL
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample
-from medray.storage.shards.schema import Arrays
+from medray.storage.shards.schema import Arrays, ArraySpec, Axis
+
+
+SPOTS = ArraySpec((Axis("spot"), Axis("place")), ragged=True)
 
 
 class Toy(Operation):
-    """Parameters: `sleep_s` per sample, `shape` of an image, `device`, `batch`, `scratch`."""
+    """Parameters: `sleep_s` per sample, `shape` of an image, `batch`, `device`, `ragged`…"""
 
     name: ClassVar[str] = "toy"
-    arrays: ClassVar[Arrays] = {"image": LABEL}
+    arrays: ClassVar[Arrays] = {"image": LABEL, "spots": SPOTS}
 
     def __init__(self, objects: Any, parameters: dict[str, Any]) -> None:
         super().__init__(objects, parameters)
@@ -62,7 +65,10 @@ class Toy(Operation):
         time.sleep(self.parameters.get("sleep_s", 0) * len(samples))
         for sample in samples:
             image = np.asarray(sample.arrays["image"])
-            yield Sample(sample.id, {**sample.row, "sum": int(image.sum())}, {"image": image + 1})
+            arrays = {"image": image + 1}
+            if self.parameters.get("ragged"):
+                arrays["spots"] = image.reshape(-1, 2)[: image[0, 0] % 20]
+            yield Sample(sample.id, {**sample.row, "sum": int(image.sum())}, dict(arrays))
 
     def _image(self, key: str) -> np.ndarray:
         shape = self.parameters.get("shape", [8, 8])

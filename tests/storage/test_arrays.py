@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from xxhash import xxh3_128
 
 from medray.errors import DataError, FatalError
-from medray.storage.shards import arrays
-from medray.storage.shards.arrays import ArrayReader, ArrayWriter
+from medray.storage.shards import array_writer
+from medray.storage.shards.array_reader import ArrayReader
+from medray.storage.shards.array_writer import ArrayWriter
 from medray.storage.shards.schema import ArraySpec, Axis
 from medray.storage.shards.upload import Outbox
 from medray.storage.shards.zarr3 import ArrayMeta
@@ -82,7 +83,7 @@ def test_any_array_cut_anyhow_reads_as_written_here_and_by_others(
     objects = Objects(tempfile.mkdtemp(dir=tmp_path))
     data = values(case)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(arrays, "SHARD_BYTES", case["shard_bytes"])
+        patch.setattr(array_writer, "SHARD_BYTES", case["shard_bytes"])
         meta, content = write(objects, "cut", data, case)
         whole = {**case, "bounds": [0, data.shape[case["axis"]]]}
         assert write(objects, "whole", data, whole)[1] == content, "cuts don't show in the hash"
@@ -234,10 +235,10 @@ def test_large_windows_of_a_bucket_come_in_several_requests(
     reader = ArrayReader(objects, "a/x", writer.meta)
     assert np.array_equal(reader[:], data)
     assert len(asked) > 5  # 540 kB, 64 KiB a request
-    assert sum(asked) == 5 * 6 * 3
+    assert set(asked) == {1}  # chunks that lie end to end are one range
     asked.clear()
     assert np.array_equal(reader[3:9, 10:20, :40], data[3:9, 10:20, :40])
-    assert asked == [2 * 2 * 2]  # a patch comes at once
+    assert asked == [2 * 2]  # a patch comes at once, and what lies end to end along x as one
     body = bytearray(objects.get("a/x/c.0.0.0"))
     body[-2000] ^= 1  # in the last chunk, before the index
     objects.put("a/x/c.0.0.0", bytes(body))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from medray.storage.shards.arrays import ArrayWriter
+from medray.storage.shards.array_writer import ArrayWriter
 from medray.storage.shards.forms.ome import IMAGE, LABEL, axes_told
 from medray.storage.shards.schema import ArraySpec
 from medray.storage.shards.upload import Outbox

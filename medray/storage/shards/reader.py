@@ -4,7 +4,8 @@ Where a sample names no layout, the data choose one: small arrays of one shape a
 by sample along the first axis (`arrays.zarr/image`); all others stand alone, as OME-Zarr images
 (`arrays.zarr/<row>/image`, `arrays.zarr/<row>/labels/label/0`, or `arrays.zarr/<row>/label` where a
 mask is all that a sample has). Of a stack that some samples lack,
-the group's attribute `rows` says which row of the table each entry belongs to. A sample with a
+the group's attribute `rows` says which row of the table each entry belongs to. Arrays that are
+declared as ragged lie end to end (`arrays.zarr/boxes`; see `ragged`). A sample with a
 layout is a group of its own (`arrays.zarr/<row>/<array>`), which Zarr libraries open by itself.
 """
 
@@ -12,20 +13,37 @@ import io
 import json
 from functools import cached_property
 from types import EllipsisType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from blake3 import blake3
 
 from medray.errors import DataError
-from medray.storage.shards.arrays import ArrayReader
+from medray.storage.shards.array_reader import ArrayReader
+from medray.storage.shards.ragged import ABSENT, OFFSETS, Ragged, checked
 from medray.storage.shards.records import ARRAYS, ROOT, TABLE, Pinned
 from medray.storage.shards.samples import Layout, Sample
 from medray.storage.shards.schema import ArraySpec, decode
 from medray.storage.shards.zarr3 import ArrayMeta
 from medray.storage.store.damage import damage
 from medray.storage.store.objects import Objects
+
+
+class _Group(NamedTuple):
+    """What the root of a shard's arrays says.
+
+    Args:
+        members: metadata of every array and group, by path.
+        partial: the entry of each row, of stacks that some samples lack.
+        schema: what the arrays are, by name.
+        ragged: names of those that are, in the order of their offsets.
+    """
+
+    members: dict[str, Any]
+    partial: dict[str, dict[int, int]]
+    schema: dict[str, ArraySpec]
+    ragged: list[str]
 
 
 class Shard:
@@ -81,11 +99,9 @@ class Shard:
         return data
 
     @cached_property
-    def _group(self) -> tuple[dict[str, Any], dict[str, dict[int, int]], dict[str, ArraySpec]]:
-        """Metadata of every array; the entry of each row in stacks that some samples lack; what
-        the arrays are, by name."""
+    def _group(self) -> "_Group":
         if not self.pinned.arrays:
-            return {}, {}, {}
+            return _Group({}, {}, {}, [])
         path = f"{self.path}/{ROOT}"
         data = self._vouched(ROOT, self.pinned.arrays, "metadata")
         try:
@@ -99,20 +115,23 @@ class Shard:
                 for name, rows in document["attributes"]["rows"].items()
             }
             schema = decode(document["attributes"]["arrays"])
+            ragged = [str(name) for name in document["attributes"]["ragged"]]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise damage("the metadata is damaged", "damaged-metadata", path) from error
-        return members, partial, schema
+        return _Group(members, partial, schema, ragged)
 
     @property
     def schema(self) -> dict[str, ArraySpec]:
         """What its arrays are, by name."""
-        return self._group[2]
+        return self._group.schema
 
     def names(self, row: int) -> list[str]:
         """Names of the arrays that sample `row` has, sorted."""
-        members, partial, _ = self._group
+        members, partial, _, ragged = self._group
         stacked = {name for name in members if "/" not in name and not name.isdigit()}
         stacked -= {name for name, entries in partial.items() if row not in entries}
+        stacked -= {OFFSETS, ABSENT}
+        stacked -= {name for name in ragged if not self.ragged(name).has(row)}
         prefix = f"{row}/labels/"
         labels = {
             path.split("/")[2]
@@ -126,7 +145,7 @@ class Shard:
         prefix = f"{row}/"
         return {
             path.removeprefix(prefix): member
-            for path, member in self._group[0].items()
+            for path, member in self._group.members.items()
             if path.startswith(prefix)
             and path.count("/") == 1
             and member.get("node_type") == "array"
@@ -134,7 +153,7 @@ class Shard:
 
     def layout(self, row: int) -> Layout | None:
         """The layout that a sample was written with, if any."""
-        members, _, schema = self._group
+        members, _, schema, _ = self._group
         direct = self._direct(row)
         if not direct or any(schema[name].form != "laid" for name in direct):
             return None
@@ -153,25 +172,53 @@ class Shard:
         Raises:
             DataError: the sample has no array of that name (code "no-such-array").
         """
-        members, partial, _ = self._group
-        entry = partial[name].get(row) if name in partial else row
+        members, partial, _, ragged = self._group
+        if name in ragged and self.ragged(name).has(row):
+            return SampleArray(self.ragged(name).values, self.ragged(name).span(row))
+        entry = partial[name].get(row) if name in partial else None if name in ragged else row
         stack = () if entry is None else ((name, entry),)
         alone = ((f"{row}/{name}", None), (f"{row}/labels/{name}/0", None))
         for path, index in (*alone, *stack):
             document = members.get(path)
             if document is not None and document.get("node_type") == "array":
                 return SampleArray(self._reader(path, document), index)
-        raise DataError(
-            f"sample {row} has no array {name!r}",
-            code="no-such-array",
-            about=self.path,
-            hint=f"it has: {', '.join(self.names(row)) or 'none'}",
-        )
+        raise self._lacks(name, f"sample {row} has no array", ", ".join(self.names(row)))
+
+    def _lacks(self, name: str, what: str, there: str) -> DataError:
+        about, hint = self.path, f"it has: {there or 'none'}"
+        return DataError(f"{what} {name!r}", code="no-such-array", about=about, hint=hint)
+
+    def ragged(self, name: str) -> Ragged:
+        """A ragged array of all samples, of which many rows are taken at once.
+
+        Raises:
+            DataError: no array of that name is ragged (code "no-such-array").
+            DamageError: what says where rows lie is damaged.
+        """
+        if name not in self._group.ragged:
+            raise self._lacks(name, "no ragged array", ", ".join(self._group.ragged))
+        return self._ends[name]
+
+    @cached_property
+    def _ends(self) -> dict[str, Ragged]:
+        members, _, _, names = self._group
+
+        def read(name: str) -> ArrayReader:
+            return self._reader(name, members[name])
+
+        values = {name: read(name) for name in names}
+        ends = [reader.shape[0] for reader in values.values()]
+        offsets = checked(read(OFFSETS)[()], ends, f"{self.path}/{ARRAYS}/{OFFSETS}")
+        absent = read(ABSENT)[()] if ABSENT in members else [None] * len(names)
+        return {
+            name: Ragged(values[name], *about)
+            for name, *about in zip(names, offsets, absent, strict=True)
+        }
 
     def stack(self, name: str) -> list[np.ndarray | None] | None:
         """That array of every sample, None for those without; None where they aren't stacked."""
-        members, partial, _ = self._group
-        document = members.get(name)
+        members, partial, _, ragged = self._group
+        document = members.get(name) if name not in ragged else None
         if document is None or document.get("node_type") != "array":
             return None
         whole = self._reader(name, document)[()]
@@ -194,15 +241,24 @@ class Shard:
 
 
 class SampleArray:
-    """One sample's array: whole, or one row of a stack. Slices read only what they touch."""
+    """One sample's array: whole, one row of a stack, or some rows of what is ragged.
 
-    def __init__(self, reader: ArrayReader, row: int | None) -> None:
-        self._reader, self._row = reader, row
+    Slices read only what they touch.
+
+    Args:
+        reader: of what is stored.
+        where: None: all of it is the sample's; a number: the row; or where its rows begin and end.
+    """
+
+    def __init__(self, reader: ArrayReader, where: int | tuple[int, int] | None) -> None:
+        self._reader, self._where = reader, where
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the sample's array."""
-        return self._reader.shape if self._row is None else self._reader.shape[1:]
+        if isinstance(self._where, tuple):
+            return self._where[1] - self._where[0], *self._reader.shape[1:]
+        return self._reader.shape if self._where is None else self._reader.shape[1:]
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -218,16 +274,21 @@ class SampleArray:
     def chunk(self) -> tuple[int, ...]:
         """Inner chunk, the least that a read decodes."""
         chunk = self._reader.meta.chunk
-        return chunk if self._row is None else chunk[1:]
+        return chunk[1:] if isinstance(self._where, int) else chunk
 
     def __getitem__(self, window: tuple[slice, ...] | slice | EllipsisType) -> np.ndarray:
         """Values of the window; `[...]` is all of it."""
         if isinstance(window, EllipsisType):
             window = ()
         window = window if isinstance(window, tuple) else (window,)
-        if self._row is None:
+        if self._where is None:
             return self._reader[window]
-        values: np.ndarray = self._reader[(slice(self._row, self._row + 1), *window)][0]
+        if isinstance(self._where, tuple):
+            first, *rest = window or (slice(None),)
+            low, high, _ = first.indices(self.shape[0])
+            start = self._where[0]
+            return self._reader[(slice(start + low, start + max(low, high)), *rest)]
+        values: np.ndarray = self._reader[(slice(self._where, self._where + 1), *window)][0]
         return values
 
 

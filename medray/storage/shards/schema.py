@@ -46,6 +46,8 @@ class ArraySpec:
         chunk: the least that is decoded, by axis; None along an axis: all of it; None altogether:
             one channel, and about 256 Ki elements of the rest.
         packing: for chunks that are decoded "fast", or "dense" ones.
+        ragged: samples differ along the first axis; see `shards.ragged`. Chunks are of about 64 KiB
+            then, unless `chunk` says so.
     """
 
     axes: tuple[Axis, ...]
@@ -53,6 +55,11 @@ class ArraySpec:
     form: Literal["plain", "ome", "laid"] = "plain"
     chunk: tuple[int | None, ...] | None = None
     packing: Literal["fast", "dense"] = "fast"
+    ragged: bool = False
+
+    def __post_init__(self) -> None:
+        if self.ragged and (self.form != "plain" or any((self.chunk and self.chunk[1:]) or ())):
+            raise ValueError("a ragged array is plain, its chunks cut along the first axis only")
 
     def seen(self, ndim: int, dtype: str) -> "ArraySpec":
         """As an array has it: its own axes, type and chunk.
@@ -71,7 +78,9 @@ class ArraySpec:
         if self.dtypes and dtype not in self.dtypes:
             raise undeclared("type", f"{dtype}, not {' or '.join(self.dtypes)}")
         axes = tuple(replace(axis, optional=False) for axis in compress(self.axes, keep))
-        chunk = _chunk(axes) if self.chunk is None else tuple(compress(self.chunk, keep))
+        chunk = self.chunk and tuple(compress(self.chunk, keep))
+        if chunk is None and not self.ragged:
+            chunk = _chunk(axes)
         return replace(self, axes=axes, dtypes=(dtype,), chunk=chunk)
 
     def chunk_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -102,7 +111,8 @@ class ArraySpec:
         )
         chunk = " x ".join("all" if one is None else str(one) for one in self.chunk or ())
         dtypes = " or ".join(self.dtypes) or "any type"
-        return f"{', '.join(axes)}; {dtypes}; {f'chunk {chunk}; ' if chunk else ''}{self.form}"
+        told = [", ".join(axes), dtypes, f"chunk {chunk}" * bool(chunk), self.form]
+        return "; ".join(filter(None, [*told, "ragged" * self.ragged]))
 
 
 Arrays = Mapping[str, ArraySpec]
@@ -169,6 +179,7 @@ def decode(document: Mapping[str, Any]) -> dict[str, ArraySpec]:
             spec["form"],
             None if spec["chunk"] is None else tuple(spec["chunk"]),
             spec["packing"],
+            spec["ragged"],
         )
         for name, spec in document.items()
     }

@@ -5,7 +5,7 @@ import io
 import json
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -13,8 +13,9 @@ import pyarrow as pa
 from medray.errors import FatalError
 from medray.faults import point
 from medray.ids import canonical, short
-from medray.storage.shards.arrays import ArrayWriter
+from medray.storage.shards.array_writer import ArrayWriter
 from medray.storage.shards.forms.ome import groups, place
+from medray.storage.shards.ragged import Waiting
 from medray.storage.shards.records import ARRAYS, ROOT, TABLE, ShardRecord, sum_of
 from medray.storage.shards.rows import Rows, content_of, joined
 from medray.storage.shards.samples import Layout, Sample, Slabs
@@ -54,11 +55,13 @@ class ShardWriter:
         self._small: dict[str, dict[int, np.ndarray]] = {}
         self._members: dict[str, Any] = {}
         self._alone: dict[int, dict[str, ArraySpec]] = {}
+        self._known: dict[tuple[str, int, np.dtype[Any]], ArraySpec] = {}
         self._seen: dict[str, tuple[str, ArraySpec]] = {}  # path of an array: its name, what it is
         self._sole: set[int] = set()
         self._laid: dict[int, dict[str, Any]] = {}
         self._content: dict[str, str] = {}
         self._partial: dict[str, list[int]] = {}
+        self._ragged = Waiting(self._declared)
 
     @property
     def rows(self) -> int:
@@ -84,7 +87,9 @@ class ShardWriter:
             self._write_laid(number, sample.arrays, sample.layout)
         for name, value in sorted(sample.arrays.items()) if sample.layout is None else ():
             spec = self._spec(name, value)
-            if isinstance(value, np.ndarray) and value.nbytes < STACK_BYTES:
+            if spec.ragged:
+                self._ragged.add(number, name, value, spec)
+            elif isinstance(value, np.ndarray) and value.nbytes < STACK_BYTES:
                 self._small.setdefault(name, {})[number] = value
             else:
                 self._write_alone(number, name, value, spec)
@@ -99,6 +104,7 @@ class ShardWriter:
         for arrays in self._small.values():
             for number in [n for n in arrays if n >= rows]:
                 del arrays[number]
+        self._ragged.forget(rows)
         for held in (self._alone, self._laid):
             for number in [n for n in held if n >= rows]:
                 del held[number]
@@ -122,8 +128,10 @@ class ShardWriter:
         for name, arrays in sorted(self._small.items()):
             if arrays:  # else all were taken back
                 self._write_small(name, arrays)
+        ragged = self._ragged.write(len(self._rows), self._put_array)
+        self._seen.update({name: (name, spec) for name, spec in ragged.items()})
         if self._members or self._laid:
-            self._write_groups()
+            self._write_groups(list(ragged))
         table = joined(self._tables).combine_chunks() if self._tables else table_of(self._rows)
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
@@ -160,13 +168,17 @@ class ShardWriter:
         many = max(1, STACK_CHUNK_BYTES // max(1, stacked[0].nbytes))
         chunk = (min(len(stacked), many), *stacked.shape[1:])
         spec = self._spec(name, stacked[0])
-        self._write_array(name, name, stacked, spec, axis=0, chunk=chunk, axes=("n", *spec.names))
+        self._put_array(name, stacked, chunk, ("n", *spec.names), packing=spec.packing)
+        self._seen[name] = name, spec
 
     def _spec(self, name: str, value: np.ndarray | Slabs) -> ArraySpec:
-        spec = declared(self._declared, name)
-        if spec.form == "laid":
-            raise undeclared("array", f"{name} comes without a layout")
-        return spec.seen(len(value.shape), name_of(value.dtype))
+        key = name, len(value.shape), value.dtype
+        if key not in self._known:  # else 100 us for each array
+            spec = declared(self._declared, name)
+            if spec.form == "laid":
+                raise undeclared("array", f"{name} comes without a layout")
+            self._known[key] = spec.seen(len(value.shape), name_of(value.dtype))
+        return self._known[key]
 
     def _write_alone(
         self, number: int, name: str, value: np.ndarray | Slabs, spec: ArraySpec
@@ -174,8 +186,9 @@ class ShardWriter:
         path = place(number, name, spec, sole=number in self._sole)
         axis = value.axis if isinstance(value, Slabs) else spec.slab_axis
         chunk = spec.chunk_of(value.shape)
-        self._write_array(path, name, value, spec, axis=axis, chunk=chunk, axes=spec.names)
+        self._put_array(path, value, chunk, spec.names, axis=axis, packing=spec.packing)
         self._alone.setdefault(number, {})[name] = spec
+        self._seen[path] = name, spec
 
     def _write_laid(
         self, number: int, arrays: dict[str, np.ndarray | Slabs], layout: Layout
@@ -184,23 +197,21 @@ class ShardWriter:
             if declared(self._declared, name).form != "laid":
                 raise undeclared("array", f"{name} comes with a layout")
             axes, chunk = layout.axes[name], layout.chunks[name]
-            spec = ArraySpec(
-                tuple(map(Axis, axes)), (name_of(value.dtype),), "laid", chunk, packing="dense"
-            )
             path, notes = f"{number}/{name}", layout.notes.get(name)
-            self._write_array(path, name, value, spec, axis=0, chunk=chunk, axes=axes, notes=notes)
+            self._put_array(path, value, chunk, axes, packing="dense", notes=notes)
+            named, dtypes = tuple(map(Axis, axes)), (name_of(value.dtype),)
+            self._seen[path] = name, ArraySpec(named, dtypes, "laid", chunk, packing="dense")
         self._laid[number] = layout.attributes
 
-    def _write_array(
+    def _put_array(
         self,
         path: str,
-        name: str,
         value: np.ndarray | Slabs,
-        spec: ArraySpec,
-        *,
-        axis: int,
         chunk: tuple[int, ...],
         axes: tuple[str, ...],
+        *,
+        axis: int = 0,
+        packing: Literal["fast", "dense"] = "fast",
         notes: dict[str, Any] | None = None,
     ) -> None:
         writer = ArrayWriter(
@@ -211,20 +222,19 @@ class ShardWriter:
             axis=axis,
             chunk=chunk,
             axes=axes,
-            packing=_PACKINGS[spec.packing],
+            packing=_PACKINGS[packing],
             attributes=notes,
         )
         for part in value.parts if isinstance(value, Slabs) else (value,):
             writer.append(part)
         self._content[path] = writer.close()
         self._members[path] = writer.meta.encode()
-        self._seen[path] = name, spec
 
     def _arrays(self) -> dict[str, ArraySpec]:
         """What the arrays that were written are, by name."""
         return united({name: spec} for name, spec in self._seen.values())
 
-    def _write_groups(self) -> None:
+    def _write_groups(self, ragged: list[str]) -> None:
         for number, arrays in sorted(self._alone.items()):
             sole, row = number in self._sole, self._rows[number]
             for path, attributes in groups(number, arrays, row, sole=sole).items():
@@ -241,7 +251,12 @@ class ShardWriter:
             self._outbox.put(f"{ARRAYS}/{number}/zarr.json", group(attributes, own))
         members = dict(sorted(self._members.items()))
         about = encode(self._arrays())
-        attributes = {"content": self._content, "rows": self._partial, "arrays": about}
+        attributes = {
+            "content": self._content,
+            "rows": self._partial,
+            "arrays": about,
+            "ragged": ragged,
+        }
         self._outbox.put(ROOT, group(attributes, members))
 
 

@@ -1,6 +1,6 @@
 """Byte ranges of one object on their way: from a bucket side by side, used as they come."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
@@ -20,7 +20,9 @@ def fetch(
     """
 
     def read(group: Sequence[Range]) -> list[memoryview]:
-        return objects.get_ranges(path, [at for at, _ in group], [at + n for at, n in group])
+        starts, ends = _merged(group)
+        parts = iter(objects.get_ranges(path, starts, ends))
+        return list(_cut(group, starts, parts)) if len(starts) < len(group) else list(parts)
 
     total = sum(size for _, size in ranges)
     if objects.folder is not None or total < 2 * REQUEST_BYTES:
@@ -30,6 +32,30 @@ def fetch(
     pool = _fetchers(objects.profile.concurrency)
     groups = [ranges[first : first + per] for first in range(0, len(ranges), per)]
     return per, [pool.submit(read, group).result for group in groups]
+
+
+def _merged(ranges: Sequence[Range]) -> tuple[list[int], list[int]]:
+    """Where ranges begin and end, those that lie end to end as one."""
+    starts: list[int] = []
+    ends: list[int] = []
+    for at, size in ranges:
+        if ends and ends[-1] == at:
+            ends[-1] += size
+        else:
+            starts.append(at)
+            ends.append(at + size)
+    return starts, ends
+
+
+def _cut(
+    ranges: Sequence[Range], starts: Sequence[int], parts: Iterator[memoryview]
+) -> Iterator[memoryview]:
+    """The ranges out of the merged ones."""
+    begins = set(starts)
+    for at, size in ranges:
+        if at in begins:
+            part, base = next(parts), at
+        yield part[at - base : at - base + size]
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Arrays in shards: a writer that takes slabs as they come, a reader that decodes what is asked.
+"""Writing an array: slabs as they come.
 
 One writer owns an array. Its shards follow each other along one axis, so the writer holds at most
 one chunk row raw and one shard compressed, whatever the array's length along that axis.
@@ -7,55 +7,26 @@ one chunk row raw and one shard compressed, whatever the array's length along th
 import itertools
 import json
 import math
-import os
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from xxhash import xxh3_128
 
-from medray.errors import DataError, FatalError
+from medray.errors import FatalError
 from medray.storage.shards.upload import Outbox
 from medray.storage.shards.zarr3 import (
     EMPTY,
     FAST,
+    MAX_CHUNK_ELEMENTS,
     ArrayMeta,
     Packing,
     compress,
-    decode_index,
-    decompress,
-    dtype_of,
     encode_index,
     name_of,
     raw_bytes,
 )
-from medray.storage.store.damage import damage
-from medray.storage.store.fetch import fetch
-from medray.storage.store.objects import Objects
-from medray.storage.store.remote import READS
 
-Raw = TypeVar("Raw")
-Decoded = TypeVar("Decoded")
 SHARD_BYTES = 128 * 2**20  # raw bytes in a shard, about
-
-
-@cache
-def _threads() -> int:
-    """Threads that decode: this process's cores, or the share of them that it was given."""
-    cores = len(os.sched_getaffinity(0))
-    return max(1, min(cores, int(os.environ.get("OMP_NUM_THREADS") or cores)))
-
-
-@cache
-def _decoders() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_threads(), thread_name_prefix="decode")
-
-
-# Threads do not live on in a child, such as a worker of torch's DataLoader.
-os.register_at_fork(after_in_child=_decoders.cache_clear)
 
 
 class ArrayWriter:
@@ -86,6 +57,8 @@ class ArrayWriter:
         packing: Packing = FAST,
         attributes: dict[str, Any] | None = None,
     ) -> None:
+        if math.prod(chunk) > MAX_CHUNK_ELEMENTS:
+            raise FatalError("a chunk is too large", code="chunk-too-large", about=path)
         full = [max(1, math.ceil(n / c)) * c for n, c in zip(shape, chunk, strict=True)]
         row = dtype.itemsize * chunk[axis] * math.prod(full) // full[axis]
         full[axis] = min(full[axis], chunk[axis] * max(1, SHARD_BYTES // row))
@@ -205,134 +178,9 @@ class ArrayWriter:
         self._open_shard()
 
 
-class ArrayReader:
-    """Reads any window of one array; decodes only the inner chunks that it touches.
-
-    Not shared between threads: the cache of shard indices is its own.
-    """
-
-    def __init__(self, objects: Objects, path: str, meta: ArrayMeta) -> None:
-        self.meta = meta
-        self._objects, self._path = objects, path
-        self._indices: OrderedDict[tuple[int, ...], np.ndarray] = OrderedDict()
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the array."""
-        return self.meta.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Data type of the array."""
-        return dtype_of(self.meta.dtype)
-
-    def __getitem__(self, window: tuple[slice, ...] | slice) -> np.ndarray:
-        """The values in `window`: slices with step 1 along the leading axes, all of the rest.
-
-        Raises:
-            DamageError: stored bytes are damaged; names the object.
-        """
-        window = window if isinstance(window, tuple) else (window,)
-        window += (slice(None),) * (len(self.shape) - len(window))
-        bounds = [s.indices(n)[:2] for s, n in zip(window, self.shape, strict=True)]
-        starts = [low for low, _ in bounds]
-        stops = [max(low, high) for low, high in bounds]
-        sizes = [high - low for low, high in zip(starts, stops, strict=True)]
-        if math.prod(sizes) == 0:
-            return np.zeros(sizes, self.dtype)
-        shard = self.meta.shard
-        # A damaged shape claims shards that are not there: asked before anything is allocated.
-        self._index(tuple((stop - 1) // size for stop, size in zip(stops, shard, strict=True)))
-        out = np.zeros(sizes, self.dtype)
-        for place in itertools.product(
-            *(range(a // s, -(-b // s)) for a, b, s in zip(starts, stops, shard, strict=True))
-        ):
-            self._read_shard(place, starts, stops, out)
-        return out
-
-    def _read_shard(
-        self, place: tuple[int, ...], starts: Sequence[int], stops: Sequence[int], out: np.ndarray
-    ) -> None:
-        index = self._index(place)
-        chunk, shard = self.meta.chunk, self.meta.shard
-        origin = [p * s for p, s in zip(place, shard, strict=True)]
-        ranges = [
-            range(max(0, a - o) // c, -(-min(s, b - o) // c))
-            for a, b, o, c, s in zip(starts, stops, origin, chunk, shard, strict=True)
-        ]
-        wanted = [
-            (at, int(index[at][0]), int(index[at][1]))
-            for at in itertools.product(*ranges)
-            if int(index[at][0]) != EMPTY
-        ]
-        if not wanted:
-            return
-        path = self._shard_path(place)
-        per, fetched = fetch(self._objects, path, [(at, size) for _, at, size in wanted])
-
-        def again(first: int, size: int) -> memoryview:
-            return self._objects.get_ranges(path, [first], [first + size])[0]
-
-        def decode(share: int) -> None:
-            buffer = np.empty(chunk, self.dtype)
-            for number in range(share, len(wanted), shares):
-                at, first, size = wanted[number]
-                data = fetched[number // per]()[number % per]
-                try:
-                    _sound(data, partial(again, first, size), lambda raw: decompress(raw, buffer))
-                except DataError as error:
-                    raise damage(error.message, error.code, path) from error
-                target, source = [], []
-                for i, c, o, a, b in zip(at, chunk, origin, starts, stops, strict=True):
-                    low = o + i * c
-                    first, last = max(a, low), min(b, low + c)
-                    target.append(slice(first - a, last - a))
-                    source.append(slice(first - low, last - low))
-                out[tuple(target)] = buffer[tuple(source)]
-
-        shares = _threads() if len(wanted) >= 8 else 1  # below 8 chunks a hand-over costs more
-        if shares == 1:
-            decode(0)
-        else:
-            list(_decoders().map(decode, range(shares)))
-
-    def _shard_path(self, place: tuple[int, ...]) -> str:
-        return f"{self._path}/{self.meta.key(place)}"
-
-    def _index(self, place: tuple[int, ...]) -> np.ndarray:
-        if place in self._indices:
-            self._indices.move_to_end(place)
-            return self._indices[place]
-        path = self._shard_path(place)
-        try:
-
-            def tail() -> bytes:
-                return self._objects.get_tail(path, self.meta.index_bytes)
-
-            index = _sound(tail(), tail, lambda raw: decode_index(raw, self.meta.inner))
-        except FileNotFoundError as error:
-            raise damage("a shard is missing", "missing-shard", path) from error
-        except DataError as error:
-            raise damage(error.message, error.code, path) from error
-        self._indices[place] = index
-        if len(self._indices) > 64:
-            self._indices.popitem(last=False)
-        return index
-
-
 def _filled(chunk: np.ndarray) -> bool:
     """Whether a chunk holds more than the fill value."""
     if chunk.dtype.kind == "T":
         return bool((chunk != "").any())
     # By their bits: arithmetic warns of the NaNs by which VCF marks what is missing.
     return bool((chunk.view(f"u{chunk.itemsize}") if chunk.dtype.kind == "f" else chunk).any())
-
-
-def _sound(data: Raw, read: Callable[[], Raw], decode: Callable[[Raw], Decoded]) -> Decoded:
-    """Decode; what fails its checksum is read again first: a network may have altered it."""
-    for _ in range(READS - 1):
-        try:
-            return decode(data)
-        except DataError:
-            data = read()
-    return decode(data)

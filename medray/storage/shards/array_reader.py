@@ -1,0 +1,218 @@
+"""Reading an array: what is asked for is decoded, chunk by chunk, and no more."""
+
+import itertools
+import math
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from typing import Any, TypeVar
+
+import numpy as np
+
+from medray.errors import DataError
+from medray.storage.shards.zarr3 import EMPTY, ArrayMeta, decode_index, decompress, dtype_of
+from medray.storage.store.damage import damage
+from medray.storage.store.fetch import fetch
+from medray.storage.store.objects import Objects
+from medray.storage.store.remote import READS
+
+Raw = TypeVar("Raw")
+Decoded = TypeVar("Decoded")
+Place = tuple[int, ...]
+
+
+@cache
+def _threads() -> int:
+    """Threads that decode: this process's cores, or the share of them that it was given."""
+    cores = len(os.sched_getaffinity(0))
+    return max(1, min(cores, int(os.environ.get("OMP_NUM_THREADS") or cores)))
+
+
+@cache
+def _decoders() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_threads(), thread_name_prefix="decode")
+
+
+# Threads do not live on in a child, such as a worker of torch's DataLoader.
+os.register_at_fork(after_in_child=_decoders.cache_clear)
+
+
+class ArrayReader:
+    """Reads any window of one array; decodes only the inner chunks that it touches.
+
+    Not shared between threads: the cache of shard indices is its own.
+    """
+
+    def __init__(self, objects: Objects, path: str, meta: ArrayMeta) -> None:
+        self.meta = meta
+        self._objects, self._path = objects, path
+        self._indices: OrderedDict[tuple[int, ...], np.ndarray] = OrderedDict()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array."""
+        return self.meta.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Data type of the array."""
+        return dtype_of(self.meta.dtype)
+
+    def __getitem__(self, window: tuple[slice, ...] | slice) -> np.ndarray:
+        """The values in `window`: slices with step 1 along the leading axes, all of the rest.
+
+        Raises:
+            DamageError: stored bytes are damaged; names the object.
+        """
+        window = window if isinstance(window, tuple) else (window,)
+        window += (slice(None),) * (len(self.shape) - len(window))
+        bounds = [s.indices(n)[:2] for s, n in zip(window, self.shape, strict=True)]
+        starts = [low for low, _ in bounds]
+        stops = [max(low, high) for low, high in bounds]
+        sizes = [high - low for low, high in zip(starts, stops, strict=True)]
+        if math.prod(sizes) == 0:
+            return np.zeros(sizes, self.dtype)
+        shard = self.meta.shard
+        # A damaged shape claims shards that are not there: asked before anything is allocated.
+        self._index(tuple((stop - 1) // size for stop, size in zip(stops, shard, strict=True)))
+        out = np.zeros(sizes, self.dtype)
+        for place in itertools.product(
+            *(range(a // s, -(-b // s)) for a, b, s in zip(starts, stops, shard, strict=True))
+        ):
+            self._read_shard(place, starts, stops, out)
+        return out
+
+    def take(self, starts: np.ndarray, stops: np.ndarray) -> list[np.ndarray]:
+        """Values of spans of the first axis, of an array whose chunks hold all of the other axes.
+
+        A chunk that several spans touch is read once, and all of an object by one request.
+
+        Args:
+            starts: of each span, int64.
+            stops: of each, no less than its start.
+
+        Raises:
+            DamageError: stored bytes are damaged; names the object.
+        """
+        deep, per = self.meta.chunk[0], self.meta.inner[0]
+        rest = (0,) * (len(self.shape) - 1)
+        blocks: dict[int, np.ndarray] = {}
+        numbers = _touched(deep, starts, stops)
+        for shard in np.unique(numbers // per).tolist():
+
+            def keep(at: Place, block: np.ndarray, first: int = shard * per) -> None:
+                blocks[first + at[0]] = block.copy()
+
+            own = numbers[numbers // per == shard] - shard * per
+            self._decode((shard, *rest), [(number, *rest) for number in own.tolist()], keep)
+        blank = np.zeros(self.meta.chunk, self.dtype)
+        made = []
+        for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
+            parts = [
+                blocks.get(number, blank)[max(0, start - number * deep) : stop - number * deep]
+                for number in range(start // deep, -(-stop // deep) if stop > start else 0)
+            ]
+            empty = np.zeros((0, *self.shape[1:]), self.dtype)
+            made.append(np.concatenate(parts) if parts else empty)
+        return made
+
+    def _read_shard(
+        self, place: Place, starts: Sequence[int], stops: Sequence[int], out: np.ndarray
+    ) -> None:
+        chunk, shard = self.meta.chunk, self.meta.shard
+        origin = [p * s for p, s in zip(place, shard, strict=True)]
+        ranges = [
+            range(max(0, a - o) // c, -(-min(s, b - o) // c))
+            for a, b, o, c, s in zip(starts, stops, origin, chunk, shard, strict=True)
+        ]
+
+        def put(at: Place, block: np.ndarray) -> None:
+            target, source = [], []
+            for i, c, o, a, b in zip(at, chunk, origin, starts, stops, strict=True):
+                low = o + i * c
+                first, last = max(a, low), min(b, low + c)
+                target.append(slice(first - a, last - a))
+                source.append(slice(first - low, last - low))
+            out[tuple(target)] = block[tuple(source)]
+
+        self._decode(place, itertools.product(*ranges), put)
+
+    def _decode(
+        self, place: Place, chunks: Iterable[Place], put: Callable[[Place, np.ndarray], None]
+    ) -> None:
+        """Hand over chunks of a shard, but for those of zeros, from one thread or several; what is
+        handed over is filled anew afterwards."""
+        index = self._index(place)
+        wanted = [
+            (at, int(index[at][0]), int(index[at][1]))
+            for at in chunks
+            if int(index[at][0]) != EMPTY
+        ]
+        if not wanted:
+            return
+        path = self._shard_path(place)
+        per, fetched = fetch(self._objects, path, [(at, size) for _, at, size in wanted])
+
+        def again(first: int, size: int) -> memoryview:
+            return self._objects.get_ranges(path, [first], [first + size])[0]
+
+        def decode(share: int) -> None:
+            buffer = np.empty(self.meta.chunk, self.dtype)
+            for number in range(share, len(wanted), shares):
+                at, first, size = wanted[number]
+                data = fetched[number // per]()[number % per]
+                try:
+                    _sound(data, partial(again, first, size), lambda raw: decompress(raw, buffer))
+                except DataError as error:
+                    raise damage(error.message, error.code, path) from error
+                put(at, buffer)
+
+        shares = _threads() if len(wanted) >= 8 else 1  # below 8 chunks a hand-over costs more
+        if shares == 1:
+            decode(0)
+        else:
+            list(_decoders().map(decode, range(shares)))
+
+    def _shard_path(self, place: tuple[int, ...]) -> str:
+        return f"{self._path}/{self.meta.key(place)}"
+
+    def _index(self, place: tuple[int, ...]) -> np.ndarray:
+        if place in self._indices:
+            self._indices.move_to_end(place)
+            return self._indices[place]
+        path = self._shard_path(place)
+        try:
+
+            def tail() -> bytes:
+                return self._objects.get_tail(path, self.meta.index_bytes)
+
+            index = _sound(tail(), tail, lambda raw: decode_index(raw, self.meta.inner))
+        except FileNotFoundError as error:
+            raise damage("a shard is missing", "missing-shard", path) from error
+        except DataError as error:
+            raise damage(error.message, error.code, path) from error
+        self._indices[place] = index
+        if len(self._indices) > 64:
+            self._indices.popitem(last=False)
+        return index
+
+
+def _sound(data: Raw, read: Callable[[], Raw], decode: Callable[[Raw], Decoded]) -> Decoded:
+    """Decode; what fails its checksum is read again first: a network may have altered it."""
+    for _ in range(READS - 1):
+        try:
+            return decode(data)
+        except DataError:
+            data = read()
+    return decode(data)
+
+
+def _touched(deep: int, starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
+    """Numbers of the chunks, each `deep` rows, that spans touch: each once, rising."""
+    firsts = starts // deep
+    counts = np.where(stops > starts, -(-stops // deep) - firsts, 0)
+    within = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+    numbers: np.ndarray = np.unique(np.repeat(firsts, counts) + within)
+    return numbers
