@@ -24,7 +24,6 @@ from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays, ArraySpec, Axis
 
-
 SPOTS = ArraySpec((Axis("spot"), Axis("place")), ragged=True)
 
 
