@@ -16,6 +16,13 @@ def map_tree(function: Callable[[Tensor], Tensor], tree: Tree) -> Tree:
     return {name: map_tree(function, branch) for name, branch in tree.items()}
 
 
+def device_of(tree: Tree) -> torch.device:
+    """Where a tree's tensors are: that of its first."""
+    while not isinstance(tree, Tensor):
+        tree = next(iter(tree.values()))
+    return tree.device
+
+
 def chunk(tree: Tree, parts: int) -> list[Tree]:
     """Cut all tensors along their first axis, as `torch.chunk` does: there may be fewer parts."""
     if isinstance(tree, Tensor):

@@ -7,16 +7,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from medray.data.tree import Tree, device_of
 from medray.errors import DataError
 from medray.modalities.base import Precision
 from medray.tasks.base import Task
 
-Net = Callable[[Tensor], Tensor]
+Net = Callable[..., Tensor]
 
 
 def ask(
     network: Net,
-    inputs: Tensor,
+    inputs: Tree,
     task: Task,
     precision: Precision,
     mirror_axes: Sequence[int] = (),
@@ -25,7 +26,7 @@ def ask(
 
     Args:
         network: in eval mode.
-        inputs: a batch, on the network's device.
+        inputs: a batch, tensors by name or one, on the network's device.
         task: what the logits mean.
         precision: of the forward pass.
         mirror_axes: see `forward`.
@@ -40,13 +41,13 @@ def ask(
 
 
 def forward(
-    network: Net, inputs: Tensor, precision: Precision = "fp32", mirror_axes: Sequence[int] = ()
+    network: Net, inputs: Tree, precision: Precision = "fp32", mirror_axes: Sequence[int] = ()
 ) -> Tensor:
     """Logits of a batch, without gradients.
 
     Args:
         network: in eval mode.
-        inputs: (B, …), on the network's device.
+        inputs: (B, …), or tensors by name, on the network's device.
         precision: "bf16" runs the network under torch.autocast.
         mirror_axes: spatial axes of inputs (B, C, *space) to mirror along, one by one and
             together; logits are averaged.
@@ -54,10 +55,10 @@ def forward(
     # Not around a yield: both modes would leak into the consumer of the generator.
     with (
         torch.inference_mode(),
-        torch.autocast(inputs.device.type, torch.bfloat16, enabled=precision == "bf16"),
+        torch.autocast(device_of(inputs).type, torch.bfloat16, enabled=precision == "bf16"),
     ):
         logits = network(inputs)
-        if not mirror_axes:
+        if not (mirror_axes and isinstance(inputs, Tensor)):
             return logits
         total = logits.float()
         for count in range(1, len(mirror_axes) + 1):

@@ -136,8 +136,9 @@ def _hint(problem: ErrorDetails, adapter: TypeAdapter[Any] | ByKind[Any]) -> str
         return f"one of {problem['ctx']['expected_tags']}"
     if problem["type"] != "extra_forbidden":
         return ""
-    names = _fields(adapter.json_schema())
-    near = difflib.get_close_matches(str(problem["loc"][-1]), names, n=1)
+    word = str(problem["loc"][-1])
+    names = {*_fields(adapter.json_schema())} - {word}  # of another kind of step it may be one
+    near = difflib.get_close_matches(word, names, n=1)
     return f"did you mean {near[0]!r}?" if near else ""
 
 
