@@ -10,11 +10,14 @@ from torch import Tensor
 
 from medray.engine.training.baselines.base import Baseline
 from medray.models.base import Answers
+from medray.steps.base.step import Step
+from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.samples import Sample
 from medray.tasks.base import Task, TaskOptions, whole
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.regression import Regression
+from medray.tasks.section import Section, Tile
 from medray.tasks.segmentation import Segmentation
 
 
@@ -138,7 +141,25 @@ class Rates(Regression):
     baseline: ClassVar[str] = "median"
 
 
+class Plain(Step):
+    """A kind of step that has something to show."""
+
+    name: ClassVar[str] = "plain"
+
+    def check(self, view: Any, spec: Any) -> None:
+        """See Step."""
+
+    def resolve(self, spec: Any, objects: Any, place: Any) -> Any:
+        """See Step."""
+
+    def sections(self, dataset: Dataset) -> list[Section]:
+        """See Step."""
+        tile = Tile(Metric("rows that there are", kind="count"), len(dataset))
+        return [Section(f"Plainly: {dataset.name}", [tile])]
+
+
 PLUGINS: dict[str, dict[str, Any]] = {
     "medray.tasks": {"agreement": Agreement, "rates": Rates, "tally": Tally, "marks": Marks},
     "medray.baselines": {"median": Median},
+    "medray.steps": {"plain": Plain},
 }

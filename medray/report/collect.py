@@ -18,13 +18,14 @@ from medray.report.content import Failure, Report, Scores, Step, Training, group
 from medray.report.curves import History
 from medray.report.numbers import metrics_table
 from medray.report.page import render
+from medray.steps.base.step import named
 from medray.storage.catalog.datasets import Dataset, open_dataset
 from medray.storage.catalog.ledger import Ledger
 from medray.storage.catalog.models import ModelPackage, open_model
 from medray.storage.catalog.quarantine import read_refusals
 from medray.storage.store.objects import Objects
 from medray.tasks import build_task
-from medray.tasks.section import ScoredCases, Section
+from medray.tasks.section import ScoredCases
 
 if TYPE_CHECKING:
     from medray.modalities.base import Modality
@@ -92,7 +93,7 @@ def collect(
             kept = read_refusals(objects, name)  # of a step that the error budget stopped
             if kept is not None:
                 refusals += group_refusals(name, kept.to_pylist())
-        elif step["kind"] == "train":
+        elif named(step["kind"]).makes == "models":
             model = open_model(objects, step["output"])
             shown.append(_model_step(step, model))
             trainings.append(_training(model))
@@ -100,9 +101,9 @@ def collect(
             dataset = open_dataset(objects, step["output"])
             shown.append(_dataset_step(step, dataset))
             refusals += group_refusals(name, dataset.quarantine().to_pylist())
-            if step["kind"] == "evaluate" and len(dataset):
+            if {"task", "summary"} <= dataset.attributes.keys() and len(dataset):
                 scores.append(_scores(dataset))
-            sections += _sections(dataset)
+            sections += named(step["kind"]).sections(dataset)
     return Report(
         title=title,
         run=run,
@@ -186,16 +187,6 @@ def _directions(model: ModelPackage, history: History) -> dict[str, bool]:
         with contextlib.suppress(SpecError):
             found[name] = task.metric_of(name).higher_is_better
     return found
-
-
-def _sections(dataset: Dataset) -> list[Section]:
-    """What the transformation that made a dataset has to show of it."""
-    from medray.steps.transform.transforms import TRANSFORMS
-
-    made = dataset.attributes.get("operation")
-    if made is None:
-        return []
-    return TRANSFORMS.get(made).sections(dataset.name, dataset.attributes)
 
 
 def _scores(dataset: Dataset) -> Scores:

@@ -19,6 +19,7 @@ from medray.report.content import RefusalGroup, Tone, group_refusals
 from medray.report.drift import Drift, compare, statistics
 from medray.report.page import environment_of
 from medray.spec.schedules import Schedule
+from medray.steps.base.step import named
 from medray.storage.catalog.datasets import Dataset, open_dataset
 from medray.storage.catalog.ledger import Ledger
 from medray.storage.store.objects import Objects
@@ -192,14 +193,14 @@ def _collect(
     then = _made(chosen) if chosen else {}
     outputs, shifts = [], []
     for step in record.end.steps if record.end else []:
-        if step["kind"] not in ("ingest", "predict"):
+        role = named(step["kind"]).watches
+        if not role:
             continue
         made = open_dataset(objects, step["output"])
         known = _units(objects, last.get(made.name))
         outputs.append(_output(step["kind"], made, known, objects, last.get(made.name)))
         compared = open_dataset(objects, then[made.name]) if made.name in then else None
         if compared is not None:
-            role = "inputs" if step["kind"] == "ingest" else "outputs"
             shifts.append(_shift(role, made, known, compared))
     moved = [
         f"{drift.column} of {shift.name}"

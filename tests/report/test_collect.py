@@ -239,3 +239,11 @@ def test_a_task_from_outside_has_a_page_for_nothing(objects: Objects, plugged: N
     assert "All 6 rows, a row per case<" in html
     assert '<td class="n">5.2</td>' in html  # a case, in as many digits
     assert "beside" not in html
+
+
+def test_a_kind_of_step_from_outside_shows_what_it_has(objects: Objects, plugged: None) -> None:
+    data = dataset(objects, "counts", [Sample(f"s{i}", {}) for i in range(6)])
+    html = render(collect(objects, "job", [{"kind": "plain", "output": data.reference}]))
+    assert "<h2>Plainly: counts</h2>" in html
+    assert '<div class="name">rows that there are</div>' in html
+    assert '<div class="value">6</div>' in html

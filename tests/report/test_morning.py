@@ -16,6 +16,8 @@ from medray.jobs.schedule.claims import Claim
 from medray.jobs.schedule.scheduler import Scheduler
 from medray.jobs.schedule.start import Outcome
 from medray.report.morning import write_morning
+from medray.spec.kinds import KINDS
+from medray.steps.base.step import named
 from medray.storage.store.objects import Objects
 
 CLOCK = datetime.datetime(2026, 5, 1, 12, tzinfo=datetime.UTC)
@@ -112,6 +114,11 @@ def test_nights(objects: Objects, raw: Path, clock: VirtualClock) -> None:
     assert "Done, and the data have moved" in moved
     assert "image_mean of heads" in moved
     assert "reference, 40" in moved
+
+
+def test_what_comes_in_and_goes_out_is_watched() -> None:
+    watched = {name: named(name).watches for name in KINDS.names() if named(name).watches}
+    assert watched == {"ingest": "inputs", "predict": "outputs", "variants": "outputs"}
 
 
 def test_a_night_that_failed(objects: Objects, clock: VirtualClock) -> None:

@@ -9,19 +9,16 @@ from typing import Any
 from medray.engine.units.operation import operation_of
 from medray.ids import RUN_DIGITS, short
 from medray.spec.documents import Place
-from medray.spec.kinds import KINDS
 from medray.spec.step import StepSpec
 from medray.steps.base.resolved import Resolved
-from medray.steps.base.step import Step
+from medray.steps.base.step import Step, named
 from medray.steps.base.successors import with_successors
 from medray.storage.store.objects import Objects
 
 
 def kind_of(step: StepSpec) -> Step:
     """What knows how to do a step."""
-    kind: Any = KINDS.get(step.kind)
-    made: Step = kind()
-    return made
+    return named(step.kind)
 
 
 def resolve(step: StepSpec, objects: Objects, place: Place) -> Resolved[Any]:

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from medray.spec.kinds import KINDS
 from medray.spec.step import StepSpec
 
 if TYPE_CHECKING:
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
     from medray.steps.base.resolved import Resolved
     from medray.steps.base.view import View
     from medray.steps.base.work import Work
+    from medray.storage.catalog.datasets import Dataset
     from medray.storage.shards.reader import Shard
     from medray.storage.store.objects import Objects
+    from medray.tasks.section import Section
 
 
 class Step(ABC):
@@ -26,6 +29,8 @@ class Step(ABC):
     name: ClassVar[str]
     Spec: ClassVar[type[StepSpec]]
     makes: ClassVar[Literal["datasets", "models"]] = "datasets"
+    watches: ClassVar[Literal["", "inputs", "outputs"]] = ""
+    """As what the samples of each night are compared with those before (report.morning)."""
 
     @abstractmethod
     def check(self, view: "View", spec: Any) -> None:
@@ -35,6 +40,13 @@ class Step(ABC):
             view: what the document sees; takes problems, by field.
             spec: the document, an instance of `Spec`.
         """
+
+    def sections(self, dataset: "Dataset") -> "list[Section]":
+        """What a page has to show of a dataset that it made, besides its scores.
+
+        Scores are the rows of a dataset whose version has `task` and `summary` (Task.section).
+        """
+        return []
 
     @abstractmethod
     def resolve(self, spec: Any, objects: "Objects", place: "Place") -> "Resolved[Any]":
@@ -73,3 +85,14 @@ class Step(ABC):
             shards: of all units, in order; None for those without a row.
         """
         return {}
+
+
+def named(kind: str) -> Step:
+    """The kind of step of that name.
+
+    Raises:
+        SpecError: there is none (code "unknown-plugin").
+    """
+    found: Any = KINDS.get(kind)
+    made: Step = found()
+    return made

@@ -1,6 +1,6 @@
 """Ingest: raw files of one format to a dataset."""
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from medray.steps.base.step import Step
 from medray.steps.ingest.spec import IngestSpec
@@ -17,6 +17,7 @@ class IngestStep(Step):
 
     name: ClassVar[str] = "ingest"
     Spec: ClassVar[type[IngestSpec]] = IngestSpec
+    watches: ClassVar[Literal["", "inputs", "outputs"]] = "inputs"
 
     def check(self, view: "View", spec: IngestSpec) -> None:
         """See Step."""

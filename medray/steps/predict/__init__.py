@@ -1,6 +1,6 @@
 """Predict: a model and a dataset to a dataset of predictions."""
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from medray.steps.base.step import Step
 from medray.steps.predict.spec import PredictSpec
@@ -17,6 +17,7 @@ class PredictStep(Step):
 
     name: ClassVar[str] = "predict"
     Spec: ClassVar[type[PredictSpec]] = PredictSpec
+    watches: ClassVar[Literal["", "inputs", "outputs"]] = "outputs"
 
     def check(self, view: "View", spec: PredictSpec) -> None:
         """See Step."""

@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from medray.spec.documents import Place
     from medray.steps.base.resolved import Resolved
     from medray.steps.base.view import View
+    from medray.storage.catalog.datasets import Dataset
     from medray.storage.shards.reader import Shard
     from medray.storage.store.objects import Objects
+    from medray.tasks.section import Section
 
 
 class TransformStep(Step):
@@ -25,6 +27,13 @@ class TransformStep(Step):
         from medray.steps.transform.check import check
 
         check(view, spec)
+
+    def sections(self, dataset: "Dataset") -> "list[Section]":
+        """What the transformation has to show."""
+        from medray.steps.transform.transforms import TRANSFORMS
+
+        made = TRANSFORMS.get(dataset.attributes["operation"])
+        return made.sections(dataset.name, dataset.attributes)
 
     def resolve(
         self, spec: TransformSpec, objects: "Objects", place: "Place"

@@ -1,7 +1,7 @@
 """Variants: what each ALT of a table of sites changes in a model's answer."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from medray.steps.base.step import Step
 from medray.steps.variants.spec import VariantsSpec
@@ -19,6 +19,7 @@ class VariantsStep(Step):
 
     name: ClassVar[str] = "variants"
     Spec: ClassVar[type[VariantsSpec]] = VariantsSpec
+    watches: ClassVar[Literal["", "inputs", "outputs"]] = "outputs"
 
     def check(self, view: "View", spec: VariantsSpec) -> None:
         """See Step."""
