@@ -25,7 +25,7 @@ from medray.tasks.metrics.tagging import (
     score_tagging,
     summarise_tagging,
 )
-from medray.tasks.section import Figure, ScoredCases, Section
+from medray.tasks.section import Figure, Picture, ScoredCases, Section, picked
 
 
 class Tagging(Task):
@@ -150,12 +150,22 @@ class Tagging(Task):
         return summarise_tagging(cases, self.classes, bootstrap)
 
     def section(self, scores: ScoredCases) -> Section:
-        """ROC of all bases together."""
+        """ROC of all bases together; the best, the median and the worst sequence to be shown."""
         figure = Figure("roc", "ROC", {"curves": scores.summary["curves"]["roc"]})
-        return replace(super().section(scores), figures=[figure])
+        means = [{**row, "f1": _mean_of(row["f1"])} for row in scores.cases]
+        pictures = [
+            Picture(title, f"F1 {value:.3f}", [(case, "")])
+            for title, case, value in picked(means, "f1", self.metrics["f1"])
+        ]
+        return replace(super().section(scores), figures=[figure], pictures=pictures)
 
 
 def _mean(values: list[float]) -> float:
     """Over what is defined."""
     known = [value for value in values if not np.isnan(value)]
     return float(np.mean(known)) if known else float("nan")
+
+
+def _mean_of(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

@@ -1,6 +1,7 @@
 """Sequences: tokens of DNA, cut or padded to one length."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -23,6 +24,7 @@ from medray.modalities.wire import Wire
 from medray.spec.training import TrainSettings
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.holds import Needs, names
+from medray.tasks.section import Section
 
 if TYPE_CHECKING:
     import torch
@@ -198,6 +200,15 @@ class Sequences(Modality):
                 hint="take a model of whole sequences",
             )
         return SequencePredictor(trained, options)
+
+    def illustrate(
+        self, section: Section, task: "Task", truth: Dataset, predictions: Dataset
+    ) -> Section:
+        """See medray.modalities.sequence.pages."""
+        from medray.modalities.sequence.pages import tracks
+
+        figures = tracks(section.pictures, task, truth, predictions)
+        return replace(section, figures=[*section.figures, *figures], pictures=())
 
     def describe(self, plan: SequencePlan) -> list[str]:
         """Length."""
