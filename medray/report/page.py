@@ -45,7 +45,7 @@ def environment_of() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.tests["table"] = lambda part: isinstance(part, Table)
+    environment.tests["tabular"] = lambda part: isinstance(part, Table)
     environment.filters |= {"fixed": _fixed, "duration": _duration, "data_uri": _data_uri}
     return environment
 
