@@ -1,4 +1,4 @@
-"""What an installed package of the toys would bring: entry points, and nothing of medray touched."""
+"""What an installed package of the toys would bring: entry points; nothing of medray is touched."""
 
 from pathlib import Path
 
