@@ -12,13 +12,13 @@ import click
 
 from medray.commands.output import json_option, print_json, print_table, say_damaged, storage_option
 from medray.errors import DataError
+from medray.lease import BEAT_S
 
 if TYPE_CHECKING:
     from medray.jobs.status import JobStatus, StepStatus
     from medray.storage.store.objects import Objects
 
 LOOK_S = 1.0
-BEAT_S = 5.0  # as often as a driver tells how it goes
 MOST_S = 15.0  # between two tries, while storage or cluster are away
 
 

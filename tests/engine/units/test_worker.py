@@ -156,6 +156,19 @@ def test_passing_faults_are_tried_again_and_lasting_ones_end_the_unit(
     ]
 
 
+@pytest.mark.parametrize("where", ["script", "computing"])
+def test_a_library_that_is_missing_is_no_fault_of_an_input(
+    objects: Objects, operation: type[Scripted], where: str
+) -> None:
+    """It would quarantine all of them."""
+    lacks = ModuleNotFoundError("No module named 'pysam.utils'", name="pysam.utils")
+    getattr(operation, where).update({"b": fail(lacks), "b.0": fail(lacks)})
+    receipt = run(objects)
+    assert (receipt.state, receipt.exit_status) == ("failed", 2)
+    assert "medray[genomics]" in receipt.error
+    assert Ledger(objects, "d").commit_of("u") is None
+
+
 def test_too_many_open_files_are_no_fault_of_an_input(
     objects: Objects, operation: type[Scripted]
 ) -> None:
