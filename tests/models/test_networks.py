@@ -7,7 +7,8 @@ import torch
 from pydantic import ValidationError
 
 from medray.errors import SpecError
-from medray.models.base import Network, freeze, pool_steps
+from medray.models.base import Network, freeze
+from medray.models.image.base import pool_steps
 from medray.models.image.cnn import Cnn
 from medray.models.image.resnet import ResNet
 from medray.models.image.segnet import SegNet

@@ -1,6 +1,7 @@
 """What a network answers to validation images: masks by sliding windows, or whole ones together."""
 
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from medray.modalities.image.loader import whole_image
 from medray.modalities.image.plan import ImagePlan
 from medray.modalities.image.sliding.infer import predict_volume
 from medray.models.base import Network
+from medray.models.image.base import ImageNetwork
 from medray.storage.shards.samples import Slabs
 from medray.tasks.base import Task
 
@@ -55,7 +57,7 @@ def _mask(
     slabs = predict_volume(
         network,
         _slabs(cases, case, plan.in_channels),
-        roi=plan.window(inner, network.divisor),
+        roi=plan.window(inner, cast("ImageNetwork", network).divisor),
         overlap=OVERLAP,
         precision=precision,
         network_shape=None if inner == shape else inner,

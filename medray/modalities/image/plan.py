@@ -16,7 +16,7 @@ from medray.modalities.base import Plan
 from medray.modalities.image.normalise import ChannelNorm, Normaliser, normaliser, stored_statistics
 from medray.modalities.image.spatial import grid_ratio
 from medray.modalities.image.survey import Fingerprint
-from medray.models.base import divisor_of, pool_steps
+from medray.models.image.base import divisor_of, pool_steps
 from medray.spec.training import AugmentSettings
 from medray.tasks.base import Scheme, Task
 

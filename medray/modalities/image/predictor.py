@@ -15,6 +15,7 @@ from medray.modalities.image.loader import whole_image
 from medray.modalities.image.normalise import stored_statistics
 from medray.modalities.image.plan import ImagePlan
 from medray.modalities.image.sliding.infer import predict_volume
+from medray.models.image.base import ImageNetwork
 from medray.storage.shards.forms.ome import IMAGE, LABEL
 from medray.storage.shards.samples import Sample, Slabs
 from medray.storage.shards.schema import Arrays
@@ -99,7 +100,7 @@ class ImagePredictor(Answering):
             image
             if isinstance(image, Slabs)
             else Slabs(image.shape, image.dtype, 1, iter([image])),
-            roi=plan.window(inner, trained.network.divisor),
+            roi=plan.window(inner, cast("ImageNetwork", trained.network).divisor),
             overlap=options["overlap"],
             batch=options["batch"],
             mirror_axes=plan.mirror_axes if options["tta"] else (),

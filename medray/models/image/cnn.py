@@ -5,18 +5,12 @@ from typing import ClassVar, Self, cast
 from pydantic import Field
 from torch import Tensor, nn
 
-from medray.models.base import (
-    Answers,
-    ImageOptions,
-    ModelOptions,
-    Network,
-    level_steps,
-    start_weights,
-)
+from medray.models.base import Answers, ModelOptions
+from medray.models.image.base import ImageNetwork, ImageOptions, level_steps, start_weights
 from medray.models.image.layers import ConvNorm, Norm, dropout, max_pool, whole_head
 
 
-class Cnn(Network):
+class Cnn(ImageNetwork):
     """Levels of convolutions with a max pool between them, a global mean, one linear layer."""
 
     class Options(ImageOptions):

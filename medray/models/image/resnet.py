@@ -5,7 +5,8 @@ from typing import ClassVar, Literal, Self, cast
 from pydantic import Field
 from torch import Tensor, nn
 
-from medray.models.base import Answers, ImageOptions, ModelOptions, Network, start_weights
+from medray.models.base import Answers, ModelOptions
+from medray.models.image.base import ImageNetwork, ImageOptions, start_weights
 from medray.models.image.layers import ConvNorm, Norm, Residual, whole_head
 
 BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
@@ -14,7 +15,7 @@ BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)
 SMALL_SIZE = 64
 
 
-class ResNet(Network):
+class ResNet(ImageNetwork):
     """Residual network (He et al. 2016), depth 10, 18, 34 (two 3x3 convolutions per block) or 50
     (bottlenecks, four times as wide at their ends)."""
 

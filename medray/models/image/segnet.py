@@ -8,11 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from medray.errors import SpecError
-from medray.models.base import (
-    Answers,
+from medray.models.base import Answers, ModelOptions
+from medray.models.image.base import (
+    ImageNetwork,
     ImageOptions,
-    ModelOptions,
-    Network,
     divisor_of,
     level_steps,
     pool_steps,
@@ -21,7 +20,7 @@ from medray.models.base import (
 from medray.models.image.layers import ConvNorm, Norm, conv, dropout, max_pool
 
 
-class SegNet(Network):
+class SegNet(ImageNetwork):
     """Encoder, and a decoder that unpools by index (Badrinarayanan et al. 2017).
 
     Each max pool hands the position of each maximum to the unpooling of its level, which puts

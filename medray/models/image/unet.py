@@ -6,12 +6,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from medray.models.base import (
-    Answers,
+from medray.models.base import Answers, Logits, ModelOptions
+from medray.models.image.base import (
+    ImageNetwork,
     ImageOptions,
-    Logits,
-    ModelOptions,
-    Network,
     divisor_of,
     level_steps,
     pool_steps,
@@ -23,7 +21,7 @@ from medray.models.image.layers import ConvNorm, Norm, Residual, conv, max_pool,
 SLOPE = {"dynunet": 0.01, "ronneberger": 0.0}
 
 
-class UNet(Network):
+class UNet(ImageNetwork):
     """Encoder and decoder with skip connections.
 
     `ronneberger`: 64…1024 features, two convolutions per level, max pooling, ReLU, dropout 0.5 on

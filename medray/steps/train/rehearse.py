@@ -1,7 +1,7 @@
 """Rehearse a training before there are data: build its network without memory, and look at it."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from pydantic import TypeAdapter
@@ -11,6 +11,7 @@ from medray.errors import SpecError
 from medray.modalities import MODALITIES
 from medray.models import MODELS, model_options
 from medray.models.base import Network, freeze
+from medray.models.image.base import ImageNetwork
 from medray.spec.check import tried
 from medray.steps.train.spec import TrainSpec
 from medray.tasks.base import Task
@@ -102,10 +103,11 @@ def _look(spec: TrainSpec, kind: type[Network], task: Task, dims: int, patch: An
             )
     if kind.takes != "image" or not patch:
         return
-    fitting = [-(-size // by) * by for size, by in zip(patch, network.divisor, strict=True)]
+    divisor = cast("ImageNetwork", network).divisor
+    fitting = [-(-size // by) * by for size, by in zip(patch, divisor, strict=True)]
     if fitting != list(patch):
         raise SpecError(
-            f"the patch {list(patch)} is no multiple of {list(network.divisor)}",
+            f"the patch {list(patch)} is no multiple of {list(divisor)}",
             code="indivisible-shape",
             hint=f"give {fitting}, or fewer levels",
         )
