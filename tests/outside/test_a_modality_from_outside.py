@@ -11,7 +11,12 @@ import numpy as np
 import pytest
 
 from medray.jobs.run import run
+from medray.jobs.serve import described
+from medray.modalities.loaded import load_model
 from medray.report.collect import write_report
+from medray.serving.answer import answerer_of
+from medray.spec.serving import Serving
+from medray.storage.catalog.datasets import open_dataset
 from medray.storage.catalog.models import open_model
 from medray.storage.store.objects import Objects
 
@@ -19,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from plug import plug
 
 SAMPLES = 120
+MEDIA = "application/x-spots+json"
 SCORED = ("weighing_error", "baseline_weighing_error")
 
 
@@ -80,6 +86,7 @@ def job(files: Path, out: Path, workers: int) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.usefixtures("plugged")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_from_files_to_a_page_here_and_on_ray(files: Path, tmp_path: Path) -> None:
@@ -97,6 +104,7 @@ def test_from_files_to_a_page_here_and_on_ray(files: Path, tmp_path: Path) -> No
         digests[cluster] = ingested.digest
         weights[cluster] = open_model(root, trained.output).weights()
         same_files(files, out, chosen)
+        answers_as_in_bulk(root, trained.output, predicted.output)
         page = root.get(write_report(root, "spots", list(map(asdict, done.steps)))).decode()
         assert "weighing, closeness" in page
         assert "Spots by sample: " in page
@@ -110,3 +118,20 @@ def same_files(before: Path, after: Path, count: int) -> None:
     assert len(written) == count
     for path in written:
         assert json.loads(path.read_text()) == json.loads((before / path.name).read_text())
+
+
+def answers_as_in_bulk(root: Objects, model: str, predictions: str) -> None:
+    """The endpoint's side of a model: what it takes is told, and answers are those of bulk."""
+    made, spots = open_dataset(root, predictions), open_dataset(root, "spots")
+    rows = {row["sample_id"]: at for at, row in enumerate(spots.samples.to_pylist())}
+    asked = [
+        {"sample_id": name, "points": spots.array(rows[name], "points")[...].tolist()}
+        for name in made.samples["sample_id"].to_pylist()
+    ]
+    serving = Serving(models=(model,), batch=5)
+    answerer = answerer_of(load_model(root, model), serving)
+    question = answerer.read(json.dumps(asked).encode(), MEDIA)
+    reply = answerer.write(question, answerer.compute(question.samples))
+    told = [one["weighed"] for one in json.loads(reply.body)["answers"]]
+    np.testing.assert_allclose(told, made.samples["weighed"].to_pylist(), atol=1e-6)
+    assert [list(one["takes"]) for one in described(root, serving)] == [[MEDIA]]

@@ -23,7 +23,7 @@ WIDTHS = {"points": (2, np.float32), "marks": (3, np.int32)}
 
 
 class Spots(Format):
-    """Points (point, 2) float32 and marks (mark, 3) int32: which point, its colour, its weight."""
+    """Points (point, 2) float32 and marks (mark, 3) int32: which point, its colour, its size."""
 
     name: ClassVar[str] = "spots"
 

@@ -21,6 +21,7 @@ from medray.modalities.base import (
     Wanted,
     planned_fields,
 )
+from medray.modalities.wire import Wire
 from medray.models import MODELS
 from medray.models.base import ModelOptions, Network
 from medray.spec.training import TrainSettings
@@ -108,6 +109,7 @@ class SpotsModality(Modality):
         targets = task.targets(cases.rows)
         assert targets is not None
         found = {
+            "answers": task.answers,
             "classes": task.classes,
             "frequencies": task.statistics(targets.numpy()),
             "batch_size": wanted.settings.batch_size or 8,
@@ -163,6 +165,12 @@ class SpotsModality(Modality):
         inputs = together([cases.points[at] for at in chosen])
         for answer in ask(network, inputs, task, precision):
             yield task.judge(answer, None)
+
+    def wire(self, plan: dict[str, Any]) -> Wire:
+        """See Modality."""
+        from toyspots.wire import SpotWire
+
+        return SpotWire(plan)
 
     def predictor(self, trained: Trained, options: dict[str, Any]) -> Answering:
         """See Modality."""
