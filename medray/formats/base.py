@@ -18,7 +18,7 @@ from medray.spec.base import Settings
 from medray.storage.shards.holds import Holds, Needs, named
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample
-from medray.storage.shards.schema import Arrays
+from medray.storage.shards.schema import Arrays, space_axes
 
 _STAMP = struct.Struct("<3q").pack
 
@@ -196,7 +196,7 @@ class Format(ABC):
 
     def holds(self) -> Holds:
         """What a dataset that is ingested so holds, as far as the options say."""
-        return Holds(named(self.arrays()))
+        return Holds(named(self.arrays()), axes=space_axes(self.arrays()))
 
     def ready(self) -> None:
         """Look for what reading or writing takes besides the files: libraries, keys.

@@ -1,6 +1,7 @@
 """Versions: publishing is idempotent, equal content has an equal digest, inputs add up."""
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -179,6 +180,19 @@ def test_items_are_what_a_loader_of_torch_takes(objects: Objects) -> None:
     assert [item["sample_id"] for item in made.to_torch()[1:3]] == ["v-1", "v-2"]
     with pytest.raises(SpecError, match="no column 'nn'"):
         made.to_torch(columns=["nn"])
+
+
+def test_without_a_name_it_is_the_one_array_or_all_of_them(
+    make_dataset: Callable[[str, list[Sample]], Dataset],
+) -> None:
+    signal = np.arange(6, dtype=np.float32)
+    one = make_dataset("one", [Sample("a", {}, {"signal": signal})])
+    assert [lazy.sum().compute() for lazy in one.to_dask()] == [15]
+    both = make_dataset("both", [Sample("a", {}, {"signal": signal, "label": np.eye(2)})])
+    assert both.to_torch()[0].keys() == {"sample_id", "label", "signal"}
+    with pytest.raises(SpecError, match="it has: label, signal") as caught:
+        both.to_dask()
+    assert caught.value.code == "which-array"
 
 
 def test_versions_open_by_prefix_and_what_is_absent_is_named(objects: Objects) -> None:

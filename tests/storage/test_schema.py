@@ -11,7 +11,6 @@ import zarr
 from medray.errors import FatalError
 from medray.formats.bigwig import Bigwig
 from medray.formats.fasta import Fasta
-from medray.formats.nifti import Nifti
 from medray.formats.table import Table
 from medray.storage.shards.forms.ome import IMAGE, LABEL, images
 from medray.storage.shards.holds import named
@@ -24,6 +23,7 @@ from medray.storage.shards.schema import (
     Axis,
     decode,
     encode,
+    space_axes,
     united,
 )
 from medray.storage.shards.writer import ShardWriter
@@ -138,10 +138,21 @@ def test_specs_are_united() -> None:
     assert named({ANY: LABEL}) is None
 
 
+def test_axes_of_space_are_those_that_all_have() -> None:
+    assert space_axes(images(labels=True, axes=3)) == 3
+    assert space_axes({**images(labels=True, axes=2), "signal": SIGNAL}) == 2
+    assert space_axes(images(labels=True)) is None
+    assert space_axes({"signal": SIGNAL}) is None
+    volume = images(labels=True, axes=3)["image"]
+    assert volume.seen(4, "int16") == IMAGE.seen(4, "int16")
+    with pytest.raises(FatalError, match="undeclared-shape"):
+        volume.seen(3, "int16")
+
+
 def test_a_shard_says_what_it_holds_and_no_more(objects: Objects) -> None:
     flat = Sample("a", {}, {"image": np.zeros((1, 4, 4), np.uint8)})
     deep = Sample("b", {}, {"image": np.zeros((1, 3, 4, 4), np.int16)})
-    declared = Nifti(Nifti.Options()).arrays()
+    declared = images(labels=True)
     shard = write(objects, "s", declared, flat, deep)
     assert list(shard.schema) == ["image"]
     assert shard.schema["image"].dtypes == ("int16", "uint8")

@@ -29,7 +29,7 @@ from medray.storage.shards.forms.ome import images
 from medray.storage.shards.holds import Holds, named
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample
-from medray.storage.shards.schema import Arrays
+from medray.storage.shards.schema import Arrays, space_axes
 from medray.version import __version__
 
 GROUP_SAMPLES = 8
@@ -103,11 +103,11 @@ class Dicom(Format):
 
     def arrays(self) -> Arrays:
         """Volumes, and masks where `labels` says whose."""
-        return images(labels=bool(self.options.labels))
+        return images(labels=bool(self.options.labels), axes=3)
 
     def holds(self) -> Holds:
         """Volumes, and masks where `labels` says whose."""
-        return Holds(named(self.arrays()), COLUMNS, axes=3)
+        return Holds(named(self.arrays()), COLUMNS, axes=space_axes(self.arrays()))
 
     def ready(self) -> None:
         """Libraries, and the site's key.

@@ -35,7 +35,7 @@ from medray.storage.shards.forms.ome import images
 from medray.storage.shards.holds import Holds, Needs, named, names
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample, Slabs
-from medray.storage.shards.schema import Arrays
+from medray.storage.shards.schema import Arrays, space_axes
 
 GROUP_SAMPLES = 256
 
@@ -89,7 +89,8 @@ class Image(Format):
     def arrays(self) -> Arrays:
         """Images, with masks where the layout and `labels` say so."""
         masks = self.options.layout == "masks"
-        return images(labels=masks and self.options.labels != "none")
+        flat = self.options.pages == "refuse" and self.options.layout != "npz"
+        return images(labels=masks and self.options.labels != "none", axes=2 if flat else None)
 
     def holds(self) -> Holds:
         """Images with masks, or with classes, as the layout says."""
@@ -99,7 +100,7 @@ class Image(Format):
             named(self.arrays()),
             columns(*told),
             classes=options.classes or None,
-            axes=2 if options.pages == "refuse" and options.layout != "npz" else None,
+            axes=space_axes(self.arrays()),
         )
 
     def needs(self) -> Needs:

@@ -38,7 +38,7 @@ from medray.storage.shards.forms.ome import images
 from medray.storage.shards.holds import Holds, Needs, named, names
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample, Slabs
-from medray.storage.shards.schema import Arrays
+from medray.storage.shards.schema import Arrays, space_axes
 
 GROUP_SAMPLES = 64
 
@@ -83,11 +83,11 @@ class Nifti(Format):
 
     def arrays(self) -> Arrays:
         """Images, and labels unless they are not wanted."""
-        return images(labels=self.options.labels != "none")
+        return images(labels=self.options.labels != "none", axes=3)
 
     def holds(self) -> Holds:
         """Volumes, and labels unless they are not wanted."""
-        return Holds(named(self.arrays()), columns("affine"), axes=3)
+        return Holds(named(self.arrays()), columns("affine"), axes=space_axes(self.arrays()))
 
     def needs(self) -> Needs:
         """The array, on a grid."""

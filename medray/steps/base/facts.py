@@ -6,6 +6,7 @@ from typing import Any
 from medray.storage.catalog.datasets import Dataset, open_dataset
 from medray.storage.catalog.models import open_model
 from medray.storage.shards.holds import Holds, names
+from medray.storage.shards.schema import space_axes
 from medray.storage.store.objects import Objects
 
 LOOKED_AT = 8  # shards of a stored dataset; of more the step itself says what they lack
@@ -69,16 +70,12 @@ def _held(dataset: Dataset) -> Holds:
     if not len(dataset):
         return Holds()
     filled = [at for at, rows in enumerate(dataset.units.column("rows")) if rows]
-    first = dataset.shards[filled[0]]
-    axes = len(first.array(0, "image").shape) - 1 if "image" in first.names(0) else None
-    arrays = splits = None
-    if len(filled) <= LOOKED_AT:
-        shards = (dataset.shards[at] for at in filled)
-        arrays = names(*(shard.names(row) for shard in shards for row in range(len(shard.table))))
-        if "split" in columns:
-            found = dataset.columns(["split"])["split"].unique().to_pylist()
-            splits = frozenset(map(str, found))
-    return Holds(arrays, columns, splits=splits, axes=axes)
+    splits = None
+    if len(filled) <= LOOKED_AT and "split" in columns:
+        found = dataset.columns(["split"])["split"].unique().to_pylist()
+        splits = frozenset(map(str, found))
+    arrays = dataset.manifest.arrays
+    return Holds(names(arrays), columns, splits=splits, axes=space_axes(arrays))
 
 
 def stored_model(objects: Objects, reference: str) -> Model:

@@ -234,10 +234,26 @@ class Dataset:
     def __iter__(self) -> Iterator[Sample]:
         return (self.sample(index) for index in range(len(self)))
 
-    def to_dask(self, name: str = "image") -> "list[dask.array.Array]":
-        """One lazy dask array per sample, chunked as stored."""
+    def to_dask(self, name: str = "") -> "list[dask.array.Array]":
+        """One lazy dask array per sample, chunked as stored.
+
+        Args:
+            name: of the array; may be left out where samples have one alone.
+
+        Raises:
+            SpecError: they have several, and none is named, or none at all (code "which-array").
+        """
         import dask.array
 
+        if not name:
+            if len(self.manifest.arrays) != 1:
+                raise SpecError(
+                    "name the array",
+                    code="which-array",
+                    about=self.reference,
+                    hint=f"it has: {', '.join(self.manifest.arrays) or 'none'}",
+                )
+            (name,) = self.manifest.arrays
         arrays = [self.array(index, name) for index in range(len(self))]
         return [
             dask.array.from_array(  # type: ignore[no-untyped-call]
@@ -250,13 +266,13 @@ class Dataset:
         """A map-style dataset, as `torch.utils.data.DataLoader` takes it; see `Items`.
 
         Args:
-            arrays: of each sample; without any, "image".
+            arrays: of each sample; without any, all that the dataset has.
             columns: of the sample's row.
 
         Raises:
             SpecError: the samples have no such column (code "no-such-column").
         """
-        return Items(self, arrays or ("image",), tuple(columns))
+        return Items(self, arrays or tuple(self.manifest.arrays), tuple(columns))
 
     def quarantine(self) -> pa.Table:
         """What was not taken, and why: a row per `Refusal`, whose fields are the columns."""

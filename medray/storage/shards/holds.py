@@ -37,7 +37,7 @@ class Holds:
         lacks: columns that rows surely do not have, where not all of them are known.
         splits: values of the column `split`.
         classes: names of the values 0, 1, … of the column `target`.
-        axes: of the array `image`, without channels.
+        axes: of space, of all arrays that lie in it; None: they differ, or only the data know.
     """
 
     arrays: Names | None = None
@@ -85,7 +85,7 @@ class Needs:
         arrays: each is a set of names of which samples must have one.
         columns: names that rows must have.
         either: a name that must be that of an array or of a column.
-        axes: that `image` must have, without channels, and what is drawn on it.
+        axes: of space, that arrays which lie in it must have.
         features: samples must have an array, whatever its name.
         hint: what to do where it is not there.
         code: of the error; empty: says whether an array or a column is not there.

@@ -28,8 +28,8 @@ class Slabs:
 class Layout:
     """How a sample's arrays stand as one Zarr group of a form that other tools know.
 
-    Without it arrays are images and labels (see `storage.ome`) or small things to be stacked. With
-    it each is stored under its own name, with its axes' names, e.g. as VCF Zarr.
+    Without it arrays lie as their specs say. With it each is stored under its own name, with its
+    axes' names, e.g. as VCF Zarr.
 
     Args:
         attributes: of the group, JSON-able.
@@ -48,9 +48,10 @@ class Layout:
 class Sample:
     """One sample: a row of plain values and, where it has them, named arrays.
 
-    Arrays are C-ordered. `image` is (C, Z, Y, X) or (C, Y, X); `label` is (Z, Y, X) or (Y, X),
-    integer classes; in a dataset of predictions `label` is the predicted mask and `probability`
-    is (C, Z, Y, X). `row["affine"]` holds 16 floats, row-major, mapping voxel (x, y, z, 1) to
+    Arrays are C-ordered; what they are is declared by who makes them (`shards.schema`). Of images
+    `image` is (C, Z, Y, X) or (C, Y, X); `label` is (Z, Y, X) or (Y, X), integer classes; in a
+    dataset of predictions `label` is the predicted mask and `probability` is (C, Z, Y, X).
+    `row["affine"]` holds 16 floats, row-major, mapping voxel (x, y, z, 1) to
     RAS+ millimetres as in NIfTI; `row["spacing_mm"]` follows the array's axes: (Z, Y, X).
 
     Args:

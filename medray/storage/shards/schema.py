@@ -161,6 +161,12 @@ def _both(one: ArraySpec, other: ArraySpec) -> ArraySpec:
     return replace(longer, axes=axes, dtypes=tuple(sorted({*one.dtypes, *other.dtypes})))
 
 
+def space_axes(arrays: Arrays) -> int | None:
+    """How many axes of space all arrays have that lie in space; None: they differ, or none does."""
+    counts = {spec.count("space") for spec in arrays.values()} - {0}
+    return counts.pop() if len(counts) == 1 else None
+
+
 def encode(arrays: Arrays) -> dict[str, Any]:
     """As JSON-able values."""
     return {name: asdict(spec) for name, spec in arrays.items()}

@@ -5,7 +5,8 @@ the key `affine_ras_mm`, row-major, as 0.6 will carry it.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 from medray.storage.shards.schema import Arrays, ArraySpec, Axis
 
@@ -21,9 +22,21 @@ LABEL = ArraySpec((Z, Y, X), form="ome")
 """Numbers of classes, on the grid of an image."""
 
 
-def images(*, labels: bool) -> Arrays:
-    """Arrays of samples that are an image, with labels or without."""
-    return {"image": IMAGE, "label": LABEL} if labels else {"image": IMAGE}
+def images(*, labels: bool, axes: Literal[2, 3] | None = None) -> Arrays:
+    """Arrays of samples that are an image, with labels or without.
+
+    Args:
+        labels: whether samples may have `label`.
+        axes: of space, of every sample; None: some have two and others three.
+    """
+    kinds = {"image": IMAGE, "label": LABEL} if labels else {"image": IMAGE}
+    if axes is None:
+        return kinds
+    kept = {"c": C, "y": Y, "x": X, **({"z": replace(Z, optional=False)} if axes == 3 else {})}
+    return {
+        name: replace(spec, axes=tuple(kept[n] for n in spec.names if n in kept))
+        for name, spec in kinds.items()
+    }
 
 
 def axes_told(spec: ArraySpec, *, sized: bool = True) -> list[dict[str, str]]:
