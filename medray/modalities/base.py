@@ -19,7 +19,7 @@ from medray.modalities.wire import Wire
 from medray.spec.base import Settings
 from medray.spec.training import TrainSettings
 from medray.storage.catalog.datasets import Dataset
-from medray.storage.shards.holds import Needs
+from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays
 from medray.storage.shards.stored import Stored
@@ -116,6 +116,21 @@ class Trained:
 
 class PredictOptions(Settings):
     """Base of how a modality's models may be asked: frozen, unknown keys refused."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What predictions hold of each sample.
+
+    Args:
+        arrays: their names.
+        columns: beside those of the sample that is answered.
+        scorable: whether they are answers, which can be held against the truth.
+    """
+
+    arrays: frozenset[str] = frozenset()
+    columns: frozenset[str] = names("probability", "predicted")
+    scorable: bool = True
 
 
 class Predictor(ABC):
@@ -281,6 +296,19 @@ class Modality(ABC):
         Args:
             plan: as the model's package holds it.
         """
+
+    def outputs(self, network: "type[Network]", task: "Task", options: Any) -> Made:
+        """What a model's answers will hold, known before there is a model.
+
+        Args:
+            network: that answers.
+            task: of the model.
+            options: an instance of `PredictOptions`.
+
+        Raises:
+            SpecError: such a model cannot be asked so; the code says why.
+        """
+        return Made()
 
     @abstractmethod
     def predictor(self, trained: Trained, options: dict[str, Any]) -> Answering:

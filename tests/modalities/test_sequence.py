@@ -258,7 +258,7 @@ def test_an_answer_per_base_needs_a_network_that_gives_one() -> None:
 @pytest.mark.parametrize("how", ["gradients", "mutagenesis"])
 def test_attributions_point_at_the_motif(motifs: Dataset, objects: Objects, how: str) -> None:
     steps = job()[:2]
-    steps[1] |= {"outputs": how, "select": {"target": 1}, "output": "tracks"}
+    steps[1] |= {"options": {"outputs": how}, "select": {"target": 1}, "output": "tracks"}
     run(steps, storage=objects, cluster="inline")
     tracks = open_dataset(objects, "tracks")
     texts = {row["sample_id"]: row["sequence"] for row in motifs.samples.to_pylist()}
@@ -274,6 +274,10 @@ def test_attributions_point_at_the_motif(motifs: Dataset, objects: Objects, how:
         weight = np.abs(track).sum(0)
         hits += weight[at : at + 6].mean() > 3 * np.delete(weight, range(at, at + 6)).mean()
     assert hits > 50  # of 60
+    step = {"kind": "evaluate", "predictions": "tracks", "data": "motifs", "output": "scores"}
+    with pytest.raises(SpecError) as caught:
+        run([step], storage=objects, cluster="inline")
+    assert caught.value.code == "no-predictions"
 
 
 def test_attributions_of_gradients_add_up(motifs: Dataset, objects: Objects) -> None:

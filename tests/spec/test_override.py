@@ -25,9 +25,9 @@ def test_a_fields_name_wins_over_an_outputs() -> None:
 
 
 def test_a_step_by_number() -> None:
-    changed = override(JOB, ["2.train.optimiser.lr=1.5", "3.overlap=0.25"])
+    changed = override(JOB, ["2.train.optimiser.lr=1.5", "3.options.overlap=0.25"])
     assert changed[1]["train"]["optimiser"]["lr"] == 1.5
-    assert changed[2]["overlap"] == 0.25
+    assert changed[2]["options"]["overlap"] == 0.25
 
 
 def test_a_step_by_the_name_of_its_output_even_with_dots() -> None:

@@ -9,6 +9,7 @@ from pydantic import Field
 from medray.data.order import Order
 from medray.modalities.base import (
     Answering,
+    Made,
     Modality,
     Precision,
     PredictOptions,
@@ -152,6 +153,12 @@ class Images(Modality):
     def wire(self, plan: dict[str, Any]) -> Wire:
         """See medray.modalities.image.wire."""
         return ImageWire(plan)
+
+    def outputs(self, network: "type[Network]", task: "Task", options: ImageOptions) -> Made:
+        """A mask, or the probability of each class in each voxel; else columns."""
+        if task.answers != "place":
+            return Made()
+        return Made(names("label" if options.outputs == "labels" else "probability"), names())
 
     def predictor(self, trained: Trained, options: dict[str, Any]) -> Answering:
         """See medray.modalities.image.predictor."""

@@ -9,8 +9,10 @@ from pydantic import Field
 
 from medray.data.order import Order
 from medray.errors import SpecError
+from medray.extras import need
 from medray.modalities.base import (
     Answering,
+    Made,
     Modality,
     Precision,
     PredictOptions,
@@ -182,6 +184,28 @@ class Sequences(Modality):
     def wire(self, plan: dict[str, Any]) -> Wire:
         """See medray.modalities.sequence.wire."""
         return SequenceWire(plan)
+
+    def outputs(self, network: "type[Network]", task: "Task", options: SequenceOptions) -> Made:
+        """The probability of each class at each base, or how much each has to do with the answer;
+        else columns."""
+        along = names("contig", "bin_bases", "offset", "names")
+        if options.outputs not in HOW:
+            return Made(names("probability"), along) if task.answers == "place" else Made()
+        if task.answers == "place":
+            raise SpecError(
+                "a task per base has no one answer to attribute",
+                code="no-attributions",
+                hint="take a model of whole sequences",
+            )
+        if options.outputs == "attention" and not network.attends:
+            raise SpecError(
+                "the network has no attention",
+                code="no-attention",
+                hint="train one that has, or ask for gradients",
+            )
+        if options.outputs == "gradients":
+            need("captum", what="gradients")
+        return Made(names("track"), along, scorable=False)
 
     def predictor(self, trained: Trained, options: dict[str, Any]) -> Answering:
         """One row for each sequence, or an array of its bases.

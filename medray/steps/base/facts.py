@@ -20,14 +20,14 @@ class Data:
         kind: of the step that makes it; empty: not known.
         holds: what its samples hold.
         task: that its predictions are of, with `name`.
-        outputs: of predictions.
+        scorable: whether its predictions are answers to be held against the truth.
         data: name of the dataset that they were made of.
     """
 
     kind: str = ""
     holds: Holds = field(default_factory=Holds)
     task: dict[str, Any] | None = None
-    outputs: str = ""
+    scorable: bool = False
     data: str = ""
 
 
@@ -60,7 +60,7 @@ def stored_data(objects: Objects, reference: str) -> Data:
         kind=dataset.manifest.kind,
         holds=_held(dataset),
         task=told.get("task"),
-        outputs=str(told.get("outputs") or ""),
+        scorable=bool(told.get("scorable")),
         data=str(told.get("data") or "").partition("@")[0],
     )
 

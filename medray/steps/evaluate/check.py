@@ -10,12 +10,10 @@ from medray.storage.shards.holds import Holds, names
 def check(view: View, spec: EvaluateSpec) -> None:
     """The predictions can be scored by these data."""
     predictions, data = view.data("predictions", spec.predictions), view.data("data", spec.data)
-    if predictions.kind and (
-        predictions.task is None or predictions.outputs not in ("labels", "probabilities")
-    ):
-        what = predictions.outputs or f"made by a step of kind {predictions.kind}"
-        message = "the dataset holds no predictions that can be scored"
-        view.add("predictions", "no-predictions", message, f"it holds {what}")
+    if predictions.kind and (predictions.task is None or not predictions.scorable):
+        hint = f"it was made by a step of kind {predictions.kind}"
+        message = "the dataset holds no answers that can be scored"
+        view.add("predictions", "no-predictions", message, hint)
     elif predictions.task is not None:
         task = task_of(view, predictions.task)
         if task is not None:

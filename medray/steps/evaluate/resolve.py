@@ -15,9 +15,9 @@ def resolve(spec: EvaluateSpec, objects: Objects) -> Resolved[EvaluateSpec]:
     data = open_dataset(objects, spec.data)
     predictions = open_dataset(objects, spec.predictions)
     task = predictions.attributes.get("task")
-    if task is None or predictions.attributes.get("outputs") not in ("labels", "probabilities"):
+    if task is None or not predictions.attributes.get("scorable"):
         raise SpecError(
-            "the dataset holds no predictions",
+            "the dataset holds no answers that can be scored",
             code="no-predictions",
             about=spec.predictions,
             hint=f"it was made by a step of kind {predictions.manifest.kind}",

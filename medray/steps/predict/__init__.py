@@ -31,4 +31,4 @@ class PredictStep(Step):
         """See Step."""
         from medray.steps.predict.resolve import resolve
 
-        return resolve(spec, objects)
+        return resolve(spec, objects, place)

@@ -19,7 +19,7 @@ from medray.storage.store.objects import Objects
 class Predict(Operation):
     """Runs a trained model over samples.
 
-    Parameters: `model` (reference), `overlap`, `tta`, `precision`, `batch`, `outputs`.
+    Parameters: `model` (reference), `precision`, `batch`, and options of the model's modality.
     Payload of a unit: `shard`, `rows` (see medray.steps.base.planned).
     Output samples have the id of their input and its row, without what that says of arrays. Dense
     tasks add the array `label`, or `probability` (classes, *space) with outputs "probabilities",

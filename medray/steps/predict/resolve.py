@@ -1,36 +1,40 @@
 """Resolve a prediction: the model and the samples that it answers for."""
 
-from medray.errors import SpecError
+from pydantic import TypeAdapter
+
+from medray.modalities import MODALITIES
 from medray.models import MODELS
+from medray.spec.check import check
+from medray.spec.documents import Place
 from medray.steps.base.planned import plan_shards
 from medray.steps.base.resolved import Resolved
 from medray.steps.predict.spec import PredictSpec
 from medray.storage.catalog.datasets import open_dataset
 from medray.storage.catalog.models import open_model
 from medray.storage.store.objects import Objects
+from medray.tasks import build_task
 
 OPERATION = "medray.steps.predict.operation:Predict"
 
 
-def resolve(spec: PredictSpec, objects: Objects) -> Resolved[PredictSpec]:
+def resolve(spec: PredictSpec, objects: Objects, place: Place) -> Resolved[PredictSpec]:
     """See medray.steps.base.step.Step."""
     model, data = open_model(objects, spec.model), open_dataset(objects, spec.data)
-    identity = spec.model_dump(include={"overlap", "tta", "precision", "batch", "outputs"})
-    takes = MODELS.get(model.config["model"]["name"]).takes
-    if spec.outputs not in ("labels", "probabilities") and takes != "sequence":
-        raise SpecError(
-            f"{spec.outputs} is of networks that take sequences",
-            code="no-attributions",
-            about=model.reference,
-            hint=f"this one takes {takes}s",
-        )
+    network = MODELS.get(model.config["model"]["name"])
+    modality = MODALITIES.get(network.takes)()
+    asked = check(
+        TypeAdapter(modality.PredictOptions), spec.options, lambda *at: place("options", *at)
+    )
+    made = modality.outputs(network, build_task(model.config["task"]), asked)
+    options = asked.model_dump(mode="json")
+    identity = {**options, **spec.model_dump(include={"precision", "batch"})}
     if "folds" in model.config:
         identity["held_out"] = data.name == model.parents[0].partition("@")[0]
     planned = plan_shards(
         data, "predict", identity=identity, select=spec.select, model=model.digest
     )
     return Resolved(
-        spec,
+        spec.model_copy(update={"options": options}),
         spec.output,
         parents=[data.reference, model.reference],
         operation=OPERATION,
@@ -41,7 +45,7 @@ def resolve(spec: PredictSpec, objects: Objects) -> Resolved[PredictSpec]:
             "model": model.reference,
             "data": data.reference,
             "select": spec.select,
-            "outputs": spec.outputs,
+            "scorable": made.scorable,
         },
         runs_on=spec.engine,
     )
