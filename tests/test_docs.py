@@ -75,6 +75,15 @@ def test_how_to_add_a_plugin_names_what_is_to_be_touched() -> None:
         assert len(there) > len(theirs) / 2, (home, theirs)
 
 
+def test_a_noun_of_the_glossary_stands_there_once() -> None:
+    glossary = DESIGN.read_text().partition("## Glossary")[2].partition("\n## ")[0]
+    rows = [line for line in glossary.splitlines() if re.match(r"\| (?!noun|---)", line)]
+    nouns = [noun.strip() for row in rows for noun in row.split(" | ")[0].strip("| ").split(",")]
+    assert len(nouns) > 35
+    assert len(nouns) == len(set(nouns))
+    assert [row for row in rows if not spoken(row.split(" | ")[1])] == []
+
+
 def test_every_room_is_in_the_design() -> None:
     rooms = {path.name for path in (ROOT / "medray").iterdir() if (path / "__init__.py").exists()}
     listed = {one.rstrip("/") for row in cells(DESIGN, "room | holds") for one in spoken(row[0])}
