@@ -25,7 +25,7 @@ from endpoint import (
     rows_of,
 )
 
-from medray.errors import DataError, RetryableError
+from medray.errors import DataError, RetryableError, SpecError
 from medray.jobs.run import run
 from medray.modalities import media
 from medray.modalities.loaded import load_model
@@ -257,6 +257,28 @@ def test_limits_hold_before_samples_take_memory(objects: Objects) -> None:
     with pytest.raises(DataError) as caught:
         few.read(b"[" + b" " * media.JSON_BYTES, media.JSON)
     assert caught.value.code == "too-large"
+
+
+def test_a_model_is_asked_as_the_endpoint_is_set_to(objects: Objects) -> None:
+    commit_model(objects, "chest")
+    commit_model(objects, "liver", UNET, MASKS, (16, 32, 32))
+    body = png(pixels(3))
+
+    def told(**said: Any) -> list[float]:
+        asked = Serving(models=("chest", "liver"), options=said)
+        answerer = answerer_of(load_model(objects, "chest"), asked)
+        question = answerer.read(body, media.PNG)
+        (made,) = answerer.compute(question.samples)
+        return list(made.row["probability"])
+
+    plain = told()
+    assert told(liver={"tta": True}) == plain
+    assert told(chest={"tta": True}) != plain
+    for wrong in ({"tta": 7}, {"window": 3}):
+        with pytest.raises(SpecError) as caught:
+            told(chest=wrong)
+        assert caught.value.code == "bad-field"
+        assert caught.value.about.startswith("options.chest")
 
 
 def test_answers_that_are_short_are_batched_and_others_are_not(objects: Objects) -> None:
