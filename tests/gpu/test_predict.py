@@ -61,10 +61,10 @@ def test_answers_are_those_of_a_cpu(
     shapes = [(40, 48, 40), (33, 32, 57)]
     data = make_dataset("data", samples(shapes))
     commit_model(data.objects, "net", unet([4, 8]), MASKS, (16, 32, 32))
-    predict(data.objects, "here", outputs="probabilities")
+    predict(data.objects, "here", options={"outputs": "probabilities"})
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     # Another batch, so that the CPU's dry run compares two computations too.
-    predict(data.objects, "on-cpu", outputs="probabilities", batch=2)
+    predict(data.objects, "on-cpu", options={"outputs": "probabilities"}, batch=2)
     here, on_cpu = (open_dataset(data.objects, name) for name in ("here", "on-cpu"))
     for index, shape in enumerate(shapes):
         one, other = (found.array(index, "probability")[...] for found in (here, on_cpu))
