@@ -67,7 +67,11 @@ class Hands:
     def begin(self, step: int, total: int) -> float:
         """Make ready for a step of `total`; returns the learning rate of the model."""
         # Dropout hangs on step and rank only, so no generator's state has to be kept.
-        torch.manual_seed(seed_of(self._settings.seed, step, self.world.rank))
+        seed = seed_of(self._settings.seed, step, self.world.rank)
+        if self.world.device.type == "cpu":
+            torch.default_generator.manual_seed(seed)  # the line below takes 0.4 ms on a CPU
+        else:
+            torch.manual_seed(seed)
         self.finite = True
         for name, optimiser in self.optimisers.items():
             lr = learning_rate(step, total, self._peaks[name], self._settings.schedule)
