@@ -61,7 +61,7 @@ def rehearse(spec: TrainSpec, task: Task, axes: int | None, add: Callable[..., N
             message = f"the images have {axes} spatial axes, not {count}"
             add(field, "dims-mismatch", message, f"give {axes}")
             return
-    known = kind.takes == "image" and patch is not None
+    known = patch is not None  # else only the data know it
     try:
         _look(spec, kind, task, dims or axes or (len(patch) if patch else 2), patch)
     except SpecError as error:
@@ -91,17 +91,20 @@ def _look(spec: TrainSpec, kind: type[Network], task: Task, dims: int, patch: An
         "modalities": {"features": FEATURES},
     }
     options = model_options(spec.model.model_dump(mode="json"), **places)
-    size = {"image": patch and tuple(patch), "sequence": (spec.plan.get("length") or LENGTH,)}
-    inward = FEATURES if kind.takes == "table" else 1
+    modality = MODALITIES.get(kind.takes)
+    size = patch and tuple(patch)
+    if "length" in modality.plan_type().model_fields:
+        size = (spec.plan.get("length") or LENGTH,)
+    inward = 1 if modality.extends else FEATURES  # of samples without places, all columns
     with torch.device("meta"), _Undrawn():
-        network = kind.build(options, inward, len(task.classes), size.get(kind.takes))
+        network = kind.build(options, inward, len(task.classes), size)
     if spec.train.freeze:
         freeze(network, spec.train.freeze)
         if not any(one.requires_grad for one in network.parameters()):
             raise SpecError(
                 "every parameter is frozen", code="nothing-to-learn", hint="freeze less"
             )
-    if kind.takes != "image" or not patch:
+    if not patch:
         return
     divisor = cast("ImageNetwork", network).divisor
     fitting = [-(-size // by) * by for size, by in zip(patch, divisor, strict=True)]
