@@ -215,6 +215,23 @@ class Wanted:
     device: str = "cpu"
 
 
+@dataclass(frozen=True)
+class Sketch:
+    """What a network is built from before there are data, to see whether it can be.
+
+    Args:
+        planned: its options that the plan sets.
+        inward: channels or features of a sample.
+        size: of what is drawn from a sample; None: as it comes.
+        sure: nothing here was made up, so whatever can't be built will not be.
+    """
+
+    planned: dict[str, Any]
+    inward: int = 1
+    size: tuple[int, ...] | None = None
+    sure: bool = False
+
+
 class Modality(ABC):
     """How one kind of sample goes from storage to a network. Stateless."""
 
@@ -238,6 +255,29 @@ class Modality(ABC):
         Raises:
             SpecError: data, task and network don't fit together.
             DataError: the data don't fit each other.
+        """
+
+    def sketch(
+        self, model: dict[str, Any], given: dict[str, Any], task: "Task", axes: int | None
+    ) -> Sketch:
+        """What is known of a network before a training looks at its data.
+
+        Args:
+            model: `name` and options.
+            given: fields of the plan that the job fixes.
+            task: that is to be learnt.
+            axes: of space that the samples have, where that is known.
+
+        Raises:
+            SpecError: it can't be, whatever the data are like; `about` names the job's field.
+        """
+        return Sketch({})
+
+    def accept(self, network: "Network", sketch: Sketch) -> None:  # noqa: B027 - optional
+        """Refuse a network that was built of a sketch.
+
+        Raises:
+            SpecError: what is drawn from samples does not fit it.
         """
 
     @abstractmethod

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from pydantic import Field
 
@@ -13,6 +13,7 @@ from medray.modalities.base import (
     Modality,
     Precision,
     PredictOptions,
+    Sketch,
     Trained,
     Wanted,
 )
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from medray.modalities.image.loader import Loader
     from medray.modalities.image.plan import ImagePlan
     from medray.models.base import Network
+    from medray.models.image.base import ImageNetwork
     from medray.tasks.base import Task
 
 
@@ -74,6 +76,20 @@ class Images(Modality):
             device=wanted.device,
             given=wanted.given,
         )
+
+    def sketch(
+        self, model: dict[str, Any], given: dict[str, Any], task: "Task", axes: int | None
+    ) -> Sketch:
+        """See medray.modalities.image.build."""
+        from medray.modalities.image.build import sketch_of
+
+        return sketch_of(given, model.get("dims"), axes)
+
+    def accept(self, network: "Network", sketch: Sketch) -> None:
+        """See medray.modalities.image.build."""
+        from medray.modalities.image.build import require_fitting
+
+        require_fitting(sketch.size or (), cast("ImageNetwork", network))
 
     def build(self, model: dict[str, Any], plan: "ImagePlan") -> "Network":
         """See medray.modalities.image.build."""

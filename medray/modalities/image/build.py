@@ -1,8 +1,10 @@
 """From names and options to a network."""
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 from medray.errors import SpecError
+from medray.modalities.base import Sketch
 from medray.modalities.image.plan import ImagePlan
 from medray.models import MODELS, model_options
 from medray.models.image.base import ImageNetwork
@@ -27,11 +29,42 @@ def build_network(model: dict[str, Any], plan: ImagePlan) -> ImageNetwork:
     options = model_options(model, dims=plan.dims)
     made = kind.build(options, plan.in_channels, len(plan.classes), plan.patch)
     network = cast("ImageNetwork", made)
-    if any(size % by for size, by in zip(plan.patch, network.divisor, strict=True)):
-        raise SpecError(
-            f"the patch {plan.patch} is no multiple of {network.divisor}",
-            code="indivisible-shape",
-            about=str(model["name"]),
-            hint="choose a patch that is, or fewer levels",
-        )
+    require_fitting(plan.patch, network)
     return network
+
+
+def sketch_of(given: dict[str, Any], dims: int | None, axes: int | None) -> Sketch:
+    """See Modality.sketch.
+
+    Args:
+        given: `patch` among it, where the job gives one.
+        dims: as of the network's options.
+        axes: of the images, where known.
+    """
+    patch = given.get("patch")
+    for field, count in (("model.dims", dims), ("task.patch", patch and len(patch))):
+        if count is not None and axes is not None and count != axes:
+            raise SpecError(
+                f"the images have {axes} spatial axes, not {count}",
+                code="dims-mismatch",
+                about=field,
+                hint=f"give {axes}",
+            )
+    likely = dims or axes or (len(patch) if patch else 2)
+    size = tuple(patch) if patch else None
+    return Sketch({"dims": likely}, size=size, sure=size is not None)
+
+
+def require_fitting(patch: Sequence[int], network: ImageNetwork) -> None:
+    """Refuse a patch that a network cannot take.
+
+    Raises:
+        SpecError: a size is no multiple of the network's (code "indivisible-shape").
+    """
+    fitting = [-(-size // by) * by for size, by in zip(patch, network.divisor, strict=True)]
+    if fitting != list(patch):
+        raise SpecError(
+            f"the patch {list(patch)} is no multiple of {list(network.divisor)}",
+            code="indivisible-shape",
+            hint=f"give {fitting}, or fewer levels",
+        )

@@ -16,6 +16,7 @@ from medray.modalities.base import (
     Modality,
     Precision,
     PredictOptions,
+    Sketch,
     Trained,
     Wanted,
     planned_fields,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from medray.tasks.base import Task
 
 TOGETHER = 256  # sequences that are validated at once
+LENGTH = 4096  # of a network that is built before there are data
 BATCH = 128  # samples in a step at most, unless the job says
 
 
@@ -90,6 +92,13 @@ class Sequences(Modality):
                 "batch_size": f"at most {BATCH} and a tenth of the samples",
             },
         )
+
+    def sketch(
+        self, model: dict[str, Any], given: dict[str, Any], task: "Task", axes: int | None
+    ) -> Sketch:
+        """Of sequences as long as the job says; else only the data know."""
+        length = given.get("length") or LENGTH
+        return Sketch({"per_base": task.answers == "place"}, size=(length,))
 
     def build(self, model: dict[str, Any], plan: SequencePlan) -> "Network":
         """The network for sequences of the plan's length.

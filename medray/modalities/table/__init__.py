@@ -7,7 +7,15 @@ import numpy as np
 
 from medray.data.order import Order
 from medray.errors import SpecError
-from medray.modalities.base import Answering, Modality, Precision, Trained, Wanted, planned_fields
+from medray.modalities.base import (
+    Answering,
+    Modality,
+    Precision,
+    Sketch,
+    Trained,
+    Wanted,
+    planned_fields,
+)
 from medray.modalities.table.plan import ColumnPlan, TablePlan
 from medray.modalities.table.wire import TableWire
 from medray.modalities.wire import Wire
@@ -24,6 +32,7 @@ if TYPE_CHECKING:
     from medray.tasks.base import Task
 
 TOGETHER = 1024  # rows that are validated at once
+FEATURES = 8  # of a network that is built before there are data
 BATCH = 64  # rows in a step at most, unless the job says
 
 
@@ -67,6 +76,12 @@ class Tables(Modality):
             },
             {"batch_size": f"at most {BATCH} and a tenth of the samples"},
         )
+
+    def sketch(
+        self, model: dict[str, Any], given: dict[str, Any], task: "Task", axes: int | None
+    ) -> Sketch:
+        """Of a table with a few features: only the data know them."""
+        return Sketch({"modalities": {"features": FEATURES}}, FEATURES)
 
     def build(self, model: dict[str, Any], plan: TablePlan) -> "Network":
         """The network for so many features."""

@@ -1,7 +1,7 @@
 """Rehearse a training before there are data: build its network without memory, and look at it."""
 
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from pydantic import TypeAdapter
@@ -9,15 +9,12 @@ from torch.overrides import TorchFunctionMode
 
 from medray.errors import SpecError
 from medray.modalities import MODALITIES
+from medray.modalities.base import Modality
 from medray.models import MODELS, model_options
 from medray.models.base import Network, freeze
-from medray.models.image.base import ImageNetwork
 from medray.spec.check import tried
 from medray.steps.train.spec import TrainSpec
 from medray.tasks.base import Task
-
-LENGTH = 4096  # of sequences, where only the data know it
-FEATURES = 8  # of a table, where only the data know them
 
 # What is wrong whatever the data turn out to be like.
 _SURE = frozenset({"unknown-layer", "nothing-to-learn", "levels-mismatch"})
@@ -33,7 +30,7 @@ def rehearse(spec: TrainSpec, task: Task, axes: int | None, add: Callable[..., N
         add: takes the field, code, message and hint of a problem.
     """
     kind = MODELS.get(spec.model.name)
-    modality = MODALITIES.get(kind.takes)
+    modality = MODALITIES.get(kind.takes)()
     for name, value in spec.plan.items():
         planned = modality.plan_type().model_fields.get(name)
         if planned is None:
@@ -54,20 +51,10 @@ def rehearse(spec: TrainSpec, task: Task, axes: int | None, add: Callable[..., N
         message = f"{settings.batch_size} samples a step cannot be shared by {most} ranks"
         hint = "a larger batch_size, or fewer workers"
         add("train.batch_size", "batch-too-small", message, hint)
-    patch = spec.plan.get("patch") or getattr(spec.task, "patch", None)
-    dims = spec.model.options.get("dims")
-    for field, count in (("model.dims", dims), ("task.patch", patch and len(patch))):
-        if count is not None and axes is not None and count != axes:
-            message = f"the images have {axes} spatial axes, not {count}"
-            add(field, "dims-mismatch", message, f"give {axes}")
-            return
-    known = patch is not None  # else only the data know it
     try:
-        _look(spec, kind, task, dims or axes or (len(patch) if patch else 2), patch)
+        _look(spec, modality, kind, task, axes)
     except SpecError as error:
-        if known or error.code in _SURE:
-            field = "train.freeze" if error.code in ("unknown-layer", "nothing-to-learn") else ""
-            add(field or "model", error.code, error.message, error.hint)
+        add(error.about or "model", error.code, error.message, error.hint)
 
 
 class _Undrawn(TorchFunctionMode):
@@ -84,33 +71,37 @@ class _Undrawn(TorchFunctionMode):
         return func(*args, **given)
 
 
-def _look(spec: TrainSpec, kind: type[Network], task: Task, dims: int, patch: Any) -> None:
-    places: dict[str, Any] = {
-        "dims": dims,
-        "per_base": task.answers == "place",
-        "modalities": {"features": FEATURES},
-    }
-    options = model_options(spec.model.model_dump(mode="json"), **places)
-    modality = MODALITIES.get(kind.takes)
-    size = patch and tuple(patch)
-    if "length" in modality.plan_type().model_fields:
-        size = (spec.plan.get("length") or LENGTH,)
-    inward = 1 if modality.extends else FEATURES  # of samples without places, all columns
-    with torch.device("meta"), _Undrawn():
-        network = kind.build(options, inward, len(task.classes), size)
-    if spec.train.freeze:
-        freeze(network, spec.train.freeze)
-        if not any(one.requires_grad for one in network.parameters()):
-            raise SpecError(
-                "every parameter is frozen", code="nothing-to-learn", hint="freeze less"
-            )
-    if not patch:
+def _look(
+    spec: TrainSpec, modality: Modality, kind: type[Network], task: Task, axes: int | None
+) -> None:
+    model = spec.model.model_dump(mode="json")
+    given = {**spec.task.options, **spec.plan}
+    sketch = modality.sketch(model, given, task, axes)
+    try:
+        options = model_options(model, **sketch.planned)
+        with torch.device("meta"), _Undrawn():
+            network = kind.build(options, sketch.inward, len(task.classes), sketch.size)
+        if sketch.sure:
+            modality.accept(network, sketch)
+    except SpecError as error:
+        if sketch.sure or error.code in _SURE:
+            raise SpecError(error.message, code=error.code, hint=error.hint) from error
         return
-    divisor = cast("ImageNetwork", network).divisor
-    fitting = [-(-size // by) * by for size, by in zip(patch, divisor, strict=True)]
-    if fitting != list(patch):
+    if spec.train.freeze:
+        _freeze(network, spec.train.freeze)
+
+
+def _freeze(network: Network, layers: Sequence[str]) -> None:
+    try:
+        freeze(network, layers)
+    except SpecError as error:
         raise SpecError(
-            f"the patch {list(patch)} is no multiple of {list(divisor)}",
-            code="indivisible-shape",
-            hint=f"give {fitting}, or fewer levels",
+            error.message, code=error.code, about="train.freeze", hint=error.hint
+        ) from error
+    if not any(one.requires_grad for one in network.parameters()):
+        raise SpecError(
+            "every parameter is frozen",
+            code="nothing-to-learn",
+            about="train.freeze",
+            hint="freeze less",
         )
