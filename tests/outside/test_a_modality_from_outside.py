@@ -97,6 +97,7 @@ def test_from_files_to_a_page_here_and_on_ray(files: Path, tmp_path: Path) -> No
         ingested, trained, predicted, scored, exported = done.steps
         assert (ingested.units.planned, ingested.units.quarantined) == (SAMPLES + 1, 1)
         assert ingested.reasons == {"no-spots": 1}
+        lies_in_few_objects(root)
         chosen = predicted.units.planned
         assert chosen == scored.units.planned == exported.units.planned == 14
         assert {"val_weighing_error", "baseline_weighing_error"} <= trained.metrics.keys()
@@ -135,3 +136,16 @@ def answers_as_in_bulk(root: Objects, model: str, predictions: str) -> None:
     told = [one["weighed"] for one in json.loads(reply.body)["answers"]]
     np.testing.assert_allclose(told, made.samples["weighed"].to_pylist(), atol=1e-6)
     assert [list(one["takes"]) for one in described(root, serving)] == [[MEDIA]]
+
+
+def lies_in_few_objects(root: Objects) -> None:
+    """Of 40 samples of unequal arrays, in each unit; and what they are is told."""
+    spots = open_dataset(root, "spots")
+    folders = [shard.path for shard in spots.shards]
+    counts = [sum(1 for _ in root.walk(f"{folder}/")) for folder in folders]
+    assert len(counts) > 1
+    assert max(counts) <= 8
+    assert {name: spec.names for name, spec in spots.manifest.arrays.items()} == {
+        "points": ("point", "xy"),
+        "marks": ("mark", "field"),
+    }

@@ -17,8 +17,8 @@ from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays, ArraySpec, Axis
 
 SUFFIX = ".spots.json"
-POINTS = ArraySpec((Axis("point"), Axis("xy")), ("float32",))
-MARKS = ArraySpec((Axis("mark"), Axis("field")), ("int32",))
+POINTS = ArraySpec((Axis("point"), Axis("xy")), ("float32",), ragged=True)
+MARKS = ArraySpec((Axis("mark"), Axis("field")), ("int32",), ragged=True)
 WIDTHS = {"points": (2, np.float32), "marks": (3, np.int32)}
 
 
