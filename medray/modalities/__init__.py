@@ -6,7 +6,8 @@ from medray.models import MODELS
 from medray.registry import Registry
 
 if TYPE_CHECKING:
-    from medray.modalities.base import Modality, Plan
+    from medray.modalities.base import Modality
+    from medray.modalities.plan import Plan
     from medray.storage.catalog.models import ModelPackage
 
 MODALITIES: "Registry[Modality]" = Registry(

@@ -8,13 +8,12 @@ Neither this nor a modality's entry loads torch: who asks what a model takes has
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
 from medray.data.order import Order
-from medray.errors import SpecError
+from medray.modalities.plan import Plan, Sketch, Wanted
 from medray.modalities.wire import Wire
 from medray.spec.base import Settings
 from medray.spec.training import TrainSettings
@@ -33,45 +32,6 @@ if TYPE_CHECKING:
     from medray.tasks.base import Task
 
 Precision = Literal["fp32", "bf16"]
-
-
-class Plan(BaseModel):
-    """What training and prediction need to know of the data. JSON and back without loss."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    modality: str
-    answers: str = Field(description="as the task: for each sample, each place of it, …")
-    classes: tuple[str, ...] = Field(description="of the task, or the names of its values")
-    batch_size: int
-    frequencies: tuple[float, ...] = Field(
-        description="what the training data say of the targets: share of each class, or, of a "
-        "regression, mean and deviation of each value"
-    )
-    samples: int
-    reasons: dict[str, str] = Field({}, description="field: why it is so")
-
-
-P = TypeVar("P", bound=Plan)
-
-
-def planned_fields(
-    kind: type[P], given: dict[str, Any], found: dict[str, Any], reasons: dict[str, str]
-) -> P:
-    """A plan of what was found, where the job has not given it.
-
-    Raises:
-        SpecError: the job names a field that the plan has not (code "unknown-field").
-    """
-    unknown = set(given) - set(kind.model_fields)
-    if unknown:
-        raise SpecError(
-            f"the plan has no field {min(unknown)!r}",
-            code="unknown-field",
-            hint=f"one of {', '.join(kind.model_fields)}",
-        )
-    why = {name: "given by the job" if name in given else text for name, text in reasons.items()}
-    return kind.model_validate({**found, **given, "reasons": why})
 
 
 class Cases(Protocol):
@@ -196,40 +156,6 @@ class Answering(Predictor):
         """One output sample for each prepared one, in order."""
         for sample, answer in zip(samples, self.answers(samples), strict=True):
             yield self.finish(sample, answer)
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a job says about the plan.
-
-    Args:
-        model: `name` and options.
-        settings: of the training.
-        given: fields of the plan that the job fixes.
-        device: "cpu" or "cuda".
-    """
-
-    model: dict[str, Any]
-    settings: TrainSettings
-    given: dict[str, Any]
-    device: str = "cpu"
-
-
-@dataclass(frozen=True)
-class Sketch:
-    """What a network is built from before there are data, to see whether it can be.
-
-    Args:
-        planned: its options that the plan sets.
-        inward: channels or features of a sample.
-        size: of what is drawn from a sample; None: as it comes.
-        sure: nothing here was made up, so whatever can't be built will not be.
-    """
-
-    planned: dict[str, Any]
-    inward: int = 1
-    size: tuple[int, ...] | None = None
-    sure: bool = False
 
 
 class Modality(ABC):

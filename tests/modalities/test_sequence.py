@@ -14,7 +14,7 @@ from medray.errors import SpecError
 from medray.formats.genomics.alphabet import PAD, decode, reverse_complement
 from medray.jobs.run import run
 from medray.modalities import modality_of
-from medray.modalities.base import Wanted
+from medray.modalities.plan import Wanted
 from medray.modalities.sequence import Sequences
 from medray.modalities.sequence import cases as loading
 from medray.modalities.sequence.cases import SequenceCases, SequenceLoader, tokens_of

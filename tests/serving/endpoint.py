@@ -16,9 +16,9 @@ from PIL import Image
 from safetensors.torch import save
 
 from medray.modalities import modality_of
-from medray.modalities.base import Plan
 from medray.modalities.image.normalise import ChannelNorm
 from medray.modalities.image.plan import ImagePlan
+from medray.modalities.plan import Plan
 from medray.modalities.sequence.plan import SequencePlan
 from medray.modalities.table.plan import ColumnPlan, TablePlan
 from medray.models import MODELS

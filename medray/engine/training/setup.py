@@ -16,7 +16,8 @@ from medray.engine.training.tensors import load_matching
 from medray.errors import SpecError
 from medray.log import event
 from medray.modalities import modality_of
-from medray.modalities.base import Cases, Loader, Modality, Plan
+from medray.modalities.base import Cases, Loader, Modality
+from medray.modalities.plan import Plan
 from medray.models.base import Network, freeze
 from medray.spec.training import TrainSettings
 from medray.storage.catalog.datasets import open_dataset

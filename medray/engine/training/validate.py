@@ -3,7 +3,8 @@
 import torch
 
 from medray.engine.training.ranks import World
-from medray.modalities.base import Cases, Modality, Plan, Precision
+from medray.modalities.base import Cases, Modality, Precision
+from medray.modalities.plan import Plan
 from medray.models.base import Network
 from medray.tasks.base import Task
 

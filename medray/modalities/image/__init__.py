@@ -7,17 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 from pydantic import Field
 
 from medray.data.order import Order
-from medray.modalities.base import (
-    Answering,
-    Made,
-    Modality,
-    Precision,
-    PredictOptions,
-    Sketch,
-    Trained,
-    Wanted,
-)
+from medray.modalities.base import Answering, Made, Modality, Precision, PredictOptions, Trained
 from medray.modalities.image.wire import ImageWire
+from medray.modalities.plan import Sketch, Wanted
 from medray.modalities.wire import Wire
 from medray.spec.training import TrainSettings
 from medray.storage.catalog.datasets import Dataset

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from medray.errors import SpecError
-from medray.modalities.base import Sketch
 from medray.modalities.image.plan import ImagePlan
+from medray.modalities.plan import Sketch
 from medray.models import MODELS, model_options
 from medray.models.image.base import ImageNetwork
 

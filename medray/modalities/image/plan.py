@@ -12,10 +12,10 @@ import numpy as np
 from pydantic import Field
 
 from medray.errors import SpecError
-from medray.modalities.base import Plan
 from medray.modalities.image.normalise import ChannelNorm, Normaliser, normaliser, stored_statistics
 from medray.modalities.image.spatial import grid_ratio
 from medray.modalities.image.survey import Fingerprint
+from medray.modalities.plan import Plan
 from medray.models.image.base import divisor_of, pool_steps
 from medray.spec.training import AugmentSettings
 from medray.tasks.base import Scheme, Task

@@ -10,17 +10,8 @@ from pydantic import Field
 from medray.data.order import Order
 from medray.errors import SpecError
 from medray.extras import need
-from medray.modalities.base import (
-    Answering,
-    Made,
-    Modality,
-    Precision,
-    PredictOptions,
-    Sketch,
-    Trained,
-    Wanted,
-    planned_fields,
-)
+from medray.modalities.base import Answering, Made, Modality, Precision, PredictOptions, Trained
+from medray.modalities.plan import Sketch, Wanted, planned_fields
 from medray.modalities.sequence.plan import HOW, SequencePlan
 from medray.modalities.sequence.wire import SequenceWire
 from medray.modalities.wire import Wire

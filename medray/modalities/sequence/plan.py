@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from medray.modalities.base import Plan
+from medray.modalities.plan import Plan
 
 Align = Literal["left", "centre", "right"]
 HOW = ("attention", "gradients", "mutagenesis")  # outputs that say what an answer hangs on

@@ -7,15 +7,8 @@ import numpy as np
 
 from medray.data.order import Order
 from medray.errors import SpecError
-from medray.modalities.base import (
-    Answering,
-    Modality,
-    Precision,
-    Sketch,
-    Trained,
-    Wanted,
-    planned_fields,
-)
+from medray.modalities.base import Answering, Modality, Precision, Trained
+from medray.modalities.plan import Sketch, Wanted, planned_fields
 from medray.modalities.table.plan import ColumnPlan, TablePlan
 from medray.modalities.table.wire import TableWire
 from medray.modalities.wire import Wire

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from medray.modalities.base import Plan
+from medray.modalities.plan import Plan
 
 if TYPE_CHECKING:
     from medray.modalities.table.cases import Columns

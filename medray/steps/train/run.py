@@ -8,7 +8,7 @@ from medray.engine.training.package import save_folds, save_trained
 from medray.engine.training.setup import TrainSetup
 from medray.errors import DamageError, SpecError
 from medray.modalities import modality_of
-from medray.modalities.base import Wanted
+from medray.modalities.plan import Wanted
 from medray.steps.base.events import Event, Listener, StepResult, Tally
 from medray.steps.base.resolved import Resolved
 from medray.steps.base.work import Work

@@ -19,7 +19,7 @@ from medray.engine.training.ranks import World
 from medray.engine.training.setup import TrainSetup, assemble
 from medray.errors import SpecError
 from medray.modalities import modality_of
-from medray.modalities.base import Wanted
+from medray.modalities.plan import Wanted
 from medray.spec.base import Plugin
 from medray.spec.training import OptimiserSettings, TrainSettings
 from medray.storage.catalog.datasets import Dataset

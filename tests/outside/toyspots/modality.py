@@ -12,15 +12,8 @@ from medray.data.ahead import many_ahead
 from medray.data.batch import Batch, Part
 from medray.data.order import Order
 from medray.modalities.ask import ask
-from medray.modalities.base import (
-    Answering,
-    Modality,
-    Plan,
-    Precision,
-    Trained,
-    Wanted,
-    planned_fields,
-)
+from medray.modalities.base import Answering, Modality, Precision, Trained
+from medray.modalities.plan import Plan, Wanted, planned_fields
 from medray.modalities.wire import Wire
 from medray.models import MODELS
 from medray.models.base import ModelOptions, Network
