@@ -34,7 +34,6 @@ def setup(root: str, run: str, steps: int, *, augment: bool):
     from medray.modalities.image.plan import make_plan
     from medray.modalities.image.survey import fingerprint
     from medray.spec.training import (
-        AugmentSettings,
         OptimiserSettings,
         ScheduleSettings,
         TrainSettings,
@@ -56,7 +55,7 @@ def setup(root: str, run: str, steps: int, *, augment: bool):
         precision="bf16",
         optimiser=OptimiserSettings(lr=1e-3, weight_decay=0),
         schedule=ScheduleSettings(name="constant", warmup=0),
-        augment=AugmentSettings() if augment else None,
+        augment={} if augment else None,
     )
     task = build_task(TASK)
     plan = make_plan(fingerprint(data, data.select({"split": "train"}), task), task)

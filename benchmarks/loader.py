@@ -21,8 +21,8 @@ from scoring import stored
 
 from medray.data.order import Order, permutation
 from medray.formats.genomics.alphabet import decode
+from medray.modalities.sequence.augment import SequenceAugment
 from medray.modalities.sequence.cases import SequenceCases, SequenceLoader
-from medray.spec.training import AugmentSettings
 from medray.storage.shards.rows import Rows
 from medray.storage.store.objects import Objects
 
@@ -62,7 +62,7 @@ def main() -> None:
             sums.add(total)
             return time.perf_counter() - started
 
-        def loaded(augment: AugmentSettings | None) -> float:
+        def loaded(augment: SequenceAugment | None) -> float:
             loader = SequenceLoader(cases, order, targets=targets, augment=augment)
             started, total = time.perf_counter(), 0
             for batch in loader.batches(0, steps):
@@ -71,7 +71,7 @@ def main() -> None:
                 sums.add(total)
             return time.perf_counter() - started
 
-        turned = AugmentSettings(reverse_complement=True)
+        turned = SequenceAugment(reverse_complement=True)
         seconds = interleave(
             {
                 "medray": lambda: loaded(None),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 import numpy as np
 
 from medray.data.order import Order
-from medray.modalities.plan import Plan, Sketch, Wanted
+from medray.modalities.plan import Augment, Plan, Sketch, Wanted
 from medray.modalities.wire import Wire
 from medray.spec.base import Settings
 from medray.spec.training import TrainSettings
@@ -164,6 +164,8 @@ class Modality(ABC):
     name: ClassVar[str]
     needs: ClassVar[Needs] = Needs()
     """What its samples have."""
+    Augment: ClassVar[type[Augment]] = Augment
+    """What of its samples a training may change at random (`train.augment`)."""
     PredictOptions: ClassVar[type[PredictOptions]] = PredictOptions
     """How its models may be asked, beside `precision` and `batch`."""
     extends: ClassVar[frozenset[str]] = frozenset()
@@ -205,6 +207,12 @@ class Modality(ABC):
         Raises:
             SpecError: what is drawn from samples does not fit it.
         """
+
+    def augmented(self, settings: TrainSettings) -> Any:
+        """How samples are augmented, an instance of `Augment`; None: they are not."""
+        if settings.augment is None:
+            return None
+        return self.Augment.model_validate(settings.augment)
 
     @abstractmethod
     def build(self, model: dict[str, Any], plan: Any) -> "Network":

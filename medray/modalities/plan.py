@@ -6,7 +6,12 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from medray.errors import SpecError
+from medray.spec.base import Settings
 from medray.spec.training import TrainSettings
+
+
+class Augment(Settings):
+    """Base of what a modality changes about samples at random: frozen, unknown keys refused."""
 
 
 class Plan(BaseModel):

@@ -15,7 +15,7 @@ from medray.engine.training.ranks import World
 from medray.engine.training.setup import TrainSetup
 from medray.modalities.image.plan import make_plan
 from medray.modalities.image.survey import fingerprint
-from medray.spec.training import AugmentSettings, OptimiserSettings, TrainSettings
+from medray.spec.training import OptimiserSettings, TrainSettings
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.samples import Sample
 from medray.tasks import build_task
@@ -135,7 +135,7 @@ def test_the_card_computes_while_patches_come_from_shards(
         "epochs": 1,
         "batch_size": 2,
         "precision": "bf16",
-        "augment": AugmentSettings(),
+        "augment": {},
         "validate_every": 10**6,
     }
     drawn = step_s(training(data, patch, features, "drawn", **how), device, warm)

@@ -17,9 +17,10 @@ from medray.modalities import modality_of
 from medray.modalities.plan import Wanted
 from medray.modalities.sequence import Sequences
 from medray.modalities.sequence import cases as loading
+from medray.modalities.sequence.augment import SequenceAugment
 from medray.modalities.sequence.cases import SequenceCases, SequenceLoader, tokens_of
 from medray.modalities.sequence.plan import SequencePlan
-from medray.spec.training import AugmentSettings, TrainSettings
+from medray.spec.training import TrainSettings
 from medray.storage.catalog.datasets import Dataset, open_dataset
 from medray.storage.catalog.models import open_model
 from medray.storage.shards.samples import Sample
@@ -83,7 +84,7 @@ def test_a_slice_of_a_column_is_read_where_it_lies() -> None:
 def test_batches_are_the_same_for_any_number_of_ranks(motifs: Dataset) -> None:
     cases = SequenceCases(motifs, range(120), 41)
     order = Order(120, 32, seed=5)
-    augment = AugmentSettings(reverse_complement=True, shift_bases=3)
+    augment = SequenceAugment(reverse_complement=True, shift_bases=3)
     targets = torch.arange(120)
 
     def loader(rank: int, size: int) -> SequenceLoader:
@@ -100,7 +101,7 @@ def test_batches_are_the_same_for_any_number_of_ranks(motifs: Dataset) -> None:
 
 def test_the_other_strand_is_shown_to_half_of_the_draws(motifs: Dataset) -> None:
     cases = SequenceCases(motifs, range(120), 41)
-    augment = AugmentSettings(reverse_complement=True)
+    augment = SequenceAugment(reverse_complement=True)
     targets = torch.arange(120)
     loader = SequenceLoader(cases, Order(120, 120, 0), targets=targets, augment=augment)
     (batch,) = loader.batch(0).parts
@@ -119,7 +120,7 @@ def test_the_other_strand_is_shown_to_half_of_the_draws(motifs: Dataset) -> None
 @pytest.mark.parametrize("device", ["cpu", "cuda"])  # on a thread for what is no CPU
 def test_batches_are_those_of_their_steps(device: str, motifs: Dataset) -> None:
     cases = SequenceCases(motifs, range(120), 41)
-    augment = AugmentSettings(reverse_complement=True, shift_bases=2)
+    augment = SequenceAugment(reverse_complement=True, shift_bases=2)
     loader = SequenceLoader(cases, Order(120, 50, 3), targets=torch.arange(120), augment=augment)
 
     def make(steps: range) -> Iterator[Batch]:
@@ -137,7 +138,7 @@ def test_batches_are_those_of_their_steps(device: str, motifs: Dataset) -> None:
 def test_turned_sequences_are_the_same_whether_held_or_turned_when_drawn(
     align: Any, shift: int, motifs: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    augment = AugmentSettings(reverse_complement=True, shift_bases=shift)
+    augment = SequenceAugment(reverse_complement=True, shift_bases=shift)
     monkeypatch.setattr(loading, "TURNED", 7)
     batches = []
     for most in (2**40, 0):

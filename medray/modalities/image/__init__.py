@@ -8,8 +8,9 @@ from pydantic import Field
 
 from medray.data.order import Order
 from medray.modalities.base import Answering, Made, Modality, Precision, PredictOptions, Trained
+from medray.modalities.image.augment import ImageAugment
 from medray.modalities.image.wire import ImageWire
-from medray.modalities.plan import Sketch, Wanted
+from medray.modalities.plan import Augment, Sketch, Wanted
 from medray.modalities.wire import Wire
 from medray.spec.training import TrainSettings
 from medray.storage.catalog.datasets import Dataset
@@ -40,6 +41,7 @@ class Images(Modality):
 
     name: ClassVar[str] = "image"
     needs: ClassVar[Needs] = Needs((names("image"),))
+    Augment: ClassVar[type[Augment]] = ImageAugment
     PredictOptions: ClassVar[type[PredictOptions]] = ImageOptions
     extends: ClassVar[frozenset[str]] = frozenset({"space"})
 
@@ -64,7 +66,7 @@ class Images(Modality):
             dims=wanted.model.get("dims"),
             levels=levels_of(wanted.model),
             batch_size=wanted.settings.batch_size,
-            augment=wanted.settings.augment,
+            augment=self.augmented(wanted.settings),
             device=wanted.device,
             given=wanted.given,
         )
@@ -129,7 +131,7 @@ class Images(Modality):
             order,
             plan.patch,
             targets=task.targets(cases.rows),
-            augment=settings.augment,
+            augment=self.augmented(settings),
             foreground=settings.foreground if task.answers == "place" else 0.0,
             rank=share[0],
             size=share[1],

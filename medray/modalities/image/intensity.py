@@ -7,10 +7,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from medray.data.chance import Chance
-from medray.spec.training import AugmentSettings
+from medray.modalities.image.augment import ImageAugment
 
 
-def augment_intensity(image: Tensor, chance: Chance, settings: AugmentSettings) -> Tensor:
+def augment_intensity(image: Tensor, chance: Chance, settings: ImageAugment) -> Tensor:
     """Noise, blur, brightness, contrast, low resolution and gamma, in nnU-Net's order.
 
     Args:

@@ -16,10 +16,10 @@ from medray.data.batch import Batch, in_parts
 from medray.data.chance import Chance
 from medray.data.order import Draw, Order
 from medray.data.tree import channels_last, to_device
+from medray.modalities.image.augment import ImageAugment
 from medray.modalities.image.cases import Cases
 from medray.modalities.image.intensity import augment_intensity
 from medray.modalities.image.spatial import Pose, augment_pose, cut, draw_pose, window_of
-from medray.spec.training import AugmentSettings
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Loader:
         patch: Sequence[int],
         *,
         targets: Tensor | None = None,
-        augment: AugmentSettings | None = None,
+        augment: ImageAugment | None = None,
         foreground: float = 0.0,
         rank: int = 0,
         size: int = 1,

@@ -12,12 +12,12 @@ import numpy as np
 from pydantic import Field
 
 from medray.errors import SpecError
+from medray.modalities.image.augment import ImageAugment
 from medray.modalities.image.normalise import ChannelNorm, Normaliser, normaliser, stored_statistics
 from medray.modalities.image.spatial import grid_ratio
 from medray.modalities.image.survey import Fingerprint
 from medray.modalities.plan import Plan
 from medray.models.image.base import divisor_of, pool_steps
-from medray.spec.training import AugmentSettings
 from medray.tasks.base import Scheme, Task
 
 LEVELS = 6  # resolutions at most, as the networks' presets
@@ -104,7 +104,7 @@ def make_plan(
     dims: int | None = None,
     levels: int | None = None,
     batch_size: int | None = None,
-    augment: AugmentSettings | None = None,
+    augment: ImageAugment | None = None,
     device: str = "cpu",
     given: dict[str, Any] | None = None,
 ) -> ImagePlan:
@@ -277,7 +277,7 @@ def choose_norms(
     )
 
 
-def _mirrored(augment: AugmentSettings | None, axes: int) -> tuple[int, ...]:
+def _mirrored(augment: ImageAugment | None, axes: int) -> tuple[int, ...]:
     if augment is None:
         return ()
     return tuple(range(axes)) if augment.mirror is None else augment.mirror

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from medray.data.chance import Chance
-from medray.spec.training import AugmentSettings
+from medray.modalities.image.augment import ImageAugment
 
 ONE_HOT_CLASSES = 5  # up to here labels are interpolated linearly per class, which is smoother
 ELASTIC_STEP = 8  # voxels between the control points of an elastic deformation
@@ -52,7 +52,7 @@ def draw_pose(
     patch: Sequence[int],
     shape: Sequence[int],
     ratio: Sequence[float],
-    settings: AugmentSettings | None,
+    settings: ImageAugment | None,
     focus: Sequence[int] | None = None,
 ) -> Pose:
     """Draw where a patch lies: inside the image, or the image inside it where that is smaller.
@@ -87,7 +87,7 @@ def augment_pose(
     matrix: np.ndarray,
     centre: np.ndarray,
     patch: Sequence[int],
-    settings: AugmentSettings,
+    settings: ImageAugment,
 ) -> Pose:
     """Add rotation, zoom, mirroring, quarter turns and elastic deformation to a pose."""
     axes = len(patch)

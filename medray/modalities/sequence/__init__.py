@@ -11,7 +11,8 @@ from medray.data.order import Order
 from medray.errors import SpecError
 from medray.extras import need
 from medray.modalities.base import Answering, Made, Modality, Precision, PredictOptions, Trained
-from medray.modalities.plan import Sketch, Wanted, planned_fields
+from medray.modalities.plan import Augment, Sketch, Wanted, planned_fields
+from medray.modalities.sequence.augment import SequenceAugment
 from medray.modalities.sequence.plan import HOW, SequencePlan
 from medray.modalities.sequence.wire import SequenceWire
 from medray.modalities.wire import Wire
@@ -45,6 +46,7 @@ class Sequences(Modality):
 
     name: ClassVar[str] = "sequence"
     needs: ClassVar[Needs] = Needs(columns=names("sequence"))
+    Augment: ClassVar[type[Augment]] = SequenceAugment
     PredictOptions: ClassVar[type[PredictOptions]] = SequenceOptions
     extends: ClassVar[frozenset[str]] = frozenset({"base"})
 
@@ -145,7 +147,7 @@ class Sequences(Modality):
             cases,
             order,
             targets=task.targets(cases.rows),
-            augment=settings.augment,
+            augment=self.augmented(settings),
             share=share,
             device=device,
             prefetch=settings.prefetch,

@@ -19,8 +19,8 @@ from medray.data.order import Order
 from medray.data.tree import to_device
 from medray.errors import DataError, SpecError
 from medray.formats.genomics.alphabet import PAD, encode, reverse_complement
+from medray.modalities.sequence.augment import SequenceAugment
 from medray.modalities.sequence.plan import Align
-from medray.spec.training import AugmentSettings
 from medray.storage.catalog.datasets import Dataset
 from medray.tasks.base import NO_LABEL
 
@@ -166,7 +166,7 @@ class SequenceLoader:
         order: Order,
         *,
         targets: Tensor | None,
-        augment: AugmentSettings | None,
+        augment: SequenceAugment | None,
         share: tuple[int, int] = (0, 1),
         device: torch.device | None = None,
         prefetch: int = 2,

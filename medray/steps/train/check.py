@@ -1,9 +1,12 @@
 """The check of a training: network, task and data, held against each other."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
 
 from medray.errors import SpecError
 from medray.models import MODELS
+from medray.spec.check import tried
 from medray.spec.profiles import Inline
 from medray.steps.base.facts import Model
 from medray.steps.base.fits import check_samples, same_classes, task_of
@@ -37,6 +40,7 @@ def check(view: View, spec: TrainSpec) -> None:
             same_classes(task, data)
     if found is not None:
         check_samples(view, "data", found[0], data)
+        _augment(view, spec, found[0])
         if task is not None and not _pair(view, found[0], task):
             found = task = None  # what follows is not blamed
         elif task is not None:
@@ -54,6 +58,17 @@ def check(view: View, spec: TrainSpec) -> None:
         spec.data.partition("@")[0],
     )
     view.makes("output", spec.output, made)
+
+
+def _augment(view: View, spec: TrainSpec, kind: "type[Network]") -> None:
+    """The samples' modality augments them so."""
+    from medray.modalities import MODALITIES
+
+    adapter: TypeAdapter[Any] = TypeAdapter(MODALITIES.get(kind.takes).Augment)
+    faults = tried(adapter, spec.train.augment) if spec.train.augment else []
+    for fault in faults if isinstance(faults, list) else []:
+        field = ".".join(map(str, ("train", "augment", *fault.path)))
+        view.add(field, "bad-field", fault.message, fault.hint)
 
 
 def _objective(view: View, spec: TrainSpec, task: "Task") -> None:

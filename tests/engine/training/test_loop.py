@@ -18,7 +18,7 @@ from medray.engine.training.setup import TrainSetup, assemble
 from medray.errors import FatalError, SpecError
 from medray.modalities.image.plan import make_plan
 from medray.modalities.image.survey import fingerprint
-from medray.spec.training import AugmentSettings, EarlyStopping, OptimiserSettings, TrainSettings
+from medray.spec.training import EarlyStopping, OptimiserSettings, TrainSettings
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.samples import Sample
 from medray.tasks import build_task
@@ -30,7 +30,7 @@ FAST = TrainSettings(
     steps_per_epoch=4,
     batch_size=4,
     ema=0.9,
-    augment=AugmentSettings(elastic_chance=0.3),
+    augment={"elastic_chance": 0.3},
     optimiser=OptimiserSettings(lr=1e-2),
 )
 

@@ -4,8 +4,8 @@ import torch
 from scipy import ndimage
 
 from medray.data.chance import Chance
+from medray.modalities.image.augment import ImageAugment
 from medray.modalities.image.intensity import augment_intensity, blur, gamma, low_resolution
-from medray.spec.training import AugmentSettings
 
 OFF = dict.fromkeys(
     (f"{name}_chance" for name in ("noise", "blur", "brightness", "contrast", "lowres", "gamma")),
@@ -15,7 +15,7 @@ OFF = dict.fromkeys(
 
 def test_equal_seeds_give_equal_images() -> None:
     image = torch.randn(2, 6, 7, 8)
-    settings = AugmentSettings(**dict.fromkeys(OFF, 1.0))
+    settings = ImageAugment(**dict.fromkeys(OFF, 1.0))
     one, two, three = (augment_intensity(image, Chance(seed), settings) for seed in (1, 1, 2))
     assert torch.equal(one, two)
     assert not torch.allclose(one, three, atol=0.01)
@@ -23,7 +23,7 @@ def test_equal_seeds_give_equal_images() -> None:
 
 def test_nothing_is_done_by_chance_zero() -> None:
     image = torch.randn(1, 5, 5)
-    assert torch.equal(augment_intensity(image, Chance(0), AugmentSettings(**OFF)), image)
+    assert torch.equal(augment_intensity(image, Chance(0), ImageAugment(**OFF)), image)
 
 
 @pytest.mark.parametrize("sigma", [0.5, 1.0])
@@ -49,18 +49,18 @@ def test_gamma_keeps_mean_and_deviation() -> None:
 
 def test_brightness_and_contrast_are_affine_in_range() -> None:
     image = torch.rand(1, 6, 6) + 1
-    bright = AugmentSettings(**{**OFF, "brightness_chance": 1})
+    bright = ImageAugment(**{**OFF, "brightness_chance": 1})
     ratio = augment_intensity(image, Chance(4), bright) / image
     assert ratio.std() < 1e-6
     assert 0.75 <= ratio.mean() <= 1.25
-    contrast = AugmentSettings(**{**OFF, "contrast_chance": 1})
+    contrast = ImageAugment(**{**OFF, "contrast_chance": 1})
     got = augment_intensity(image, Chance(5), contrast)
     assert got.mean().item() == pytest.approx(image.mean().item(), abs=1e-5)
     assert 0.75 <= (got.std() / image.std()).item() <= 1.25
 
 
 def test_noise_has_the_deviation_drawn() -> None:
-    settings = AugmentSettings(**{**OFF, "noise_chance": 1, "noise_std": (0.2, 0.2)})
+    settings = ImageAugment(**{**OFF, "noise_chance": 1, "noise_std": (0.2, 0.2)})
     noise = augment_intensity(torch.zeros(1, 100, 100), Chance(0), settings)
     assert noise.std().item() == pytest.approx(0.2, rel=0.05)
 

@@ -4,13 +4,13 @@ import torch
 
 from medray.data.order import Order
 from medray.errors import DataError, SpecError
+from medray.modalities.image.augment import ImageAugment
 from medray.modalities.image.cases import Cases
 from medray.modalities.image.loader import Loader, whole_image
 from medray.modalities.image.normalise import ChannelNorm
-from medray.spec.training import AugmentSettings
 from medray.storage.catalog.datasets import Dataset
 
-AUGMENT = AugmentSettings(elastic_chance=0.5, spatial_chance=0.7)
+AUGMENT = ImageAugment(elastic_chance=0.5, spatial_chance=0.7)
 
 
 def cases_of(dataset: Dataset, **options: object) -> Cases:

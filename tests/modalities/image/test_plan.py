@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from medray.errors import DataError, SpecError
+from medray.modalities.image.augment import ImageAugment
 from medray.modalities.image.plan import ImagePlan, choose_batch, choose_patch, make_plan
 from medray.modalities.image.survey import Fingerprint, fingerprint
-from medray.spec.training import AugmentSettings
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.samples import Sample
 from medray.tasks import build_task
@@ -67,7 +67,7 @@ def test_the_job_wins() -> None:
 
 def test_whole_images_are_not_rounded_and_batches_stay_small() -> None:
     task = build_task({"name": "classification", "classes": ["n", "p"]})
-    plan = make_plan(found([(28, 28)] * 4708), task, augment=AugmentSettings(mirror=(1,)))
+    plan = make_plan(found([(28, 28)] * 4708), task, augment=ImageAugment(mirror=(1,)))
     assert plan.patch == (28, 28)
     assert plan.batch_size == 64
     assert plan.mirror_axes == (1,)

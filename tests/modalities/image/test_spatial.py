@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from medray.data.chance import Chance
+from medray.modalities.image.augment import ImageAugment
 from medray.modalities.image.spatial import Pose, cut, draw_pose, grid_ratio, window_of
-from medray.spec.training import AugmentSettings
 
-STRONG = AugmentSettings(
+STRONG = ImageAugment(
     spatial_chance=1, rotate_deg=40, scale=(0.8, 1.3), elastic_chance=1, elastic_voxels=1.5
 )
 
@@ -38,7 +38,7 @@ def test_a_patch_inside_is_the_slice_itself() -> None:
 def test_a_small_image_lies_inside_the_patch_padded_with_zeros() -> None:
     image, label = torch.rand(1, 3, 5) + 1, torch.ones(3, 5, dtype=torch.long)
     for seed in range(20):
-        pose = draw_pose(Chance(seed), (8, 8), (3, 5), (1, 1), AugmentSettings(spatial_chance=0))
+        pose = draw_pose(Chance(seed), (8, 8), (3, 5), (1, 1), ImageAugment(spatial_chance=0))
         got, mask = cut_at(pose, image, label, (8, 8))
         assert got.shape == (1, 8, 8)
         assert int((got > 0).sum()) == int(mask.sum()) == 15
@@ -48,7 +48,7 @@ def test_a_small_image_lies_inside_the_patch_padded_with_zeros() -> None:
 def test_mirroring_and_quarter_turns_are_exact() -> None:
     image = torch.rand(1, 6, 6)
     label = (image[0] * 3).long()
-    settings = AugmentSettings(spatial_chance=0, rot90=True)
+    settings = ImageAugment(spatial_chance=0, rot90=True)
     seen = set()
     for seed in range(60):
         pose = draw_pose(Chance(seed), (6, 6), (6, 6), (1, 1), settings)
@@ -112,7 +112,7 @@ def test_another_spacing_is_interpolated_onto_the_grid() -> None:
 
 def test_a_rotation_turns_by_the_angle_drawn() -> None:
     image = volume((31, 31))
-    settings = AugmentSettings(spatial_chance=1, rotate_deg=30, scale=(1, 1), mirror=())
+    settings = ImageAugment(spatial_chance=1, rotate_deg=30, scale=(1, 1), mirror=())
     pose = draw_pose(Chance(3), (31, 31), (31, 31), (1, 1), settings)
     assert np.allclose(pose.matrix @ pose.matrix.T, np.eye(2))
     angle = math.degrees(math.atan2(pose.matrix[1, 0], pose.matrix[0, 0]))
