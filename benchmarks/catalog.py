@@ -12,9 +12,9 @@ are the kernel's (VmHWM), libraries included.
 - plan: which units are committed, of all and ten more, as every run asks first;
 - samples: the table of all samples.
 
-`--base` names a checkout of another build, measured beside this one: digests, counts, ids and what
-is found wrong must be equal. `--beside` puts so many more datasets into the storage, to show what
-grows with them.
+`--base` names a checkout of another build, of the same names of modules, measured beside this one:
+digests, counts, ids and what is found wrong must be equal. `--beside` puts so many more datasets
+into the storage, to show what grows with them.
 """
 
 import argparse
@@ -48,19 +48,12 @@ def committed(root: str, name: str, units: int) -> Any:
     objects = Objects(root)
     ledger = Ledger(objects, name)
     ids = map(unit_of, range(units))
-    try:
-        from medray.storage.catalog.commits import Commits  # noqa: F401
-    except ModuleNotFoundError:  # the build of before, which had an object for each
-        return objects, list(ledger.committed(ids, brief=True).values()), ledger  # type: ignore[call-arg]
     return objects, ledger.committed(ids), ledger
 
 
 def publish_all(objects: Any, name: str, commits: Any) -> Any:
     """Publish them, whichever build this is."""
-    try:
-        from medray.storage.catalog.publish import publish
-    except ModuleNotFoundError:
-        from medray.storage.catalog.datasets import publish  # type: ignore[attr-defined,no-redef]
+    from medray.storage.catalog.publish import publish
 
     return publish(
         objects, name, kind="ingest", spec="0" * 32, commits=commits, refused=[], parents=[]
@@ -70,7 +63,7 @@ def publish_all(objects: Any, name: str, commits: Any) -> Any:
 def make(root: str, name: str, units: int) -> None:
     """Commit so many units of one sample each, and publish them."""
     from medray.ids import attempt_id
-    from medray.storage.catalog.commit import Commit  # type: ignore[attr-defined]
+    from medray.storage.catalog.commit import Commit
     from medray.storage.catalog.ledger import Attempt, Ledger
     from medray.storage.shards.samples import Sample
     from medray.storage.shards.writer import ShardWriter
@@ -86,8 +79,7 @@ def make(root: str, name: str, units: int) -> None:
         ledger.commit(attempt, Commit(attempt.unit, attempt.id, writer.finish(), 1, []))
     _, commits, ledger = committed(root, name, units)
     publish_all(objects, name, commits)
-    if hasattr(ledger, "pack"):
-        ledger.pack()
+    ledger.pack()
 
 
 def command(root: str, *arguments: str) -> Any:

@@ -1,106 +1,19 @@
-"""Drivers in processes of their own, so that drills can kill them."""
+"""Drills start drivers, kill them, and compare with one that was left alone."""
 
 import json
 import os
-import queue
-import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
-
-from medray.storage.catalog.ledger import Ledger
-from medray.storage.store.objects import Objects
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))  # drills and drivers share the toy
 
-from driver import NAME, main  # noqa: E402
-from toy import units  # noqa: E402
-
-Finish = Callable[["Job"], tuple[int, dict[str, Any]]]
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a driver is to do; see driver.py."""
-
-    root: Path
-    groups: list[list[str]]
-    parameters: dict[str, Any] = field(default_factory=dict)
-    mode: str = "inline"
-    more: dict[str, Any] = field(default_factory=dict)
-
-    def text(self) -> str:
-        fields = {"root": str(self.root), "groups": self.groups, "mode": self.mode}
-        return json.dumps({**fields, "parameters": self.parameters, **self.more})
-
-    @property
-    def ledger(self) -> Ledger:
-        return Ledger(Objects(str(self.root)), NAME)
-
-    def commits(self) -> dict[str, Any]:
-        planned = units(self.groups, self.parameters)
-        looked = {unit.id: self.ledger.commit_of(unit.id) for unit in planned}
-        return {unit: commit for unit, commit in looked.items() if commit}
-
-    def attempts(self) -> int:
-        """Attempts begun, by all drivers."""
-        folder = self.root / "datasets" / NAME / "attempts"
-        return sum(path.name.count(".") == 1 for path in folder.glob("*/*.json"))
-
-
-class Driver:
-    """A driver's process."""
-
-    def __init__(self, job: Job, environment: dict[str, str]) -> None:
-        self.lines: list[dict[str, Any]] = []
-        self._spoken: queue.Queue[None] = queue.Queue()
-        self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "driver.py"), job.text()],
-            stdout=subprocess.PIPE,
-            env=environment,
-            text=True,
-        )
-        self._listener = threading.Thread(target=self._listen)
-        self._listener.start()
-
-    def _listen(self) -> None:
-        assert self.process.stdout is not None
-        with self.process.stdout as lines:
-            for line in lines:
-                self.lines.append(json.loads(line))
-                self._spoken.put(None)
-
-    def read(self, timeout_s: float = 120) -> None:
-        """Wait until it prints its next line."""
-        self._spoken.get(timeout=timeout_s)
-
-    def children(self, name: str = "") -> list[psutil.Process]:
-        """Its living descendants whose title has `name` in it."""
-        found = []
-        for child in psutil.Process(self.process.pid).children(recursive=True):
-            try:
-                if name in " ".join(child.cmdline()) and child.status() != psutil.STATUS_ZOMBIE:
-                    found.append(child)
-            except psutil.NoSuchProcess:
-                continue
-        return found
-
-    def end(self, timeout_s: float = 300) -> tuple[int, dict[str, Any]]:
-        """Wait; returns its exit status and the last line it printed."""
-        status = self.process.wait(timeout_s)
-        self._listener.join()
-        return status, self.lines[-1] if self.lines else {}
-
-
-Start = Callable[..., Driver]
+from driver import main  # noqa: E402
+from killing import Driver, Finish, Job, Start  # noqa: E402
 
 
 @pytest.fixture
@@ -139,16 +52,3 @@ def clean(finish: Finish, tmp_path: Path) -> Callable[[Job], str]:
         return str(last["digest"])
 
     return digest
-
-
-def wait_until(true: Callable[[], bool], timeout_s: float = 20) -> None:
-    """Wait until `true()`, or fail."""
-    until = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.05)
-
-
-def plain(units: int, inputs: int = 2, kind: str = "ok") -> list[list[str]]:
-    """Groups of keys of harmless inputs."""
-    return [[f"{kind}-{i}-{j}" for j in range(inputs)] for i in range(units)]

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Finish, Job, Start, plain, wait_until
 from driver import NAME
+from killing import Finish, Job, Start, plain, wait_until
 
 POINTS = [
     "attempt.begun",

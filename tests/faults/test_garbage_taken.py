@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from command import here
-from conftest import Job, Start, plain, wait_until
 from driver import NAME
+from killing import Job, Start, plain, wait_until
 
 from medray.storage.catalog.datasets import open_dataset
 from medray.storage.store.objects import Objects

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Finish, Job, Start, plain
+from killing import Finish, Job, Start, plain
 
 from tests.parts import lack, need
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import Job, Start, plain
+from killing import Job, Start, plain
 
 pytestmark = [pytest.mark.drill, pytest.mark.parametrize("mode", ["ray", "bulk"])]
 WORKERS = {"ray": "UnitActor", "bulk": "MapWorker"}  # Ray Data calls its own so

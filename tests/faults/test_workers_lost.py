@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Job, Start, plain
+from killing import Job, Start, plain
 
 pytestmark = pytest.mark.parametrize("mode", ["ray", "bulk"])
 WORKERS = {"ray": "UnitActor", "bulk": "MapWorker"}  # Ray Data calls its own so
