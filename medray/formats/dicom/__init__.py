@@ -22,8 +22,8 @@ from medray.formats.dicom.reader import COLUMNS, Rules, read_series
 from medray.formats.dicom.recall import keep, recall
 from medray.formats.dicom.series import Select, Series, Sorted, judge
 from medray.formats.files import nothing_found
-from medray.formats.genomics.site_key import load_key
 from medray.formats.packed import grouped
+from medray.formats.site_key import load_key
 from medray.ids import digest
 from medray.storage.shards.forms.ome import images
 from medray.storage.shards.holds import Holds, named

@@ -25,8 +25,8 @@ from medray.formats.files import (
     replacing,
     walk,
 )
-from medray.formats.genomics.site_key import load_key
 from medray.formats.packed import grouped
+from medray.formats.site_key import load_key
 from medray.formats.vcf.reader import Reading
 from medray.formats.vcf.sites import rows_of
 from medray.formats.vcf.store.calls import Group

@@ -12,7 +12,7 @@ from medray.errors import SpecError
 from medray.formats.dicom.deidentify import Keyed, Plain
 from medray.formats.dicom.headers import tags
 from medray.formats.dicom.references import source_images
-from medray.formats.genomics.site_key import load_key
+from medray.formats.site_key import load_key
 
 KEY = b"0123456789abcdef"
 CANARY = "CANARY"

@@ -1,0 +1,1 @@
+"""What recordings of signals share, whatever file they come from."""
