@@ -54,7 +54,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     lines = "".join(f">s{n}\n{text}\n" for n, text in enumerate(TEXTS))
     (folder / "raw/reads.fa").write_text(lines)
     ingest = {"kind": "ingest", "format": {"name": "fasta"}, "output": "reads"}
-    windows = {"name": "windows", "width": 20}
+    windows = {"name": "genome-windows", "width": 20}
     steps = [
         {**ingest, "source": str(folder / "raw")},
         {"kind": "transform", "data": "reads", "operation": windows, "output": "pieces"},

@@ -38,7 +38,7 @@ def made(
             "kind": "transform",
             "data": "genome",
             "using": {"sites": "sites"},
-            "operation": {"name": "windows", **operation},
+            "operation": {"name": "genome-windows", **operation},
             "output": "windows",
         },
     ]

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 TRANSFORMS: "Registry[Transformation]" = Registry(
     "medray.transforms",
     {
-        "windows": "medray.steps.transform.transforms.genome_windows:Windows",
+        "genome-windows": "medray.steps.transform.transforms.genome_windows:Windows",
         "expression-qc": "medray.steps.transform.transforms.expression_qc:ExpressionQc",
         "variant-qc": "medray.steps.transform.transforms.variant_qc:VariantQc",
     },

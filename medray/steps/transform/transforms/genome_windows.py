@@ -49,7 +49,7 @@ class Windows(Transformation):
     judged), `offset` of it in `sequence`, `block` and `fold`.
     """
 
-    name: ClassVar[str] = "windows"
+    name: ClassVar[str] = "genome-windows"
     Options: ClassVar[type[TransformOptions]] = WindowOptions
     roles: ClassVar[tuple[str, ...]] = ("sites",)
     required: ClassVar[frozenset[str]] = frozenset()
