@@ -17,6 +17,7 @@ FORMATS: Registry[Format] = Registry(
         "fasta": "medray.formats.fasta:Fasta",
         "expression": "medray.formats.expression:Expression",
         "sequences": "medray.formats.sequences:Sequences",
+        "signal-npz": "medray.formats.signal_npz:SignalNpz",
         "table": "medray.formats.table:Table",
         "annotated_vcf": "medray.formats.vcf.annotated:AnnotatedVcf",
         "vcf": "medray.formats.vcf:Vcf",

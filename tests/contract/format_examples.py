@@ -172,6 +172,25 @@ def vcf(root: Path) -> dict[str, Any]:
     return {}
 
 
+def signal_npz(root: Path) -> dict[str, Any]:
+    """Digital beats of two records, with all that can be told of them."""
+    chance = np.random.default_rng(0)
+    np.savez_compressed(
+        root / "a.npz",
+        x=chance.integers(-300, 300, (12, 2, 20), np.int16),
+        y=np.arange(12) % 3,
+        symbol=np.array(list("NVN/") * 3),
+        record=np.repeat(np.int16([100, 101]), 6),
+        rr=chance.uniform(0.5, 1.2, (12, 2)).astype(np.float32),
+        at=np.arange(12) * 100,
+        fs=125,
+        scale=np.float32(0.005),
+    )
+    named = {"signal": "x", "rate": "fs", "scale": "scale", "record": "record", "rr": "rr"}
+    named |= {"labels": "y", "symbol": "symbol", "start": "at", "context": "median-beat"}
+    return {**named, "leads": ["MLII", "V1"], "classes": ["N", "V", "S"], "columns": {"sign": "y"}}
+
+
 SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "bed": bed,
     "bigwig": bigwig,
@@ -183,6 +202,7 @@ SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "nifti": nifti,
     "ome_zarr": ome_zarr,
     "sequences": sequences,
+    "signal-npz": signal_npz,
     "table": table,
     "vcf": vcf,
 }

@@ -1,0 +1,59 @@
+"""What a whole record says of each of its beats: how its beats look and how far apart they are.
+
+Beats of one person are alike, and those of two people are not: a network that sees a beat beside
+the median beat of its record need not learn people. Both figures know all of a record, what comes
+after a beat too, so who answers while a record is still running has to do without them.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+PART_BYTES = 64 * 2**20  # of beats whose median is taken at once
+
+
+def physical(
+    values: np.ndarray,
+    gain: Sequence[float] | None = None,
+    baseline: Sequence[float] | None = None,
+) -> np.ndarray:
+    """Digital values in physical units: (digital - baseline) / gain, float32.
+
+    Args:
+        values: (..., lead, time).
+        gain: digital steps in one unit, of each lead; None: the values are physical already.
+        baseline: the digital value of physical zero, of each lead; None: 0.
+    """
+    made = values.astype(np.float32)
+    if baseline is not None:
+        made -= np.asarray(baseline, np.float32)[:, None]
+    if gain is not None:
+        made /= np.asarray(gain, np.float32)[:, None]
+    return made
+
+
+def median_beat(beats: np.ndarray) -> np.ndarray:
+    """The median of a record's beats at each place of each lead, float32 (lead, time).
+
+    Args:
+        beats: (beats, lead, time), at least one; in their own units, which the median keeps.
+    """
+    made = np.empty(beats.shape[1:], np.float32)
+    step = max(1, PART_BYTES // max(1, len(beats) * beats.shape[1] * 8))
+    for start in range(0, beats.shape[2], step):
+        made[:, start : start + step] = np.median(beats[:, :, start : start + step], axis=0)
+    return made
+
+
+def median_rr(rr_s: np.ndarray) -> float | None:
+    """The median of a record's intervals between beats, in seconds.
+
+    Args:
+        rr_s: (beats,); what is not finite or not positive does not count.
+
+    Returns:
+        None where no interval counts.
+    """
+    with np.errstate(invalid="ignore"):
+        known = rr_s[np.isfinite(rr_s) & (rr_s > 0)]
+    return float(np.median(known)) if len(known) else None
