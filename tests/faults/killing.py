@@ -109,3 +109,12 @@ def wait_until(true: Callable[[], bool], timeout_s: float = 20) -> None:
 def plain(units: int, inputs: int = 2, kind: str = "ok") -> list[list[str]]:
     """Groups of keys of harmless inputs."""
     return [[f"{kind}-{i}-{j}" for j in range(inputs)] for i in range(units)]
+
+
+def sleeps(pid: int) -> bool:
+    """Whether all threads of a process are stopped: each stops when it next runs, not at once."""
+    try:
+        states = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    except FileNotFoundError:  # a thread that ended while it was looked at
+        return False
+    return all(state.rpartition(")")[2].split()[0] == "T" for state in states)

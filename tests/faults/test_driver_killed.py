@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from driver import NAME
-from killing import Finish, Job, Start, plain, wait_until
+from killing import Finish, Job, Start, plain, sleeps, wait_until
 
 POINTS = [
     "attempt.begun",
@@ -72,7 +72,7 @@ def test_late_commit_of_a_stopped_driver_is_refused(
     job = Job(tmp_path / "root", plain(3))
     zombie = start(job, faults="commit.before-record=stop:2")
     shards = job.root / "datasets" / NAME / "shards"
-    wait_until(lambda: _stopped(zombie.process.pid))
+    wait_until(lambda: sleeps(zombie.process.pid))
     status, last = finish(job)
     assert (status, last["digest"]) == (0, clean(job))
     winners = {unit: commit.attempt for unit, commit in job.commits().items()}
@@ -85,10 +85,6 @@ def test_late_commit_of_a_stopped_driver_is_refused(
     assert {path.name for path in shards.iterdir()} == {
         f"{unit}-{attempt}" for unit, attempt in winners.items()
     }
-
-
-def _stopped(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 @pytest.mark.drill

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from command import here
 from driver import NAME
-from killing import Job, Start, plain, wait_until
+from killing import Job, Start, plain, sleeps, wait_until
 
 from medray.storage.catalog.datasets import open_dataset
 from medray.storage.store.objects import Objects
@@ -25,10 +25,6 @@ POINTS = [
     "publish.after-head",
 ]
 SKEW_S = {"right": -1, "five hours behind": -5 * 3600, "five hours ahead": 5 * 3600}
-
-
-def sleeps(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def skew(root: Path, seconds: float) -> None:
@@ -49,7 +45,7 @@ def test_gc_of_any_age_while_a_driver_sleeps(
     driver = start(job, faults=f"{where}=stop{count}")
     wait_until(lambda: sleeps(driver.process.pid), timeout_s=60)
     skew(job.root, SKEW_S[clock])
-    # SIGSTOP may be taken by another thread, a little later: what is there is looked at.
+    # Which thread took SIGSTOP, and how far the others went until then, differs: it is looked at.
     dataset = job.root / "datasets" / NAME
     done = {path.stem for path in (dataset / "commits").glob("*.json")}
     begun = [path for path in (dataset / "shards").glob("*") if path.name[:32] not in done]
