@@ -8,6 +8,8 @@ POINTS = {
     "medray.modalities": ("spots = toyspots.modality:SpotsModality",),
     "medray.tasks": ("weigh = toyspots.task:Weigh",),
     "medray.baselines": ("meanweight = toyspots.task:MeanWeight",),
+    "medray.objectives": ("mirrored = toyspots.objective:Mirrored",),
+    "medray.transforms": ("near = toyspots.transform:Near",),
 }
 
 

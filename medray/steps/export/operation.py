@@ -69,14 +69,15 @@ class Export(Operation):
         shard, row = self._shard(*unit.payload["shard"]), unit.payload["rows"][at]
         own = frozenset(shard.names(row))
         paired = (unit.payload.get("paired") or [None] * len(unit.inputs))[at]
-        wanted = self.format.takes(own | ({"image"} if paired else frozenset()))
+        source = self._shard(*unit.payload["beside"][paired[0]]) if paired else None
+        lent = {"image"} & set(source.names(paired[1])) if source else frozenset[str]()
+        wanted = self.format.takes(own | lent)
         values = shard.table.slice(row, 1).to_pylist()[0]
         sample = Sample(values.pop("sample_id"), values, layout=shard.layout(row))
         for name in sorted(wanted & own):
             sample.arrays[name] = shard.array(row, name)[...]
-        if "image" in wanted - own:
-            beside, image_row = unit.payload["beside"][paired[0]], paired[1]
-            sample.arrays["image"] = self._shard(*beside).array(image_row, "image")[...]
+        if source and "image" in wanted - own:
+            sample.arrays["image"] = source.array(paired[1], "image")[...]
         if self.classes and "label" in wanted:
             sample.row["class_names"] = list(self.classes)
         yield sample
