@@ -23,7 +23,7 @@ from pairs import interleave, ratio
 
 PATCH, BATCH, WARM, CHECKED = (32, 48, 32), 8, 5, 10
 MODEL = {"name": "unet", "features": [16, 32, 64, 128], "dims": 3}
-TASK = {"name": "segmentation", "classes": ["background", "a", "b"], "patch": list(PATCH)}
+TASK = {"name": "segmentation", "classes": ["background", "a", "b"]}
 REFERENCE = Path(__file__).parent / "reference" / "torchrun_ddp.py"
 
 
@@ -31,6 +31,7 @@ def setup(root: str, run: str, steps: int, *, augment: bool):
     """The training that is measured; its data are made where they are not there yet."""
     from medray.engine.training.setup import TrainSetup
     from medray.errors import SpecError
+    from medray.modalities.image.options import ImagePlanOptions
     from medray.modalities.image.plan import make_plan
     from medray.modalities.image.survey import fingerprint
     from medray.spec.training import (
@@ -58,7 +59,8 @@ def setup(root: str, run: str, steps: int, *, augment: bool):
         augment={} if augment else None,
     )
     task = build_task(TASK)
-    plan = make_plan(fingerprint(data, data.select({"split": "train"}), task), task)
+    look = fingerprint(data, data.select({"split": "train"}), task)
+    plan = make_plan(look, task, given=ImagePlanOptions(patch=PATCH))
     return TrainSetup(objects, data.reference, TASK, MODEL, plan, settings, f"runs/{run}")
 
 

@@ -34,7 +34,7 @@ Timed = tuple[float, list[float]]
 @cache
 def planned(root: str):
     """A training of `ddp`, smaller."""
-    ddp.TASK["patch"], ddp.MODEL = list(PATCH), MODEL
+    ddp.PATCH, ddp.MODEL = PATCH, MODEL
     return ddp.setup(root, "", STEPS, augment=False)
 
 

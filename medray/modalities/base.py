@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 import numpy as np
 
 from medray.data.order import Order
-from medray.modalities.plan import Augment, Plan, Sketch, Wanted
+from medray.modalities.plan import Augment, Plan, PlanOptions, Sketch, Wanted
 from medray.modalities.wire import Wire
 from medray.spec.base import Settings
 from medray.spec.training import TrainSettings
@@ -166,6 +166,8 @@ class Modality(ABC):
     """What its samples have."""
     Augment: ClassVar[type[Augment]] = Augment
     """What of its samples a training may change at random (`train.augment`)."""
+    PlanOptions: ClassVar[type[PlanOptions]] = PlanOptions
+    """What of its plan a job may fix (`plan` of a training)."""
     PredictOptions: ClassVar[type[PredictOptions]] = PredictOptions
     """How its models may be asked, beside `precision` and `batch`."""
     extends: ClassVar[frozenset[str]] = frozenset()
@@ -185,14 +187,12 @@ class Modality(ABC):
             DataError: the data don't fit each other.
         """
 
-    def sketch(
-        self, model: dict[str, Any], given: dict[str, Any], task: "Task", axes: int | None
-    ) -> Sketch:
+    def sketch(self, model: dict[str, Any], given: Any, task: "Task", axes: int | None) -> Sketch:
         """What is known of a network before a training looks at its data.
 
         Args:
             model: `name` and options.
-            given: fields of the plan that the job fixes.
+            given: an instance of `PlanOptions`.
             task: that is to be learnt.
             axes: of space that the samples have, where that is known.
 

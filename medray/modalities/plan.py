@@ -5,13 +5,19 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from medray.errors import SpecError
 from medray.spec.base import Settings
 from medray.spec.training import TrainSettings
 
 
 class Augment(Settings):
     """Base of what a modality changes about samples at random: frozen, unknown keys refused."""
+
+
+class PlanOptions(Settings):
+    """Base of what a job may fix of a modality's plan: frozen, unknown keys refused.
+
+    What is None is left to the data. Most fields are named as those of the plan.
+    """
 
 
 class Plan(BaseModel):
@@ -35,22 +41,20 @@ P = TypeVar("P", bound=Plan)
 
 
 def planned_fields(
-    kind: type[P], given: dict[str, Any], found: dict[str, Any], reasons: dict[str, str]
+    kind: type[P], given: PlanOptions, found: dict[str, Any], reasons: dict[str, str]
 ) -> P:
     """A plan of what was found, where the job has not given it.
 
-    Raises:
-        SpecError: the job names a field that the plan has not (code "unknown-field").
+    Args:
+        kind: of the plan.
+        given: by the job; of its fields, those that the plan has too are taken.
+        found: the other fields of the plan.
+        reasons: for what was found.
     """
-    unknown = set(given) - set(kind.model_fields)
-    if unknown:
-        raise SpecError(
-            f"the plan has no field {min(unknown)!r}",
-            code="unknown-field",
-            hint=f"one of {', '.join(kind.model_fields)}",
-        )
-    why = {name: "given by the job" if name in given else text for name, text in reasons.items()}
-    return kind.model_validate({**found, **given, "reasons": why})
+    named = {name: value for name, value in given if name in kind.model_fields}
+    fixed = {name: value for name, value in named.items() if value is not None}
+    why = {name: "given by the job" if name in fixed else text for name, text in reasons.items()}
+    return kind.model_validate({**found, **fixed, "reasons": why})
 
 
 @dataclass(frozen=True)
@@ -60,13 +64,13 @@ class Wanted:
     Args:
         model: `name` and options.
         settings: of the training.
-        given: fields of the plan that the job fixes.
+        given: of the plan, an instance of the modality's `PlanOptions`.
         device: "cpu" or "cuda".
     """
 
     model: dict[str, Any]
     settings: TrainSettings
-    given: dict[str, Any]
+    given: Any
     device: str = "cpu"
 
 

@@ -136,10 +136,14 @@ def _hint(problem: ErrorDetails, adapter: TypeAdapter[Any] | ByKind[Any]) -> str
         return f"one of {problem['ctx']['expected_tags']}"
     if problem["type"] != "extra_forbidden":
         return ""
-    word = str(problem["loc"][-1])
-    names = {*_fields(adapter.json_schema())} - {word}  # of another kind of step it may be one
+    word, schema = str(problem["loc"][-1]), adapter.json_schema()
+    names = {*_fields(schema)} - {word}  # of another kind of step it may be one
     near = difflib.get_close_matches(word, names, n=1)
-    return f"did you mean {near[0]!r}?" if near else ""
+    if near:
+        return f"did you mean {near[0]!r}?"
+    if len(problem["loc"]) > 1 or "properties" not in schema:
+        return ""
+    return f"one of {', '.join(schema['properties']) or 'none at all'}"
 
 
 def _fields(schema: Any) -> Iterable[str]:

@@ -1,6 +1,6 @@
 """The `train` part of a training step: everything that can be chosen about the optimisation.
 
-Values that are None are the plan's to decide (medray.modalities.image.plan).
+Values that are None are the plan's to decide (medray.modalities).
 """
 
 from typing import Any, Literal, Self
@@ -61,9 +61,6 @@ class TrainSettings(Settings):
     ema: float | None = Field(None, gt=0, lt=1, description="decay of the averaged weights")
     augment: dict[str, Any] | None = Field(
         {}, description="as the modality augments samples (its `Augment`); null: not at all"
-    )
-    foreground: float = Field(
-        1 / 3, ge=0, le=1, description="share of patches centred on a voxel of a drawn class"
     )
     cache_bytes: int = Field(2 * 2**30, ge=0, description="decoded samples kept in memory, a rank")
     prefetch: int = Field(2, ge=1, description="batches prepared ahead")

@@ -6,7 +6,6 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field
 from torch import Tensor
 
 from medray.errors import DataError, SpecError
@@ -22,24 +21,11 @@ from medray.tasks.section import ScoredCases, Section, section_of
 
 NO_LABEL = 255  # of a base: not judged, not learnt
 
-Scheme = Literal["zscore", "ct", "dataset", "none"]
 ClassWeights = Literal["none", "balanced"] | tuple[float, ...]
 
 
 class TaskOptions(Settings):
     """Base of a task's options: frozen, unknown keys refused."""
-
-
-class ImageTaskOptions(TaskOptions):
-    """Options of tasks that images have too. What is None, the plan decides."""
-
-    patch: tuple[int, ...] | None = Field(
-        None, min_length=2, max_length=3, description="voxels, slow axis first"
-    )
-    spacing_mm: tuple[float, ...] | None = Field(
-        None, min_length=2, max_length=3, description="grid of the network; given: resampled to it"
-    )
-    normalise: Scheme | None = Field(None, description="of intensities, for all channels")
 
 
 class Task(ABC):

@@ -15,7 +15,7 @@ from medray.errors import DataError
 from medray.models.base import Answers, Logits
 from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.samples import Sample
-from medray.tasks.base import ClassWeights, ImageTaskOptions, Task, weights_of
+from medray.tasks.base import ClassWeights, Task, TaskOptions, weights_of
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.classification import score_classification, summarise_classification
@@ -28,7 +28,7 @@ PICTURES = 6
 class Classification(Task):
     """Cross-entropy over classes, or a binary one for each of labels that may go together."""
 
-    class Options(ImageTaskOptions):
+    class Options(TaskOptions):
         """What can be chosen."""
 
         classes: tuple[str, ...] = Field(min_length=2, description="classes 0, 1, …, or labels")

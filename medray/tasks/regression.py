@@ -15,7 +15,7 @@ from medray.errors import DataError
 from medray.models.base import Answers, Logits
 from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.samples import Sample
-from medray.tasks.base import ImageTaskOptions, Task
+from medray.tasks.base import Task, TaskOptions
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.regression import (
@@ -36,7 +36,7 @@ class Regression(Task):
     what the plan keeps as `frequencies`: all means, then all deviations.
     """
 
-    class Options(ImageTaskOptions):
+    class Options(TaskOptions):
         """What can be chosen."""
 
         target: str | tuple[str, ...] = Field(

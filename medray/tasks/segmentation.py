@@ -15,7 +15,7 @@ from medray.errors import DataError, SpecError
 from medray.models.base import Answers, Logits
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.stored import Stored
-from medray.tasks.base import ClassWeights, ImageTaskOptions, Task, most_probable, weights_of, whole
+from medray.tasks.base import ClassWeights, Task, TaskOptions, most_probable, weights_of, whole
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.overlap import confusion, overlap
@@ -38,7 +38,7 @@ SMOOTH = 1e-5  # of the Dice loss, as nnU-Net; matters for classes that a patch 
 class Segmentation(Task):
     """Dice and cross-entropy (Isensee et al. 2021), focal on request (Lin et al. 2017)."""
 
-    class Options(ImageTaskOptions):
+    class Options(TaskOptions):
         """What can be chosen."""
 
         classes: tuple[str, ...] = Field(min_length=2, description="of labels 0, 1, …")

@@ -185,7 +185,7 @@ def test_dicom_from_archive_to_report(archive: Path, tmp_path: Path) -> None:
         "units": {"samples": 1},
     }
     settings = {"epochs": 1, "steps_per_epoch": 2, "batch_size": 1, "workers": 1}
-    task = {"name": "segmentation", "classes": ["background", "lesion"], "patch": [16, 32, 32]}
+    task = {"name": "segmentation", "classes": ["background", "lesion"]}
     job = write_job(
         tmp_path / "job.yaml",
         ingest,
@@ -197,6 +197,7 @@ def test_dicom_from_archive_to_report(archive: Path, tmp_path: Path) -> None:
             "task": task,
             "model": {"name": "unet", "dims": 3, "features": [4, 8]},
             "output": "net",
+            "plan": {"patch": [16, 32, 32]},
             "train": settings,
         },
         {"kind": "predict", "model": "net", "data": "ct", "output": "masks"},

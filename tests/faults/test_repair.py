@@ -32,7 +32,7 @@ def flip(data: bytes) -> bytes:
 def done(cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, str]:
     """A root that every kind of step has written to, and the job."""
     form = {"name": "nifti", "layout": "msd"}
-    task = {"name": "segmentation", "classes": ["none", "a", "b"], "patch": [8, 8, 8]}
+    task = {"name": "segmentation", "classes": ["none", "a", "b"]}
     settings = {"epochs": 2, "steps_per_epoch": 2, "batch_size": 2, "augment": None, "threads": 1}
     steps = [
         {"kind": "ingest", "format": form, "source": str(cohort), "output": "ct"},
@@ -44,6 +44,7 @@ def done(cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple
     steps[0]["policy"] = {"error_budget": 0.5}
     steps[1]["select"], steps[1]["validation"] = {}, {}
     steps[1]["model"] = {"name": "unet", "features": [4, 8]}
+    steps[1]["plan"] = {"patch": [8, 8, 8]}
     steps[3]["bootstrap"] = 20
     steps[4]["to"], steps[4]["output"] = str(tmp_path / "out"), "export-masks"
     root = tmp_path / "root"

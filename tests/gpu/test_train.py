@@ -13,6 +13,7 @@ from medray.engine.training import loop
 from medray.engine.training.loop import fit
 from medray.engine.training.ranks import World
 from medray.engine.training.setup import TrainSetup
+from medray.modalities.image.options import ImagePlanOptions
 from medray.modalities.image.plan import make_plan
 from medray.modalities.image.survey import fingerprint
 from medray.spec.training import OptimiserSettings, TrainSettings
@@ -29,9 +30,10 @@ FIRST = 5
 
 def training(data: Dataset, patch: int, features: list[int], run: str, **given: Any) -> TrainSetup:
     """A training of a 3-D U-Net; `given` are train settings."""
-    options = {"name": "segmentation", "classes": CLASSES, "patch": [patch] * 3}
+    options = {"name": "segmentation", "classes": CLASSES}
     task = build_task(options)
-    plan = make_plan(fingerprint(data, data.select({"split": "train"}), task), task)
+    look = fingerprint(data, data.select({"split": "train"}), task)
+    plan = make_plan(look, task, given=ImagePlanOptions(patch=(patch,) * 3))
     given = {"epochs": 2, "steps_per_epoch": FIRST, "batch_size": 4, **given}
     settings = TrainSettings(optimiser=OptimiserSettings(lr=1e-2), **given)
     model = {"name": "unet", "dims": 3, "features": features}

@@ -27,7 +27,7 @@ Change = Callable[[list[dict[str, Any]]], object]
 @pytest.fixture
 def job(cohort: Path, tmp_path: Path) -> list[dict[str, Any]]:
     """Ingest, train, predict, evaluate, export: nothing is wrong with it."""
-    task = {"name": "segmentation", "classes": ["none", "a", "b"], "patch": [8, 8, 8]}
+    task = {"name": "segmentation", "classes": ["none", "a", "b"]}
     return [
         {
             "kind": "ingest",
@@ -41,6 +41,7 @@ def job(cohort: Path, tmp_path: Path) -> list[dict[str, Any]]:
             "data": "heads",
             "task": task,
             "model": {"name": "unet", "dims": 3, "features": [4, 8]},
+            "plan": {"patch": [8, 8, 8]},
             "train": {"epochs": 1, "batch_size": 2},
             "output": "net",
         },
@@ -122,13 +123,16 @@ WRONG: list[tuple[Change, list[tuple[int, str, str]]]] = [
     (put(2, "task", {"name": "tagging", "classes": ["a", "b"]}),
      [(2, "task.name", "task-mismatch")]),
     (put(2, "model", {"name": "resnet", "dims": 3}), [(2, "model.name", "task-mismatch")]),
-    (put(2, "model", SPLICE), [(2, "data", "model-mismatch"), (2, "task.name", "task-mismatch")]),
+    (put(2, "model", SPLICE), [(2, "data", "model-mismatch"), (2, "plan.patch", "bad-field"),
+                               (2, "task.name", "task-mismatch")]),
     (put(2, "train", {"epochs": 1, "augment": {"shift_bases": 3, "gamma_chance": 2}}),
      [(2, "train.augment.gamma_chance", "bad-field"),
       (2, "train.augment.shift_bases", "bad-field")]),
     (put(2, "model", "dims", 2), [(2, "model.dims", "dims-mismatch")]),
-    (put(2, "task", "patch", [8, 8]), [(2, "task.patch", "dims-mismatch")]),
-    (put(2, "task", "patch", [9, 8, 8]), [(2, "model", "indivisible-shape")]),
+    (put(2, "plan", "patch", [8, 8]), [(2, "plan.patch", "dims-mismatch")]),
+    (put(2, "plan", "spacing_mm", [1, 1]), [(2, "plan.spacing_mm", "dims-mismatch")]),
+    (put(2, "plan", "patch", [9, 8, 8]), [(2, "model", "indivisible-shape")]),
+    (put(2, "task", "patch", [8, 8, 8]), [(2, "task.patch", "bad-field")]),
     (put(2, "model", "features", [4, 8, 8, 8, 8]), [(2, "model", "patch-too-small")]),
     (put(3, "options", {"outputs": "attention"}), [(3, "options.outputs", "bad-field")]),
     (put(3, "options", {"overlap": 1, "tat": True}), [(3, "options.overlap", "bad-field"),
@@ -145,8 +149,13 @@ WRONG: list[tuple[Change, list[tuple[int, str, str]]]] = [
     (put(5, "format", {"name": "nifti", "array": "image"}), []),  # of the images beside
     (put(5, "format", {"name": "vcf"}), [(5, "data", "no-calls")]),
     # Settings that no data can mend.
-    (put(2, "plan", {"pathc": [8, 8, 8]}), [(2, "plan.pathc", "unknown-field")]),
-    (put(2, "plan", {"batch_size": "many"}), [(2, "plan.batch_size", "bad-field")]),
+    (put(2, "plan", {"pathc": [8, 8, 8]}), [(2, "plan.pathc", "bad-field")]),
+    (put(2, "plan", {"length": 8, "patch": [0, 8, 8], "foreground": 2}),
+     [(2, "plan.patch.0", "bad-field"), (2, "plan.foreground", "bad-field"),
+      (2, "plan.length", "bad-field")]),
+    (put(2, "plan", {"normalise": "ct", "channels": [{"scheme": "ct"}]}),
+     [(2, "plan", "bad-field")]),
+    (put(2, "train", "foreground", 0), [(2, "train.foreground", "bad-field")]),
     (put(2, "train", "freeze", ["encoder9"]), [(2, "train.freeze", "unknown-layer")]),
     (put(2, "train", "workers", 3), [(2, "train.batch_size", "batch-too-small")]),
     (put(2, "train", "early_stopping", {"metric": "val_dcie"}),

@@ -16,7 +16,8 @@ from medray.storage.store.objects import Objects
 TRAIN: dict[str, Any] = {
     "kind": "train",
     "data": "balls",
-    "task": {"name": "segmentation", "classes": ["none", "one", "two"], "patch": [8, 8, 8]},
+    "task": {"name": "segmentation", "classes": ["none", "one", "two"]},
+    "plan": {"patch": [8, 8, 8]},
     "model": {"name": "unet", "dims": 3, "features": [4, 8]},
     "train": {"epochs": 1, "batch_size": 4, "augment": None},
     "output": "net",

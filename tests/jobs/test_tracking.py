@@ -18,7 +18,8 @@ from medray.storage.store.objects import Objects
 TRAIN: dict[str, Any] = {
     "kind": "train",
     "data": "balls",
-    "task": {"name": "segmentation", "classes": ["none", "a", "b"], "patch": [8, 8, 8]},
+    "task": {"name": "segmentation", "classes": ["none", "a", "b"]},
+    "plan": {"patch": [8, 8, 8]},
     "model": {"name": "unet", "features": [4, 8]},
     "output": "net",
     "train": {"epochs": 2, "steps_per_epoch": 2, "batch_size": 2, "augment": None},

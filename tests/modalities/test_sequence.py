@@ -19,7 +19,7 @@ from medray.modalities.sequence import Sequences
 from medray.modalities.sequence import cases as loading
 from medray.modalities.sequence.augment import SequenceAugment
 from medray.modalities.sequence.cases import SequenceCases, SequenceLoader, tokens_of
-from medray.modalities.sequence.plan import SequencePlan
+from medray.modalities.sequence.plan import SequencePlan, SequencePlanOptions
 from medray.spec.training import TrainSettings
 from medray.storage.catalog.datasets import Dataset, open_dataset
 from medray.storage.catalog.models import open_model
@@ -220,18 +220,17 @@ def test_each_sample_is_left_out_once(motifs: Dataset, objects: Objects) -> None
 
 def test_the_plan_is_of_the_training_samples(motifs: Dataset) -> None:
     task = build_task(TASK)
-    wanted = Wanted(MODEL, TrainSettings(), {})
+    wanted = Wanted(MODEL, TrainSettings(), SequencePlanOptions())
     plan = modality_of(MODEL).plan(motifs, range(0, 120, 3), task, wanted)
     assert isinstance(plan, SequencePlan)
     texts = motifs.samples["sequence"].to_pylist()[::3]
     assert plan.length == max(map(len, texts))
     assert plan.frequencies == (0.5, 0.5)
     assert (plan.samples, plan.batch_size) == (40, 4)
-    with pytest.raises(SpecError) as caught:
-        modality_of(MODEL).plan(
-            motifs, range(9), task, Wanted(MODEL, TrainSettings(), {"patch": 3})
-        )
-    assert caught.value.code == "unknown-field"
+    wanted = Wanted(MODEL, TrainSettings(), SequencePlanOptions(length=7, align="right"))
+    fixed = modality_of(MODEL).plan(motifs, range(9), task, wanted)
+    assert (fixed.length, fixed.align) == (7, "right")
+    assert fixed.reasons["length"] == "given by the job"
 
 
 def test_images_are_no_sequences(balls: Dataset) -> None:

@@ -37,18 +37,20 @@ def test_metrics_are_named_before(options: dict[str, Any], targets: np.ndarray |
 LOOK = """
 import sys
 from medray.steps.train.rehearse import rehearse
+from medray.modalities import modality_of
 from medray.spec.check import check
 from medray.spec.kinds import STEP
 from medray.tasks import build_task
 
-for model, task in (
+for model, task, plan in (
     ({"name": "unet", "dims": 3, "features": [8, 16]},
-     {"name": "segmentation", "classes": ["none", "a"], "patch": [16, 32, 32]}),
-    ({"name": "transformer"}, {"name": "classification", "classes": ["a", "b"]}),
+     {"name": "segmentation", "classes": ["none", "a"]}, {"patch": [16, 32, 32]}),
+    ({"name": "transformer"}, {"name": "classification", "classes": ["a", "b"]}, {}),
 ):
     step = {"kind": "train", "data": "d", "task": task, "model": model, "output": "m"}
     step = check(STEP, step, str)
-    rehearse(step, build_task(task), None, lambda *said: print(*said))
+    given = modality_of(model).PlanOptions.model_validate(plan)
+    rehearse(step, given, build_task(task), None, lambda *said: print(*said))
 print("torch._dynamo" in sys.modules)
 """
 

@@ -9,8 +9,9 @@ from pydantic import Field
 from medray.data.order import Order
 from medray.modalities.base import Answering, Made, Modality, Precision, PredictOptions, Trained
 from medray.modalities.image.augment import ImageAugment
+from medray.modalities.image.options import ImagePlanOptions
 from medray.modalities.image.wire import ImageWire
-from medray.modalities.plan import Augment, Sketch, Wanted
+from medray.modalities.plan import Augment, PlanOptions, Sketch, Wanted
 from medray.modalities.wire import Wire
 from medray.spec.training import TrainSettings
 from medray.storage.catalog.datasets import Dataset
@@ -42,6 +43,7 @@ class Images(Modality):
     name: ClassVar[str] = "image"
     needs: ClassVar[Needs] = Needs((names("image"),))
     Augment: ClassVar[type[Augment]] = ImageAugment
+    PlanOptions: ClassVar[type[PlanOptions]] = ImagePlanOptions
     PredictOptions: ClassVar[type[PredictOptions]] = ImageOptions
     extends: ClassVar[frozenset[str]] = frozenset({"space"})
 
@@ -72,7 +74,7 @@ class Images(Modality):
         )
 
     def sketch(
-        self, model: dict[str, Any], given: dict[str, Any], task: "Task", axes: int | None
+        self, model: dict[str, Any], given: ImagePlanOptions, task: "Task", axes: int | None
     ) -> Sketch:
         """See medray.modalities.image.build."""
         from medray.modalities.image.build import sketch_of
@@ -132,7 +134,7 @@ class Images(Modality):
             plan.patch,
             targets=task.targets(cases.rows),
             augment=self.augmented(settings),
-            foreground=settings.foreground if task.answers == "place" else 0.0,
+            foreground=plan.foreground,
             rank=share[0],
             size=share[1],
             device=device,

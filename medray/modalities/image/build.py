@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from medray.errors import SpecError
-from medray.modalities.image.plan import ImagePlan
+from medray.modalities.image.options import ImagePlanOptions
+from medray.modalities.image.plan import ImagePlan, require_axes
 from medray.modalities.plan import Sketch
 from medray.models import MODELS, model_options
 from medray.models.image.base import ImageNetwork
@@ -33,26 +34,24 @@ def build_network(model: dict[str, Any], plan: ImagePlan) -> ImageNetwork:
     return network
 
 
-def sketch_of(given: dict[str, Any], dims: int | None, axes: int | None) -> Sketch:
+def sketch_of(given: ImagePlanOptions, dims: int | None, axes: int | None) -> Sketch:
     """See Modality.sketch.
 
     Args:
-        given: `patch` among it, where the job gives one.
+        given: what the job fixes of the plan.
         dims: as of the network's options.
         axes: of the images, where known.
     """
-    patch = given.get("patch")
-    for field, count in (("model.dims", dims), ("task.patch", patch and len(patch))):
-        if count is not None and axes is not None and count != axes:
-            raise SpecError(
-                f"the images have {axes} spatial axes, not {count}",
-                code="dims-mismatch",
-                about=field,
-                hint=f"give {axes}",
-            )
-    likely = dims or axes or (len(patch) if patch else 2)
-    size = tuple(patch) if patch else None
-    return Sketch({"dims": likely}, size=size, sure=size is not None)
+    if dims is not None and axes is not None and dims != axes:
+        raise SpecError(
+            f"the images have {axes} spatial axes, not {dims}",
+            code="dims-mismatch",
+            about="model.dims",
+            hint=f"give {axes}",
+        )
+    likely = dims or axes or (len(given.patch) if given.patch else 2)
+    require_axes(given, likely)
+    return Sketch({"dims": likely}, size=given.patch, sure=given.patch is not None)
 
 
 def require_fitting(patch: Sequence[int], network: ImageNetwork) -> None:

@@ -1,14 +1,14 @@
 """Intensities as a network wants them: voxel-wise, so that slabs and patches can be done alone."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from medray.errors import SpecError
-from medray.tasks.base import Scheme
 
+Scheme = Literal["zscore", "ct", "dataset", "none"]
 Normaliser = Callable[[np.ndarray], np.ndarray]
 
 

@@ -13,12 +13,19 @@ from pydantic import Field
 
 from medray.errors import SpecError
 from medray.modalities.image.augment import ImageAugment
-from medray.modalities.image.normalise import ChannelNorm, Normaliser, normaliser, stored_statistics
+from medray.modalities.image.normalise import (
+    ChannelNorm,
+    Normaliser,
+    Scheme,
+    normaliser,
+    stored_statistics,
+)
+from medray.modalities.image.options import ImagePlanOptions
 from medray.modalities.image.spatial import grid_ratio
 from medray.modalities.image.survey import Fingerprint
 from medray.modalities.plan import Plan
 from medray.models.image.base import divisor_of, pool_steps
-from medray.tasks.base import Scheme, Task
+from medray.tasks.base import Task
 
 LEVELS = 6  # resolutions at most, as the networks' presets
 ANISOTROPY = 3.0  # slices this much thicker than pixels are wide make an image anisotropic
@@ -50,6 +57,9 @@ class ImagePlan(Plan):
     median_shape: tuple[int, ...] = Field(description="on the grid of the network")
     mirror_axes: tuple[int, ...] = Field(
         (), description="axes it is trained mirrored along; prediction may average over them"
+    )
+    foreground: float = Field(
+        0, description="share of training patches centred on a voxel of a drawn class"
     )
 
     def network_shape(
@@ -106,32 +116,25 @@ def make_plan(
     batch_size: int | None = None,
     augment: ImageAugment | None = None,
     device: str = "cpu",
-    given: dict[str, Any] | None = None,
+    given: ImagePlanOptions | None = None,
 ) -> ImagePlan:
     """Plan a training.
 
     Args:
         found: what the training samples are like.
-        task: what is learnt; its options may fix patch, spacing and normalisation.
+        task: what is learnt.
         dims: of the network, if the job says so.
         levels: of the network, if the job says so.
         batch_size: if the job says so.
         augment: of the training.
         device: "cpu" or "cuda": how much a step may hold.
-        given: fields of the plan that the job fixes.
+        given: what the job fixes of the plan.
 
     Raises:
-        SpecError: the network's dims are not the data's ("dims-mismatch"), or `given` names no
-            field of a plan ("unknown-field").
+        SpecError: the network's dims, or what the job fixes, are not of as many axes or channels
+            as the data ("dims-mismatch", "channel-mismatch").
     """
-    given = dict(given or {})
-    unknown = set(given) - set(ImagePlan.model_fields)
-    if unknown:
-        raise SpecError(
-            f"the plan has no field {min(unknown)!r}",
-            code="unknown-field",
-            hint=f"one of {', '.join(ImagePlan.model_fields)}",
-        )
+    given = given or ImagePlanOptions()
     axes = len(found.shapes[0])
     if dims is not None and dims != axes:
         raise SpecError(
@@ -139,53 +142,72 @@ def make_plan(
             code="dims-mismatch",
             hint=f"set the model's dims to {axes}",
         )
+    require_axes(given, axes)
+    if given.channels is not None and len(given.channels) != found.channels:
+        raise SpecError(
+            f"normalisation is of {len(given.channels)} channels, the images have {found.channels}",
+            code="channel-mismatch",
+            about="plan.channels",
+            hint=f"give {found.channels}, or `normalise` for all",
+        )
     reasons: dict[str, str] = {}
-    options = task.options if hasattr(task, "options") else None
-    spacing = _first(given.get("spacing_mm"), getattr(options, "spacing_mm", None))
-    if spacing is None and "spacing_mm" not in given and task.answers == "place":
+    dense = task.answers == "place"
+    spacing = None if given.spacing_mm == "own" else given.spacing_mm
+    if given.spacing_mm is None and dense:
         spacing = target_spacing(found, reasons)
     shapes = _resampled(found, spacing)
     median = tuple(int(size) for size in np.median(np.asarray(shapes), axis=0).round())
     most, total = VOXELS["cuda" if device == "cuda" else "cpu", axes]
-    patch = _first(given.get("patch"), getattr(options, "patch", None))
+    patch = given.patch
     if patch is None:
-        patch = choose_patch(
-            median, spacing, most, levels or LEVELS, divisible=task.answers == "place"
-        )
+        patch = choose_patch(median, spacing, most, levels or LEVELS, divisible=dense)
         reasons["patch"] = (
             f"median image is {median}; at most {most} voxels on a {device}, rounded to what "
             "the network can halve"
         )
-    patch = tuple(patch)
-    size = _first(given.get("batch_size"), batch_size)
-    if size is None:
-        size = choose_batch(shapes, patch, total, dense=task.answers == "place")
+    if batch_size is None:
+        batch_size = choose_batch(shapes, patch, total, dense=dense)
         reasons["batch_size"] = (
             f"at most {total} voxels on a {device} and {SHARE:.0%} of the data, but at least 2"
-            if task.answers == "place"
+            if dense
             else f"at most {IMAGES}, {total} voxels and a tenth of the samples"
         )
-    channels = given.get("channels")
-    if channels is None:
-        channels = choose_norms(found, getattr(options, "normalise", None), reasons)
-    fields = {
+    found_out = {
         "dims": axes,
         "in_channels": found.channels,
         "answers": task.answers,
         "classes": task.classes,
         "spacing_mm": spacing,
         "patch": patch,
-        "batch_size": size,
-        "channels": channels,
+        "batch_size": batch_size,
+        "channels": given.channels or choose_norms(found, given.normalise, reasons),
         "pool_steps": pool_steps(patch, axes, levels or LEVELS),
         "frequencies": found.frequencies,
         "median_shape": median,
         "samples": len(found.shapes),
         "mirror_axes": _mirrored(augment, axes),
+        "foreground": given.foreground if dense else 0.0,
     }
-    fields.update(given)
-    reasons.update({name: "given by the job" for name in given if name != "reasons"})
-    return ImagePlan.model_validate({**fields, "reasons": reasons})
+    fixed = given.model_dump(include={"patch", "spacing_mm", "channels"}, exclude_none=True)
+    reasons.update(dict.fromkeys(fixed, "given by the job"))
+    return ImagePlan.model_validate({**found_out, "reasons": reasons})
+
+
+def require_axes(given: ImagePlanOptions, axes: int) -> None:
+    """Refuse a patch or a grid that is not of `axes` axes.
+
+    Raises:
+        SpecError: there is one (code "dims-mismatch"); `about` names the job's field.
+    """
+    for field in ("patch", "spacing_mm"):
+        value = getattr(given, field)
+        if isinstance(value, tuple) and len(value) != axes:
+            raise SpecError(
+                f"{len(value)} numbers for {axes} spatial axes",
+                code="dims-mismatch",
+                about=f"plan.{field}",
+                hint=f"give {axes}",
+            )
 
 
 def target_spacing(found: Fingerprint, reasons: dict[str, str]) -> tuple[float, ...] | None:
@@ -292,7 +314,3 @@ def _resampled(found: Fingerprint, spacing: Sequence[float] | None) -> list[tupl
         else shape
         for shape, at in zip(found.shapes, found.spacings, strict=True)
     ]
-
-
-def _first(*values: Any) -> Any:
-    return next((value for value in values if value is not None), None)

@@ -11,9 +11,9 @@ from medray.data.order import Order
 from medray.errors import SpecError
 from medray.extras import need
 from medray.modalities.base import Answering, Made, Modality, Precision, PredictOptions, Trained
-from medray.modalities.plan import Augment, Sketch, Wanted, planned_fields
+from medray.modalities.plan import Augment, PlanOptions, Sketch, Wanted, planned_fields
 from medray.modalities.sequence.augment import SequenceAugment
-from medray.modalities.sequence.plan import HOW, SequencePlan
+from medray.modalities.sequence.plan import HOW, SequencePlan, SequencePlanOptions
 from medray.modalities.sequence.wire import SequenceWire
 from medray.modalities.wire import Wire
 from medray.spec.training import TrainSettings
@@ -47,6 +47,7 @@ class Sequences(Modality):
     name: ClassVar[str] = "sequence"
     needs: ClassVar[Needs] = Needs(columns=names("sequence"))
     Augment: ClassVar[type[Augment]] = SequenceAugment
+    PlanOptions: ClassVar[type[PlanOptions]] = SequencePlanOptions
     PredictOptions: ClassVar[type[PredictOptions]] = SequenceOptions
     extends: ClassVar[frozenset[str]] = frozenset({"base"})
 
@@ -65,7 +66,7 @@ class Sequences(Modality):
         from medray.tasks.base import NO_LABEL
 
         longest = pc.max(pc.utf8_length(sequences_of(dataset, indices))).as_py()
-        length = int(wanted.given.get("length", longest))
+        length = wanted.given.length or int(longest)
         cases = SequenceCases(dataset, indices, length, labels=task.answers == "place")
         found = task.targets(cases.rows)
         values = cases.labels[cases.labels != NO_LABEL] if found is None else found.numpy()
@@ -87,10 +88,10 @@ class Sequences(Modality):
         )
 
     def sketch(
-        self, model: dict[str, Any], given: dict[str, Any], task: "Task", axes: int | None
+        self, model: dict[str, Any], given: SequencePlanOptions, task: "Task", axes: int | None
     ) -> Sketch:
         """Of sequences as long as the job says; else only the data know."""
-        length = given.get("length") or LENGTH
+        length = given.length or LENGTH
         return Sketch({"per_base": task.answers == "place"}, size=(length,))
 
     def build(self, model: dict[str, Any], plan: SequencePlan) -> "Network":

@@ -70,9 +70,7 @@ class Tables(Modality):
             {"batch_size": f"at most {BATCH} and a tenth of the samples"},
         )
 
-    def sketch(
-        self, model: dict[str, Any], given: dict[str, Any], task: "Task", axes: int | None
-    ) -> Sketch:
+    def sketch(self, model: dict[str, Any], given: Any, task: "Task", axes: int | None) -> Sketch:
         """Of a table with a few features: only the data know them."""
         return Sketch({"modalities": {"features": FEATURES}}, FEATURES)
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from medray.errors import SpecError
 from medray.models import MODELS
@@ -40,13 +40,13 @@ def check(view: View, spec: TrainSpec) -> None:
             same_classes(task, data)
     if found is not None:
         check_samples(view, "data", found[0], data)
-        _augment(view, spec, found[0])
+        given = _given(view, spec, found[0])
         if task is not None and not _pair(view, found[0], task):
             found = task = None  # what follows is not blamed
         elif task is not None:
             from medray.steps.train.rehearse import rehearse
 
-            rehearse(spec, task, data.holds.axes, view.add)
+            rehearse(spec, given, task, data.holds.axes, view.add)
     if spec.train.precision == "fp16" and view.profile is not None:
         inline = isinstance(view.profile, Inline)
         if not inline and not view.profile.pool(spec.kind).gpus:
@@ -60,15 +60,22 @@ def check(view: View, spec: TrainSpec) -> None:
     view.makes("output", spec.output, made)
 
 
-def _augment(view: View, spec: TrainSpec, kind: "type[Network]") -> None:
-    """The samples' modality augments them so."""
+def _given(view: View, spec: TrainSpec, kind: "type[Network]") -> Any:
+    """What the job fixes of the plan, or nothing where that cannot be; the samples' modality says
+    so, and how they may be augmented."""
     from medray.modalities import MODALITIES
 
-    adapter: TypeAdapter[Any] = TypeAdapter(MODALITIES.get(kind.takes).Augment)
-    faults = tried(adapter, spec.train.augment) if spec.train.augment else []
-    for fault in faults if isinstance(faults, list) else []:
-        field = ".".join(map(str, ("train", "augment", *fault.path)))
-        view.add(field, "bad-field", fault.message, fault.hint)
+    modality = MODALITIES.get(kind.takes)
+    augment: TypeAdapter[BaseModel] = TypeAdapter(modality.Augment)
+    made = tried(augment, spec.train.augment or {})
+    if isinstance(made, list):
+        view.bad(made, "train", "augment")
+    options: TypeAdapter[BaseModel] = TypeAdapter(modality.PlanOptions)
+    given = tried(options, spec.plan)
+    if isinstance(given, list):
+        view.bad(given, "plan")
+        return modality.PlanOptions()
+    return given
 
 
 def _objective(view: View, spec: TrainSpec, task: "Task") -> None:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter
 from torch.overrides import TorchFunctionMode
 
 from medray.errors import SpecError
@@ -12,7 +11,6 @@ from medray.modalities import MODALITIES
 from medray.modalities.base import Modality
 from medray.models import MODELS, model_options
 from medray.models.base import Network, freeze
-from medray.spec.check import tried
 from medray.steps.train.spec import TrainSpec
 from medray.tasks.base import Task
 
@@ -20,27 +18,20 @@ from medray.tasks.base import Task
 _SURE = frozenset({"unknown-layer", "nothing-to-learn", "levels-mismatch"})
 
 
-def rehearse(spec: TrainSpec, task: Task, axes: int | None, add: Callable[..., None]) -> None:
+def rehearse(
+    spec: TrainSpec, given: Any, task: Task, axes: int | None, add: Callable[..., None]
+) -> None:
     """Find what a training says of network and plan that can't be.
 
     Args:
         spec: its model and task are known to be there, with options that can be.
+        given: of the plan, an instance of the modality's `PlanOptions`.
         task: of the spec.
         axes: of the images, where known.
         add: takes the field, code, message and hint of a problem.
     """
     kind = MODELS.get(spec.model.name)
     modality = MODALITIES.get(kind.takes)()
-    for name, value in spec.plan.items():
-        planned = modality.plan_type().model_fields.get(name)
-        if planned is None:
-            hint = f"one of {', '.join(modality.plan_type().model_fields)}"
-            add(f"plan.{name}", "unknown-field", f"the plan has no field {name!r}", hint)
-            continue
-        adapter: TypeAdapter[Any] = TypeAdapter(planned.annotation or Any)
-        faults = tried(adapter, value)
-        for fault in faults if isinstance(faults, list) else []:
-            add(f"plan.{name}", "bad-field", fault.message, fault.hint)
     settings, validates = spec.train, task.validates
     stopping = settings.early_stopping.metric if settings.early_stopping else ""
     if stopping and validates and stopping not in validates:
@@ -52,7 +43,7 @@ def rehearse(spec: TrainSpec, task: Task, axes: int | None, add: Callable[..., N
         hint = "a larger batch_size, or fewer workers"
         add("train.batch_size", "batch-too-small", message, hint)
     try:
-        _look(spec, modality, kind, task, axes)
+        _look(spec, given, modality, kind, task, axes)
     except SpecError as error:
         add(error.about or "model", error.code, error.message, error.hint)
 
@@ -72,10 +63,14 @@ class _Undrawn(TorchFunctionMode):
 
 
 def _look(
-    spec: TrainSpec, modality: Modality, kind: type[Network], task: Task, axes: int | None
+    spec: TrainSpec,
+    given: Any,
+    modality: Modality,
+    kind: type[Network],
+    task: Task,
+    axes: int | None,
 ) -> None:
     model = spec.model.model_dump(mode="json")
-    given = {**spec.task.options, **spec.plan}
     sketch = modality.sketch(model, given, task, axes)
     try:
         options = model_options(model, **sketch.planned)

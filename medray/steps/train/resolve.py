@@ -1,10 +1,9 @@
 """Resolve a training: options of task and network, and the data by what they hold."""
 
-from typing import Any
-
 from pydantic import TypeAdapter
 
 from medray.modalities import MODALITIES
+from medray.modalities.plan import Augment
 from medray.models import MODELS
 from medray.spec.check import check
 from medray.spec.documents import Place
@@ -26,7 +25,10 @@ def resolve(spec: TrainSpec, objects: Objects, place: Place) -> Resolved[TrainSp
             "model": filled(spec.model, model.Options, place, "model"),
         }
     )
-    spec = spec.model_copy(update={"train": _settings(spec, model.takes, place)})
+    modality = MODALITIES.get(model.takes)
+    given = check(TypeAdapter(modality.PlanOptions), spec.plan, lambda *at: place("plan", *at))
+    settings = _settings(spec.train, modality.Augment, place)
+    spec = spec.model_copy(update={"plan": given.model_dump(mode="json"), "train": settings})
     data = open_dataset(objects, spec.data)
     # By what the data hold: a version of the same samples, repaired, is not learnt from again.
     parents, made_of = [data.reference], [f"{data.name} {data.digest}"]
@@ -39,10 +41,9 @@ def resolve(spec: TrainSpec, objects: Objects, place: Place) -> Resolved[TrainSp
     return Resolved(spec, spec.output, parents=parents, made_of=made_of)
 
 
-def _settings(spec: TrainSpec, takes: str, place: Place) -> TrainSettings:
+def _settings(settings: TrainSettings, kind: type[Augment], place: Place) -> TrainSettings:
     """With every choice that there is about augmentation."""
-    if spec.train.augment is None:
-        return spec.train
-    adapter: TypeAdapter[Any] = TypeAdapter(MODALITIES.get(takes).Augment)
-    made = check(adapter, spec.train.augment, lambda *parts: place("train", "augment", *parts))
-    return spec.train.model_copy(update={"augment": made.model_dump(mode="json")})
+    if settings.augment is None:
+        return settings
+    made = check(TypeAdapter(kind), settings.augment, lambda *at: place("train", "augment", *at))
+    return settings.model_copy(update={"augment": made.model_dump(mode="json")})

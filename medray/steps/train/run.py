@@ -137,8 +137,10 @@ def _folds(spec: TrainSpec, data: Dataset) -> list[tuple[Any, TrainSpec]]:
 def _setup(spec: TrainSpec, data: Dataset, work: Work, run: str) -> TrainSetup:
     task = spec.task.model_dump(mode="json")
     model = spec.model.model_dump(mode="json")
-    wanted = Wanted(model, spec.train, spec.plan, work.device)
-    plan = modality_of(model).plan(data, data.select(spec.select), build_task(task), wanted)
+    modality = modality_of(model)
+    given = modality.PlanOptions.model_validate(spec.plan)
+    wanted = Wanted(model, spec.train, given, work.device)
+    plan = modality.plan(data, data.select(spec.select), build_task(task), wanted)
     return TrainSetup(
         objects=work.objects,
         data=data.reference,

@@ -25,7 +25,11 @@ class TrainSpec(StepSpec):
     model: Plugin
     output: Name
     train: TrainSettings = TrainSettings.model_construct()
-    plan: dict[str, Any] = Field({}, description="fields of the plan that are not left to the data")
+    plan: dict[str, Any] = Field(
+        {},
+        description="what is not left to the data: of images patch, spacing_mm, normalise, "
+        "channels and foreground; of sequences length and align",
+    )
 
     @classmethod
     def kept(cls) -> frozenset[str]:

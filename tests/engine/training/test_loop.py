@@ -16,6 +16,7 @@ from medray.engine.training.package import save_trained
 from medray.engine.training.ranks import World
 from medray.engine.training.setup import TrainSetup, assemble
 from medray.errors import FatalError, SpecError
+from medray.modalities.image.options import ImagePlanOptions
 from medray.modalities.image.plan import make_plan
 from medray.modalities.image.survey import fingerprint
 from medray.spec.training import EarlyStopping, OptimiserSettings, TrainSettings
@@ -23,7 +24,8 @@ from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.samples import Sample
 from medray.tasks import build_task
 
-TASK = {"name": "segmentation", "classes": ["background", "a", "b"], "patch": [8, 8, 8]}
+TASK = {"name": "segmentation", "classes": ["background", "a", "b"]}
+PATCH = ImagePlanOptions(patch=(8, 8, 8))
 MODEL = {"name": "unet", "features": [4, 8], "convs": 1, "dropout": 0.1}
 FAST = TrainSettings(
     epochs=3,
@@ -46,7 +48,8 @@ def _one_thread():
 @pytest.fixture
 def setup(balls: Dataset) -> TrainSetup:
     task = build_task(TASK)
-    plan = make_plan(fingerprint(balls, balls.select({"split": "train"}), task), task)
+    look = fingerprint(balls, balls.select({"split": "train"}), task)
+    plan = make_plan(look, task, given=PATCH)
     return TrainSetup(balls.objects, balls.reference, TASK, MODEL, plan, FAST, "runs/a")
 
 
@@ -183,9 +186,10 @@ def test_nan_stops_in_time_names_the_sample_and_keeps_the_last_good(make_dataset
     good = make_dataset("good", samples)
     samples[5].arrays["image"][0, 3, 3] = np.nan
     bad = make_dataset("bad", samples)
-    task = {"name": "segmentation", "classes": ["background", "a"], "patch": [8, 8]}
-    built = build_task({**task, "normalise": "none"})
-    plan = make_plan(fingerprint(good, list(range(8)), built), built)
+    task = {"name": "segmentation", "classes": ["background", "a"]}
+    built = build_task(task)
+    given = ImagePlanOptions(patch=(8, 8), normalise="none")
+    plan = make_plan(fingerprint(good, list(range(8)), built), built, given=given)
     settings = FAST.model_copy(
         update={"batch_size": 8, "steps_per_epoch": 2, "augment": None, "nan_patience": 2}
     )
@@ -273,9 +277,10 @@ def test_a_classifier_is_trained_by_the_same_loop(make_dataset) -> None:
         row = {"target": bright, "split": "val" if number % 3 == 0 else "train"}
         samples.append(Sample(f"s{number}", row, {"image": image}))
     data = make_dataset("bright", samples)
-    task = {"name": "classification", "classes": ["dark", "bright"], "normalise": "dataset"}
+    task = {"name": "classification", "classes": ["dark", "bright"]}
     built = build_task(task)
-    plan = make_plan(fingerprint(data, data.select({"split": "train"}), built), built)
+    look = fingerprint(data, data.select({"split": "train"}), built)
+    plan = make_plan(look, built, given=ImagePlanOptions(normalise="dataset"))
     assert plan.frequencies == (0.5, 0.5)
     settings = TrainSettings(epochs=4, steps_per_epoch=6, batch_size=8, augment=None)
     model = {"name": "cnn", "features": [4, 8], "convs": 1}

@@ -35,7 +35,7 @@ SETTINGS = TrainSettings(
     augment=None,
     optimiser=OptimiserSettings(name="sgd", lr=1e-2),
 )
-MASKS = {"name": "segmentation", "classes": ["background", "a", "b"], "patch": [8, 8, 8]}
+MASKS = {"name": "segmentation", "classes": ["background", "a", "b"]}
 UNET = {"name": "unet", "features": [4, 8], "convs": 1}
 COX = {"name": "toy-cox", "target": ["time", "event"]}
 ADVERSARIAL = Plugin(name="adversarial", features=[4], optimiser={"lr": 0.05})
@@ -57,9 +57,11 @@ def _plugged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def setup_of(data: Dataset, task: dict, model: dict, objective: Plugin | None) -> TrainSetup:
-    wanted = Wanted(model, SETTINGS, {})
+    modality = modality_of(model)
+    given = {"patch": (8, 8, 8)} if task is MASKS else {}
+    wanted = Wanted(model, SETTINGS, modality.PlanOptions.model_validate(given))
     chosen = data.select({"split": "train"})
-    plan = modality_of(model).plan(data, chosen, build_task(task), wanted)
+    plan = modality.plan(data, chosen, build_task(task), wanted)
     settings = SETTINGS.model_copy(update={"objective": objective})
     return TrainSetup(data.objects, data.reference, task, model, plan, settings, "runs/one")
 

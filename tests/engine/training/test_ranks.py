@@ -12,6 +12,7 @@ from medray.engine.training.checkpoint import Checkpoints
 from medray.engine.training.loop import fit, outcome
 from medray.engine.training.ranks import World
 from medray.engine.training.setup import TrainSetup
+from medray.modalities.image.options import ImagePlanOptions
 from medray.modalities.image.plan import make_plan
 from medray.modalities.image.survey import fingerprint
 from medray.spec.training import OptimiserSettings, TrainSettings
@@ -19,13 +20,15 @@ from medray.storage.catalog.datasets import Dataset
 from medray.tasks import build_task
 from tests.engine.training.several import launch
 
-TASK = {"name": "segmentation", "classes": ["background", "a", "b"], "patch": [8, 8, 8]}
+TASK = {"name": "segmentation", "classes": ["background", "a", "b"]}
+PATCH = ImagePlanOptions(patch=(8, 8, 8))
 
 
 @pytest.fixture
 def setup(balls: Dataset) -> TrainSetup:
     task = build_task(TASK)
-    plan = make_plan(fingerprint(balls, balls.select({"split": "train"}), task), task)
+    look = fingerprint(balls, balls.select({"split": "train"}), task)
+    plan = make_plan(look, task, given=PATCH)
     settings = TrainSettings(
         epochs=2, steps_per_epoch=4, batch_size=5, optimiser=OptimiserSettings(lr=1e-2), ema=0.9
     )

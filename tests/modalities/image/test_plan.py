@@ -3,6 +3,8 @@ import pytest
 
 from medray.errors import DataError, SpecError
 from medray.modalities.image.augment import ImageAugment
+from medray.modalities.image.normalise import ChannelNorm
+from medray.modalities.image.options import ImagePlanOptions
 from medray.modalities.image.plan import ImagePlan, choose_batch, choose_patch, make_plan
 from medray.modalities.image.survey import Fingerprint, fingerprint
 from medray.storage.catalog.datasets import Dataset
@@ -53,14 +55,38 @@ def test_spacing_is_the_median_and_finer_across_thick_slices() -> None:
 
 
 def test_the_job_wins() -> None:
-    task = build_task({**MASKS, "patch": [16, 16, 16], "spacing_mm": [2, 2, 2]})
-    given = {"frequencies": [0.5, 0.25, 0.25]}
+    task = build_task(MASKS)
+    given = ImagePlanOptions(patch=(16,) * 3, spacing_mm=(2,) * 3, normalise="none", foreground=0.2)
     plan = make_plan(found([(40, 40, 40)] * 9), task, batch_size=3, given=given)
     assert (plan.patch, plan.spacing_mm, plan.batch_size) == ((16, 16, 16), (2, 2, 2), 3)
-    assert plan.frequencies == (0.5, 0.25, 0.25)
+    assert (plan.channels, plan.foreground) == ((ChannelNorm(scheme="none"),), 0.2)
     assert plan.median_shape == (20, 20, 20)
-    with pytest.raises(SpecError, match="unknown-field"):
-        make_plan(found([(8, 8)]), build_task(MASKS), given={"pach": 3})
+    assert plan.reasons["patch"] == "given by the job"
+    whole = build_task({"name": "classification", "classes": ["a", "b", "c"]})
+    assert make_plan(found([(40, 40)] * 9), whole).foreground == 0  # nothing is drawn there
+
+
+def test_a_grid_of_ones_own_is_no_grid() -> None:
+    look = found([(40, 40)] * 2, [(1.0, 1.0), (2.0, 2.0)])
+    assert make_plan(look, build_task(MASKS)).spacing_mm == (1.5, 1.5)
+    own = make_plan(look, build_task(MASKS), given=ImagePlanOptions(spacing_mm="own"))
+    assert own.spacing_mm is None
+    assert own.reasons["spacing_mm"] == "given by the job"
+
+
+@pytest.mark.parametrize(
+    ("given", "field", "code"),
+    [
+        ({"patch": [8, 8, 8]}, "plan.patch", "dims-mismatch"),
+        ({"spacing_mm": [1, 1, 1]}, "plan.spacing_mm", "dims-mismatch"),
+        ({"channels": [{}, {}]}, "plan.channels", "channel-mismatch"),
+    ],
+)
+def test_what_the_job_fixes_is_of_the_datas_axes(given: dict, field: str, code: str) -> None:
+    fixed = ImagePlanOptions.model_validate(given)
+    with pytest.raises(SpecError) as caught:
+        make_plan(found([(8, 8)]), build_task(MASKS), given=fixed)
+    assert (caught.value.code, caught.value.about) == (code, field)
     with pytest.raises(SpecError, match="dims-mismatch"):
         make_plan(found([(8, 8)]), build_task(MASKS), dims=3)
 
@@ -80,7 +106,8 @@ def test_a_plan_survives_json() -> None:
 
 
 def test_windows_are_whole_images_or_patches() -> None:
-    plan = make_plan(found([(32, 32)] * 9), build_task({**MASKS, "patch": [32, 32]}))
+    given = ImagePlanOptions(patch=(32, 32))
+    plan = make_plan(found([(32, 32)] * 9), build_task(MASKS), given=given)
     assert plan.window((33, 50), (8, 8)) == (40, 56)
     assert plan.window((100, 100), (8, 8)) == (32, 32)
 

@@ -1,0 +1,37 @@
+"""What a job may fix of the plan of a training on images."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from medray.modalities.image.normalise import ChannelNorm, Scheme
+from medray.modalities.plan import PlanOptions
+
+Voxels = Annotated[int, Field(ge=1)]
+Grid = Annotated[
+    tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=2, max_length=3)
+]  # millimetres, slow axis first
+
+
+class ImagePlanOptions(PlanOptions):
+    """Grid, patches and intensities."""
+
+    patch: tuple[Voxels, ...] | None = Field(
+        None, min_length=2, max_length=3, description="voxels, slow axis first"
+    )
+    spacing_mm: Grid | Literal["own"] | None = Field(
+        None, description="grid that images are resampled to, slow axis first; own: none is"
+    )
+    normalise: Scheme | None = Field(None, description="of intensities, for all channels")
+    channels: tuple[ChannelNorm, ...] | None = Field(
+        None, description="normalisation of each channel, in place of `normalise`"
+    )
+    foreground: float = Field(
+        1 / 3, ge=0, le=1, description="share of patches centred on a voxel of a drawn class"
+    )
+
+    @model_validator(mode="after")
+    def _one_normalisation(self) -> Self:
+        if self.normalise is not None and self.channels is not None:
+            raise ValueError("give `normalise` or `channels`")
+        return self
