@@ -23,6 +23,7 @@ EXTRAS = {
     "pydicom": ("imaging",),
     "pylibjpeg": ("imaging",),
     "pysam": ("genomics",),
+    "soundfile": ("signals",),
     "starlette": ("serve",),
     "tifffile": ("imaging",),
     "uvicorn": ("serve",),

@@ -21,6 +21,7 @@ FORMATS: Registry[Format] = Registry(
         "table": "medray.formats.table:Table",
         "annotated_vcf": "medray.formats.vcf.annotated:AnnotatedVcf",
         "vcf": "medray.formats.vcf:Vcf",
+        "wfdb": "medray.formats.wfdb:Wfdb",
         # They draw with the engine; plugins, as those of outsiders are.
         "overlay": "medray.modalities.image.overlay_format:Overlay",
         "track_plot": "medray.modalities.sequence.track_format:TrackPlot",

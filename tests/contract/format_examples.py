@@ -191,6 +191,28 @@ def signal_npz(root: Path) -> dict[str, Any]:
     return {**named, "leads": ["MLII", "V1"], "classes": ["N", "V", "S"], "columns": {"sign": "y"}}
 
 
+def wfdb(root: Path) -> dict[str, Any]:
+    """A record of two signals in format 212, and one of two rates in files of their own."""
+    rng = np.random.default_rng(0)
+    pairs = rng.integers(-900, 900, (300, 2))
+    first, second = (pairs & 0xFFF).T.astype(np.uint16)
+    packed = np.stack([first & 255, (first >> 8) | ((second >> 8) << 4), second & 255], axis=1)
+    (root / "a.dat").write_bytes(packed.astype(np.uint8).tobytes())
+    (root / "a.hea").write_text(
+        "# CANARY NAME\na 2 360 300 10:00:00.5 02/01/2020\n"
+        + "".join(
+            f"a.dat 212 200(10)/mV 12 0 {one[0]} {one.sum() % 2**16} 0 {name}\n"
+            for one, name in zip(pairs.T, ("MLII", "V5"), strict=True)
+        )
+    )
+    whole = rng.integers(-(2**15) + 1, 2**15, 150).astype("<i2")
+    (root / "b.d0").write_bytes(whole.tobytes())
+    (root / "b.d1").write_bytes((rng.integers(-99, 99, 50) + 128).astype(np.uint8).tobytes())
+    sums = f"{whole[0]} {whole.astype(int).sum() % 2**16}"
+    (root / "b.hea").write_text(f"b 2 100 50\nb.d0 16x3 0 0 0 {sums}\nb.d1 80\n")
+    return {"deidentify": {"method": "none"}}
+
+
 SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "bed": bed,
     "bigwig": bigwig,
@@ -205,6 +227,7 @@ SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "signal-npz": signal_npz,
     "table": table,
     "vcf": vcf,
+    "wfdb": wfdb,
 }
 IMAGES = ("dicom", "image", "nifti", "ome_zarr")
 # Text that is cut between two lines is a shorter text: nothing in it says that there was more.

@@ -160,7 +160,7 @@ def test_samples_are_repeatable_and_shards_hold_them(
     form, source = made(name, tmp_path / "source")
     records = []
     for attempt in ("one", "two"):
-        writer = ShardWriter(objects, attempt, form.arrays())
+        writer = ShardWriter(objects, attempt, {**form.arrays(), **form.plan(source).arrays})
         for one in samples(form, source):
             writer.add(one)
         records.append(writer.finish())

@@ -8,12 +8,14 @@ and dates are shifted by days that are one number for a subject.
 import datetime
 import hashlib
 import hmac
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field
 
 from medray.formats.base import FormatOptions
 from medray.formats.site_key import load_key
+from medray.storage.shards.records import Refusal
 
 MAX_SHIFT_DAYS = 3650
 
@@ -60,6 +62,12 @@ class Pseudonyms:
             return moment.isoformat()
         raw = int.from_bytes(self._digest("date", subject)[:8], "big")
         return (moment - datetime.timedelta(days=1 + raw % MAX_SHIFT_DAYS)).isoformat()
+
+    def refusal(self, refused: Refusal) -> Refusal:
+        """A refusal as the quarantine may show it: paths of files often hold names."""
+        if not self.keyed:
+            return refused
+        return replace(refused, source=self.name("file", refused.source), path="")
 
     def _digest(self, kind: str, value: str) -> bytes:
         return hmac.digest(self._key, f"signal\0{kind}\0{value}".encode(), hashlib.sha256)

@@ -12,6 +12,15 @@ from medray.storage.shards.schema import ArraySpec, Axis
 
 CHUNK_SECONDS, CHUNK_SAMPLES = 10, 4096  # of an array in storage: so long, but at least so many
 DTYPES = ("int16", "int32")
+COLUMNS = (
+    "record",
+    "subject",
+    "start_time",
+    "duration_s",
+    "channels",
+    "annotations",
+    "segments",
+)  # of a recording, see `row_of`
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,7 @@ class Channel:
         array: where it lies, and `index` along its first axis.
         missing: the digital value that stands for no sample; None: there is no such value.
         low: the least digital value that the file allows, and `high` the greatest; None: not said.
-        skew_s: how much later than the rest of its file it was sampled.
+        skew_s: how late its samples stand: sample n was taken at n / rate - skew_s.
         transducer: as EDF has it.
         prefilter: as EDF has it.
     """
