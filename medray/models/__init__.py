@@ -20,6 +20,9 @@ MODELS: "Registry[Network]" = Registry(
         "seq_cnn": "medray.models.sequence.seq_cnn:SeqCnn",
         "mlp": "medray.models.table.mlp:Mlp",
         "fusion": "medray.models.table.fusion:Fusion",
+        "unet1d": "medray.models.signal.unet1d:UNet1d",
+        "signal-autoencoder": "medray.models.signal.autoencoder:SignalAutoencoder",
+        "signal-forecaster": "medray.models.signal.forecaster:SignalForecaster",
     },
 )
 

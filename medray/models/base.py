@@ -11,7 +11,7 @@ from medray.errors import SpecError
 from medray.spec.base import Settings
 
 Logits = Tensor | list[Tensor]
-Answers = Literal["sample", "place", "objects", "curve", "text"]
+Answers = Literal["sample", "place", "objects", "curve", "text", "surprise"]
 
 
 class ModelOptions(Settings):

@@ -16,6 +16,7 @@ TASKS: "Registry[Task]" = Registry(
         "classification": "medray.tasks.classification:Classification",
         "regression": "medray.tasks.regression:Regression",
         "tagging": "medray.tasks.tagging:Tagging",
+        "anomaly": "medray.tasks.anomaly:Anomaly",
     },
 )
 

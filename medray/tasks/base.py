@@ -50,6 +50,8 @@ class Task(ABC):
     `val_`), metrics of `conclude` and columns of `score`. Nobody else knows a metric."""
     baseline: ClassVar[str] = ""
     """In the registry of baselines: what is fitted beside a network; empty: nothing is."""
+    of_network: ClassVar[frozenset[str]] = frozenset()
+    """Options that `chosen` sets for a network, and that say nothing of a baseline's answers."""
     whole_batch: ClassVar[bool] = False
     """Whether a sample's loss hangs on the others of its step, as a rank in a list does; then
     `loss` gets the whole global batch, and each sample's share of the loss is what it returns."""

@@ -47,4 +47,6 @@ def test_errors_fall_as_a_model_gets_better() -> None:
         ("segmentation", "lesions_missed"),
         *(("classification", name) for name in ("brier", "ece", "error")),
         *(("regression", name) for name in ("rmse", "mae", "error")),
+        *(("anomaly", f"false_alarms_per_{what}") for what in ("hour", "case")),
+        *(("anomaly", name) for name in ("surprise", "threshold")),
     }

@@ -108,7 +108,9 @@ def score_baseline(
     ids = list(dict.fromkeys(cases["case"].to_pylist()))
     indices = [places[one] for one in ids if one in places]
     rows = truth.samples.take(indices).to_pylist()
-    task = build_task(package.config["task"])
+    options = package.config["task"]
+    of_network = build_task(options).of_network
+    task = build_task({name: options[name] for name in options if name not in of_network})
     fitted = decode(package.read(FILE), BASELINES.get(task.baseline))
     answers = _by_members(package, fitted, predictions, truth, indices, rows)
     scored = [

@@ -15,5 +15,6 @@ BASELINES: "Registry[Baseline]" = Registry(
     {
         "logistic": "medray.engine.training.baselines.logistic:Logistic",
         "ridge": "medray.engine.training.baselines.ridge:Ridge",
+        "principal": "medray.engine.training.baselines.principal:Principal",
     },
 )

@@ -1,0 +1,1 @@
+"""Networks of signals: (B, leads, time)."""
