@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from medray.formats.signal.recording import spec_of
 from medray.storage.shards.forms.ome import IMAGE, LABEL
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import ANY, Arrays, ArraySpec, Axis
@@ -22,14 +23,15 @@ DECLARED: Arrays = {
 
 
 def declared_of(samples: Iterable[Sample]) -> Arrays:
-    """`DECLARED`, and plain arrays of as many axes as samples have that are otherwise."""
+    """`DECLARED`, arrays of recordings, and plain ones of as many axes as samples have."""
     found = {name: array for sample in samples for name, array in sample.arrays.items()}
+    recorded = {name: spec_of(float(name[7:])) for name in found if name.startswith("signal_")}
     plain = {
         name: ArraySpec(tuple(Axis(f"axis{n}") for n in range(len(array.shape))))
         for name, array in found.items()
         if not _fits(name, len(array.shape))
     }
-    return {**DECLARED, **plain}
+    return {**DECLARED, **plain, **recorded}
 
 
 def _fits(name: str, ndim: int) -> bool:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from medray.formats.signal import context
-from medray.formats.signal.context import median_beat, median_rr, physical
+from medray.formats.signal.context import chosen, median_beat, median_rr, physical
 
 
 def test_the_median_beat_is_that_of_each_place_of_each_lead(
@@ -16,6 +16,20 @@ def test_the_median_beat_is_that_of_each_place_of_each_lead(
     assert (median_beat(beats) == wanted).all()
     monkeypatch.setattr(context, "PART_BYTES", 1)  # place by place
     assert (median_beat(beats) == wanted).all()
+
+
+def test_what_is_missing_does_not_count() -> None:
+    beats = np.array([[[1.0, np.nan, np.nan]], [[3.0, 4.0, np.nan]], [[9.0, 6.0, np.nan]]])
+    assert np.array_equal(median_beat(beats), [[3.0, 5.0, np.nan]], equal_nan=True)
+
+
+def test_of_many_beats_some_are_looked_at_evenly() -> None:
+    assert chosen(3361, 125).tolist() == list(range(3361))
+    many = chosen(100_000, 300)
+    assert len(many) == context.MOST_BEATS
+    assert set(np.diff(many)) == {24, 25}
+    assert many[-1] >= 99_970
+    assert len(chosen(100_000, 12 * 1000)) == context.MOST_VALUES // 12_000
 
 
 def test_intervals_that_are_unknown_or_none_do_not_count() -> None:

@@ -5,11 +5,24 @@ the median beat of its record need not learn people. Both figures know all of a 
 after a beat too, so who answers while a record is still running has to do without them.
 """
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 PART_BYTES = 64 * 2**20  # of beats whose median is taken at once
+MOST_BEATS, MOST_VALUES = 4096, 2**23  # of a long record, that its median is taken over
+
+
+def chosen(count: int, values: int) -> np.ndarray:
+    """Which beats of a record its median is of, where not all are held: as many as suffice, evenly.
+
+    Args:
+        count: of the beats.
+        values: of one of them, over all leads.
+    """
+    most = max(1, min(MOST_BEATS, MOST_VALUES // max(1, values)))
+    return np.arange(count) if count <= most else np.arange(most) * count // most
 
 
 def physical(
@@ -36,12 +49,16 @@ def median_beat(beats: np.ndarray) -> np.ndarray:
     """The median of a record's beats at each place of each lead, float32 (lead, time).
 
     Args:
-        beats: (beats, lead, time), at least one; in their own units, which the median keeps.
+        beats: (beats, lead, time), at least one; in their own units, which the median keeps. NaN
+            do not count; a place that has nothing else is NaN.
     """
+    median: Callable[..., np.ndarray] = np.nanmedian if np.isnan(beats).any() else np.median
     made = np.empty(beats.shape[1:], np.float32)
     step = max(1, PART_BYTES // max(1, len(beats) * beats.shape[1] * 8))
-    for start in range(0, beats.shape[2], step):
-        made[:, start : start + step] = np.median(beats[:, :, start : start + step], axis=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of places that are NaN
+        for start in range(0, beats.shape[2], step):
+            made[:, start : start + step] = median(beats[:, :, start : start + step], axis=0)
     return made
 
 

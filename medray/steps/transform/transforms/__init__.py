@@ -11,6 +11,7 @@ TRANSFORMS: "Registry[Transformation]" = Registry(
     "medray.transforms",
     {
         "genome-windows": "medray.steps.transform.transforms.genome_windows:Windows",
+        "beats": "medray.steps.transform.transforms.beats:Beats",
         "expression-qc": "medray.steps.transform.transforms.expression_qc:ExpressionQc",
         "variant-qc": "medray.steps.transform.transforms.variant_qc:VariantQc",
     },
