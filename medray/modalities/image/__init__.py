@@ -63,7 +63,7 @@ class Images(Modality):
         from medray.modalities.image.survey import fingerprint
 
         return make_plan(
-            fingerprint(dataset, indices, task),
+            fingerprint(dataset, indices, task, given=wanted.given),
             task,
             dims=wanted.model.get("dims"),
             levels=levels_of(wanted.model),

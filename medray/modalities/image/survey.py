@@ -14,6 +14,7 @@ from dask.delayed import delayed
 
 from medray.data.order import seed_of
 from medray.errors import DataError, SpecError
+from medray.modalities.image.options import ImagePlanOptions
 from medray.storage.catalog.datasets import Dataset
 from medray.tasks.base import Task
 
@@ -44,7 +45,12 @@ class Fingerprint:
 
 
 def fingerprint(
-    dataset: Dataset, indices: Sequence[int], task: Task, *, threads: int = 2
+    dataset: Dataset,
+    indices: Sequence[int],
+    task: Task,
+    *,
+    given: ImagePlanOptions | None = None,
+    threads: int = 2,
 ) -> Fingerprint:
     """Look at the samples `indices` of a dataset.
 
@@ -80,10 +86,10 @@ def fingerprint(
         )
     modalities = {str(row.get("modality") or "") for row in rows}
     modality = modalities.pop() if len(modalities) == 1 else ""
-    chosen = getattr(getattr(task, "options", None), "normalise", None)
-    scheme = chosen or ("ct" if modality == "CT" else "zscore")
+    given = given or ImagePlanOptions()
+    scheme = given.normalise or ("ct" if modality == "CT" else "zscore")
     intensities: tuple[tuple[float, float, float, float], ...] = ()
-    if scheme in ("ct", "dataset"):
+    if scheme in ("ct", "dataset") and given.channels is None:
         intensities = _intensities(dataset, indices, channels.pop(), task, threads)
     return Fingerprint(
         channels=shapes[0][0],
@@ -167,7 +173,7 @@ def _intensities(
             "no image has foreground voxels",
             code="no-foreground",
             about=dataset.reference,
-            hint="set the task's normalise to zscore",
+            hint="give `plan: {normalise: zscore}`",
         )
     return tuple(
         (

@@ -16,9 +16,11 @@ from medray.engine.training.package import save_trained
 from medray.engine.training.ranks import World
 from medray.engine.training.setup import TrainSetup, assemble
 from medray.errors import FatalError, SpecError
+from medray.modalities import modality_of
 from medray.modalities.image.options import ImagePlanOptions
 from medray.modalities.image.plan import make_plan
 from medray.modalities.image.survey import fingerprint
+from medray.modalities.plan import Wanted
 from medray.spec.training import EarlyStopping, OptimiserSettings, TrainSettings
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.samples import Sample
@@ -278,12 +280,14 @@ def test_a_classifier_is_trained_by_the_same_loop(make_dataset) -> None:
         samples.append(Sample(f"s{number}", row, {"image": image}))
     data = make_dataset("bright", samples)
     task = {"name": "classification", "classes": ["dark", "bright"]}
+    model = {"name": "cnn", "features": [4, 8], "convs": 1}
     built = build_task(task)
-    look = fingerprint(data, data.select({"split": "train"}), built)
-    plan = make_plan(look, built, given=ImagePlanOptions(normalise="dataset"))
+    modality, given = modality_of(model), ImagePlanOptions(normalise="dataset")
+    plan = modality.plan(data, data.select({"split": "train"}), built, Wanted(model, FAST, given))
+    (channel,) = plan.channels
+    assert (channel.scheme, round(channel.mean, -1)) == ("dataset", 120)
     assert plan.frequencies == (0.5, 0.5)
     settings = TrainSettings(epochs=4, steps_per_epoch=6, batch_size=8, augment=None)
-    model = {"name": "cnn", "features": [4, 8], "convs": 1}
     setup = TrainSetup(data.objects, data.reference, task, model, plan, settings, "runs/a")
     result = fit(setup, World())
     assert result.metrics["val_auc"] > 0.95

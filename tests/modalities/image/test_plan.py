@@ -146,3 +146,7 @@ def test_ct_is_scaled_by_the_foreground_of_the_data(make_dataset) -> None:
     assert (channel.low, channel.high) == pytest.approx(np.percentile(values, [0.5, 99.5]))
     assert (channel.mean, channel.std) == pytest.approx((values.mean(), values.std()))
     assert "physical scale" in plan.reasons["channels"]
+    given = ImagePlanOptions(channels=(ChannelNorm(scheme="ct", low=-20, high=80),))
+    look = fingerprint(make_dataset("ct", samples), [0, 1, 2], task, given=given)
+    assert look.intensities == ()  # nobody asks for them
+    assert make_plan(look, task, given=given).channels == given.channels
