@@ -19,6 +19,7 @@ FORMATS: Registry[Format] = Registry(
         "sequences": "medray.formats.sequences:Sequences",
         "signal-npz": "medray.formats.signal_npz:SignalNpz",
         "table": "medray.formats.table:Table",
+        "edf": "medray.formats.edf:Edf",
         "annotated_vcf": "medray.formats.vcf.annotated:AnnotatedVcf",
         "vcf": "medray.formats.vcf:Vcf",
         "wfdb": "medray.formats.wfdb:Wfdb",

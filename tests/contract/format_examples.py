@@ -18,6 +18,7 @@ from PIL import Image as Pillow
 
 from medray.formats.ome_zarr import OmeZarr
 from medray.storage.shards.samples import Layout, Sample
+from tests.formats.edf.made import File, Lead, clocked, noise
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 AFFINE = np.diag([0.8, 0.9, 2.0, 1.0])
@@ -213,10 +214,19 @@ def wfdb(root: Path) -> dict[str, Any]:
     return {"deidentify": {"method": "none"}}
 
 
+def edf(root: Path) -> dict[str, Any]:
+    leads = [Lead(noise(3, rate, rate)) for rate in (20, 1, 20)]
+    told = clocked(["+0.25", "+1.25", "+2.25"], {1: b"+1\x152.5\x14Apnea\x14\0"})
+    (root / "a.edf").write_bytes(File(leads, told).bytes())
+    (root / "b.bdf").write_bytes(File([Lead(noise(2, 9, bits=24))], width=3).bytes())
+    return {"deidentify": {"method": "none"}}
+
+
 SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "bed": bed,
     "bigwig": bigwig,
     "dicom": dicom,
+    "edf": edf,
     "expression": expression,
     "fasta": fasta,
     "gff": gff,

@@ -1,0 +1,250 @@
+"""EDF, EDF+ and BDF: recordings as they were digitised, each channel at its own rate."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from medray.errors import DataError
+from medray.formats.base import Format, FormatOptions, Found, Input, Source
+from medray.formats.edf.header import FIXED, Header, Signal, header_bytes, parse
+from medray.formats.edf.samples import HELD_BYTES, Samples
+from medray.formats.edf.tals import Encoding, Told, stretches
+from medray.formats.files import File, is_empty, item, nothing_found, open_path, stem, unique, walk
+from medray.formats.imaging.values import check_pattern, subject_of
+from medray.formats.packed import grouped
+from medray.formats.signal.deidentify import Deidentify, Pseudonyms
+from medray.formats.signal.recording import (
+    COLUMNS,
+    Annotation,
+    Channel,
+    Segment,
+    array_of,
+    placed,
+    row_of,
+    spec_of,
+)
+from medray.storage.shards.holds import Holds, names
+from medray.storage.shards.records import Refusal
+from medray.storage.shards.samples import Sample, Slabs
+
+SUFFIXES = (".edf", ".bdf")
+HEAD_BYTES = FIXED * 64  # of most files the whole header
+ANNOTATOR = "edf"
+
+__all__ = ["Edf"]
+
+
+class EdfOptions(FormatOptions):
+    """How recordings in EDF are read."""
+
+    deidentify: Deidentify = Deidentify()
+    subject: Literal["file", "patient"] = Field(
+        "file", description="whose a recording is: each its own, or by the patient's code in it"
+    )
+    subject_pattern: str = Field(
+        "", description="regular expression whose first group in a file's path is its subject"
+    )
+    texts: tuple[str, ...] | None = Field(
+        None,
+        description="annotations whose texts are kept, the others lose theirs; null: all, but "
+        "none where de-identification is on",
+    )
+    encoding: Encoding = Field("utf-8", description="of the texts of annotations")
+    records: Literal["header", "file"] = Field(
+        "header", description="file: as many data records as a file holds, whatever it says"
+    )
+    times: Literal["records", "header"] = Field(
+        "records", description="header: of files without gaps, whatever their data records tell"
+    )
+    start: Literal["header", "ignore"] = Field("header", description="ignore: no date is read")
+
+    _pattern = field_validator("subject_pattern")(check_pattern)
+
+
+class Edf(Format):
+    """EDF, EDF+C, EDF+D, BDF and BDF+; one sample a file.
+
+    Arrays `signal_<rate>` (channel, time) hold the digital values; columns are those of
+    `signal.recording`.
+    """
+
+    name: ClassVar[str] = "edf"
+    Options: ClassVar[type[FormatOptions]] = EdfOptions
+    options: EdfOptions
+
+    def holds(self) -> Holds:
+        """Recordings; only headers tell of which rates."""
+        return Holds(None, names(COLUMNS))
+
+    def ready(self) -> None:
+        """Look for the site's key.
+
+        Raises:
+            SpecError: it is missing or weak.
+        """
+        super().ready()
+        Pseudonyms(self.options.deidentify)
+
+    def plan(self, source: Source) -> Found:
+        """An input a file, by its header: rates of its channels, and whether its size fits."""
+        hidden = Pseudonyms(self.options.deidentify)
+        found, refused = walk(source, SUFFIXES)
+        if is_empty(found, refused):
+            nothing_found(source, "EDF or BDF file", "they end in .edf or .bdf")
+        refused = [hidden.refusal(one) for one in refused]
+        rates: set[float] = set()
+        items = []
+        for file in found:
+            source.fetch(file.path, HEAD_BYTES)
+            try:
+                rates |= self._rates(source, file)
+            except DataError as error:
+                refused.append(hidden.refusal(Refusal.of(file.path, error, path=file.path)))
+                continue
+            source.drop(file.path)
+            key = hidden.name("record", stem(file.path, SUFFIXES))
+            items.append(item(key, [file], hidden=hidden.fingerprint))
+        items.sort(key=lambda one: one.key)
+        kept = list(unique(items, refused))
+        arrays = {array_of(rate): spec_of(rate) for rate in sorted(rates)}
+        return Found(grouped(kept, samples=16), refused, arrays=arrays)
+
+    def shown(self, item: Input) -> tuple[str, str]:
+        """Its file, where the job says that paths name nobody."""
+        return ("" if Pseudonyms(self.options.deidentify).keyed else item.paths[0]), ""
+
+    def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
+        """The recording; one that is large comes in slabs along time."""
+        hidden = Pseudonyms(self.options.deidentify)
+        try:
+            yield self._recording(open_path(source, item.paths[0]), item, hidden)
+        except DataError as error:
+            # Paths often hold names: the key is all that leaves.
+            raise DataError(
+                error.message, code=error.code, about=item.key, hint=error.hint
+            ) from error
+
+    def _recording(self, path: Path, item: Input, hidden: Pseudonyms) -> Sample:
+        options = self.options
+        header = self._header(path)
+        samples = Samples(path, header, header.count(path.stat().st_size, by_file=self._by_file))
+        told = Told()
+        for fields in samples.told():
+            told.take(fields, options.encoding)
+        begin = next((one for one in told.begins if one is not None), Decimal(0))
+        segments = self._segments(header, samples, told)
+        channels = placed(
+            _channel(signal, header, keyed=hidden.keyed)
+            for signal in header.signals
+            if not signal.told
+        )
+        subject = self._subject(item.paths[0], header)
+        start = _later(header.start, begin)
+        length = segments[-1].onset_s + segments[-1].duration_s
+        notes = self._annotations(told, begin, keyed=hidden.keyed)
+        if not channels:
+            length = max((one.onset_s + (one.duration_s or 0) for one in notes), default=0.0)
+        row = row_of(
+            channels,
+            record=item.key,
+            subject=hidden.name("subject", subject),
+            duration_s=length,
+            start_time=hidden.start(start, subject),
+            annotations=notes,
+            segments=segments if len(segments) > 1 else (),
+        )
+        return Sample(item.key.replace("/", "_"), row, _arrays(samples, header, samples.count))
+
+    @property
+    def _by_file(self) -> bool:
+        return self.options.records == "file"
+
+    def _header(self, path: Path) -> Header:
+        with path.open("rb") as file:
+            data = file.read(FIXED)
+            data += file.read(header_bytes(data) - FIXED)
+        return parse(data, start=self.options.start)
+
+    def _rates(self, source: Source, file: File) -> set[float]:
+        path = open_path(source, file.path)
+        with path.open("rb") as opened:
+            size = header_bytes(opened.read(FIXED))
+        if size > HEAD_BYTES:
+            source.fetch(file.path, size)
+        header = self._header(path)
+        header.count(file.size, by_file=self._by_file)
+        return {header.rate(one.samples) for one in header.signals if not one.told}
+
+    def _segments(self, header: Header, samples: Samples, told: Told) -> list[Segment]:
+        begins: list[Decimal | None] = told.begins or [None] * samples.count
+        if self.options.times == "header" and not header.gaps:
+            begins = [begins[0], *[None] * (len(begins) - 1)]
+        fastest = max(samples.groups, default=0)
+        step = 1 / header.rate(fastest) if fastest else float(header.duration)
+        return stretches(begins, header.duration, step, gaps=header.gaps)
+
+    def _subject(self, path: str, header: Header) -> str:
+        options = self.options
+        if options.subject_pattern:
+            return subject_of(path, options.subject_pattern)
+        if options.subject == "file":
+            return stem(path, SUFFIXES)
+        if not header.patient_code:
+            raise DataError("the header names no patient", code="no-subject")
+        return header.patient_code
+
+    def _annotations(self, told: Told, begin: Decimal, *, keyed: bool) -> list[Annotation]:
+        allowed = self.options.texts
+        everything = allowed is None and not keyed
+        return [
+            Annotation(
+                ANNOTATOR,
+                float(onset - begin),
+                None if duration is None else float(duration),
+                text if everything or text in (allowed or ()) else "",
+            )
+            for onset, duration, text in told.notes
+        ]
+
+
+def _later(start: datetime | None, seconds: Decimal) -> datetime | None:
+    try:
+        return start and start + timedelta(seconds=float(seconds))
+    except OverflowError as error:
+        raise DataError("the first data record begins in no year", code="bad-date") from error
+
+
+def _channel(signal: Signal, header: Header, *, keyed: bool) -> Channel:
+    """What a signal's integers mean; free text stays behind where de-identification is on."""
+    (low, high), (least, most) = signal.physical, signal.digital
+    gain = (most - least) / (high - low) if high != low else 0.0
+    calibrated = 0 < abs(gain) < float("inf")
+    gain = gain if calibrated else 1.0
+    return Channel(
+        name=signal.label,
+        unit=signal.unit,
+        rate=header.rate(signal.samples),
+        gain=gain,
+        baseline=least - low * gain if calibrated else 0.0,
+        calibrated=calibrated,
+        low=least,
+        high=most,
+        transducer="" if keyed else signal.transducer,
+        prefilter="" if keyed else signal.prefilter,
+    )
+
+
+def _arrays(samples: Samples, header: Header, count: int) -> dict[str, np.ndarray | Slabs]:
+    arrays: dict[str, np.ndarray | Slabs] = {}
+    if samples.size <= HELD_BYTES:
+        return {array_of(header.rate(many)): one for many, one in samples.whole().items()}
+    for many, group in samples.groups.items():
+        shape = len(group), many * count
+        parts = samples.parts(many, shape[1])
+        arrays[array_of(header.rate(many))] = Slabs(shape, samples.dtype, 1, parts)
+    return arrays
