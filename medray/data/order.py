@@ -93,7 +93,7 @@ class Order:
                 for epoch, part in zip(passes, parts, strict=True)
             ]
         )
-        return samples, _mixed(positions.astype(np.uint64) + np.uint64(seed_of(self.seed)))
+        return samples, mixed(positions.astype(np.uint64) + np.uint64(seed_of(self.seed)))
 
     def batches(self, rank: int, size: int, step: int = 0) -> Iterator[list[Draw]]:
         """A rank's slices from `step` on, without end."""
@@ -124,7 +124,7 @@ def permutation(seed: int, epoch: int, samples: int) -> np.ndarray:
     return generator.permutation(samples)
 
 
-def _mixed(numbers: np.ndarray) -> np.ndarray:
+def mixed(numbers: np.ndarray) -> np.ndarray:
     """Unrelated 64-bit numbers of neighbouring ones."""
     mixed = numbers * np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -100,9 +100,9 @@ class SignalNpz(Format):
         name = str(item.extra["id"])
         held = self._read(source, item, name)
         contexts = self._contexts(held)
-        good = np.ones(len(held.signals), bool)
+        good: Array = np.ones(len(held.signals), bool)
         if held.signals.dtype.kind == "f":
-            good = np.isfinite(held.signals).all(axis=(1, 2))
+            good = np.asarray(np.isfinite(held.signals).all(axis=(1, 2)))
         for at, fits in enumerate(good.tolist()):
             sample_id = f"{name}-{at:07d}"
             if not fits:

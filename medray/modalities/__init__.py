@@ -15,6 +15,7 @@ MODALITIES: "Registry[Modality]" = Registry(
     {
         "image": "medray.modalities.image:Images",
         "sequence": "medray.modalities.sequence:Sequences",
+        "signal": "medray.modalities.signal:Signals",
         "table": "medray.modalities.table:Tables",
     },
 )

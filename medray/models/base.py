@@ -27,6 +27,7 @@ class Network(nn.Module, ABC):
     - "image": see `image.base.ImageNetwork`.
     - "sequence": tokens uint8 (B, L), or bases one-hot (B, 4, L), see `sequence.tokens`. The
       answer is (B, out_channels), or (B, out_channels, L) with the option `per_base`.
+    - "signal": a tree, see `signal.base`. The answer is (B, out_channels).
     - "table": float32 (B, in_channels), the features of all modalities beside each other, NaN
       where a sample lacks a modality. The answer is (B, out_channels).
     """
@@ -55,8 +56,8 @@ class Network(nn.Module, ABC):
 
         Args:
             options: an instance of this class's `Options`.
-            in_channels: channels of an image, features of a row (of all modalities together);
-                sequences have 4, one per base.
+            in_channels: channels of an image, leads of a signal, features of a row (of all
+                modalities together); sequences have 4, one per base.
             out_channels: classes or targets.
             patch: size it will be trained on, in voxels or (bases,); sets which axes are pooled
                 and how often. None if unknown: then every axis is pooled at every level.

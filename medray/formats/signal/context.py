@@ -27,8 +27,8 @@ def chosen(count: int, values: int) -> np.ndarray:
 
 def physical(
     values: np.ndarray,
-    gain: Sequence[float] | None = None,
-    baseline: Sequence[float] | None = None,
+    gain: Sequence[float] | np.ndarray | None = None,
+    baseline: Sequence[float] | np.ndarray | None = None,
 ) -> np.ndarray:
     """Digital values in physical units: (digital - baseline) / gain, float32.
 

@@ -1,0 +1,167 @@
+"""Signals: beats and windows of recordings, of one length and rate, and what stands beside them."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from medray.data.order import Order
+from medray.modalities.base import Answering, Modality, Precision, Trained
+from medray.modalities.plan import Augment, PlanOptions, Sketch, Wanted
+from medray.modalities.signal.augment import SignalAugment
+from medray.modalities.signal.plan import SignalPlan, SignalPlanOptions
+from medray.modalities.signal.wire import SignalWire
+from medray.modalities.wire import Wire
+from medray.spec.training import TrainSettings
+from medray.storage.catalog.datasets import Dataset
+from medray.storage.shards.holds import Needs, names
+
+if TYPE_CHECKING:
+    import torch
+
+    from medray.modalities.signal.cases import SignalCases
+    from medray.modalities.signal.loader import SignalLoader
+    from medray.models.base import Network
+    from medray.tasks.base import Task
+
+TOGETHER = 512  # signals that are validated at once
+LENGTH = 256  # of a network that is built before there are data
+HELD = 2**31  # bytes of signals that a linear model may be fitted on in memory
+POINTS = 64  # of a signal, that a linear model takes
+
+
+class Signals(Modality):
+    """Samples with an array `signal` (lead, time)."""
+
+    name: ClassVar[str] = "signal"
+    needs: ClassVar[Needs] = Needs((names("signal"),))
+    Augment: ClassVar[type[Augment]] = SignalAugment
+    PlanOptions: ClassVar[type[PlanOptions]] = SignalPlanOptions
+
+    @classmethod
+    def plan_type(cls) -> type[SignalPlan]:
+        """See Modality."""
+        return SignalPlan
+
+    def plan(
+        self, dataset: Dataset, indices: Sequence[int], task: "Task", wanted: Wanted
+    ) -> SignalPlan:
+        """See medray.modalities.signal.survey."""
+        from medray.modalities.signal.survey import make_plan
+
+        return make_plan(dataset, indices, task, wanted)
+
+    def sketch(
+        self, model: dict[str, Any], given: SignalPlanOptions, task: "Task", axes: int | None
+    ) -> Sketch:
+        """Of signals as the job says; else only the data know."""
+        planned = {"context": bool(given.context), "columns": len(given.columns)}
+        return Sketch(planned, len(given.leads or ("",)), size=(LENGTH,))
+
+    def build(self, model: dict[str, Any], plan: SignalPlan) -> "Network":
+        """The network for so many leads and columns."""
+        from medray.models import MODELS, model_options
+
+        options = model_options(model, context=plan.context, columns=len(plan.columns))
+        kind = MODELS.get(model["name"])
+        return kind.build(options, len(plan.leads), len(plan.classes), (plan.length,))
+
+    def cases(
+        self,
+        dataset: Dataset,
+        indices: Sequence[int],
+        plan: SignalPlan,
+        task: "Task",
+        settings: TrainSettings,
+    ) -> "SignalCases":
+        """See medray.modalities.signal.cases."""
+        from medray.modalities.signal.cases import SignalCases
+
+        return SignalCases(dataset, indices, plan, settings.cache_bytes)
+
+    def loader(
+        self,
+        cases: "SignalCases",
+        order: Order,
+        plan: SignalPlan,
+        task: "Task",
+        settings: TrainSettings,
+        share: tuple[int, int],
+        device: "torch.device",
+    ) -> "SignalLoader":
+        """See medray.modalities.signal.loader."""
+        from medray.modalities.signal.cases import targets_of
+        from medray.modalities.signal.loader import SignalLoader
+
+        return SignalLoader(
+            cases,
+            order,
+            targets_of(task, cases.rows),
+            augment=self.augmented(settings),
+            share=share,
+            device=device,
+            prefetch=settings.prefetch,
+            parts=settings.accumulate,
+        )
+
+    def judge(
+        self,
+        network: "Network",
+        cases: "SignalCases",
+        chosen: Sequence[int],
+        task: "Task",
+        plan: SignalPlan,
+        device: "torch.device",
+        precision: Precision,
+    ) -> Iterator[list[float]]:
+        """Many signals at a time."""
+        from medray.modalities.ask import ask
+        from medray.modalities.signal.inputs import scaled
+        from medray.modalities.signal.loader import tree
+
+        for start in range(0, len(chosen), TOGETHER):
+            some = cases.take(list(chosen[start : start + TOGETHER]))
+            for answer in ask(network, tree(scaled(some, plan), device), task, precision):
+                yield task.judge(answer, None)
+
+    def design(self, dataset: Dataset, indices: Sequence[int], plan: SignalPlan) -> np.ndarray:
+        """Of each lead up to 64 points, and as many of how it differs from its context; columns."""
+        from medray.modalities.signal.cases import SignalCases
+        from medray.modalities.signal.inputs import scaled
+
+        cases = SignalCases(dataset, indices, plan, HELD)
+        step = max(1, plan.length // POINTS)
+        parts = []
+        for start in range(0, len(cases), TOGETHER):
+            some = scaled(cases.take(range(start, min(len(cases), start + TOGETHER))), plan)
+            signals = [some.signal]
+            if some.context is not None:
+                signals.append(some.signal - some.context)
+            flat = [one[:, :, ::step].reshape(len(one), -1) for one in signals]
+            parts.append(np.concatenate([*flat, some.columns], 1).astype(np.float32))
+        return np.concatenate(parts)
+
+    def wire(self, plan: dict[str, Any]) -> Wire:
+        """See medray.modalities.signal.wire."""
+        return SignalWire(plan)
+
+    def predictor(self, trained: Trained, options: dict[str, Any]) -> Answering:
+        """One row for each signal."""
+        from medray.modalities.signal.predictor import SignalPredictor
+
+        return SignalPredictor(trained, options)
+
+    def describe(self, plan: SignalPlan) -> list[str]:
+        """Rate, length, leads, scale, and what stands beside a signal."""
+        said = [
+            f"signals of {plan.length} samples at {plan.rate:g} Hz, leads {', '.join(plan.leads)}",
+            f"scaled by {plan.scale}",
+        ]
+        if plan.columns:
+            said.append(f"beside each signal {', '.join(plan.columns)}")
+        if plan.context:
+            said.append(
+                "beside each signal the median of its record, so it answers for records that are "
+                "whole, and not while one is running"
+            )
+        return said

@@ -1,0 +1,265 @@
+"""Signals of a split as a network sees them: held as they are stored, or read as they are drawn."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+from torch import Tensor
+
+from medray.errors import DataError, SpecError
+from medray.modalities.signal.inputs import (
+    Signals,
+    check_length,
+    check_rate,
+    leads_of,
+    numbers_of,
+    standardised,
+    steps_of,
+)
+from medray.modalities.signal.plan import SignalPlan
+from medray.storage.catalog.datasets import Dataset
+from medray.tasks.base import Task
+
+ABOUT = ("rate", "leads", "gain", "baseline")
+# Columns that say how to read a recording, or hold all of its annotations: no target is among them.
+LONG = frozenset({"gain", "baseline", "leads", "channels", "annotations", "segments"})
+
+
+class SignalCases:
+    """Signals, and the numbers beside them.
+
+    Args:
+        dataset: with arrays `signal`, and `context` where the plan has it.
+        indices: which samples of it.
+        plan: of the training.
+        budget: bytes of signals that are held; more are read as they are asked for.
+
+    Raises:
+        SpecError: there are no samples ("no-samples"), or they hold no signals ("no-signals").
+        DataError: a sample is not as the plan says (code "model-mismatch").
+    """
+
+    def __init__(
+        self, dataset: Dataset, indices: Sequence[int], plan: SignalPlan, budget: int
+    ) -> None:
+        check_any(dataset, indices)
+        self.plan = plan
+        self.rows = rows_of(dataset, indices)
+        self.columns = standardised(numbers_of(numeric(dataset, plan, indices), plan.columns), plan)
+        store: _Store = _Far(dataset, indices, plan)
+        if store.bytes <= budget:
+            store = _Held(dataset, indices, store.about, plan)
+        self._store = store
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, at: Sequence[int] | np.ndarray) -> Signals:
+        """Some of them, in physical units."""
+        places = np.asarray(at, np.int64)
+        signal, context = self._store.take(places)
+        return Signals(signal, context, self.columns[places])
+
+
+def rows_of(dataset: Dataset, indices: Sequence[int]) -> list[dict[str, Any]]:
+    """What tasks look for their targets in."""
+    kept = [name for name in dataset.samples.column_names if name not in LONG]
+    chosen = pa.array(list(indices), pa.int64())
+    rows: list[dict[str, Any]] = dataset.samples.select(kept).take(chosen).to_pylist()
+    return rows
+
+
+def check_any(dataset: Dataset, indices: Sequence[int]) -> None:
+    """Refuse a selection of nothing, and samples without signals.
+
+    Raises:
+        SpecError: code "no-samples" or "no-signals".
+    """
+    if not indices:
+        raise SpecError(
+            "no samples are selected",
+            code="no-samples",
+            about=dataset.reference,
+            hint="check `select` and the dataset's splits",
+        )
+    if "signal" not in dataset.manifest.arrays:
+        raise SpecError(
+            "the samples hold no signals",
+            code="no-signals",
+            about=dataset.reference,
+            hint="this network takes samples with an array `signal`, as `signal-npz` reads them",
+        )
+
+
+def numeric(dataset: Dataset, plan: SignalPlan, indices: Sequence[int]) -> dict[str, np.ndarray]:
+    """Columns that the plan's numbers are made of, float64 (samples,), NaN where one is missing.
+
+    Raises:
+        SpecError: there is no such column ("no-such-column"), or it holds no numbers
+            ("bad-column").
+    """
+    table = dataset.columns(list(plan.sources)).take(pa.array(list(indices), pa.int64()))
+    made = {}
+    for name in plan.sources:
+        kind = table[name].type
+        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)):
+            raise SpecError(
+                f"the column {name!r} holds no numbers",
+                code="bad-column",
+                about=dataset.reference,
+                hint="name columns of numbers under the plan's `columns`",
+            )
+        values = table[name].cast(pa.float64()).to_numpy(zero_copy_only=False)
+        made[name] = np.asarray(values, np.float64)
+    return made
+
+
+def targets_of(task: Task, rows: Sequence[dict[str, Any]]) -> Tensor:
+    """What is to be learnt of each signal.
+
+    Raises:
+        SpecError: the task asks for an answer at each place (code "task-mismatch").
+    """
+    targets = task.targets(rows)
+    if targets is None:
+        raise SpecError(
+            "a window of a signal gets one answer",
+            code="task-mismatch",
+            about=task.name,
+            hint="take classification or regression",
+        )
+    return targets
+
+
+class _About:
+    """How each sample is read: which of its leads, gain and baseline of these.
+
+    Args:
+        dataset: of signals.
+        indices: which samples of it.
+        plan: of the training.
+    """
+
+    def __init__(self, dataset: Dataset, indices: Sequence[int], plan: SignalPlan) -> None:
+        names = [name for name in ABOUT if name in dataset.manifest.columns]
+        table = dataset.columns(names).take(pa.array(list(indices), pa.int64()))
+        known: dict[str, int] = {}
+        self.kinds: list[tuple[list[int], np.ndarray, np.ndarray]] = []
+        of = []
+        for row in table.to_pylist() if names else [{}] * len(indices):
+            key = repr(row)  # a few differ among many thousands
+            if key not in known:
+                check_rate(row, plan.rate)
+                leads = leads_of(row, plan.leads)
+                known[key] = len(self.kinds)
+                self.kinds.append((leads, *steps_of(row, leads)))
+            of.append(known[key])
+        self.of = np.asarray(of, np.int64)
+        self.gain = np.stack([gain for _, gain, _ in self.kinds])
+        self.baseline = np.stack([baseline for _, _, baseline in self.kinds])
+
+    def physical(self, values: np.ndarray, at: np.ndarray) -> np.ndarray:
+        """Stored values (B, leads, time) of samples, in physical units, float32."""
+        made = values.astype(np.float32)
+        made -= self.baseline[self.of[at]][:, :, None]
+        made /= self.gain[self.of[at]][:, :, None]
+        return made
+
+
+class _Store(Protocol):
+    about: _About
+
+    @property
+    def bytes(self) -> int: ...
+    def take(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]: ...
+
+
+class _Far:
+    """Signals that are read when they are asked for."""
+
+    def __init__(self, dataset: Dataset, indices: Sequence[int], plan: SignalPlan) -> None:
+        self._dataset, self._indices, self._plan = dataset, list(indices), plan
+        self.about = _About(dataset, indices, plan)
+        first = dataset.array(self._indices[0], "signal")
+        each = len(plan.leads) * plan.length
+        self.bytes = len(self._indices) * each * first.dtype.itemsize
+
+    def take(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Signals and contexts of some samples, in physical units."""
+        signal = self.about.physical(np.stack([self._read(one, "signal") for one in at]), at)
+        if not self._plan.context:
+            return signal, None
+        context = np.stack([self._read(one, "context") for one in at])
+        return signal, context.astype(np.float32)
+
+    def _read(self, one: int, name: str) -> np.ndarray:
+        array = self._dataset.array(self._indices[one], name)
+        check_length(array.shape, self._plan.length)
+        values: np.ndarray = array[...][self.about.kinds[self.about.of[one]][0]]
+        return values
+
+
+class _Held:
+    """Signals in memory as they are stored; of contexts, which are one for a record, each once."""
+
+    def __init__(
+        self, dataset: Dataset, indices: Sequence[int], about: _About, plan: SignalPlan
+    ) -> None:
+        self.about = about
+        leads = [about.kinds[kind][0] for kind in about.of]
+        self._values = _stacked(dataset, indices, leads, plan.length)
+        self.bytes = self._values.nbytes
+        self._contexts: np.ndarray | None = None
+        if plan.context:
+            known: dict[bytes, int] = {}
+            kinds: list[np.ndarray] = []
+            of: list[int] = []
+            for one, own in zip(_arrays(dataset, indices, "context"), leads, strict=True):
+                check_length(one.shape, plan.length)
+                values = np.ascontiguousarray(one[own], np.float32)
+                number = known.setdefault(values.tobytes(), len(kinds))
+                kinds += [values] if number == len(kinds) else []
+                of.append(number)
+            self._contexts, self._of = np.stack(kinds), np.asarray(of, np.int64)
+
+    def take(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Signals and contexts of some samples, in physical units."""
+        signal = self.about.physical(self._values[at], at)
+        return signal, None if self._contexts is None else self._contexts[self._of[at]]
+
+
+def _stacked(
+    dataset: Dataset, indices: Sequence[int], leads: Sequence[list[int]], length: int
+) -> np.ndarray:
+    """Signals (samples, leads, time) as they are stored."""
+    made: np.ndarray | None = None
+    for at, (one, own) in enumerate(zip(_arrays(dataset, indices, "signal"), leads, strict=True)):
+        check_length(one.shape, length)
+        if made is None:
+            made = np.empty((len(indices), len(own), length), one.dtype)
+        if one.dtype != made.dtype:
+            made = made.astype(np.result_type(made.dtype, one.dtype))
+        made[at] = one[own]
+    assert made is not None  # noqa: S101 - a selection of nothing is refused before
+    return made
+
+
+def _arrays(dataset: Dataset, indices: Sequence[int], name: str) -> Iterator[np.ndarray]:
+    """An array of each sample; those that are stacked are read shard by shard."""
+    stacks: dict[int, list[np.ndarray | None] | None] = {}
+    for index in indices:
+        number, row = dataset.place(index)
+        if number not in stacks:
+            stacks.clear()  # samples come in the order of their shards
+            stacks[number] = dataset.shards[number].stack(name)
+        stack = stacks[number]
+        if stack is None:
+            yield dataset.array(index, name)[...]
+            continue
+        held = stack[row]
+        if held is None:
+            raise DataError(
+                f"a sample has no array {name!r}", code="no-such-array", about=dataset.reference
+            )
+        yield held

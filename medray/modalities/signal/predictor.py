@@ -1,0 +1,88 @@
+"""How a model of signals answers: a row for each beat or window."""
+
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+
+from medray.errors import DataError
+from medray.formats.signal.context import physical
+from medray.modalities.ask import ask
+from medray.modalities.base import Answering
+from medray.modalities.signal.inputs import (
+    Signals,
+    check_length,
+    check_rate,
+    leads_of,
+    mismatch,
+    numbers_of,
+    scaled,
+    standardised,
+    steps_of,
+)
+from medray.modalities.signal.loader import tree
+from medray.modalities.signal.plan import SignalPlan
+from medray.storage.shards.samples import Sample
+from medray.storage.shards.stored import Stored
+
+
+class SignalPredictor(Answering):
+    """How a model of signals answers."""
+
+    @property
+    def batch(self) -> int:
+        """As the step says."""
+        return int(self.options["batch"])
+
+    @property
+    def plan(self) -> SignalPlan:
+        """Of the model's training."""
+        return cast("SignalPlan", self.trained.plan)
+
+    def prepare(self, stored: Stored, together: int) -> Sample:
+        """The sample's row, its signal and context float32 (leads, time) in physical units, and its
+        columns float32 (columns,), standardised."""
+        plan, row, there = self.plan, stored.row, stored.names
+        wanted = ("signal", "context") if plan.context else ("signal",)
+        if not set(wanted) <= set(there):
+            raise mismatch(f"the sample has no array {' and '.join(set(wanted) - set(there))}")
+        check_rate(row, plan.rate)
+        leads = leads_of(row, plan.leads)
+        made = {}
+        for name in wanted:
+            array = stored.array(name)
+            check_length(array.shape, plan.length)
+            if max(leads) >= array.shape[0]:
+                raise mismatch(f"a signal of {array.shape[0]} leads")
+            made[name] = np.asarray(array[...])[leads]
+        made["signal"] = physical(made["signal"], *steps_of(row, leads))
+        if not all(np.isfinite(one).all() for one in made.values()):
+            raise DataError("a value is NaN or infinite", code="nonfinite-signal")
+        given = {name: np.asarray([_number(row.get(name))]) for name in plan.sources}
+        made["columns"] = standardised(numbers_of(given, plan.columns), plan)[:1]
+        return Sample(stored.id, dict(row), dict(made))
+
+    def answers(self, samples: Sequence[Sample]) -> np.ndarray:
+        """See Answering."""
+        stacked = {
+            name: np.stack([np.asarray(sample.arrays[name], np.float32) for sample in samples])
+            for name in samples[0].arrays
+        }
+        columns = stacked["columns"].reshape(len(samples), -1)
+        given = scaled(Signals(stacked["signal"], stacked.get("context"), columns), self.plan)
+        trained = self.trained
+        inputs = tree(given, trained.device)
+        return ask(trained.network, inputs, trained.task, self.options["precision"])
+
+
+def _number(value: object) -> float:
+    """A column's value; NaN where it is missing.
+
+    Raises:
+        DataError: it is no number (code "model-mismatch").
+    """
+    if value is None:
+        return float("nan")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise mismatch("a column that the model takes holds no number")
+    return float(value)
