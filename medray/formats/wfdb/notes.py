@@ -1,0 +1,160 @@
+"""Annotation files beside a record as rows of its column `annotations`, and back.
+
+The column `annotation_files` says of each file what its rows don't: its length in the array
+`annotation_bytes`, which holds all files end to end, its time resolution and its own symbols.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from medray.errors import DataError
+from medray.formats.signal.recording import Annotation
+from medray.formats.wfdb.annotations import SYMBOLS, Note, Notes, decode, encode
+from medray.storage.shards.schema import ArraySpec, Axis
+
+FILES, BYTES = "annotation_files", "annotation_bytes"
+SPEC = ArraySpec((Axis("byte"),), ("uint8",), packing="dense", ragged=True)
+ENDING = re.compile(r"[A-Za-z0-9_]{1,20}")
+RHYTHMS = frozenset(
+    {"(AB", "(AFIB", "(AFL", "(AT", "(ASYS", "(B", "(BI", "(BII", "(HGEA", "(IVR", "(J", "(N"}
+    | {"(NOD", "(NOISE", "(NSR", "(P", "(PM", "(PREX", "(SAB", "(SBR", "(SVT", "(SVTA", "(T"}
+    | {"(VER", "(VF", "(VFL", "(VT", "MISSB", "PSE", "TS"}
+)
+"""Texts that are names of rhythms and events, and so of nobody."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Which texts of annotations stay.
+
+    Args:
+        texts: None: all.
+    """
+
+    texts: frozenset[str] | None
+
+    def __call__(self, text: str) -> str:
+        """The text, or nothing."""
+        return text if self.texts is None or text in self.texts else ""
+
+
+def rows_of(
+    annotator: str, data: bytes, rate: float, kept: Kept
+) -> tuple[list[Annotation], dict[str, Any]]:
+    """The annotations of a file, and what the column of files says of it.
+
+    Args:
+        annotator: the file's ending.
+        data: its bytes.
+        rate: frames a second of the record, in which `sample` counts.
+        kept: texts.
+
+    Raises:
+        DataError: it cannot be read (code "bad-annotations").
+    """
+    notes = decode(data)
+    ticks = notes.resolution or rate
+    rows = [
+        Annotation(
+            annotator,
+            note.tick / ticks,
+            text=kept(note.text),
+            sample=note.tick if ticks == rate else round(note.tick / ticks * rate),
+            symbol=note.symbol,
+            subtype=note.subtype,
+            channel=note.channel,
+            number=note.number,
+        )
+        for note in notes.notes
+    ]
+    lines = notes.definitions
+    if kept.texts is not None:  # code and symbol, without the words that describe it
+        lines = tuple(" ".join(line.split(" ")[:2]) for line in lines)
+    return rows, {
+        "annotator": annotator,
+        "bytes": len(data),
+        "resolution": float(notes.resolution or 0),
+        "definitions": "\n".join(lines),
+        "terminated": notes.terminated,
+    }
+
+
+def moved(rows: Sequence[Annotation], first: int, frames: int, rate: float) -> list[Annotation]:
+    """Those of a segment, in its own time."""
+    return [
+        replace(one, onset_s=one.onset_s - first / rate, sample=one.sample - first)
+        for one in rows
+        if one.sample is not None and first <= one.sample < first + frames
+    ]
+
+
+def files_of(
+    row: Mapping[str, Any], data: np.ndarray | None, rate: float, other: str
+) -> dict[str, bytes]:
+    """The annotation files of a record by their ending: as they were read, if nothing has changed.
+
+    Args:
+        row: of the record: `annotations`, and if it has them `annotation_files`.
+        data: bytes of all files that were read, uint8 (bytes,); None: nobody kept them.
+        rate: frames a second of the record.
+        other: ending for annotators whose name is none.
+
+    Raises:
+        DataError: an annotation cannot stand in such a file (code "unwritable-annotation").
+    """
+    by_ending: dict[str, list[dict[str, Any]]] = {}
+    for one in row.get("annotations") or ():
+        name = str(one["annotator"])
+        ending = name if ENDING.fullmatch(name) else other
+        if ending in ("hea", "dat"):
+            raise DataError("an annotator has a signal file's ending", code="unsafe-name")
+        by_ending.setdefault(ending, []).append(one)
+    abouts = {str(one["annotator"]): one for one in row.get(FILES) or ()}
+    kept, start = dict[str, bytes](), 0
+    for name, about in abouts.items():
+        if data is not None:
+            kept[name] = data[start : start + about["bytes"]].tobytes()
+            start += about["bytes"]
+        by_ending.setdefault(name, [])
+    made = {}
+    for ending, rows in by_ending.items():
+        notes = notes_of(rows, abouts.get(ending), rate)
+        same = ending in kept and decode(kept[ending]) == notes
+        made[ending] = kept[ending] if same else encode(notes)
+    return made
+
+
+def notes_of(
+    rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any] | None, rate: float
+) -> Notes:
+    """Annotations as a file has them.
+
+    A stretch that has no symbol becomes "(" where it begins, with its text, and ")" where it ends;
+    a text without symbol a comment, '"'.
+    """
+    resolution = float(about["resolution"]) if about else 0.0
+    definitions = tuple(filter(None, about["definitions"].split("\n"))) if about else ()
+    terminated = bool(about and about["terminated"])
+    made = []
+    for one in rows:
+        sample, text = one.get("sample"), str(one.get("text") or "")
+        tick = _tick(float(one["onset_s"]), None if resolution else sample, resolution or rate)
+        told = [int(one.get(name) or 0) for name in ("subtype", "channel", "number")]
+        subtype, channel, number = told
+        symbol = str(one.get("symbol") or "")
+        length = one.get("duration_s")
+        if symbol or length is None:
+            made.append(Note(tick, symbol or SYMBOLS[22], subtype, channel, number, text))
+            continue
+        end = _tick(float(one["onset_s"]) + float(length), None, resolution or rate)
+        made.append(Note(tick, "(", subtype, channel, number, text))
+        made.append(Note(end, ")", subtype, channel, number))
+    return Notes(tuple(made), resolution or None, definitions, terminated)
+
+
+def _tick(onset_s: float, sample: int | None, rate: float) -> int:
+    return round(onset_s * rate) if sample is None else int(sample)
