@@ -23,6 +23,7 @@ FORMATS: Registry[Format] = Registry(
         "annotated_vcf": "medray.formats.vcf.annotated:AnnotatedVcf",
         "vcf": "medray.formats.vcf:Vcf",
         "wfdb": "medray.formats.wfdb:Wfdb",
+        "wfdb-annotations": "medray.formats.wfdb.beats:WfdbAnnotations",
         # They draw with the engine; plugins, as those of outsiders are.
         "overlay": "medray.modalities.image.overlay_format:Overlay",
         "track_plot": "medray.modalities.sequence.track_format:TrackPlot",

@@ -206,6 +206,14 @@ class Format(ABC):
         """
         need(*self.libraries, what=self.name)
 
+    def ready_to_write(self) -> None:
+        """As `ready`, where files are written; what pseudonyms take may not be needed then.
+
+        Raises:
+            SpecError: it is not there.
+        """
+        self.ready()
+
     @classmethod
     def writes(cls) -> bool:
         """Whether a dataset can be exported so."""

@@ -18,6 +18,7 @@ from PIL import Image as Pillow
 
 from medray.formats.ome_zarr import OmeZarr
 from medray.storage.shards.samples import Layout, Sample
+from tests.contract.wfdb_examples import recorded, wfdb
 from tests.formats.edf.made import File, Lead, clocked, noise
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -192,28 +193,6 @@ def signal_npz(root: Path) -> dict[str, Any]:
     return {**named, "leads": ["MLII", "V1"], "classes": ["N", "V", "S"], "columns": {"sign": "y"}}
 
 
-def wfdb(root: Path) -> dict[str, Any]:
-    """A record of two signals in format 212, and one of two rates in files of their own."""
-    rng = np.random.default_rng(0)
-    pairs = rng.integers(-900, 900, (300, 2))
-    first, second = (pairs & 0xFFF).T.astype(np.uint16)
-    packed = np.stack([first & 255, (first >> 8) | ((second >> 8) << 4), second & 255], axis=1)
-    (root / "a.dat").write_bytes(packed.astype(np.uint8).tobytes())
-    (root / "a.hea").write_text(
-        "# CANARY NAME\na 2 360 300 10:00:00.5 02/01/2020\n"
-        + "".join(
-            f"a.dat 212 200(10)/mV 12 0 {one[0]} {one.sum() % 2**16} 0 {name}\n"
-            for one, name in zip(pairs.T, ("MLII", "V5"), strict=True)
-        )
-    )
-    whole = rng.integers(-(2**15) + 1, 2**15, 150).astype("<i2")
-    (root / "b.d0").write_bytes(whole.tobytes())
-    (root / "b.d1").write_bytes((rng.integers(-99, 99, 50) + 128).astype(np.uint8).tobytes())
-    sums = f"{whole[0]} {whole.astype(int).sum() % 2**16}"
-    (root / "b.hea").write_text(f"b 2 100 50\nb.d0 16x3 0 0 0 {sums}\nb.d1 80\n")
-    return {"deidentify": {"method": "none"}}
-
-
 def edf(root: Path) -> dict[str, Any]:
     leads = [Lead(noise(3, rate, rate)) for rate in (20, 1, 20)]
     told = clocked(["+0.25", "+1.25", "+2.25"], {1: b"+1\x152.5\x14Apnea\x14\0"})
@@ -340,7 +319,9 @@ WRITTEN: dict[str, Callable[[str], Sample]] = {
     "overlay": written,
     "track_plot": track,
     "vcf": called,
+    "wfdb": recorded,
 }
 
-JOINED = ("annotated_vcf", "table")
-"""Written from many units together: tests/steps/test_join.py, tests/jobs/test_annotated_vcf.py."""
+JOINED = ("annotated_vcf", "table", "wfdb-annotations")
+"""Written from many units together: tests/steps/test_join.py, tests/jobs/test_annotated_vcf.py,
+tests/formats/wfdb/test_beats.py."""

@@ -23,7 +23,7 @@ from medray.formats.signal.deidentify import Deidentify, Pseudonyms
 from medray.formats.signal.recording import COLUMNS, Annotation, array_of, row_of, spec_of
 from medray.formats.wfdb.notes import BYTES, FILES, RHYTHMS, SPEC, Kept, files_of, moved, rows_of
 from medray.formats.wfdb.reader import SUFFIX, Files, Signals
-from medray.formats.wfdb.timeline import apart, timeline
+from medray.formats.wfdb.timeline import apart, whole
 from medray.formats.wfdb.tree import Tree
 from medray.formats.wfdb.writer import frame_rate, write_signals, written
 from medray.storage.shards.holds import Holds, Needs, names
@@ -115,6 +115,9 @@ class Wfdb(Format):
         super().ready()
         self.names  # noqa: B018
 
+    def ready_to_write(self) -> None:
+        """Nothing: what is written has its pseudonyms already."""
+
     def plan(self, source: Source) -> Found:
         """A record each, by headers alone; what they name must be there."""
         tree = Tree(source, self.names, self.options.annotators)
@@ -136,14 +139,11 @@ class Wfdb(Format):
         path = item.paths[0].removesuffix(SUFFIX)
         subject = self._subject(path)
         told, abouts, data = self._annotations(files, item, header.rate)
-        lines = [("", 0, timeline(header, files.header))]
         parted = bool(header.parts) and self.options.segments == "apart"
-        if parted:
-            found = apart(header, files.header)
-            lines = [(f"-{number:04d}", start, line) for number, start, line in found]
+        lines = apart(header, files.header) if parted else [whole(header, files.header)]
         for suffix, first, line in lines:
             verify = self.options.checksums == "verify"
-            frames, arrays = Signals(line, files.find, verify, self.options.max_bytes).arrays()
+            frames, arrays = Signals(line, files, verify, self.options.max_bytes).arrays()
             began = header.start and header.start + timedelta(seconds=first / line.rate)
             row = row_of(
                 line.channels,

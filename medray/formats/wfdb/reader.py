@@ -14,7 +14,7 @@ from medray.formats.base import Input, Source
 from medray.formats.files import open_path
 from medray.formats.wfdb.header import MAX_HEADER, Header, Signal, parse
 from medray.formats.wfdb.packing import DIFFERENCES, missing_of
-from medray.formats.wfdb.samples import Find, Segment, groups_of
+from medray.formats.wfdb.samples import Beside, Segment, groups_of
 from medray.formats.wfdb.timeline import Stretch, Timeline
 from medray.storage.shards.samples import Slabs
 
@@ -50,8 +50,12 @@ class Files:
         """
         path = self._folder + name
         if path not in self._paths:
-            raise missing(name if self._shown else "")
+            raise missing(self.told(name))
         return open_path(self._source, path)
+
+    def told(self, name: str) -> str:
+        """A file's name as messages may have it."""
+        return name if self._shown else ""
 
     def header(self, record: str = "") -> Header:
         """The header of the record, or of a segment of it.
@@ -72,13 +76,13 @@ class Signals:
 
     Args:
         line: what the headers say.
-        find: a file beside the header.
+        beside: the files that hold them.
         verify: hold samples against checksums and first samples.
         most: bytes that they may take in memory.
     """
 
     line: Timeline
-    find: Find
+    beside: Beside
     verify: bool
     most: int
 
@@ -168,7 +172,7 @@ class Signals:
         if not self.verify:
             signals = [replace(one, checksum=None, initial=_begun(one)) for one in signals]
         places = [stretch.places[number] for number in chosen]
-        return Segment(signals, self.find, stretch.frames), places
+        return Segment(signals, self.beside, stretch.frames), places
 
 
 def _begun(signal: Signal) -> int | None:

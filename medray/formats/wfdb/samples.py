@@ -1,6 +1,6 @@
 """Samples of one segment: its files read side by side, sums and first samples verified."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -17,8 +17,20 @@ Values = npt.NDArray[Any]
 BLOCK = 2**17  # samples of a file that are decoded together: 256 KiB, of which a core's cache has
 # room for a few copies
 STEP = 6  # frames in a block are a multiple of it, so that blocks begin with a unit of any coding
-Find = Callable[[str], Path]
-"""From the name of a file beside the header to where it lies; raises DataError where it is not."""
+
+
+class Beside(Protocol):
+    """The files beside a header."""
+
+    def find(self, name: str) -> Path:
+        """Where one lies.
+
+        Raises:
+            DataError: it is not there.
+        """
+
+    def told(self, name: str) -> str:
+        """Its name as messages may have it, "" where names may tell of people."""
 
 
 class File(Protocol):
@@ -99,7 +111,7 @@ class Segment:
 
     Args:
         signals: that have files.
-        find: a file.
+        beside: files of these names.
         frames: how many; None: as many as the files hold.
 
     Raises:
@@ -108,7 +120,7 @@ class Segment:
             their format ("bad-header").
     """
 
-    def __init__(self, signals: Sequence[Signal], find: Find, frames: int | None) -> None:
+    def __init__(self, signals: Sequence[Signal], beside: Beside, frames: int | None) -> None:
         self.signals = signals
         self._groups: list[tuple[File, range]] = []
         self._sums = [0] * len(signals)
@@ -116,13 +128,13 @@ class Segment:
         with ExitStack() as stack:
             for numbers in groups_of(signals):
                 own = [signals[number] for number in numbers]
-                path = find(own[0].file)
+                path = beside.find(own[0].file)
                 kind = Compressed if own[0].coding in FLAC else Stored
                 file: File = kind(path, own)
                 stack.callback(file.close)
                 self._groups.append((file, numbers))
                 if frames is not None and file.length() < frames:
-                    raise short(own[0].file)
+                    raise short(beside.told(own[0].file))
             lengths = {file.length() for file, _ in self._groups}
             if frames is None and len(lengths) != 1:
                 reason = "its files differ in length, and the header says none"

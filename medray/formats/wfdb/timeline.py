@@ -87,8 +87,14 @@ def timeline(header: Header, load: Load) -> Timeline:
     return _made(replace(header, frames=start), stretches, columns.signals)
 
 
-def apart(header: Header, load: Load) -> Iterable[tuple[int, int, Timeline]]:
-    """Each segment as a record of its own: its number, its first frame in the record, itself.
+def whole(header: Header, load: Load) -> tuple[str, int, Timeline]:
+    """The record as `apart` gives its segments."""
+    return "", 0, timeline(header, load)
+
+
+def apart(header: Header, load: Load) -> Iterable[tuple[str, int, Timeline]]:
+    """Each segment as a record of its own: what is added to the name, its first frame in the
+    record, itself.
 
     Raises:
         DataError: as of `timeline`.
@@ -99,7 +105,7 @@ def apart(header: Header, load: Load) -> Iterable[tuple[int, int, Timeline]]:
             own = load(part.name)
             if own.parts or own.rate != header.rate or own.frames not in (None, part.frames):
                 raise _unfit("a segment has another rate or length than the record says")
-            yield number, start, timeline(replace(own, frames=part.frames), load)
+            yield f"-{number:04d}", start, timeline(replace(own, frames=part.frames), load)
         start += part.frames
 
 

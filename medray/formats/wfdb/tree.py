@@ -62,7 +62,11 @@ class Tree:
         segments = {
             _beside(record, part) for record, named in self._headers.items() for part in named.parts
         }
-        found = (self._input(record) for record in self._headers if record not in segments)
+        found = (
+            self._input(record)
+            for record, named in self._headers.items()
+            if named.parts or record not in segments  # none is lost where two name each other
+        )
         yield from unique((one for one in found if one), self.refused)
         for path in self._at:
             if path not in self._used and not path.endswith(SUFFIX) and not _LIST.fullmatch(path):

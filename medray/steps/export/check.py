@@ -31,7 +31,7 @@ def check(view: View, spec: ExportSpec) -> None:
             made.needs().check(holds)
         if not view.elsewhere:
             with view.at("format"):
-                made.ready()
+                made.ready_to_write()
         raw = made.raw if isinstance(made, Joined) else ""
         if raw and not view.elsewhere:
             with view.at("format.source"):
