@@ -25,7 +25,7 @@ from medray.formats.files import (
     stem,
     walk,
 )
-from medray.formats.tabular.text import Range, decoded, lines, ranges
+from medray.formats.tabular.text import Range, decoded, lines, mind_the_end, ranges
 from medray.storage.shards.holds import TOLD, Holds, names
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample
@@ -102,6 +102,7 @@ class Features(Format):
             source.fetch(file.path)
             try:
                 pieces = list(ranges(open_path(source, file.path), until=self.endings))
+                mind_the_end(open_path(source, file.path), file.path)
             except DataError as error:
                 refused.append(Refusal.of(file.path, error))
                 continue

@@ -29,7 +29,7 @@ from medray.formats.files import (
 )
 from medray.formats.genomics.alphabet import decode, encode, firsts
 from medray.formats.genomics.nucleotides import ambiguous
-from medray.formats.tabular.text import GZIP_RANGES, blocks, decoded, kind_of, lines
+from medray.formats.tabular.text import GZIP_RANGES, blocks, decoded, kind_of, lines, mind_the_end
 from medray.ids import short
 from medray.storage.shards.holds import Holds, Needs, named, names
 from medray.storage.shards.records import Refusal
@@ -113,6 +113,7 @@ class Fasta(Format):
             source.fetch(file.path)
             try:
                 records, packed = self._records(source, file)
+                mind_the_end(open_path(source, file.path), file.path)
             except DataError as error:
                 refused.append(Refusal.of(file.path, error))
                 continue

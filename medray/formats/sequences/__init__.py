@@ -13,7 +13,7 @@ from medray.formats.files import File, is_empty, item, nothing_found, open_path,
 from medray.formats.genomics.nucleotides import ambiguous
 from medray.formats.sequences.cells import MISSING, Kind, Value, kind_of, passes, value_of
 from medray.formats.sequences.table import Records, Survey, Table, table_at
-from medray.formats.tabular.text import Range, ranges
+from medray.formats.tabular.text import Range, mind_the_end, ranges
 from medray.storage.shards.holds import Holds, names
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample
@@ -83,6 +83,7 @@ class Sequences(Format):
             source.fetch(file.path)
             try:
                 items += self._inputs(file, open_path(source, file.path), survey)
+                mind_the_end(open_path(source, file.path), file.path)
             except DataError as error:
                 refused.append(Refusal.of(file.path, error))
             source.drop(file.path)

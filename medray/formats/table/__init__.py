@@ -17,6 +17,7 @@ from medray.formats.table.rows import row_of
 from medray.formats.table.sheets import SUFFIXES, Record, Sheet, Survey, sheet
 from medray.formats.table.write import write_rows
 from medray.formats.tabular import delimited
+from medray.formats.tabular.text import mind_the_end
 from medray.storage.shards.holds import Holds, named, names
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample, Slabs
@@ -165,6 +166,8 @@ class Table(Joined):
         for name, file in files.items():
             source.fetch(file.path)
             surveys[name] = self._sheet(source, file.path, name).survey(self.options.id)
+            if file.path.endswith(delimited.SUFFIXES):
+                mind_the_end(open_path(source, file.path), file.path)
             source.drop(file.path)
         by_id = self._check(surveys)
         for name, survey in surveys.items():

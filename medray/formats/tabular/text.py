@@ -7,6 +7,7 @@ there, so ranges of it are fewer.
 
 import bisect
 import gzip
+import logging
 import os
 import struct
 import zlib
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from medray.errors import DataError
+from medray.log import event
 
 Kind = Literal["plain", "gzip", "bgzip"]
 
@@ -94,6 +96,24 @@ def blocks(path: Path, start: int = 0, size: int | None = None) -> Iterator[byte
                     yield block
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise DataError("the gzip stream is damaged", code="damaged-gzip") from error
+
+
+def mind_the_end(path: Path, name: str) -> None:
+    """Log, as a warning, that a plain file's last line has no end: it may have been cut midway.
+
+    What is cut between cells lacks some and is refused; of a last cell that is shorter nobody can
+    tell, and whole files that end so are about as well, so it is no reason to refuse the line.
+
+    Args:
+        path: of the file, all of which is there.
+        name: of it, as the plan has it.
+    """
+    with path.open("rb") as file:
+        if file.read(2) == b"\x1f\x8b" or not file.seek(0, os.SEEK_END):
+            return
+        file.seek(-1, os.SEEK_END)
+        if file.read() not in (b"\n", b"\r"):
+            event("no-final-newline", level=logging.WARNING, file=name)
 
 
 def ranges(

@@ -27,6 +27,7 @@ from medray.formats.files import (
 )
 from medray.formats.packed import grouped
 from medray.formats.site_key import load_key
+from medray.formats.tabular.text import mind_the_end
 from medray.formats.vcf.reader import Reading
 from medray.formats.vcf.sites import rows_of
 from medray.formats.vcf.store.calls import Group
@@ -262,7 +263,10 @@ class Vcf(Format):
 
     def _inputs(self, source: Source, file: File, key: str) -> Iterator[Input]:
         source.fetch(file.path, HEAD)
-        kind = kind_of(open_path(source, file.path))
+        path = open_path(source, file.path)
+        kind = kind_of(path)
+        if kind == "plain" and path.stat().st_size == file.size:  # of a bucket's there is the head
+            mind_the_end(path, file.path)
         cuts = stretches(kind, file.size, self.options.partition)
         for number, (start, stop) in enumerate(cuts):
             yield Input(
