@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from medray.engine.training.baseline_scores import FILE, decode
 from medray.engine.training.baselines.logistic import Logistic
@@ -109,6 +110,29 @@ def test_a_task_from_outside_brings_its_own(
     test = features[data.select({"split": "test"}), 1]
     error = np.sqrt(((test - fitted.values[0]) ** 2).mean())
     assert steps[2].metrics["baseline_rmse"] == pytest.approx(error, rel=1e-5)
+
+
+def test_a_baseline_is_fitted_by_one_thread(
+    objects: Objects, make_dataset: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the machine has, else its last digits would depend on that."""
+    seen: list[set[int]] = []
+    fit = Logistic.of_classes
+
+    def watched(design: np.ndarray, classes: np.ndarray, count: int) -> Logistic:
+        seen.append({one["num_threads"] for one in threadpool_info()})
+        return fit(design, classes, count)
+
+    monkeypatch.setattr(Logistic, "of_classes", watched)
+    table(make_dataset)
+    with threadpool_limits(2):
+        run(
+            job({"name": "classification", "classes": ["no", "yes"]})[:1],
+            storage=objects,
+            cluster="inline",
+        )
+        assert seen == [{1}]
+        assert 2 in {one["num_threads"] for one in threadpool_info()}
 
 
 def test_in_folds_each_case_is_answered_by_the_baseline_that_has_not_seen_it(
