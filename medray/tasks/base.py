@@ -41,8 +41,8 @@ class Task(ABC):
     """What gets an answer: a sample as a whole, every voxel or base of it, objects in it, ….
 
     A network must give such answers (`Network.answers`)."""
-    over: ClassVar[str] = ""
-    """Kind of axis that its places lie on, e.g. "space"; samples must extend along it."""
+    over: ClassVar[frozenset[str]] = frozenset()
+    """Kinds of axis that its places may lie on, e.g. "space"; samples must extend along one."""
     metric: ClassVar[str]
     """Validation metric that tells which weights are best, unless the job names another."""
     metrics: ClassVar[Mapping[str, Metric]]

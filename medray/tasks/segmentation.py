@@ -67,7 +67,7 @@ class Segmentation(Task):
 
     name: ClassVar[str] = "segmentation"
     answers: ClassVar[Answers] = "place"
-    over: ClassVar[str] = "space"
+    over: ClassVar[frozenset[str]] = frozenset({"space"})
     metric: ClassVar[str] = "val_dice"
     metrics: ClassVar[Mapping[str, Metric]] = {
         "dice": Metric("Dice", headline=True),

@@ -1,4 +1,4 @@
-"""Tagging: one class for every base of a sequence."""
+"""Tagging: one class for every base of a sequence, or sample of a signal."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -42,7 +42,7 @@ class Tagging(Task):
 
     name: ClassVar[str] = "tagging"
     answers: ClassVar[Answers] = "place"
-    over: ClassVar[str] = "base"
+    over: ClassVar[frozenset[str]] = frozenset({"base", "time"})
     metric: ClassVar[str] = "val_auroc"
     metrics: ClassVar[Mapping[str, Metric]] = {
         "auroc": Metric("AUROC", headline=True, per_case=False),

@@ -4,9 +4,18 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from pydantic import Field
 
 from medray.data.order import Order
-from medray.modalities.base import Answering, Modality, Precision, Trained
+from medray.errors import SpecError
+from medray.modalities.base import (
+    Answering,
+    Made,
+    Modality,
+    Precision,
+    PredictOptions,
+    Trained,
+)
 from medray.modalities.plan import Augment, PlanOptions, Sketch, Wanted
 from medray.modalities.signal.augment import SignalAugment
 from medray.modalities.signal.plan import SignalPlan, SignalPlanOptions
@@ -28,15 +37,40 @@ TOGETHER = 512  # signals that are validated at once
 LENGTH = 256  # of a network that is built before there are data
 HELD = 2**31  # bytes of signals that a linear model may be fitted on in memory
 POINTS = 64  # of a signal, that a linear model takes
+MOST_S = 86_400.0  # of an option: a day
+
+
+class SignalPredictOptions(PredictOptions):
+    """How models of signals are asked about whole records; of beats and windows nothing counts."""
+
+    min_s: float = Field(0, ge=0, le=MOST_S, description="shorter intervals are dropped")
+    gap_s: float = Field(
+        0, ge=0, le=MOST_S, description="background at most, over which two intervals are one"
+    )
+    step_s: float | None = Field(
+        None,
+        gt=0,
+        le=MOST_S,
+        description="between windows, of models that answer for windows; null: half a window",
+    )
+    background: str | None = Field(
+        None, description='class that makes no intervals; null: the first; "": every class does'
+    )
+    annotator: str = Field("", description="of the intervals; empty: the model's name")
+    probabilities: bool = Field(
+        False, description="also an array of all probabilities, of models that answer by sample"
+    )
 
 
 class Signals(Modality):
-    """Samples with an array `signal` (lead, time)."""
+    """Samples with an array `signal` (lead, time); to be asked about, whole recordings too."""
 
     name: ClassVar[str] = "signal"
     needs: ClassVar[Needs] = Needs((names("signal"),))
     Augment: ClassVar[type[Augment]] = SignalAugment
     PlanOptions: ClassVar[type[PlanOptions]] = SignalPlanOptions
+    PredictOptions: ClassVar[type[PredictOptions]] = SignalPredictOptions
+    extends: ClassVar[frozenset[str]] = frozenset({"time"})
 
     @classmethod
     def plan_type(cls) -> type[SignalPlan]:
@@ -96,7 +130,7 @@ class Signals(Modality):
         return SignalLoader(
             cases,
             order,
-            targets_of(task, cases.rows),
+            targets_of(task, cases.rows, cases.labels),
             augment=self.augmented(settings),
             share=share,
             device=device,
@@ -121,8 +155,10 @@ class Signals(Modality):
 
         for start in range(0, len(chosen), TOGETHER):
             some = cases.take(list(chosen[start : start + TOGETHER]))
-            for answer in ask(network, tree(scaled(some, plan), device), task, precision):
-                yield task.judge(answer, None)
+            answers = ask(network, tree(scaled(some, plan), device), task, precision)
+            for at, answer in enumerate(answers, start):
+                truth = None if cases.labels is None else cases.labels[chosen[at]]
+                yield task.judge(answer, truth)
 
     def design(self, dataset: Dataset, indices: Sequence[int], plan: SignalPlan) -> np.ndarray:
         """Of each lead up to 64 points, and as many of how it differs from its context; columns."""
@@ -145,10 +181,33 @@ class Signals(Modality):
         """See medray.modalities.signal.wire."""
         return SignalWire(plan)
 
+    def averages(self, answers: str) -> bool:
+        """Answers along a record are not averaged: each network cuts it as it needs."""
+        return answers != "place"
+
+    def outputs(self, network: "type[Network]", task: "Task", options: Any) -> Made:
+        """A row each, or the probability of each class at each sample; of recordings intervals."""
+        along = names("annotations", "interval_probability", "rate")
+        if task.answers == "place":
+            return Made(names("probability"), along)
+        return Made(columns=Made().columns | along)
+
     def predictor(self, trained: Trained, options: dict[str, Any]) -> Answering:
-        """One row for each signal."""
+        """One row for each signal; see medray.modalities.signal.records for recordings.
+
+        Raises:
+            SpecError: the background is no class of the model (code "unknown-class").
+        """
         from medray.modalities.signal.predictor import SignalPredictor
 
+        background = options.get("background")
+        if background and background not in trained.plan.classes:
+            raise SpecError(
+                f"the model has no class {background!r}",
+                code="unknown-class",
+                about="options.background",
+                hint=f"one of {', '.join(trained.plan.classes)}",
+            )
         return SignalPredictor(trained, options)
 
     def describe(self, plan: SignalPlan) -> list[str]:

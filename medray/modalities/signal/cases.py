@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import torch
 from torch import Tensor
 
 from medray.errors import DataError, SpecError
@@ -13,6 +14,7 @@ from medray.modalities.signal.inputs import (
     check_length,
     check_rate,
     leads_of,
+    mismatch,
     numbers_of,
     standardised,
     steps_of,
@@ -27,10 +29,11 @@ LONG = frozenset({"gain", "baseline", "leads", "channels", "annotations", "segme
 
 
 class SignalCases:
-    """Signals, and the numbers beside them.
+    """Signals, the numbers beside them, and of tasks that answer sample by sample the labels.
 
     Args:
-        dataset: with arrays `signal`, and `context` where the plan has it.
+        dataset: with arrays `signal`, and `context` where the plan has it; `label` (time,) of
+            tasks that answer sample by sample.
         indices: which samples of it.
         plan: of the training.
         budget: bytes of signals that are held; more are read as they are asked for.
@@ -46,11 +49,17 @@ class SignalCases:
         check_any(dataset, indices)
         self.plan = plan
         self.rows = rows_of(dataset, indices)
-        self.columns = standardised(numbers_of(numeric(dataset, plan, indices), plan.columns), plan)
+        self.columns = np.zeros((len(indices), 0), np.float32)
+        if plan.columns:
+            numbers = numbers_of(numeric(dataset, plan, indices), plan.columns)
+            self.columns = standardised(numbers, plan)
         store: _Store = _Far(dataset, indices, plan)
         if store.bytes <= budget:
             store = _Held(dataset, indices, store.about, plan)
         self._store = store
+        self.labels: np.ndarray | None = None
+        if plan.answers == "place":
+            self.labels = labels_of(dataset, indices, plan.length)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -60,6 +69,20 @@ class SignalCases:
         places = np.asarray(at, np.int64)
         signal, context = self._store.take(places)
         return Signals(signal, context, self.columns[places])
+
+
+def labels_of(dataset: Dataset, indices: Sequence[int], length: int) -> np.ndarray:
+    """A class for each sample of time of each signal, uint8 (samples, time).
+
+    Raises:
+        DataError: there are none ("no-such-array"), or not one each ("model-mismatch").
+    """
+    made = np.empty((len(indices), length), np.uint8)
+    for at, one in enumerate(_arrays(dataset, indices, "label")):
+        if one.shape != (length,):
+            raise mismatch(f"labels of shape {one.shape} for signals of {length} samples of time")
+        made[at] = one
+    return made
 
 
 def rows_of(dataset: Dataset, indices: Sequence[int]) -> list[dict[str, Any]]:
@@ -115,21 +138,30 @@ def numeric(dataset: Dataset, plan: SignalPlan, indices: Sequence[int]) -> dict[
     return made
 
 
-def targets_of(task: Task, rows: Sequence[dict[str, Any]]) -> Tensor:
+def targets_of(
+    task: Task, rows: Sequence[dict[str, Any]], labels: np.ndarray | None = None
+) -> Tensor:
     """What is to be learnt of each signal.
 
+    Args:
+        task: that is learnt.
+        rows: of the signals.
+        labels: of tasks that answer sample by sample.
+
     Raises:
-        SpecError: the task asks for an answer at each place (code "task-mismatch").
+        SpecError: there are no labels (code "task-mismatch").
     """
     targets = task.targets(rows)
-    if targets is None:
+    if targets is not None:
+        return targets
+    if labels is None:
         raise SpecError(
             "a window of a signal gets one answer",
             code="task-mismatch",
             about=task.name,
             hint="take classification or regression",
         )
-    return targets
+    return torch.from_numpy(labels)
 
 
 class _About:

@@ -1,14 +1,15 @@
-"""How a model of signals answers: a row for each beat or window."""
+"""How a model of signals answers: a row for each beat or window, intervals of whole recordings."""
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any, cast
 
 import numpy as np
 
 from medray.errors import DataError
 from medray.formats.signal.context import physical
 from medray.modalities.ask import ask
-from medray.modalities.base import Answering
+from medray.modalities.base import Answering, Trained
 from medray.modalities.signal.inputs import (
     Signals,
     check_length,
@@ -22,12 +23,28 @@ from medray.modalities.signal.inputs import (
 )
 from medray.modalities.signal.loader import tree
 from medray.modalities.signal.plan import SignalPlan
+from medray.modalities.signal.records import PROBABILITY, Recording, Records
 from medray.storage.shards.samples import Sample
+from medray.storage.shards.schema import Arrays
 from medray.storage.shards.stored import Stored
 
 
 class SignalPredictor(Answering):
     """How a model of signals answers."""
+
+    def __init__(self, trained: Trained, options: dict[str, Any]) -> None:
+        super().__init__(trained, options)
+        self._records = Records(trained, options)
+
+    @property
+    def arrays(self) -> Arrays:
+        """Of tasks that answer sample by sample, probabilities (classes, time)."""
+        return {"probability": PROBABILITY}
+
+    @property
+    def short(self) -> bool:
+        """See Predictor: an answer sample by sample is as long as its signal."""
+        return self.trained.task.answers != "place"
 
     @property
     def batch(self) -> int:
@@ -41,8 +58,10 @@ class SignalPredictor(Answering):
 
     def prepare(self, stored: Stored, together: int) -> Sample:
         """The sample's row, its signal and context float32 (leads, time) in physical units, and its
-        columns float32 (columns,), standardised."""
+        columns float32 (columns,), standardised; of a recording how it is read."""
         plan, row, there = self.plan, stored.row, stored.names
+        if "signal" not in there and "channels" in row:
+            return self._records.prepare(stored)
         wanted = ("signal", "context") if plan.context else ("signal",)
         if not set(wanted) <= set(there):
             raise mismatch(f"the sample has no array {' and '.join(set(wanted) - set(there))}")
@@ -61,6 +80,20 @@ class SignalPredictor(Answering):
         given = {name: np.asarray([_number(row.get(name))]) for name in plan.sources}
         made["columns"] = standardised(numbers_of(given, plan.columns), plan)[:1]
         return Sample(stored.id, dict(row), dict(made))
+
+    def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
+        """See Predictor; recordings one by one."""
+        for whole, some in groupby(samples, lambda one: isinstance(one, Recording)):
+            if whole:
+                yield from (self._records.answer(cast("Recording", one)) for one in some)
+            else:
+                yield from super().compute(list(some))
+
+    def finish(self, sample: Sample, answer: np.ndarray) -> Sample:
+        """See Answering."""
+        if self.trained.task.answers != "place":
+            return super().finish(sample, answer)
+        return Sample(sample.id, dict(sample.row), {"probability": answer})
 
     def answers(self, samples: Sequence[Sample]) -> np.ndarray:
         """See Answering."""

@@ -7,15 +7,24 @@ import numpy as np
 
 from medray.errors import SpecError
 from medray.modalities.plan import Wanted, planned_fields
-from medray.modalities.signal.cases import SignalCases, check_any, numeric, rows_of, targets_of
+from medray.modalities.signal.cases import (
+    SignalCases,
+    check_any,
+    labels_of,
+    numeric,
+    rows_of,
+    targets_of,
+)
 from medray.modalities.signal.inputs import numbers_of, spread
 from medray.modalities.signal.plan import SignalPlan, SignalPlanOptions
 from medray.storage.catalog.datasets import Dataset
+from medray.tasks.base import NO_LABEL
 
 if TYPE_CHECKING:
     from medray.tasks.base import Task
 
 BATCH = 128  # signals in a step at most, unless the job says
+ALONG = ("dataset", "none")  # scales of tasks that answer sample by sample
 LOOKED_AT = 4096  # signals whose mean and deviation are those of all
 
 
@@ -47,11 +56,15 @@ def make_plan(dataset: Dataset, indices: Sequence[int], task: "Task", wanted: Wa
             about=dataset.reference,
             hint="ingest with `context: median-beat`, or leave the plan's `context` out",
         )
-    targets = targets_of(task, rows_of(dataset, indices))
+    by_sample = task.answers == "place"
+    labels = labels_of(dataset, indices, length) if by_sample else None
+    targets = targets_of(task, rows_of(dataset, indices), labels).numpy()
+    if labels is not None:
+        targets = labels[labels != NO_LABEL]
     found: dict[str, Any] = {
         "answers": task.answers,
         "classes": task.classes,
-        "frequencies": task.statistics(targets.numpy()),
+        "frequencies": task.statistics(targets),
         "batch_size": wanted.settings.batch_size or max(2, min(BATCH, len(indices) // 10)),
         "samples": len(indices),
         "rate": float(rate),
@@ -60,11 +73,20 @@ def make_plan(dataset: Dataset, indices: Sequence[int], task: "Task", wanted: Wa
         "context": there,
         "scale": "record" if there and given.context is not False else "window",
     }
+    if by_sample:  # along a record there are no windows to be scaled by
+        found |= {"context": False, "scale": "dataset"}
     reasons = {
         "batch_size": f"at most {BATCH} and a tenth of the samples",
         "scale": "by its record, where its median is known; else by itself",
     }
     plan = planned_fields(SignalPlan, given, found, reasons)
+    if by_sample and (plan.context or plan.columns or plan.scale not in ALONG):
+        raise SpecError(
+            "along a record there is no context, no column and no window to scale by",
+            code="task-mismatch",
+            about=task.name,
+            hint="take scale dataset or none",
+        )
     return _measured(plan, dataset, indices)
 
 

@@ -94,12 +94,12 @@ def _pair(view: View, kind: "type[Network]", task: "Task") -> bool:
     from medray.modalities import MODALITIES
 
     extends = MODALITIES.get(kind.takes).extends
-    if task.over and task.over not in extends:
+    if task.over and not task.over & extends:
         view.add(
             "task.name",
             "task-mismatch",
             f"{task.name} is no task for samples of kind {kind.takes!r}",
-            f"it is one for samples that extend along {task.over!r}",
+            f"it is one for samples that extend along {' or '.join(sorted(task.over))}",
         )
         return False
     if task.answers not in kind.answers:

@@ -1,0 +1,181 @@
+"""Scoring whole records: what it costs beside the bare network, and memory as records get longer.
+
+Records of two leads at 360 Hz, tiled from those of MIT-BIH where MEDRAY_DATA names them (else noise
+of their size), stand as int16 in shards. `medray` is the engine's worker, from these to committed
+intervals: reading, scaling, cutting, the network, runs of classes. `bare` is the network alone on a
+window that is in memory, as often as the record has windows, without margins. Seconds are CPU time
+of the whole process, one thread, after one round that does not count; processes are started for
+every measure of memory, whose peak is the kernel's.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from memory import peak_mb
+from pairs import interleave, ratio
+from safetensors.torch import save
+
+from medray.allocator import keep_freed_memory
+from medray.engine.units.inline import run_inline
+from medray.engine.units.worker import Receipt, WorkerSpec
+from medray.formats.signal.recording import Channel, array_of, placed, row_of, spec_of
+from medray.modalities.loaded import load_trained
+from medray.modalities.signal.plan import SignalPlan
+from medray.modalities.signal.streaming import WINDOW
+from medray.models.signal.unet1d import UNet1d
+from medray.steps.base.planned import plan_shards
+from medray.steps.predict.resolve import OPERATION
+from medray.storage.catalog.commit import Commit
+from medray.storage.catalog.commits import Commits
+from medray.storage.catalog.datasets import open_dataset
+from medray.storage.catalog.ledger import Ledger
+from medray.storage.catalog.models import save_model
+from medray.storage.catalog.publish import publish
+from medray.storage.shards.samples import Sample, Slabs
+from medray.storage.shards.writer import ShardWriter
+from medray.storage.store.objects import Objects
+
+RATE, LEADS, CLASSES = 360.0, ("MLII", "V1"), ("N", "AFIB", "other")
+HOUR = int(3600 * RATE)
+OPTIONS = {
+    "batch": 16,
+    "precision": "fp32",
+    "held_out": False,
+    "min_s": 1.0,
+    "gap_s": 1.0,
+    "step_s": None,
+    "background": None,
+    "annotator": "",
+    "probabilities": False,
+}
+
+
+def tile() -> np.ndarray:
+    """Half an hour of two leads, int16 (2, time)."""
+    folder = Path(os.environ.get("MEDRAY_DATA", "-")) / "biosignal" / "mitbih"
+    if not folder.exists():
+        return np.random.default_rng(0).normal(0, 80, (2, HOUR // 2)).astype(np.int16)
+    import wfdb
+
+    record = wfdb.rdrecord(str(folder / "200"), physical=False, return_res=16)
+    return np.ascontiguousarray(record.d_signal.T)
+
+
+def store(objects: Objects, name: str, hours: int) -> None:
+    """A dataset of one record."""
+    part = tile()
+    length = hours * HOUR
+
+    def blocks() -> Iterator[np.ndarray]:
+        for start in range(0, length, part.shape[1]):
+            yield part[:, : length - start]
+
+    channels = placed(Channel(lead, "mV", RATE, 200.0, 1024.0) for lead in LEADS)
+    row = row_of(channels, record=name, subject=name, duration_s=hours * 3600.0)
+    ledger = Ledger(objects, name)
+    attempt = ledger.begin("u")
+    writer = ShardWriter(objects, ledger.shard_path(attempt), {array_of(RATE): spec_of(RATE)})
+    slabs = Slabs((len(LEADS), length), np.dtype(np.int16), 1, blocks())
+    writer.add(Sample(name, row, {array_of(RATE): slabs}))
+    done = ledger.commit(attempt, Commit("u", attempt.id, writer.finish(), 1, []))
+    publish(
+        objects, name, kind="bench", spec="", commits=Commits.of([done]), refused=[], parents=[]
+    )
+
+
+def store_model(objects: Objects) -> None:
+    """A package of `unet1d` as it is without options, with fresh weights."""
+    torch.manual_seed(0)
+    network = UNet1d.build(UNet1d.Options(), len(LEADS), len(CLASSES), None)
+    plan = SignalPlan(
+        answers="place",
+        classes=CLASSES,
+        batch_size=2,
+        frequencies=(0.8, 0.1, 0.1),
+        samples=1,
+        rate=RATE,
+        length=3600,
+        leads=LEADS,
+        scale="dataset",
+        mean=(0.0, 0.0),
+        std=(0.4, 0.4),
+    )
+    config = {
+        "model": {"name": "unet1d"},
+        "task": {"name": "tagging", "classes": CLASSES},
+        "plan": plan.model_dump(mode="json"),
+    }
+    weights = save(network.state_dict())
+    save_model(
+        objects, "net", weights=weights, config=config, metrics={}, parents=[], spec="", card=""
+    )
+
+
+def score(root: str, name: str) -> float:
+    """Score a dataset with the worker; CPU seconds."""
+    objects = Objects(root)
+    planned = plan_shards(open_dataset(objects, name), "predict", identity={}, select={})
+    spec = WorkerSpec(OPERATION, OPTIONS | {"model": "net"}, objects, f"{name}-found")
+    receipts: list[Receipt] = []
+    start = time.process_time()
+    run_inline(spec, planned.units, receipts.append, threading.Event())
+    took = time.process_time() - start
+    if any(receipt.state != "committed" or receipt.quarantined for receipt in receipts):
+        raise SystemExit(f"not all committed: {receipts}")
+    shutil.rmtree(Path(root) / "datasets" / f"{name}-found")
+    return took
+
+
+def bare(root: str, hours: int) -> float:
+    """The network alone on resident windows; CPU seconds."""
+    network = load_trained(Objects(root), "net").network
+    windows = torch.randn(1, len(LEADS), WINDOW)
+    whole, rest = divmod(hours * HOUR, WINDOW)
+    start = time.process_time()
+    with torch.inference_mode():
+        for _ in range(whole):
+            network(windows)
+        network(windows[..., :rest])
+    return time.process_time() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--hours", type=int, nargs=2, default=[1, 24], help="shorter and longer")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    if args.one:
+        score(*args.one)
+        return
+    few, many = args.hours
+    with tempfile.TemporaryDirectory() as root:
+        objects = Objects(root)
+        store_model(objects)
+        for hours in args.hours:
+            store(objects, f"h{hours}", hours)
+        seconds = interleave(
+            {"medray": lambda: score(root, f"h{few}"), "bare": lambda: bare(root, few)},
+            args.rounds,
+        )
+        ratio(seconds, "medray", "bare")
+        peaks = [
+            peak_mb([sys.executable, __file__, "--one", root, f"h{hours}"]) for hours in args.hours
+        ]
+    print(f"memory, {few} h to {many} h: {peaks[1] / peaks[0]:.3f} ({peaks[0]:.0f} MB, then "
+          f"{peaks[1]:.0f} MB)")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
