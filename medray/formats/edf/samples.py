@@ -155,7 +155,7 @@ def _turn(block: Array, at: int, samples: int, width: int, out: Array) -> None:
 
 def _fill(descriptor: int, offset: int, block: Array) -> None:
     """Read bytes from a place on; a read may bring fewer than it was asked for."""
-    view, filled = memoryview(block).cast("B"), 0
+    view, filled = block.data.cast("B"), 0
     while filled < len(view):
         got = os.preadv(descriptor, [view[filled:]], offset + filled)
         if not got:
