@@ -164,6 +164,16 @@ BENCHMARKS = [
 if os.environ.get("MEDRAY_DATA"):  # the material is real
     BENCHMARKS.append(
         Benchmark(
+            "signals.py",
+            ["all"],
+            {
+                "windows by 1024 / memmap": Limit("≥", 0.7, 1.0),
+                "stored / EDF": Limit("≤", 0.8, 0.7),
+            },
+        )
+    )
+    BENCHMARKS.append(
+        Benchmark(
             "vcf.py",
             ["--pairs", "2"],
             {

@@ -1,5 +1,6 @@
 """EDF, EDF+ and BDF: recordings as they were digitised, each channel at its own rate."""
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -97,12 +98,12 @@ class Edf(Format):
         if is_empty(found, refused):
             nothing_found(source, "EDF or BDF file", "they end in .edf or .bdf")
         refused = [hidden.refusal(one) for one in refused]
-        rates: set[float] = set()
+        rates: Counter[float] = Counter()
         items = []
         for file in found:
             source.fetch(file.path, HEAD_BYTES)
             try:
-                rates |= self._rates(source, file)
+                rates |= self._rates(source, file)  # of each file's channels at a rate the most
             except DataError as error:
                 refused.append(hidden.refusal(Refusal.of(file.path, error, path=file.path)))
                 continue
@@ -111,7 +112,7 @@ class Edf(Format):
             items.append(item(key, [file], hidden=hidden.fingerprint))
         items.sort(key=lambda one: one.key)
         kept = list(unique(items, refused))
-        arrays = {array_of(rate): spec_of(rate) for rate in sorted(rates)}
+        arrays = {array_of(rate): spec_of(rate, many) for rate, many in sorted(rates.items())}
         return Found(grouped(kept, samples=16), refused, arrays=arrays)
 
     def shown(self, item: Input) -> tuple[str, str]:
@@ -170,7 +171,7 @@ class Edf(Format):
             data += file.read(header_bytes(data) - FIXED)
         return parse(data, start=self.options.start)
 
-    def _rates(self, source: Source, file: File) -> set[float]:
+    def _rates(self, source: Source, file: File) -> Counter[float]:
         path = open_path(source, file.path)
         with path.open("rb") as opened:
             size = header_bytes(opened.read(FIXED))
@@ -178,7 +179,7 @@ class Edf(Format):
             source.fetch(file.path, size)
         header = self._header(path)
         header.count(file.size, by_file=self._by_file)
-        return {header.rate(one.samples) for one in header.signals if not one.told}
+        return Counter(header.rate(one.samples) for one in header.signals if not one.told)
 
     def _segments(self, header: Header, samples: Samples, told: Told) -> list[Segment]:
         begins: list[Decimal | None] = told.begins or [None] * samples.count

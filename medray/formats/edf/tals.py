@@ -56,7 +56,7 @@ class Told:
 
 
 def _lists(data: bytes) -> Iterator[tuple[Decimal, Decimal | None, list[bytes]]]:
-    for one in data.split(b"\0"):
+    for one in data.rstrip(b"\0").split(b"\0"):
         if not one:
             continue
         head, *texts = one.split(b"\x14")

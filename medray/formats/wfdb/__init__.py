@@ -124,7 +124,7 @@ class Wfdb(Format):
         items = list(tree.inputs())
         if is_empty(items, tree.refused):
             nothing_found(source, "WFDB headers", f"their names end in {SUFFIX}")
-        arrays = {array_of(rate): spec_of(rate) for rate in sorted(tree.rates)}
+        arrays = {array_of(rate): spec_of(rate, many) for rate, many in sorted(tree.rates.items())}
         return Found(grouped(items, samples=GROUP_SAMPLES), tree.refused, arrays=arrays)
 
     def shown(self, item: Input) -> tuple[str, str]:

@@ -1,8 +1,9 @@
 """Which files are records: headers, the files that they name, and annotations beside them."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from medray.errors import DataError
 from medray.formats.base import Input, Source
@@ -24,13 +25,13 @@ class Named:
     Args:
         files: with samples.
         parts: segments, each once.
-        rates: of its signals.
+        rates: of its signals, and how many have each.
         fault: why it is no header.
     """
 
     files: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
-    rates: frozenset[float] = frozenset()
+    rates: Counter[float] = field(default_factory=Counter)
     fault: DataError | None = None
 
 
@@ -48,7 +49,7 @@ class Tree:
         self.shown = not names.keyed
         self._files, lost = walk(source, ("",))
         self.refused = [names.refusal(one) for one in lost]
-        self.rates: set[float] = set()
+        self.rates: Counter[float] = Counter()
         self._at = {path: at for at, path in enumerate(self._files.paths.to_pylist())}
         self._used: set[str] = set()
         self._headers = {
@@ -126,7 +127,7 @@ class Tree:
         except OSError as error:
             return Named(fault=unreadable(error, "the header cannot be read"))
         parts = dict.fromkeys(one.name for one in header.parts if one.name != GAP)
-        rates = frozenset(header.rate * signal.per_frame for signal in header.signals)
+        rates = Counter(header.rate * signal.per_frame for signal in header.signals)
         return Named(tuple(header.files), tuple(parts), rates)
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from medray.errors import FatalError
 
+PackingName = Literal["fast", "dense", "smooth"]
 ANY = "*"  # stands for every array, of samples that come with a layout
 _CHUNK = {1: (2**18,), 2: (512, 512), 3: (32, 64, 64)}  # at most 256 Ki elements: 512 KiB as int16
 
@@ -45,7 +46,7 @@ class ArraySpec:
             has no channels, labels of the image beside it. "laid": as the sample's `Layout` says.
         chunk: the least that is decoded, by axis; None along an axis: all of it; None altogether:
             one channel, and about 256 Ki elements of the rest.
-        packing: for chunks that are decoded "fast", or "dense" ones.
+        packing: for chunks that are decoded "fast", or "dense" ones, or of "smooth" signals.
         ragged: samples differ along the first axis; see `shards.ragged`. Chunks are of about 64 KiB
             then, unless `chunk` says so.
     """
@@ -54,7 +55,7 @@ class ArraySpec:
     dtypes: tuple[str, ...] = ()
     form: Literal["plain", "ome", "laid"] = "plain"
     chunk: tuple[int | None, ...] | None = None
-    packing: Literal["fast", "dense"] = "fast"
+    packing: PackingName = "fast"
     ragged: bool = False
 
     def __post_init__(self) -> None:
@@ -86,7 +87,10 @@ class ArraySpec:
     def chunk_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The inner chunk of an array of this shape, with as many axes as `seen` has."""
         pairs = zip(self.chunk or (), shape, strict=True)
-        return tuple(max(1, size if most is None else min(most, size)) for most, size in pairs)
+        made = [max(1, size if most is None else min(most, size)) for most, size in pairs]
+        if self.packing == "smooth":  # bits are shuffled of whole eights of values
+            made[-1] += -made[-1] % 8
+        return tuple(made)
 
     @property
     def slab_axis(self) -> int:

@@ -5,7 +5,7 @@ import io
 import json
 import math
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,18 +23,19 @@ from medray.storage.shards.schema import (
     Arrays,
     ArraySpec,
     Axis,
+    PackingName,
     declared,
     encode,
     undeclared,
     united,
 )
 from medray.storage.shards.upload import Outbox
-from medray.storage.shards.zarr3 import DENSE, FAST, group, name_of
+from medray.storage.shards.zarr3 import DENSE, FAST, SMOOTH, group, name_of
 from medray.storage.store.objects import Objects
 
 STACK_BYTES = 256 * 2**10  # arrays below this wait for the end of the unit, to be stacked
 STACK_CHUNK_BYTES = 2**20
-_PACKINGS = {"fast": FAST, "dense": DENSE}
+_PACKINGS = {"fast": FAST, "dense": DENSE, "smooth": SMOOTH}
 
 
 class ShardWriter:
@@ -211,7 +212,7 @@ class ShardWriter:
         axes: tuple[str, ...],
         *,
         axis: int = 0,
-        packing: Literal["fast", "dense"] = "fast",
+        packing: PackingName = "fast",
         notes: dict[str, Any] | None = None,
     ) -> None:
         writer = ArrayWriter(

@@ -21,6 +21,7 @@ STRING = "string"
 KEYS = {"name": "default", "configuration": {"separator": "."}}  # of stored shards; see `key`
 MAX_TEXT_BYTES = 2**28  # of one chunk of texts, whose size its shape does not tell
 EMPTY = 2**64 - 1
+EIGHT = 8
 MAX_ELEMENTS = 2**40  # a shape beyond this is damage, not data
 MAX_CHUNK_ELEMENTS = 2**24  # the largest that medray writes has 2**20
 
@@ -32,22 +33,28 @@ class Packing:
     Args:
         name: of the compressor.
         level: of it.
-        bits: shuffle bits where elements are single bytes; bytes are shuffled always.
+        bits: shuffle bits of elements up to so many bytes; of larger ones bytes are shuffled.
     """
 
     name: str
     level: int
-    bits: bool
+    bits: int
 
-    def shuffle(self, itemsize: int) -> int:
-        """Blosc's number of the shuffle for elements of a size; texts have size 0."""
-        if itemsize == 1 and self.bits:
+    def shuffle(self, itemsize: int, count: int) -> int:
+        """Blosc's number of the shuffle for so many elements of a size; texts have size 0.
+
+        Bits are shuffled of whole eights of elements; of other chunks Blosc would leave all as is.
+        """
+        if 0 < itemsize <= self.bits and (itemsize == 1 or count % EIGHT == 0):
             return _SHUFFLES.index("bitshuffle")
         return _SHUFFLES.index("shuffle" if itemsize > 1 else "noshuffle")
 
 
-FAST = Packing("lz4", 5, bits=False)  # voxels: decoding keeps up with a network
-DENSE = Packing("zstd", 3, bits=True)  # genotypes: 0 and 1 nearly everywhere
+FAST = Packing("lz4", 5, bits=0)  # voxels: decoding keeps up with a network
+DENSE = Packing("zstd", 3, bits=1)  # genotypes: 0 and 1 nearly everywhere
+# Signals, few of whose bits are used or change: as small as by DENSE (0.61 of a night's EEG as
+# int16, where that makes 0.60), decoded two to four times as fast, packed ten times as fast.
+SMOOTH = Packing("lz4", 5, bits=8)
 _SHUFFLES = ("noshuffle", "shuffle", "bitshuffle")  # by Blosc's numbers of them
 
 
@@ -126,7 +133,7 @@ class ArrayMeta:
                 "configuration": {
                     "cname": self.packing.name,
                     "clevel": self.packing.level,
-                    "shuffle": _SHUFFLES[self.packing.shuffle(item)],
+                    "shuffle": _SHUFFLES[self.packing.shuffle(item, math.prod(self.chunk))],
                     "typesize": max(1, item),
                     "blocksize": 0,
                 },
@@ -223,7 +230,7 @@ def compress(chunk: np.ndarray, packing: Packing = FAST) -> tuple[bytes, bytes]:
     item = 0 if chunk.dtype.kind == "T" else chunk.itemsize
     source = raw_bytes(chunk) if item == 0 else chunk
     data: bytes = _codecs().blosc.compress(
-        source, packing.name.encode(), packing.level, packing.shuffle(item)
+        source, packing.name.encode(), packing.level, packing.shuffle(item, chunk.size)
     )
     return data, _checksum(data)
 

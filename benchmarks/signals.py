@@ -1,0 +1,169 @@
+"""Signals: EDF decoded, stored, and read again window by window, each beside what it competes with.
+
+`decode` reads the EDF and BDF files of MEDRAY_DATA as ingest does, to digital values in memory,
+beside a loop over pyedflib's `readSignal(…, digital=True)`; their data records are repeated until a
+file has 16 MB, as half an hour to a night has. `windows` draws windows of ten seconds
+at random from recordings in a shard, beside the same from a numpy memmap of int16, (channel, time)
+as recorders' exports have it: batches of `--batch` from one recording, as a loader that shuffles
+draws them. `store` is all that is stored of a night of mixed rates, rows and metadata included, by
+the bytes of its EDF. All times are of the processor: other work on the machine lengthens neither.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pairs import interleave, ratio
+
+from medray.formats import FORMATS
+from medray.formats.base import Source
+from medray.storage.shards.reader import Shard
+from medray.storage.shards.samples import Sample
+from medray.storage.shards.writer import ShardWriter
+from medray.storage.store.objects import Objects
+
+OPEN = {"deidentify": {"method": "none"}}
+LENGTHENED = {**OPEN, "times": "header"}  # their records tell the times of those they repeat
+LONG = 16 * 10**6
+NIGHT = "short_psg.edf"
+
+
+def cpu(work: Callable[[], object]) -> Callable[[], float]:
+    """Processor seconds of one call."""
+
+    def timed() -> float:
+        began = time.process_time()
+        work()
+        return time.process_time() - began
+
+    return timed
+
+
+def longer(data: bytes) -> bytes:
+    """A file of EDF whose data records come again and again; one without samples as it is."""
+    head = 256 * (1 + int(data[252:256]))
+    if float(data[244:252]) == 0:
+        return data
+    times = max(1, LONG // (len(data) - head))
+    plain = data[:192] + b" " * 44 + b"%-8d" % (times * int(data[236:244])) + data[244:head]
+    return plain + times * data[head:]
+
+
+def recordings(
+    name: str, root: Path, options: dict[str, Any] = OPEN
+) -> tuple[dict[str, Any], list[Sample]]:
+    """What a format makes of all that lies below a folder, and how its arrays are declared."""
+    kind = FORMATS.get(name)
+    form, source = kind(kind.Options.model_validate(options)), Source(root)
+    plan = form.plan(source)
+    read = (one for group in plan.groups for item in group for one in form.read(source, item))
+    return dict(plan.arrays), [one for one in read if isinstance(one, Sample)]
+
+
+def decode(root: Path, rounds: int) -> None:
+    """Files to digital values in memory."""
+    try:
+        import pyedflib
+    except ModuleNotFoundError:
+        print("pyedflib is not installed: decoding has nothing to be measured by")
+        return
+    paths = sorted(root.iterdir())
+
+    def ours() -> None:
+        recordings("edf", root, LENGTHENED)
+
+    def theirs() -> None:
+        for path in paths:
+            file = pyedflib.EdfReader(str(path))
+            for signal in range(file.signals_in_file):
+                file.readSignal(signal, digital=True)
+            file.close()
+
+    ratio(interleave({"medray": cpu(ours), "pyedflib": cpu(theirs)}, rounds), "medray", "pyedflib")
+
+
+def shard_of(
+    objects: Objects, path: str, arrays: dict[str, Any], samples: list[Sample]
+) -> tuple[Shard, int]:
+    """All of them in one shard, and its bytes."""
+    writer = ShardWriter(objects, path, arrays)
+    for sample in samples:
+        writer.add(sample)
+    record = writer.finish()
+    return Shard(objects, record.pinned), record.bytes
+
+
+def windows(root: Path, rounds: int, batch: int) -> None:
+    """Batches of ten seconds, from each record in turn."""
+    arrays, samples = recordings("wfdb", root)
+    samples = [one for one in samples if set(one.arrays) == {"signal_360"}][:4]
+    length, rng = 3600, np.random.default_rng(0)
+    whole = [as_array(one.arrays["signal_360"]) for one in samples]
+    with tempfile.TemporaryDirectory() as folder:
+        _, again = recordings("wfdb", root)
+        by_id = {one.id: one for one in again}
+        kept = [by_id[one.id] for one in samples]
+        shard, _ = shard_of(Objects(folder), "one", arrays, kept)
+        readers = [shard.array(row, "signal_360") for row in range(len(samples))]
+        maps = []
+        for number, values in enumerate(whole):
+            path = Path(folder) / f"{number}.npy"
+            np.save(path, values)
+            maps.append(np.load(path, mmap_mode="r"))
+        draws = [rng.integers(0, one.shape[1] - length, batch) for one in whole]
+
+        def ours() -> None:
+            for reader, starts in zip(readers, draws, strict=True):
+                reader.windows(starts, length)
+
+        def theirs() -> None:
+            for values, starts in zip(maps, draws, strict=True):
+                np.stack([values[:, start : start + length] for start in starts.tolist()])
+
+        for reader, values, starts in zip(readers, maps, draws, strict=True):
+            wanted = [values[:, start : start + length] for start in starts.tolist()]
+            np.testing.assert_array_equal(reader.windows(starts, length), np.stack(wanted))
+        names = {f"windows by {batch}": cpu(ours), "memmap": cpu(theirs)}
+        ratio(interleave(names, rounds), f"windows by {batch}", "memmap")
+
+
+def as_array(values: Any) -> np.ndarray:
+    """An array, put together where it comes in slabs."""
+    return values if isinstance(values, np.ndarray) else np.concatenate(list(values.parts), 1)
+
+
+def store(root: Path) -> None:
+    """A night's bytes in storage by those of its file."""
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as place:
+        (Path(folder) / NIGHT).write_bytes((root / NIGHT).read_bytes())
+        arrays, samples = recordings("edf", Path(folder))
+        _, size = shard_of(Objects(place), "one", arrays, samples)
+        share = size / (root / NIGHT).stat().st_size
+        print(f"stored / EDF: {share:.3f} ({size} bytes, rows and metadata included)")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("part", choices=["decode", "windows", "store", "all"])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batch", type=int, default=1024)
+    args = parser.parse_args()
+    data = Path(os.environ["MEDRAY_DATA"]) / "biosignal"
+    if args.part in ("decode", "all"):
+        with tempfile.TemporaryDirectory() as folder:
+            for path in (*(data / "edf").glob("*.edf"), *(data / "edf").glob("*.bdf")):
+                (Path(folder) / f"{path.stem}{path.suffix}").write_bytes(longer(path.read_bytes()))
+            decode(Path(folder), args.rounds)
+    if args.part in ("windows", "all"):
+        windows(data / "mitbih", args.rounds, args.batch)
+    if args.part in ("store", "all"):
+        store(data / "edf")
+
+
+if __name__ == "__main__":
+    main()
