@@ -17,6 +17,8 @@ FORMATS: Registry[Format] = Registry(
         "fasta": "medray.formats.fasta:Fasta",
         "expression": "medray.formats.expression:Expression",
         "sequences": "medray.formats.sequences:Sequences",
+        "signal-table": "medray.formats.signal_table:SignalTable",
+        "intervals": "medray.formats.intervals:Intervals",
         "signal-npz": "medray.formats.signal_npz:SignalNpz",
         "table": "medray.formats.table:Table",
         "edf": "medray.formats.edf:Edf",

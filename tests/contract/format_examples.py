@@ -201,6 +201,12 @@ def edf(root: Path) -> dict[str, Any]:
     return {"deidentify": {"method": "none"}}
 
 
+def signal_table(root: Path) -> dict[str, Any]:
+    lines = ["A,B,eye\n", *(f"{n / 4},{-n},{n % 2}\n" for n in range(50))]
+    (root / "a.csv").write_text("".join(lines))
+    return {"rate": 128, "label": "eye", "deidentify": {"method": "none"}}
+
+
 SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "bed": bed,
     "bigwig": bigwig,
@@ -214,13 +220,14 @@ SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "ome_zarr": ome_zarr,
     "sequences": sequences,
     "signal-npz": signal_npz,
+    "signal-table": signal_table,
     "table": table,
     "vcf": vcf,
     "wfdb": wfdb,
 }
 IMAGES = ("dicom", "image", "nifti", "ome_zarr")
 # Text that is cut between two lines is a shorter text: nothing in it says that there was more.
-UNCOUNTED = ("bed", "fasta", "gff", "sequences")
+UNCOUNTED = ("signal-table", "bed", "fasta", "gff", "sequences")
 
 
 def written(sample_id: str = "case") -> Sample:
@@ -311,6 +318,7 @@ def called(sample_id: str = "case") -> Sample:
 WRITTEN: dict[str, Callable[[str], Sample]] = {
     "bed": track,
     "dicom_seg": written,
+    "edf": recorded,
     "expression": measured,
     "fasta": contig,
     "image": flat,
@@ -322,6 +330,6 @@ WRITTEN: dict[str, Callable[[str], Sample]] = {
     "wfdb": recorded,
 }
 
-JOINED = ("annotated_vcf", "table", "wfdb-annotations")
+JOINED = ("annotated_vcf", "intervals", "table", "wfdb-annotations")
 """Written from many units together: tests/steps/test_join.py, tests/jobs/test_annotated_vcf.py,
-tests/formats/wfdb/test_beats.py."""
+tests/formats/wfdb/test_beats.py, tests/formats/test_intervals.py."""

@@ -1,7 +1,8 @@
 """EDF, EDF+ and BDF: recordings as they were digitised, each channel at its own rate."""
 
+import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -15,11 +16,24 @@ from medray.formats.base import Format, FormatOptions, Found, Input, Source
 from medray.formats.edf.header import FIXED, Header, Signal, header_bytes, parse
 from medray.formats.edf.samples import HELD_BYTES, Samples
 from medray.formats.edf.tals import Encoding, Told, stretches
-from medray.formats.files import File, is_empty, item, nothing_found, open_path, stem, unique, walk
+from medray.formats.edf.write import ENDS, file_of
+from medray.formats.files import (
+    File,
+    is_empty,
+    item,
+    nothing_found,
+    open_path,
+    place,
+    replacing,
+    stem,
+    unique,
+    walk,
+)
 from medray.formats.imaging.values import check_pattern, subject_of
 from medray.formats.packed import grouped
 from medray.formats.signal.deidentify import Deidentify, Pseudonyms
 from medray.formats.signal.recording import (
+    ARRAY,
     COLUMNS,
     Annotation,
     Channel,
@@ -29,7 +43,7 @@ from medray.formats.signal.recording import (
     row_of,
     spec_of,
 )
-from medray.storage.shards.holds import Holds, names
+from medray.storage.shards.holds import Holds, Needs, names
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample, Slabs
 
@@ -139,6 +153,7 @@ class Edf(Format):
             told.take(fields, options.encoding)
         begin = next((one for one in told.begins if one is not None), Decimal(0))
         segments = self._segments(header, samples, told)
+        kept = _kept(samples, header, told, begin, gaps=len(segments) > 1)
         channels = placed(
             _channel(signal, header, keyed=hidden.keyed)
             for signal in header.signals
@@ -147,6 +162,8 @@ class Edf(Format):
         subject = self._subject(item.paths[0], header)
         start = _later(header.start, begin)
         length = segments[-1].onset_s + segments[-1].duration_s
+        if kept is not None:
+            length = float(kept)
         notes = self._annotations(told, begin, keyed=hidden.keyed)
         if not channels:
             length = max((one.onset_s + (one.duration_s or 0) for one in notes), default=0.0)
@@ -159,7 +176,33 @@ class Edf(Format):
             annotations=notes,
             segments=segments if len(segments) > 1 else (),
         )
-        return Sample(item.key.replace("/", "_"), row, _arrays(samples, header, samples.count))
+        return Sample(item.key.replace("/", "_"), row, _arrays(samples, header, kept))
+
+    def needs(self) -> Needs:
+        """Channels of a recording, or annotations alone."""
+        return Needs(either="annotations", hint="of recordings, and of what was predicted of them")
+
+    def takes(self, names: frozenset[str]) -> frozenset[str]:
+        """Signals as they were recorded."""
+        return frozenset(name for name in names if name.startswith(ARRAY))
+
+    def write(self, samples: Iterable[Sample], target: Path) -> Iterator[Path]:
+        """`<sample>.edf` (EDF+C, or EDF+D where there are gaps), or .bdf of values beyond 16 bits;
+        of samples without signals a file of annotations alone. Equal samples, equal bytes.
+
+        Raises:
+            DataError: as `edf.write.file_of`, about the sample.
+        """
+        for sample in samples:
+            place(target, sample.id, "")
+            try:
+                ending, blocks = file_of(sample)
+            except DataError as error:
+                raise DataError(error.message, code=error.code, about=sample.id) from error
+            path = place(target, sample.id, ending)
+            with replacing(path) as temporary, temporary.open("wb") as file:
+                file.writelines(blocks)
+            yield path
 
     @property
     def _by_file(self) -> bool:
@@ -240,12 +283,42 @@ def _channel(signal: Signal, header: Header, *, keyed: bool) -> Channel:
     )
 
 
-def _arrays(samples: Samples, header: Header, count: int) -> dict[str, np.ndarray | Slabs]:
+def _kept(
+    samples: Samples, header: Header, told: Told, begin: Decimal, *, gaps: bool
+) -> Decimal | None:
+    """Where the recording ends, in seconds, if an annotation says so within the last data record
+    and nothing comes behind it but one value of each channel: what fills the record up."""
+    found = [onset - begin for onset, _, text in told.notes if text == ENDS]
+    last = header.duration * (samples.count - 1)
+    if gaps or len(found) != 1 or not last < found[0] < last + header.duration:
+        return None
+    for many, values in samples.last().items():
+        rest = values[:, _count(header, many, found[0]) - many * (samples.count - 1) :]
+        if rest.size and (rest != rest[:, :1]).any():
+            return None
+    return found[0]
+
+
+def _count(header: Header, many: int, seconds: Decimal) -> int:
+    """Samples before a time, of channels that have `many` in a data record."""
+    return math.ceil(round(float(seconds / header.duration * many), 6))
+
+
+def _arrays(
+    samples: Samples, header: Header, kept: Decimal | None
+) -> dict[str, np.ndarray | Slabs]:
     arrays: dict[str, np.ndarray | Slabs] = {}
     if samples.size <= HELD_BYTES:
-        return {array_of(header.rate(many)): one for many, one in samples.whole().items()}
+        whole = samples.whole().items()
+        return {
+            array_of(header.rate(many)): one
+            if kept is None
+            else np.ascontiguousarray(one[:, : _count(header, many, kept)])
+            for many, one in whole
+        }
     for many, group in samples.groups.items():
-        shape = len(group), many * count
+        count = many * samples.count if kept is None else _count(header, many, kept)
+        shape = len(group), count
         parts = samples.parts(many, shape[1])
         arrays[array_of(header.rate(many))] = Slabs(shape, samples.dtype, 1, parts)
     return arrays

@@ -22,8 +22,8 @@ MIN_RATE, MAX_RATE = 1e-6, 1e9  # samples a second
 MIN_YEAR = 1850
 MAX_PHYSICAL = 1e30
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
-_FIELDS = (16, 80, 8, 8, 8, 8, 8, 80, 8, 32)  # widths, of each signal
-_ANNOTATIONS = {2: "EDF Annotations", 3: "BDF Annotations"}
+FIELDS = (16, 80, 8, 8, 8, 8, 8, 80, 8, 32)  # widths, of each signal
+ANNOTATIONS = {2: "EDF Annotations", 3: "BDF Annotations"}
 _NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _CLOCK = re.compile(r"(\d{1,2})([.:\-/ ])(\d{1,2})\2(\d\d|yy)", re.ASCII | re.IGNORECASE)
@@ -195,7 +195,7 @@ def header_bytes(data: bytes) -> int:
 
 def _signals(data: bytes, many: int, width: int) -> tuple[Signal, ...]:
     columns, begin = [], 0
-    for size in _FIELDS:
+    for size in FIELDS:
         cells = [data[begin + size * n : begin + size * (n + 1)] for n in range(many)]
         columns.append([_text(cell) for cell in cells])
         begin += size * many
@@ -206,7 +206,7 @@ def _signals(data: bytes, many: int, width: int) -> tuple[Signal, ...]:
         samples = _whole(count, "samples in a data record")
         if samples < 1:
             raise DataError("a signal has no samples", code="bad-header")
-        told = label == _ANNOTATIONS[width]
+        told = label == ANNOTATIONS[width]
         # Nobody scales annotations, and some recorders leave their fields empty.
         physical = (0.0, 0.0) if told else (_number(low, "minimum"), _number(high, "maximum"))
         digital = (0, 0) if told else (_whole(least, "minimum"), _whole(most, "maximum"))

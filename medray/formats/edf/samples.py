@@ -70,6 +70,17 @@ class Samples:
                 _decode(block, group, width, made[samples][:, place])
         return made
 
+    def last(self) -> dict[int, Array]:
+        """The samples of the last data record by group, (channel, time) each."""
+        width, made = self._header.width, {}
+        with self._path.open("rb", buffering=0) as file:
+            for samples, group in self.groups.items():
+                made[samples] = np.empty((len(group), samples), self.dtype)
+                for out, signal in zip(made[samples], group, strict=True):
+                    raw = self._bytes(file.fileno(), self.count - 1, signal)
+                    _turn(np.frombuffer(raw, np.uint8)[None], 0, samples, width, out)
+        return made
+
     def parts(self, samples: int, stop: int) -> Iterator[Array]:
         """The samples of one group, (channel, time), in slabs along time.
 

@@ -13,6 +13,7 @@ from medray.storage.shards.schema import ArraySpec, Axis
 CHUNK_SECONDS = 10  # of an array in storage
 CHUNK_VALUES = 2**14, 2**20  # of all channels, at least and at most
 DTYPES = ("int16", "int32")
+ARRAY = "signal_"  # names of arrays begin so
 COLUMNS = (
     "record",
     "subject",
@@ -99,7 +100,7 @@ class Segment:
 
 def array_of(rate: float) -> str:
     """The name of the array of a rate: "signal_360", "signal_0.5"."""
-    return f"signal_{rate:.10g}"
+    return f"{ARRAY}{rate:.10g}"
 
 
 def spec_of(rate: float, channels: int = 1) -> ArraySpec:

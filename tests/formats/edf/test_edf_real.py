@@ -8,14 +8,14 @@ import pytest
 from medray.formats.base import Source
 from medray.formats.edf import Edf
 from medray.storage.shards.samples import Sample
+from tests.parts import library
 
 FOLDER = "biosignal/edf"
 
 
 @pytest.mark.real_data
 def test_digital_values_and_annotations_are_those_of_edfio(data_dir: Path) -> None:
-    import edfio
-
+    edfio = library("edfio")
     form, source = (
         Edf(Edf.Options.model_validate({"deidentify": {"method": "none"}})),
         Source(data_dir / FOLDER),
