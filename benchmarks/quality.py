@@ -95,6 +95,7 @@ SCORES = {
         Bar("accuracy", "≥", 61 / 63, "khan-scores"),
     ],
     "multi-omics": [Bar("auroc", "≥", 0.90), Bar("accuracy", "≥", 0.81)],
+    "ecg-anomaly": [Bar("auroc", "≥", 0.90)],
     "brca1": [
         Bar("auroc", "≥", None, "brca1-windows-scores"),
         Bar("auroc", "≥", None, "brca1-scores"),

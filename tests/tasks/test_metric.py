@@ -49,4 +49,5 @@ def test_errors_fall_as_a_model_gets_better() -> None:
         *(("regression", name) for name in ("rmse", "mae", "error")),
         *(("anomaly", f"false_alarms_per_{what}") for what in ("hour", "case")),
         *(("anomaly", name) for name in ("surprise", "threshold")),
+        ("tagging", "false_alarms_per_hour"),
     }

@@ -1,0 +1,85 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from medray.storage.shards.samples import Sample
+from medray.tasks import build_task
+from medray.tasks.metrics.bootstrap import Bootstrap
+from medray.tasks.metrics.intervals import score_intervals, summarise_intervals
+from medray.tasks.section import ScoredCases
+
+CLASSES = ("N", "AFIB", "VT")
+
+
+def test_intervals_are_held_against_each_other_by_overlap() -> None:
+    truth = [(0.0, 10.0, "AFIB"), (20.0, 30.0, "AFIB"), (30.0, 40.0, "VT"), (40.0, 99.0, "N")]
+    given = [(9.0, 12.0, "AFIB"), (30.0, 35.0, "AFIB"), (13.0, 14.0, "AFIB"), (50.0, 60.0, "N")]
+    row = score_intervals(truth, given, CLASSES, 3600.0)
+    assert row["true"] == [2, 1]
+    assert row["found"] == [1, 0]  # what begins where another ends does not overlap it
+    assert row["called"] == [3, 0]
+    assert row["right"] == [1, 0]
+    assert (row["true_s"], row["called_s"], row["both_s"]) == ([20.0, 10.0], [9.0, 0.0], [1.0, 0.0])
+
+
+def test_overlaps_are_those_of_every_sample() -> None:
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        sides = []
+        for _ in range(2):
+            cuts = np.unique(random.integers(0, 200, 16))
+            cuts = cuts[: len(cuts) // 2 * 2].reshape(-1, 2)
+            sides.append([(float(a), float(b), "AFIB") for a, b in cuts])
+        row = score_intervals(*sides, CLASSES, 200.0)
+        there = [np.zeros(200, bool), np.zeros(200, bool)]
+        for side, mask in zip(sides, there, strict=True):
+            for onset, end, _ in side:
+                mask[int(onset) : int(end)] = True
+        assert row["both_s"][0] == (there[0] & there[1]).sum()
+        assert row["found"][0] == sum(there[1][int(a) : int(b)].any() for a, b, _ in sides[0])
+        assert row["right"][0] == sum(there[0][int(a) : int(b)].any() for a, b, _ in sides[1])
+
+
+def test_recordings_are_summed_up() -> None:
+    truth = [(0.0, 600.0, "AFIB")]
+    rows = [
+        score_intervals(truth, [(0.0, 300.0, "AFIB"), (900.0, 960.0, "AFIB")], CLASSES, 1800.0),
+        score_intervals(truth, None, CLASSES, 1800.0),
+    ]
+    cases = pa.Table.from_pylist([{"case": str(at), **row} for at, row in enumerate(rows)])
+    summary = summarise_intervals(cases, CLASSES, Bootstrap(repeats=0))
+    assert summary["counts"] == {"scored": 1, "no-prediction": 1}
+    value = {name: one["value"] for name, one in summary["metrics"].items()}
+    assert value["interval_sensitivity"] == 0.5
+    assert value["interval_precision"] == 0.5
+    assert value["time_f1"] == pytest.approx(2 * 300 / (1200 + 360))
+    assert value["false_alarms_per_hour"] == 0.5  # the mean of AFIB's one and VT's none
+    assert summary["classes"]["VT"]["interval_sensitivity"]["value"] is None
+
+
+def annotation(
+    onset: float, text: str, symbol: str = "", duration: float | None = None
+) -> dict[str, object]:
+    return {"onset_s": onset, "duration_s": duration, "text": text, "symbol": symbol}
+
+
+def test_tagging_scores_recordings_by_their_rhythms() -> None:
+    task = build_task({"name": "tagging", "classes": CLASSES})
+    notes = [
+        annotation(0, "(N", "+"),
+        annotation(5, "", "N"),
+        annotation(60, "(AFIB\0", "+"),
+        annotation(90, "(B", "+"),
+        annotation(100, "VT", duration=5.0),
+    ]
+    truth = Sample("a", {"annotations": notes, "duration_s": 120.0})
+    called = [annotation(55, "AFIB", duration=10.0), annotation(101, "VT", duration=1.0)]
+    (row,) = task.score(truth, Sample("a", {"annotations": called}))
+    assert (row["found"], row["right"], row["true_s"]) == ([1, 1], [1, 1], [30.0, 5.0])
+    (gone,) = task.score(truth, None)
+    assert (gone["status"], gone["found"]) == ("no-prediction", [0, 0])
+    cases = [{"case": "a", **row}]
+    summary = task.conclude(pa.Table.from_pylist(cases), Bootstrap(repeats=0))
+    assert summary["metrics"]["interval_sensitivity"]["value"] == 1.0
+    section = task.section(ScoredCases("scores", summary, cases))
+    assert "false alarms an hour" in [tile.metric.label for tile in section.tiles]
