@@ -260,7 +260,7 @@ def test_mutated_files_are_read_or_refused(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.drill
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", [*examples.UNCOUNTED, "bigwig"])
+@pytest.mark.parametrize("name", [*examples.UNCOUNTED, "bigwig", "wfdb"])
 def test_five_thousand_mutations(name: str, tmp_path: Path) -> None:
     mutate(name, tmp_path, 5000, reach=2**20)
 

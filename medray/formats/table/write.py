@@ -38,15 +38,8 @@ def write_rows(pieces: Sequence[Piece], path: Path, kind: Literal["parquet", "cs
 
 def _under(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """The table with all columns of a wider schema."""
-    return pa.table(
-        [
-            table[field.name].cast(field.type)
-            if field.name in table.column_names
-            else pa.nulls(table.num_rows, field.type)
-            for field in schema
-        ],
-        schema=schema,
-    )
+    # Arrow's cast loses rows of a struct's column that has no value anywhere.
+    return pa.concat_tables([schema.empty_table(), table], promote_options="permissive")
 
 
 def _csv(rows: list[dict[str, Any]], names: list[str], *, header: bool = False) -> str:

@@ -218,6 +218,8 @@ def _signed(low: int) -> int:
 def _text(data: bytes) -> str:
     """In UTF-8, else in Latin-1, as headers are."""
     data = data.rstrip(b"\0")
+    if not data:
+        return ""
     try:
         return data.decode()
     except UnicodeDecodeError:

@@ -116,6 +116,22 @@ def test_rates_of_other_formats_become_samples_of_a_frame(tmp_path: Path) -> Non
     np.testing.assert_array_equal(again.arrays["signal_1"], arrays["signal_1"])
 
 
+def test_units_with_and_without_annotations_are_one_table(tmp_path: Path, objects: Objects) -> None:
+    root = put(tmp_path / "in", "a")
+    put(root, "b")
+    (root / "b.atr").write_bytes(encode(Notes((Note(9, "N"), Note(12, "V"), Note(13, "N")))))
+    step = {**ingest(root), "units": {"samples": 1}}
+    inline(objects, step, export(tmp_path / "out", "table", file="parquet"))
+    table = pq.read_table(tmp_path / "out" / "recordings.parquet")
+    notes = {row["record"]: row["annotations"] for row in table.to_pylist()}
+    assert notes["a"] == []
+    assert [(note["sample"], note["symbol"]) for note in notes["b"]] == [
+        (9, "N"),
+        (12, "V"),
+        (13, "N"),
+    ]
+
+
 def named(root: Path) -> Path:
     """A folder of records that name a person wherever they can."""
     put(root / CANARY, f"{CANARY}_1", head="{n} {s} 100 {f} 10:00:00 " + DATE)
