@@ -138,10 +138,11 @@ class ArrayWriter:
         step = (*chunk[:-1], width)
         # Few calls a chunk: by the next one Python's code has left the core's cache.
         spans = [
-            [(i, slice(i * c, (i + 1) * c)) for i in range(n)]
-            for n, c in zip(inner, step, strict=True)
+            [(self._row % n, slice(None))]  # along time a shard may have thousands of them
+            if axis == self._axis
+            else [(i, slice(i * c, (i + 1) * c)) for i in range(n)]
+            for axis, (n, c) in enumerate(zip(inner, step, strict=True))
         ]
-        spans[self._axis] = [(self._row % inner[self._axis], slice(None))]
         filled, part = None, target
         for at in itertools.product(*spans):
             place, window = zip(*at, strict=True)
