@@ -131,9 +131,9 @@ def gc(older_than: str, delete: bool, storage: str | None, as_json: bool) -> Non
 def retry(name: str, codes: tuple[str, ...], storage: str | None, as_json: bool) -> None:
     """Let units that refused something for a reason that is mended since be done again."""
     from medray.jobs.storage_by_name import known_storage
-    from medray.steps.base.successors import ask_again
+    from medray.steps.base.successors import give_way
 
-    found = ask_again(known_storage(storage), name, codes)
+    found = give_way(known_storage(storage), name, codes)
     inputs = sum(found.column("inputs"))
     if as_json:
         print_json({"name": name, "units": len(found), "inputs": inputs})

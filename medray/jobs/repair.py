@@ -54,7 +54,7 @@ def repair(objects: Objects, name: str = "", clock: Clock = SYSTEM) -> Repair:
     units: dict[str, list[str]] = {}
     for problem in problems:
         room, of, *rest = problem.path.split("/")
-        if room == "datasets" and rest[0] in ("commits", "shards", "again"):
+        if room == "datasets" and rest[0] in ("commits", "shards", "successors"):
             unit = rest[1].removesuffix(".json").rpartition("-")[0 if rest[0] == "shards" else 2]
             if unit not in units.setdefault(of, []):
                 units[of].append(unit)

@@ -24,7 +24,7 @@ from medray.jobs.schedule import schedules
 from medray.jobs.schedule.claims import Claims, End, Lease, claim_for
 from medray.jobs.storage_by_name import open_storage
 from medray.spec.profiles import RayCluster
-from medray.steps.base.successors import ask_again
+from medray.steps.base.successors import give_way
 from medray.storage.catalog.ledger import Ledger
 from medray.storage.catalog.models import save_model
 
@@ -36,7 +36,7 @@ KINDS = [
     "datasets/x/attempts/*/0001.json",
     "datasets/x/attempts/*/0001.at.json",
     "datasets/x/attempts/*/0002.end.json",
-    "datasets/x/again/*.json",
+    "datasets/x/successors/*.json",
     "datasets/x/plans/*.json",
     "datasets/x/quarantine/*.parquet",
     "models/net/HEAD",
@@ -86,7 +86,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
     run([{**step, "output": "sound"}], storage=objects, cluster="inline")
     ledger = Ledger(objects, "x")
     code = next(iter(made.steps[0].reasons))
-    ask_again(objects, "x", [code])
+    give_way(objects, "x", [code])
     attempt = ledger.begin("f" * 32)
     ledger.mark(attempt, "some input")
     ledger.end(ledger.begin("f" * 32), "superseded")
@@ -261,7 +261,7 @@ STRAY = [
     "datasets/x/units/notes",
     "datasets/x/shards/README",
     "datasets/x/shards/lost+found/x",
-    "datasets/x/again/README",
+    "datasets/x/successors/README",
     "datasets/x/plans/README",
     "datasets/x/quarantine/README",
     "models/README",

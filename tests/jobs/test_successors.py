@@ -14,7 +14,7 @@ from medray.jobs.repair import repair
 from medray.jobs.run import run
 from medray.jobs.status import job_status, jobs
 from medray.steps.base.events import StepResult, Tally
-from medray.steps.base.successors import ask_again, origins, successor
+from medray.steps.base.successors import give_way, origins, successor
 from medray.steps.ingest.operation import Ingest
 from medray.steps.ingest.regroup import earlier
 from medray.storage.catalog.audit import entries
@@ -74,7 +74,7 @@ def test_mended_it_is_as_if_it_had_never_failed(
     assert first.reasons == {"no-label": 1, "unexpected-error": 1}
     bug.undo()
     assert done(objects, step).output == first.output, "nobody asked for it yet"
-    (unit,) = ask_again(objects, "heads", ["unexpected-error"]).units
+    (unit,) = give_way(objects, "heads", ["unexpected-error"]).units
     second = done(objects, step)
     assert second.units == Tally(planned=9, committed=6, skipped=2, quarantined=1)
     assert second.digest == undisturbed
@@ -99,12 +99,12 @@ def test_as_often_as_it_takes(
     undisturbed: str, objects: Objects, step: dict[str, Any], bug: pytest.MonkeyPatch
 ) -> None:
     first = done(objects, step)
-    ask_again(objects, "heads", ["unexpected-error"])
+    give_way(objects, "heads", ["unexpected-error"])
     second = done(objects, step)
     assert second.digest == first.digest
     assert second.output != first.output, "other units"
     bug.undo()
-    ask_again(objects, "heads", ["unexpected-error"])
+    give_way(objects, "heads", ["unexpected-error"])
     assert done(objects, step).digest == undisturbed
 
 
@@ -124,10 +124,10 @@ def test_what_is_committed_is_listed_where_units_get_another_size(
 def test_asked_for_what_is_not_there(objects: Objects, step: dict[str, Any]) -> None:
     done(objects, step)
     with pytest.raises(SpecError, match="nothing-to-retry") as caught:
-        ask_again(objects, "heads", ["unexpected-eror"])
+        give_way(objects, "heads", ["unexpected-eror"])
     assert "codes of its refusals: none" in str(caught.value)
     with pytest.raises(SpecError, match="nothing-to-retry"):
-        ask_again(objects, "no-such", ["unexpected-error"])
+        give_way(objects, "no-such", ["unexpected-error"])
 
 
 def test_the_command(
@@ -156,9 +156,9 @@ def test_a_lost_record_of_giving_way_is_told_and_put_back(
     """Without it the next run would go back to what was refused, or damaged, without a word."""
     done(objects, step)
     bug.undo()
-    ask_again(objects, "heads", ["unexpected-error"])
+    give_way(objects, "heads", ["unexpected-error"])
     second = done(objects, step)
-    (lost,) = (entry.path for entry in objects.walk("datasets/heads/again"))
+    (lost,) = (entry.path for entry in objects.walk("datasets/heads/successors"))
     objects.delete([lost])
     assert [one.path for one in verify_reference(objects, "heads")[1]] == [lost]
     assert [one.path for one in verify_all(objects)[1]] == [lost]

@@ -1,6 +1,6 @@
 """Second chances: units that refused inputs for a reason that is mended since are done again.
 
-<root>/datasets/<name>/again/<unit>.json    {"codes": …, "at": …}: the unit gave way to another
+<root>/datasets/<name>/successors/<unit>.json    {"codes": …, "at": …}: the unit gave way to another
 
 A commit stands for good, and versions name it. So a unit that is to be done again gives way to a
 successor, whose id follows from its own: who plans the unit from then on plans the successor, and
@@ -16,7 +16,7 @@ from medray.clock import SYSTEM, Clock, stamp
 from medray.engine.units.operation import Unit
 from medray.errors import SpecError
 from medray.storage.catalog.audit import record
-from medray.storage.catalog.ledger import Ledger, again_path, successor
+from medray.storage.catalog.ledger import Ledger, successor, successor_path
 from medray.storage.catalog.versions import check_name
 from medray.storage.store.objects import Objects
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from medray.storage.catalog.commits import Commits
 
 
-def ask_again(
+def give_way(
     objects: Objects, name: str, codes: Collection[str], clock: Clock = SYSTEM
 ) -> "Commits":
     """Let the units of a dataset that refused something for one of `codes` be done again.
@@ -59,14 +59,14 @@ def ask_again(
         )
     details = {"codes": sorted(codes), "at": stamp(clock)}
     for unit in found:
-        objects.put_new(again_path(name, unit), json.dumps(details).encode())
+        objects.put_new(successor_path(name, unit), json.dumps(details).encode())
     record(objects, what="retry", about=name, details={**details, "units": len(found)}, clock=clock)
     return commits.of_units(found)
 
 
 def units_that_gave_way(objects: Objects, name: str) -> set[str]:
     """Units of a dataset that gave way to successors."""
-    return _named(objects, f"datasets/{name}/again")
+    return _named(objects, f"datasets/{name}/successors")
 
 
 def origins(gave_way: Collection[str]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from medray.storage.catalog import audit
 from medray.storage.catalog.commit import Commit
 from medray.storage.catalog.commits import Commits
 from medray.storage.catalog.datasets import Dataset, open_dataset
-from medray.storage.catalog.ledger import Ledger, again_path, commit_path, successor
+from medray.storage.catalog.ledger import Ledger, commit_path, successor, successor_path
 from medray.storage.catalog.manifest import (
     SCHEMA,
     Entries,
@@ -106,7 +106,7 @@ def _verify(objects: Objects, room: str, reference: str) -> Checked:
         with _vouchers(dataset) as vouchers:
             problems = []
             if "@" not in reference:
-                problems = [*_head_faults(dataset), *_again_faults(dataset)]
+                problems = [*_head_faults(dataset), *_successor_faults(dataset)]
             checked, found = _verify_dataset(dataset, vouchers)
     except DataError as error:
         return 1, [Problem(error.about, error.message)]
@@ -120,15 +120,15 @@ def _head_faults(dataset: Dataset) -> list[Problem]:
     return [Problem(path, "it does not say what its version holds")]
 
 
-def _again_faults(dataset: Dataset) -> list[Problem]:
+def _successor_faults(dataset: Dataset) -> list[Problem]:
     """Units whose successors are committed, and of which nothing says that they gave way: plans
     would have them again, damaged as they may be."""
     objects, name = dataset.objects, dataset.name
     if objects.count(f"datasets/{name}/commits") <= len(dataset.units):
         return []  # nobody is there beside those that the version names
     done = Ledger(objects, name).done()
-    kept = {entry.path for entry in objects.walk(f"datasets/{name}/again")}
-    paths = [again_path(name, unit) for unit in sorted(done) if successor(unit) in done]
+    kept = {entry.path for entry in objects.walk(f"datasets/{name}/successors")}
+    paths = [successor_path(name, unit) for unit in sorted(done) if successor(unit) in done]
     return [Problem(path, "missing: the unit gave way") for path in paths if path not in kept]
 
 

@@ -32,14 +32,14 @@ FEW = 64  # commits, that are read faster than a listing and a pack
 HELD = 2048  # commits with their lists of files, at a time
 
 
-def again_path(dataset: str, unit: str) -> str:
+def successor_path(dataset: str, unit: str) -> str:
     """Where it stands that a unit gave way to another."""
-    return f"datasets/{dataset}/again/{unit}.json"
+    return f"datasets/{dataset}/successors/{unit}.json"
 
 
 def successor(unit: str) -> str:
     """Id of the unit that takes the place of `unit`."""
-    return short({"again": unit})
+    return short({"successor_of": unit})
 
 
 def commit_path(dataset: str, unit: str) -> str:
@@ -264,9 +264,10 @@ class Ledger:
         return winner
 
     def give_way(self, unit: str, code: str) -> None:
-        """Let plans to come have the unit done again, under another id; see `jobs.successors`."""
+        """Let plans to come have the unit done again, under another id; see
+        `medray.steps.base.successors`."""
         record = {"codes": [code], "at": stamp(self._clock)}
-        self._objects.put_new(again_path(self.dataset, unit), json.dumps(record).encode())
+        self._objects.put_new(successor_path(self.dataset, unit), json.dumps(record).encode())
 
     def take(self, unit: str) -> bool:
         """Let no attempt at a unit that was begun until now commit; see `store.fence`."""
