@@ -10,7 +10,7 @@ from typing import Any
 from medray.errors import SpecError
 from medray.spec.check import tried
 from medray.spec.kinds import KINDS, STEP
-from medray.spec.load import Source, cluster_profile
+from medray.spec.load import Source, cluster_profile, kept_variables
 from medray.spec.override import merge
 from medray.spec.profiles import RayCluster
 from medray.spec.step import StepSpec
@@ -66,10 +66,14 @@ def _filled(view: View, source: Source, at: int) -> dict[str, Any]:
     """A document with its variables; where one is unset, no more than what it makes."""
     view.number = at + 1
     try:
-        return source.filled(at)
+        filled = source.filled(at)
     except SpecError as error:
         field = error.about.rpartition(", ")[2] if error.about.count(", ") > 1 else ""
         view.add(field, error.code, error.message, error.hint)
+    else:
+        for kept in kept_variables(source, at):
+            view.add(kept.about, kept.code, kept.message, kept.hint)
+        return filled
     plain = source.documents[at]
     return {_UNSET: True, **{name: plain.get(name) for name in ("kind", "output")}}
 

@@ -1,7 +1,7 @@
 """From files to checked steps and profiles. Merging order: defaults < profiles < job < --set."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -98,8 +98,14 @@ def check_step(
     Raises:
         SpecError: a field is wrong (code "bad-field"); the message names file, document and field.
     """
-    _refuse_kept(source, index)
     document = source.filled(index)
+    for error in kept_variables(source, index):
+        raise SpecError(
+            error.message,
+            code=error.code,
+            about=place(source.name, index + 1, error.about),
+            hint=error.hint,
+        )
     lower = (defaults or {}).get(str(document.get("kind")), {})
     step: StepSpec = check(
         STEP, merge(lower, document), lambda *parts: place(source.name, index + 1, *parts)
@@ -107,11 +113,13 @@ def check_step(
     return step
 
 
-def _refuse_kept(source: Source, index: int) -> None:
-    """Refuse variables where storage keeps values: names, and what describes models and data.
+def kept_variables(source: Source, index: int) -> Iterator[SpecError]:
+    """Variables where storage keeps values: names, and what describes models and data; what is
+    wrong with each (code "kept-variable"), about its field.
 
-    Raises:
-        SpecError: one stands there (code "kept-variable").
+    Args:
+        source: of the document, whose variables all have values.
+        index: of the document, from 0.
     """
     document = source.documents[index]
     spec = SPECS.get(str(source.filled(index).get("kind")))
@@ -121,11 +129,11 @@ def _refuse_kept(source: Source, index: int) -> None:
             value = value.get(part) if isinstance(value, dict) else None
         named = sorted(variables_of(value))
         if named:
-            raise SpecError(
+            yield SpecError(
                 f"what ${{{named[0]}}} stands for would be kept: names, and what describes a model "
                 "or a dataset, stand in storage as they are",
                 code="kept-variable",
-                about=place(source.name, index + 1, path),
+                about=path,
                 hint="write it out; variables belong in `source`, `to` and options of formats",
             )
 

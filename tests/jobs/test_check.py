@@ -155,6 +155,8 @@ WRONG: list[tuple[Change, list[tuple[int, str, str]]]] = [
       (2, "plan.length", "bad-field")]),
     (put(2, "plan", {"normalise": "ct", "channels": [{"scheme": "ct"}]}),
      [(2, "plan", "bad-field")]),
+    (put(2, "output", "${NET:-net}"), [(2, "output", "kept-variable")]),
+    (put(2, "plan", {"patch": ["${SIDE:-8}", 8, 8]}), [(2, "plan", "kept-variable")]),
     (put(2, "train", "foreground", 0), [(2, "train.foreground", "bad-field")]),
     (put(2, "train", "freeze", ["encoder9"]), [(2, "train.freeze", "unknown-layer")]),
     (put(2, "train", "workers", 3), [(2, "train.batch_size", "batch-too-small")]),
