@@ -1,4 +1,4 @@
-"""Run units of a predict step on the replicas that serve its model: the same ledger, warm weights.
+"""Run units of a step on the replicas that serve its model: the same ledger, warm weights.
 
 Handles carry units there and receipts back. At most two units a replica are under way, so that
 one reads while the other computes; who asks the endpoint meanwhile shares the replica with them.
@@ -24,6 +24,7 @@ from medray.cluster.serve import APPLICATION, LOST, QUIET
 from medray.cluster.session import require
 from medray.engine.units.operation import Unit, operation_of
 from medray.engine.units.worker import Receipt, WorkerSpec
+from medray.errors import SpecError
 from medray.spec.profiles import Pool
 from medray.spec.serving import Serving
 
@@ -42,13 +43,13 @@ def run_on_serve(
     pool: Pool,
     grows: bool = False,
 ) -> None:
-    """Run `units` of a predict step by the replicas of its model, on the Ray that is joined.
+    """Run `units` of a step by the replicas of its model, on the Ray that is joined.
 
     An application of `medray serve` is used where it serves this version of the model; else
     replicas are started for as long as the units last. Every unit ends in exactly one receipt.
 
     Args:
-        spec: of the workers; the operation is of a network that can be adopted.
+        spec: of the workers; the operation has a parameter `model`, and can adopt it.
         units: to do.
         on_receipt: called on this thread with each receipt, in order of completion.
         stop: as in `medray.cluster.batch.run_on_ray`.
@@ -58,11 +59,19 @@ def run_on_serve(
         grows: nodes come when they are asked for, so that replicas may exceed the cluster of now.
 
     Raises:
-        SpecError: more replicas than the cluster has room for (code "pool-too-large").
+        SpecError: the operation takes no loaded model (code "no-model-adopted"), or more replicas
+            than the cluster has room for ("pool-too-large").
         RetryableError: the replicas did not start, or died too often (code "pool-failed").
     """
     if not units:
         return
+    if not callable(getattr(operation_of(spec.operation), "adopt", None)):
+        raise SpecError(
+            "replicas do no units of such a step: it takes no model that is loaded already",
+            code="no-model-adopted",
+            about=spec.operation,
+            hint="leave `engine` out",
+        )
     low, high = (workers, workers) if isinstance(workers, int) else workers
     with _handle(spec, min(low, len(units)), pool, grows=grows) as handle:
         work = _Work(spec, units, handle, stop, min(len(units), IN_FLIGHT * high))

@@ -1,12 +1,17 @@
 """What all steps of a job have. One YAML document is one step; see `medray.spec.kinds`."""
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from medray.spec.base import Name, Settings
 
 Where = dict[str, str | int | float | bool | list[str] | list[int]]
+Engine = Annotated[
+    Literal["data", "serve"],
+    Field(description="a pool of Ray Data's, or the replicas that serve the model"),
+]
+"""Who does the units of a step that has a `model`, whose operation can adopt a loaded one."""
 
 
 class Policy(Settings):

@@ -22,6 +22,7 @@ from medray.modalities.media import ARROW, JSON, NPY
 from medray.serving.tokens import add_token
 from medray.storage.catalog.datasets import open_dataset
 from medray.storage.store.objects import Objects
+from tests.callset import ingest_steps, records, save_network, write_vcf
 
 pytestmark = [
     pytest.mark.drill,
@@ -34,6 +35,9 @@ pytestmark = [
 CHANCE = np.random.default_rng(3)
 TEXTS = ["".join(CHANCE.choice(list("ACGT"), n)) for n in (5, 20, 33, 12, 20, 7)]
 ROWS = [{"rna": [float(n), 1.0, 2.5], "cnv": [0.5 * n, 1.0]} for n in range(6)]
+
+SCORE = {"kind": "variants", "model": "scorer", "data": "sites", "genome": "genome"}
+SCORE |= {"statistics": ["diff", "l2"], "unit": 40, "batch": 8}
 
 
 @dataclass
@@ -63,10 +67,13 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         {"kind": "predict", "model": name, "data": "pieces", "output": f"{name}-plain", "batch": 4}
         for name in ("dna", "dna-folds", "genes")
     ]
+    save_network(objects, "scorer")
+    steps += ingest_steps(folder, write_vcf(folder / "vcf/sites.vcf", records()))
+    steps.append({**SCORE, "output": "scores-plain"})
     run(steps, storage=objects, cluster="inline")
     token, port = add_token(folder / "tokens"), free_port()
     args = {
-        "models": ("dna", "dna-folds", "genes", "omics"),
+        "models": ("dna", "dna-folds", "genes", "omics", "scorer"),
         "storage": objects.url,
         "token_file": str(folder / "tokens"),
         "cpus": 0.25,
@@ -128,7 +135,21 @@ def test_each_model_has_a_path_and_schemas_of_its_own(served: Served) -> None:
 @pytest.mark.parametrize("model", ["dna", "dna-folds", "genes"])
 def test_bulk_goes_to_the_same_replicas_and_commits_the_same(served: Served, model: str) -> None:
     asked: dict[str, Any] = {"model": model, "data": "pieces", "output": f"{model}-bulk"}
-    started = served.client.ask("POST", "/v1/bulk", json.dumps({**asked, "batch": 4}).encode())
+    _done_in_bulk(served, {**asked, "batch": 4})
+    plain = open_dataset(served.objects, f"{model}-plain").digest
+    assert open_dataset(served.objects, f"{model}-bulk").digest == plain
+
+
+def test_variants_are_scored_by_the_replicas_as_without_them(served: Served) -> None:
+    result = _done_in_bulk(served, {**SCORE, "output": "scores-bulk"})
+    plain = open_dataset(served.objects, "scores-plain")
+    made = open_dataset(served.objects, "scores-bulk")
+    assert result["steps"][0]["units"]["committed"] == len(plain.shards) > 2
+    assert made.digest == plain.digest
+
+
+def _done_in_bulk(served: Served, asked: dict[str, Any]) -> dict[str, Any]:
+    started = served.client.ask("POST", "/v1/bulk", json.dumps(asked).encode())
     assert started.status == 202, started.body
     until = time.monotonic() + 150
     path = f"/v1/bulk/{started.json['job']}"
@@ -136,8 +157,8 @@ def test_bulk_goes_to_the_same_replicas_and_commits_the_same(served: Served, mod
         assert time.monotonic() < until
         time.sleep(0.5)
     assert state["state"] == "done", state
-    plain = open_dataset(served.objects, f"{model}-plain").digest
-    assert open_dataset(served.objects, f"{model}-bulk").digest == plain
+    result: dict[str, Any] = state["result"]
+    return result
 
 
 def _rows(served: Served, name: str) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from medray.spec.base import Name, Reference
-from medray.spec.step import StepSpec, Where
+from medray.spec.step import Engine, StepSpec, Where
 
 
 class PredictSpec(StepSpec):
@@ -23,9 +23,7 @@ class PredictSpec(StepSpec):
     options: dict[str, Any] = Field(
         {}, description="of images overlap, tta and outputs; of sequences outputs"
     )
-    engine: Literal["data", "serve"] = Field(
-        "data", description="a pool of Ray Data's, or the replicas that serve the model"
-    )
+    engine: Engine = "data"
 
     @classmethod
     def kept(cls) -> frozenset[str]:

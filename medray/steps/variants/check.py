@@ -31,6 +31,10 @@ def check(view: View, spec: VariantsSpec) -> None:
     if kind is not None and "base" not in MODALITIES.get(kind.takes).extends:
         message = "variants are scored by a model of sequences"
         view.add("model", "model-mismatch", message, f"this one takes {kind.takes}s")
+    elif model.folds:
+        hint = "train one on all samples, without `folds`"
+        message = "variants are scored by one network, not by one for each fold"
+        view.add("model", "folded-model", message, hint)
     elif task is not None:
         for track in sorted(set(spec.tracks or ()) - set(task.classes)):
             hint = f"it has {', '.join(task.classes)}"

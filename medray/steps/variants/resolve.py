@@ -26,6 +26,13 @@ def resolve(spec: VariantsSpec, objects: Objects) -> Resolved[VariantsSpec]:
     stored = open_dataset(objects, spec.genome)
     genome = Genome(stored)
     _check_sites(data)
+    if "folds" in model.config:
+        raise SpecError(
+            "variants are scored by one network, not by one for each fold",
+            code="folded-model",
+            about=model.reference,
+            hint="train one on all samples, without `folds`",
+        )
     plan = model.config["plan"]
     tracks = tracks_of(plan, spec.tracks, model.reference)
     how = {
@@ -66,7 +73,7 @@ def resolve(spec: VariantsSpec, objects: Objects) -> Resolved[VariantsSpec]:
             "variants": {**how, "columns": columns_of(spec.statistics, tracks)},
             SCORING: scoring,
         },
-        runs_on="data",
+        runs_on=spec.engine,
     )
 
 

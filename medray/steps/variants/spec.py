@@ -5,13 +5,15 @@ from typing import Literal
 from pydantic import Field
 
 from medray.spec.base import Name, Reference
-from medray.spec.step import StepSpec, Where
+from medray.spec.step import Engine, StepSpec, Where
 
 Statistic = Literal["diff", "log2fc", "l2", "ref", "alt"]
 
 
 class VariantsSpec(StepSpec):
     """Rows of the data are sites of a VCF: what does each ALT change in the model's answer?"""
+
+    incidental = StepSpec.incidental | {"engine"}
 
     kind: Literal["variants"]
     model: Reference
@@ -32,6 +34,7 @@ class VariantsSpec(StepSpec):
     precision: Literal["fp32", "bf16"] = "fp32"
     batch: int = Field(256, ge=1, description="windows at once")
     unit: int = Field(50_000, ge=1, description="variants in a unit at most")
+    engine: Engine = "data"
 
     @classmethod
     def kept(cls) -> frozenset[str]:
