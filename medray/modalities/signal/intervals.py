@@ -31,6 +31,18 @@ class _Open:
     beyond: float = 0.0  # of the class, over the samples of the background since `stop`
 
 
+def most_probable(probability: np.ndarray) -> np.ndarray:
+    """Labels (samples,) of (classes, samples), ties to the first; class by class, which over an
+    outer axis of few is several times as fast as an arg max."""
+    best = probability[0].copy()
+    labels = np.zeros(len(best), np.min_scalar_type(len(probability)))
+    for kind in range(1, len(probability)):
+        better = probability[kind] > best
+        labels[better] = kind
+        np.maximum(best, probability[kind], out=best)
+    return labels
+
+
 class Intervals:
     """Collects intervals of a record that passes in blocks; holds no more than these.
 
@@ -57,8 +69,8 @@ class Intervals:
         """
         if not probability.shape[1]:
             return
-        labels = probability.argmax(0)
-        starts = np.concatenate([[0], np.flatnonzero(np.diff(labels)) + 1])
+        labels = most_probable(probability)
+        starts = np.concatenate([[0], np.flatnonzero(labels[1:] != labels[:-1]) + 1])
         sums = np.add.reduceat(probability, starts, axis=1, dtype=np.float64)
         stops = [*starts[1:].tolist(), len(labels)]
         for at, (start, stop) in enumerate(zip(starts.tolist(), stops, strict=True)):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from medray.modalities.signal.intervals import Interval, Intervals
+from medray.modalities.signal.intervals import Interval, Intervals, most_probable
 from medray.modalities.signal.streaming import streamed, windows_of
 from medray.models.signal.unet1d import UNet1d
 
@@ -103,3 +103,8 @@ def test_an_interval_is_as_probable_as_its_samples_are_in_the_mean() -> None:
     found.add(probability("001"))
     assert [(one.start, one.stop, one.kind) for one in found.end()] == [(0, 2, 0), (2, 3, 1)]
     assert Intervals(0).end() == []
+
+
+def test_the_most_probable_class_is_the_first_of_the_largest() -> None:
+    given = np.random.default_rng(0).integers(0, 4, (5, 500)) / 4
+    assert np.array_equal(most_probable(given), given.argmax(0))
