@@ -53,9 +53,16 @@ class Samples:
             raise DataError("a data record has annotations of 64 MiB", code="bad-annotation")
         if not self._told:
             return
-        with self._path.open("rb", buffering=0) as file:
-            for record in range(self.count):
-                yield [self._bytes(file.fileno(), record, signal) for signal in self._told]
+        if self._large:
+            with self._path.open("rb", buffering=0) as file:
+                for record in range(self.count):
+                    yield [self._bytes(file.fileno(), record, signal) for signal in self._told]
+            return
+        width = self._header.width
+        spans = [slice(one.at * width, (one.at + one.samples) * width) for one in self._told]
+        for _, block in self._blocks():
+            for record in block:
+                yield [record[span].tobytes() for span in spans]
 
     def whole(self) -> dict[int, Array]:
         """The samples of all groups, (channel, time) each."""

@@ -19,6 +19,7 @@ from medray.formats.signal.recording import Segment
 MAX_ANNOTATIONS = 2**20
 Encoding = Literal["utf-8", "latin-1"]
 _TIME = re.compile(rb"([+-]\d{1,12}(?:[.,]\d*)?)(?:\x15(\d{1,12}(?:[.,]\d*)?)?)?", re.ASCII)
+_CLOCK = re.compile(rb"([+-]\d{1,12}(?:[.,]\d*)?)\x14\x14\0*", re.ASCII)
 
 
 @dataclass
@@ -44,6 +45,10 @@ class Told:
             DataError: "bad-annotation", "not-utf8", "too-many-annotations".
         """
         begin = None
+        # Most records tell when they begin and nothing else: a fifth of the time.
+        if len(fields) == 1 and (alone := _CLOCK.fullmatch(fields[0])):
+            self.begins.append(_seconds(alone[1]))
+            return
         for number, data in enumerate(fields):
             for place, (onset, duration, texts) in enumerate(_lists(data)):
                 if not texts[0] and place == number == 0:
