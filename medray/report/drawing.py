@@ -43,11 +43,16 @@ _STYLE: Any = {
 
 
 @contextmanager
-def drawing(title: str) -> Iterator[tuple[Axes, list[str]]]:
-    """Axes to draw into, and a list that holds the SVG once the block has ended."""
+def drawing(title: str, height: float = 3.1) -> Iterator[tuple[Axes, list[str]]]:
+    """Axes to draw into, and a list that holds the SVG once the block has ended.
+
+    Args:
+        title: of the figure.
+        height: of it, in inches; it is 5.2 wide.
+    """
     result: list[str] = []
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(5.2, 3.1), layout="constrained")
+        figure = Figure(figsize=(5.2, height), layout="constrained")
         axes = figure.add_subplot()
         axes.set_title(title)
         yield axes, result

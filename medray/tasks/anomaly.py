@@ -14,6 +14,7 @@ from medray.errors import DataError
 from medray.models.base import Answers, Logits
 from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.samples import Sample
+from medray.tasks.alarms import alarms, mistaken
 from medray.tasks.base import Task, TaskOptions
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.anomaly import (
@@ -24,7 +25,7 @@ from medray.tasks.metrics.anomaly import (
 )
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.probability import auroc, average_precision
-from medray.tasks.section import Figure, ScoredCases, Section, Table
+from medray.tasks.section import Figure, ScoredCases, Section, Tile, Verdict
 
 NORMAL, ANOMALY = 0.0, 1.0  # of a sample that is neither, NaN
 
@@ -231,29 +232,43 @@ class Anomaly(Task):
         return summarise_anomaly(cases, self._rate, self._hourly, bootstrap)
 
     def section(self, scores: ScoredCases) -> Section:
-        """ROC, and how subjects differ."""
-        figure = Figure("roc", "ROC", {"curves": scores.summary["curves"]["roc"]})
+        """ROC, the threshold, how records differ, and which cases it is wrong about."""
+        figures = [Figure("roc", "ROC", {"curves": scores.summary["curves"]["roc"]})]
         section = super().section(scores)
-        rows = scores.summary["subjects"]
         per = "an hour" if self._hourly else "a case"
-        heads = {
-            "subject": Metric("subject", kind="text"),
-            "normal": Metric("normal", kind="count"),
-            "anomalies": Metric("anomalies", kind="count"),
-            "auroc": self.metrics["auroc"],
-            "sensitivity": self.metrics["sensitivity"],
-            "false_alarms": Metric(f"false alarms {per}", higher_is_better=False),
-        }
-        shown = {name: one for name, one in heads.items() if any(name in row for row in rows)}
-        spread = [Table(shown, rows, title="Subjects")] if rows else []
+        spread = alarms(scores.cases, self.metrics, self._hourly, self._rate)
         meant = (
             "A false alarm is a normal case above the threshold. Allowed are "
             f"{self._rate:g} false alarms {per} of normal cases; the threshold was chosen so in "
             "the validation, and the sensitivity at the allowed rate takes the one that the "
             "scored normal cases themselves allow."
         )
-        tables = [*section.tables, *spread]
-        return replace(section, figures=[figure], tables=tables, definitions=[meant])
+        threshold = self.options.threshold
+        told = [] if threshold is None else [self._tile(threshold, per)]
+        return replace(
+            section,
+            tiles=[*section.tiles, *told],
+            figures=[*figures, *spread.figures],
+            tables=[*section.tables, *spread.tables],
+            notes=[one[0].upper() + one[1:] + "." for one in self.describe()],
+            pictures=mistaken(scores.cases, threshold),
+            definitions=[meant],
+        )
+
+    def _tile(self, threshold: float, per: str) -> Tile:
+        chosen = f"in the validation, for {self._rate:g} false alarms {per}"
+        return Tile(Metric("alarm above a surprise of", digits=4), threshold, note=chosen)
+
+    def verdict(self, truth: Mapping[str, Any], answer: Mapping[str, Any] | None) -> Verdict | None:
+        """Its class, and whether there is an alarm."""
+        label = truth.get(self.options.target)
+        if label is None or answer is None:
+            return None if label is None else Verdict(str(label), "", wrong=False)
+        called = answer.get("predicted")
+        alarm = called == self.classes[1]
+        kind, _ = self._target(truth)
+        wrong = called is not None and alarm != (kind == ANOMALY) and not np.isnan(kind)
+        return Verdict(str(label), "alarm" if alarm else "·" if wrong else "", wrong=wrong)
 
     def decide(self, probabilities: np.ndarray) -> dict[str, Any]:
         """`surprise`, and with a threshold `predicted`: "normal" or "anomaly"."""

@@ -17,7 +17,7 @@ from medray.storage.shards.samples import Sample
 from medray.storage.shards.stored import Sliceable, Stored
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
-from medray.tasks.section import ScoredCases, Section, section_of
+from medray.tasks.section import ScoredCases, Section, Verdict, section_of
 
 NO_LABEL = 255  # of a base: not judged, not learnt
 
@@ -204,6 +204,15 @@ class Task(ABC):
         Pictures name the cases to be shown; their modality draws them (Modality.illustrate).
         """
         return section_of(scores, self.metrics)
+
+    def verdict(self, truth: Mapping[str, Any], answer: Mapping[str, Any] | None) -> Verdict | None:
+        """In words what stands in the rows of a case, for pages; None: they do not say.
+
+        Args:
+            truth: its row, whose target may be unusable.
+            answer: the prediction's row; None: there is none.
+        """
+        return None
 
     def postprocess(self, slabs: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Dense tasks: the mask of a whole image (*space) as it is to be written.

@@ -20,7 +20,8 @@ from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.classification import score_classification, summarise_classification
 from medray.tasks.metrics.probability import auroc
-from medray.tasks.section import Figure, Picture, ScoredCases, Section, Table
+from medray.tasks.owners import by_owner, mistakes, spread
+from medray.tasks.section import Figure, Picture, ScoredCases, Section, Table, Verdict
 
 PICTURES = 6
 
@@ -55,6 +56,7 @@ class Classification(Task):
         "mcc": Metric("MCC", headline=True),
         "sensitivity": Metric("sensitivity", headline=True),
         "specificity": Metric("specificity", headline=True),
+        "precision": Metric("precision (+P)"),
         "brier": Metric("Brier score", higher_is_better=False),
         "ece": Metric("calibration error", higher_is_better=False),
         "actual_class": Metric("truth", kind="text"),
@@ -198,14 +200,13 @@ class Classification(Task):
         ]
         if scores.summary["confusion"]:
             figures.append(self._confusion(scores.summary["confusion"]))
-        shown = [
-            (row["case"], f"{row['actual_class']}, error {row['error']:.2f}")
-            for row in worst[:PICTURES]
-        ]
+        shown = [self._told(self._named(row)) for row in mistakes(scores.cases, PICTURES)]
+        section = super().section(named)
         return replace(
-            super().section(named),
-            figures=figures,
-            pictures=[Picture("worst", "truth, and how far off the model was", shown)],
+            section,
+            tables=[*section.tables, *by_owner(scores.cases, self.classes)],
+            figures=[*figures, *spread(scores.cases, self.classes)],
+            pictures=[Picture("worst", "of each class in turn, mistakes first", shown)],
             definitions=["The calibration error has 15 equal bins."],
         )
 
@@ -217,6 +218,27 @@ class Classification(Task):
         ]
         truth = Metric("truth ╲ called", kind="text")
         return Table({"truth": truth, **heads}, rows, title="Confusion")
+
+    def verdict(self, truth: Mapping[str, Any], answer: Mapping[str, Any] | None) -> Verdict | None:
+        """See Task."""
+        try:
+            target = self._target(dict(truth))
+        except DataError:
+            return None
+        if self.options.multi_label:
+            there = [name for name, value in zip(self.classes, target, strict=True) if value == 1]
+        else:
+            there = [self.classes[target]]
+        if answer is None:
+            return Verdict(", ".join(there), "", wrong=False)
+        found = answer["predicted"]
+        called = [found] if isinstance(found, str) else list(found)
+        return Verdict(", ".join(there), ", ".join(called) or "none", wrong=called != there)
+
+    def _told(self, row: Mapping[str, Any]) -> tuple[str, str]:
+        """A case and what is to be said of it."""
+        called = "" if row["actual"] == row["called"] else f" called {row['called_class']}"
+        return row["case"], f"{row['actual_class']}{called}, error {row['error']:.2f}"
 
     def _named(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """The row, with the classes it has and was given spelt out."""

@@ -14,12 +14,23 @@ from medray.tasks.metric import Metric
 Rows = Sequence[Mapping[str, Any]]
 Colour = tuple[int, int, int]
 
+LISTED = 2000  # score rows on a page; the dataset of scores has all
+
 CASE = {
     "case": Metric("case", kind="id"),
     "class": Metric("class", kind="text"),
     "status": Metric("status", kind="status"),
 }
 """Columns that rows of scores may have, whatever the task."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a page says beside a case's picture: its truth, the answer, whether that is wrong."""
+
+    truth: str
+    answer: str
+    wrong: bool
 
 
 @dataclass(frozen=True)
@@ -68,7 +79,17 @@ class Figure:
     """What pages can draw. Data are the arguments of the drawing (medray.report.figures)."""
 
     kind: Literal[
-        "line", "strip", "roc", "reliability", "calibration", "histogram", "scatter", "qq", "heat"
+        "line",
+        "strip",
+        "spread",
+        "trace",
+        "roc",
+        "reliability",
+        "calibration",
+        "histogram",
+        "scatter",
+        "qq",
+        "heat",
     ]
     title: str
     data: Mapping[str, Any]
@@ -139,9 +160,10 @@ class ScoredCases:
 
 def section_of(scores: ScoredCases, metrics: Mapping[str, Metric]) -> Section:
     """The section of any task: its headlines, a table of classes, the worst cases and all."""
-    everything = case_table(scores.cases, metrics)
+    everything = case_table(scores.cases[:LISTED], metrics)
     each = " and class" if "class" in everything.columns else ""
-    folded = f"All {len(scores.cases)} rows, a row per case{each}"
+    some = "All" if len(scores.cases) <= LISTED else f"The first {LISTED} of"
+    folded = f"{some} {len(scores.cases)} rows, a row per case{each}"
     listings = [Table(everything.columns, everything.rows, folded=folded)]
     if scores.summary.get("worst"):
         listings.insert(0, case_table(scores.summary["worst"], metrics, title="Worst cases"))

@@ -123,7 +123,6 @@ def test_alarms_and_their_rate() -> None:
     assert value["sensitivity"] == 2 / 3
     assert value["false_alarms_per_hour"] == pytest.approx(1 / (5 * 0.8 / 3600))
     assert value["sensitivity_at_rate"] == 1 / 3  # none may alarm: above 3 there is one of three
-    assert [row["normal"] for row in summary["subjects"]] == [2, 3]
     assert summary["worst"][0]["surprise"] == 3.0
 
 
@@ -146,13 +145,48 @@ def test_a_case_without_prediction_is_the_worst_there_is() -> None:
 
 
 def test_the_page_says_how_subjects_differ() -> None:
-    task = task_of(threshold=2.5)
+    task = task_of(threshold=2.5, seconds="rr", alarms_per_hour=1.0)
     cases = cases_of(task, "NVNVSN", [1.0, 9.0, 3.0, 2.0, 1.0, 1.0])
     summary = task.conclude(cases, Bootstrap(repeats=0))
     section = task.section(ScoredCases("beats", summary, cases.to_pylist()))
-    (spread,) = [table for table in section.tables if table.title == "Subjects"]
-    assert [row["anomalies"] for row in spread.rows] == [1, 2]
-    assert [figure.title for figure in section.figures] == ["ROC"]
+    (spread,) = [table for table in section.tables if table.title == "By subject"]
+    first, second = spread.rows  # s0: N, N, S, of which the second alarms; s1: V, V, N
+    assert (first["owner"], first["anomalies"], second["anomalies"]) == ("s0", 1, 2)
+    assert first["hours"] == pytest.approx(3 * 0.8 / 3600)
+    assert first["alarms"] == pytest.approx(3600 / (3 * 0.8))
+    assert first["false_alarms"] == pytest.approx(3600 / (2 * 0.8))
+    assert (second["false_alarms"], second["sensitivity"]) == (0.0, 0.5)
+    roc, figure = section.figures
+    assert (roc.title, figure.title) == ("ROC", "Alarms an hour, by subject")
+    assert figure.data["limit"] == 1.0
+    shown = {picture.title: [case for case, _ in picture.cases] for picture in section.pictures}
+    assert shown == {"missed": ["4", "3"], "false alarm": ["2"]}
+    assert section.tiles[-1].value == 2.5
+    assert "chosen for at most 1 false alarms an hour" in section.notes[0]
+
+
+def test_cases_of_their_own_have_no_table_of_subjects() -> None:
+    task = task_of(threshold=2.5)
+    rows = [{**row, "subject": row["case"]} for row in cases_of(task, "NV", [1.0, 9.0]).to_pylist()]
+    summary = task.conclude(pa.Table.from_pylist(rows), Bootstrap(repeats=0))
+    section = task.section(ScoredCases("beats", summary, rows))
+    assert [table.title for table in section.tables] == [""]
+
+
+def test_verdicts_of_alarms() -> None:
+    task = task_of(threshold=2.5, anomalous=["V"])
+
+    def said(label: str, surprise: float) -> tuple[str, str, bool]:
+        found = task.verdict({"label": label}, task.decide(np.array([surprise])))
+        assert found is not None
+        return found.truth, found.answer, found.wrong
+
+    assert said("N", 1.0) == ("N", "", False)
+    assert said("N", 9.0) == ("N", "alarm", True)
+    assert said("V", 9.0) == ("V", "alarm", False)
+    assert said("V", 1.0) == ("V", "\N{MIDDLE DOT}", True)
+    assert said("S", 9.0) == ("S", "alarm", False)  # neither normal nor to be found
+    assert task.verdict({}, None) is None
 
 
 @pytest.mark.parametrize(

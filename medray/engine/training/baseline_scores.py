@@ -20,7 +20,7 @@ from medray.storage.shards.writer import table_of
 from medray.storage.store.objects import Objects
 from medray.tasks import build_task
 from medray.tasks.base import Task
-from medray.tasks.metrics.bootstrap import Bootstrap
+from medray.tasks.metrics.bootstrap import Bootstrap, about
 
 FILE = "baseline.safetensors"
 TOGETHER = 20_000  # samples that are answered at once
@@ -118,7 +118,7 @@ def score_baseline(
     fitted = decode(package.read(FILE), BASELINES.get(task.baseline))
     answers = _by_members(package, fitted, predictions, truth, indices, rows)
     scored = [
-        {"sample_id": row["sample_id"], **_about(row), **score}
+        {"sample_id": row["sample_id"], **about(row["sample_id"], row), **score}
         for row, answer in zip(rows, answers, strict=True)
         for score in task.score(Sample(row["sample_id"], row), _prediction(task, row, answer))
     ]
@@ -171,8 +171,3 @@ def _answers(
 
 def _prediction(task: Task, row: dict[str, Any], answer: np.ndarray) -> Sample:
     return Sample(row["sample_id"], task.decide(answer))
-
-
-def _about(row: dict[str, Any]) -> dict[str, Any]:
-    about = {"case": row["sample_id"]}
-    return about | ({"subject": row["subject"]} if row.get("subject") is not None else {})

@@ -15,7 +15,7 @@ from medray.storage.shards.samples import Sample
 from medray.storage.shards.stored import InShard
 from medray.storage.store.objects import Objects
 from medray.tasks import build_task
-from medray.tasks.metrics.bootstrap import LEAST_SUBJECTS, Bootstrap
+from medray.tasks.metrics.bootstrap import LEAST_SUBJECTS, Bootstrap, about
 
 GIVEN = "prediction/"  # before the names of its arrays
 
@@ -25,8 +25,8 @@ class Evaluate(Operation):
 
     Parameters: `task`, its options with `name`, as the model was trained for.
     Payload of a unit: `shard`, `rows`, `paired` (see medray.steps.base.planned).
-    Output samples: one per score row, with `case` (the id in the truth), `subject` where the truth
-    knows it, and the task's columns.
+    Output samples: one per score row, with `case` (the id in the truth), `subject` and `record`
+    where the truth knows them, and the task's columns.
     """
 
     name: ClassVar[str] = "evaluate"
@@ -64,13 +64,10 @@ class Evaluate(Operation):
                 owner = given if name.startswith(GIVEN) else truth
                 owner.arrays[name.removeprefix(GIVEN)] = array
             prediction = None if sample.row["prediction"] is None else given
-            about = {"case": truth.id}
-            if truth.row.get("subject") is not None:
-                about["subject"] = truth.row["subject"]
             scored = self.task.score(truth, prediction)
             for number, scores in enumerate(scored):
                 own = truth.id if len(scored) == 1 else f"{truth.id}:{number + 1}"
-                yield Sample(own, {**about, **scores})
+                yield Sample(own, {**about(truth.id, truth.row), **scores})
 
 
 def summarise(

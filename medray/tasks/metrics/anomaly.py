@@ -103,11 +103,11 @@ def summarise_anomaly(
         bootstrap: how intervals are made.
 
     Returns:
-        {"task", "cases", "counts", "metrics": {name: estimate}, "curves": {"roc"}, "subjects": a
-        row of each one's own counts and AUROC, "worst": normal cases that surprise most}.
+        {"task", "cases", "counts", "metrics": {name: estimate}, "curves": {"roc"}, "worst":
+        normal cases that surprise most}.
     """
     bootstrap = bootstrap or Bootstrap()
-    judged = cases.filter(pa.array([value is not None for value in cases["anomalous"].to_pylist()]))
+    judged = _judged(cases)
     counts = dict(Counter(cases["status"].to_pylist()))
     surprises, anomalous, alarm, told, seconds = _columns(judged)
     amounts = seconds / HOUR if hourly else np.ones(len(surprises))
@@ -131,9 +131,13 @@ def summarise_anomaly(
             for name, one in statistics.items()
         },
         "curves": {"roc": {"surprise": roc_curve(surprises, anomalous) if some else ([], [])}},
-        "subjects": _by_subject(groups, surprises, anomalous, alarm if told else None, amounts),
         "worst": _worst(judged, 10),
     }
+
+
+def _judged(cases: pa.Table) -> pa.Table:
+    """Those that are normal or anomalous."""
+    return cases.filter(pa.array([one is not None for one in cases["anomalous"].to_pylist()]))
 
 
 def _columns(
@@ -157,28 +161,39 @@ def _columns(
     return surprises, anomalous, alarm, told, seconds
 
 
-def _by_subject(
-    groups: Sequence[str] | None,
-    surprises: FloatArray,
-    anomalous: BoolArray,
-    alarm: BoolArray | None,
-    amounts: FloatArray,
-) -> list[dict[str, Any]]:
+def by_owner(cases: pa.Table, names: Sequence[str], hourly: bool) -> list[dict[str, Any]]:
+    """Each record's, or subject's, own counts, AUROC and alarms.
+
+    Args:
+        cases: as of `summarise_anomaly`.
+        names: whose each of them is.
+        hourly: see `summarise_anomaly`.
+
+    Returns:
+        Rows with `owner`, `hours` (where they are counted), `normal`, `anomalies`, `auroc`, and
+        with a threshold `sensitivity`, `alarms` and `false_alarms`, both per hour or case: all
+        alarms of all time that is judged, the false ones of that which is normal.
+    """
+    judged = _judged(cases)
+    told_of = dict(zip(cases["case"].to_pylist(), names, strict=True))
+    owners = np.asarray([told_of[case] for case in judged["case"].to_pylist()], object)
+    surprises, anomalous, alarm, told, seconds = _columns(judged)
+    amounts = seconds / HOUR if hourly else np.ones(len(surprises))
     rows = []
-    names = np.asarray(groups or [], object)
-    for name in sorted(set(groups or [])):
-        mine = names == name
-        own, truth = surprises[mine], anomalous[mine]
+    for name in dict.fromkeys(names):
+        mine = owners == name
+        own, truth, much = surprises[mine], anomalous[mine], amounts[mine]
         one = np.ones((1, len(own)))
-        row: dict[str, Any] = {
-            "subject": name,
-            "normal": int((~truth).sum()),
-            "anomalies": int(truth.sum()),
-            "auroc": _plain(auroc(own, truth, one)),
-        }
-        if alarm is not None:
-            row["sensitivity"] = _plain(share(alarm[mine], truth, one))
-            row["false_alarms"] = _plain(false_alarms(alarm[mine], truth, amounts[mine], one))
+        row: dict[str, Any] = {"owner": name}
+        if hourly:
+            row["hours"] = float(much.sum())
+        row |= {"normal": int((~truth).sum()), "anomalies": int(truth.sum())}
+        row["auroc"] = _plain(auroc(own, truth, one))
+        if told:
+            calls = alarm[mine]
+            row["sensitivity"] = _plain(share(calls, truth, one))
+            row["alarms"] = _plain(_ratio(one @ calls, one @ much))
+            row["false_alarms"] = _plain(false_alarms(calls, truth, much, one))
         rows.append(row)
     return rows
 

@@ -4,7 +4,7 @@ Drawing n cases with replacement is the same as giving each case an integer weig
 takes weights of shape (repeats, cases) is therefore computed for all replicates in one call.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ FloatArray = npt.NDArray[np.float64]
 Statistic = Callable[[FloatArray], FloatArray]
 
 LEAST_SUBJECTS = 5  # behind an interval: of fewer it says how they differ, not how sure a mean is
+OWNERS = ("subject", "record")  # columns of a case that others may share
 _BLOCK_BYTES = 32 << 20
 
 
@@ -102,12 +103,25 @@ class Bootstrap:
             yield drawn[:, unit_of_case].astype(np.float64)
 
 
+def about(case: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    """What rows of scores say of a case beside its scores: whose it is, and of which recording.
+
+    Args:
+        case: its id.
+        row: of the truth.
+    """
+    return {"case": case, **{name: row[name] for name in OWNERS if row.get(name) is not None}}
+
+
 def subjects(cases: pa.Table) -> list[str] | None:
     """The subject of each `case`, in order of first row; None if the table knows no subjects.
 
-    A case without a subject is its own.
+    Where a case has no subject, its record stands for one; a case without either is its own.
     """
-    if "subject" not in cases.column_names:
+    known = [cases[name].to_pylist() for name in OWNERS if name in cases.column_names]
+    if not known:
         return None
-    pairs = zip(cases["case"].to_pylist(), cases["subject"].to_pylist(), strict=True)
-    return [subject or sample for sample, subject in dict(pairs).items()]
+    owners: dict[str, str] = {}
+    for case, *owned in zip(cases["case"].to_pylist(), *known, strict=True):
+        owners[case] = next((str(one) for one in owned if one not in (None, "")), case)
+    return list(owners.values())

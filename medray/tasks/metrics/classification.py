@@ -131,7 +131,7 @@ def summarise_classification(
     labels = list(single.values())
     statistics: dict[str, Weighted] = {
         name: _macro([label.statistics()[name] for label in labels], len(cases))
-        for name in ("auroc", "average_precision", "sensitivity", "specificity")
+        for name in ("auroc", "average_precision", "sensitivity", "specificity", "precision")
     }
     if kind == "multiclass":
         top, right = scores.max(axis=1), (called == actual).all(axis=1)
@@ -202,6 +202,7 @@ class _Label:
             "average_precision": lambda w: metric.average_precision(score, positive, w * known),
             "sensitivity": lambda w: metric.share(called, positive, w),
             "specificity": lambda w: metric.share(~called, negative, w),
+            "precision": lambda w: metric.share(positive, called & known, w),
             "accuracy": lambda w: metric.share(called == positive, known, w),
             "mcc": lambda w: metric.matthews(sides_called, sides, w * known),
             "brier": lambda w: metric.brier(score, truth, w * known),

@@ -1,8 +1,9 @@
 import numpy as np
+import pyarrow as pa
 import pytest
 from scipy.stats import bootstrap as scipy_bootstrap
 
-from medray.tasks.metrics.bootstrap import Bootstrap, Estimate
+from medray.tasks.metrics.bootstrap import Bootstrap, Estimate, about, subjects
 from medray.tasks.metrics.probability import auroc
 
 
@@ -85,3 +86,15 @@ def test_an_interval_takes_five_subjects(
 
 def test_without_repeats_there_is_no_interval() -> None:
     assert Bootstrap(repeats=0).mean(np.array([1.0, 2.0])) == Estimate(1.5, None, None, 2, 2)
+
+
+def test_a_record_stands_for_a_subject_that_is_not_known() -> None:
+    row = {"record": "r1", "subject": None, "label": "V"}
+    assert about("a", row) == {"case": "a", "record": "r1"}
+    assert about("b", {"record": "r1", "subject": "s"}) == {
+        "case": "b", "record": "r1", "subject": "s",
+    }  # fmt: skip
+    cases = [about("d", {"record": "r1", "subject": "s"}), about("a", row), about("c", {})]
+    cases.append(about("b", {"record": "r1", "subject": ""}))
+    assert subjects(pa.Table.from_pylist(cases)) == ["s", "r1", "c", "r1"]
+    assert subjects(pa.Table.from_pylist([{"case": "a"}])) is None

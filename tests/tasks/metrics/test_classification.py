@@ -39,6 +39,7 @@ def test_binary_agrees_with_scikit_learn() -> None:
     assert value["accuracy"] == pytest.approx(sk.accuracy_score(y, called))
     assert value["sensitivity"] == pytest.approx(sk.recall_score(y, called))
     assert value["specificity"] == pytest.approx(sk.recall_score(y, called, pos_label=0))
+    assert value["precision"] == pytest.approx(sk.precision_score(y, called))
     assert value["mcc"] == pytest.approx(sk.matthews_corrcoef(y, called))
     assert value["brier"] == pytest.approx(sk.brier_score_loss(y, p[:, 1]))
     assert 0 < value["ece"] < 0.2

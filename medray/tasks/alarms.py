@@ -1,0 +1,104 @@
+"""What a page shows of alarms: how often each record had one, and the cases that went wrong."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from medray.tasks.metric import Metric
+from medray.tasks.metrics.anomaly import by_owner
+from medray.tasks.owners import OPEN, SHOWN, natural, owner_of, owners, spread_of
+from medray.tasks.section import Figure, Picture, Rows, Table
+
+PICTURES = 3  # of false alarms, and of anomalies that were missed
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How records differ; nothing where no two cases share one."""
+
+    tables: list[Table]
+    figures: list[Figure]
+
+
+def alarms(cases: Rows, metrics: Mapping[str, Metric], hourly: bool, rate: float) -> Spread:
+    """Of each record (or subject) its counts, AUROC and alarms.
+
+    Args:
+        cases: score rows of medray.tasks.metrics.anomaly.
+        metrics: of the task.
+        hourly: alarms are counted by the hour; else by the case.
+        rate: of false alarms, that is allowed.
+    """
+    name = owners(cases, "record")
+    if not name:
+        return Spread([], [])
+    known = [row for row in cases if row.get(name)]
+    table = pa.Table.from_pylist([dict(row) for row in known])
+    rows = by_owner(table, [str(row[name]) for row in known], hourly)
+    rows.sort(key=lambda row: natural(row["owner"]))
+    per = "an hour" if hourly else "a case"
+    columns = {
+        "owner": Metric(name, kind="text"),
+        "hours": Metric("hours", digits=2),
+        "normal": Metric("normal", kind="count"),
+        "anomalies": Metric("anomalies", kind="count"),
+        "auroc": metrics["auroc"],
+        "sensitivity": metrics["sensitivity"],
+        "alarms": Metric(f"alarms {per}", digits=2),
+        "false_alarms": Metric(f"false alarms {per}", digits=2),
+    }
+    shown = {key: one for key, one in columns.items() if any(key in row for row in rows)}
+    if "alarms" in shown:
+        rows.sort(key=lambda row: -(row["false_alarms"] or 0))
+    spread = Table(
+        shown,
+        rows[:SHOWN],
+        title=f"By {name}",
+        note=f"The first {SHOWN} of {len(rows)}." if len(rows) > SHOWN else "",
+        folded=f"All {len(rows)}, the most false alarms first" if len(rows) > OPEN else "",
+    )
+    values = {
+        key.replace("_", " "): {row["owner"]: row[key] for row in rows if row.get(key) is not None}
+        for key in ("alarms", "false_alarms")
+    }
+    if not any(values.values()):
+        return Spread([spread], [])
+    title = f"Alarms {per}, by {name}"
+    figure = spread_of(title, name, f"{per}; dashed: allowed", values, falling=True, limit=rate)
+    return Spread([spread], [figure])
+
+
+def mistaken(cases: Rows, threshold: float | None) -> list[Picture]:
+    """The false alarms that surprise most, and the anomalies that surprise least.
+
+    Args:
+        cases: score rows; without a threshold those that would be the first to be wrong.
+        threshold: above which there is an alarm.
+    """
+    known = [row for row in cases if row["surprise"] is not None and row["anomalous"] is not None]
+    known.sort(key=lambda row: row["surprise"])
+    limit = float("nan") if threshold is None else threshold
+    quiet = [row for row in known if row["anomalous"] == 1 and not row["surprise"] > limit]
+    loud = [row for row in known[::-1] if row["anomalous"] == 0 and not row["surprise"] <= limit]
+    beside = "" if threshold is None else f", threshold {threshold:.3g}"
+    return [
+        Picture(
+            title,
+            "",
+            [(row["case"], f"{title}: surprise {row['surprise']:.3g}{beside}") for row in some],
+        )
+        for title, of in (("missed", quiet), ("false alarm", loud))
+        for some in [_apart(of)]
+        if some
+    ]
+
+
+def _apart(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The first rows, those of subjects that were not shown yet before others."""
+    several = list(rows)
+    first = list({owner_of(row): row for row in reversed(several)}.values())
+    kept = {row["case"] for row in first}
+    ranked = [row for row in several if row["case"] in kept]
+    return [*ranked, *(row for row in several if row["case"] not in kept)][:PICTURES]
