@@ -36,6 +36,7 @@ class SignalNpzOptions(FormatOptions):
     scale: _NUMBER | str = Field(
         "", description="physical units a digital step, or the array that says it: one, or by lead"
     )
+    unit: str = Field("", description="of physical values, e.g. mV; pages are drawn by it")
     leads: tuple[str, ...] = Field((), description="names of the leads, in order")
     labels: str = Field("", description="array of classes: texts, or numbers with `classes`")
     classes: tuple[str, ...] = Field((), description="names of the numbers 0, 1, …")
@@ -79,6 +80,7 @@ class SignalNpz(Format):
         options = self.options
         columns = names("record", "subject", "rate", "leads", options.columns)
         columns |= names("gain", "baseline") if options.scale else names()
+        columns |= names("units") if options.unit else names()
         columns |= names("label") if options.labels else names()
         columns |= names("symbol") if options.symbol else names()
         columns |= names("start_sample") if options.start else names()
@@ -183,6 +185,8 @@ class SignalNpz(Format):
         given = arrays["rate"] if isinstance(options.rate, str) else options.rate
         fixed: dict[str, Any] = {"rate": _positive(given, "rate")[0]}
         fixed["leads"] = list(options.leads) or [str(at + 1) for at in range(leads)]
+        if options.unit:
+            fixed["units"] = [options.unit] * leads
         if options.scale:
             scale = arrays["scale"] if isinstance(options.scale, str) else options.scale
             steps = [1 / one for one in _positive(scale, "scale")]

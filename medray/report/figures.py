@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from medray.report.drawing import INK, PALETTE, drawing
+from medray.report.traces import trace
 from medray.tasks.section import Figure
 
 FAILED = PALETTE[4]
@@ -55,6 +56,27 @@ def strip(title: str, label: str, values: Mapping[str, Sequence[float]]) -> str:
         axes.set_ylim(len(names) - 0.5, -0.6)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel(label)
+    return svg[0]
+
+
+def spread(
+    title: str,
+    labels: tuple[str, str],
+    series: Mapping[str, Sequence[float]],
+    limit: float | None = None,
+) -> str:
+    """Values of subjects, each series sorted already, by rank; `limit` is drawn as a line."""
+    with drawing(title, 3.1 + 0.15 * len(series)) as (axes, svg):
+        for colour, (name, values) in zip(_colours(series), series.items(), strict=True):
+            rank = np.arange(1, len(values) + 1)
+            axes.plot(rank, values, color=colour, linewidth=1, alpha=0.7)
+            axes.scatter(rank, values, s=12, color=colour, linewidths=0, label=name)
+        if limit is not None:
+            axes.axhline(limit, color=FAILED, linewidth=1.2, linestyle="--")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set_xlabel(labels[0])
+        axes.set_ylabel(labels[1])
+        axes.legend(loc="upper left", bbox_to_anchor=(0, -0.2), fontsize=9, markerscale=1.5)
     return svg[0]
 
 
@@ -199,6 +221,8 @@ def heat(
 MAKERS: dict[str, Callable[..., str]] = {
     "line": line,
     "strip": strip,
+    "spread": spread,
+    "trace": trace,
     "roc": roc,
     "reliability": reliability,
     "calibration": calibration,

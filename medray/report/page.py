@@ -46,6 +46,7 @@ def environment_of() -> Environment:
         lstrip_blocks=True,
     )
     environment.tests["tabular"] = lambda part: isinstance(part, Table)
+    environment.tests["wide"] = lambda part: isinstance(part, Figure) and part.kind == "trace"
     environment.filters |= {"fixed": _fixed, "duration": _duration, "data_uri": _data_uri}
     return environment
 

@@ -1,6 +1,7 @@
 """Signals: beats and windows of recordings, of one length and rate, and what stands beside them."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -24,6 +25,7 @@ from medray.modalities.wire import Wire
 from medray.spec.training import TrainSettings
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.holds import Needs, names
+from medray.tasks.section import Section
 
 if TYPE_CHECKING:
     import torch
@@ -209,6 +211,15 @@ class Signals(Modality):
                 hint=f"one of {', '.join(trained.plan.classes)}",
             )
         return SignalPredictor(trained, options)
+
+    def illustrate(
+        self, section: Section, task: "Task", truth: Dataset, predictions: Dataset
+    ) -> Section:
+        """With a trace of each case that the task asks for."""
+        from medray.modalities.signal.pages import traces
+
+        drawn = traces(section.pictures, task, truth, predictions)
+        return replace(section, pictures=(), figures=[*section.figures, *drawn])
 
     def describe(self, plan: SignalPlan) -> list[str]:
         """Rate, length, leads, scale, and what stands beside a signal."""
