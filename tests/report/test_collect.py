@@ -196,7 +196,7 @@ def test_images_that_were_called_wrongly_are_shown(objects: Objects) -> None:
     )
     (worst,) = report.scores[0].section.pictures
     assert len(worst.cases) == 6
-    assert worst.panels[0][0] == "s0: normal, error 1.00"
+    assert worst.panels[0][0] == "s0: normal called pneumonia, error 1.00"
     assert len(worst.panels) == 6
     write_report(objects, "xray-job", [{"kind": "evaluate", "output": scores.reference}])
 

@@ -126,7 +126,7 @@ class Around:
         chosen = np.flatnonzero(near & (self._record == self._record[at]))
         order = chosen[np.argsort(self._start[chosen], kind="stable")].tolist()
         base = self._start[order[0]]
-        zero = base if self.absolute else base - self._start[at]
+        zero = float(base if self.absolute else base - self._start[at])
         leads = list(case.row.get("leads") or map(str, range(1, case.array("signal").shape[0] + 1)))
         units = list(case.row.get("units") or [""] * len(leads))
         length = round((self._start[order[-1]] - base) * rate) + size
@@ -145,7 +145,8 @@ class Around:
             values[:, where][:, takes] = signal[:, takes]
             nearest[where][takes] = far[takes]
             start = zero + first / rate
-            mark = start + (beat / rate if np.isnan(self._mark[index]) else self._mark[index])
+            late = float(self._mark[index])
+            mark = start + (beat / rate if np.isnan(late) else late)
             cuts.append(Cut(index, stored, start, start + size / rate, mark))
         own = [cut.index for cut in cuts].index(at)
         return Strip(values, rate, zero, leads[:MOST], units[:MOST], cuts, own)

@@ -35,6 +35,9 @@ def traces(
         {name: at for at, name in enumerate(data.columns(["sample_id"])["sample_id"].to_pylist())}
         for data in (truth, predictions)
     )
+    first = next(case for picture in wanted for case, _ in picture.cases)
+    if "signal" not in _stored(truth, places[first]).names:  # a recording
+        return []
     around = Around(truth)
 
     def answer(name: str) -> Stored | None:
