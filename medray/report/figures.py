@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from medray.report.drawing import INK, PALETTE, drawing
 from medray.report.traces import trace
@@ -73,7 +74,7 @@ def spread(
             axes.scatter(rank, values, s=12, color=colour, linewidths=0, label=name)
         if limit is not None:
             axes.axhline(limit, color=FAILED, linewidth=1.2, linestyle="--")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel(labels[0])
         axes.set_ylabel(labels[1])
         axes.legend(loc="upper left", bbox_to_anchor=(0, -0.2), fontsize=9, markerscale=1.5)

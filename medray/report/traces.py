@@ -65,7 +65,8 @@ def trace(
     if beside:
         colour = COLOURS["beside"]
         shapes.append(_text(WIDTH - RIGHT, 14, beside, "end", size=11, colour=colour))
-    drawn, bottom = [], top
+    drawn: list[str] = []
+    bottom = top
     for lead in leads:
         low, high, height = _extent(lead, across)
         drawn += _lead(lead, bottom, height, (low, high), (start_s, seconds), x)

@@ -268,7 +268,7 @@ class Anomaly(Task):
         alarm = called == self.classes[1]
         kind, _ = self._target(truth)
         wrong = called is not None and alarm != (kind == ANOMALY) and not np.isnan(kind)
-        return Verdict(str(label), "alarm" if alarm else "·" if wrong else "", wrong=wrong)
+        return Verdict(str(label), "alarm" if alarm else "none" if wrong else "", wrong=wrong)
 
     def decide(self, probabilities: np.ndarray) -> dict[str, Any]:
         """`surprise`, and with a threshold `predicted`: "normal" or "anomaly"."""

@@ -158,7 +158,8 @@ def spread_of(
         told = f"{what + ': ' if what else ''}n {len(ranked)}"
         if ranked:
             middle, (worst, value) = median(of.values()), ranked[0]
-            told += f", median {middle:.3f}, worst {value:.3f} ({worst})"
+            digits = 3 if max(of.values()) <= 1 else 1
+            told += f", median {middle:.{digits}f}, worst {value:.{digits}f} ({worst})"
         series[told] = [value for _, value in ranked]
     data = {"labels": (f"{name}s, each line from its worst", label), "series": series}
     return Figure("spread", title, data | ({} if limit is None else {"limit": limit}))

@@ -184,7 +184,7 @@ def test_verdicts_of_alarms() -> None:
     assert said("N", 1.0) == ("N", "", False)
     assert said("N", 9.0) == ("N", "alarm", True)
     assert said("V", 9.0) == ("V", "alarm", False)
-    assert said("V", 1.0) == ("V", "\N{MIDDLE DOT}", True)
+    assert said("V", 1.0) == ("V", "none", True)
     assert said("S", 9.0) == ("S", "alarm", False)  # neither normal nor to be found
     assert task.verdict({}, None) is None
 
