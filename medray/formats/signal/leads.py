@@ -1,6 +1,6 @@
 """Some channels of a stored recording, by name, at their own rate or another, read bit by bit."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -10,6 +10,7 @@ from medray.errors import DataError
 from medray.formats.signal.context import physical
 from medray.formats.signal.recording import Channel
 from medray.formats.signal.resampling import Resampler
+from medray.storage.shards.samples import Slabs
 from medray.storage.shards.stored import Stored
 
 BLOCK_SAMPLES = 2**18  # that are read at once of all leads together: some MiB as float64
@@ -36,25 +37,23 @@ class Stretch:
 
 
 class Leads:
-    """Leads of a recording.
+    """Some channels of a recording.
 
     Args:
         stored: the recording; see `recording`.
-        wanted: names of channels; a list of names is a lead too: the first that is there. None: all
-            channels, which are of one rate then, or are brought to one.
+        channels: of it, in the order that is wanted; see `wanted_of`.
         rate: that is wanted; None: as recorded.
 
     Raises:
-        DataError: a lead is not there ("no-such-lead"), leads are of several rates ("mixed-rates"),
-            or what the columns say does not fit the arrays ("unlike-arrays").
-        SpecError: rates have no simple ratio ("odd-rates").
+        DataError: they are of several rates and none is wanted ("mixed-rates"), rates have no
+            simple ratio ("odd-rates"), or what the columns say does not fit the arrays
+            ("unlike-arrays").
     """
 
     def __init__(
-        self, stored: Stored, wanted: Sequence[str | Sequence[str]], rate: float | None = None
+        self, stored: Stored, channels: Sequence[Channel], rate: float | None = None
     ) -> None:
-        self._stored = stored
-        self.channels = _chosen(channels_of(stored.row), wanted)
+        self._stored, self.channels = stored, list(channels)
         rates = {channel.rate for channel in self.channels}
         if len(rates) > 1 and rate is None:
             raise DataError(
@@ -142,6 +141,23 @@ class Leads:
             values[rows] = resampler.part(source, end - first, start, stop)
         return values
 
+    def count(self, onset_s: float) -> int:
+        """The samples that there would be until a moment, had the recording no gaps."""
+        recorded = round(onset_s * self.recorded_rate)
+        return self._resamplers[self.recorded_rate].place(recorded)
+
+    def blocks(self, stretch: Stretch) -> Iterator[np.ndarray]:
+        """All of a stretch, as `read` gives it."""
+        step = max(1, BLOCK_SAMPLES // len(self.channels))
+        for start in range(0, stretch.size, step):
+            yield self.fresh(stretch, start, min(start + step, stretch.size))
+
+    def slabs(self) -> Slabs:
+        """All of it as integers, read while it is written."""
+        parts = (self.packed(block) for stretch in self.stretches for block in self.blocks(stretch))
+        size = sum(stretch.size for stretch in self.stretches)
+        return Slabs((len(self.channels), size), self.dtype, 1, parts)
+
     def packed(self, values: np.ndarray) -> np.ndarray:
         """Digital values as integers again; see `packed`."""
         return packed(values, self.channels, self.dtype)
@@ -228,7 +244,18 @@ def packed(values: np.ndarray, channels: Sequence[Channel], dtype: Any) -> np.nd
     return np.asarray(found, dtype)
 
 
-def _chosen(channels: list[Channel], wanted: Sequence[str | Sequence[str]]) -> list[Channel]:
+def wanted_of(row: dict[str, Any], wanted: Sequence[str | Sequence[str]]) -> list[Channel]:
+    """Channels of a recording by name.
+
+    Args:
+        row: of the recording.
+        wanted: names; a list of names is one channel, the first that is there. None: all.
+
+    Raises:
+        DataError: one is not there (code "no-such-lead"), or the row is none of a recording
+            ("no-recording").
+    """
+    channels = channels_of(row)
     by_name: dict[str, Channel] = {}
     for channel in channels:
         by_name.setdefault(channel.name, channel)
@@ -243,4 +270,6 @@ def _chosen(channels: list[Channel], wanted: Sequence[str | Sequence[str]]) -> l
                 hint="name others that may stand for it: leads: [[MLII, II]]",
             )
         found.append(there[0])
+    if not channels:
+        raise DataError("the recording has no channels", code="no-channels")
     return found or channels

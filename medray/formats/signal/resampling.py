@@ -13,7 +13,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from medray.errors import SpecError
+from medray.errors import DataError
 
 MOST_STEPS = 100_000  # of either side of a ratio of rates: 2 million taps
 LEAST_WEIGHT = 0.1  # of samples that are not missing; below it sums mean little
@@ -28,14 +28,14 @@ class Resampler:
         target: samples a second that are wanted.
 
     Raises:
-        SpecError: the rates have no ratio of numbers up to 100,000 (code "odd-rates").
+        DataError: the rates have no ratio of numbers up to 100,000 (code "odd-rates").
     """
 
     def __init__(self, source: float, target: float) -> None:
         ratio = Fraction(repr(target)) / Fraction(repr(source))
         self.up, self.down = ratio.numerator, ratio.denominator
         if max(self.up, self.down) > MOST_STEPS:
-            raise SpecError(
+            raise DataError(
                 f"from {source:g} to {target:g} samples a second there is no simple ratio",
                 code="odd-rates",
                 hint=f"choose a rate with a ratio of whole numbers up to {MOST_STEPS:,}",

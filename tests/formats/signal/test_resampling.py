@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.signal import resample_poly
 
-from medray.errors import SpecError
+from medray.errors import DataError
 from medray.formats.signal.resampling import Resampler
 
 RATES = [(360.0, 125.0), (100.0, 256.0), (250.0, 250.0), (0.5, 0.1), (128.0, 1.0), (256.41, 250.0)]
@@ -72,6 +72,6 @@ def test_places_go_to_the_nearest_sample() -> None:
 
 
 def test_rates_without_a_simple_ratio_are_refused() -> None:
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(DataError) as caught:
         Resampler(360.0, 249.99999)
     assert caught.value.code == "odd-rates"

@@ -12,6 +12,8 @@ TRANSFORMS: "Registry[Transformation]" = Registry(
     {
         "genome-windows": "medray.steps.transform.transforms.genome_windows:Windows",
         "beats": "medray.steps.transform.transforms.beats:Beats",
+        "filter": "medray.steps.transform.transforms.filter:Filter",
+        "resample": "medray.steps.transform.transforms.resample:Resample",
         "expression-qc": "medray.steps.transform.transforms.expression_qc:ExpressionQc",
         "variant-qc": "medray.steps.transform.transforms.variant_qc:VariantQc",
     },

@@ -12,7 +12,7 @@ from pydantic import Field
 from medray.errors import DataError
 from medray.formats.signal.aami import aami
 from medray.formats.signal.context import chosen, median_beat, median_rr
-from medray.formats.signal.leads import Leads, Stretch, kept
+from medray.formats.signal.leads import Leads, Stretch, kept, wanted_of
 from medray.steps.transform.transforms.base import Transformation, TransformOptions
 from medray.storage.shards.holds import Holds, Needs, named, names
 from medray.storage.shards.records import Refusal
@@ -124,7 +124,7 @@ class Beats(Transformation):
                 leads are not as asked for; see medray.formats.signal.leads.
         """
         options = self.options
-        leads = Leads(sample, options.leads, options.rate)
+        leads = Leads(sample, wanted_of(sample.row, options.leads), options.rate)
         beats, passed = self._beats(sample, leads)
         before, after = round(options.before_s * leads.rate), round(options.after_s * leads.rate)
         if not before + after:
