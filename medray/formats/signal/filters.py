@@ -84,7 +84,7 @@ def zero_phase(read: Reader, size: int, sos: np.ndarray) -> Iterator[np.ndarray]
     from scipy.signal import sosfilt
 
     margin, pad = _memory(sos), _padding(sos, size)
-    ahead = _Ahead(_forward(read, size, sos, pad))
+    ahead = Ahead(_forward(read, size, sos, pad))
     for start in range(0, size, BLOCK):
         stop = min(start + BLOCK, size)
         values, holes = ahead.span(start, min(stop + margin, size + pad))
@@ -106,7 +106,7 @@ def without_baseline(
 
     widths = [2 * round(one * rate / 2) + 1 for one in windows_s]
     margin = sum(width // 2 for width in widths)
-    ahead = _Ahead(_filled(read, size))
+    ahead = Ahead(_filled(read, size))
     for start in range(0, size, BLOCK):
         stop = min(start + BLOCK, size)
         low, high = max(0, start - margin), min(size, stop + margin)
@@ -128,7 +128,7 @@ def in_turn(blocks: Iterator[np.ndarray]) -> Reader:
     return read
 
 
-class _Ahead:
+class Ahead:
     """Values and holes of blocks that follow each other, held from where they are still needed."""
 
     def __init__(self, blocks: Iterator[tuple[np.ndarray, np.ndarray]]) -> None:

@@ -1,5 +1,6 @@
 """Some channels of a stored recording, by name, at their own rate or another, read bit by bit."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -10,6 +11,7 @@ from medray.errors import DataError
 from medray.formats.signal.context import physical
 from medray.formats.signal.recording import Channel
 from medray.formats.signal.resampling import Resampler
+from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Slabs
 from medray.storage.shards.stored import Stored
 
@@ -64,7 +66,9 @@ class Leads:
         self.recorded_rate = self.channels[0].rate
         self.rate = self.recorded_rate if rate is None else rate
         self._resamplers = {one: Resampler(one, self.rate) for one in sorted(rates)}
-        self._arrays = {one.array: stored.array(one.array) for one in self.channels}
+        self._arrays = {
+            name: stored.array(name) for name in dict.fromkeys(one.array for one in self.channels)
+        }
         self._spans = {
             one.rate: spans(stored.row, one.rate, self._arrays[one.array].shape[1])
             for one in self.channels
@@ -158,6 +162,21 @@ class Leads:
         size = sum(stretch.size for stretch in self.stretches)
         return Slabs((len(self.channels), size), self.dtype, 1, parts)
 
+    def columns(self, *, digital: bool) -> dict[str, Any]:
+        """What a part's row says of its leads; how values become physical where they are digital.
+
+        `missing` is there where a lead has a digital value that stands for no sample.
+        """
+        own = self.channels
+        row: dict[str, Any] = {"rate": self.rate}
+        row["leads"], row["units"] = [one.name for one in own], [one.unit for one in own]
+        if digital:
+            row["gain"] = [one.gain for one in own]
+            row["baseline"] = [one.baseline for one in own]
+            if any(one.missing is not None for one in own):
+                row["missing"] = [one.missing for one in own]
+        return row
+
     def packed(self, values: np.ndarray) -> np.ndarray:
         """Digital values as integers again; see `packed`."""
         return packed(values, self.channels, self.dtype)
@@ -193,6 +212,20 @@ def kept(row: dict[str, Any], more: Sequence[str] = ()) -> dict[str, Any]:
         more: further columns.
     """
     return {name: row[name] for name in (*_KEPT, *more) if name in row}
+
+
+def told(record: str, passed: Counter[str]) -> Iterator[Refusal]:
+    """What became of parts of a record that are no sample: a line for each reason.
+
+    Args:
+        record: the recording's id.
+        passed: how many were passed over, by reason.
+    """
+    for reason, count in sorted(passed.items()):
+        code = reason.replace(" ", "-")
+        yield Refusal(
+            record, code, f"{count} {reason}", sample=f"{record}:{code}", kind="passed-over"
+        )
 
 
 def spans(row: dict[str, Any], rate: float, size: int) -> list[tuple[int, int]]:

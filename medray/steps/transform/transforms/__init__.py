@@ -14,6 +14,7 @@ TRANSFORMS: "Registry[Transformation]" = Registry(
         "beats": "medray.steps.transform.transforms.beats:Beats",
         "filter": "medray.steps.transform.transforms.filter:Filter",
         "resample": "medray.steps.transform.transforms.resample:Resample",
+        "windows": "medray.steps.transform.transforms.windows:Windows",
         "expression-qc": "medray.steps.transform.transforms.expression_qc:ExpressionQc",
         "variant-qc": "medray.steps.transform.transforms.variant_qc:VariantQc",
     },
