@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medray.clock import SYSTEM, Clock
+from medray.engine.training.leak import cautions
 from medray.errors import SpecError
 from medray.modalities import modality_of
 from medray.report.content import Failure, Report, Scores, Step, Training, group_refusals
@@ -174,7 +175,10 @@ def _training(model: ModelPackage) -> Training:
     history: History = []
     if HISTORY in model.files:
         history = json.loads(model.read(HISTORY))
-    return Training(model.name, history, _flat(model.config), _directions(model, history))
+    config = _flat(model.config)
+    return Training(
+        model.name, history, config, _directions(model, history), cautions(model.config)
+    )
 
 
 def _directions(model: ModelPackage, history: History) -> dict[str, bool]:

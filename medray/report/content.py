@@ -109,13 +109,14 @@ class Scores:
 class Training:
     """History of a training: a row per epoch (or step) of numbers, "epoch" or "step" among them.
 
-    `directions` say of metrics in it whether higher is better.
+    `directions` say of metrics in it whether higher is better; `cautions` why not to believe them.
     """
 
     model: str
     history: Sequence[Mapping[str, float | None]]
     config: Mapping[str, Any] = field(default_factory=dict)
     directions: Mapping[str, bool] = field(default_factory=dict)
+    cautions: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,8 @@ class Report:
     @property
     def cautions(self) -> list[str]:
         """What says that scores are not what they seem: cases that were learnt from."""
-        return [
+        forced = [f"{one.model}: {said}." for one in self.trainings for said in one.cautions]
+        return forced + [
             f"{scores.name}: {said}."
             for scores in self.scores
             for said in scores.summary.get("cautions", [])

@@ -198,13 +198,14 @@ def test_rhythms_of_a_real_record(data_dir: Path) -> None:
     options = {"length_s": 10.0, "lasts": "until-next", "label": "majority", "classes": classes}
     record = mitbih(data_dir, "203")
     made, _ = windows_of(record, leads=["MLII"], **options)
+    names = {own[0]: name for name, own in classes.items()}
     track = np.full(650_000, "", dtype="<U12")
     for one in record.row["annotations"]:
         if one["symbol"] == "+":
-            track[one["sample"] :] = {own[0]: name for name, own in classes.items()}[one["text"]]
+            track[one["sample"] :] = names.get(one["text"], "")
     known = [
         Counter(track[at : at + 3600].tolist()).most_common(1)[0][0]
         for at in range(0, 648_000, 3600)
     ]
-    assert [each.row["label"] for each in made] == known
+    assert [each.row["label"] for each in made] == [name for name in known if name]
     assert Counter(known) == {"fibrillation": 147, "flutter": 32, "ventricular": 1}

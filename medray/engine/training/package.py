@@ -47,6 +47,7 @@ def save_trained(
         "model": setup.model,
         "task": task,
         "plan": setup.plan.model_dump(mode="json"),
+        **_shared([setup]),
     }
     return save_model(
         setup.objects,
@@ -99,6 +100,7 @@ def save_folds(
             "model": setup.model,
             "task": setup.task,
             "folds": {"column": column, "members": members},
+            **_shared([one for _, one, _ in made]),
         },
         metrics={"folds": len(made), "steps": sum(result.step for _, _, result in made), **metrics},
         parents=_origins(setup),
@@ -110,6 +112,15 @@ def save_folds(
             **_encoded([one for one, _ in beside]),
         },
     )
+
+
+def _shared(setups: Sequence[TrainSetup]) -> dict[str, Any]:
+    """Who is in both parts of a training that was forced; of folds, the most of each."""
+    found: dict[str, int] = {}
+    for setup in setups:
+        for column, count in setup.shared.items():
+            found[column] = max(count, found.get(column, 0))
+    return {"shared": found} if found else {}
 
 
 def _baseline(setup: TrainSetup) -> tuple[Baseline | None, dict[str, float]]:

@@ -41,6 +41,7 @@ class TrainSetup:
         run: folder of this run below the root: its checkpoints lie there.
         select: which samples to learn from.
         validation: which samples to validate on; none may match.
+        shared: how many subjects and records are in both, by column.
     """
 
     objects: Objects
@@ -52,6 +53,7 @@ class TrainSetup:
     run: str
     select: dict[str, Any] = field(default_factory=lambda: {"split": "train"})
     validation: dict[str, Any] = field(default_factory=lambda: {"split": "val"})
+    shared: dict[str, int] = field(default_factory=dict)
 
     @property
     def batch_size(self) -> int:

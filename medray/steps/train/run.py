@@ -3,6 +3,7 @@
 from typing import Any
 
 from medray.clock import SYSTEM, Clock
+from medray.engine.training.leak import cautions, refuse, shared
 from medray.engine.training.loop import TrainResult
 from medray.engine.training.package import save_folds, save_trained
 from medray.engine.training.setup import TrainSetup
@@ -58,6 +59,7 @@ def run_training(resolved: Resolved[TrainSpec], work: Work, clock: Clock = SYSTE
         digest=package.digest,
         units=Tally(1, int(done is None), int(done is not None), 0),
         metrics={k: v for k, v in package.metrics.items() if isinstance(v, int | float)},
+        cautions=cautions(package.config),
         seconds=round(clock.monotonic() - started, 3),
     )
 
@@ -137,6 +139,9 @@ def _folds(spec: TrainSpec, data: Dataset) -> list[tuple[Any, TrainSpec]]:
 def _setup(spec: TrainSpec, data: Dataset, work: Work, run: str) -> TrainSetup:
     task = spec.task.model_dump(mode="json")
     model = spec.model.model_dump(mode="json")
+    found = shared(data, spec.select, spec.validation)
+    if not spec.allow_leak:
+        refuse(found, data.reference)
     modality = modality_of(model)
     given = modality.PlanOptions.model_validate(spec.plan)
     wanted = Wanted(model, spec.train, given, work.device)
@@ -151,4 +156,5 @@ def _setup(spec: TrainSpec, data: Dataset, work: Work, run: str) -> TrainSetup:
         run=run,
         select=spec.select,
         validation=spec.validation,
+        shared=found,
     )

@@ -25,6 +25,11 @@ class TrainSpec(StepSpec):
     model: Plugin
     output: Name
     train: TrainSettings = TrainSettings.model_construct()
+    allow_leak: bool = Field(
+        False,
+        description="train though the validation has subjects, or records, that are learnt from; "
+        "the page says so in red",
+    )
     plan: dict[str, Any] = Field(
         {},
         description="what is not left to the data: of images patch, spacing_mm, normalise, "
@@ -43,4 +48,6 @@ class TrainSpec(StepSpec):
         for name in ("workers", "threads", "cache_bytes", "prefetch", "max_failures", "keep"):
             del made["train"][name]
         del made["train"]["checkpoint_every"]
+        if not self.allow_leak:
+            del made["allow_leak"]
         return made
