@@ -168,3 +168,21 @@ class _Beats:
         ]
         if there:
             self.peaks.append(max(there)[2])
+
+
+def matched(truth: np.ndarray, found: np.ndarray, tolerance: int) -> int:
+    """How many places of two ascending lists are the same, each paired once.
+
+    Args:
+        truth: where beats are.
+        found: where beats were found.
+        tolerance: samples that two of a pair are apart at most.
+    """
+    at = count = 0
+    for place in truth.tolist():
+        while at < len(found) and found[at] < place - tolerance:
+            at += 1
+        if at < len(found) and found[at] <= place + tolerance:
+            at += 1
+            count += 1
+    return count

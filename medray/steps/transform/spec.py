@@ -9,7 +9,7 @@ from medray.spec.step import StepSpec, Where
 
 
 class TransformSpec(StepSpec):
-    """A dataset to a dataset: windows of a genome, quality control, and what plugins add."""
+    """A dataset to a dataset: beats of records, windows, quality control, and what plugins add."""
 
     kind: Literal["transform"]
     data: Reference
