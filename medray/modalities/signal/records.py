@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from medray.data.ahead import read_ahead
-from medray.formats.signal.leads import Leads, Stretch, kept
+from medray.formats.signal.leads import Leads, Stretch, kept, wanted_of
 from medray.formats.signal.recording import Annotation
 from medray.modalities.ask import ask
 from medray.modalities.base import Trained
@@ -67,7 +67,7 @@ class Records:
         """
         if self.plan.context or self.plan.columns:
             raise mismatch("the model takes a context or columns, which a recording has not")
-        leads = Leads(stored, list(self.plan.leads), self.plan.rate)
+        leads = Leads(stored, wanted_of(stored.row, self.plan.leads), self.plan.rate)
         row = kept(stored.row, ("start_time", "duration_s", "channels", "segments"))
         return Recording(stored.id, row, leads=leads)
 
