@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from medray.formats.signal import filters
 from medray.formats.signal.leads import Leads, Stretch, channels_of, wanted_of
-from medray.formats.signal.recording import CHUNK_SAMPLES, DTYPES, Channel
+from medray.formats.signal.recording import DTYPES, Channel
 from medray.steps.transform.transforms.base import Transformation, TransformOptions
 from medray.storage.shards.holds import Holds, Needs, names
 from medray.storage.shards.records import Refusal
@@ -18,6 +18,7 @@ from medray.storage.shards.schema import ANY, Arrays, ArraySpec, Axis
 from medray.storage.shards.stored import Stored
 
 Stage = Callable[[filters.Reader, int], Iterator[np.ndarray]]
+CHUNK_SAMPLES = 8192  # of arrays of any rate
 _AXES = (Axis("channel", "channel"), Axis("time", "time", "second"))
 
 
@@ -72,7 +73,7 @@ class Filter(Transformation):
     @classmethod
     def arrays(cls, options: FilterOptions, using: frozenset[str]) -> Arrays:
         """Those of the recording, of which only the data know the rates."""
-        return {ANY: ArraySpec(_AXES, DTYPES, chunk=(None, CHUNK_SAMPLES), packing="dense")}
+        return {ANY: ArraySpec(_AXES, DTYPES, chunk=(None, CHUNK_SAMPLES), packing="smooth")}
 
     @classmethod
     def holds(cls, options: FilterOptions, using: frozenset[str]) -> Holds:

@@ -13,7 +13,6 @@ from medray.formats.signal.beats import annotated, detected, median_of, rhythm_o
 from medray.formats.signal.context import median_rr
 from medray.formats.signal.leads import Leads, Stretch, kept, told, wanted_of
 from medray.formats.signal.quality import sound_share
-from medray.formats.signal.recording import CHUNK_SAMPLES
 from medray.formats.signal.tracks import NOT_JUDGED, Span, Track, foremost, majority, of_array
 from medray.steps.transform.transforms.base import Transformation, TransformOptions
 from medray.storage.shards.holds import Holds, Needs, named, names
@@ -24,6 +23,7 @@ from medray.storage.shards.stored import Stored
 
 _TIME = Axis("time", "time", "second")
 _AXES = (Axis("lead", "channel"), _TIME)
+CHUNK_SAMPLES = 2**16  # of windows that are longer
 MOST_SAMPLES = 2**24  # of a window, over all leads
 Judge = Callable[[int, int], np.ndarray]
 
