@@ -157,4 +157,6 @@ def notes_of(
 
 
 def _tick(onset_s: float, sample: int | None, rate: float) -> int:
-    return round(onset_s * rate) if sample is None else int(sample)
+    """The sample, unless it counts in another rate than that of frames: then by the time."""
+    nearest = round(onset_s * rate)
+    return nearest if sample is None or abs(sample - nearest) > 1 else int(sample)

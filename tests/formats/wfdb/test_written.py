@@ -71,7 +71,7 @@ def test_what_a_model_has_noted_is_written_beside_what_was_there(tmp_path: Path)
     sample = records.read(root)["a"]
     sample.row["annotations"] += [
         {"annotator": "a model", "onset_s": 0.5, "duration_s": 0.25, "text": "AFIB"},
-        {"annotator": "a model", "onset_s": 0.1, "sample": 10, "symbol": "S", "channel": 1},
+        {"annotator": "a model", "onset_s": 0.1, "sample": 40, "symbol": "S", "channel": 1},
     ]
     list(records.wfdb(annotator="mine").write([sample], tmp_path / "out"))
     made = tmp_path / "out" / "a"
