@@ -20,6 +20,7 @@ from medray.modalities.image.normalise import ChannelNorm
 from medray.modalities.image.plan import ImagePlan
 from medray.modalities.plan import Plan
 from medray.modalities.sequence.plan import SequencePlan
+from medray.modalities.signal.plan import SignalPlan
 from medray.modalities.table.plan import ColumnPlan, TablePlan
 from medray.models import MODELS
 from medray.storage.catalog.models import save_model
@@ -113,6 +114,28 @@ def commit_table(objects: Objects, name: str, widths: dict[str, int], folds: int
         frequencies=(0.5, 0.5),
         samples=8,
         columns=columns,
+    )
+    task = {"name": "classification", "classes": ["no", "yes"]}
+    return _commit(objects, name, model, task, plan, folds)
+
+
+def commit_beats(objects: Objects, name: str, folds: int = 0) -> str:
+    """A model of beats of two leads and 20 samples, with their context and two numbers."""
+    model = {"name": "resnet1d", "features": [4, 6], "kernel": 3}
+    plan = SignalPlan(
+        answers="sample",
+        classes=("no", "yes"),
+        batch_size=8,
+        frequencies=(0.5, 0.5),
+        samples=8,
+        rate=125.0,
+        length=20,
+        leads=("MLII", "V1"),
+        context=True,
+        scale="record",
+        columns=("rr_prev_s / rr_median_s", "rr_next_s"),
+        column_mean=(1.0, 0.8),
+        column_std=(0.2, 0.3),
     )
     task = {"name": "classification", "classes": ["no", "yes"]}
     return _commit(objects, name, model, task, plan, folds)

@@ -86,6 +86,19 @@ def overlap(
     }
 
 
+def learnt_from(package: ModelPackage, data: Dataset) -> bool:
+    """Whether a model learnt from any subject of a dataset, or where there are none, any sample.
+
+    True where the model does not say what it learnt from.
+    """
+    members = _read(package)
+    if not members:
+        return True
+    found = _names(data, range(len(data)))
+    kind = "subjects" if len(found["subjects"]) else "samples"
+    return any(bool(np.isin(found[kind], member[kind]).any()) for member in members)
+
+
 def _names(data: Dataset, chosen: Sequence[int]) -> dict[str, np.ndarray]:
     columns = [name for name in ("sample_id", "subject") if name in data.manifest.columns]
     table = data.columns(columns).take(pa.array(chosen, pa.int64()))

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 TOGETHER = 512  # signals that are validated at once
 LENGTH = 256  # of a network that is built before there are data
 HELD = 2**31  # bytes of signals that a linear model may be fitted on in memory
-POINTS = 64  # of a signal, that a linear model takes
+POINTS = 32  # of a signal, that a linear model takes
 MOST_S = 86_400.0  # of an option: a day
 
 
@@ -163,12 +163,12 @@ class Signals(Modality):
                 yield task.judge(answer, truth)
 
     def design(self, dataset: Dataset, indices: Sequence[int], plan: SignalPlan) -> np.ndarray:
-        """Of each lead up to 64 points, and as many of how it differs from its context; columns."""
+        """Of each lead up to 32 points, and as many of how it differs from its context; columns."""
         from medray.modalities.signal.cases import SignalCases
         from medray.modalities.signal.inputs import scaled
 
         cases = SignalCases(dataset, indices, plan, HELD)
-        step = max(1, plan.length // POINTS)
+        step = -(-plan.length // POINTS)
         parts = []
         for start in range(0, len(cases), TOGETHER):
             some = scaled(cases.take(range(start, min(len(cases), start + TOGETHER))), plan)

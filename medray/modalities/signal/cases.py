@@ -49,10 +49,8 @@ class SignalCases:
         check_any(dataset, indices)
         self.plan = plan
         self.rows = rows_of(dataset, indices)
-        self.columns = np.zeros((len(indices), 0), np.float32)
-        if plan.columns:
-            numbers = numbers_of(numeric(dataset, plan, indices), plan.columns)
-            self.columns = standardised(numbers, plan)
+        table = numeric(dataset, plan, indices)
+        self.columns = standardised(numbers_of(table, plan.columns, len(indices)), plan)
         store: _Store = _Far(dataset, indices, plan)
         if store.bytes <= budget:
             store = _Held(dataset, indices, store.about, plan)

@@ -89,21 +89,21 @@ def mismatch(what: str) -> DataError:
     )
 
 
-def numbers_of(table: Mapping[str, np.ndarray], columns: Sequence[str]) -> np.ndarray:
+def numbers_of(table: Mapping[str, np.ndarray], columns: Sequence[str], count: int) -> np.ndarray:
     """The columns' numbers, ratios divided, float64 (samples, columns); NaN where one is missing.
 
     Args:
         table: float64 (samples,) of each column that they are made of, NaN where it is missing.
-        columns: as the plan names them.
+        columns: as the plan names them; there may be none.
+        count: of the samples.
     """
-    made = []
+    made = [np.zeros((count, 0))]
     with np.errstate(divide="ignore", invalid="ignore"):
         for one in columns:
             above, _, below = one.partition(OVER)
             values = table[above] / table[below] if below else table[above]
-            made.append(np.where(np.isfinite(values), values, np.nan))
-    count = len(next(iter(table.values()), ()))
-    return np.stack(made, 1) if made else np.zeros((count, 0))
+            made.append(np.where(np.isfinite(values), values, np.nan)[:, None])
+    return np.concatenate(made, 1)
 
 
 def standardised(numbers: np.ndarray, plan: SignalPlan) -> np.ndarray:

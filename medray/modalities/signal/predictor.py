@@ -78,7 +78,7 @@ class SignalPredictor(Answering):
         if not all(np.isfinite(one).all() for one in made.values()):
             raise DataError("a value is NaN or infinite", code="nonfinite-signal")
         given = {name: np.asarray([_number(row.get(name))]) for name in plan.sources}
-        made["columns"] = standardised(numbers_of(given, plan.columns), plan)[:1]
+        made["columns"] = standardised(numbers_of(given, plan.columns, 1), plan)[0]
         return Sample(stored.id, dict(row), dict(made))
 
     def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
@@ -101,8 +101,8 @@ class SignalPredictor(Answering):
             name: np.stack([np.asarray(sample.arrays[name], np.float32) for sample in samples])
             for name in samples[0].arrays
         }
-        columns = stacked["columns"].reshape(len(samples), -1)
-        given = scaled(Signals(stacked["signal"], stacked.get("context"), columns), self.plan)
+        signals = Signals(stacked["signal"], stacked.get("context"), stacked["columns"])
+        given = scaled(signals, self.plan)
         trained = self.trained
         inputs = tree(given, trained.device)
         return ask(trained.network, inputs, trained.task, self.options["precision"])

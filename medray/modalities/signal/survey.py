@@ -100,7 +100,8 @@ def _measured(plan: SignalPlan, dataset: Dataset, indices: Sequence[int]) -> Sig
     """The plan with the means and deviations of its columns and leads."""
     more: dict[str, tuple[float, ...]] = {}
     if plan.columns:
-        means, deviations = spread(numbers_of(numeric(dataset, plan, indices), plan.columns))
+        table = numeric(dataset, plan, indices)
+        means, deviations = spread(numbers_of(table, plan.columns, len(indices)))
         more |= {"column_mean": tuple(means), "column_std": tuple(deviations)}
     if plan.scale == "dataset":
         some = [indices[at] for at in _even(len(indices))]

@@ -35,7 +35,9 @@ class Evaluate(Operation):
         super().__init__(objects, parameters)
         self.task = build_task(parameters["task"])
         # A unit reads one shard of truth and few of predictions, in order.
-        self._shard = lru_cache(maxsize=8)(lambda *pinned: Shard(objects, Pinned(*pinned)))
+        self._shard = lru_cache(maxsize=8)(
+            lambda *pinned: Shard(objects, Pinned(*pinned), in_order=True)
+        )
 
     def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:
         """The truth, with the prediction's row as `prediction` and its arrays behind `GIVEN`."""

@@ -54,7 +54,9 @@ class Export(Operation):
         self.many: bool = getattr(self.format, "many", False)
         self._joined: dict[str, dict[str, Any]] = {}
         # A unit reads one shard of samples and few of images, in order.
-        self._shard = lru_cache(maxsize=8)(lambda *pinned: Shard(objects, Pinned(*pinned)))
+        self._shard = lru_cache(maxsize=8)(
+            lambda *pinned: Shard(objects, Pinned(*pinned), in_order=True)
+        )
 
     def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:
         """The sample with the arrays that the format takes; the image from the paired dataset.

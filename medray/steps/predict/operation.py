@@ -31,7 +31,9 @@ class Predict(Operation):
 
     def __init__(self, objects: Objects, parameters: dict[str, Any]) -> None:
         super().__init__(objects, parameters)
-        self._shard = lru_cache(maxsize=4)(lambda *pinned: Shard(objects, Pinned(*pinned)))
+        self._shard = lru_cache(maxsize=4)(
+            lambda *pinned: Shard(objects, Pinned(*pinned), in_order=True)
+        )
 
     def open(self) -> None:
         """Load the network, once for all units."""

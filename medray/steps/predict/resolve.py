@@ -2,6 +2,7 @@
 
 from pydantic import TypeAdapter
 
+from medray.engine.training.learnt import learnt_from
 from medray.modalities import MODALITIES
 from medray.models import MODELS
 from medray.spec.check import check
@@ -29,7 +30,9 @@ def resolve(spec: PredictSpec, objects: Objects, place: Place) -> Resolved[Predi
     options = asked.model_dump(mode="json")
     identity = {**options, **spec.model_dump(include={"precision", "batch"})}
     if "folds" in model.config:
-        identity["held_out"] = data.name == model.parents[0].partition("@")[0]
+        # A dataset of that name may hold others by now, of whom all networks can be asked.
+        own = data.name == model.parents[0].partition("@")[0]
+        identity["held_out"] = own and learnt_from(model, data)
     planned = plan_shards(
         data, "predict", identity=identity, select=spec.select, model=model.digest
     )

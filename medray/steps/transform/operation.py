@@ -29,7 +29,9 @@ class Transform(Operation):
     def __init__(self, objects: Objects, parameters: dict[str, Any]) -> None:
         super().__init__(objects, parameters)
         self._made = transformation(parameters, objects)
-        self._shard = lru_cache(maxsize=4)(lambda *pinned: Shard(objects, Pinned(*pinned)))
+        self._shard = lru_cache(maxsize=4)(
+            lambda *pinned: Shard(objects, Pinned(*pinned), in_order=True)
+        )
 
     @property
     def arrays(self) -> Arrays:

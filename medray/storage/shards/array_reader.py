@@ -254,6 +254,31 @@ class ArrayReader:
         return index
 
 
+class StackReader(ArrayReader):
+    """Reads rows of a stack, asked for one by one and in order: what was decoded last is kept, so
+    that the many rows of a chunk cost one decoding, and not one each."""
+
+    def __init__(self, objects: Objects, path: str, meta: ArrayMeta) -> None:
+        super().__init__(objects, path, meta)
+        self._last: tuple[int, np.ndarray] | None = None
+
+    def __getitem__(self, window: tuple[slice, ...] | slice) -> np.ndarray:
+        """As of any array; kept is the chunk of a window that lies in one along the first axis."""
+        first, *rest = window if isinstance(window, tuple) else (window,)
+        low, high, _ = first.indices(self.shape[0])
+        deep = self.meta.chunk[0]
+        number = low // deep
+        if not low < high <= (number + 1) * deep:
+            return super().__getitem__(window)
+        last = self._last
+        if last is None or last[0] != number:
+            last = number, super().__getitem__(slice(number * deep, (number + 1) * deep))
+            self._last = last
+        inside = slice(low - number * deep, high - number * deep)
+        values: np.ndarray = last[1][(inside, *rest)].copy()
+        return values
+
+
 def _sound(data: Raw, read: Callable[[], Raw], decode: Callable[[Raw], Decoded]) -> Decoded:
     """Decode; what fails its checksum is read again first: a network may have altered it."""
     for _ in range(READS - 1):

@@ -20,7 +20,7 @@ import pyarrow as pa
 from blake3 import blake3
 
 from medray.errors import DataError
-from medray.storage.shards.array_reader import ArrayReader
+from medray.storage.shards.array_reader import ArrayReader, StackReader
 from medray.storage.shards.ragged import ABSENT, OFFSETS, Ragged, checked
 from medray.storage.shards.records import ARRAYS, ROOT, TABLE, Pinned
 from medray.storage.shards.samples import Layout, Sample
@@ -48,10 +48,18 @@ class _Group(NamedTuple):
 
 class Shard:
     """A committed shard, read lazily. Its table and metadata are held against their hashes before
-    anything is believed of them; chunks of arrays carry sums of their own."""
+    anything is believed of them; chunks of arrays carry sums of their own.
 
-    def __init__(self, objects: Objects, pinned: Pinned) -> None:
+    Args:
+        objects: the storage root.
+        pinned: which shard.
+        in_order: one thread asks for samples in the order of their rows: of each stack the chunk
+            that was read last is kept.
+    """
+
+    def __init__(self, objects: Objects, pinned: Pinned, *, in_order: bool = False) -> None:
         self.path, self.pinned = pinned.path, pinned
+        self._stacks: dict[str, StackReader] | None = {} if in_order else None
         self._objects = objects
 
     @cached_property
@@ -181,7 +189,7 @@ class Shard:
         for path, index in (*alone, *stack):
             document = members.get(path)
             if document is not None and document.get("node_type") == "array":
-                return SampleArray(self._reader(path, document), index)
+                return SampleArray(self._reader(path, document, index is not None), index)
         raise self._lacks(name, f"sample {row} has no array", ", ".join(self.names(row)))
 
     def _lacks(self, name: str, what: str, there: str) -> DataError:
@@ -235,9 +243,14 @@ class Shard:
         arrays = {name: self.array(row, name)[...] for name in self.names(row)}
         return Sample(sample_id, values, dict(arrays), self.layout(row))
 
-    def _reader(self, path: str, document: dict[str, Any]) -> ArrayReader:
+    def _reader(self, path: str, document: dict[str, Any], stack: bool = False) -> ArrayReader:
         full = f"{self.path}/{ARRAYS}/{path}"
-        return ArrayReader(self._objects, full, ArrayMeta.decode(document, full))
+        if self._stacks is None or not stack:
+            return ArrayReader(self._objects, full, ArrayMeta.decode(document, full))
+        if path not in self._stacks:
+            meta = ArrayMeta.decode(document, full)
+            self._stacks[path] = StackReader(self._objects, full, meta)
+        return self._stacks[path]
 
 
 class SampleArray:

@@ -1,6 +1,8 @@
 """Signals from stored samples to a model that answers: plan, batches, folds, predictions."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +10,9 @@ import pytest
 import torch
 
 from medray.data.order import Order
+from medray.engine.training.loop import fit, outcome
+from medray.engine.training.ranks import World
+from medray.engine.training.setup import TrainSetup
 from medray.errors import DataError, SpecError
 from medray.jobs.run import run
 from medray.modalities.plan import Wanted
@@ -22,6 +27,7 @@ from medray.storage.catalog.models import open_model
 from medray.storage.shards.samples import Sample
 from medray.storage.store.objects import Objects
 from medray.tasks import build_task
+from tests.engine.training.several import launch
 
 TASK = {"name": "classification", "classes": ["N", "V"], "target": "label", "class_weights": "none"}
 MODEL = {"name": "cnn1d", "features": [8, 8], "dropout": 0.0}
@@ -143,6 +149,25 @@ def test_batches_are_the_same_for_any_number_of_ranks(beats: Dataset) -> None:
     assert torch.equal(many[-1].parts[0].inputs["signal"], again.inputs["signal"])
 
 
+def test_two_ranks_train_as_one(beats: Dataset, tmp_path: Path) -> None:
+    """Five samples a step: one rank has two, the other three; each draws its own at random."""
+    settings = TrainSettings(
+        epochs=2, steps_per_epoch=4, batch_size=5, augment=AUGMENT.model_dump(), ema=0.9
+    )
+    setup = TrainSetup(
+        beats.objects, beats.reference, TASK, MODEL, planned(beats), settings, "runs/alone",
+        select={"fold": [0, 1]}, validation={"fold": 2},
+    )  # fmt: skip
+    alone, both = fit(setup, World()), replace(setup, run="runs/both")
+    assert launch(both, size=2, folder=tmp_path) == [0, 0]
+    losses = [row["loss"] for row in alone.rows]
+    shared = [row["loss"] for row in outcome(both).rows]
+    assert shared[0] == pytest.approx(losses[0], rel=1e-6)
+    assert shared == pytest.approx(losses, rel=1e-3)
+    again = fit(replace(setup, run="runs/again"), World()).rows
+    assert [row["loss"] for row in again] == losses
+
+
 @pytest.mark.parametrize("model", ["cnn1d", "resnet1d", "bilstm", "signal-transformer"])
 def test_models_learn_predict_and_are_scored(beats: Dataset, objects: Objects, model: str) -> None:
     steps = [
@@ -163,3 +188,38 @@ def test_models_learn_predict_and_are_scored(beats: Dataset, objects: Objects, m
     rows = open_dataset(objects, "answers").samples.to_pylist()
     assert rows[1]["record"] == "1"  # a prediction still says of which record it is
     assert set(open_model(objects, "net").config["folds"]) == {"column", "members"}
+
+
+def test_other_patients_under_the_old_name_are_asked_of_all_folds(
+    objects: Objects, tmp_path: Path
+) -> None:
+    chance = np.random.default_rng(0)
+
+    def ingest(folder: str, records: range, output: str) -> dict[str, Any]:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        number = np.repeat(np.asarray(records), 10)
+        beats = chance.normal(size=(len(number), 16)).astype(np.float32)
+        names = {"signal": beats, "record": number, "y": number % 2, "rate": 100}
+        np.savez(tmp_path / folder / "b.npz", **names)
+        format_ = {"name": "signal-npz", "labels": "y", "classes": ["N", "V"], "record": "record"}
+        split = {"folds": 2, "by": "subject", "seed": 1}
+        source = str(tmp_path / folder)
+        return {"kind": "ingest", "format": format_, "source": source, "output": output,
+                "split": split}  # fmt: skip
+
+    train = {
+        "kind": "train", "data": "beats", "folds": "fold", "select": {}, "output": "net",
+        "task": TASK, "model": MODEL, "train": {"epochs": 1, "batch_size": 16, "threads": 1},
+    }  # fmt: skip
+    ask = {"kind": "predict", "model": "net", "batch": 8}
+    steps = [ingest("own", range(8), "beats"), train, {**ask, "data": "beats", "output": "own"}]
+    run(steps, storage=objects, cluster="inline")
+    later = [ingest("other", range(20, 26), "beats"), {**ask, "data": "beats", "output": "same"}]
+    later += [{**later[0], "output": "others"}, {**ask, "data": "others", "output": "apart"}]
+    run(later, storage=objects, cluster="inline")
+    answers = {
+        name: [row["probability"] for row in open_dataset(objects, name).samples.to_pylist()]
+        for name in ("own", "same", "apart")
+    }
+    assert answers["same"] == answers["apart"]
+    assert len(answers["own"]) == 80

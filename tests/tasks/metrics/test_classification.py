@@ -59,6 +59,10 @@ def test_multiclass_is_one_against_the_rest_macro() -> None:
     assert value["auroc"] == pytest.approx(sk.roc_auc_score(y, p, multi_class="ovr"))
     assert value["average_precision"] == pytest.approx(sk.average_precision_score(np.eye(4)[y], p))
     assert value["sensitivity"] == pytest.approx(sk.balanced_accuracy_score(y, p.argmax(axis=1)))
+    precisions = sk.precision_score(y, p.argmax(axis=1), average=None)
+    assert value["precision"] == pytest.approx(precisions.mean())
+    own = [summary["classes"][name]["precision"]["value"] for name in names]
+    assert own == pytest.approx(list(precisions))
     assert value["accuracy"] == pytest.approx(sk.accuracy_score(y, p.argmax(axis=1)))
     assert value["mcc"] == pytest.approx(sk.matthews_corrcoef(y, p.argmax(axis=1)))
     assert value["brier"] == pytest.approx(((p - np.eye(4)[y]) ** 2).sum(axis=1).mean())
