@@ -304,6 +304,15 @@ class Modality(ABC):
         """A page's section on scores, with the pictures that the task asks for, and more."""
         return replace(section, pictures=())
 
+    def sections(self, predictions: Dataset, data: Dataset) -> list[Section]:
+        """What a page shows of predictions by themselves, before they are scored.
+
+        Args:
+            predictions: by a model of this modality.
+            data: what they were made of.
+        """
+        return []
+
     @abstractmethod
     def describe(self, plan: Any) -> list[str]:
         """What a model's card says of the plan, a line each."""

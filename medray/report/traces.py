@@ -94,6 +94,8 @@ def _row(row: Mapping[str, Any], top: float, x: Any, held: Any) -> Shapes:
     yield _text(LEFT - 6, base, row["name"], "end", size=11, soft=True)
     for start, stop, text, tone in row.get("spans", ()):
         left, right = held(start), held(stop)
+        if x(stop) < LEFT or x(start) > WIDTH - RIGHT:
+            continue
         wide = max(right - left, 1.0)
         yield (
             f'<rect x="{left:.1f}" y="{top + 2:.1f}" width="{wide:.1f}" height="{ROW - 4}" rx="2" '
@@ -158,7 +160,7 @@ def _lead(
     for one in lead["lines"]:
         tone = one.get("tone", "")
         stroke = COLOURS[tone] if tone else "currentColor"
-        width = "1.2" if tone else "1"
+        width = "1.2" if tone else "1" if one["low"] is one["high"] else ".6"
         path = "".join(_path(one, x, y))
         yield (
             f'<path d="{path}" fill="none" stroke="{stroke}" stroke-width="{width}" '

@@ -1,15 +1,17 @@
 """What a page shows of alarms: how often each record had one, and the cases that went wrong."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from medray.tasks.metric import Metric
-from medray.tasks.metrics.anomaly import by_owner
+from medray.tasks.metrics.anomaly import HOUR, by_owner
+from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.owners import OPEN, SHOWN, natural, owner_of, owners, spread_of
-from medray.tasks.section import Figure, Picture, Rows, Table
+from medray.tasks.section import Figure, Picture, Rows, Section, Table, Tile
 
 PICTURES = 3  # of false alarms, and of anomalies that were missed
 
@@ -68,6 +70,110 @@ def alarms(cases: Rows, metrics: Mapping[str, Metric], hourly: bool, rate: float
     title = f"Alarms {per}, by {name}"
     figure = spread_of(title, name, f"{per}; dashed: allowed", values, falling=True, limit=rate)
     return Spread([spread], [figure])
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What was called in one recording.
+
+    Args:
+        case: its id.
+        record: its name.
+        subject: whose it is.
+        hours: how long it is.
+        alarms: intervals that were called, and `wrong` of these.
+        true: intervals that there are, and `missed` of these; None: nobody says.
+    """
+
+    case: str
+    record: str
+    subject: str
+    hours: float
+    alarms: int
+    wrong: int = 0
+    true: int | None = None
+    missed: int = 0
+
+    def hourly(self, count: int) -> float | None:
+        """So many by the hour."""
+        return count / self.hours if self.hours > 0 else None
+
+
+def watched(title: str, told: Sequence[Watched]) -> Section:
+    """Alarms an hour: of all together as tiles, by record as a table and a figure."""
+    known = all(one.true is not None for one in told)
+    columns = {
+        "record": Metric("record", kind="text"),
+        "hours": Metric("hours", digits=2),
+        "alarms": Metric("alarms", kind="count"),
+        "rate": Metric("alarms an hour", digits=2),
+    }
+    if known:
+        columns |= {
+            "false": Metric("false alarms an hour", digits=2),
+            "true": Metric("annotated", kind="count"),
+            "missed": Metric("missed", kind="count"),
+        }
+    rows = [
+        {
+            "record": one.record,
+            "hours": one.hours,
+            "alarms": one.alarms,
+            "rate": one.hourly(one.alarms),
+            "false": one.hourly(one.wrong),
+            "true": one.true,
+            "missed": one.missed,
+        }
+        for one in sorted(told, key=lambda one: (-one.wrong - one.missed, -one.alarms))
+    ]
+    table = Table(
+        columns,
+        rows[:SHOWN],
+        title="By record",
+        note=f"The first {SHOWN} of {len(rows)}." if len(rows) > SHOWN else "",
+        folded=f"All {len(rows)}, the most mistakes first" if len(rows) > OPEN else "",
+    )
+    values = {"alarms": {one.record: one.hourly(one.alarms) or 0.0 for one in told}}
+    if known:
+        values["false alarms"] = {one.record: one.hourly(one.wrong) or 0.0 for one in told}
+    figure = spread_of("Alarms an hour, by record", "record", "an hour", values, falling=True)
+    hours = np.array([one.hours for one in told])
+    alarms_of = np.array([one.alarms for one in told], np.float64)
+
+    def pooled(w: np.ndarray) -> np.ndarray:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            made: np.ndarray = (w @ alarms_of) / (w @ hours)
+        return made
+
+    rate = Bootstrap().estimate(pooled, len(told), [one.subject for one in told])
+    tiles = [
+        Tile(Metric("alarms an hour", higher_is_better=False, digits=2), rate.to_dict()),
+        Tile(Metric("recordings", kind="count"), len(told), note=f"{hours.sum():.1f} hours"),
+    ]
+    return Section(title, tiles, [table], [figure])
+
+
+def recorded(cases: Rows) -> tuple[Section, list[Picture]]:
+    """Of rows of medray.tasks.metrics.intervals: alarms by record, and which were judged worst."""
+    told = [
+        Watched(
+            case=row["case"],
+            record=str(row.get("record") or row["case"]),
+            subject=str(owner_of(row)),
+            hours=row["seconds"] / HOUR,
+            alarms=sum(row["called"]),
+            wrong=sum(row["called"]) - sum(row["right"]),
+            true=sum(row["true"]),
+            missed=sum(row["true"]) - sum(row["found"]),
+        )
+        for row in cases
+    ]
+    worst = sorted(told, key=lambda one: (-one.wrong - one.missed, -one.alarms))[:PICTURES]
+    shown = [
+        (one.case, f"{one.wrong} of {one.alarms} alarms false, {one.missed} of {one.true} missed")
+        for one in worst
+    ]
+    return watched("Recordings", told), [Picture("worst", "most mistakes first", shown)]
 
 
 def mistaken(cases: Rows, threshold: float | None) -> list[Picture]:

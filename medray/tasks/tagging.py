@@ -13,6 +13,7 @@ from torch import Tensor
 from medray.formats.signal.rhythms import stretches_of
 from medray.models.base import Answers, Logits
 from medray.storage.shards.samples import Sample
+from medray.tasks.alarms import recorded
 from medray.tasks.base import NO_LABEL, ClassWeights, Task, TaskOptions, weights_of, whole
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
@@ -177,7 +178,15 @@ class Tagging(Task):
                 "A true interval is found where one of its class is called over any of it; a "
                 "called one is right where any of it is true, else a false alarm."
             )
-            return replace(super().section(scores), definitions=[meant])
+            section = super().section(scores)
+            told, pictures = recorded(scores.cases)
+            return replace(
+                section,
+                tables=[*section.tables, *told.tables],
+                figures=told.figures,
+                pictures=pictures,
+                definitions=[meant],
+            )
         figure = Figure("roc", "ROC", {"curves": scores.summary["curves"]["roc"]})
         means = [{**row, "f1": _mean_of(row["f1"])} for row in scores.cases]
         pictures = [

@@ -39,14 +39,14 @@ def test_beats_keep_their_numbers_and_what_they_mean(tmp_path: Path) -> None:
     )
     names = {name: name for name in ("record", "symbol", "rr", "scale")}
     options = {**names, "labels": "y", "classes": ("N", "V"), "context": "median-beat"}
-    made = read(tmp_path, arrays, leads=("MLII",), **options)
+    made = read(tmp_path, arrays, leads=("MLII",), unit="mV", **options)
     assert [one.row["label"] for one in made] == list("NVNNVN")
     second = made[1]
     assert second.id == "a-0000001"
     assert second.row == {
         "record": "100", "subject": "100", "rate": 125.0, "leads": ["MLII"], "gain": [200.0],
-        "baseline": [0.0], "symbol": "V", "label": "V", "rr_prev_s": pytest.approx(0.6),
-        "rr_next_s": 1.0, "rr_median_s": pytest.approx(0.8),
+        "units": ["mV"], "baseline": [0.0], "symbol": "V", "label": "V",
+        "rr_prev_s": pytest.approx(0.6), "rr_next_s": 1.0, "rr_median_s": pytest.approx(0.8),
     }  # fmt: skip
     assert second.arrays["signal"].dtype == np.int16
     assert (second.arrays["signal"] == arrays["signal"][None, 1]).all()

@@ -70,6 +70,7 @@ def test_marks_say_what_is_wrong_not_by_colour_alone() -> None:
     rows = [
         {"name": "truth", "marks": [(1.0, "V", "plain")]},
         {"name": "answer", "marks": [(1.0, "N", "wrong")], "spans": [(2.0, 99.0, "AFIB", "right")]},
+        {"name": "other", "spans": [(-9.0, -1.0, "AFIB", "right"), (9.0, 99.0, "VT", "wrong")]},
     ]
     band = [(0.7, 1.3, "wrong")]
     root = ET.fromstring(trace("t", "", 0.0, 8.0, [lead(np.zeros(800))], rows, band, "median"))

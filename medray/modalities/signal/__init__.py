@@ -221,6 +221,12 @@ class Signals(Modality):
         drawn = traces(section.pictures, task, truth, predictions)
         return replace(section, pictures=(), figures=[*section.figures, *drawn])
 
+    def sections(self, predictions: Dataset, data: Dataset) -> list[Section]:
+        """Of whole recordings how many intervals were called by the hour, and where."""
+        from medray.modalities.signal.recordings import alarms_of
+
+        return alarms_of(predictions, data)
+
     def describe(self, plan: SignalPlan) -> list[str]:
         """Rate, length, leads, scale, and what stands beside a signal."""
         said = [

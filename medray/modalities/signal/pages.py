@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from medray.modalities.signal.around import SECONDS, Around, Cut, Strip
+from medray.modalities.signal.recordings import judged, lines_of, traced
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.stored import InShard, Stored
 from medray.tasks.base import NO_LABEL, Task, whole
 from medray.tasks.section import Figure, Picture, Verdict
 
-COLUMNS = 1000  # of a line in a figure; of a longer one the lowest and highest of each are drawn
 TINTED_S = 0.3  # to either side of the beat that a figure is of
 NAMED = 12  # letters of a class above a beat
 
@@ -36,8 +36,8 @@ def traces(
         for data in (truth, predictions)
     )
     first = next(case for picture in wanted for case, _ in picture.cases)
-    if "signal" not in _stored(truth, places[first]).names:  # a recording
-        return []
+    if "signal" not in _stored(truth, places[first]).names:  # recordings
+        return traced(wanted, task.classes, truth, predictions)
     around = Around(truth)
 
     def answer(name: str) -> Stored | None:
@@ -108,27 +108,6 @@ def _along(title: str, strip: Strip, task: Task, answer: Stored | None) -> Figur
         rows.append({"name": "answer", "spans": judged(found, spans)})
         said += f"; answer: {_listed(found)}"
     return _figure(title, said, strip, _leads(strip), rows, [])
-
-
-def judged(
-    found: Sequence[tuple[float, float, str]], truth: Sequence[tuple[float, float, str]]
-) -> list[tuple[float, float, str, str]]:
-    """Spans with their tone: right where they meet one of the truth that is of the same class."""
-    return [
-        (start, stop, name, "right" if met else "wrong")
-        for start, stop, name in found
-        for met in [any(name == own and start < b and a < stop for a, b, own in truth)]
-    ]
-
-
-def lines_of(values: np.ndarray, start_s: float, step_s: float, tone: str = "") -> dict[str, Any]:
-    """A line as figures take it: the values (time,), or of many the range in each column."""
-    low = high = values
-    if len(values) > 2 * COLUMNS:
-        starts = np.linspace(0, len(values), COLUMNS, endpoint=False).astype(int)
-        low, high = np.fmin.reduceat(values, starts), np.fmax.reduceat(values, starts)
-        step_s *= len(values) / COLUMNS
-    return {"start_s": start_s, "step_s": step_s, "low": low, "high": high, "tone": tone}
 
 
 def _leads(strip: Strip) -> list[dict[str, Any]]:

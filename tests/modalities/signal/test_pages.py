@@ -9,7 +9,7 @@ import pytest
 
 from medray.modalities.signal import Signals
 from medray.modalities.signal.around import Around
-from medray.modalities.signal.pages import COLUMNS, judged, lines_of
+from medray.modalities.signal.recordings import COLUMNS, lines_of
 from medray.report.figures import draw
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.samples import Sample
@@ -149,9 +149,3 @@ def test_half_an_hour_is_small() -> None:
     lead = {"name": "II", "unit": "mV", "lines": [line]}
     data = {"said": "", "start_s": 10.0, "seconds": 1800.0, "leads": [lead]}
     assert len(draw(Figure("trace", "t", data))) < 40_000
-
-
-def test_what_meets_no_truth_of_its_class_is_wrong() -> None:
-    truth = [(0.0, 2.0, "a"), (5.0, 6.0, "b")]
-    found = [(1.0, 3.0, "a"), (2.0, 3.0, "a"), (5.5, 5.6, "a"), (5.9, 9.0, "b")]
-    assert [tone for *_, tone in judged(found, truth)] == ["right", "wrong", "wrong", "right"]
