@@ -15,10 +15,11 @@ from medray.engine.units.operation import Unit
 from medray.engine.units.worker import Receipt, Worker, WorkerSpec
 from medray.errors import FatalError
 from medray.ids import digest
-from medray.serving.answer import answerer_of
+from medray.serving.answer import Question, answerer_of
 from medray.serving.batching import Batcher
 from medray.serving.replies import Reply, failure
 from medray.spec.serving import Serving
+from medray.storage.shards.samples import Sample
 from medray.storage.store.objects import Objects
 
 if TYPE_CHECKING:
@@ -104,27 +105,44 @@ class Replica:
         self._reference = self._model.package.reference
         self._answerer = answerer_of(self._model, options)
         self._device = device or asyncio.Lock()
-        self._together = Batcher(self._answerer.compute, options.batch, options.batch_wait_s)
+        self._together = Batcher(self._compute, options.batch, options.batch_wait_s)
 
     async def predict(self, body: bytes, asked: dict[str, str]) -> Reply:
         """Answer one request; every failure is a reply."""
+        return await self._reply(await asyncio.to_thread(self._read, body, asked))
+
+    async def predict_many(self, requests: list[tuple[bytes, dict[str, str]]]) -> list[Reply]:
+        """Answer requests that have waited for each other, each as if it were alone."""
+        read = await asyncio.to_thread(lambda: [self._read(*one) for one in requests])
+        return await asyncio.gather(*(self._reply(one, gathered=True) for one in read))
+
+    def _read(self, body: bytes, asked: dict[str, str]) -> Question | Reply:
+        try:
+            return self._answerer.read(body, asked["media"], asked["accept"], asked["outputs"])
+        except Exception as error:  # noqa: BLE001 - errors of ours have no class at the other end
+            return failure(error)
+
+    async def _reply(self, question: Question | Reply, *, gathered: bool = False) -> Reply:
+        if isinstance(question, Reply):
+            return question
         answerer = self._answerer
         try:
-            question = await asyncio.to_thread(
-                answerer.read, body, asked["media"], asked["accept"], asked["outputs"]
-            )
             if question.outputs or not answerer.short:
                 async with self._device:
                     made = await asyncio.to_thread(
                         answerer.compute, question.samples, question.outputs
                     )
             else:
-                made = await asyncio.gather(*(self._together(one) for one in question.samples))
+                together = (self._together(one, gathered=gathered) for one in question.samples)
+                made = await asyncio.gather(*together)
                 if len(made) == 1:  # a line of JSON: less than the way to a thread and back
                     return answerer.write(question, made)
             return await asyncio.to_thread(answerer.write, question, made)
         except Exception as error:  # noqa: BLE001 - errors of ours have no class at the other end
             return failure(error)
+
+    async def _compute(self, samples: list[Sample]) -> list[Sample]:
+        return await asyncio.to_thread(self._answerer.compute, samples)
 
     async def reference(self) -> str:
         """Of the model that is loaded, name@version."""

@@ -7,6 +7,7 @@ a deployment as well.
 
 import asyncio
 import contextlib
+import functools
 import logging
 import threading
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ from ray.serve.handle import DeploymentHandle
 from medray.cluster.replica import ONGOING, SHARED, deployment_of, replica_of, shared_of
 from medray.errors import RetryableError
 from medray.modalities.media import ARROW
+from medray.serving.batching import Batcher
 from medray.serving.bulk import Bulk
 from medray.serving.http import make_app
 from medray.serving.replies import Reply, refuse
@@ -47,14 +49,13 @@ LOST = (
 )
 
 
-async def _answer(response: Any) -> Reply:
+async def _answer(response: Any) -> Any:
     """What a replica says; nobody is there to hear it once this is cancelled."""
     try:
-        reply: Reply = await response
+        return await response
     except asyncio.CancelledError:
         response.cancel()
         raise
-    return reply
 
 
 class Front:
@@ -92,6 +93,18 @@ class Front:
             else (options.replicas, options.replicas)
         )
         self._options, self._running = options, dict.fromkeys(replicas, low)
+        # Requests that wait go in one call: to Ray and to a replica it costs what one of them does.
+        # Not where replicas come and go: Ray counts calls to tell how many are needed.
+        self._gathered = {
+            name: Batcher(
+                functools.partial(self._ask_together, name),
+                options.batch,
+                options.batch_wait_s,
+                functools.partial(self._running.__getitem__, name),
+                ONGOING,
+            )
+            for name in (short if low == most else ())
+        }
         self._closed = threading.Event()
         if most > low:
             threading.Thread(target=self._count, name="replicas", daemon=True).start()
@@ -125,12 +138,28 @@ class Front:
 
     async def predict(self, model: str, body: bytes, asked: dict[str, str]) -> Reply:
         """See Backend. A replica that dies takes no request with it: another one answers."""
+        most = DIRECT_BYTES // self._options.batch
+        if model not in self._gathered or asked["media"] == ARROW or len(body) > most:
+            return await self._ask(model, body, asked)
+        return await self._gathered[model]((body, asked))
+
+    async def _ask_together(
+        self, model: str, requests: list[tuple[bytes, dict[str, str]]]
+    ) -> list[Reply]:
+        try:
+            response = self._direct[model].predict_many.remote(requests)
+            replies: list[Reply] = await _answer(response)
+        except Exception:  # noqa: BLE001 - a replica died of one, or their answers are too long together
+            return await asyncio.gather(*(self._ask(model, *one) for one in requests))
+        return replies
+
+    async def _ask(self, model: str, body: bytes, asked: dict[str, str]) -> Reply:
         handle = self._replicas[model]
         if asked["media"] != ARROW and len(body) <= DIRECT_BYTES:
             handle = self._direct.get(model, handle)
         for left in reversed(range(TRIES)):
             try:
-                reply = await _answer(handle.predict.remote(body, asked))
+                reply: Reply = await _answer(handle.predict.remote(body, asked))
             except BackPressureError:
                 return refuse(503, "busy", "too many requests wait for the model")
             except LOST:

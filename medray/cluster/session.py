@@ -64,6 +64,8 @@ def start_local(
         # and on one machine no node is taken away, for which it would keep a process.
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
         "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+        # Ray Serve looks ten times a second at what every node has free: a tenth of a core.
+        "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
         "MALLOC_ARENA_MAX": "1",  # see medray.allocator
     }
     cpus = len(os.sched_getaffinity(0)) if num_cpus is None else num_cpus

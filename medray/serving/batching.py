@@ -1,9 +1,10 @@
 """Requests that come while the device computes go through the network together."""
 
 import asyncio
+import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -19,31 +20,45 @@ class _Waiting(Generic[Item, Result]):
 
 
 class Batcher(Generic[Item, Result]):
-    """One batch computes, on a thread; the next one gathers until the device is free.
+    """A batch computes; the next one gathers until a device is free.
 
     A device that is idle waits for a batch to fill, counted from its first request; one that was
     busy for longer than that takes at once whatever has come. (Ray's `serve.batch` closes the next
     batch while one still computes: eight clients made batches of one and two.)
 
     Args:
-        compute: results for items, in their order; called on one thread at a time.
+        compute: results for items, in their order.
         most: items in a batch.
         wait_s: for a batch to fill.
+        devices: how many there are, now; what has come is shared out to those that are idle.
+        ahead: batches under way for each.
     """
 
     def __init__(
-        self, compute: Callable[[list[Item]], Sequence[Result]], most: int, wait_s: float
+        self,
+        compute: Callable[[list[Item]], Awaitable[Sequence[Result]]],
+        most: int,
+        wait_s: float,
+        devices: Callable[[], int] = lambda: 1,
+        ahead: int = 1,
     ) -> None:
         self._compute, self._most, self._wait_s = compute, most, wait_s
+        self._devices, self._ahead = devices, ahead
         self._waiting: deque[_Waiting[Item, Result]] = deque()
-        self._full = asyncio.Event()
+        self._full, self._free = asyncio.Event(), asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._under_way: set[asyncio.Task[None]] = set()
 
-    async def __call__(self, item: Item) -> Result:
-        """The item's result. Cancelled before its batch began, it is not computed."""
+    async def __call__(self, item: Item, *, gathered: bool = False) -> Result:
+        """The item's result. Cancelled before its batch began, it is not computed.
+
+        Args:
+            item: to be computed.
+            gathered: it has waited for others already.
+        """
         one: _Waiting[Item, Result] = _Waiting(item, asyncio.get_running_loop().create_future())
         self._waiting.append(one)
-        if len(self._waiting) >= self._most:
+        if gathered or len(self._waiting) >= self._most:
             self._full.set()
         if self._task is None:
             self._task = asyncio.create_task(self._drain())
@@ -51,13 +66,24 @@ class Batcher(Generic[Item, Result]):
 
     async def _drain(self) -> None:
         while self._waiting:
+            while len(self._under_way) >= self._ahead * self._devices():
+                self._free.clear()
+                await self._free.wait()
             await self._gather()
-            first = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+            idle = max(1, self._devices() - len(self._under_way))
+            count = min(self._most, math.ceil(len(self._waiting) / idle))
+            first = [self._waiting.popleft() for _ in range(count)]
             if len(self._waiting) < self._most:
                 self._full.clear()
             if batch := [one for one in first if not one.answer.done()]:
-                await self._answer(batch)
+                task = asyncio.create_task(self._answer(batch))
+                self._under_way.add(task)
+                task.add_done_callback(self._ended)
         self._task = None
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self._free.set()
 
     async def _gather(self) -> None:
         left = self._waiting[0].since + self._wait_s - time.monotonic()
@@ -70,7 +96,7 @@ class Batcher(Generic[Item, Result]):
 
     async def _answer(self, batch: list[_Waiting[Item, Result]]) -> None:
         try:
-            made = await asyncio.to_thread(self._compute, [one.item for one in batch])
+            made = await self._compute([one.item for one in batch])
         except Exception as error:  # noqa: BLE001 - goes to whom it concerns
             if len(batch) > 1:  # to one of them, maybe
                 for one in batch:

@@ -16,7 +16,10 @@ class Device:
         self.free = threading.Event()
         self.free.set()
 
-    def compute(self, items: list[int]) -> list[int]:
+    async def compute(self, items: list[int]) -> list[int]:
+        return await asyncio.to_thread(self._compute, items)
+
+    def _compute(self, items: list[int]) -> list[int]:
         self.batches.append(items)
         assert self.free.wait(10)
         if 13 in items:
@@ -91,3 +94,35 @@ def test_who_has_gone_is_not_computed() -> None:
 
     assert asyncio.run(ask()) == 4
     assert device.batches == [[2]]
+
+
+def test_who_has_waited_elsewhere_is_computed_at_once() -> None:
+    device = Device()
+
+    async def ask() -> list[int]:
+        together = Batcher(device.compute, 8, 30.0)
+        return await asyncio.gather(*(together(n, gathered=True) for n in (1, 2)))
+
+    assert asyncio.run(asyncio.wait_for(ask(), 10)) == [2, 4]
+    assert device.batches == [[1, 2]]
+
+
+def test_what_has_come_is_shared_out_to_idle_devices_and_no_more_is_under_way() -> None:
+    device = Device()
+    device.free.clear()
+
+    async def ask() -> list[int]:
+        together = Batcher(device.compute, 4, 0.05, devices=lambda: 2, ahead=2)
+        asked = [asyncio.create_task(together(n)) for n in range(20, 26)]
+        while len(device.batches) < 2:
+            await asyncio.sleep(0.001)
+        asked += [asyncio.create_task(together(n)) for n in range(26, 36)]
+        while len(device.batches) < 4:
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.1)
+        assert device.batches == [[20, 21, 22], [23, 24, 25], [26, 27, 28, 29], [30, 31, 32, 33]]
+        device.free.set()
+        return await asyncio.gather(*asked)
+
+    assert asyncio.run(ask()) == [2 * n for n in range(20, 36)]
+    assert sorted(number for batch in device.batches[4:] for number in batch) == [34, 35]
