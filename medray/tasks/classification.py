@@ -194,8 +194,9 @@ class Classification(Task):
             cases=[self._named(row) for row in scores.cases],
         )
         curves = scores.summary["curves"]
+        known = {name: curve for name, curve in curves["roc"].items() if any(curve[1])}
         figures: list[Figure | Table] = [
-            Figure("roc", "ROC", {"curves": curves["roc"]}),
+            Figure("roc", "ROC", {"curves": known}),  # a class that nobody has has none
             Figure("reliability", "Reliability", {"curves": curves["reliability"]}),
         ]
         if scores.summary["confusion"]:

@@ -89,7 +89,9 @@ def by_owner(cases: Rows, classes: Sequence[str]) -> list[Table]:
     ]
     worst = sorted(rows, key=lambda row: row["accuracy"])
     cut = f"The {SHOWN} least accurate of {len(rows)} are shown. " if len(rows) > SHOWN else ""
-    left = f"Of {len(classes)} classes {len(chosen)}. " if len(chosen) < len(classes) else ""
+    left = (
+        f"{len(chosen)} of {len(classes)} classes are shown. " if len(chosen) < len(classes) else ""
+    )
     note = (
         f"{cut}{left}Of each class: sensitivity (the share of its cases that were called so), "
         "positive predictivity (the share of those called so that are), in brackets its cases."

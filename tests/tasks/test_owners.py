@@ -10,7 +10,7 @@ from medray.tasks import build_task
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.classification import score_classification, summarise_classification
 from medray.tasks.owners import by_owner, mistakes, owners, spread
-from medray.tasks.section import ScoredCases
+from medray.tasks.section import Figure, ScoredCases
 
 CLASSES = ["N", "S", "V"]
 
@@ -98,6 +98,9 @@ def test_the_page_of_a_classification_has_them() -> None:
     task = build_task({"name": "classification", "classes": CLASSES})
     section = task.section(ScoredCases("beats", summary, cases))
     assert [table.title for table in section.tables] == ["", "By record"]
+    roc = section.figures[0]
+    assert isinstance(roc, Figure)
+    assert list(roc.data["curves"]) == ["N", "V"]  # nobody has S
     (picture,) = section.pictures
     assert [said.partition(",")[0] for _, said in picture.cases][:2] == ["N called V", "V called N"]
     assert "precision" in section.tables[0].columns
