@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from medray.errors import DataError
 from medray.formats.signal.context import physical
 from medray.modalities.signal.inputs import steps_of
 from medray.storage.catalog.datasets import Dataset
@@ -116,7 +117,7 @@ class Around:
         """What lies around a sample.
 
         Raises:
-            DataError: its row does not fit its arrays.
+            DataError: its row does not fit its arrays. Of neighbours such ones are left out.
         """
         case = self._stored(at)
         rate = float(case.row.get("rate") or 1.0)
@@ -135,7 +136,12 @@ class Around:
         cuts, beat = [], _beat(case, size)
         for index in order:
             stored = case if index == at else self._stored(index)
-            signal = _physical(stored, len(values))
+            try:
+                signal = _physical(stored, len(values))
+            except DataError:
+                if index == at:
+                    raise
+                continue
             first = round((self._start[index] - base) * rate)
             if signal.shape[1] != size or first + size > length:
                 continue

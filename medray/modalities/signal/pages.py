@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from medray.errors import DataError
 from medray.modalities.signal.around import SECONDS, Around, Cut, Strip
 from medray.modalities.signal.recordings import judged, lines_of, traced
 from medray.storage.catalog.datasets import Dataset
@@ -46,7 +47,10 @@ def traces(
     figures = []
     for picture in wanted:
         for case, words in picture.cases:
-            strip = around.strip(places[case])
+            try:
+                strip = around.strip(places[case])
+            except DataError:  # its numbers can't be made physical
+                continue
             said = words or f"{picture.title}, {picture.caption}"
             title = " · ".join(filter(None, (said, _of(strip), case)))
             if task.answers == "place":

@@ -134,6 +134,8 @@ def _strip(
 ) -> list[Figure]:
     """A figure of a recording, from a second on and so many long; without them all of it."""
     start, seconds = span or (0.0, float(stored.row["duration_s"]))
+    if seconds <= 0:
+        return []
     try:
         channels = channels_of(stored.row)
         leads = Leads(stored, [one for one in channels if one.rate == channels[0].rate][:LEADS])
@@ -145,7 +147,7 @@ def _strip(
         for channel, line in zip(leads.channels, lines, strict=True)
     ]
     data = {"said": said, "start_s": start, "seconds": seconds, "leads": shown, "rows": rows}
-    return [Figure("trace", title, data)] if seconds > 0 else []
+    return [Figure("trace", title, data)]
 
 
 def _lines(leads: Leads, start_s: float, seconds: float) -> list[dict[str, Any]]:

@@ -82,6 +82,16 @@ def test_samples_that_do_not_say_their_place_stand_alone(make_dataset: Make) -> 
     assert [cut.index for cut in around.strip(0).cuts] == [0, 2]
 
 
+def test_what_has_no_gain_is_left_out(make_dataset: Make) -> None:
+    beats = [chained(at, gain=[0.0, 1.0] if at in (6, 12) else [1.0, 1.0]) for at in range(15)]
+    data = make_dataset("beats", beats)
+    assert [cut.index for cut in Around(data).strip(3).cuts] == [0, 1, 2, 3, 4, 5, 7, 8]
+    wanted = Section("s", pictures=[Picture("worst", "", [("b12", ""), ("b3", "V, error 0.9")])])
+    given = make_dataset("given", [Sample(f"b{at}", {"predicted": "N"}) for at in range(15)])
+    (figure,) = Signals().illustrate(wanted, TASK, data, given).figures
+    assert figure.title == "V, error 0.9 · record 7 · b3"
+
+
 def shown(make: Make, wanted: list[Picture], called: dict[int, str]) -> list[Figure]:
     data = make("beats", [chained(at, label="V" if at == 7 else "N") for at in range(15)])
     given = [
