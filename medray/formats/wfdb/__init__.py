@@ -21,8 +21,10 @@ from medray.formats.imaging.values import check_pattern, subject_of
 from medray.formats.packed import grouped
 from medray.formats.signal.deidentify import Deidentify, Pseudonyms
 from medray.formats.signal.recording import COLUMNS, Annotation, array_of, row_of, spec_of
-from medray.formats.wfdb.notes import BYTES, FILES, RHYTHMS, SPEC, Kept, files_of, moved, rows_of
+from medray.formats.wfdb.annotations import Notes, encode
+from medray.formats.wfdb.notes import BYTES, FILES, SPEC, WORDS, Kept, files_of, moved, rows_of
 from medray.formats.wfdb.reader import SUFFIX, Files, Signals
+from medray.formats.wfdb.stretches import Rhythms
 from medray.formats.wfdb.timeline import apart, whole
 from medray.formats.wfdb.tree import Tree
 from medray.formats.wfdb.writer import frame_rate, write_signals, written
@@ -74,6 +76,13 @@ class WfdbOptions(FormatOptions):
         "med",
         pattern=r"^[A-Za-z0-9_]{1,20}$",
         description="ending of what annotators made whose names are no endings",
+    )
+    rhythms: dict[str, str] = Field(
+        {},
+        description='text of a stretch → rhythm that is written, e.g. {B: "(B"}; "": it is none',
+    )
+    otherwise: str = Field(
+        "(N", min_length=1, description="rhythm that is written where a stretch of one ends"
     )
 
     _pattern = field_validator("subject_pattern")(check_pattern)
@@ -168,11 +177,13 @@ class Wfdb(Format):
 
     def write(self, samples: Iterable[Sample], target: Path) -> Iterator[Path]:
         """`<sample>/` with `<sample>.hea`, its signal files, and a file for each annotator; of a
-        sample without signals the annotations alone. Equal input, equal bytes.
+        sample without signals the annotations alone, in an empty file where there are none. Equal
+        input, equal bytes.
 
         Raises:
             DataError: a sample is none that can be written so, see `writer.written`.
         """
+        told = Rhythms(self.options.rhythms, self.options.otherwise)
         for sample in samples:
             place(target, sample.id, SUFFIX)
             if not RECORD.fullmatch(sample.id):
@@ -180,7 +191,9 @@ class Wfdb(Format):
             arrays = {name: _joined(array) for name, array in sample.arrays.items()}
             data, rate = arrays.pop(BYTES, None), frame_rate(sample.row)
             made = written(sample.id, sample.row, arrays) if arrays else None
-            files = files_of(sample.row, data, rate, self.options.annotator)
+            files = files_of(sample.row, data, rate, self.options.annotator, told)
+            if made is None and not files:  # who looked and found nothing has said so
+                files = {self.options.annotator: encode(Notes())}
             with replacing(target / sample.id) as temporary:
                 temporary.mkdir()
                 if made is not None:
@@ -194,7 +207,7 @@ class Wfdb(Format):
     ) -> tuple[list[Annotation], list[dict[str, Any]], bytes]:
         """Those of all files, what is told of each file, and their bytes, if they may be kept."""
         texts, keyed = self.options.texts, self.names.keyed
-        kept = Kept((RHYTHMS if keyed else None) if texts is None else frozenset(texts))
+        kept = Kept((WORDS if keyed else None) if texts is None else frozenset(texts))
         rows, abouts, data = list[Annotation](), list[dict[str, Any]](), b""
         for annotator in item.extra["annotators"]:
             own = files.data(annotator)

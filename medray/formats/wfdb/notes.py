@@ -13,17 +13,14 @@ import numpy as np
 
 from medray.errors import DataError
 from medray.formats.signal.recording import Annotation
-from medray.formats.wfdb.annotations import SYMBOLS, Note, Notes, decode, encode
+from medray.formats.wfdb.annotations import NOTE, SYMBOLS, Note, Notes, decode, encode
+from medray.formats.wfdb.stretches import RHYTHMS, Rhythms, Stretch
 from medray.storage.shards.schema import ArraySpec, Axis
 
 FILES, BYTES = "annotation_files", "annotation_bytes"
 SPEC = ArraySpec((Axis("byte"),), ("uint8",), packing="dense", ragged=True)
 ENDING = re.compile(r"[A-Za-z0-9_]{1,20}")
-RHYTHMS = frozenset(
-    {"(AB", "(AFIB", "(AFL", "(AT", "(ASYS", "(B", "(BI", "(BII", "(HGEA", "(IVR", "(J", "(N"}
-    | {"(NOD", "(NOISE", "(NSR", "(P", "(PM", "(PREX", "(SAB", "(SBR", "(SVT", "(SVTA", "(T"}
-    | {"(VER", "(VF", "(VFL", "(VT", "MISSB", "PSE", "TS"}
-)
+WORDS = RHYTHMS | {"MISSB", "PSE", "TS"}
 """Texts that are names of rhythms and events, and so of nobody."""
 
 
@@ -93,7 +90,7 @@ def moved(rows: Sequence[Annotation], first: int, frames: int, rate: float) -> l
 
 
 def files_of(
-    row: Mapping[str, Any], data: np.ndarray | None, rate: float, other: str
+    row: Mapping[str, Any], data: np.ndarray | None, rate: float, other: str, rhythms: Rhythms
 ) -> dict[str, bytes]:
     """The annotation files of a record by their ending: as they were read, if nothing has changed.
 
@@ -102,6 +99,7 @@ def files_of(
         data: bytes of all files that were read, uint8 (bytes,); None: nobody kept them.
         rate: frames a second of the record.
         other: ending for annotators whose name is none.
+        rhythms: how stretches are told.
 
     Raises:
         DataError: an annotation cannot stand in such a file (code "unwritable-annotation").
@@ -121,38 +119,45 @@ def files_of(
             start += about["bytes"]
         by_ending.setdefault(name, [])
     made = {}
+    seconds = row.get("duration_s")
     for ending, rows in by_ending.items():
-        notes = notes_of(rows, abouts.get(ending), rate)
+        notes = notes_of(rows, abouts.get(ending), rate, rhythms, seconds)
         same = ending in kept and decode(kept[ending]) == notes
         made[ending] = kept[ending] if same else encode(notes)
     return made
 
 
 def notes_of(
-    rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any] | None, rate: float
+    rows: Sequence[Mapping[str, Any]],
+    about: Mapping[str, Any] | None,
+    rate: float,
+    rhythms: Rhythms,
+    duration_s: float | None = None,
 ) -> Notes:
     """Annotations as a file has them.
 
-    A stretch that has no symbol becomes "(" where it begins, with its text, and ")" where it ends;
-    a text without symbol a comment, '"'.
+    A stretch that has no symbol is told as `rhythms` does; a text without symbol is a comment, '"'.
     """
     resolution = float(about["resolution"]) if about else 0.0
     definitions = tuple(filter(None, about["definitions"].split("\n"))) if about else ()
     terminated = bool(about and about["terminated"])
-    made = []
+    ticks = resolution or rate
+    made, stretches = list[Note](), list[Stretch]()
     for one in rows:
         sample, text = one.get("sample"), str(one.get("text") or "")
-        tick = _tick(float(one["onset_s"]), None if resolution else sample, resolution or rate)
+        onset = float(one["onset_s"])
+        tick = _tick(onset, None if resolution else sample, ticks)
         told = [int(one.get(name) or 0) for name in ("subtype", "channel", "number")]
         subtype, channel, number = told
         symbol = str(one.get("symbol") or "")
         length = one.get("duration_s")
         if symbol or length is None:
-            made.append(Note(tick, symbol or SYMBOLS[22], subtype, channel, number, text))
+            made.append(Note(tick, symbol or SYMBOLS[NOTE], subtype, channel, number, text))
             continue
-        end = _tick(float(one["onset_s"]) + float(length), None, resolution or rate)
-        made.append(Note(tick, "(", subtype, channel, number, text))
-        made.append(Note(end, ")", subtype, channel, number))
+        stop = _tick(onset + float(length), None, ticks)
+        stretches.append(Stretch(tick, stop, text, subtype, channel, number))
+    end = None if duration_s is None else round(duration_s * ticks)
+    made += rhythms.notes(stretches, end)
     return Notes(tuple(made), resolution or None, definitions, terminated)
 
 

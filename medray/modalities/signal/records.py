@@ -68,7 +68,7 @@ class Records:
         if self.plan.context or self.plan.columns:
             raise mismatch("the model takes a context or columns, which a recording has not")
         leads = Leads(stored, wanted_of(stored.row, self.plan.leads), self.plan.rate)
-        row = kept(stored.row, ("start_time", "duration_s", "channels", "segments"))
+        row = kept(stored.row, ("start_time", "duration_s", "channels", "segments", "frame_rate"))
         return Recording(stored.id, row, leads=leads)
 
     def answer(self, recording: Recording) -> Sample:

@@ -78,7 +78,8 @@ def test_what_a_model_has_noted_is_written_beside_what_was_there(tmp_path: Path)
     assert {path.name for path in made.iterdir()} == {"a.hea", "a.dat", "a.atr", "a.mine"}
     assert (made / "a.atr").read_bytes() == data
     assert decode((made / "a.mine").read_bytes()).notes == (
-        Note(10, "S", channel=1), Note(50, "(", text="AFIB"), Note(75, ")"),
+        Note(0, "+", text="(N"), Note(10, "S", channel=1), Note(50, "+", text="(AFIB"),
+        Note(75, "+", text="(N"),
     )  # fmt: skip
     del sample.row["annotations"][0], sample.row["annotations"][1]
     list(records.wfdb(annotator="mine").write([sample], tmp_path / "out"))
