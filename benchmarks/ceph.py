@@ -51,8 +51,7 @@ SHAPE = (96, 192, 192)
 SHARD = (256, 512, 512)  # int16: one shard object of 128 MiB raw
 THREADS = 2
 PARAMETERS = {
-    "overlap": 0.5, "tta": False, "batch": 1, "outputs": "labels", "model": "net",
-    "precision": "bf16",
+    "model": "net", "precision": "bf16", "batch": 1, "held_out": False, "options": {},
 }  # fmt: skip
 
 

@@ -45,7 +45,7 @@ from medray.storage.shards import arrays, upload, zarr3
 from medray.storage.shards.writer import ShardWriter
 from medray.storage.store.objects import Objects
 
-OPTIONS = {"overlap": 0.5, "tta": False, "batch": 1, "precision": "bf16", "outputs": "labels"}
+OPTIONS = {"batch": 1, "precision": "bf16", "held_out": False, "options": {}}
 CT, HIPPOCAMPUS = (96, 192, 192), (36, 50, 35)
 JOB = """
 kind: predict

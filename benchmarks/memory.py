@@ -26,7 +26,7 @@ import numpy as np
 from PIL import Image
 
 PATCH, FEATURES, DEPTH = (32, 96, 96), (8, 16, 32), 128
-OPTIONS = {"overlap": 0.25, "tta": False, "batch": 1, "precision": "fp32", "outputs": "labels"}
+HOW = {"batch": 1, "precision": "fp32", "held_out": False, "options": {"overlap": 0.25}}
 JOB = """
 kind: ingest
 format: {{name: image}}
@@ -63,7 +63,7 @@ def predict(root: str, data: str) -> None:
     planned = plan_shards(open_dataset(objects, data), "predict", identity={}, select={})
     spec = WorkerSpec(
         OPERATION,
-        OPTIONS | {"model": "net"},
+        HOW | {"model": "net"},
         objects,
         f"{data}-masks",
     )

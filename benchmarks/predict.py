@@ -54,7 +54,7 @@ from medray.storage.store.objects import Objects
 FAIR = "torch 2x1, our layout"
 PATCH = (64, 96, 96)
 SHAPE = (96, 192, 192)
-OPTIONS = {"overlap": 0.5, "tta": False, "batch": 1, "outputs": "labels"}
+OPTIONS = {"batch": 1, "held_out": False, "options": {}}
 
 
 def prepare(root: Path, volumes: int) -> None:

@@ -31,7 +31,7 @@ from medray.storage.shards.reader import Shard
 from medray.storage.store.objects import Objects
 
 PATCH, SHAPE = (64, 96, 96), (96, 192, 192)
-OPTIONS = {"overlap": 0.5, "tta": False, "batch": 1, "precision": "bf16", "outputs": "labels"}
+OPTIONS = {"batch": 1, "precision": "bf16", "held_out": False, "options": {}}
 
 
 class Predictor:

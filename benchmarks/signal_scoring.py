@@ -50,12 +50,7 @@ OPTIONS = {
     "batch": 16,
     "precision": "fp32",
     "held_out": False,
-    "min_s": 1.0,
-    "gap_s": 1.0,
-    "step_s": None,
-    "background": None,
-    "annotator": "",
-    "probabilities": False,
+    "options": {"min_s": 1.0, "gap_s": 1.0},
 }
 
 

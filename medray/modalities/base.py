@@ -79,6 +79,23 @@ class PredictOptions(Settings):
 
 
 @dataclass(frozen=True)
+class Asking:
+    """How a model is asked.
+
+    Args:
+        options: an instance of the modality's `PredictOptions`.
+        precision: of the network.
+        batch: windows at once, or samples.
+        held_out: of a model of folds, whether samples are those that it learnt from.
+    """
+
+    options: Any
+    precision: Precision = "fp32"
+    batch: int = 1
+    held_out: bool = False
+
+
+@dataclass(frozen=True)
 class Made:
     """What predictions hold of each sample.
 
@@ -98,16 +115,16 @@ class Predictor(ABC):
 
     Args:
         trained: the model.
-        options: `precision`, `batch`, and the modality's own (its `PredictOptions`).
+        asked: how.
     """
 
-    def __init__(self, trained: Trained, options: dict[str, Any]) -> None:
-        self.trained, self.options = trained, options
+    def __init__(self, trained: Trained, asked: Asking) -> None:
+        self.trained, self.asked = trained, asked
 
     @property
-    @abstractmethod
     def batch(self) -> int:
         """How many prepared samples `compute` takes at once."""
+        return self.asked.batch
 
     @property
     def arrays(self) -> Arrays:
@@ -137,12 +154,17 @@ class Predictor(ABC):
         """One output sample for each prepared one, in order."""
 
 
+def giving(asked: Asking, outputs: str) -> Asking:
+    """The same, with other outputs."""
+    return replace(asked, options=asked.options.model_copy(update={"outputs": outputs}))
+
+
 class Answering(Predictor):
     """A predictor whose samples are answered by arrays, many at a time."""
 
     def giving(self, outputs: str) -> "Answering":
         """The same model with other outputs; see `Wire.outputs`."""
-        return type(self)(self.trained, {**self.options, "outputs": outputs})
+        return type(self)(self.trained, giving(self.asked, outputs))
 
     @abstractmethod
     def answers(self, samples: Sequence[Sample]) -> np.ndarray:
@@ -285,7 +307,7 @@ class Modality(ABC):
         return Made()
 
     @abstractmethod
-    def predictor(self, trained: Trained, options: dict[str, Any]) -> Answering:
+    def predictor(self, trained: Trained, asked: Asking) -> Answering:
         """How a trained model answers."""
 
     def design(self, dataset: Dataset, indices: Sequence[int], plan: Any) -> np.ndarray | None:

@@ -10,36 +10,36 @@ from typing import Any
 import numpy as np
 
 from medray.errors import DataError, SpecError
-from medray.modalities.base import Answering, Predictor
+from medray.modalities.base import Answering, Asking, Predictor, giving
 from medray.modalities.loaded import LoadedModel
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays
 from medray.storage.shards.stored import Stored
 
 
-def predictor_of(model: LoadedModel, options: dict[str, Any]) -> Predictor:
+def predictor_of(model: LoadedModel, asked: Asking) -> Predictor:
     """How a model answers, of one network or of folds.
 
     Args:
         model: as it was loaded.
-        options: of the step; `held_out` where samples are those that a folded model learnt from.
+        asked: how.
 
     Raises:
         SpecError: the mean of answers that are not averaged is asked for (code "folds-of-masks").
     """
     if not model.folds:
-        return model.only.modality.predictor(model.only, options)
-    return (HeldOut if options["held_out"] else Mean)(model, options)
+        return model.only.modality.predictor(model.only, asked)
+    return (HeldOut if asked.held_out else Mean)(model, asked)
 
 
 class HeldOut(Predictor):
     """Each sample by the network of the fold that held it out."""
 
-    def __init__(self, model: LoadedModel, options: dict[str, Any]) -> None:
-        super().__init__(next(iter(model.members.values())), options)
+    def __init__(self, model: LoadedModel, asked: Asking) -> None:
+        super().__init__(next(iter(model.members.values())), asked)
         self._column = model.folds
         self._members = {
-            value: one.modality.predictor(one, options) for value, one in model.members.items()
+            value: one.modality.predictor(one, asked) for value, one in model.members.items()
         }
 
     @property
@@ -83,8 +83,8 @@ class HeldOut(Predictor):
 class Mean(Answering):
     """Each sample by all networks: the mean of their answers."""
 
-    def __init__(self, model: LoadedModel, options: dict[str, Any]) -> None:
-        super().__init__(next(iter(model.members.values())), options)
+    def __init__(self, model: LoadedModel, asked: Asking) -> None:
+        super().__init__(next(iter(model.members.values())), asked)
         self._model = model
         if not self.trained.modality.averages(self.trained.task.answers):
             raise SpecError(
@@ -93,11 +93,11 @@ class Mean(Answering):
                 about=model.package.reference,
                 hint="train one network on all samples to predict others",
             )
-        self._members = [one.modality.predictor(one, options) for one in model.members.values()]
+        self._members = [one.modality.predictor(one, asked) for one in model.members.values()]
 
     def giving(self, outputs: str) -> "Mean":
         """See Answering."""
-        return Mean(self._model, {**self.options, "outputs": outputs})
+        return Mean(self._model, giving(self.asked, outputs))
 
     @property
     def short(self) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic import TypeAdapter
 
 from medray.errors import DataError
-from medray.modalities.base import Answering, Modality
+from medray.modalities.base import Answering, Asking, Modality, PredictOptions
 from medray.modalities.wire import Answer, Asked, Limits, Wire
 from medray.serving.replies import Reply
 from medray.spec.check import check
@@ -132,18 +132,14 @@ def answerer_of(model: "LoadedModel", serving: Serving) -> Answerer:
     from medray.modalities.folds import predictor_of
 
     first, package = next(iter(model.members.values())), model.package
-    options = {
-        **predict_options(first.modality, serving, package.name),
-        "precision": serving.precision,
-        "batch": serving.batch,
-        "held_out": False,
-    }
+    options = predict_options(first.modality, serving, package.name)
+    asking = Asking(options, serving.precision, serving.batch)
     wire = first.modality.wire(first.plan.model_dump(mode="json"))
-    predictor = cast("Answering", predictor_of(model, options))
+    predictor = cast("Answering", predictor_of(model, asking))
     return Answerer(predictor, wire, package.reference, Limits(serving.decoded_bytes))
 
 
-def predict_options(modality: Modality, serving: Serving, name: str) -> dict[str, Any]:
+def predict_options(modality: Modality, serving: Serving, name: str) -> PredictOptions:
     """The modality's options for a model: what the endpoint says, and the defaults.
 
     Raises:
@@ -151,5 +147,4 @@ def predict_options(modality: Modality, serving: Serving, name: str) -> dict[str
     """
     adapter = TypeAdapter(modality.PredictOptions)
     said = serving.options.get(name, {})
-    made = check(adapter, said, lambda *at: ".".join(map(str, ("options", name, *at))))
-    return made.model_dump(mode="json")
+    return check(adapter, said, lambda *at: ".".join(map(str, ("options", name, *at))))

@@ -9,16 +9,18 @@ import torch
 from monai.inferers import sliding_window_inference
 from safetensors.torch import save
 
+from medray.engine.units.operation import operation_of
 from medray.engine.units.worker import Receipt, Worker, WorkerSpec
 from medray.errors import DataError
-from medray.modalities.image import predictor
+from medray.modalities.image import ImageOptions, Images, predictor
 from medray.modalities.image.loader import whole_image
 from medray.modalities.image.normalise import ChannelNorm
 from medray.modalities.image.plan import ImagePlan
 from medray.modalities.loaded import load_trained
 from medray.models import MODELS
+from medray.spec.load import check_step, read_job
 from medray.steps.base.planned import plan_shards
-from medray.steps.predict.resolve import OPERATION
+from medray.steps.predict.resolve import OPERATION, resolve
 from medray.storage.catalog.commit import Commit
 from medray.storage.catalog.commits import Commits
 from medray.storage.catalog.datasets import Dataset
@@ -34,7 +36,7 @@ UNET = {"name": "unet", "dims": 3, "features": [4, 8]}
 CNN = {"name": "cnn", "dims": 2, "features": [4, 8]}
 MASKS = {"name": "segmentation", "classes": ["background", "lesion"]}
 IMAGES = {"name": "classification", "classes": ["normal", "pneumonia"]}
-OPTIONS = {"overlap": 0.5, "tta": False, "precision": "fp32", "batch": 2, "outputs": "labels"}
+PLAIN = {"model": "m", "precision": "fp32", "batch": 2, "held_out": False}
 
 
 def model(
@@ -98,7 +100,7 @@ def run(objects: Objects, data: Dataset, **changed: Any) -> tuple[Dataset, Recei
     worker = Worker(
         WorkerSpec(
             OPERATION,
-            OPTIONS | {"model": "m"} | changed,
+            {**PLAIN, "options": changed},
             objects,
             "out",
         )
@@ -236,6 +238,24 @@ def test_images_are_classified_in_batches(objects: Objects, *, tta: bool) -> Non
         np.testing.assert_allclose(row["probability"], wanted, atol=1e-4)
         assert row["predicted"] == IMAGES["classes"][int(wanted.argmax())]
     assert [row["target"] for row in rows] == [0, 1, 0, 1, 0]
+
+
+def test_options_may_be_called_as_fields_of_the_step(
+    objects: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Named(ImageOptions):
+        batch: str = "none"
+        model: str = "none"
+
+    monkeypatch.setattr(Images, "PredictOptions", Named)
+    package = model(objects, UNET, MASKS, (16, 48, 48)) and load_trained(objects, "m").reference
+    dataset(objects, volumes())
+    step = {"kind": "predict", "model": "m", "data": "data", "output": "out", "batch": 3}
+    step |= {"options": {"batch": "many", "model": "another"}}
+    parameters = resolve(check_step(read_job(step), 0), objects, str).parameters
+    assert (parameters["model"], parameters["batch"]) == (package, 3)
+    asked = operation_of(OPERATION)(objects, parameters)._predictor.asked  # type: ignore[attr-defined]
+    assert (asked.batch, asked.options.batch, asked.options.model) == (3, "many", "another")
 
 
 def test_statistics_over_slabs_are_those_of_the_whole() -> None:

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 from pydantic import Field
 
 from medray.data.order import Order
-from medray.modalities.base import Answering, Made, Modality, Precision, PredictOptions, Trained
+from medray.modalities.base import (
+    Answering,
+    Asking,
+    Made,
+    Modality,
+    Precision,
+    PredictOptions,
+    Trained,
+)
 from medray.modalities.image.augment import ImageAugment
 from medray.modalities.image.options import ImagePlanOptions
 from medray.modalities.image.wire import ImageWire
@@ -172,11 +180,11 @@ class Images(Modality):
             return Made()
         return Made(names("label" if options.outputs == "labels" else "probability"), names())
 
-    def predictor(self, trained: Trained, options: dict[str, Any]) -> Answering:
+    def predictor(self, trained: Trained, asked: Asking) -> Answering:
         """See medray.modalities.image.predictor."""
         from medray.modalities.image.predictor import ImagePredictor
 
-        return ImagePredictor(trained, options)
+        return ImagePredictor(trained, asked)
 
     def layout(self, network: "Network", plan: "ImagePlan", device: "torch.device") -> None:
         """Channels last on a CPU."""

@@ -44,7 +44,7 @@ class ImagePredictor(Answering):
     @property
     def batch(self) -> int:
         """Whole images go through the network together; windows are batched image by image."""
-        return 1 if self.trained.task.answers == "place" else int(self.options["batch"])
+        return 1 if self.trained.task.answers == "place" else self.asked.batch
 
     @property
     def short(self) -> bool:
@@ -91,7 +91,7 @@ class ImagePredictor(Answering):
             yield from super().compute(samples)
 
     def _mask(self, sample: Sample) -> Sample:
-        trained, options = self.trained, self.options
+        trained, asked = self.trained, self.asked
         plan, image = self.plan, sample.arrays["image"]
         space = image.shape[1:]
         inner = plan.network_shape(space, sample.row.get("spacing_mm"))
@@ -101,16 +101,16 @@ class ImagePredictor(Answering):
             if isinstance(image, Slabs)
             else Slabs(image.shape, image.dtype, 1, iter([image])),
             roi=plan.window(inner, cast("ImageNetwork", trained.network).divisor),
-            overlap=options["overlap"],
-            batch=options["batch"],
-            mirror_axes=plan.mirror_axes if options["tta"] else (),
-            precision=options["precision"],
-            outputs=options["outputs"],
+            overlap=asked.options.overlap,
+            batch=asked.batch,
+            mirror_axes=plan.mirror_axes if asked.options.tta else (),
+            precision=asked.precision,
+            outputs=asked.options.outputs,
             network_shape=inner,
             device=trained.device,
         )
         made = Sample(sample.id, dict(sample.row))
-        if options["outputs"] == "probabilities":
+        if asked.options.outputs == "probabilities":
             shape = (len(plan.classes), *space)
             made.arrays["probability"] = Slabs(shape, np.dtype(np.float32), 1, slabs)
         else:
@@ -121,16 +121,16 @@ class ImagePredictor(Answering):
 
     def answers(self, samples: Sequence[Sample]) -> np.ndarray:
         """Of whole images; see Predictor."""
-        trained, options = self.trained, self.options
+        trained, asked = self.trained, self.asked
         images = torch.stack([torch.as_tensor(sample.arrays["image"]) for sample in samples])
-        if options["precision"] == "bf16":
+        if asked.precision == "bf16":
             images = images.to(torch.bfloat16)
-        mirror_axes = self.plan.mirror_axes if options["tta"] else ()
+        mirror_axes = self.plan.mirror_axes if asked.options.tta else ()
         return ask(
             trained.network,
             images.to(trained.device),
             trained.task,
-            options["precision"],
+            asked.precision,
             mirror_axes,
         )
 

@@ -10,7 +10,15 @@ from pydantic import Field
 from medray.data.order import Order
 from medray.errors import SpecError
 from medray.extras import need
-from medray.modalities.base import Answering, Made, Modality, Precision, PredictOptions, Trained
+from medray.modalities.base import (
+    Answering,
+    Asking,
+    Made,
+    Modality,
+    Precision,
+    PredictOptions,
+    Trained,
+)
 from medray.modalities.plan import Augment, PlanOptions, Sketch, Wanted, planned_fields
 from medray.modalities.sequence.augment import SequenceAugment
 from medray.modalities.sequence.plan import HOW, SequencePlan, SequencePlanOptions
@@ -210,7 +218,7 @@ class Sequences(Modality):
             need("captum", what="gradients")
         return Made(names("track"), along, scorable=False)
 
-    def predictor(self, trained: Trained, options: dict[str, Any]) -> Answering:
+    def predictor(self, trained: Trained, asked: Asking) -> Answering:
         """One row for each sequence, or an array of its bases.
 
         Raises:
@@ -219,14 +227,14 @@ class Sequences(Modality):
         """
         from medray.modalities.sequence.predictor import SequencePredictor
 
-        if options["outputs"] in HOW and trained.task.answers == "place":
+        if asked.options.outputs in HOW and trained.task.answers == "place":
             raise SpecError(
                 "a task per base has no one answer to attribute",
                 code="no-attributions",
                 about=trained.reference,
                 hint="take a model of whole sequences",
             )
-        return SequencePredictor(trained, options)
+        return SequencePredictor(trained, asked)
 
     def illustrate(
         self, section: Section, task: "Task", truth: Dataset, predictions: Dataset

@@ -31,11 +31,6 @@ class SequencePredictor(Answering):
         return {"probability": probability, "track": track}
 
     @property
-    def batch(self) -> int:
-        """As the step says."""
-        return int(self.options["batch"])
-
-    @property
     def short(self) -> bool:
         """See Predictor: of each base there is not much to say, unless there are many."""
         values = len(self.plan.classes) * self.plan.length
@@ -61,17 +56,17 @@ class SequencePredictor(Answering):
 
     def answers(self, samples: Sequence[Sample]) -> np.ndarray:
         """See Answering."""
-        trained, options = self.trained, self.options
+        trained, asked = self.trained, self.asked
         tokens = np.stack([np.asarray(sample.arrays["tokens"]) for sample in samples])
         inputs = torch.from_numpy(tokens).to(trained.device)
-        if options["outputs"] in HOW:
-            return attribute(trained.network, inputs, options["outputs"])
-        return ask(trained.network, inputs, trained.task, options["precision"])
+        if asked.options.outputs in HOW:
+            return attribute(trained.network, inputs, asked.options.outputs)
+        return ask(trained.network, inputs, trained.task, asked.precision)
 
     def finish(self, sample: Sample, answer: np.ndarray) -> Sample:
         """See Answering. A task per base makes the array `probability`, float32 (classes, L),
         attributions `track`, float32 (tracks, L); the format `bed` writes both."""
-        explained = self.options["outputs"] in HOW
+        explained = self.asked.options.outputs in HOW
         if self.trained.task.answers == "sample" and not explained:
             return super().finish(sample, answer)
         bases = min(int(sample.row["bases"]), self.plan.length)

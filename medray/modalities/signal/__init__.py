@@ -11,6 +11,7 @@ from medray.data.order import Order
 from medray.errors import SpecError
 from medray.modalities.base import (
     Answering,
+    Asking,
     Made,
     Modality,
     Precision,
@@ -194,7 +195,7 @@ class Signals(Modality):
             return Made(names("probability"), along)
         return Made(columns=Made().columns | along)
 
-    def predictor(self, trained: Trained, options: dict[str, Any]) -> Answering:
+    def predictor(self, trained: Trained, asked: Asking) -> Answering:
         """One row for each signal; see medray.modalities.signal.records for recordings.
 
         Raises:
@@ -202,7 +203,7 @@ class Signals(Modality):
         """
         from medray.modalities.signal.predictor import SignalPredictor
 
-        background = options.get("background")
+        background = asked.options.background
         if background and background not in trained.plan.classes:
             raise SpecError(
                 f"the model has no class {background!r}",
@@ -210,7 +211,7 @@ class Signals(Modality):
                 about="options.background",
                 hint=f"one of {', '.join(trained.plan.classes)}",
             )
-        return SignalPredictor(trained, options)
+        return SignalPredictor(trained, asked)
 
     def illustrate(
         self, section: Section, task: "Task", truth: Dataset, predictions: Dataset

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
 from medray.errors import DataError
 from medray.formats.signal.context import physical
 from medray.modalities.ask import ask
-from medray.modalities.base import Answering, Trained
+from medray.modalities.base import Answering, Asking, Trained
 from medray.modalities.signal.inputs import (
     Signals,
     check_length,
@@ -32,9 +32,9 @@ from medray.storage.shards.stored import Stored
 class SignalPredictor(Answering):
     """How a model of signals answers."""
 
-    def __init__(self, trained: Trained, options: dict[str, Any]) -> None:
-        super().__init__(trained, options)
-        self._records = Records(trained, options)
+    def __init__(self, trained: Trained, asked: Asking) -> None:
+        super().__init__(trained, asked)
+        self._records = Records(trained, asked)
 
     @property
     def arrays(self) -> Arrays:
@@ -45,11 +45,6 @@ class SignalPredictor(Answering):
     def short(self) -> bool:
         """See Predictor: an answer sample by sample is as long as its signal."""
         return self.trained.task.answers != "place"
-
-    @property
-    def batch(self) -> int:
-        """As the step says."""
-        return int(self.options["batch"])
 
     @property
     def plan(self) -> SignalPlan:
@@ -105,7 +100,7 @@ class SignalPredictor(Answering):
         given = scaled(signals, self.plan)
         trained = self.trained
         inputs = tree(given, trained.device)
-        return ask(trained.network, inputs, trained.task, self.options["precision"])
+        return ask(trained.network, inputs, trained.task, self.asked.precision)
 
 
 def _number(value: object) -> float:

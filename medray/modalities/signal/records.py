@@ -17,7 +17,7 @@ from medray.data.ahead import read_ahead
 from medray.formats.signal.leads import Leads, Stretch, kept, wanted_of
 from medray.formats.signal.recording import Annotation
 from medray.modalities.ask import ask
-from medray.modalities.base import Trained
+from medray.modalities.base import Asking, Trained
 from medray.modalities.signal.inputs import Signals, mismatch, scaled
 from medray.modalities.signal.intervals import Interval, Intervals
 from medray.modalities.signal.plan import SignalPlan
@@ -50,11 +50,11 @@ class Records:
 
     Args:
         trained: the model; of answers for windows it has neither context nor columns.
-        options: an instance's fields of `SignalPredictOptions`, and `precision`, `batch`.
+        asked: how, with `SignalPredictOptions`.
     """
 
-    def __init__(self, trained: Trained, options: dict[str, Any]) -> None:
-        self.trained, self.options = trained, options
+    def __init__(self, trained: Trained, asked: Asking) -> None:
+        self.trained, self.asked = trained, asked
         self.plan = cast("SignalPlan", trained.plan)
         self.by_sample = trained.task.answers == "place"
 
@@ -80,7 +80,7 @@ class Records:
         """
         made = Sample(recording.id, dict(recording.row))
         parts = self._collected(recording, made.row)
-        if self.options["probabilities"] and self.by_sample:
+        if self.asked.options.probabilities and self.by_sample:
             length = sum(one.size for one in recording.leads.stretches)
             shape = (len(self.plan.classes), length)
             made.arrays["probability"] = Slabs(shape, np.dtype(np.float32), 1, parts)
@@ -98,8 +98,8 @@ class Records:
             unit = rate if self.by_sample else rate / self._step
             found = Intervals(
                 self._background,
-                least=max(1, math.ceil(self.options["min_s"] * unit)),
-                gap=math.floor(self.options["gap_s"] * unit),
+                least=max(1, math.ceil(self.asked.options.min_s * unit)),
+                gap=math.floor(self.asked.options.gap_s * unit),
             )
             for part in along(leads, stretch):
                 found.add(part)
@@ -113,7 +113,7 @@ class Records:
         start, stop = (self._place(at, stretch) for at in (one.start, one.stop))
         onset = stretch.onset_s + start / self.plan.rate
         return Annotation(
-            self.options["annotator"] or self.trained.reference.partition("@")[0],
+            self.asked.options.annotator or self.trained.reference.partition("@")[0],
             onset,
             (stop - start) / self.plan.rate,
             self.plan.classes[one.kind],
@@ -135,7 +135,7 @@ class Records:
     @property
     def _step(self) -> int:
         """Samples from window to window; half a window unless the job says."""
-        step = self.options["step_s"]
+        step = self.asked.options.step_s
         return max(1, round(step * self.plan.rate) if step else self.plan.length // 2)
 
     def _windows(self, stretch: Stretch) -> int:
@@ -143,7 +143,7 @@ class Records:
 
     @property
     def _background(self) -> int | None:
-        name = self.options["background"]
+        name = self.asked.options.background
         if name is None:
             return 0
         return self.plan.classes.index(name) if name else None
@@ -167,7 +167,7 @@ class Records:
             ahead.close()
 
     def _by_window(self, leads: Leads, stretch: Stretch) -> Iterator[np.ndarray]:
-        length, step, batch = self.plan.length, self._step, int(self.options["batch"])
+        length, step, batch = self.plan.length, self._step, self.asked.batch
         count = self._windows(stretch)
         for first in range(0, count, batch):
             many = min(batch, count - first)
@@ -186,4 +186,4 @@ class Records:
     def _asked(self, signals: np.ndarray) -> np.ndarray:
         trained = self.trained
         inputs = torch.from_numpy(np.ascontiguousarray(signals, np.float32)).to(trained.device)
-        return ask(trained.network, {"signal": inputs}, trained.task, self.options["precision"])
+        return ask(trained.network, {"signal": inputs}, trained.task, self.asked.precision)

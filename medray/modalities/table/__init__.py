@@ -7,7 +7,7 @@ import numpy as np
 
 from medray.data.order import Order
 from medray.errors import SpecError
-from medray.modalities.base import Answering, Modality, Precision, Trained
+from medray.modalities.base import Answering, Asking, Modality, Precision, Trained
 from medray.modalities.plan import Sketch, Wanted, planned_fields
 from medray.modalities.table.plan import ColumnPlan, TablePlan
 from medray.modalities.table.wire import TableWire
@@ -151,11 +151,11 @@ class Tables(Modality):
         """See medray.modalities.table.wire."""
         return TableWire(plan)
 
-    def predictor(self, trained: Trained, options: dict[str, Any]) -> Answering:
+    def predictor(self, trained: Trained, asked: Asking) -> Answering:
         """One row for each row."""
         from medray.modalities.table.predictor import TablePredictor
 
-        return TablePredictor(trained, options)
+        return TablePredictor(trained, asked)
 
     def describe(self, plan: TablePlan) -> list[str]:
         """Features of each modality."""

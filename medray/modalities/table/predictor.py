@@ -1,14 +1,14 @@
 """How a model of tables answers: a row each, and what each modality is worth."""
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
 
 from medray.errors import DataError
 from medray.modalities.ask import ask
-from medray.modalities.base import Answering, Trained
+from medray.modalities.base import Answering, Asking, Trained
 from medray.modalities.table.plan import TablePlan
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.stored import Stored
@@ -20,15 +20,10 @@ class TablePredictor(Answering):
     Of several modalities, `without` holds the answer when each of them is hidden: what it is worth.
     """
 
-    def __init__(self, trained: Trained, options: dict[str, Any]) -> None:
-        super().__init__(trained, options)
+    def __init__(self, trained: Trained, asked: Asking) -> None:
+        super().__init__(trained, asked)
         self._plan = cast("TablePlan", trained.plan)
         self._scalers = self._plan.scalers()
-
-    @property
-    def batch(self) -> int:
-        """As the step says."""
-        return int(self.options["batch"])
 
     def prepare(self, stored: Stored, together: int) -> Sample:
         """The sample's row, and its features float32 (features,), standardised."""
@@ -71,4 +66,4 @@ class TablePredictor(Answering):
     def _answer(self, features: np.ndarray) -> np.ndarray:
         trained = self.trained
         inputs = torch.from_numpy(features).to(trained.device)
-        return ask(trained.network, inputs, trained.task, self.options["precision"])
+        return ask(trained.network, inputs, trained.task, self.asked.precision)

@@ -5,7 +5,7 @@ from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 
 from medray.engine.units.operation import Operation, Unit
-from medray.modalities.base import Predictor
+from medray.modalities.base import Asking, Predictor
 from medray.modalities.folds import predictor_of
 from medray.modalities.loaded import LoadedModel, load_model
 from medray.storage.shards.reader import Shard
@@ -19,7 +19,8 @@ from medray.storage.store.objects import Objects
 class Predict(Operation):
     """Runs a trained model over samples.
 
-    Parameters: `model` (reference), `precision`, `batch`, and options of the model's modality.
+    Parameters: `model` (reference), `precision`, `batch`, `options` of the model's modality, and
+    `held_out` of a model of folds (see medray.modalities.base.Asking).
     Payload of a unit: `shard`, `rows` (see medray.steps.base.planned).
     Output samples have the id of their input and its row, without what that says of arrays. Dense
     tasks add the array `label`, or `probability` (classes, *space) with outputs "probabilities",
@@ -42,11 +43,17 @@ class Predict(Operation):
     @cached_property
     def _predictor(self) -> Predictor:
         model = load_model(self.objects, self.parameters["model"])
-        return predictor_of(model, self.parameters)
+        return self._asking(model)
 
     def adopt(self, model: LoadedModel) -> None:
         """Use a model that is loaded already; the caller vouches that it is the one named."""
-        self._predictor = predictor_of(model, self.parameters)
+        self._predictor = self._asking(model)
+
+    def _asking(self, model: LoadedModel) -> Predictor:
+        how = {n: self.parameters[n] for n in ("precision", "batch", "held_out")}
+        kind = next(iter(model.members.values())).modality.PredictOptions
+        options = kind.model_validate(self.parameters["options"])
+        return predictor_of(model, Asking(options, **how))
 
     @property
     def arrays(self) -> Arrays:

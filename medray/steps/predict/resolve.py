@@ -28,11 +28,13 @@ def resolve(spec: PredictSpec, objects: Objects, place: Place) -> Resolved[Predi
     )
     made = modality.outputs(network, build_task(model.config["task"]), asked)
     options = asked.model_dump(mode="json")
-    identity = {**options, **spec.model_dump(include={"precision", "batch"})}
+    held_out = False
     if "folds" in model.config:
         # A dataset of that name may hold others by now, of whom all networks can be asked.
         own = data.name == model.parents[0].partition("@")[0]
-        identity["held_out"] = own and learnt_from(model, data)
+        held_out = own and learnt_from(model, data)
+    how = spec.model_dump(include={"precision", "batch"})
+    identity = {"options": options, **how, "held_out": held_out}
     planned = plan_shards(
         data, "predict", identity=identity, select=spec.select, model=model.digest
     )

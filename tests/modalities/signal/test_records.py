@@ -9,7 +9,7 @@ import torch
 
 from medray.errors import DataError, SpecError
 from medray.formats.signal.recording import Segment
-from medray.modalities.base import Trained
+from medray.modalities.base import Asking, Trained
 from medray.modalities.signal import SignalPredictOptions, Signals
 from medray.modalities.signal.plan import SignalPlan
 from medray.modalities.signal.predictor import SignalPredictor
@@ -53,8 +53,7 @@ def trained(model: dict[str, Any], answers: str, **plan: Any) -> Trained:
 
 
 def asked(model: Trained, sample: Sample, **options: Any) -> Sample:
-    given = SignalPredictOptions(**options).model_dump() | {"batch": 3, "precision": "fp32"}
-    predictor = SignalPredictor(model, given)
+    predictor = SignalPredictor(model, Asking(SignalPredictOptions(**options), batch=3))
     (made,) = predictor.compute([predictor.prepare(InMemory(sample), 1)])
     for name, array in made.arrays.items():
         made.arrays[name] = whole(array)  # as a writer does, before it takes the row
@@ -188,8 +187,9 @@ def test_what_does_not_go_along_a_record_is_refused() -> None:
     with pytest.raises(DataError) as refused:
         asked(trained(CNN, "sample", context=True), recording("r", {RATE: digital(90)}))
     assert refused.value.code == "model-mismatch"
+    given = Asking(SignalPredictOptions(background="three"))
     with pytest.raises(SpecError) as unknown:
-        Signals().predictor(trained(UNET, "place"), {"background": "three"})
+        Signals().predictor(trained(UNET, "place"), given)
     assert unknown.value.code == "unknown-class"
 
 

@@ -12,7 +12,7 @@ from medray.data.ahead import many_ahead
 from medray.data.batch import Batch, Part
 from medray.data.order import Order
 from medray.modalities.ask import ask
-from medray.modalities.base import Answering, Modality, Precision, Trained
+from medray.modalities.base import Answering, Asking, Modality, Precision, Trained
 from medray.modalities.plan import Plan, Wanted, planned_fields
 from medray.modalities.wire import Wire
 from medray.models import MODELS
@@ -165,9 +165,9 @@ class SpotsModality(Modality):
 
         return SpotWire(plan)
 
-    def predictor(self, trained: Trained, options: dict[str, Any]) -> Answering:
+    def predictor(self, trained: Trained, asked: Asking) -> Answering:
         """See Modality."""
-        return SpotPredictor(trained, options)
+        return SpotPredictor(trained, asked)
 
     def design(self, dataset: Dataset, indices: Sequence[int], plan: SpotPlan) -> np.ndarray:
         """How many points each has."""
@@ -189,11 +189,6 @@ class SpotsModality(Modality):
 class SpotPredictor(Answering):
     """A weight for each sample."""
 
-    @property
-    def batch(self) -> int:
-        """As the step says."""
-        return int(self.options["batch"])
-
     def prepare(self, stored: Stored, together: int) -> Sample:
         """See Predictor."""
         return Sample(stored.id, dict(stored.row), {"points": stored.array("points")[...]})
@@ -202,4 +197,4 @@ class SpotPredictor(Answering):
         """See Answering."""
         inputs = together([np.asarray(sample.arrays["points"]) for sample in samples])
         trained = self.trained
-        return ask(trained.network, inputs, trained.task, self.options["precision"])
+        return ask(trained.network, inputs, trained.task, self.asked.precision)
