@@ -97,6 +97,7 @@ def test_folds_answer_for_what_they_have_not_seen(objects: Objects, make_dataset
         "data": "letters",
         "select": {},
         "folds": "fold",
+        "allow_leak": True,
         "task": {"name": "classification", "classes": ["x", "y"]},
         "model": {"name": "seq_cnn", "filters": 4, "kernels": [3]},
         "train": {"epochs": 1, "batch_size": 4, "augment": None},
