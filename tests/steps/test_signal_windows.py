@@ -209,3 +209,52 @@ def test_rhythms_of_a_real_record(data_dir: Path) -> None:
     ]
     assert [each.row["label"] for each in made] == [name for name in known if name]
     assert Counter(known) == {"fibrillation": 147, "flutter": 32, "ventricular": 1}
+
+
+def test_blocks_stay_together_and_windows_over_two_are_left_out() -> None:
+    one = recording("r", {10.0: ramp(60)}, segments=[Segment(0.0, 4.0), Segment(10.0, 2.0)])
+    cut = {"length_s": 1.0, "step_s": 0.5, "block_s": 2.0}
+    found, told = windows_of(one, **cut, folds=3)
+    blocks = [0, 0, 0, 1, 1, 1, 5, 5, 5]
+    assert [each.row["onset_s"] for each in found] == [0, 0.5, 1, 2, 2.5, 3, 10, 10.5, 11]
+    assert [each.row["block"] for each in found] == [f"r:{number}" for number in blocks]
+    assert [each.row["fold"] for each in found] == [number % 3 for number in blocks]
+    assert told["windows-over-two-blocks"] == "1 windows over two blocks"
+    plain, _ = windows_of(one, **cut)
+    assert all("fold" not in each.row for each in plain)
+
+
+def test_windows_by_chance_are_those_of_blocks_in_other_folds() -> None:
+    one = recording("r", {10.0: ramp(4000)})
+    cut = {"length_s": 1.0, "step_s": 0.5, "block_s": 40.0, "folds": 5}
+    blocked, chance = (windows_of(one, **cut, parted=how)[0] for how in ("blocks", "windows"))
+    assert [each.id for each in blocked] == [each.id for each in chance]
+    held = Counter((each.row["block"], each.row["fold"]) for each in chance)
+    assert len({block for block, _ in held}) == 10
+    assert len(held) == 50  # each block is in all folds
+    again, _ = windows_of(one, length_s=1.0, step_s=0.5, folds=5, parted="windows")
+    own = {each.id: each.row["fold"] for each in again}
+    assert all(own[each.id] == each.row["fold"] for each in chance)
+
+
+def test_folds_need_blocks_and_a_record_without_a_fold() -> None:
+    with pytest.raises(ValidationError, match="block_s"):
+        WindowOptions(length_s=1, folds=5)
+    with pytest.raises(ValidationError, match="folds"):
+        WindowOptions(length_s=1, parted="windows")
+    one = recording("r", {10.0: ramp(40)}, fold=1)
+    with pytest.raises(DataError) as caught:
+        windows_of(one, length_s=1, block_s=2, folds=2)
+    assert caught.value.code == "fold-is-taken"
+
+
+def test_values_beyond_limits_are_not_sound() -> None:
+    one = recording("r", {10.0: ramp(20)}, gain=2.0)
+    found, _ = windows_of(one, length_s=1.0, limits=(1.0, 8.0))
+    # In units 0, 0.5, …: 0, 0.5, 1 and, of the second window, 8 and beyond are out.
+    assert [each.row["quality"] for each in found] == [0.7, 0.6]
+    found, told = windows_of(one, length_s=1.0, limits=(1.0, 8.0), min_quality=0.65)
+    assert len(found) == 1
+    assert told["windows-of-low-quality"] == "1 windows of low quality"
+    with pytest.raises(ValidationError, match="limits"):
+        WindowOptions(length_s=1, limits=(2, 1))

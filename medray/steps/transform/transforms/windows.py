@@ -14,6 +14,7 @@ from medray.formats.signal.context import median_rr
 from medray.formats.signal.leads import Leads, Stretch, kept, told, wanted_of
 from medray.formats.signal.quality import sound_share
 from medray.formats.signal.tracks import NOT_JUDGED, Span, Track, foremost, majority, of_array
+from medray.ids import fraction
 from medray.steps.transform.transforms.base import Transformation, TransformOptions
 from medray.storage.shards.holds import Holds, Needs, named, names
 from medray.storage.shards.records import Refusal
@@ -65,6 +66,23 @@ class WindowOptions(TransformOptions):
     min_quality: float = Field(
         0, ge=0, le=1, description="share of sound values below which a window is left out"
     )
+    limits: tuple[float, float] | None = Field(
+        None, description="in units of the leads: values that are not between them are not sound"
+    )
+    block_s: float | None = Field(
+        None,
+        gt=0,
+        description="seconds that stay together, in a column `block`; windows over two of them are "
+        "left out",
+    )
+    folds: int | None = Field(
+        None, ge=2, le=1000, description="also a column `fold`, for cross-validation"
+    )
+    parted: Literal["blocks", "windows"] = Field(
+        "blocks",
+        description="blocks go to folds 0, 1, … in turn; or each window to one by chance, which "
+        "leaks where windows overlap or neighbours are alike",
+    )
     values: Literal["digital", "physical"] = Field(
         "digital", description="integers with gain and baseline beside, or float32 in units"
     )
@@ -81,6 +99,12 @@ class WindowOptions(TransformOptions):
             raise ValueError("labels need `classes`, 254 at most")
         if self.other is not None and self.other not in self.classes:
             raise ValueError("`other` is one of the classes")
+        if self.folds is not None and self.parted == "blocks" and self.block_s is None:
+            raise ValueError("`folds` of blocks need `block_s`, their seconds")
+        if self.folds is None and self.parted == "windows":
+            raise ValueError("`parted` says how windows go to `folds`, their number")
+        if self.limits is not None and not self.limits[0] < self.limits[1]:
+            raise ValueError("`limits` are the lower one, then the upper one")
         return self
 
 
@@ -91,8 +115,9 @@ class Windows(Transformation):
     where nothing is judged; `context` (lead, time) where asked. Rows have `record`, `subject`,
     `split` and `fold` of the recording where it has them; `start_sample` and `rate` of the window's
     array, counted from the record's start (gaps take no place), `onset_s`; `leads`, `units`, `gain`
-    and `baseline`; `label`, and `quality`, the share of values that are sound. A remainder shorter
-    than a window is passed over.
+    and `baseline`; `label`, and `quality`, the share of values that are sound; `block`, by its
+    record and number, and `fold`, where they are asked for. A remainder shorter than a window is
+    passed over.
     """
 
     name: ClassVar[str] = "windows"
@@ -127,8 +152,8 @@ class Windows(Transformation):
 
         Raises:
             DataError: a window would be too long ("window-too-long") or have no sample
-                ("no-samples"), the record has no beats ("no-beats"); see
-                medray.formats.signal.leads too.
+                ("no-samples"), the record has no beats ("no-beats") or a fold already
+                ("fold-is-taken"); see medray.formats.signal.leads too.
         """
         options = self.options
         leads = Leads(sample, wanted_of(sample.row, options.leads), options.rate)
@@ -138,11 +163,18 @@ class Windows(Transformation):
             raise DataError("a window would have no samples", code="no-samples")
         if length * len(leads.channels) > MOST_SAMPLES:
             raise DataError("a window would be too long", code="window-too-long")
+        if options.folds is not None and "fold" in sample.row:
+            raise DataError("the record has a fold already", code="fold-is-taken")
         context, more = self._context(sample, leads)
         digital = options.values == "digital"
         base = {**kept(sample.row, options.keep), **leads.columns(digital=digital), **more}
         passed = Counter[str]()
         for stretch, start, judge in self._places(sample, leads, length, step):
+            name = f"{sample.id}:{stretch.start + start}"
+            parts = self._parts(sample, name, round(stretch.onset_s * leads.rate) + start, leads)
+            if parts is None:
+                passed["windows over two blocks"] += 1
+                continue
             values = leads.read(stretch, start, start + length)
             quality = self._quality(leads, values)
             label, kinds = self._label(judge, start, start + length)
@@ -154,6 +186,7 @@ class Windows(Transformation):
                 continue
             row = {
                 **base,
+                **parts,
                 "start_sample": stretch.start + start,
                 "onset_s": stretch.onset_s + start / leads.rate,
                 "quality": quality,
@@ -165,7 +198,7 @@ class Windows(Transformation):
                 arrays["label"] = kinds
             if context is not None:
                 arrays["context"] = context
-            yield Sample(f"{sample.id}:{stretch.start + start}", row, dict(arrays))
+            yield Sample(name, row, dict(arrays))
         short = sum((one.size - length) % step > 0 or one.size < length for one in leads.stretches)
         passed["ends shorter than a window"] += short
         yield from told(sample.id, +passed)
@@ -185,6 +218,24 @@ class Windows(Transformation):
                 judge = _of_array(sample, self.options.array, leads, stretch, len(classes))
             for start in range(0, stretch.size - length + 1, step):
                 yield stretch, start, judge
+
+    def _parts(self, sample: Stored, name: str, place: int, leads: Leads) -> dict[str, Any] | None:
+        """Block and fold of a window whose first sample is the record's so-manieth, gaps counted;
+        None: it lies over two blocks."""
+        options, found = self.options, dict[str, Any]()
+        number = 0
+        if options.block_s is not None:
+            length, block = round(options.length_s * leads.rate), options.block_s * leads.rate
+            # By the middles of its first and last sample: a border on a sample is that sample's.
+            number, last = int((place + 0.5) // block), int((place + length - 0.5) // block)
+            if number != last:
+                return None
+            found["block"] = f"{sample.row.get('record') or sample.id}:{number}"
+        if options.folds is not None:
+            by_chance = options.parted == "windows"
+            drawn = int(fraction(0, f"fold\0{name}") * options.folds) if by_chance else number
+            found["fold"] = drawn % options.folds
+        return found
 
     def _spans(self, sample: Stored) -> list[Span]:
         """What annotations cover, in the order in which it counts: the last of these wins."""
@@ -233,7 +284,8 @@ class Windows(Transformation):
     def _quality(self, leads: Leads, values: np.ndarray) -> float:
         limits = np.iinfo(leads.dtype)
         flat = max(2, round(self.options.flat_s * leads.rate))
-        return sound_share(values, leads.channels, flat, (limits.min, limits.max))
+        ends = (limits.min, limits.max)
+        return sound_share(values, leads.channels, flat, ends, self.options.limits)
 
     def _context(self, sample: Stored, leads: Leads) -> tuple[np.ndarray | None, dict[str, Any]]:
         """The record's median beat and rhythm, where it is asked for."""
