@@ -21,7 +21,9 @@ class PredictSpec(StepSpec):
     precision: Literal["fp32", "bf16"] = "fp32"
     batch: int = Field(1, ge=1, description="windows (or samples, in classification) at once")
     options: dict[str, Any] = Field(
-        {}, description="of images overlap, tta and outputs; of sequences outputs"
+        {},
+        description="of images overlap, tta and outputs; of sequences outputs; "
+        "of signals min_s, gap_s, step_s, background, annotator and probabilities",
     )
     engine: Engine = "data"
 
