@@ -109,6 +109,8 @@ def test_rhythms_last_until_the_next() -> None:
     made, _ = windows_of(one, **options)
     track = InMemory(made[0]).array("label").tolist()
     assert track == [255] * 5 + [0] * 15 + [1] * 10 + [255] * 10 + [0] * 10
+    made, _ = windows_of(one, **{**options, "classes": {"a": ["(VT"], "b": ["(VFL"]}})
+    assert set(InMemory(made[0]).array("label").tolist()) == {255}  # it has none of these
 
 
 @pytest.mark.parametrize("rate", [None, 25.0])

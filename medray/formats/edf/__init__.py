@@ -105,6 +105,9 @@ class Edf(Format):
         super().ready()
         Pseudonyms(self.options.deidentify)
 
+    def ready_to_write(self) -> None:
+        """Nothing: what is written has its pseudonyms already."""
+
     def plan(self, source: Source) -> Found:
         """An input a file, by its header: rates of its channels, and whether its size fits."""
         hidden = Pseudonyms(self.options.deidentify)

@@ -95,7 +95,9 @@ def test_a_recording_in_which_nothing_was_found_has_an_empty_file(tmp_path: Path
 
 def test_edf_has_text_and_duration_as_they_are(tmp_path: Path) -> None:
     sample = predicted(*PLACES)
-    (path,) = Edf(Edf.Options()).write([sample], tmp_path)
+    edf = Edf(Edf.Options())
+    edf.ready_to_write()  # by a site's key: none is asked for
+    (path,) = edf.write([sample], tmp_path)
     theirs = [
         (round(one.onset * 360), round((one.onset + one.duration) * 360), one.text)
         for one in library("edfio").read_edf(path).annotations

@@ -314,7 +314,7 @@ def _until_next(
     """
     symbols = {one["symbol"] for one in own if one["text"] in kind_of or one["symbol"] in kind_of}
     several = [one for one in own if one["symbol"] in symbols]
-    ends = [float(one["onset_s"]) for one in several[1:]] + [duration_s]
+    ends = [float(one["onset_s"]) for one in several[1:]] + [duration_s] * bool(several)
     found = []
     for one, end in zip(several, ends, strict=True):
         kind = kind_of.get(one["text"], kind_of.get(one["symbol"]))
