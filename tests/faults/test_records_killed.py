@@ -1,0 +1,156 @@
+"""Recordings scored and written back, killed anywhere: the same annotation files, byte for byte."""
+
+import contextlib
+import hashlib
+import os
+import random
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import wfdb
+import yaml
+from command import CLI
+from safetensors.torch import save
+
+from medray.ids import short
+from medray.modalities.signal import Signals
+from medray.modalities.signal.plan import SignalPlan
+from medray.storage.catalog.datasets import open_dataset
+from medray.storage.catalog.models import save_model
+from medray.storage.store.objects import Objects
+
+RECORDS, RATE, SECONDS = 12, 100, 240
+POINTS = [
+    "shard.written=kill:15",
+    "commit.after-record=kill:17",
+    "export.written=kill:1",
+    "export.written=kill:7",
+    "publish.before-manifest=kill:3",
+]
+
+
+def write_records(folder: Path) -> None:
+    """Noise of two sorts, which take turns."""
+    folder.mkdir()
+    rng = np.random.default_rng(2)
+    for number in range(RECORDS):
+        loud = np.repeat(rng.uniform(0.1, 1.5, SECONDS // 4), 4 * RATE)
+        values = rng.normal(0, 1, len(loud)) * loud
+        wfdb.wrsamp(
+            f"r{number:02d}", fs=RATE, units=["mV"], sig_name=["II"], p_signal=values[:, None],
+            fmt=["16"], adc_gain=[200], baseline=[0], write_dir=str(folder),
+        )  # fmt: skip
+
+
+def save_network(objects: Objects) -> None:
+    """A network with weights that nothing has trained, which says now this and now that."""
+    model = {"name": "unet1d", "features": [4, 6], "steps": [4], "kernel": 3, "dilations": [1]}
+    task = {"name": "tagging", "classes": ["N", "AFIB", "noise"]}
+    plan = SignalPlan(
+        answers="place", classes=("N", "AFIB", "noise"), batch_size=2, samples=1,
+        frequencies=(0.5, 0.25, 0.25), rate=float(RATE), length=400, leads=("II",),
+        scale="dataset", mean=(0.0,), std=(1.0,),
+    )  # fmt: skip
+    torch.manual_seed(1)
+    network = Signals().build(model, plan)
+    weights = {name: 3 * one for name, one in network.state_dict().items()}
+    config = {"model": model, "task": task, "plan": plan.model_dump(mode="json")}
+    save_model(
+        objects, "net", weights=save(weights), config=config, metrics={}, parents=[],
+        spec=short("net"), card="",
+    )  # fmt: skip
+
+
+class Job:
+    """From records to annotation files, below a folder of its own."""
+
+    def __init__(self, folder: Path, source: Path) -> None:
+        self.root, self.out = folder / "store", folder / "out"
+        save_network(Objects(str(self.root)))
+        form = {"name": "wfdb", "deidentify": {"method": "none"}}
+        export: dict[str, Any] = {"kind": "export", "data": "answers"}
+        steps = [
+            {"kind": "ingest", "format": form, "source": str(source), "output": "records",
+             "units": {"samples": 1}},
+            {"kind": "predict", "model": "net", "data": "records", "output": "answers"},
+            {**export, "format": {"name": "wfdb"}, "to": str(self.out / "wfdb")},
+            {**export, "format": {"name": "edf"}, "to": str(self.out / "edf")},
+        ]  # fmt: skip
+        self.file = folder / "job.yaml"
+        self.file.write_text(yaml.safe_dump_all(steps))
+
+    def start(self, **environment: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [*CLI, "run", str(self.file), "--storage", str(self.root), "--cluster", "inline"],
+            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def finish(self, **environment: str) -> int:
+        return self.start(**environment).wait(120)
+
+    def made(self) -> dict[str, str]:
+        """Hashes of the files that stand there under their names."""
+        return {
+            path.relative_to(self.out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(self.out.rglob("*"))
+            if path.is_file() and not any(part.startswith(".") for part in path.parts)
+        }
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("source") / "records"
+    write_records(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def clean(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    job = Job(tmp_path_factory.mktemp("clean"), source)
+    assert job.finish() == 0
+    made = job.made()
+    assert len(made) == 2 * RECORDS
+    assert len(set(made.values())) == 2 * RECORDS
+    theirs = wfdb.rdann(str(job.out / "wfdb" / "r00" / "r00"), "net")
+    assert {"(AFIB", "(N"} <= set(theirs.aux_note)
+    return made
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("where", POINTS)
+def test_killed_at_a_point(where: str, source: Path, clean: dict[str, str], tmp_path: Path) -> None:
+    job = Job(tmp_path, source)
+    assert job.finish(MEDRAY_FAULTS=where) == -signal.SIGKILL
+    assert not set(job.made().items()) - set(clean.items()), "what stands there is whole"
+    assert job.finish() == 0
+    assert job.made() == clean
+
+
+@pytest.mark.drill
+@pytest.mark.timeout(400)
+def test_killed_at_random_moments(source: Path, clean: dict[str, str], tmp_path: Path) -> None:
+    job, moments, kills = Job(tmp_path, source), random.Random(7), 0
+    while True:
+        driver = job.start()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            status = driver.wait(1.0 + moments.uniform(0, 2.5) if kills < 10 else 120)
+            break
+        driver.kill()
+        driver.wait()
+        kills += 1
+    assert status == 0
+    assert kills >= 2
+    assert job.made() == clean
+    answers = open_dataset(Objects(str(job.root)), "answers")
+    assert answers.inputs.quarantined == 0
+    folder = job.root / "datasets" / "answers" / "attempts"
+    attempts = sum(path.name.count(".") == 1 for path in folder.glob("*/*.json"))
+    # A worker has two units in hand: one it computes, one it reads.
+    assert attempts <= len(answers.units) + 2 * kills
