@@ -1,4 +1,4 @@
-"""Sequences, tables and folds behind a real Ray Serve: the answers of bulk, one by one and many."""
+"""Sequences, tables, beats and folds behind a real Ray Serve: answers of bulk, one or many."""
 
 import json
 import sys
@@ -14,7 +14,15 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "serving"))
 
-from endpoint import Client, arrow, commit_dna, commit_table, free_port, rows_of
+from endpoint import (
+    Client,
+    arrow,
+    commit_beats,
+    commit_dna,
+    commit_table,
+    free_port,
+    rows_of,
+)
 
 from medray.jobs.run import run
 from medray.jobs.serve import serving
@@ -34,6 +42,7 @@ pytestmark = [
 ]
 CHANCE = np.random.default_rng(3)
 TEXTS = ["".join(CHANCE.choice(list("ACGT"), n)) for n in (5, 20, 33, 12, 20, 7)]
+DIGITAL = CHANCE.integers(-300, 300, (6, 2, 20), np.int16)  # of beats, at 200 a millivolt
 ROWS = [{"rna": [float(n), 1.0, 2.5], "cnv": [0.5 * n, 1.0]} for n in range(6)]
 
 SCORE = {"kind": "variants", "model": "scorer", "data": "sites", "genome": "genome"}
@@ -54,7 +63,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     commit_dna(objects, "dna-folds", folds=3)
     commit_dna(objects, "genes", per_base=True)
     commit_table(objects, "omics", {"rna": 3, "cnv": 2})
+    commit_beats(objects, "beats")
     (folder / "raw").mkdir()
+    (folder / "beats").mkdir()
+    rr = CHANCE.uniform(0.5, 1.2, (6, 2)).astype(np.float32)
+    np.savez(folder / "beats/b.npz", x=DIGITAL, rr=rr, record=np.repeat([7, 9], 3), fs=125)
     lines = "".join(f">s{n}\n{text}\n" for n, text in enumerate(TEXTS))
     (folder / "raw/reads.fa").write_text(lines)
     ingest = {"kind": "ingest", "format": {"name": "fasta"}, "output": "reads"}
@@ -67,16 +80,23 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         {"kind": "predict", "model": name, "data": "pieces", "output": f"{name}-plain", "batch": 4}
         for name in ("dna", "dna-folds", "genes")
     ]
+    form = {"name": "signal-npz", "signal": "x", "rr": "rr", "record": "record", "rate": "fs"}
+    form |= {"scale": 0.005, "leads": ["MLII", "V1"], "context": "median-beat"}
+    source = str(folder / "beats")
+    steps += [
+        {"kind": "ingest", "format": form, "source": source, "output": "cut"},
+        {"kind": "predict", "model": "beats", "data": "cut", "output": "beats-plain", "batch": 4},
+    ]
     save_network(objects, "scorer")
     steps += ingest_steps(folder, write_vcf(folder / "vcf/sites.vcf", records()))
     steps.append({**SCORE, "output": "scores-plain"})
     run(steps, storage=objects, cluster="inline")
     token, port = add_token(folder / "tokens"), free_port()
     args = {
-        "models": ("dna", "dna-folds", "genes", "omics", "scorer"),
+        "models": ("dna", "dna-folds", "genes", "omics", "beats", "scorer"),
         "storage": objects.url,
         "token_file": str(folder / "tokens"),
-        "cpus": 0.25,
+        "cpus": 0.2,
         "timeout_s": 20,
     }
     with serving(args, port=port, num_cpus=2):
@@ -121,6 +141,28 @@ def test_bases_and_tables_are_answered(served: Served) -> None:
     assert served.client.predict("omics", b"x", "image/png").status == 415
 
 
+def test_beats_are_answered_as_in_bulk(served: Served) -> None:
+    stored = open_dataset(served.objects, "cut")
+    asked = [
+        {
+            "sample_id": row["sample_id"],
+            "signal": (DIGITAL[at].astype(np.float32) / 200).tolist(),
+            "context": stored.array(at, "context")[...].tolist(),
+            "columns": {name: row[name] for name in ("rr_prev_s", "rr_median_s", "rr_next_s")},
+        }
+        for at, row in enumerate(stored.samples.to_pylist())
+    ]
+    many = served.client.predict("beats", json.dumps(asked).encode(), JSON)
+    assert many.status == 200, many.body
+    wanted = {row["sample_id"]: row for row in _rows(served, "beats-plain")}
+    assert {one["sample_id"] for one in many.json["answers"]} == set(wanted)
+    for one in many.json["answers"]:
+        own = wanted[one["sample_id"]]
+        assert one["predicted"] == own["predicted"]
+        np.testing.assert_allclose(one["probability"], own["probability"], rtol=1e-5)
+    assert len({tuple(row["probability"]) for row in wanted.values()}) == 6
+
+
 def test_each_model_has_a_path_and_schemas_of_its_own(served: Served) -> None:
     paths = served.client.ask("GET", "/openapi.json").json["paths"]
     for model in served.client.ask("GET", "/v1/models").json["models"]:
@@ -130,11 +172,17 @@ def test_each_model_has_a_path_and_schemas_of_its_own(served: Served) -> None:
     page = served.client.ask("GET", "/docs").body.decode()
     assert "sequences of 20 bases" in page
     assert "rna: 3 features" in page
+    assert "signals of 20 samples at 125 Hz, leads MLII, V1" in page
 
 
-@pytest.mark.parametrize("model", ["dna", "dna-folds", "genes"])
-def test_bulk_goes_to_the_same_replicas_and_commits_the_same(served: Served, model: str) -> None:
-    asked: dict[str, Any] = {"model": model, "data": "pieces", "output": f"{model}-bulk"}
+@pytest.mark.parametrize(
+    ("model", "data"),
+    [("dna", "pieces"), ("dna-folds", "pieces"), ("genes", "pieces"), ("beats", "cut")],
+)
+def test_bulk_goes_to_the_same_replicas_and_commits_the_same(
+    served: Served, model: str, data: str
+) -> None:
+    asked: dict[str, Any] = {"model": model, "data": data, "output": f"{model}-bulk"}
     _done_in_bulk(served, {**asked, "batch": 4})
     plain = open_dataset(served.objects, f"{model}-plain").digest
     assert open_dataset(served.objects, f"{model}-bulk").digest == plain
