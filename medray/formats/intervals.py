@@ -11,7 +11,7 @@ from pydantic import Field
 
 from medray.formats.base import FormatOptions, Input, Source, WriteOnly
 from medray.formats.files import replacing
-from medray.formats.joined import Joined, Look, Piece, Share
+from medray.formats.joined import Joined, Look, Piece, Share, in_one_file
 from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.records import Refusal
 
@@ -58,13 +58,7 @@ class Intervals(Joined, WriteOnly):
         self, about: dict[str, Any], look: Look, source: Source | None
     ) -> tuple[list[Share], list[Refusal]]:
         """All annotations in one file, named as the dataset is."""
-        file = f"{about['name']}.{self.options.file}"
-        shares = [
-            Share(file, f"shard {number}", ((number, 0, table.num_rows),))
-            for number, table in enumerate(look(["sample_id"]))
-            if table is not None
-        ]
-        return shares, []
+        return in_one_file(f"{about['name']}.{self.options.file}", look), []
 
     def join(
         self,

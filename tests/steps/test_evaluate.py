@@ -5,7 +5,7 @@ from medray.engine.units.operation import Unit
 from medray.engine.units.worker import Worker, WorkerSpec
 from medray.errors import DataError
 from medray.steps.base.planned import plan_shards
-from medray.steps.evaluate.operation import Evaluate, headline, summarise
+from medray.steps.evaluate.operation import Evaluate, cautions, headline, summarise
 from medray.steps.evaluate.resolve import OPERATION
 from medray.storage.catalog.commit import Commit
 from medray.storage.catalog.commits import Commits
@@ -218,3 +218,14 @@ def test_the_image_is_not_read(objects: Objects) -> None:
 def test_no_rows_no_summary() -> None:
     with pytest.raises(DataError):
         summarise(MASKS, table_of([]))
+
+
+def test_what_was_learnt_from_is_told_as_it_is() -> None:
+    def told(samples: int, subjects: int) -> str:
+        seen = {"cases": 16, "samples": samples, "subjects": subjects}
+        return cautions({"learnt": seen, "metrics": {}})[0].partition(" that the model")[0]
+
+    assert told(12, 0) == "12 of the 16 cases that are scored are cases"
+    assert told(12, 3) == told(12, 0) + ", and 3 more are of subjects"
+    assert told(0, 3) == "3 of the 16 cases that are scored are of subjects"
+    assert cautions({"learnt": {"cases": 16, "samples": 0, "subjects": 0}, "metrics": {}}) == []

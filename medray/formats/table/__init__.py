@@ -9,7 +9,7 @@ import numpy as np
 from medray.errors import DataError
 from medray.formats.base import FormatOptions, Found, Input, Source, joined
 from medray.formats.files import File, is_empty, nothing_found, open_path, stem, walk
-from medray.formats.joined import Joined, Look, Piece, Share
+from medray.formats.joined import Joined, Look, Piece, Share, in_one_file
 from medray.formats.packed import grouped
 from medray.formats.table.joins import decode, encode, join
 from medray.formats.table.options import FEATURES, TableOptions
@@ -114,13 +114,7 @@ class Table(Joined):
         self, about: dict[str, Any], look: Look, source: Source | None
     ) -> tuple[list[Share], list[Refusal]]:
         """All rows in one file, named as the dataset is."""
-        file = f"{about['name']}.{self.options.file}"
-        shares = [
-            Share(file, f"shard {number}", ((number, 0, table.num_rows),))
-            for number, table in enumerate(look(["sample_id"]))
-            if table is not None
-        ]
-        return shares, []
+        return in_one_file(f"{about['name']}.{self.options.file}", look), []
 
     def join(
         self,

@@ -108,11 +108,15 @@ def cautions(summary: dict[str, Any]) -> list[str]:
     """What a reader of scores has to know before the scores, a sentence each."""
     said = []
     seen = summary.get("learnt") or {}
-    if seen.get("samples") or seen.get("subjects"):
-        others = f", and {seen['subjects']} more are of subjects" if seen["subjects"] else ""
+    cases, subjects = seen.get("samples", 0), seen.get("subjects", 0)
+    if cases or subjects:
+        if not cases:
+            told = f"{subjects} of the {seen['cases']} cases that are scored are of subjects"
+        else:
+            others = f", and {subjects} more are of subjects" if subjects else ""
+            told = f"{cases} of the {seen['cases']} cases that are scored are cases{others}"
         said.append(
-            f"{seen['samples']} of the {seen['cases']} cases that are scored are cases{others} "
-            "that the model learnt from: such scores do not say how it does on new ones"
+            f"{told} that the model learnt from: such scores do not say how it does on new ones"
         )
     few = {
         one["subjects"]
