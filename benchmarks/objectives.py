@@ -2,9 +2,12 @@
 
 "by hand" is what a script does with two networks and two optimisers: no hands, no curve, no watch
 over NaN; its batches come from the same loader, since it is the loop that is measured. It must have
-the losses of `adversarial`. With `--base`, a checkout of another build, `supervised` is measured in
-both. One process a build trains again and again, in turn with the other; times are of the
-processor, user and system, of steps alone. One thread, fp32, a small 3-D U-Net.
+the losses of `adversarial`. Both train in one process, a step each in turn, and a pair is ten steps
+of each, so that what comes once in ten steps is in every pair.
+
+With `--base`, a checkout of another build, `supervised` is measured in both: one process a build
+trains again and again, in turn with the other; times are of the processor, user and system, of
+steps alone. One thread, fp32, a small 3-D U-Net.
 """
 
 import argparse
@@ -14,17 +17,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
-from itertools import count
 from pathlib import Path
+from threading import Lock, Semaphore, Thread, current_thread
 from typing import Any
 
 import ddp
 from pairs import interleave, ratio
 
 HERE = Path(__file__).resolve()
+PAIR = 10  # steps of a pair
 EPOCHS, STEPS = 3, 20  # the first epoch warms up, the last ends with a checkpoint
 PATCH = (16, 16, 16)
 MODEL = {"name": "unet", "features": [4, 8], "dims": 3}
@@ -58,15 +62,15 @@ def trained(root: str, run: str, **settings: Any) -> Timed:
     return marks[-2] - marks[0], [row["loss"] for row in result.rows]
 
 
-def by_hand(root: str, run: str, **settings: Any) -> Timed:
-    """As `trained`, written by hand."""
+def by_hand(root: str, run: str, **settings: Any) -> list[float]:
+    """Losses of the adversarial training, written by hand."""
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
     from torch.nn.utils import clip_grad_norm_
 
+    from medray.engine.training.loop import assemble
     from medray.engine.training.optimiser import build_optimiser
     from medray.engine.training.ranks import World
-    from medray.engine.training.setup import assemble
 
     chosen = setup(root, run, **settings)
     parts = assemble(chosen, World())
@@ -74,8 +78,8 @@ def by_hand(root: str, run: str, **settings: Any) -> Timed:
     network.train()
     clip = chosen.settings.clip_norm
     mine, theirs = (build_optimiser(one, chosen.settings.optimiser) for one in (network, judge))
-    losses, marks = [], []
-    for batch in parts.loader.batches(0, EPOCHS * STEPS):
+    losses = []
+    for batch in parts.loader.batches(0, chosen.settings.steps_per_epoch):
         (part,) = batch.parts
         outputs = network(part.inputs)
         finest = outputs[0] if isinstance(outputs, list) else outputs
@@ -98,9 +102,101 @@ def by_hand(root: str, run: str, **settings: Any) -> Timed:
         theirs.zero_grad()
         mine.zero_grad()
         losses.append(loss.item())
-        if (batch.step + 1) % STEPS == 0:
-            marks.append(time.process_time())
-    return marks[-2] - marks[0], losses
+    return losses
+
+
+class InTurns:
+    """A loader whose batches come when the other's step is done; it notes the seconds of each.
+
+    Args:
+        loader: of the training.
+        mine, other: whose turn it is.
+    """
+
+    def __init__(self, loader: Any, mine: Semaphore, other: Semaphore) -> None:
+        self._loader, self._mine, self._other = loader, mine, other
+        self.seconds: list[float] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def batches(self, done: int, total: int) -> Iterator[Any]:
+        for batch in self._loader.batches(done, total):
+            self._mine.acquire()
+            began = time.perf_counter()
+            yield batch
+            self.seconds.append(time.perf_counter() - began)
+            self._other.release()
+
+
+def adversarial(rounds: int) -> None:
+    """Print the ratio to the steps by hand, and how far the losses are apart."""
+    import torch
+
+    from medray.engine.training import loop
+    from medray.spec.base import Plugin
+
+    torch.set_num_threads(1)
+    whole, turns = loop.assemble, {"adversarial": Semaphore(1), "by hand": Semaphore(0)}
+    loaders: dict[str, InTurns] = {}
+    one_at_a_time = Lock()
+
+    def assemble(chosen: Any, world: Any) -> Any:
+        name = current_thread().name
+        with one_at_a_time:  # torch's seed is of the process
+            parts = whole(chosen, world)
+        (other,) = turns.keys() - {name}
+        loaders[name] = InTurns(parts.loader, turns[name], turns[other])
+        return replace(parts, loader=loaders[name])
+
+    losses: dict[str, list[float]] = {}
+    steps = (rounds + 2) * PAIR
+    asked = {"objective": Plugin(name="adversarial"), "epochs": 1, "steps_per_epoch": steps}
+
+    def ours(root: str) -> None:
+        from medray.engine.training.ranks import World
+
+        result = loop.fit(setup(root, "adversarial", **asked), World())
+        losses["adversarial"] = [row["loss"] for row in result.rows]
+
+    def theirs(root: str) -> None:
+        losses["by hand"] = by_hand(root, "by-hand", **asked)
+
+    loop.assemble = assemble
+    with tempfile.TemporaryDirectory() as root:
+        planned(root)
+        threads = [
+            Thread(target=train, args=(root,), name=name)
+            for name, train in zip(turns, (ours, theirs), strict=True)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    loop.assemble = whole
+    seconds = {
+        name: [sum(loader.seconds[at : at + PAIR]) for at in range(PAIR, steps - PAIR, PAIR)]
+        for name, loader in loaders.items()
+    }
+    for name, took in seconds.items():
+        print(f"{name:12} {PAIR / sorted(took)[len(took) // 2]:6.2f} steps/s")
+    ratio(seconds, "adversarial", "by hand")
+    pairs = zip(losses["adversarial"], losses["by hand"], strict=True)
+    apart = max(abs(one - other) for one, other in list(pairs)[: ddp.CHECKED])
+    print(f"losses of the first {ddp.CHECKED} steps differ by {apart:.1e} at most")
+    if apart > 1e-4:
+        raise SystemExit("the two did not train alike")
+
+
+def supervised(rounds: int, base: Path) -> None:
+    """Print the ratio to another build."""
+    ours, before = Build(HERE.parent.parent), Build(base.resolve())
+    seconds = interleave({"supervised": ours.train, "before": before.train}, rounds)
+    for build in (ours, before):
+        build.end()
+    ratio(seconds, "supervised", "before")
+    if ours.losses != before.losses:
+        raise SystemExit("the two builds did not train alike")
 
 
 class Build:
@@ -113,16 +209,16 @@ class Build:
         self.process = subprocess.Popen(
             command, stdin=pipe, stdout=pipe, env=environment, text=True, cwd=path
         )
-        self.losses: dict[str, list[float]] = {}
+        self.losses: list[float] = []
 
-    def train(self, how: str) -> float:
+    def train(self) -> float:
         """Seconds of a training."""
         stdin, stdout = self.process.stdin, self.process.stdout
         assert stdin is not None
         assert stdout is not None
-        stdin.write(f"{how}\n")
+        stdin.write("train\n")
         stdin.flush()
-        seconds, self.losses[how] = json.loads(stdout.readline())
+        seconds, self.losses = json.loads(stdout.readline())
         return float(seconds)
 
     def end(self) -> None:
@@ -131,56 +227,27 @@ class Build:
 
 
 def child() -> None:
-    """Train as the lines of the standard input say."""
+    """Train for every line of the standard input."""
     import torch
 
     torch.set_num_threads(1)
-    numbers = count()
     with tempfile.TemporaryDirectory() as root:
-        for line in sys.stdin:
-            run, how = f"run-{next(numbers)}", line.strip()
-            train: Callable[..., Timed] = by_hand if how == "by hand" else trained
-            more: dict[str, Any] = {}
-            if how != "supervised":
-                from medray.spec.base import Plugin
-
-                more = {"objective": Plugin(name="adversarial")}
-            print(json.dumps(train(root, run, **more)), flush=True)
+        for number, _ in enumerate(sys.stdin):
+            print(json.dumps(trained(root, f"run-{number}")), flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--base", type=Path, help="checkout of the build before")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
         child()
         return
-    ours = Build(HERE.parent.parent)
-    candidates = {name: lambda name=name: ours.train(name) for name in ("adversarial", "by hand")}
+    adversarial(args.rounds)
     if args.base:
-        before = Build(args.base.resolve())
-        candidates |= {
-            "supervised": lambda: ours.train("supervised"),
-            "before": lambda: before.train("supervised"),
-        }
-    seconds = interleave(candidates, args.rounds)
-    ours.end()
-    for name, took in seconds.items():
-        steps = (EPOCHS - 2) * STEPS
-        print(f"{name:12} {steps / sorted(took)[len(took) // 2]:6.2f} steps a processor's second")
-    ratio(seconds, "adversarial", "by hand")
-    if args.base:
-        before.end()
-        ratio(seconds, "supervised", "before")
-        if ours.losses["supervised"] != before.losses["supervised"]:
-            raise SystemExit("the two builds did not train alike")
-    pairs = zip(ours.losses["adversarial"], ours.losses["by hand"], strict=True)
-    apart = max(abs(one - other) for one, other in list(pairs)[: ddp.CHECKED])
-    print(f"losses of the first {ddp.CHECKED} steps differ by {apart:.1e} at most")
-    if apart > 1e-4:
-        raise SystemExit("the two did not train alike")
+        supervised(args.rounds // 3, args.base)
 
 
 if __name__ == "__main__":

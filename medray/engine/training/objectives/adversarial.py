@@ -121,10 +121,10 @@ class Adversarial(Objective):
     def _masks(self, outputs: Any, target: Any) -> tuple[Tensor, Tensor]:
         """Masks (B, classes, *space), found and drawn; 0 where a label is no class."""
         finest = outputs[0] if isinstance(outputs, list) else outputs
-        classes = len(self.task.classes)
-        labels = target.long().clamp(max=classes)
-        drawn = functional.one_hot(labels, classes + 1).movedim(-1, 1)[:, :classes].float()
-        return self.task.probabilities(finest.float()) * drawn.sum(1, keepdim=True), drawn
+        classes = torch.arange(len(self.task.classes), device=target.device)
+        labels = target.unsqueeze(1)
+        drawn = (labels == classes.view(-1, *[1] * (target.ndim - 1))).float()
+        return self.task.probabilities(finest.float()) * (labels < len(classes)), drawn
 
 
 def _entropy(logits: Tensor, *, drawn: bool) -> Tensor:
