@@ -23,6 +23,7 @@ EXTRAS = {
     "pydicom": ("imaging",),
     "pylibjpeg": ("imaging",),
     "pysam": ("genomics",),
+    "rdkit": ("chem",),
     "soundfile": ("signals",),
     "starlette": ("serve",),
     "tifffile": ("imaging",),

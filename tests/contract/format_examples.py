@@ -162,6 +162,12 @@ def sequences(root: Path) -> dict[str, Any]:
     return {}
 
 
+def smiles(root: Path) -> dict[str, Any]:
+    (root / "a.csv").write_text("smiles,y,note\nCCO,1,x\nC[C@H](N)C(=O)O,,\nc1ccccc1,2.5,y\n")
+    (root / "b.smi").write_text("CC ethane\nO\n")
+    return {"columns": {}}
+
+
 def vcf(root: Path) -> dict[str, Any]:
     from pysam import BGZFile
 
@@ -221,13 +227,14 @@ SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "sequences": sequences,
     "signal-npz": signal_npz,
     "signal-table": signal_table,
+    "smiles": smiles,
     "table": table,
     "vcf": vcf,
     "wfdb": wfdb,
 }
 IMAGES = ("dicom", "image", "nifti", "ome_zarr")
 # Text that is cut between two lines is a shorter text: nothing in it says that there was more.
-UNCOUNTED = ("signal-table", "bed", "fasta", "gff", "sequences")
+UNCOUNTED = ("signal-table", "bed", "fasta", "gff", "sequences", "smiles")
 
 
 def written(sample_id: str = "case") -> Sample:

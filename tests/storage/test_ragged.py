@@ -2,9 +2,11 @@
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import tensorstore
 import zarr
@@ -15,6 +17,7 @@ from medray.errors import DamageError, DataError, FatalError, SpecError
 from medray.storage.shards import array_writer, ragged
 from medray.storage.shards.reader import Shard
 from medray.storage.shards.records import ShardRecord
+from medray.storage.shards.rows import EndToEnd, Rows
 from medray.storage.shards.samples import Sample, Slabs
 from medray.storage.shards.schema import ArraySpec, Axis
 from medray.storage.shards.writer import ShardWriter
@@ -285,3 +288,54 @@ def test_offsets_of_another_shard_are_found(objects: Objects) -> None:
         "damaged-offsets",
         "s/arrays.zarr/offsets",
     )
+
+
+def many(samples: Sequence[Sample]) -> Rows:
+    """The same samples in one item."""
+    table = pa.table({"sample_id": [s.id for s in samples], "subject": [s.id for s in samples]})
+    ragged = {
+        name: EndToEnd(
+            np.concatenate([s.arrays[name] for s in samples]),
+            np.array([len(s.arrays[name]) for s in samples]),
+        )
+        for name in ARRAYS
+    }
+    return Rows(table, ragged)
+
+
+def test_samples_in_one_item_are_stored_as_they_are_one_by_one(objects: Objects) -> None:
+    samples = molecules(300)
+    one_by_one = write(objects, "shards/single", samples)
+    record = write(objects, "shards/many", [many(samples[:100]), many(samples[100:])])
+    same = {name: one_by_one.files[name] for name in one_by_one.files if "zarr" in name}
+    assert {name: record.files[name] for name in record.files if "zarr" in name} == same
+    shard = Shard(objects, record.pinned)
+    for row in (0, 99, 100, 299):
+        stored = shard.sample(row)
+        assert stored.id == samples[row].id
+        for name, value in samples[row].arrays.items():
+            assert np.array_equal(stored.arrays[name], value)
+    for sample, other in zip(many(samples).each(), samples, strict=True):
+        assert (sample.id, sample.row) == (other.id, other.row)
+        assert all(np.array_equal(sample.arrays[n], v) for n, v in other.arrays.items())
+
+
+def test_what_is_taken_back_of_many_samples_is_as_if_it_had_never_come(objects: Objects) -> None:
+    samples = molecules(40)
+    writer = ShardWriter(objects, "shards/cut", ARRAYS)
+    writer.add(many(samples[:20]))
+    writer.add(many(samples[20:]))
+    writer.forget(25)
+    writer.add(many(samples[25:30]))
+    cut = writer.finish()
+    whole = write(objects, "shards/whole", [many(samples[:30])])
+    assert (cut.rows, cut.content) == (30, whole.content)
+
+
+def test_arrays_of_many_samples_at_once_must_be_ragged(objects: Objects) -> None:
+    writer = ShardWriter(objects, "shards/flat", {"atoms": replace(ATOMS, ragged=False)})
+    rows = many(molecules(3))
+    del rows.ragged["tokens"]
+    with pytest.raises(FatalError) as caught:
+        writer.add(rows)
+    assert caught.value.code == "undeclared-shape"

@@ -126,7 +126,7 @@ def divide_rows(split: dict[str, Any], rows: Rows) -> Rows:
         if "fold" in table.column_names:
             raise _fold_is_taken()
         table = table.append_column("fold", _each(split, rows, _fold))
-    return Rows(table)
+    return Rows(table, rows.ragged)
 
 
 def _each(

@@ -10,6 +10,8 @@ that from an empty one.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,6 +32,19 @@ Put = Callable[..., None]
 """Takes an array: its name, values, chunk and names of axes, and `packing` where not fast."""
 
 
+class _Stretch(NamedTuple):
+    """Values of samples that follow one another: the first's number, and each one's length."""
+
+    first: int
+    values: np.ndarray
+    lengths: np.ndarray
+
+    def until(self, rows: int) -> "_Stretch":
+        """Without the samples from number `rows` on."""
+        lengths = self.lengths[: rows - self.first]
+        return _Stretch(self.first, self.values[: lengths.sum()], lengths)
+
+
 class Waiting:
     """Ragged arrays of a unit's samples, which wait for its end."""
 
@@ -41,12 +56,26 @@ class Waiting:
                 about=min(taken),
                 hint="call the array something else",
             )
-        self._held: dict[str, dict[int, np.ndarray]] = {}
+        self._held: dict[str, list[_Stretch]] = {}
         self._specs: dict[str, ArraySpec] = {}
         self._bytes = 0
 
-    def add(self, number: int, name: str, value: np.ndarray | Slabs, spec: ArraySpec) -> None:
-        """Take an array of sample `number`.
+    def add(
+        self,
+        number: int,
+        name: str,
+        value: np.ndarray | Slabs,
+        spec: ArraySpec,
+        lengths: np.ndarray | None = None,
+    ) -> None:
+        """Take an array of sample `number`, or those of it and the samples behind it.
+
+        Args:
+            number: of the first sample.
+            name: of the array.
+            value: of the sample; of several end to end.
+            spec: what it is.
+            lengths: of each sample's, int64 (samples,); None: it is of one.
 
         Raises:
             FatalError: it comes as slabs, or is of another type or width than the others
@@ -55,8 +84,8 @@ class Waiting:
         """
         if isinstance(value, Slabs):
             raise undeclared("shape", f"{name} is ragged and comes as slabs")
-        held = self._held.setdefault(name, {})
-        other = next(iter(held.values()), value)
+        held = self._held.setdefault(name, [])
+        other = held[0].values if held else value
         if other.shape[1:] != value.shape[1:]:
             raise undeclared("shape", f"{name} of widths {other.shape[1:]} and {value.shape[1:]}")
         if other.dtype != value.dtype:
@@ -69,14 +98,17 @@ class Waiting:
                 hint="make smaller units: `units: {samples: …}`",
             )
         self._bytes += value.nbytes
-        held[number] = value if value.base is None else value.copy()
+        own = value if value.base is None else value.copy()
+        ends = (len(value),) if lengths is None else lengths
+        held.append(_Stretch(number, own, np.array(ends, np.int64)))
         self._specs[name] = spec
 
     def forget(self, rows: int) -> None:
         """Take back every sample after the first `rows`."""
-        for held in self._held.values():
-            for number in [n for n in held if n >= rows]:
-                self._bytes -= held.pop(number).nbytes
+        for name, held in self._held.items():
+            self._held[name] = [one.until(rows) for one in held if one.first < rows]
+        stretches = chain.from_iterable(self._held.values())
+        self._bytes = sum(one.values.nbytes for one in stretches)
 
     def write(self, rows: int, put: Put) -> dict[str, ArraySpec]:
         """Write all of it; returns what was written, by name in the order of offsets.
@@ -92,14 +124,14 @@ class Waiting:
         absent = np.ones((len(kept), rows), bool)
         specs: dict[str, ArraySpec] = {}
         for at, (name, held) in enumerate(kept.items()):
-            numbers = np.array(list(held), np.int64)
-            offsets[at, numbers + 1] = [len(value) for value in held.values()]
+            for first, _, lengths in held:
+                offsets[at, first + 1 : first + 1 + len(lengths)] = lengths
+                absent[at, first : first + len(lengths)] = False
             np.cumsum(offsets[at], out=offsets[at])
-            absent[at, numbers] = False
-            one = next(iter(held.values()))
+            one = held[0].values
             shape = (int(offsets[at, -1]), *one.shape[1:])
             specs[name] = spec = _chunked(self._specs[name], one)
-            parts = _joined(list(held.values()))
+            parts = _joined([stretch.values for stretch in held])
             slabs, chunk = Slabs(shape, one.dtype, 0, parts), spec.chunk_of(shape)
             put(name, slabs, chunk, spec.names, packing=spec.packing)
         point("ragged.values")

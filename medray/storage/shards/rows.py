@@ -1,34 +1,54 @@
-"""Many samples without arrays as one table, for what has millions of rows: sites, regions."""
+"""Many samples as one table, for what has millions of rows: sites, regions, compounds."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from medray.errors import DataError
 from medray.ids import canonical
-from medray.storage.shards.samples import Sample
+from medray.storage.shards.samples import Sample, Slabs
+
+
+class EndToEnd(NamedTuple):
+    """A ragged array of many samples.
+
+    Args:
+        values: of all of them, one behind the other along the first axis.
+        lengths: of each sample's along it, int64 (samples,).
+    """
+
+    values: np.ndarray
+    lengths: np.ndarray
 
 
 class Rows(Sample):
     """Samples in one item, where making each would cost more than reading it.
 
-    They go through a unit together: refused together, too, should writing them fail.
+    They go through a unit together: refused together, too, should writing them fail. All arrays
+    that they have are ragged, and each sample has all of them.
 
     Args:
         table: `sample_id` (string), then the columns of the rows.
+        ragged: their arrays, by name.
     """
 
-    def __init__(self, table: pa.Table) -> None:
+    def __init__(self, table: pa.Table, ragged: Mapping[str, EndToEnd] | None = None) -> None:
         super().__init__("", {})
         self.table = table
+        self.ragged = dict(ragged or {})
 
     def each(self) -> Iterator[Sample]:
         """One by one."""
-        for row in self.table.to_pylist():
-            yield Sample(row.pop("sample_id"), row)
+        ends = {name: np.cumsum(lengths) for name, (_, lengths) in self.ragged.items()}
+        for number, row in enumerate(self.table.to_pylist()):
+            arrays: dict[str, np.ndarray | Slabs] = {}
+            for name, (values, lengths) in self.ragged.items():
+                arrays[name] = values[ends[name][number] - lengths[number] : ends[name][number]]
+            yield Sample(row.pop("sample_id"), row, arrays)
 
 
 def joined(tables: list[pa.Table]) -> pa.Table:

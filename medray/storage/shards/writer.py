@@ -80,7 +80,7 @@ class ShardWriter:
         if bool(self._tables if not isinstance(sample, Rows) else self._rows):
             raise FatalError("tables and single samples in one shard", code="mixed-rows")
         if isinstance(sample, Rows):
-            self._tables.append(sample.table)
+            self._add_rows(sample)
             return
         number = len(self._rows)
         (self._sole.add if len(sample.arrays) == 1 else self._sole.discard)(number)
@@ -96,8 +96,17 @@ class ShardWriter:
                 self._write_alone(number, name, value, spec)
         self._rows.append({"sample_id": sample.id, **_plain(sample.row)})
 
+    def _add_rows(self, rows: Rows) -> None:
+        for name, (values, lengths) in sorted(rows.ragged.items()):
+            spec = self._spec(name, values)
+            if not spec.ragged:
+                raise undeclared("shape", f"{name} of many samples at once is not ragged")
+            self._ragged.add(self.rows, name, values, spec, lengths)
+        self._tables.append(rows.table)
+
     def forget(self, rows: int) -> None:
         """Take back every sample after the first `rows`, and what a failed `add` left behind."""
+        self._ragged.forget(rows)
         if self._tables:
             self._tables = [joined(self._tables).slice(0, rows)]
             return
@@ -105,7 +114,6 @@ class ShardWriter:
         for arrays in self._small.values():
             for number in [n for n in arrays if n >= rows]:
                 del arrays[number]
-        self._ragged.forget(rows)
         for held in (self._alone, self._laid):
             for number in [n for n in held if n >= rows]:
                 del held[number]
@@ -129,7 +137,7 @@ class ShardWriter:
         for name, arrays in sorted(self._small.items()):
             if arrays:  # else all were taken back
                 self._write_small(name, arrays)
-        ragged = self._ragged.write(len(self._rows), self._put_array)
+        ragged = self._ragged.write(self.rows, self._put_array)
         self._seen.update({name: (name, spec) for name, spec in ragged.items()})
         if self._members or self._laid:
             self._write_groups(list(ragged))

@@ -1,0 +1,1 @@
+"""Molecules as arrays: what formats of compounds share."""

@@ -1,0 +1,213 @@
+"""A molecule as a graph in three small arrays, and the one place that says what their columns mean.
+
+    atoms          int8 (atoms, 7), see ATOM_COLUMNS
+    bonds          uint16 (bonds, 2): begin < end, numbers of atoms within the molecule, each bond
+                   once, ascending
+    bond_features  uint8 (bonds, 2), see BOND_COLUMNS
+
+Hydrogens are counted and are no atoms, unless the compound says so ([2H], [H][H]). Nothing depends
+on how a SMILES is written but the order of atoms: chirality is R or S, never "clockwise".
+
+A loop over atoms in Python takes as long as it takes to read the SMILES. So RDKit's invariant of an
+atom (a hash of its element, neighbours, hydrogens, charge and whether it is in a ring, 32 bits) is
+asked for, all of a molecule's in one call, and only an invariant that was not seen before has its
+atom looked at: of half a million atoms some hundreds.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from medray.storage.shards.rows import EndToEnd
+from medray.storage.shards.schema import ArraySpec, Axis
+
+if TYPE_CHECKING:
+    from rdkit.Chem import Atom, Bond, Mol
+
+# Name of each column, and how many values it has: 0 … n - 1, of the charge -8 … 8.
+ATOM_COLUMNS = {
+    "element": 119,  # atomic number; 0 is a dummy (*)
+    "degree": 16,  # neighbours other than hydrogens
+    "charge": 17,  # formal
+    "hydrogens": 16,  # implicit or not
+    "ring": 2,  # whether in one
+    "aromatic": 2,
+    "stereo": 6,  # 0, or 1: R, 2: S (CIP); + 3: of an isotope that is named
+}
+BOND_COLUMNS = {
+    "order": 8,  # 1, 2, 3, 4: aromatic, 5: any other, 6: double E, 7: double Z
+    "ring": 2,  # whether in one
+}
+MOST_CHARGE = 8
+
+ATOMS, BONDS, BOND_FEATURES = "atoms", "bonds", "bond_features"
+GRAPH = {
+    ATOMS: ArraySpec(
+        (Axis("atom"), Axis("column", "channel")), ("int8",), chunk=(2**13, None), ragged=True
+    ),
+    BONDS: ArraySpec(
+        (Axis("bond"), Axis("end", "channel")), ("uint16",), chunk=(2**14, None), ragged=True
+    ),
+    BOND_FEATURES: ArraySpec(
+        (Axis("bond"), Axis("column", "channel")), ("uint8",), chunk=(2**15, None), ragged=True
+    ),
+}
+
+_MARKED = re.compile(r"@|\[\d")  # a SMILES with chirality or isotopes
+_ODD = re.compile(r"[/\\~$<>]")  # with E and Z, or bonds other than 1, 2, 3 and aromatic
+_CODES = np.full(16, 5, np.uint8)  # of twice a bond's entry in a matrix: 1, 1.5, 2, 3; 6, 7
+_CODES[[2, 3, 4, 6, 12, 14]] = [1, 4, 2, 3, 6, 7]
+_FLAT = 2**18  # entries of matrices that are gone through at once, 2 MiB
+
+
+class Graphs:
+    """Makes arrays of molecules; remembers what atoms look like, so one for many calls."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[int, int] = {}  # invariant: row of the table
+        self._table: list[list[int]] = []
+        self._atoms: list[int] = []  # rows of the table
+        self._stereo: list[tuple[int, int]] = []  # number among all atoms, code
+        self._sizes: list[int] = []
+        self._matrices: list[np.ndarray] = []
+        self._rings: list[Sequence[Sequence[int]]] = []
+        self._held = 0
+        self._bonds: list[tuple[np.ndarray, ...]] = []
+
+    def add(self, molecule: "Mol", text: str | None) -> None:
+        """Take a molecule.
+
+        Args:
+            molecule: sanitised, hydrogens removed, with stereo perceived; not without atoms.
+            text: SMILES that it was read from: what is not written there is not looked for. None:
+                all is looked for.
+        """
+        from rdkit.Chem import GetAdjacencyMatrix
+        from rdkit.Chem.rdMolDescriptors import GetConnectivityInvariants
+
+        invariants = GetConnectivityInvariants(molecule)
+        if not self._kinds.keys() >= set(invariants):
+            for atom, kind in zip(molecule.GetAtoms(), invariants, strict=True):
+                if kind not in self._kinds:
+                    self._kinds[kind] = len(self._table)
+                    self._table.append(_features(atom))
+        matrix = GetAdjacencyMatrix(molecule, useBO=True)
+        if text is None or _ODD.search(text):
+            _mark(molecule, matrix)
+        rings = molecule.GetRingInfo().AtomRings()
+        if text is None or _MARKED.search(text):
+            before = len(self._atoms)
+            self._stereo += [(before + atom, code) for atom, code in _stereo(molecule)]
+        self._atoms += [self._kinds[kind] for kind in invariants]
+        self._sizes.append(len(invariants))
+        self._matrices.append(matrix)
+        self._rings.append(rings)
+        self._held += matrix.size
+        if self._held >= _FLAT:
+            self._flush()
+
+    def take(self) -> dict[str, EndToEnd]:
+        """The arrays GRAPH of what was added since the last call, at least one molecule."""
+        if self._matrices:
+            self._flush()
+        sizes = np.array(self._sizes, np.int64)
+        bonds, features, counts = map(np.concatenate, zip(*self._bonds, strict=True))
+        atoms = np.array(self._table, np.int8)[self._atoms]
+        aromatic = features[:, 0] == 4
+        owner = np.repeat(np.cumsum(sizes) - sizes, counts)[aromatic]
+        atoms[(owner[:, None] + bonds[aromatic]).reshape(-1), 5] = 1
+        for atom, code in self._stereo:
+            atoms[atom, 6] = code
+        self._atoms, self._stereo, self._sizes, self._bonds = [], [], [], []
+        return {
+            ATOMS: EndToEnd(atoms, sizes),
+            BONDS: EndToEnd(bonds, counts),
+            BOND_FEATURES: EndToEnd(features, counts),
+        }
+
+    def _flush(self) -> None:
+        self._bonds.append(_bonds(self._matrices, self._rings))
+        self._matrices, self._rings, self._held = [], [], 0
+
+
+def _features(atom: "Atom") -> list[int]:
+    hydrogens = atom.GetTotalNumHs(includeNeighbors=True)
+    charge = atom.GetFormalCharge()
+    return [
+        atom.GetAtomicNum(),
+        min(atom.GetTotalDegree() - hydrogens, 15),
+        max(-MOST_CHARGE, min(charge, MOST_CHARGE)),
+        min(hydrogens, 15),
+        int(atom.IsInRing()),
+        0,
+        0,
+    ]
+
+
+def _bonds(
+    matrices: list[np.ndarray], rings: list[Sequence[Sequence[int]]]
+) -> tuple[np.ndarray, ...]:
+    """Ends, features and how many, of the bonds of molecules by their matrices and rings."""
+    sizes = np.array([len(matrix) for matrix in matrices], np.int64)
+    squares = sizes**2
+    starts = np.cumsum(squares) - squares
+    flat = np.concatenate([matrix.reshape(-1) for matrix in matrices])
+    at = np.flatnonzero(flat)
+    owner = np.searchsorted(starts, at, "right") - 1
+    begin, end = np.divmod(at - starts[owner], sizes[owner])
+    once = begin < end
+    at, owner, begin, end = at[once], owner[once], begin[once], end[once]
+    codes = _CODES[np.minimum(2 * flat[at], 15).astype(np.int64)]
+    counts = np.bincount(owner, minlength=len(sizes)).astype(np.int64)
+    ends = np.stack([begin, end], axis=1).astype(np.uint16)
+    ring = _in_rings(len(flat), rings, sizes, starts)[at]
+    return ends, np.stack([codes, ring], axis=1).astype(np.uint8), counts
+
+
+def _in_rings(
+    entries: int, rings: list[Sequence[Sequence[int]]], sizes: np.ndarray, starts: np.ndarray
+) -> np.ndarray:
+    """Which entries above the diagonals are of bonds in rings: neighbours along a smallest one."""
+    found = np.zeros(entries, bool)
+    atoms = np.array([*chain.from_iterable(chain.from_iterable(rings))], np.int64)
+    if len(atoms):
+        lengths = np.array([len(one) for several in rings for one in several], np.int64)
+        owner = np.repeat(np.repeat(np.arange(len(sizes)), [*map(len, rings)]), lengths)
+        following, last = np.arange(1, len(atoms) + 1), np.cumsum(lengths)
+        following[last - 1] = last - lengths
+        other = atoms[following]
+        low, high = np.minimum(atoms, other), np.maximum(atoms, other)
+        found[starts[owner] + low * sizes[owner] + high] = True
+    return found
+
+
+def _stereo(molecule: "Mol") -> Iterator[tuple[int, int]]:
+    """Atoms with chirality or an isotope, and their codes."""
+    for atom in molecule.GetAtoms():
+        code = 3 * (atom.GetIsotope() > 0)
+        if atom.HasProp("_CIPCode"):
+            code += {"R": 1, "S": 2}.get(atom.GetProp("_CIPCode"), 0)
+        if code:
+            yield atom.GetIdx(), code
+
+
+def _mark(molecule: "Mol", matrix: np.ndarray) -> None:
+    """Write codes of bonds that their order does not tell."""
+    for bond in molecule.GetBonds():
+        code = _code(bond)
+        if code:
+            begin, end = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
+            matrix[begin, end] = matrix[end, begin] = code
+
+
+def _code(bond: "Bond") -> int:
+    from rdkit.Chem import BondStereo, BondType
+
+    kind, stereo = bond.GetBondType(), bond.GetStereo()
+    if kind == BondType.DOUBLE and stereo in (BondStereo.STEREOE, BondStereo.STEREOZ):
+        return 6 if stereo == BondStereo.STEREOE else 7
+    plain = (BondType.SINGLE, BondType.DOUBLE, BondType.TRIPLE, BondType.AROMATIC)
+    return 0 if kind in plain else 5
