@@ -1,14 +1,20 @@
 """Recordings for tests: made up, and the real ones as a WFDB library of its own reads them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from medray.formats.signal.recording import Annotation, Channel, Segment, placed, row_of
+from medray.ids import short
+from medray.modalities.signal import Signals
+from medray.modalities.signal.plan import SignalPlan
+from medray.storage.catalog.models import save_model
 from medray.storage.shards.samples import Sample
+from medray.storage.store.objects import Objects
 
+RATE, SECONDS = 100, 240  # of records that are written
 MITBIH = ("100", "106", "119", "200", "203", "208")
 
 
@@ -71,3 +77,40 @@ def mitbih(data_dir: Path, name: str) -> Sample:
         leads=record.sig_name,
         annotations=annotations,
     )
+
+
+def write_records(folder: Path, numbers: Iterable[int]) -> None:
+    """WFDB records r00, r01, … of noise of two sorts, which take turns."""
+    import wfdb
+
+    folder.mkdir(exist_ok=True)
+    for number in numbers:
+        rng = np.random.default_rng(number)
+        loud = np.repeat(rng.uniform(0.1, 1.5, SECONDS // 4), 4 * RATE)
+        values = rng.normal(0, 1, len(loud)) * loud
+        wfdb.wrsamp(
+            f"r{number:02d}", fs=RATE, units=["mV"], sig_name=["II"], p_signal=values[:, None],
+            fmt=["16"], adc_gain=[200], baseline=[0], write_dir=str(folder),
+        )  # fmt: skip
+
+
+def save_tagger(objects: Objects, name: str) -> None:
+    """A network that nothing has trained, which says now this and now that of each sample."""
+    import torch
+    from safetensors.torch import save
+
+    model = {"name": "unet1d", "features": [4, 6], "steps": [4], "kernel": 3, "dilations": [1]}
+    task = {"name": "tagging", "classes": ["N", "AFIB", "noise"]}
+    plan = SignalPlan(
+        answers="place", classes=("N", "AFIB", "noise"), batch_size=2, samples=1,
+        frequencies=(0.5, 0.25, 0.25), rate=float(RATE), length=400, leads=("II",),
+        scale="dataset", mean=(0.0,), std=(1.0,),
+    )  # fmt: skip
+    torch.manual_seed(1)
+    network = Signals().build(model, plan)
+    weights = {key: 3 * one for key, one in network.state_dict().items()}
+    config = {"model": model, "task": task, "plan": plan.model_dump(mode="json")}
+    save_model(
+        objects, name, weights=save(weights), config=config, metrics={}, parents=[],
+        spec=short(name), card="",
+    )  # fmt: skip

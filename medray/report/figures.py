@@ -75,6 +75,7 @@ def spread(
         if limit is not None:
             axes.axhline(limit, color=FAILED, linewidth=1.2, linestyle="--")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))  # as short as can be
         axes.set_xlabel(labels[0])
         axes.set_ylabel(labels[1])
         axes.legend(loc="upper left", bbox_to_anchor=(0, -0.2), fontsize=9, markerscale=1.5)

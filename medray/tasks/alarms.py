@@ -10,7 +10,7 @@ import pyarrow as pa
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.anomaly import HOUR, by_owner
 from medray.tasks.metrics.bootstrap import Bootstrap
-from medray.tasks.owners import OPEN, SHOWN, natural, owner_of, owners, spread_of
+from medray.tasks.owners import OPEN, SHOWN, natural, owner_of, parts, spread_of
 from medray.tasks.section import Figure, Picture, Rows, Section, Table, Tile
 
 PICTURES = 3  # of false alarms, and of anomalies that were missed
@@ -25,7 +25,7 @@ class Spread:
 
 
 def alarms(cases: Rows, metrics: Mapping[str, Metric], hourly: bool, rate: float) -> Spread:
-    """Of each record (or subject) its counts, AUROC and alarms.
+    """Of each record (or subject) and each fold its counts, AUROC and alarms.
 
     Args:
         cases: score rows of medray.tasks.metrics.anomaly.
@@ -33,16 +33,21 @@ def alarms(cases: Rows, metrics: Mapping[str, Metric], hourly: bool, rate: float
         hourly: alarms are counted by the hour; else by the case.
         rate: of false alarms, that is allowed.
     """
-    name = owners(cases, "record")
-    if not name:
-        return Spread([], [])
-    known = [row for row in cases if row.get(name)]
+    told = [_spread(name, cases, metrics, hourly, rate) for name in parts(cases)]
+    tables = [table for one in told for table in one.tables]
+    return Spread(tables, [figure for one in told for figure in one.figures])
+
+
+def _spread(
+    name: str, cases: Rows, metrics: Mapping[str, Metric], hourly: bool, rate: float
+) -> Spread:
+    known = [row for row in cases if row.get(name) not in (None, "")]
     table = pa.Table.from_pylist([dict(row) for row in known])
     rows = by_owner(table, [str(row[name]) for row in known], hourly)
     rows.sort(key=lambda row: natural(row["owner"]))
     per = "an hour" if hourly else "a case"
     columns = {
-        "owner": Metric(name, kind="text"),
+        "owner": Metric(name, kind="id"),
         "hours": Metric("hours", digits=2),
         "normal": Metric("normal", kind="count"),
         "anomalies": Metric("anomalies", kind="count"),
@@ -65,7 +70,7 @@ def alarms(cases: Rows, metrics: Mapping[str, Metric], hourly: bool, rate: float
         key.replace("_", " "): {row["owner"]: row[key] for row in rows if row.get(key) is not None}
         for key in ("alarms", "false_alarms")
     }
-    if not any(values.values()):
+    if name == "fold" or not any(values.values()):
         return Spread([spread], [])
     title = f"Alarms {per}, by {name}"
     figure = spread_of(title, name, f"{per}; dashed: allowed", values, falling=True, limit=rate)
@@ -103,7 +108,7 @@ def watched(title: str, told: Sequence[Watched]) -> Section:
     """Alarms an hour: of all together as tiles, by record as a table and a figure."""
     known = all(one.true is not None for one in told)
     columns = {
-        "record": Metric("record", kind="text"),
+        "record": Metric("record", kind="id"),
         "hours": Metric("hours", digits=2),
         "alarms": Metric("alarms", kind="count"),
         "rate": Metric("alarms an hour", digits=2),
@@ -189,13 +194,16 @@ def mistaken(cases: Rows, threshold: float | None) -> list[Picture]:
     quiet = [row for row in known if row["anomalous"] == 1 and not row["surprise"] > limit]
     loud = [row for row in known[::-1] if row["anomalous"] == 0 and not row["surprise"] <= limit]
     beside = "" if threshold is None else f", threshold {threshold:.3g}"
+    titles = ("missed", "false alarm")
+    if threshold is None:
+        titles = ("anomaly that surprises least", "normal that surprises most")
     return [
         Picture(
             title,
             "",
             [(row["case"], f"{title}: surprise {row['surprise']:.3g}{beside}") for row in some],
         )
-        for title, of in (("missed", quiet), ("false alarm", loud))
+        for title, of in zip(titles, (quiet, loud), strict=True)
         for some in [_apart(of)]
         if some
     ]

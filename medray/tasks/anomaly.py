@@ -237,13 +237,13 @@ class Anomaly(Task):
         section = super().section(scores)
         per = "an hour" if self._hourly else "a case"
         spread = alarms(scores.cases, self.metrics, self._hourly, self._rate)
+        threshold = self.options.threshold
+        chosen = "" if threshold is None else "the threshold was chosen so in the validation, and "
         meant = (
             "A false alarm is a normal case above the threshold. Allowed are "
-            f"{self._rate:g} false alarms {per} of normal cases; the threshold was chosen so in "
-            "the validation, and the sensitivity at the allowed rate takes the one that the "
-            "scored normal cases themselves allow."
+            f"{self._rate:g} false alarms {per} of normal cases; {chosen}the sensitivity at the "
+            "allowed rate takes the threshold that the scored normal cases themselves allow."
         )
-        threshold = self.options.threshold
         told = [] if threshold is None else [self._tile(threshold, per)]
         return replace(
             section,

@@ -19,7 +19,15 @@ SHOWN = 200  # rows of a table
 OPEN = 60  # rows of one that is not folded
 SERIES = 2  # classes in one figure, beside the accuracy
 NOTHING = "\N{EN DASH}"  # in a table, where a share has no cases
+LEGEND = 16  # letters of a name in a legend
 LEAST_CASES = 5  # behind a share that is drawn: one case is right or wrong and says little
+
+
+def parts(cases: Rows) -> list[str]:
+    """Columns that have a table: the one that `owners` finds, and folds where there are two."""
+    name = owners(cases, "record")
+    folds = {row["fold"] for row in cases if row.get("fold") is not None}
+    return [*([name] if name else []), *(["fold"] if len(folds) > 1 else [])]
 
 
 def owners(cases: Rows, first: str) -> str:
@@ -36,10 +44,10 @@ def owners(cases: Rows, first: str) -> str:
 
 
 def grouped(cases: Rows, name: str) -> dict[str, list[Mapping[str, Any]]]:
-    """Rows of each record or subject, by its name; a case without one is left out."""
+    """Rows of each record, subject or fold, by its name; a case without one is left out."""
     found: dict[str, list[Mapping[str, Any]]] = {}
     for row in cases:
-        if row.get(name):
+        if row.get(name) not in (None, ""):
             found.setdefault(str(row[name]), []).append(row)
     return {key: found[key] for key in sorted(found, key=natural)}
 
@@ -55,33 +63,37 @@ def owner_of(row: Mapping[str, Any]) -> Any:
 
 
 def by_owner(cases: Rows, classes: Sequence[str]) -> list[Table]:
-    """Of each record (or subject): cases, accuracy, and of each class sensitivity and +P.
+    """Cases, accuracy, and sensitivity and +P of each class, of each record (or subject) and fold.
 
     Args:
         cases: score rows with `actual` and `called`, 0 or 1 by class.
         classes: their names.
 
     Returns:
-        One table, the least accurate first, with all together as its foot; none where no two cases
-        share a record or a subject.
+        Tables whose first row is the least accurate, with all together as their foot; none of
+        records where no two cases share a record or a subject.
     """
-    name = owners(cases, "record")
-    if not name:
-        return []
+    return [_by(name, cases, classes) for name in parts(cases)]
+
+
+def _by(name: str, cases: Rows, classes: Sequence[str]) -> Table:
     groups = {key: _Counts(rows) for key, rows in grouped(cases, name).items()}
-    everyone = _Counts([row for row in cases if row.get(name)])
+    everyone = _Counts([row for rows in grouped(cases, name).values() for row in rows])
     order = np.argsort(-(everyone.actual + everyone.called), kind="stable").tolist()
     chosen = sorted(at for at in order[:CLASSES] if everyone.actual[at] or everyone.called[at])
-    columns = {name: Metric(name, kind="text")}
+    columns = {name: Metric(name, kind="id")}
     whose = _whose(cases, name)
     if whose:
-        columns["subject"] = Metric("subject", kind="text")
+        columns["subject"] = Metric("subject", kind="id")
+    if name == "fold":
+        columns["subjects"] = Metric("subjects", kind="count")
     columns |= {"cases": Metric("cases", kind="count"), "accuracy": Metric("accuracy")}
     columns |= {str(at): Metric(f"{classes[at]}: Se / +P (n)", kind="text") for at in chosen}
 
     def line(key: str, counts: "_Counts") -> dict[str, Any]:
         told = {str(at): counts.told(at) for at in chosen}
-        return {name: key, "cases": counts.cases, "accuracy": counts.accuracy, **told}
+        counted = {"subjects": counts.subjects, "cases": counts.cases}
+        return {name: key, **counted, "accuracy": counts.accuracy, **told}
 
     rows = [
         {**line(key, one), **({"subject": whose[key]} if whose else {})}
@@ -96,16 +108,14 @@ def by_owner(cases: Rows, classes: Sequence[str]) -> list[Table]:
         f"{cut}{left}Of each class: sensitivity (the share of its cases that were called so), "
         "positive predictivity (the share of those called so that are), in brackets its cases."
     )
-    return [
-        Table(
-            columns,
-            worst[:SHOWN],
-            title=f"By {name}",
-            note=note,
-            foot=line("all", everyone) | ({"subject": ""} if whose else {}),
-            folded=f"All {len(rows)}, the least accurate first" if len(rows) > OPEN else "",
-        )
-    ]
+    return Table(
+        columns,
+        worst[:SHOWN],
+        title=f"By {name}",
+        note=note,
+        foot=line("all", everyone) | ({"subject": ""} if whose else {}),
+        folded=f"All {len(rows)}, the least accurate first" if len(rows) > OPEN else "",
+    )
 
 
 def spread(cases: Rows, classes: Sequence[str]) -> list[Figure]:
@@ -161,10 +171,15 @@ def spread_of(
         if ranked:
             middle, (worst, value) = median(of.values()), ranked[0]
             digits = 3 if max(of.values()) <= 1 else 1
-            told += f", median {middle:.{digits}f}, worst {value:.{digits}f} ({worst})"
+            told += f", median {middle:.{digits}f}, worst {value:.{digits}f} ({_short(worst)})"
         series[told] = [value for _, value in ranked]
     data = {"labels": (f"{name}s, each line from its worst", label), "series": series}
     return Figure("spread", title, data | ({} if limit is None else {"limit": limit}))
+
+
+def _short(name: str) -> str:
+    """A name that fits into a legend: pseudonyms are told apart by less than all of them."""
+    return name if len(name) <= LEGEND else name[: LEGEND - 1] + "…"
 
 
 def mistakes(cases: Rows, count: int) -> list[Mapping[str, Any]]:
@@ -205,7 +220,7 @@ class _Counts:
         actual = np.asarray([row["actual"] for row in several]) == 1
         called = np.asarray([row["called"] for row in several]) == 1
         known = np.asarray([row["actual"] for row in several]) >= 0
-        self.cases = len(several)
+        self.cases, self.subjects = len(several), len({owner_of(row) for row in several})
         self.actual, self.called = actual.sum(0), (called & known).sum(0)
         self.right = (actual & called).sum(0)
         self.accuracy = float(((actual == called) | ~known).all(1).mean())
@@ -219,8 +234,9 @@ class _Counts:
 
 
 def _whose(cases: Rows, name: str) -> dict[str, str]:
-    """The subject of each record, where any is called otherwise."""
-    if name == "subject":
+    """The subject of each record, where two are of one."""
+    if name != "record":
         return {}
     whose = {str(row[name]): str(row.get("subject") or "") for row in cases if row.get(name)}
-    return whose if any(of and of != key for key, of in whose.items()) else {}
+    told = [of for of in whose.values() if of]
+    return whose if len(set(told)) < len(told) else {}

@@ -1,5 +1,6 @@
 """Sequences, tables, beats and folds behind a real Ray Serve: answers of bulk, one or many."""
 
+import io
 import json
 import sys
 import time
@@ -21,6 +22,7 @@ from endpoint import (
     commit_dna,
     commit_table,
     free_port,
+    npy,
     rows_of,
 )
 
@@ -31,6 +33,7 @@ from medray.serving.tokens import add_token
 from medray.storage.catalog.datasets import open_dataset
 from medray.storage.store.objects import Objects
 from tests.callset import ingest_steps, records, save_network, write_vcf
+from tests.recordings import save_tagger
 
 pytestmark = [
     pytest.mark.drill,
@@ -43,6 +46,8 @@ pytestmark = [
 CHANCE = np.random.default_rng(3)
 TEXTS = ["".join(CHANCE.choice(list("ACGT"), n)) for n in (5, 20, 33, 12, 20, 7)]
 DIGITAL = CHANCE.integers(-300, 300, (6, 2, 20), np.int16)  # of beats, at 200 a millivolt
+LOUD = np.repeat(CHANCE.uniform(0.1, 1.5, (5, 1, 8)), 50, axis=2)
+STRIPS = (CHANCE.normal(0, 1, (5, 1, 400)) * LOUD).astype(np.float32)  # of four seconds
 ROWS = [{"rna": [float(n), 1.0, 2.5], "cnv": [0.5 * n, 1.0]} for n in range(6)]
 
 SCORE = {"kind": "variants", "model": "scorer", "data": "sites", "genome": "genome"}
@@ -87,13 +92,22 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         {"kind": "ingest", "format": form, "source": source, "output": "cut"},
         {"kind": "predict", "model": "beats", "data": "cut", "output": "beats-plain", "batch": 4},
     ]
+    save_tagger(objects, "rhythms")
+    (folder / "strips").mkdir()
+    np.savez(folder / "strips/s.npz", x=STRIPS)
+    strips = {"name": "signal-npz", "signal": "x", "rate": 100, "leads": ["II"]}
+    source = str(folder / "strips")
+    steps += [
+        {"kind": "ingest", "format": strips, "source": source, "output": "strips"},
+        {"kind": "predict", "model": "rhythms", "data": "strips", "output": "rhythms-plain"},
+    ]
     save_network(objects, "scorer")
     steps += ingest_steps(folder, write_vcf(folder / "vcf/sites.vcf", records()))
     steps.append({**SCORE, "output": "scores-plain"})
     run(steps, storage=objects, cluster="inline")
     token, port = add_token(folder / "tokens"), free_port()
     args = {
-        "models": ("dna", "dna-folds", "genes", "omics", "beats", "scorer"),
+        "models": ("dna", "dna-folds", "genes", "omics", "beats", "rhythms", "scorer"),
         "storage": objects.url,
         "token_file": str(folder / "tokens"),
         "cpus": 0.2,
@@ -163,11 +177,39 @@ def test_beats_are_answered_as_in_bulk(served: Served) -> None:
     assert len({tuple(row["probability"]) for row in wanted.values()}) == 6
 
 
+def test_signals_are_tagged_sample_by_sample_as_in_bulk(served: Served) -> None:
+    plain = open_dataset(served.objects, "rhythms-plain")
+    names = [row["sample_id"] for row in plain.samples.to_pylist()]
+    wanted = np.stack([plain.array(at, "probability")[...] for at in range(len(names))])
+    assert wanted.shape == (5, 3, 400)
+    assert len(set(wanted[0].argmax(0).tolist())) > 1, "it says now this and now that"
+    asked = [
+        {"sample_id": name, "signal": one.tolist()} for name, one in zip(names, STRIPS, strict=True)
+    ]
+    many = served.client.predict("rhythms", json.dumps(asked).encode(), JSON)
+    assert many.status == 200, many.body
+    assert [one["sample_id"] for one in many.json["answers"]] == names
+    told = np.array([one["probability"] for one in many.json["answers"]])
+    np.testing.assert_allclose(told, wanted, rtol=1e-4, atol=1e-6)
+    tensors = pa.FixedShapeTensorArray.from_numpy_ndarray(STRIPS)
+    table = served.client.predict("rhythms", arrow({"signal": tensors}), ARROW)
+    assert table.status == 200, table.body
+    for row, own in zip(rows_of(table.body), wanted, strict=True):
+        values = np.frombuffer(row["probability"], row["dtype"]).reshape(row["shape"])
+        np.testing.assert_allclose(values, own, rtol=1e-4, atol=1e-6)
+    one = served.client.predict("rhythms", npy(STRIPS[2]), NPY, accept=NPY)
+    assert one.headers["content-type"] == NPY
+    np.testing.assert_allclose(np.load(io.BytesIO(one.body)), wanted[2], rtol=1e-4, atol=1e-6)
+    short = served.client.predict("rhythms", npy(STRIPS[2][:, 1:]), NPY)
+    assert (short.status, short.json["error"]["code"]) == (422, "model-mismatch")
+
+
 def test_each_model_has_a_path_and_schemas_of_its_own(served: Served) -> None:
     paths = served.client.ask("GET", "/openapi.json").json["paths"]
     for model in served.client.ask("GET", "/v1/models").json["models"]:
         operation = paths[f"/v1/models/{model['name']}:predict"]["post"]
-        assert set(operation["requestBody"]["content"]) == set(model["takes"]) == {JSON, ARROW}
+        assert set(operation["requestBody"]["content"]) == set(model["takes"])
+        assert set(model["takes"]) - {NPY} == {JSON, ARROW}
         assert set(operation["responses"]["200"]["content"]) == set(model["gives"])
     page = served.client.ask("GET", "/docs").body.decode()
     assert "sequences of 20 bases" in page
@@ -177,7 +219,13 @@ def test_each_model_has_a_path_and_schemas_of_its_own(served: Served) -> None:
 
 @pytest.mark.parametrize(
     ("model", "data"),
-    [("dna", "pieces"), ("dna-folds", "pieces"), ("genes", "pieces"), ("beats", "cut")],
+    [
+        ("dna", "pieces"),
+        ("dna-folds", "pieces"),
+        ("genes", "pieces"),
+        ("beats", "cut"),
+        ("rhythms", "strips"),
+    ],
 )
 def test_bulk_goes_to_the_same_replicas_and_commits_the_same(
     served: Served, model: str, data: str

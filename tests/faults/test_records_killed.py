@@ -9,22 +9,16 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 import wfdb
 import yaml
 from command import CLI
-from safetensors.torch import save
 
-from medray.ids import short
-from medray.modalities.signal import Signals
-from medray.modalities.signal.plan import SignalPlan
 from medray.storage.catalog.datasets import open_dataset
-from medray.storage.catalog.models import save_model
 from medray.storage.store.objects import Objects
+from tests.recordings import save_tagger, write_records
 
-RECORDS, RATE, SECONDS = 12, 100, 240
+RECORDS = 12
 POINTS = [
     "shard.written=kill:15",
     "commit.after-record=kill:17",
@@ -34,44 +28,12 @@ POINTS = [
 ]
 
 
-def write_records(folder: Path) -> None:
-    """Noise of two sorts, which take turns."""
-    folder.mkdir()
-    rng = np.random.default_rng(2)
-    for number in range(RECORDS):
-        loud = np.repeat(rng.uniform(0.1, 1.5, SECONDS // 4), 4 * RATE)
-        values = rng.normal(0, 1, len(loud)) * loud
-        wfdb.wrsamp(
-            f"r{number:02d}", fs=RATE, units=["mV"], sig_name=["II"], p_signal=values[:, None],
-            fmt=["16"], adc_gain=[200], baseline=[0], write_dir=str(folder),
-        )  # fmt: skip
-
-
-def save_network(objects: Objects) -> None:
-    """A network with weights that nothing has trained, which says now this and now that."""
-    model = {"name": "unet1d", "features": [4, 6], "steps": [4], "kernel": 3, "dilations": [1]}
-    task = {"name": "tagging", "classes": ["N", "AFIB", "noise"]}
-    plan = SignalPlan(
-        answers="place", classes=("N", "AFIB", "noise"), batch_size=2, samples=1,
-        frequencies=(0.5, 0.25, 0.25), rate=float(RATE), length=400, leads=("II",),
-        scale="dataset", mean=(0.0,), std=(1.0,),
-    )  # fmt: skip
-    torch.manual_seed(1)
-    network = Signals().build(model, plan)
-    weights = {name: 3 * one for name, one in network.state_dict().items()}
-    config = {"model": model, "task": task, "plan": plan.model_dump(mode="json")}
-    save_model(
-        objects, "net", weights=save(weights), config=config, metrics={}, parents=[],
-        spec=short("net"), card="",
-    )  # fmt: skip
-
-
 class Job:
     """From records to annotation files, below a folder of its own."""
 
     def __init__(self, folder: Path, source: Path) -> None:
         self.root, self.out = folder / "store", folder / "out"
-        save_network(Objects(str(self.root)))
+        save_tagger(Objects(str(self.root)), "net")
         form = {"name": "wfdb", "deidentify": {"method": "none"}}
         export: dict[str, Any] = {"kind": "export", "data": "answers"}
         steps = [
@@ -107,7 +69,7 @@ class Job:
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("source") / "records"
-    write_records(folder)
+    write_records(folder, range(RECORDS))
     return folder
 
 

@@ -55,7 +55,7 @@ def test_a_beat_is_cut_around_its_place_and_says_where(
     assert [row["rr_prev_s"] for row in rows] == [None, pytest.approx(0.17), pytest.approx(0.25)]
     assert [row["rr_next_s"] for row in rows] == [pytest.approx(0.17), pytest.approx(0.25), None]
     assert [row["rr_median_s"] for row in rows] == [pytest.approx(0.21)] * 3
-    assert rows[0]["leads"] == ["b"]
+    assert rows[0]["leads"] == ["II"], "for what stands for it"
     assert (rows[0]["record"], rows[0]["subject"]) == ("r1", "r1")
     assert (rows[0]["split"], rows[0]["fold"], rows[0]["gain"]) == ("val", 3, [200.0])
     signals = [made.array(number, "signal")[...] for number in range(3)]

@@ -101,7 +101,7 @@ def test_what_is_missing_stays_missing(objects: Objects, make_dataset: Make) -> 
 def test_filters_keep_gain_baseline_and_all_rates(objects: Objects, make_dataset: Make) -> None:
     one = recording("r", {200.0: FAST, 20.0: SLOW}, baseline=100.0, note="kept")
     make_dataset("recordings", [one])
-    made = transformed(objects, "filter", notch=[5.0], leads=["a", "c"])
+    made = transformed(objects, "filter", notch=[5.0], leads=["a", ["II", "c"]])
     found = made.array(0, "signal_200")[...]
     known = np.rint(sosfiltfilt(sections(200.0, notch=[5.0]), FAST - 100.0, axis=1) + 100)
     assert np.array_equal(found[0], known[0])

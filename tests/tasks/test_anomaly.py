@@ -132,6 +132,12 @@ def test_without_a_threshold_there_are_no_alarms() -> None:
     summary = task.conclude(cases_of(task, "NV", [1.0, 2.0]), Bootstrap(repeats=0))
     assert "sensitivity" not in summary["metrics"]
     assert summary["metrics"]["auroc"]["value"] == 1.0
+    rows = cases_of(task, "NVNV", [1.0, 9.0, 3.0, 2.0]).to_pylist()
+    section = task.section(ScoredCases("beats", summary, rows))
+    shown = {picture.title: [case for case, _ in picture.cases] for picture in section.pictures}
+    assert shown["anomaly that surprises least"] == ["3", "1"]
+    assert shown["normal that surprises most"] == ["2", "0"]
+    assert "was chosen" not in section.definitions[0]
 
 
 def test_a_case_without_prediction_is_the_worst_there_is() -> None:
@@ -163,6 +169,17 @@ def test_the_page_says_how_subjects_differ() -> None:
     assert shown == {"missed": ["4", "3"], "false alarm": ["2"]}
     assert section.tiles[-1].value == 2.5
     assert "chosen for at most 1 false alarms an hour" in section.notes[0]
+
+
+def test_the_page_says_how_folds_differ() -> None:
+    task = task_of(threshold=2.5)
+    cases = cases_of(task, "NVNV", [1.0, 9.0, 3.0, 2.0]).to_pylist()
+    rows = [row | {"fold": at // 2} for at, row in enumerate(cases)]
+    summary = task.conclude(pa.Table.from_pylist(rows), Bootstrap(repeats=0))
+    section = task.section(ScoredCases("beats", summary, rows))
+    (table,) = [table for table in section.tables if table.title == "By fold"]
+    assert [(row["owner"], row["auroc"]) for row in table.rows] == [("1", 0.0), ("0", 1.0)]
+    assert [figure.title for figure in section.figures] == ["ROC", "Alarms a case, by subject"]
 
 
 def test_cases_of_their_own_have_no_table_of_subjects() -> None:

@@ -35,10 +35,10 @@ def test_a_row_of_each_record_the_least_accurate_first() -> None:
     (table,) = by_owner(cases_of(TOLD), CLASSES)
     assert table.title == "By record"
     assert [metric.label for metric in table.columns.values()] == [
-        "record", "subject", "cases", "accuracy", "N: Se / +P (n)", "V: Se / +P (n)",
+        "record", "cases", "accuracy", "N: Se / +P (n)", "V: Se / +P (n)",
     ]  # fmt: skip
-    assert [(row["record"], row["subject"], row["cases"]) for row in table.rows] == [
-        ("101", "p101", 3), ("20", "p20", 4), ("102", "p102", 2),
+    assert [(row["record"], row["cases"]) for row in table.rows] == [
+        ("101", 3), ("20", 4), ("102", 2),
     ]  # fmt: skip
     first, second, _ = table.rows
     assert first["accuracy"] == pytest.approx(2 / 3)
@@ -48,6 +48,34 @@ def test_a_row_of_each_record_the_least_accurate_first() -> None:
     assert table.foot is not None
     assert (table.foot["cases"], table.foot["2"]) == (9, "0.667 / 0.667 (3)")
     assert table.foot["accuracy"] == pytest.approx(7 / 9)
+
+
+def test_subjects_stand_beside_records_where_two_are_of_one() -> None:
+    cases = cases_of("101 N>N; 102 N>V; 20 V>V V>N")
+    (table,) = by_owner([row | {"subject": f"p{row['record'][0]}"} for row in cases], CLASSES)
+    assert {row["record"]: row["subject"] for row in table.rows} == {
+        "101": "p1", "102": "p1", "20": "p2",
+    }  # fmt: skip
+    assert table.foot is not None
+    assert table.foot["subject"] == ""
+
+
+def test_folds_have_a_table_where_there_are_two() -> None:
+    folds = {"101": 0, "20": 1, "102": 0}
+    cases = [row | {"fold": folds[row["record"]]} for row in cases_of(TOLD)]
+    records, table = by_owner(cases, CLASSES)
+    assert (records.title, table.title) == ("By record", "By fold")
+    assert [metric.label for metric in table.columns.values()][:4] == [
+        "fold", "subjects", "cases", "accuracy",
+    ]  # fmt: skip
+    assert [(row["fold"], row["subjects"], row["cases"]) for row in table.rows] == [
+        ("1", 1, 4), ("0", 2, 5),
+    ]  # fmt: skip
+    assert table.rows[0]["2"] == "0.500 / 1.000 (2)"
+    assert table.foot is not None
+    assert (table.foot["subjects"], table.foot["cases"]) == (3, 9)
+    alone = by_owner([row | {"fold": 0} for row in cases], CLASSES)
+    assert [one.title for one in alone] == ["By record"]
 
 
 def test_cases_that_share_nothing_have_no_table() -> None:

@@ -210,7 +210,10 @@ def subject_of(name: str, pattern: str) -> str:
     match = re.search(pattern, name)
     if match is None:
         raise DataError(
-            "the subject pattern does not match the name", code="no-subject", about=name
+            "the subject pattern does not match the name",
+            code="no-subject",
+            about=name,
+            hint="without a pattern each name is a subject of its own",
         )
     return match.group(1)
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -282,7 +282,8 @@ def wanted_of(row: dict[str, Any], wanted: Sequence[str | Sequence[str]]) -> lis
 
     Args:
         row: of the recording.
-        wanted: names; a list of names is one channel, the first that is there. None: all.
+        wanted: names; a list of names is one channel, the first that is there, and has the first
+            name, whichever it was, for records to be alike. None: all.
 
     Raises:
         DataError: one is not there (code "no-such-lead"), or the row is none of a recording
@@ -302,7 +303,7 @@ def wanted_of(row: dict[str, Any], wanted: Sequence[str | Sequence[str]]) -> lis
                 code="no-such-lead",
                 hint="name others that may stand for it: leads: [[MLII, II]]",
             )
-        found.append(there[0])
+        found.append(replace(there[0], name=names[0]))
     if not channels:
         raise DataError("the recording has no channels", code="no-channels")
     return found or channels

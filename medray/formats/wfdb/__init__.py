@@ -228,7 +228,11 @@ class Wfdb(Format):
         if level is None:
             return subject_of(path, self.options.subject_pattern)
         if not -len(folders) <= level < len(folders):
-            raise DataError("the record lies in no such folder", code="no-subject")
+            raise DataError(
+                "the record lies in no such folder",
+                code="no-subject",
+                hint="leave `subject_folder` out: each record is a subject of its own",
+            )
         return folders[level]
 
 

@@ -17,6 +17,7 @@ Statistic = Callable[[FloatArray], FloatArray]
 
 LEAST_SUBJECTS = 5  # behind an interval: of fewer it says how they differ, not how sure a mean is
 OWNERS = ("subject", "record")  # columns of a case that others may share
+PARTS = ("fold",)  # and that say in which part of a cross-validation it was held out
 _BLOCK_BYTES = 32 << 20
 
 
@@ -104,13 +105,14 @@ class Bootstrap:
 
 
 def about(case: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    """What rows of scores say of a case beside its scores: whose it is, and of which recording.
+    """What rows of scores say of a case beside its scores: whose it is, of which record and fold.
 
     Args:
         case: its id.
         row: of the truth.
     """
-    return {"case": case, **{name: row[name] for name in OWNERS if row.get(name) is not None}}
+    told = {name: row[name] for name in (*OWNERS, *PARTS) if row.get(name) is not None}
+    return {"case": case, **told}
 
 
 def subjects(cases: pa.Table) -> list[str] | None:

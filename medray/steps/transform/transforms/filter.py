@@ -87,14 +87,15 @@ class Filter(Transformation):
             DataError: the band does not fit a rate ("bad-band"), or the filter is too slow
                 ("slow-filter"); see medray.formats.signal.leads too.
         """
-        chosen = wanted_of(sample.row, self.options.leads)
+        wanted = wanted_of(sample.row, self.options.leads)
+        chosen = {(one.array, one.index) for one in wanted}  # names stay those that were recorded
         by_array: dict[str, list[Channel]] = {}
         for channel in channels_of(sample.row):
             by_array.setdefault(channel.array, []).append(channel)
         made: dict[str, Any] = {}
         for name, several in by_array.items():
             leads = Leads(sample, sorted(several, key=lambda one: one.index))
-            rows = [row for row, one in enumerate(leads.channels) if one in chosen]
+            rows = [at for at, one in enumerate(leads.channels) if (name, one.index) in chosen]
             stages = self._stages(leads.rate) if rows else []
             made[name] = Slabs(
                 (len(leads.channels), sum(one.size for one in leads.stretches)),
