@@ -6,6 +6,7 @@ from medray.formats.signal.recording import spec_of
 from medray.storage.shards.forms.ome import IMAGE, LABEL
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import ANY, Arrays, ArraySpec, Axis
+from tests.molecules import MOLECULES
 
 _FEATURES = ArraySpec((Axis("feature"),))
 _BASES = ArraySpec((Axis("base", "base", "base"),))
@@ -19,6 +20,7 @@ DECLARED: Arrays = {
     "iupac": _BASES,
     "track": _TRACK,
     "features": _FEATURES,
+    **MOLECULES,
 }
 
 

@@ -14,6 +14,7 @@ MODALITIES: "Registry[Modality]" = Registry(
     "medray.modalities",
     {
         "image": "medray.modalities.image:Images",
+        "molecule": "medray.modalities.molecule:MoleculeSamples",
         "sequence": "medray.modalities.sequence:Sequences",
         "signal": "medray.modalities.signal:Signals",
         "table": "medray.modalities.table:Tables",

@@ -192,6 +192,8 @@ class Modality(ABC):
     """What of its plan a job may fix (`plan` of a training)."""
     PredictOptions: ClassVar[type[PredictOptions]] = PredictOptions
     """How its models may be asked, beside `precision` and `batch`."""
+    baselines: ClassVar[tuple[str, ...]] = ()
+    """In the registry of baselines: fitted to `design` beside the task's own."""
     extends: ClassVar[frozenset[str]] = frozenset()
     """Kinds of axis that its samples extend along: "space", "base", …; what tasks answer over."""
 

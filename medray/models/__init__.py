@@ -27,6 +27,9 @@ MODELS: "Registry[Network]" = Registry(
         "unet1d": "medray.models.signal.unet1d:UNet1d",
         "signal-autoencoder": "medray.models.signal.autoencoder:SignalAutoencoder",
         "signal-forecaster": "medray.models.signal.forecaster:SignalForecaster",
+        "message-passing": "medray.models.molecule.message_passing:MessagePassing",
+        "dmpnn": "medray.models.molecule.dmpnn:Dmpnn",
+        "fingerprint-mlp": "medray.models.molecule.fingerprint_mlp:FingerprintMlp",
     },
 )
 

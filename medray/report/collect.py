@@ -197,7 +197,7 @@ def _scores(dataset: Dataset) -> Scores:
     from medray.engine.training.baselines import BASELINES
 
     task, summary = build_task(dataset.attributes["task"]), dataset.attributes["summary"]
-    beside = BASELINES.get(task.baseline).label if summary.get("baseline") else ""
+    beside = {BASELINES.get(kind).label: one for kind, one in summary.get("baselines", {}).items()}
     scores = ScoredCases(dataset.name, summary, dataset.samples.to_pylist(), beside)
     predictions, truth = (open_dataset(dataset.objects, name) for name in dataset.parents[:2])
     section = task.section(scores)

@@ -1,5 +1,6 @@
 """The contract of a task: target, loss, what the network's answer becomes, and a quick verdict."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
@@ -70,13 +71,13 @@ class Task(ABC):
         """What there is to know of a metric.
 
         Args:
-            name: as in `metrics`; `val_` or `baseline_` may stand before it, and behind it the
-                class that it is of (`val_dice_tumour`).
+            name: as in `metrics`; before it may stand `val_`, or `baseline_` (of another than the
+                task's own `baseline-<its name>_`), behind it the class (`val_dice_tumour`).
 
         Raises:
             SpecError: the task has no such metric (code "unknown-metric").
         """
-        base = name.removeprefix("val_").removeprefix("baseline_")
+        base = re.sub("^(val|baseline[a-z0-9-]*)_", "", name)
         ends = ["", *(f"_{one}" for one in self.classes)]
         found = [one for one in self.metrics if any(base == one + end for end in ends)]
         if not found:
@@ -108,10 +109,21 @@ class Task(ABC):
             values: as `targets` gave them, or the labels of all bases.
 
         Returns:
-            The share of each class.
+            The share of each class; of labels, among those that are known.
+
+        Raises:
+            DataError: a label is known of no sample (code "bad-target").
         """
         if values.ndim == 2:
-            return tuple(float(share) for share in values.mean(0))
+            known = ~np.isnan(values)
+            if not known.any(0).all():
+                raise DataError(
+                    "a label is missing in all training samples",
+                    code="bad-target",
+                    hint="check the task's `target`",
+                )
+            counted = np.where(known, values, 0).sum(0) / known.sum(0)
+            return tuple(float(share) for share in counted)
         counts = np.bincount(values, minlength=len(self.classes))
         return tuple(float(count) / max(1, len(values)) for count in counts)
 

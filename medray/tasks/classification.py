@@ -18,9 +18,13 @@ from medray.storage.shards.samples import Sample
 from medray.tasks.base import ClassWeights, Task, TaskOptions, weights_of
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
-from medray.tasks.metrics.classification import score_classification, summarise_classification
+from medray.tasks.metrics.classification import (
+    UNKNOWN,
+    score_classification,
+    summarise_classification,
+)
 from medray.tasks.metrics.probability import auroc
-from medray.tasks.owners import by_owner, mistakes, spread
+from medray.tasks.owners import by_owner, mistaken, mistakes, spread
 from medray.tasks.section import Figure, Picture, ScoredCases, Section, Table, Verdict
 
 PICTURES = 6
@@ -38,7 +42,9 @@ class Classification(Task):
             description="column of the samples: a class by number or name; with multi_label a list "
             "of 0 and 1, or one column per label",
         )
-        multi_label: bool = False
+        multi_label: bool = Field(
+            False, description="labels that may go together, of which some may be missing"
+        )
         class_weights: ClassWeights = "balanced"
         focal_gamma: float = Field(0, ge=0, description="0: plain cross-entropy")
         label_smoothing: float = Field(0, ge=0, lt=1)
@@ -87,7 +93,8 @@ class Classification(Task):
         return Needs(columns=names(self.options.target))
 
     def targets(self, rows: Sequence[dict[str, Any]]) -> Tensor | None:
-        """int64 (samples,), or float32 (samples, labels) with multi_label."""
+        """int64 (samples,), or float32 (samples, labels) with multi_label, NaN where one is
+        missing."""
         values = [self._target(row) for row in rows]
         return torch.tensor(values, dtype=torch.float32 if self.options.multi_label else torch.long)
 
@@ -97,9 +104,11 @@ class Classification(Task):
         found = [row.get(name) for name in columns]
         value = found[0] if isinstance(column, str) else found
         if self.options.multi_label:
-            if not isinstance(value, list) or len(value) != len(self.classes) or None in value:
+            if not isinstance(value, list) or len(value) != len(self.classes):
                 raise _bad_target(row, f"expected {len(self.classes)} values of 0 or 1")
-            return [float(one) for one in value]
+            if not all(one is None or one in (0, 1) for one in value):
+                raise _bad_target(row, "a label is neither 0 nor 1, nor missing")
+            return [float("nan") if one is None else float(one) for one in value]
         if isinstance(value, list) and len(value) == 1:
             value = value[0]
         if isinstance(value, str) and value in self.classes:
@@ -109,11 +118,13 @@ class Classification(Task):
         raise _bad_target(row, "the value names no class")
 
     def loss(self, outputs: Logits, target: Tensor) -> Tensor:
-        """See Task."""
+        """See Task; of labels the mean over those that are known, 0 where none is."""
         logits = (outputs if isinstance(outputs, Tensor) else outputs[0]).float()
         smoothing, gamma = self.options.label_smoothing, self.options.focal_gamma
         weights = None if self._weights is None else self._weights.to(logits.device)
         if self.options.multi_label:
+            known = ~target.isnan()
+            target = torch.where(known, target, 0.5)  # NaN times zero would be NaN
             soft = target * (1 - smoothing) + 0.5 * smoothing
             loss = functional.binary_cross_entropy_with_logits(logits, soft, reduction="none")
             if gamma:
@@ -121,7 +132,8 @@ class Classification(Task):
                 loss = loss * wrong**gamma
             if weights is not None:
                 loss = loss * torch.where(target > 0.5, weights, 1.0)
-            return loss.mean(1)
+            mean: Tensor = (loss * known).sum(1) / known.sum(1).clamp(min=1)
+            return mean
         # The smoothed part is weighted by the sample's class too, so that weights stay relative.
         loss = functional.cross_entropy(logits, target, reduction="none", label_smoothing=smoothing)
         if gamma:
@@ -146,20 +158,19 @@ class Classification(Task):
         """`val_auc` (mean over classes, one against the rest) and `val_accuracy`."""
         truth = np.zeros(0) if targets is None else targets
         if self.options.multi_label:
-            positive = truth > 0.5
-            accuracy = ((table > self.options.threshold) == positive).mean()
+            positive, known = truth > 0.5, ~np.isnan(truth)
+            right = ((table > self.options.threshold) == positive)[known]
         else:
             positive = truth[:, None] == np.arange(len(self.classes))
-            accuracy = (table.argmax(1) == truth).mean()
-        one = np.ones((1, len(table)))
+            known, right = np.ones_like(positive), table.argmax(1) == truth
         areas = [
-            float(auroc(table[:, index], positive[:, index], one)[0])
+            float(auroc(table[:, index], positive[:, index], known[None, :, index] * 1.0)[0])
             for index in range(len(self.classes))
         ]
-        known = [area for area in areas if not np.isnan(area)]
+        defined = [area for area in areas if not np.isnan(area)]
         return {
-            "val_auc": float(np.mean(known)) if known else float("nan"),
-            "val_accuracy": float(accuracy),
+            "val_auc": float(np.mean(defined)) if defined else float("nan"),
+            "val_accuracy": float(right.mean()) if len(right) else float("nan"),
         }
 
     @property
@@ -169,7 +180,7 @@ class Classification(Task):
 
     def score(self, truth: Sample, prediction: Sample | None) -> list[dict[str, Any]]:
         """One row; see medray.tasks.metrics.classification."""
-        target = np.asarray([self._target(truth.row)]).astype(np.int64)
+        target = np.nan_to_num([self._target(truth.row)], nan=UNKNOWN).astype(np.int64)
         given = [0.0] * len(self.classes) if prediction is None else prediction.row["probability"]
         return score_classification(
             np.asarray([given]),
@@ -226,19 +237,23 @@ class Classification(Task):
             target = self._target(dict(truth))
         except DataError:
             return None
+        unknown: set[str] = set()
         if self.options.multi_label:
-            there = [name for name, value in zip(self.classes, target, strict=True) if value == 1]
+            pairs = dict(zip(self.classes, target, strict=True))
+            there = [name for name, value in pairs.items() if value == 1]
+            unknown = {name for name, value in pairs.items() if np.isnan(value)}
         else:
             there = [self.classes[target]]
         if answer is None:
             return Verdict(", ".join(there), "", wrong=False)
         found = answer["predicted"]
         called = [found] if isinstance(found, str) else list(found)
-        return Verdict(", ".join(there), ", ".join(called) or "none", wrong=called != there)
+        wrong = [name for name in called if name not in unknown] != there
+        return Verdict(", ".join(there), ", ".join(called) or "none", wrong)
 
     def _told(self, row: Mapping[str, Any]) -> tuple[str, str]:
         """A case and what is to be said of it."""
-        called = "" if row["actual"] == row["called"] else f" called {row['called_class']}"
+        called = f" called {row['called_class']}" if mistaken(row) else ""
         return row["case"], f"{row['actual_class']}{called}, error {row['error']:.2f}"
 
     def _named(self, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import LEAST_SUBJECTS
+from medray.tasks.metrics.classification import UNKNOWN
 from medray.tasks.section import Figure, Rows, Table
 
 CLASSES = 6  # in one table, the most frequent
@@ -194,14 +195,13 @@ def mistakes(cases: Rows, count: int) -> list[Mapping[str, Any]]:
     """
     queues: dict[tuple[int, ...], list[Mapping[str, Any]]] = {}
     scored = [row for row in cases if row["status"] != "no-prediction"]
-    for row in sorted(scored, key=lambda row: (row["actual"] == row["called"], -row["error"])):
+    for row in sorted(scored, key=lambda row: (not mistaken(row), -row["error"])):
         queues.setdefault(tuple(row["actual"]), []).append(row)
     found: list[Mapping[str, Any]] = []
     seen: set[Any] = set()
     for wrong in (True, False):
         waiting = {
-            key: [row for row in rows if (row["actual"] != row["called"]) == wrong]
-            for key, rows in queues.items()
+            key: [row for row in rows if mistaken(row) == wrong] for key, rows in queues.items()
         }
         while len(found) < count and any(waiting.values()):
             for rows in filter(None, waiting.values()):
@@ -210,6 +210,13 @@ def mistakes(cases: Rows, count: int) -> list[Mapping[str, Any]]:
                 seen.add(owner_of(row))
                 found.append(row)
     return found[:count]
+
+
+def mistaken(row: Mapping[str, Any]) -> bool:
+    """Whether a class is called that is not there, or not called that is; one that is not known
+    cannot be mistaken."""
+    pairs = zip(row["actual"], row["called"], strict=True)
+    return any(is_it not in (UNKNOWN, called) for is_it, called in pairs)
 
 
 class _Counts:

@@ -28,6 +28,8 @@ from medray.tasks.metrics.regression import (
 )
 from medray.tasks.section import Figure, ScoredCases, Section
 
+SHOWN = 4  # values, of several, that figures are drawn of
+
 
 class Regression(Task):
     """Squared or Huber's error of values in deviations from the training mean.
@@ -87,8 +89,10 @@ class Regression(Task):
         numbers = [float("nan") if value is None else value for value in values]
         if any(isinstance(n, bool) or not isinstance(n, int | float) for n in numbers):
             raise _bad_target(row, "a value is no number")
-        if any(np.isinf(numbers)) or all(np.isnan(numbers)):
-            raise _bad_target(row, "no value is known, or one is infinite")
+        if any(np.isinf(numbers)):
+            raise _bad_target(row, "a value is infinite")
+        if len(numbers) == 1 and np.isnan(numbers[0]):
+            raise _bad_target(row, "the value is not known")
         return [float(number) for number in numbers]
 
     def statistics(self, values: np.ndarray) -> tuple[float, ...]:
@@ -176,10 +180,23 @@ class Regression(Task):
         return summarise_regression(cases, self.classes, bootstrap)
 
     def section(self, scores: ScoredCases) -> Section:
-        """The truth against predictions."""
+        """The truth against predictions, in tenths and case by case, and what is left over."""
         curves = {"curves": scores.summary["curves"]["calibration"]}
-        figure = Figure("calibration", "Predicted and true", curves)
-        return replace(super().section(scores), figures=[figure])
+        figures = [Figure("calibration", "Predicted and true", curves)]
+        for at, name in enumerate(self.classes[:SHOWN]):
+            pairs = [
+                (row["predicted"][at], row["actual"][at])
+                for row in scores.cases
+                if row["status"] == "scored" and row["actual"][at] is not None
+            ]
+            given = [one for one, _ in pairs]
+            for title, labels, up in (
+                ("case by case", ("predicted", "true"), [true for _, true in pairs]),
+                ("residuals", ("predicted", "true - predicted"), [b - a for a, b in pairs]),
+            ):
+                data = {"labels": labels, "x": given, "y": up}
+                figures.append(Figure("scatter", f"{name}: {title}", data))
+        return replace(super().section(scores), figures=figures)
 
     def decide(self, probabilities: np.ndarray) -> dict[str, Any]:
         """`predicted`: the value in its own unit, or a list of several."""

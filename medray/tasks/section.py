@@ -6,7 +6,7 @@ A cell holds words, a number, None where nothing is defined, or an estimate: {"v
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from medray.tasks.metric import Metric
@@ -35,12 +35,12 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Tile:
-    """One cell, large; `beside` is what it is to be compared with: its name and value."""
+    """One cell, large; `beside` is what it is to be compared with: names and values."""
 
     metric: Metric
     value: Any
     note: str = ""
-    beside: tuple[str, float | None] | None = None
+    beside: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -147,15 +147,15 @@ class ScoredCases:
 
     Args:
         name: of the dataset of scores.
-        summary: as of Task.conclude; with `baseline`, values by metric, where there is one.
+        summary: as of Task.conclude.
         cases: rows of Task.score, each with `case`.
-        baseline: what the baseline is called.
+        baselines: by what each is called its values, by metric.
     """
 
     name: str
     summary: Mapping[str, Any]
     cases: Rows
-    baseline: str = "baseline"
+    baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def section_of(scores: ScoredCases, metrics: Mapping[str, Metric]) -> Section:
@@ -224,13 +224,15 @@ def dots(title: str, label: str, cases: Rows, name: str) -> Figure:
 
 
 def _tiles(scores: ScoredCases, metrics: Mapping[str, Metric]) -> list[Tile]:
-    found, beside = scores.summary["metrics"], scores.summary.get("baseline", {})
+    found = scores.summary["metrics"]
     headlines = [name for name, metric in metrics.items() if metric.headline]
     tiles = [
         Tile(
             metrics[name],
             found[name],
-            beside=(scores.baseline, beside[name]) if name in beside else None,
+            beside={
+                label: values[name] for label, values in scores.baselines.items() if name in values
+            },
         )
         for name in headlines or metrics
         if name in found

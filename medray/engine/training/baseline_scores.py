@@ -1,5 +1,6 @@
-"""The baseline beside a network: fitted when it is trained, judged on the same samples as it is."""
+"""Baselines beside a network: fitted when it is trained, judged on the same samples as it is."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from medray.engine.training.baselines.base import Baseline
 from medray.engine.training.setup import TrainSetup
 from medray.errors import DataError
 from medray.modalities import modality_of, read_plan
+from medray.modalities.base import Modality
 from medray.storage.catalog.datasets import Dataset, open_dataset
 from medray.storage.catalog.models import ModelPackage, open_model
 from medray.storage.shards.samples import Sample
@@ -22,22 +24,34 @@ from medray.tasks import build_task
 from medray.tasks.base import Task
 from medray.tasks.metrics.bootstrap import Bootstrap, about
 
-FILE = "baseline.safetensors"
 TOGETHER = 20_000  # samples that are answered at once
 
 
-def fit_baseline(setup: TrainSetup) -> Baseline | None:
-    """The task's baseline, of the training samples; None where the task or the modality has none,
-    or nothing can be learnt."""
+def file_of(kind: str) -> str:
+    """Where a package has a baseline, by its name in the registry."""
+    return f"baseline-{kind}.safetensors"
+
+
+def kinds_of(task: Task, modality: Modality) -> list[str]:
+    """Names of the baselines beside a network, the task's own first."""
+    return [task.baseline, *modality.baselines] if task.baseline else []
+
+
+def fit_baselines(setup: TrainSetup) -> dict[str, Baseline]:
+    """Baselines of the training samples, by name; without those that the samples teach nothing."""
     task = build_task(setup.task, setup.plan.frequencies)
-    if not task.baseline:
-        return None
-    kind = BASELINES.get(task.baseline)
+    modality = modality_of(setup.model)
+    found = {kind: _fitted(setup, kind, task, modality) for kind in kinds_of(task, modality)}
+    return {kind: one for kind, one in found.items() if one is not None}
+
+
+def _fitted(setup: TrainSetup, name: str, task: Task, modality: Modality) -> Baseline | None:
+    kind = BASELINES.get(name)
     data = open_dataset(setup.objects, setup.data)
     indices = data.select(setup.select)
     most = min(len(indices), kind.most)
     indices = [indices[at] for at in np.linspace(0, len(indices) - 1, most).astype(int)]
-    design = modality_of(setup.model).design(data, indices, setup.plan)
+    design = modality.design(data, indices, setup.plan)
     targets = task.targets(data.samples.take(indices).to_pylist())
     if design is None or targets is None:
         return None
@@ -47,20 +61,34 @@ def fit_baseline(setup: TrainSetup) -> Baseline | None:
         return kind.fit(design, targets.numpy(), task)
 
 
-def validate_baseline(setup: TrainSetup, fitted: Baseline) -> dict[str, float]:
-    """The metrics of a training's validation, `val_` read `baseline_`; empty without validation."""
+def validate_baselines(setup: TrainSetup, fitted: Mapping[str, Baseline]) -> dict[str, float]:
+    """The metrics of a training's validation, named as of `called`; empty without validation."""
     data = open_dataset(setup.objects, setup.data)
     indices = data.select(setup.validation) if setup.validation else []
     if not indices:
         return {}
     task = build_task(setup.task, setup.plan.frequencies)
-    answers = _answers(setup.model, setup.plan, fitted, data, indices)
     targets = task.targets(data.samples.take(indices).to_pylist())
-    found = task.summarise(answers.astype(np.float64), None if targets is None else targets.numpy())
+    truth = None if targets is None else targets.numpy()
+    found = {}
+    for kind, one in fitted.items():
+        answers = _answers(setup.model, setup.plan, one, data, indices)
+        metrics = task.summarise(answers.astype(np.float64), truth)
+        found[kind] = {
+            name.removeprefix("val_"): round(value, 6)
+            for name, value in metrics.items()
+            if np.isfinite(value)
+        }
+    return called(found, task)
+
+
+def called(found: Mapping[str, Mapping[str, float]], task: Task) -> dict[str, float]:
+    """Metrics of baselines as a step prints them: `baseline_auc` of the task's own, of another
+    `baseline-<its name>_auc`."""
     return {
-        name.replace("val_", "baseline_", 1): round(value, 6)
-        for name, value in found.items()
-        if np.isfinite(value)
+        f"baseline{'' if kind == task.baseline else f'-{kind}'}_{name}": value
+        for kind, metrics in found.items()
+        for name, value in metrics.items()
     }
 
 
@@ -91,10 +119,10 @@ def decode(data: bytes, kind: type[Baseline]) -> list[Baseline]:
         raise DataError("not a sound safetensors file", code="bad-weights") from error
 
 
-def score_baseline(
+def score_baselines(
     objects: Objects, predictions: Dataset, truth: Dataset, cases: pa.Table
-) -> dict[str, float]:
-    """What the evaluated model's baseline reaches on the same cases, by the same definitions.
+) -> dict[str, dict[str, float]]:
+    """What the evaluated model's baselines reach on the same cases, by the same definitions.
 
     Args:
         objects: the storage root.
@@ -103,31 +131,36 @@ def score_baseline(
         cases: score rows of the evaluation.
 
     Returns:
-        Metric → value; empty where the model has no baseline.
+        Metric → value, by the baseline's name; empty where the model has none.
     """
     package = open_model(objects, predictions.attributes["model"])
-    if FILE not in package.files:
+    options = package.config["task"]
+    of_network = build_task(options).of_network
+    task = build_task({name: options[name] for name in options if name not in of_network})
+    kinds = kinds_of(task, modality_of(package.config["model"]))
+    kinds = [kind for kind in kinds if file_of(kind) in package.files]
+    if not kinds:
         return {}
     places = {one: at for at, one in enumerate(truth.samples["sample_id"].to_pylist())}
     ids = list(dict.fromkeys(cases["case"].to_pylist()))
     indices = [places[one] for one in ids if one in places]
     rows = truth.samples.take(indices).to_pylist()
-    options = package.config["task"]
-    of_network = build_task(options).of_network
-    task = build_task({name: options[name] for name in options if name not in of_network})
-    fitted = decode(package.read(FILE), BASELINES.get(task.baseline))
-    answers = _by_members(package, fitted, predictions, truth, indices, rows)
-    scored = [
-        {"sample_id": row["sample_id"], **about(row["sample_id"], row), **score}
-        for row, answer in zip(rows, answers, strict=True)
-        for score in task.score(Sample(row["sample_id"], row), _prediction(task, row, answer))
-    ]
-    summary = task.conclude(table_of(scored), Bootstrap(repeats=0, seed=0))
-    return {
-        name: estimate["value"]
-        for name, estimate in summary["metrics"].items()
-        if estimate["value"] is not None
-    }
+    found = {}
+    for kind in kinds:
+        fitted = decode(package.read(file_of(kind)), BASELINES.get(kind))
+        answers = _by_members(package, fitted, predictions, truth, indices, rows)
+        scored = [
+            {"sample_id": row["sample_id"], **about(row["sample_id"], row), **score}
+            for row, answer in zip(rows, answers, strict=True)
+            for score in task.score(Sample(row["sample_id"], row), _prediction(task, row, answer))
+        ]
+        metrics = task.conclude(table_of(scored), Bootstrap(repeats=0, seed=0))["metrics"]
+        found[kind] = {
+            name: estimate["value"]
+            for name, estimate in metrics.items()
+            if estimate["value"] is not None
+        }
+    return found
 
 
 def _by_members(

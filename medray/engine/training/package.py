@@ -1,15 +1,19 @@
 """From a finished training to a model package."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
 from safetensors.torch import save
 from torch import Tensor
 
-from medray.engine.training.baseline_scores import FILE as BASELINE
-from medray.engine.training.baseline_scores import encode, fit_baseline, validate_baseline
+from medray.engine.training.baseline_scores import (
+    encode,
+    file_of,
+    fit_baselines,
+    validate_baselines,
+)
 from medray.engine.training.baselines.base import Baseline
 from medray.engine.training.checkpoint import Checkpoints
 from medray.engine.training.learnt import FILE, learnt
@@ -41,7 +45,7 @@ def save_trained(
         spec: hash of the resolved training step.
         parents: besides the data and the model it was initialised from.
     """
-    baseline, metrics = _baseline(setup)
+    beside, metrics = _baselines(setup)
     task = setup.task | _task(setup.task, setup).chosen(result.metrics)
     config: dict[str, Any] = {
         "model": setup.model,
@@ -61,7 +65,7 @@ def save_trained(
         extra={
             "history.json": _history(result),
             FILE: learnt([setup]),
-            **_encoded([baseline]),
+            **_encoded([beside]),
         },
     )
 
@@ -88,7 +92,7 @@ def save_folds(
     }
     _, setup, first = made[0]
     members = [{"value": value, "plan": one.plan.model_dump(mode="json")} for value, one, _ in made]
-    beside = [_baseline(one) for _, one, _ in made]
+    beside = [_baselines(one) for _, one, _ in made]
     each = [{**one.metrics, **more} for (_, _, one), (_, more) in zip(made, beside, strict=True)]
     shared = [metric for metric in each[0] if all(metric in one for one in each)]
     metrics = {metric: fmean(one[metric] for one in each) for metric in shared}
@@ -123,14 +127,18 @@ def _shared(setups: Sequence[TrainSetup]) -> dict[str, Any]:
     return {"shared": found} if found else {}
 
 
-def _baseline(setup: TrainSetup) -> tuple[Baseline | None, dict[str, float]]:
-    fitted = fit_baseline(setup)
-    return fitted, {} if fitted is None else validate_baseline(setup, fitted)
+def _baselines(setup: TrainSetup) -> tuple[dict[str, Baseline], dict[str, float]]:
+    fitted = fit_baselines(setup)
+    return fitted, validate_baselines(setup, fitted)
 
 
-def _encoded(members: Sequence[Baseline | None]) -> dict[str, bytes]:
-    there = [one for one in members if one is not None]
-    return {BASELINE: encode(there)} if len(there) == len(members) else {}
+def _encoded(members: Sequence[Mapping[str, Baseline]]) -> dict[str, bytes]:
+    """Baselines that every network has beside it, a file of each kind."""
+    return {
+        file_of(kind): encode([one[kind] for one in members])
+        for kind in members[0]
+        if all(kind in one for one in members)
+    }
 
 
 def _weights(setup: TrainSetup, result: TrainResult) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from medray.data.order import Order
 from medray.errors import SpecError
 from medray.modalities.base import Answering, Asking, Modality, Precision, Trained
 from medray.modalities.plan import Sketch, Wanted, planned_fields
-from medray.modalities.table.plan import ColumnPlan, TablePlan
+from medray.modalities.table.plan import TablePlan
 from medray.modalities.table.wire import TableWire
 from medray.modalities.wire import Wire
 from medray.spec.training import TrainSettings
@@ -44,17 +44,12 @@ class Tables(Modality):
         self, dataset: Dataset, indices: Sequence[int], task: "Task", wanted: Wanted
     ) -> TablePlan:
         """Medians, means and deviations of the training rows."""
-        from medray.modalities.table.cases import Columns, gather
+        from medray.data.columns import Columns
+        from medray.modalities.table.cases import gather
 
         names = modalities_of(dataset, indices)
-        columns = {}
-        for name, part in zip(names, gather(dataset, indices, names), strict=True):
-            found = Columns.of(part)
-            columns[name] = ColumnPlan(
-                median=tuple(map(float, found.median)),
-                mean=tuple(map(float, found.mean)),
-                std=tuple(map(float, found.std)),
-            )
+        parts = zip(names, gather(dataset, indices, names), strict=True)
+        columns = {name: Columns.of(part).plan for name, part in parts}
         targets = _targets(task, dataset.samples.take(list(indices)).to_pylist())
         return planned_fields(
             TablePlan,

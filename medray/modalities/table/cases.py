@@ -13,6 +13,7 @@ from torch import Tensor
 
 from medray.data.ahead import many_ahead
 from medray.data.batch import Batch, in_parts
+from medray.data.columns import Columns
 from medray.data.order import Order
 from medray.data.tree import to_device
 from medray.errors import DataError, SpecError
@@ -70,38 +71,6 @@ def _matrix(dataset: Dataset, name: str, rows: Sequence[np.ndarray | None]) -> n
         )
     blank = np.full(sizes.pop(), np.nan, np.float32)
     return np.stack([blank if row is None else row.astype(np.float32) for row in rows])
-
-
-class Columns:
-    """How each column is imputed and scaled, learnt on training rows alone.
-
-    Args:
-        median: (features,), takes the place of a value that is missing.
-        mean: (features,)
-        std: (features,); columns of one value have 1.
-    """
-
-    def __init__(self, median: np.ndarray, mean: np.ndarray, std: np.ndarray) -> None:
-        self.median, self.mean, self.std = median, mean, std
-
-    @classmethod
-    def of(cls, matrix: np.ndarray) -> "Columns":
-        """Learn them of float32 (rows, features); NaN is missing."""
-        known = np.isfinite(matrix)
-        some = known.any(0)
-        filled = np.where(some, matrix, 0)
-        median = np.nanmedian(np.where(np.isfinite(filled), filled, np.nan), 0)
-        whole = np.where(known, matrix, median).astype(np.float64)
-        std = whole.std(0)
-        return cls(median, whole.mean(0), np.where(std > 1e-12, std, 1.0))
-
-    def apply(self, matrix: np.ndarray) -> np.ndarray:
-        """Float32 (rows, features), standardised; rows without any value stay NaN."""
-        known = np.isfinite(matrix)
-        made = (np.where(known, matrix, self.median) - self.mean) / self.std
-        made[~known.any(1)] = np.nan
-        scaled: np.ndarray = made.astype(np.float32)
-        return scaled
 
 
 class TableCases:

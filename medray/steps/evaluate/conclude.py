@@ -1,11 +1,11 @@
-"""Conclude an evaluation: all score rows to one summary, and a linear model's beside it."""
+"""Conclude an evaluation: all score rows to one summary, and those of baselines beside it."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 
-from medray.engine.training.baseline_scores import score_baseline
+from medray.engine.training.baseline_scores import called, score_baselines
 from medray.engine.training.learnt import overlap
 from medray.steps.base.resolved import Resolved
 from medray.steps.evaluate.operation import cautions, headline, summarise
@@ -14,6 +14,7 @@ from medray.storage.catalog.datasets import open_dataset
 from medray.storage.shards.reader import Shard
 from medray.storage.shards.writer import table_of
 from medray.storage.store.objects import Objects
+from medray.tasks import build_task
 
 
 def conclude(
@@ -27,8 +28,8 @@ def conclude(
     predictions, truth = (open_dataset(objects, name) for name in resolved.parents[:2])
     summary["learnt"] = overlap(objects, predictions, truth, cases)
     summary["cautions"] = cautions(summary)
-    beside = score_baseline(objects, predictions, truth, cases)
+    beside = score_baselines(objects, predictions, truth, cases)
     if beside:
-        summary["baseline"] = beside
-    metrics = {**headline(summary), **{f"baseline_{name}": beside[name] for name in beside}}
+        summary["baselines"] = beside
+    metrics = headline(summary) | called(beside, build_task(resolved.parameters["task"]))
     return {"summary": summary, "metrics": metrics}

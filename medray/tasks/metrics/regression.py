@@ -88,8 +88,8 @@ def score_regression(actual: FloatArray, predicted: FloatArray | None) -> dict[s
         predicted: (values,); None: there is no prediction.
 
     Returns:
-        A row of CASE_SCHEMA; `error` is the mean absolute error over known values, None without a
-        prediction.
+        A row of CASE_SCHEMA; `error` is the mean absolute error over known values, None where there
+        is none, or no prediction.
 
     Raises:
         DataError: not as many values as known ones ("grid-mismatch"), or a prediction that is no
@@ -104,7 +104,10 @@ def score_regression(actual: FloatArray, predicted: FloatArray | None) -> dict[s
             )
         if not np.isfinite(predicted).all():
             raise DataError("a predicted value is NaN or Inf", code="nonfinite-output")
-        given, error = predicted.tolist(), float(np.nanmean(np.abs(predicted - actual)))
+        known = ~np.isnan(actual)
+        given, error = predicted.tolist(), None
+        if known.any():
+            error = float(np.abs(predicted - actual)[known].mean())
     return {
         "status": "no-prediction" if predicted is None else "scored",
         "actual": [None if np.isnan(value) else float(value) for value in actual],
@@ -178,7 +181,9 @@ def summarise_regression(
 
 
 def _worst(cases: pa.Table, count: int) -> list[dict[str, Any]]:
-    """The rows without a prediction, then those with the largest error."""
+    """The rows without a prediction, then those with the largest error; none without a truth."""
+    missing = pc.equal(cases["status"], "no-prediction")
+    cases = cases.filter(pc.or_(missing, pc.is_valid(cases["error"])))
     error = pc.fill_null(cases["error"], float("inf"))
     order = pc.sort_indices(error, sort_keys=[("", "descending")])
     rows: list[dict[str, Any]] = cases.take(order[:count]).to_pylist()

@@ -10,7 +10,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from medray.engine.training.baseline_scores import FILE, decode
+from medray.engine.training.baseline_scores import decode, file_of
 from medray.engine.training.baselines.logistic import Logistic
 from medray.jobs.run import run
 from medray.report.collect import collect
@@ -70,7 +70,7 @@ def test_beside_a_classifier(objects: Objects, make_dataset: Make) -> None:
     assert "baseline_auc" in open_model(objects, "net").read("card.md").decode()
     assert scored.metrics["baseline_auroc"] > 0.75
     package = open_model(objects, "net")
-    (fitted,) = decode(package.read(FILE), Logistic)
+    (fitted,) = decode(package.read(file_of("logistic")), Logistic)
     from medray.modalities import modality_of, read_plan
 
     data = open_dataset(objects, "rows")
@@ -81,7 +81,7 @@ def test_beside_a_classifier(objects: Objects, make_dataset: Make) -> None:
     area = roc_auc_score(target[test], fitted.answers(design)[:, 1])
     assert scored.metrics["baseline_auroc"] == pytest.approx(area)
     summary = open_dataset(objects, "scores").attributes["summary"]
-    assert summary["baseline"]["auroc"] == pytest.approx(area)
+    assert summary["baselines"]["logistic"]["auroc"] == pytest.approx(area)
     steps = [{"kind": "evaluate", "output": scored.output}]
     assert "linear baseline: " in render(collect(objects, "page", steps))
 
@@ -101,7 +101,7 @@ def test_a_task_from_outside_brings_its_own(
 ) -> None:
     data, features, _ = table(make_dataset)
     steps = run(job({"name": "rates", "target": "value"}), storage=objects, cluster="inline").steps
-    (fitted,) = decode(open_model(objects, "net").read(FILE), Median)
+    (fitted,) = decode(open_model(objects, "net").read(file_of("median")), Median)
     assert isinstance(fitted, Median)
     learnt = np.asarray(data.select({"split": "train"}))
     some = learnt[np.linspace(0, len(learnt) - 1, Median.most).astype(int)]
@@ -143,7 +143,7 @@ def test_in_folds_each_case_is_answered_by_the_baseline_that_has_not_seen_it(
     steps = job(task, folds="fold", select={})
     trained, _, scored = run(steps, storage=objects, cluster="inline").steps
     package = open_model(objects, "net")
-    members = decode(package.read(FILE), Logistic)
+    members = decode(package.read(file_of("logistic")), Logistic)
     assert len(members) == 3
     from medray.modalities import modality_of, read_plan
 

@@ -10,7 +10,8 @@ from medray.tasks.base import Task
 
 
 class Baseline(ABC):
-    """A fitted baseline. A task names its own (`Task.baseline`)."""
+    """A fitted baseline. A task names its own (`Task.baseline`), and a modality more of them
+    (`Modality.baselines`)."""
 
     name: ClassVar[str]
     label: ClassVar[str]

@@ -62,15 +62,17 @@ class Logistic(Linear):
 
     @classmethod
     def of_labels(cls, design: np.ndarray, labels: np.ndarray) -> Self:
-        """Of each of several labels: 0 or 1, (samples, labels)."""
+        """Of each of several labels: 0, 1 or NaN where it is not known, (samples, labels)."""
         columns, back, centre, scale = reduced(design)
         weights = np.zeros((design.shape[1], labels.shape[1]))
         intercepts = np.zeros(labels.shape[1])
-        for number, column in enumerate((labels > 0.5).T):
+        for number, values in enumerate(labels.T):
+            known = ~np.isnan(values)
+            column = values[known] > 0.5
             if column.all() or not column.any():
                 intercepts[number] = -NEVER if column.all() else NEVER
                 continue
-            fitted = _logistic(columns, column.astype(int))
+            fitted = _logistic(columns[known], column.astype(int))
             weights[:, number], intercepts[number] = back @ fitted.coef_[0], fitted.intercept_[0]
         return cls(*unscaled(weights, intercepts, centre, scale), "sigmoid")
 

@@ -1,0 +1,147 @@
+"""Molecules end to end: a shard's ragged arrays as values and offsets, cut by numpy.
+
+Nothing here is done molecule by molecule: a training draws thousands in a second.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+
+from medray.errors import DataError
+
+
+@dataclass(frozen=True)
+class Graphs:
+    """Graphs of molecules. Of each bond there are both directions, sorted by the atom it leads to.
+
+    Args:
+        atoms: int8 (atoms, 7), see medray.models.molecule.base.
+        degrees: int32 (atoms,), directed bonds that lead to each.
+        sources: int32 (directed bonds,), the atom that each comes from, within its molecule.
+        reverse: int32 (directed bonds,), the same bond the other way, within its molecule.
+        bonds: uint8 (directed bonds, 2).
+        sizes: int64 (molecules,), atoms of each.
+        directed: int64 (molecules,), directed bonds of each.
+    """
+
+    atoms: np.ndarray
+    degrees: np.ndarray
+    sources: np.ndarray
+    reverse: np.ndarray
+    bonds: np.ndarray
+    sizes: np.ndarray
+    directed: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        atoms: np.ndarray,
+        sizes: np.ndarray,
+        bonds: np.ndarray,
+        counts: np.ndarray,
+        features: np.ndarray,
+    ) -> Self:
+        """Graphs as they are stored.
+
+        Args:
+            atoms: int8 (atoms, 7).
+            sizes: int64 (molecules,), atoms of each.
+            bonds: uint16 (bonds, 2): begin and end, within the molecule; each bond once.
+            counts: int64 (molecules,), bonds of each.
+            features: uint8 (bonds, 2).
+
+        Raises:
+            DataError: a bond leads to no atom of its molecule (code "bad-graph").
+        """
+        ends = bonds.astype(np.int64)
+        of = np.repeat(np.arange(len(sizes)), counts)
+        if len(features) != len(bonds) or (ends >= sizes[of][:, None]).any():
+            raise DataError("a bond leads to no atom of its molecule", code="bad-graph")
+        first = starts_of(sizes)[of]
+        begin, end = first + ends[:, 0], first + ends[:, 1]
+        into = np.concatenate([end, begin])
+        order = np.argsort(into, kind="stable")
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        other = place[(order + len(bonds)) % max(1, len(order))]
+        several = np.concatenate([of, of])[order]
+        return cls(
+            atoms=atoms,
+            degrees=np.bincount(into, minlength=len(atoms)).astype(np.int32),
+            sources=np.concatenate([ends[:, 0], ends[:, 1]])[order].astype(np.int32),
+            reverse=(other - starts_of(2 * counts)[several]).astype(np.int32),
+            bonds=np.concatenate([features, features])[order],
+            sizes=sizes,
+            directed=2 * counts,
+        )
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    @cached_property
+    def _first(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where atoms and directed bonds of each molecule begin."""
+        return starts_of(self.sizes), starts_of(self.directed)
+
+    def take(self, rows: np.ndarray) -> Self:
+        """Some molecules, in the order of `rows`."""
+        atoms = spans(self._first[0][rows], self.sizes[rows])
+        bonds = spans(self._first[1][rows], self.directed[rows])
+        return type(self)(
+            self.atoms[atoms],
+            self.degrees[atoms],
+            self.sources[bonds],
+            self.reverse[bonds],
+            self.bonds[bonds],
+            self.sizes[rows],
+            self.directed[rows],
+        )
+
+    def batch(self) -> dict[str, np.ndarray]:
+        """As networks take them: atoms and bonds counted over all molecules together."""
+        atoms, bonds = (np.repeat(first, self.directed) for first in self._first)
+        return {
+            "atoms": self.atoms,
+            "sizes": self.sizes,
+            "degrees": self.degrees.astype(np.int64),
+            "sources": self.sources + atoms,
+            "reverse": self.reverse + bonds,
+            "bonds": self.bonds,
+        }
+
+
+@dataclass(frozen=True)
+class Bits:
+    """Fingerprints.
+
+    Args:
+        values: int32, numbers of the bits that are on, of one molecule after the other.
+        counts: int64 (molecules,), how many of each.
+    """
+
+    values: np.ndarray
+    counts: np.ndarray
+
+    @cached_property
+    def _first(self) -> np.ndarray:
+        return starts_of(self.counts)
+
+    def take(self, rows: np.ndarray) -> Self:
+        """Some molecules, in the order of `rows`."""
+        counts = self.counts[rows]
+        return type(self)(self.values[spans(self._first[rows], counts)], counts)
+
+
+def starts_of(lengths: np.ndarray) -> np.ndarray:
+    """Where parts of so many values begin, int64."""
+    starts: np.ndarray = np.cumsum(lengths, dtype=np.int64) - lengths
+    return starts
+
+
+def spans(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Indices of values that lie in spans, int64: those of the first span, of the second, …"""
+    before = starts - starts_of(lengths)
+    indices: np.ndarray = np.arange(int(lengths.sum())) + np.repeat(before, lengths)
+    return indices

@@ -1,0 +1,1 @@
+"""Networks of molecules: graphs of atoms and bonds, and fingerprints."""
