@@ -3,9 +3,7 @@
 The reference does the least that can be done: `dcmread` and `pixel_array` of every file, in a loop.
 Archives keep slices as they came or, more often, compressed without loss: `--syntax`.
 medray scans the headers, checks geometry, de-identifies, rescales, writes checksummed shards and
-commits, by two processes of the engine's worker (what each actor of the Ray pool runs). Imports and
-process start are outside of both times; the plan, which runs in one process, is inside. Workers are
-dealt units one by one, as the pool deals them where there are few.
+commits, by two processes of the engine's worker (`workers.py`).
 
 Each is measured twice: with the source in the page cache, where processors are all that counts, and
 from the disk, as an archive that is larger than memory is read.
@@ -13,16 +11,11 @@ from the disk, as an archive that is larger than memory is read.
 
 import argparse
 import hashlib
-import multiprocessing
 import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
-from multiprocessing.connection import Connection
-from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +24,10 @@ import pydicom
 from pairs import interleave, ratio
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless
+from workers import Crew, crew
 
-from medray.engine.units.operation import Unit
-from medray.engine.units.worker import Receipt, Worker, WorkerSpec
-from medray.formats import FORMATS
-from medray.formats.base import Source
-from medray.steps.ingest.plan import plan_ingest
-from medray.steps.ingest.resolve import OPERATION
-from medray.storage.catalog.ledger import Ledger
 from medray.storage.store.objects import Objects
 
-TURNS = 2  # units at once of a worker
 SYNTAXES = {"jpeg-ls": JPEGLSLossless, "jpeg-2000": JPEG2000Lossless}
 
 
@@ -99,41 +85,13 @@ def read_only(root: Path) -> float:
     return time.perf_counter() - started
 
 
-def serve(pipe: Connection, dealt: "SimpleQueue[Unit | None]") -> None:
-    """A worker process: takes a spec, then units as it comes to them; answers with receipts."""
-    while spec := pipe.recv():
-        worker = Worker(spec)
-
-        def turn(_: int, worker: Worker = worker) -> list[Receipt]:
-            return [worker.run(unit) for unit in iter(dealt.get, None)]
-
-        with ThreadPoolExecutor(TURNS) as pool:  # as an actor of the pool: one reads, one writes
-            pipe.send(list(chain.from_iterable(pool.map(turn, range(TURNS)))))
-
-
-def ingest(
-    root: Path, workers: list[Connection], dealt: "SimpleQueue[Unit | None]"
-) -> tuple[float, dict[str, Any]]:
+def ingest(root: Path, workers: Crew) -> tuple[float, dict[str, Any]]:
     """Seconds of medray, and facts about what it wrote."""
     with tempfile.TemporaryDirectory() as store:
-        objects = Objects(store)
-        started = time.perf_counter()
-        kind = FORMATS.get("dicom")
-        found = kind(kind.Options()).plan(Source(root))
-        planned = plan_ingest(found, name="dicom", identity={}, samples=1)
-        parameters = {"format": {"name": "dicom"}, "source": str(root), "split": None}
-        spec = WorkerSpec(OPERATION, parameters, objects, "ct", session="bench")
-        for pipe in workers:
-            pipe.send(spec)
-        for unit in [*planned.units, *[None] * TURNS * len(workers)]:
-            dealt.put(unit)
-        receipts = [receipt for pipe in workers for receipt in pipe.recv()]
-        took = time.perf_counter() - started
-        if any(r.state != "committed" or r.quarantined for r in receipts):
-            raise SystemExit(f"not all committed: {receipts}")
-        commits = Ledger(objects, "ct").committed([unit.id for unit in planned.units])
-        digest = hashlib.sha256("".join(sorted(commits.column("content"))).encode())
-        return took, {"digest": digest.hexdigest()[:12], "stages": commits.seconds()}
+        done = workers.ingest("dicom", {}, root, Objects(store), samples=1)
+        digest = hashlib.sha256("".join(sorted(done.commits.column("content"))).encode())
+        facts = {"digest": digest.hexdigest()[:12], "stages": done.commits.seconds()}
+        return done.seconds, facts
 
 
 def main() -> None:
@@ -146,24 +104,16 @@ def main() -> None:
     os.environ["MEDRAY_DEID_KEY"] = "00" * 32
     os.environ["OMP_NUM_THREADS"] = "1"
     os.environ["MALLOC_ARENA_MAX"] = "1"  # as Ray's workers have it
-    context = multiprocessing.get_context("spawn")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, crew() as workers:
         root = Path(folder) / "raw"
         for number in range(1, args.series + 1):
             write_series(root / f"s{number}", number, args.slices, args.syntax)
-        pipes, processes, dealt = [], [], context.SimpleQueue()
-        for _ in range(2):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=serve, args=(theirs, dealt), daemon=True)
-            process.start()
-            pipes.append(ours)
-            processes.append(process)
         facts: dict[str, Any] = {}
 
         os.sync()  # what isn't on the disk can't be evicted
 
         def medray() -> float:
-            took, facts_now = ingest(root, pipes, dealt)
+            took, facts_now = ingest(root, workers)
             if facts and facts_now["digest"] != facts["digest"]:
                 raise SystemExit("two runs wrote different content")
             facts.update(facts_now)
@@ -193,8 +143,6 @@ def main() -> None:
         ratio(seconds, "medray from disk", "pydicom from disk")
         total = sum(facts["stages"].values())
         print({stage: f"{value / total:.0%}" for stage, value in facts["stages"].items()})
-        for pipe in pipes:
-            pipe.send(None)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,22 @@
-"""Signals: EDF decoded, stored, and read again window by window, each beside what it competes with.
+"""Signals: decoded, ingested, and read again window by window, each beside what it competes with.
 
 `decode` reads the EDF and BDF files of MEDRAY_DATA as ingest does, to digital values in memory,
 beside a loop over pyedflib's `readSignal(…, digital=True)`; their data records are repeated until a
-file has 16 MB, as half an hour to a night has. `windows` draws windows of ten seconds
-at random from recordings in a shard, beside the same from a numpy memmap of int16, (channel, time)
-as recorders' exports have it: batches of `--batch` from one recording, as a loader that shuffles
-draws them. `store` is all that is stored of a night of mixed rates, rows and metadata included, by
-the bytes of its EDF. All times are of the processor: other work on the machine lengthens neither.
+file has 16 MB, as half an hour to a night has. And WFDB records, beside a loop over wfdb's
+`rdrecord(…, physical=False, return_res=16)`; with annotations, beside one that calls `rdann` too.
+`ingest` brings `--records` of WFDB (MIT-BIH's, again and again) to committed shards by two
+processes of the engine's worker, beside that loop in one process, which only reads; on the clock,
+and then by seconds of the processor, which two workers spend no less of than one. `windows` draws
+windows of ten seconds at random from recordings in a shard, beside the same from a numpy memmap of
+int16, (channel, time) as recorders' exports have it: batches of `--batch` from one recording, as a
+loader that shuffles draws them. `store` is all that is stored of a night of mixed rates, rows and
+metadata included, by the bytes of its EDF. All times but that of `ingest` are of the processor:
+other work on the machine lengthens neither.
 """
 
 import argparse
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,6 +25,7 @@ from typing import Any
 
 import numpy as np
 from pairs import interleave, ratio
+from workers import Crew, Done, crew
 
 from medray.formats import FORMATS
 from medray.formats.base import Source
@@ -31,6 +38,8 @@ OPEN = {"deidentify": {"method": "none"}}
 LENGTHENED = {**OPEN, "times": "header"}  # their records tell the times of those they repeat
 LONG = 16 * 10**6
 NIGHT = "short_psg.edf"
+RECORDS = ("100", "106", "119", "200", "203", "208")
+NONE = {**OPEN, "annotators": []}
 
 
 def cpu(work: Callable[[], object]) -> Callable[[], float]:
@@ -85,6 +94,100 @@ def decode(root: Path, rounds: int) -> None:
             file.close()
 
     ratio(interleave({"medray": cpu(ours), "pyedflib": cpu(theirs)}, rounds), "medray", "pyedflib")
+
+
+def again(root: Path, to: Path, count: int) -> None:
+    """MIT-BIH's records at hand, one after the other and again, until there are `count`."""
+    for number in range(count):
+        name = RECORDS[number % len(RECORDS)]
+        folder = to / f"{number // len(RECORDS):03d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        for ending in ("hea", "dat", "atr"):
+            shutil.copy(root / f"{name}.{ending}", folder)
+
+
+def loop(root: Path, *, annotations: bool = False) -> list[Any]:
+    """What wfdb reads of all records below a folder."""
+    import wfdb
+
+    found = []
+    for path in sorted(root.rglob("*.hea")):
+        name = str(path.with_suffix(""))
+        found.append(wfdb.rdrecord(name, physical=False, return_res=16).d_signal[-1].tolist())
+        if annotations:
+            found[-1] = wfdb.rdann(name, "atr").sample.tolist()
+    return found
+
+
+def decode_wfdb(root: Path, rounds: int) -> None:
+    """WFDB records to digital values in memory, and with their annotations."""
+    with tempfile.TemporaryDirectory() as folder:
+        again(root, Path(folder), 12)
+        for options, annotations in ((NONE, False), (OPEN, True)):
+            _, samples = recordings("wfdb", Path(folder), options)
+            ours = [one.arrays["signal_360"][:, -1].tolist() for one in samples]  # type: ignore[index]
+            if annotations:
+                ours = [[note["sample"] for note in one.row["annotations"]] for one in samples]
+            if ours != loop(Path(folder), annotations=annotations):
+                raise SystemExit("medray and wfdb read something else")
+            name = "wfdb's rdrecord" + " and rdann" * annotations
+
+            def read(options: dict[str, Any] = options) -> None:
+                recordings("wfdb", Path(folder), options)
+
+            def theirs(annotations: bool = annotations) -> None:
+                loop(Path(folder), annotations=annotations)
+
+            ratio(interleave({"medray": cpu(read), name: cpu(theirs)}, rounds), "medray", name)
+
+
+def ingest(root: Path, rounds: int, records: int) -> None:
+    """WFDB records to committed shards by two workers."""
+    with tempfile.TemporaryDirectory() as folder, crew() as workers:
+        source = Path(folder)
+        again(root, source, records)
+        check(source, workers)
+        for options, told in ((NONE, "signals"), (OPEN, "signals and annotations")):
+
+            def done(options: dict[str, Any] = options) -> Done:
+                with tempfile.TemporaryDirectory() as store:
+                    return workers.ingest("wfdb", options, source, Objects(store))
+
+            def theirs() -> float:
+                started = time.perf_counter()
+                loop(source)
+                return time.perf_counter() - started
+
+            names = {told: lambda: done().seconds, "rdrecord": theirs}
+            ratio(interleave(names, rounds), told, "rdrecord")
+            names = {
+                f"{told}, processor's": lambda: done().cpu_s,
+                "rdrecord": cpu(lambda: loop(source)),
+            }
+            ratio(interleave(names, rounds), f"{told}, processor's", "rdrecord")
+
+
+def check(source: Path, workers: Crew) -> None:
+    """Hold what is stored of each record against what wfdb reads."""
+    import wfdb
+
+    with tempfile.TemporaryDirectory() as store:
+        objects = Objects(store)
+        done = workers.ingest("wfdb", OPEN, source, objects)
+        found = {}
+        for pinned in done.commits.pinned():
+            shard = Shard(objects, pinned)
+            for row, one in enumerate(shard.table.select(["sample_id", "annotations"]).to_pylist()):
+                samples = [note["sample"] for note in one["annotations"]]
+                found[one["sample_id"]] = shard.array(row, "signal_360")[...], samples
+        for path in source.rglob("*.hea"):
+            name = str(path.with_suffix(""))
+            values, samples = found.pop(f"{path.parent.name}_{path.stem}")
+            wanted = wfdb.rdrecord(name, physical=False, return_res=16).d_signal
+            np.testing.assert_array_equal(values, wanted.T)
+            np.testing.assert_array_equal(samples, wfdb.rdann(name, "atr").sample)
+        if found:
+            raise SystemExit(f"nobody asked for {sorted(found)}")
 
 
 def shard_of(
@@ -149,9 +252,10 @@ def store(root: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=["decode", "windows", "store", "all"])
+    parser.add_argument("part", choices=["decode", "ingest", "windows", "store", "all"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=1024)
+    parser.add_argument("--records", type=int, default=128)
     args = parser.parse_args()
     data = Path(os.environ["MEDRAY_DATA"]) / "biosignal"
     if args.part in ("decode", "all"):
@@ -159,6 +263,9 @@ def main() -> None:
             for path in (*(data / "edf").glob("*.edf"), *(data / "edf").glob("*.bdf")):
                 (Path(folder) / f"{path.stem}{path.suffix}").write_bytes(longer(path.read_bytes()))
             decode(Path(folder), args.rounds)
+        decode_wfdb(data / "mitbih", args.rounds)
+    if args.part in ("ingest", "all"):
+        ingest(data / "mitbih", args.rounds, args.records)
     if args.part in ("windows", "all"):
         windows(data / "mitbih", args.rounds, args.batch)
     if args.part in ("store", "all"):

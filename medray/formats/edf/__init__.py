@@ -153,8 +153,8 @@ class Edf(Format):
         samples = Samples(path, header, header.count(path.stat().st_size, by_file=self._by_file))
         told = Told()
         for fields in samples.told():
-            told.take(fields, options.encoding)
-        begin = next((one for one in told.begins if one is not None), Decimal(0))
+            told.take(fields, header.duration, options.encoding)
+        begin = next((one for _, one in told.begins if one is not None), Decimal(0))
         segments = self._segments(header, samples, told)
         kept = _kept(samples, header, told, begin, gaps=len(segments) > 1)
         channels = placed(
@@ -228,12 +228,11 @@ class Edf(Format):
         return Counter(header.rate(one.samples) for one in header.signals if not one.told)
 
     def _segments(self, header: Header, samples: Samples, told: Told) -> list[Segment]:
-        begins: list[Decimal | None] = told.begins or [None] * samples.count
-        if self.options.times == "header" and not header.gaps:
-            begins = [begins[0], *[None] * (len(begins) - 1)]
+        by_header = self.options.times == "header" and not header.gaps
+        begins = told.begins[:1] if by_header else told.begins
         fastest = max(samples.groups, default=0)
         step = 1 / header.rate(fastest) if fastest else float(header.duration)
-        return stretches(begins, header.duration, step, gaps=header.gaps)
+        return stretches(begins, samples.count, header.duration, step, gaps=header.gaps)
 
     def _subject(self, path: str, header: Header) -> str:
         options = self.options

@@ -47,8 +47,8 @@ class Samples:
         values = sum(samples * len(group) for samples, group in self.groups.items())
         return values * self.count * self.dtype.itemsize
 
-    def told(self) -> Iterator[list[bytes]]:
-        """What the signals of annotations hold, record by record."""
+    def told(self) -> Iterator[list[Array]]:
+        """What the signals of annotations hold, each uint8 (records, bytes), of some records."""
         if sum(signal.samples for signal in self._told) * self._header.width > MAX_TOLD_BYTES:
             raise DataError("a data record has annotations of 64 MiB", code="bad-annotation")
         if not self._told:
@@ -56,13 +56,13 @@ class Samples:
         if self._large:
             with self._path.open("rb", buffering=0) as file:
                 for record in range(self.count):
-                    yield [self._bytes(file.fileno(), record, signal) for signal in self._told]
+                    raw = [self._bytes(file.fileno(), record, signal) for signal in self._told]
+                    yield [np.frombuffer(one, np.uint8)[None] for one in raw]
             return
         width = self._header.width
         spans = [slice(one.at * width, (one.at + one.samples) * width) for one in self._told]
         for _, block in self._blocks():
-            for record in block:
-                yield [record[span].tobytes() for span in spans]
+            yield [block[:, span] for span in spans]
 
     def whole(self) -> dict[int, Array]:
         """The samples of all groups, (channel, time) each."""
@@ -165,10 +165,10 @@ def _turn(block: Array, at: int, samples: int, width: int, out: Array) -> None:
         target[...] = cells.view("<i2")
         return
     triples = cells.reshape(len(block), samples, 3)
-    # Into the upper three bytes of each value: the shift then brings the sign down.
-    wide = target.view(np.uint8).reshape(len(block), samples, 4)
-    wide[..., 1:] = triples
-    target >>= 8
+    # The upper byte with its sign, then the lower two: a sixth of the time of bytes one by one.
+    target[...] = triples[..., 2].view(np.int8)
+    target <<= 16
+    target |= triples[..., :2].view("<u2")[..., 0]
 
 
 def _fill(descriptor: int, offset: int, block: Array) -> None:

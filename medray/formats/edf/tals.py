@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,7 +19,10 @@ from medray.formats.signal.recording import Segment
 MAX_ANNOTATIONS = 2**20
 Encoding = Literal["utf-8", "latin-1"]
 _TIME = re.compile(rb"([+-]\d{1,12}(?:[.,]\d*)?)(?:\x15(\d{1,12}(?:[.,]\d*)?)?)?", re.ASCII)
-_CLOCK = re.compile(rb"([+-]\d{1,12}(?:[.,]\d*)?)\x14\x14\0*", re.ASCII)
+PLACES = 8  # behind the point, of times that are read by columns
+MOST_DIGITS = 11  # before it, with a sign and a point: in 10 ns they fit into 64 bits
+WIDEST, END = MOST_DIGITS + PLACES + 1, 0x14
+Array = np.ndarray[Any, Any]
 
 
 @dataclass
@@ -27,37 +30,94 @@ class Told:
     """What the annotations of a file say.
 
     Args:
-        begins: of each data record that tells it, when it begins.
+        begins: (data record, when it begins) where that is not when the one before ends; None: it
+            does not tell, and those behind it don't either until the next.
         notes: onset, duration and text of each annotation, in order.
+        records: how many were taken.
     """
 
-    begins: list[Decimal | None] = field(default_factory=list)
+    begins: list[tuple[int, Decimal | None]] = field(default_factory=list)
     notes: list[tuple[Decimal, Decimal | None, str]] = field(default_factory=list)
+    records: int = 0
 
-    def take(self, fields: Sequence[bytes], encoding: Encoding) -> None:
-        """Take the annotations of one data record.
+    def take(self, fields: Sequence[Array], duration: Decimal, encoding: Encoding) -> None:
+        """Take the annotations of some data records.
 
         Args:
-            fields: what each of its signals of annotations holds.
+            fields: what each of their signals of annotations holds, uint8 (records, bytes).
+            duration: of a record, in seconds.
             encoding: of the texts.
 
         Raises:
             DataError: "bad-annotation", "not-utf8", "too-many-annotations".
         """
+        first, count = self.records, len(fields[0])
+        ticks, alone = clocks(fields[0]) if len(fields) == 1 else (None, np.zeros(count, bool))
+        # Of records that tell when they begin and nothing else, those that go on from the last.
+        going = np.zeros(count, bool)
+        if ticks is not None and not (step := duration.scaleb(PLACES)) % 1:
+            going[1:] = alone[1:] & alone[:-1] & (np.diff(ticks) == int(step))
+        for at in np.flatnonzero(~going).tolist():
+            if ticks is not None and alone[at]:
+                begin: Decimal | None = Decimal(int(ticks[at])).scaleb(-PLACES)
+            else:
+                begin = self._noted([one[at].tobytes() for one in fields], encoding)
+            self._begun(first + at, begin, duration)
+        self.records += count
+
+    def _begun(self, record: int, begin: Decimal | None, duration: Decimal) -> None:
+        """Remember when a record begins, unless the ones before it say so already."""
+        if self.begins:
+            last, expected = self.begins[-1]
+            if expected is not None:
+                expected += duration * (record - last)
+            if begin == expected:
+                return
+        self.begins.append((record, begin))
+
+    def _noted(self, fields: Sequence[bytes], encoding: Encoding) -> Decimal | None:
+        """Take the annotations of one record; when it begins, if it tells."""
         begin = None
-        # Most records tell when they begin and nothing else: a fifth of the time.
-        if len(fields) == 1 and (alone := _CLOCK.fullmatch(fields[0])):
-            self.begins.append(_seconds(alone[1]))
-            return
         for number, data in enumerate(fields):
             for place, (onset, duration, texts) in enumerate(_lists(data)):
                 if not texts[0] and place == number == 0:
                     begin, texts = onset, texts[1:]
                 for text in filter(None, texts):
                     self.notes.append((onset, duration, _decoded(text, encoding)))
-        self.begins.append(begin)
         if len(self.notes) > MAX_ANNOTATIONS:
             raise DataError("there are over a million annotations", code="too-many-annotations")
+        return begin
+
+
+def clocks(cells: Array) -> tuple[Array, Array]:
+    """When records begin that tell that and nothing else, by columns: most do, and letter by letter
+    of each they would take most of the time of reading a file.
+
+    Args:
+        cells: the annotations of each record, uint8 (records, bytes).
+
+    Returns:
+        int64 (records,), in 10 ns; and of which records it is true, the others tell more, or so
+        many digits that one by one they are exact.
+    """
+    head = cells[:, :WIDEST]
+    stops = (head == END).argmax(1)
+    # Nothing but a time and two ends, and zeros behind them.
+    alone = (stops > 1) & (np.count_nonzero(cells, 1) == stops + 2)
+    alone[alone] = cells[alone, np.minimum(stops[alone] + 1, cells.shape[1] - 1)] == END
+    alone &= (head[:, 0] == ord("+")) | (head[:, 0] == ord("-"))
+    ticks, places = np.zeros(len(cells), np.int64), np.full(len(cells), -1)
+    for column in range(1, int(stops[alone].max(initial=0))):
+        letter, inside = head[:, column], column < stops
+        digit = (letter >= ord("0")) & (letter <= ord("9"))
+        point = ((letter == ord(".")) | (letter == ord(","))) & (places < 0) & (column > 1)
+        alone &= digit | point | ~inside
+        ticks = np.where(digit & inside, ticks * 10 + letter - ord("0"), ticks)
+        places += inside & (point | (places >= 0))
+    behind = np.maximum(places, 0)
+    alone &= (behind <= PLACES) & (stops - behind <= MOST_DIGITS)
+    ticks *= 10 ** np.where(alone, PLACES - behind, 0)
+    return np.where(head[:, 0] == ord("-"), -ticks, ticks), alone
 
 
 def _lists(data: bytes) -> Iterator[tuple[Decimal, Decimal | None, list[bytes]]]:
@@ -87,12 +147,18 @@ def _decoded(text: bytes, encoding: Encoding) -> str:
 
 
 def stretches(
-    begins: Sequence[Decimal | None], duration: Decimal, step: float, *, gaps: bool
+    begins: Sequence[tuple[int, Decimal | None]],
+    count: int,
+    duration: Decimal,
+    step: float,
+    *,
+    gaps: bool,
 ) -> list[Segment]:
     """The stretches without a gap; onsets count from the first.
 
     Args:
-        begins: of each record, when it begins; None where it does not tell.
+        begins: see Told; none: no record tells.
+        count: of records.
         duration: of a record, in seconds.
         step: seconds between the samples of the fastest channel; what differs by less than half of
             it is the same time.
@@ -103,11 +169,11 @@ def stretches(
             before the last has ended ("overlapping-records"); or records of a file without gaps
             tell of some ("times-disagree").
     """
-    told = [(at, begin) for at, begin in enumerate(begins) if begin is not None]
-    if gaps and len(told) < len(begins):
+    told = [(at, begin) for at, begin in begins if begin is not None]
+    if gaps and count and len(told) < max(1, len(begins)):
         raise DataError("a data record does not tell when it begins", code="no-times")
     if len(told) < 2:
-        return [Segment(0.0, float(duration * len(begins)))]
+        return [Segment(0.0, float(duration * count))]
     first = told[0][1] - duration * told[0][0]
     places = np.array([at for at, _ in told])
     # Exact before they are floats: times of many digits keep their differences.
@@ -124,8 +190,8 @@ def stretches(
             "a data record begins before the last has ended", code="overlapping-records"
         )
     cuts = (np.flatnonzero(late > step / 2) + 1).tolist() if gaps else []
-    edges = [0, *cuts, len(begins)]
+    edges = [0, *(told[cut][0] for cut in cuts), count]
     return [
-        Segment(float(onsets[start]), float(duration * (stop - start)))
-        for start, stop in pairwise(edges)
+        Segment(float(onsets[at]), float(duration * (stop - start)))
+        for at, (start, stop) in zip([0, *cuts], pairwise(edges), strict=True)
     ]

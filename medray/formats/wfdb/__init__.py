@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import pyarrow as pa
 from pydantic import Field, field_validator
 
 from medray.errors import DataError
@@ -20,7 +21,7 @@ from medray.formats.files import is_empty, nothing_found, place, replacing
 from medray.formats.imaging.values import check_pattern, subject_of
 from medray.formats.packed import grouped
 from medray.formats.signal.deidentify import Deidentify, Pseudonyms
-from medray.formats.signal.recording import COLUMNS, Annotation, array_of, row_of, spec_of
+from medray.formats.signal.recording import COLUMNS, NOTED, array_of, row_of, spec_of
 from medray.formats.wfdb.annotations import Notes, encode
 from medray.formats.wfdb.notes import BYTES, FILES, SPEC, WORDS, Kept, files_of, moved, rows_of
 from medray.formats.wfdb.reader import SUFFIX, Files, Signals
@@ -30,6 +31,7 @@ from medray.formats.wfdb.tree import Tree
 from medray.formats.wfdb.writer import frame_rate, write_signals, written
 from medray.storage.shards.holds import Holds, Needs, names
 from medray.storage.shards.records import Refusal
+from medray.storage.shards.rows import Structs
 from medray.storage.shards.samples import Sample, Slabs
 from medray.storage.shards.schema import Arrays
 
@@ -204,19 +206,19 @@ class Wfdb(Format):
 
     def _annotations(
         self, files: Files, item: Input, rate: float
-    ) -> tuple[list[Annotation], list[dict[str, Any]], bytes]:
+    ) -> tuple[Structs, list[dict[str, Any]], bytes]:
         """Those of all files, what is told of each file, and their bytes, if they may be kept."""
         texts, keyed = self.options.texts, self.names.keyed
         kept = Kept((WORDS if keyed else None) if texts is None else frozenset(texts))
-        rows, abouts, data = list[Annotation](), list[dict[str, Any]](), b""
+        rows, abouts, data = [pa.array([], NOTED)], list[dict[str, Any]](), b""
         for annotator in item.extra["annotators"]:
             own = files.data(annotator)
             more, about = rows_of(annotator, own, rate, kept)
             whole = kept.texts is None
-            rows += more
+            rows.append(more)
             abouts.append(about if whole else {**about, "bytes": 0})
             data += own if whole else b""
-        return rows, abouts, data
+        return Structs(pa.concat_arrays(rows)), abouts, data
 
     def _subject(self, path: str) -> str:
         """Whose a record is, as its path says.

@@ -1,16 +1,17 @@
 """Annotation files in the MIT format: words of 16 bits, a code above an interval.
 
-A file is taken apart into `Note`s and put together again. What a file says of itself by notes at
-its start, its time resolution and symbols of its own, is no `Note` but part of `Notes`.
+A file is taken apart by columns (`Taken`), or into `Note`s (`Notes`), of which it is put together
+again. What a file says of itself by notes at its start, its time resolution and symbols of its own,
+is no note but told beside them.
 """
 
 import re
 import struct
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from medray.errors import DataError
 
@@ -71,51 +72,79 @@ class Notes:
         return SYMBOLS | {int(one[1]): one[2] for one in found if one}
 
 
-@dataclass
-class _Raw:
-    tick: int
-    code: int
-    subtype: int = 0
-    channel: int = 0
-    number: int = 0
-    text: bytes = b""
+Words = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """An annotation file by columns, each (annotations,) in the order of the file.
+
+    Args:
+        ticks: int64, see Note.
+        codes: which symbols stand for, see `Notes.symbols`.
+        subtypes: as of Note, as `channels` and `numbers` are.
+        texts: by the position of their annotation; all others have none.
+        about: the file without its annotations.
+    """
+
+    ticks: Words
+    codes: Words
+    subtypes: Words
+    channels: Words
+    numbers: Words
+    texts: dict[int, str]
+    about: Notes
+
+    @property
+    def symbols(self) -> list[str]:
+        """Of every code there may be; in brackets where none is known."""
+        known = self.about.symbols
+        return [known.get(code) or f"[{code}]" for code in range(LAST + 1)]
 
 
 def decode(data: bytes) -> Notes:
-    """A file's annotations.
+    """A file's annotations, one by one; raises as `take` does."""
+    taken = take(data)
+    symbols = taken.symbols
+    columns = (taken.ticks, taken.codes, taken.subtypes, taken.channels, taken.numbers)
+    made = tuple(
+        Note(tick, symbols[code], subtype, channel, number, taken.texts.get(at, ""))
+        for at, (tick, code, subtype, channel, number) in enumerate(
+            zip(*(column.tolist() for column in columns), strict=True)
+        )
+    )
+    return replace(taken.about, notes=made)
+
+
+def take(data: bytes) -> Taken:
+    """A file's annotations by columns.
 
     Raises:
         DataError: it is no such file, or breaks off (code "bad-annotations").
     """
-    found = _taken(data)
-    texts = [one.text for one in found if one.text]
-    terminated = bool(texts) and all(text.endswith(b"\0") for text in texts)
-    resolution, definitions, behind = _told(found)
-    notes = Notes((), resolution, definitions, terminated)
-    symbols = notes.symbols
-    made = tuple(
-        Note(
-            one.tick,
-            symbols.get(one.code) or f"[{one.code}]",
-            one.subtype,
-            one.channel,
-            one.number,
-            _text(one.text),
-        )
-        for one in found[behind:]
+    columns, found = _columns(data)
+    terminated = bool(found) and all(text.endswith(b"\0") for text in found.values())
+    texts = {at: text for at, raw in found.items() if (text := _text(raw))}
+    ticks, codes = (columns[name] for name in ("ticks", "codes"))
+    resolution, definitions, behind = _told(ticks, codes, texts)
+    return Taken(
+        **{name: column[behind:] for name, column in columns.items()},
+        texts={at - behind: text for at, text in texts.items() if at >= behind},
+        about=Notes((), resolution, definitions, terminated),
     )
-    return Notes(made, resolution, definitions, terminated)
 
 
-def _told(found: Sequence[_Raw]) -> tuple[float | None, tuple[str, ...], int]:
+def _told(
+    ticks: Words, codes: Words, texts: dict[int, str]
+) -> tuple[float | None, tuple[str, ...], int]:
     """Resolution and definitions that a file begins with, and how many annotations say so."""
     resolution: float | None = None
     definitions = list[str]()
     behind, defining = 0, False
-    for number, one in enumerate(found):
-        text = _text(one.text)
+    for at in range(len(ticks)):
+        text = texts.get(at, "")
         told = _RESOLUTION.fullmatch(text)
-        if one.tick or one.code != NOTE:
+        if ticks[at] or codes[at] != NOTE:
             break
         if told is not None and float(told[1]) > 0:
             resolution = float(told[1])
@@ -125,7 +154,7 @@ def _told(found: Sequence[_Raw]) -> tuple[float | None, tuple[str, ...], int]:
             definitions.append(text)
         else:
             break
-        behind = number + 1
+        behind = at + 1
     # Definitions that never end are comments, as others are.
     return (None, (), 0) if defining else (resolution, tuple(definitions), behind)
 
@@ -173,46 +202,60 @@ def encode(notes: Notes) -> bytes:
     return bytes(words) + b"\0\0"
 
 
-def _taken(data: bytes) -> list[_Raw]:
-    """Annotations as they stand in the file."""
+def _columns(data: bytes) -> tuple[dict[str, Words], dict[int, bytes]]:
+    """Columns of `Taken` as they stand in the file, and texts by their annotation's position."""
     if len(data) % 2 or len(data) > MAX_BYTES:
-        raise _bad("it has a length that no such file has")
-    words: list[int] = np.frombuffer(data, "<u2").tolist()
-    found: list[_Raw] = []
-    tick = channel = number = at = 0
-    end = len(words)
-    while at < end:
-        code, low = words[at] >> 10, words[at] & 1023
-        at += 1
-        if code == 0 and low == 0:
-            if any(words[at:]):
-                raise _bad("it goes on behind its end")
-            return found
-        if code <= LAST:
-            tick += low
-            if not 0 <= tick < MAX_TICK or len(found) == MAX_NOTES:
-                raise _bad("an annotation lies beyond every record, or there are too many")
-            found.append(_Raw(tick, code, 0, channel, number))
-        elif code == SKIP and at + 2 <= end:
-            far = words[at] << 16 | words[at + 1]
-            tick += far - 2**32 if far >= 2**31 else far
-            at += 2
-        elif code <= SKIP or not found:
-            raise _bad("it has a code that does not exist")
-        elif code == SUBTYPE:
-            found[-1].subtype = _signed(low)
-        elif code == CHANNEL:
-            found[-1].channel = channel = low & 255
-        elif code == NUMBER:
-            found[-1].number = number = _signed(low)
-        else:
-            found[-1].text = data[2 * at : 2 * at + low]
-            at += (low + 1) // 2
-    raise _bad("it breaks off before its end")
+        raise bad("it has a length that no such file has")
+    words = np.frombuffer(data, "<u2")
+    at = _heads(words)
+    codes, low = words[at] >> 10, (words[at] & 1023).astype(np.int64)
+    if ((codes > LAST) & (codes < SKIP)).any():
+        raise bad("it has a code that does not exist")
+    own = codes <= LAST
+    owner = np.cumsum(own) - 1  # of each word the annotation that it is, or that it tells more of
+    if owner[codes > SKIP].min(initial=0) < 0:
+        raise bad("it has a code that does not exist")
+    steps = np.where(own, low, 0)
+    skips = at[codes == SKIP]
+    steps[codes == SKIP] = (words[skips + 1].astype(np.int32) << 16) | words[skips + 2]
+    ticks = np.cumsum(steps)[own]
+    if len(ticks) > MAX_NOTES or (ticks < 0).any() or (ticks >= MAX_TICK).any():
+        raise bad("an annotation lies beyond every record, or there are too many")
+    signed = (low & 255) - 256 * (low >> 7 & 1)
+    subtypes = np.zeros(len(ticks), np.int64)
+    subtypes[owner[codes == SUBTYPE]] = signed[codes == SUBTYPE]  # of several the last
+    made = {"ticks": ticks, "codes": codes[own], "subtypes": subtypes}
+    for name, code, values in (("channels", CHANNEL, low & 255), ("numbers", NUMBER, signed)):
+        made[name] = _kept(len(ticks), owner[codes == code], values[codes == code])
+    texts = {
+        int(owner[n]): data[(start := 2 * int(at[n]) + 2) : start + int(low[n])]
+        for n in np.flatnonzero(codes == TEXT).tolist()
+    }
+    return made, {number: text for number, text in texts.items() if text}
 
 
-def _signed(low: int) -> int:
-    return (low & 255) - 256 * (low >> 7 & 1)
+def _heads(words: Words) -> Words:
+    """Where words lie that are no part of a text and of no far step, up to the end of the file."""
+    inside = np.zeros(len(words), bool)
+    codes, free = words >> 10, 0
+    for at in np.flatnonzero((codes == SKIP) | (codes == TEXT)).tolist():
+        if at >= free:  # else it is itself part of a text
+            free = at + 3 if codes[at] == SKIP else at + 1 + (int(words[at] & 1023) + 1) // 2
+            inside[at + 1 : free] = True
+    ends = np.flatnonzero(~inside & (words == 0))
+    if not len(ends):
+        raise bad("it breaks off before its end")
+    if words[ends[0] :].any():
+        raise bad("it goes on behind its end")
+    return np.flatnonzero(~inside[: ends[0]])
+
+
+def _kept(count: int, owners: Words, values: Words) -> Words:
+    """What holds from the annotation on that says it, until another does; 0 before."""
+    told = np.full(count, -1, np.int64)
+    told[owners] = np.arange(len(owners))  # of several the last
+    latest = np.maximum.accumulate(told)
+    return np.where(latest < 0, 0, values[latest] if len(values) else 0)
 
 
 def _text(data: bytes) -> str:
@@ -226,7 +269,8 @@ def _text(data: bytes) -> str:
         return data.decode("latin-1")
 
 
-def _bad(why: str) -> DataError:
+def bad(why: str) -> DataError:
+    """The error for a file that cannot be read."""
     reason = f"an annotation file cannot be read: {why}"
     hint = "get it anew, or leave it out by `annotators`"
     return DataError(reason, code="bad-annotations", hint=hint)

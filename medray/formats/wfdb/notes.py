@@ -6,15 +6,27 @@ The column `annotation_files` says of each file what its rows don't: its length 
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from medray.errors import DataError
-from medray.formats.signal.recording import Annotation
-from medray.formats.wfdb.annotations import NOTE, SYMBOLS, Note, Notes, decode, encode
+from medray.formats.signal.recording import NOTED
+from medray.formats.wfdb.annotations import (
+    MAX_TICK,
+    NOTE,
+    SYMBOLS,
+    Note,
+    Notes,
+    bad,
+    decode,
+    encode,
+    take,
+)
 from medray.formats.wfdb.stretches import RHYTHMS, Rhythms, Stretch
+from medray.storage.shards.rows import Structs
 from medray.storage.shards.schema import ArraySpec, Axis
 
 FILES, BYTES = "annotation_files", "annotation_bytes"
@@ -41,8 +53,8 @@ class Kept:
 
 def rows_of(
     annotator: str, data: bytes, rate: float, kept: Kept
-) -> tuple[list[Annotation], dict[str, Any]]:
-    """The annotations of a file, and what the column of files says of it.
+) -> tuple[pa.StructArray, dict[str, Any]]:
+    """The annotations of a file, `NOTED`, and what the column of files says of it.
 
     Args:
         annotator: the file's ending.
@@ -53,40 +65,48 @@ def rows_of(
     Raises:
         DataError: it cannot be read (code "bad-annotations").
     """
-    notes = decode(data)
-    ticks = notes.resolution or rate
-    rows = [
-        Annotation(
-            annotator,
-            note.tick / ticks,
-            text=kept(note.text),
-            sample=note.tick if ticks == rate else round(note.tick / ticks * rate),
-            symbol=note.symbol,
-            subtype=note.subtype,
-            channel=note.channel,
-            number=note.number,
-        )
-        for note in notes.notes
-    ]
-    lines = notes.definitions
+    taken = take(data)
+    about, count = taken.about, len(taken.ticks)
+    ticks = about.resolution or rate
+    onsets = taken.ticks / ticks
+    samples = taken.ticks if ticks == rate else np.rint(onsets * rate)
+    if not (samples < MAX_TICK).all():
+        raise bad("an annotation lies beyond every record")
+    texts = [""] * count
+    for at, text in taken.texts.items():
+        texts[at] = kept(text)
+    columns = {
+        "annotator": pa.repeat(annotator, count),
+        "onset_s": onsets,
+        "duration_s": pa.nulls(count, pa.float64()),
+        "text": texts,
+        "sample": samples.astype(np.int64),
+        "symbol": np.array(taken.symbols, object)[taken.codes],
+        "subtype": taken.subtypes,
+        "channel": taken.channels,
+        "number": taken.numbers,
+    }
+    made = [pa.array(columns[field.name], field.type) for field in NOTED]
+    lines = about.definitions
     if kept.texts is not None:  # code and symbol, without the words that describe it
         lines = tuple(" ".join(line.split(" ")[:2]) for line in lines)
-    return rows, {
+    return pa.StructArray.from_arrays(made, fields=list(NOTED)), {
         "annotator": annotator,
         "bytes": len(data),
-        "resolution": float(notes.resolution or 0),
+        "resolution": float(about.resolution or 0),
         "definitions": "\n".join(lines),
-        "terminated": notes.terminated,
+        "terminated": about.terminated,
     }
 
 
-def moved(rows: Sequence[Annotation], first: int, frames: int, rate: float) -> list[Annotation]:
+def moved(rows: Structs, first: int, frames: int, rate: float) -> Structs:
     """Those of a segment, in its own time."""
-    return [
-        replace(one, onset_s=one.onset_s - first / rate, sample=one.sample - first)
+    own = [
+        {**one, "onset_s": one["onset_s"] - first / rate, "sample": one["sample"] - first}
         for one in rows
-        if one.sample is not None and first <= one.sample < first + frames
+        if first <= one["sample"] < first + frames
     ]
+    return Structs(pa.array(own, NOTED))
 
 
 def files_of(

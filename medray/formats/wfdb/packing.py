@@ -24,7 +24,8 @@ class Coding:
         per_unit: samples in what is decoded together, the unit.
         unit: bytes of it.
         tails: bytes that the first samples of a unit take, where a file ends so.
-        decode: whole units, uint8 (n * unit,), into samples (n * per_unit,).
+        decode: whole units, uint8 (n * unit,), into samples (per_unit, n): the first of each unit,
+            then the second of each, …
     """
 
     bits: int
@@ -46,53 +47,73 @@ class Coding:
 
 
 def _plain(dtype: str) -> Callable[[Bytes], Values]:
-    return lambda data: data.view(dtype).astype(np.dtype(dtype).newbyteorder("="), copy=False)
+    native = np.dtype(dtype).newbyteorder("=")
+    return lambda data: data.view(dtype).astype(native, copy=False)[None]
 
 
 def _offset_8(data: Bytes) -> Values:
-    return data.astype(np.int16) - np.int16(128)
+    return (data.astype(np.int16) - np.int16(128))[None]
 
 
 def _offset_16(data: Bytes) -> Values:
-    return (data.view("<u2").astype(np.uint16, copy=False) ^ np.uint16(0x8000)).view(np.int16)
+    words = data.view("<u2").astype(np.uint16, copy=False)
+    return (words ^ np.uint16(0x8000)).view(np.int16)[None]
 
 
 def _bits_24(data: Bytes) -> Values:
-    wide = np.zeros((len(data) // 3, 4), np.uint8)
-    wide[:, 1:] = data.reshape(-1, 3)
-    return wide.view("<i4")[:, 0] >> np.int32(8)
+    cells = data.reshape(-1, 3)
+    made = cells[:, 2].view(np.int8).astype(np.int32)
+    made <<= 16
+    made |= cells[:, :2].view("<u2")[:, 0]
+    return made[None]
 
 
 def _bits_212(data: Bytes) -> Values:
-    """Two samples in three bytes: the middle one has the upper bits of both."""
-    middle = data[1::3].astype(np.uint16)
-    made = np.empty((len(middle), 2), np.uint16)
-    np.left_shift(middle, 12, out=made[:, 0])
-    made[:, 0] |= data[0::3].astype(np.uint16) << np.uint16(4)
-    np.left_shift(middle & np.uint16(0xF0), 8, out=made[:, 1])
-    made[:, 1] |= data[2::3].astype(np.uint16) << np.uint16(4)
-    return (made.view(np.int16) >> np.int16(4)).reshape(-1)
+    """Two samples in three bytes: the middle one has the upper bits of both.
+
+    Each is brought to the upper twelve of 16 bits by passes over words as they lie across bytes,
+    a third of the time that bytes taken one by one need.
+    """
+    units = len(data) // 3
+    made = np.empty((2, units), np.uint16)
+    first, second = made
+    np.left_shift(np.ndarray(units, "<u2", data, 0, 3), 4, out=first)
+    second[...] = np.ndarray(units, "<u2", data, 1, 3)
+    upper = second & np.uint16(0xF0)
+    upper <<= np.uint16(8)
+    second >>= np.uint16(8)
+    second <<= np.uint16(4)
+    second |= upper
+    return _signed(made, 4)
 
 
 def _bits_310(data: Bytes) -> Values:
     """Three samples in two words: of each word ten bits above its lowest, and of the third sample
     the uppermost five of the first word, then of the second."""
-    words = data.view("<u2").astype(np.uint16, copy=False).reshape(-1, 2)
-    made = np.empty((len(words), 3), np.uint16)
-    made[:, :2] = words << np.uint16(5)
-    made[:, 2] = ((words[:, 0] >> np.uint16(11)) << np.uint16(6)) | (
-        (words[:, 1] >> np.uint16(11)) << np.uint16(11)
-    )
-    return (made.view(np.int16) >> np.int16(6)).reshape(-1)
+    first, second = data.view("<u2").astype(np.uint16, copy=False).reshape(-1, 2).T
+    made = np.empty((3, len(first)), np.uint16)
+    np.left_shift(first, 5, out=made[0])
+    np.left_shift(second, 5, out=made[1])
+    made[2] = (first >> np.uint16(11)) << np.uint16(6)
+    made[2] |= (second >> np.uint16(11)) << np.uint16(11)
+    return _signed(made, 6)
 
 
 def _bits_311(data: Bytes) -> Values:
     """Three samples in 32 bits, from the lowest on."""
     words = data.view("<u4")
-    made = np.empty((len(words), 3), np.uint16)
+    made = np.empty((3, len(words)), np.uint16)
     for at in range(3):
-        made[:, at] = (words >> np.uint32(10 * at)).astype(np.uint16) << np.uint16(6)
-    return (made.view(np.int16) >> np.int16(6)).reshape(-1)
+        made[at] = words >> np.uint32(10 * at)
+    made <<= np.uint16(6)
+    return _signed(made, 6)
+
+
+def _signed(made: Values, spare: int) -> Values:
+    """Samples that lie above so many spare bits of 16, as the numbers that they are."""
+    found = made.view(np.int16)
+    found >>= np.int16(spare)
+    return found
 
 
 CODINGS = {

@@ -75,14 +75,17 @@ class Stored:
     def read(self, frames: int) -> list[Values]:
         """See File."""
         coding, count = self._coding, frames * self._width
-        data = np.zeros(-(-count // coding.per_unit) * coding.unit, np.uint8)
+        data = np.empty(-(-count // coding.per_unit) * coding.unit, np.uint8)
         size, got = coding.size(count), 0
         while got < size and (more := self._file.readinto(data[got:].data)):
             got += more
         if got < size:
             raise short()
         data[size:] = 0
-        flat = coding.decode(data)[:count].reshape(frames, self._width)
+        units = coding.decode(data)
+        if self._even and self._width == coding.per_unit > 1:  # a frame a unit
+            return list(units)
+        flat = _in_turn(units)[:count].reshape(frames, self._width)
         if self._even and not self._differences:
             return list(np.ascontiguousarray(flat.T))
         found, at = [], 0
@@ -104,6 +107,17 @@ class Stored:
                 raise DataError("samples of a signal leave 16 bits", code="out-of-range")
             self._last[number] = int(whole[-1])
         return whole.astype(np.int16)
+
+
+def _in_turn(units: Values) -> Values:
+    """Samples (per_unit, n), in the order of the file."""
+    made: Values = units[0]
+    if len(units) == 1:
+        return made
+    made = np.empty(units.shape[::-1], units.dtype)
+    for at, own in enumerate(units):  # a sixth of the time of a copy of the transposed
+        made[:, at] = own
+    return made.reshape(-1)
 
 
 class Segment:

@@ -69,7 +69,7 @@ class ArrayWriter:
         self._pending: list[np.ndarray] = []
         self._held, self._row, self._left = 0, 0, shape[axis]
         self._buffer = np.empty(chunk, dtype)
-        self._raw = None if dtype.kind == "T" else raw_bytes(self._buffer)
+        self._inner = self.meta.inner
         self._open_shard()
 
     def append(self, slab: np.ndarray) -> None:
@@ -123,12 +123,24 @@ class ArrayWriter:
         return data[(slice(None),) * self._axis + (slice(start, stop),)]
 
     def _write_row(self, row: np.ndarray) -> None:
-        row = np.ascontiguousarray(row)
-        chunk, inner, buffer = self.meta.chunk, self.meta.inner, self._buffer
-        text = row.dtype.kind == "T"
+        chunk, inner = self.meta.chunk, self._inner
         if self._filled == 0:
             shard = tuple(self._row // n if a == self._axis else 0 for a, n in enumerate(inner))
             self._key = f"{self._path}/{self.meta.key(shard)}"
+        if row.shape == chunk:  # of signals all rows but the last
+            at = tuple(self._row % n if a == self._axis else 0 for a, n in enumerate(inner))
+            self._write_chunk(at, np.ascontiguousarray(row))
+        else:
+            self._write_chunks(np.ascontiguousarray(row))
+        self._row += 1
+        self._filled += 1
+        if self._row % inner[self._axis] == 0:
+            self._close_shard()
+
+    def _write_chunks(self, row: np.ndarray) -> None:
+        """A row of several chunks, or of one that it does not fill."""
+        chunk, inner, buffer = self.meta.chunk, self._inner, self._buffer
+        text = row.dtype.kind == "T"
         # Whole lines of a chunk are copied as one value each: half the time of elements.
         if not text and row.shape[-1] % chunk[-1] == 0 < row.size:
             line = f"V{chunk[-1] * row.itemsize}"
@@ -151,19 +163,18 @@ class ArrayWriter:
                 buffer[...] = "" if text else 0
                 filled, part = piece.shape, target[tuple(slice(0, n) for n in piece.shape)]
             part[...] = piece
-            self._hash.update(raw_bytes(buffer) if self._raw is None else self._raw)
-            if not buffer.item(0) and not _filled(buffer):
-                continue
-            data, checksum = compress(buffer, self.meta.packing)
-            # The chunk's own checksum is the sum that it is read back by.
-            crc32c = int.from_bytes(checksum, "little")
-            self._outbox.add(self._key, data, checksum, crc32c=crc32c)
-            self._entries[place] = (self._size, len(data) + len(checksum))
-            self._size += len(data) + len(checksum)
-        self._row += 1
-        self._filled += 1
-        if self._row % inner[self._axis] == 0:
-            self._close_shard()
+            self._write_chunk(place, buffer)
+
+    def _write_chunk(self, place: tuple[int, ...], values: np.ndarray) -> None:
+        self._hash.update(raw_bytes(values))
+        if not values.item(0) and not _filled(values):
+            return
+        data, checksum = compress(values, self.meta.packing)
+        # The chunk's own checksum is the sum that it is read back by.
+        crc32c = int.from_bytes(checksum, "little")
+        self._outbox.add(self._key, data, checksum, crc32c=crc32c)
+        self._entries[place] = (self._size, len(data) + len(checksum))
+        self._size += len(data) + len(checksum)
 
     def _open_shard(self) -> None:
         self._entries: dict[tuple[int, ...], tuple[int, int]] = {}  # offset and size, by chunk
@@ -171,7 +182,7 @@ class ArrayWriter:
 
     def _close_shard(self) -> None:
         if self._filled:  # a shard of zeros is stored too: a missing object is damage, not zeros
-            index = np.full((*self.meta.inner, 2), EMPTY, np.uint64)
+            index = np.full((*self._inner, 2), EMPTY, np.uint64)
             for place in self._entries:
                 index[place] = self._entries[place]
             self._outbox.add(self._key, encode_index(index))

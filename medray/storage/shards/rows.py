@@ -1,9 +1,10 @@
-"""Many samples as one table, for what has millions of rows: sites, regions, compounds."""
+"""What is many and alike, held by column: samples as one table, where there are millions of them
+(sites, regions, compounds); and in a sample's row a list of structures (annotations)."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 import pyarrow as pa
@@ -51,6 +52,54 @@ class Rows(Sample):
             yield Sample(row.pop("sample_id"), row, arrays)
 
 
+class Structs(Sequence[dict[str, Any]]):
+    """A list of structures in a row, where making each would cost more than reading it.
+
+    Args:
+        values: the structures by column, none of which is missing as a whole.
+    """
+
+    def __init__(self, values: pa.StructArray) -> None:
+        self.values = values
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.values.to_pylist())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment] # as of lists
+
+    @overload
+    def __getitem__(self, at: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[dict[str, Any]]: ...
+    def __getitem__(self, at: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
+        found = self.values[at]
+        one: dict[str, Any] | list[dict[str, Any]]
+        one = found.to_pylist() if isinstance(at, slice) else found.as_py()
+        return one
+
+    def content(self) -> str:
+        """Hash of the structures' names, types and values."""
+        return content_of(pa.Table.from_struct_array(self.values))
+
+
+def cells_of(values: Sequence[Any]) -> Any:
+    """A cell of each row as Arrow takes a column, lists of structures as they are held."""
+    listed = [isinstance(value, Structs) for value in values]
+    if listed and all(listed):
+        ends = np.cumsum([0, *map(len, values)])
+        held = pa.concat_arrays([value.values for value in values])
+        return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), held)
+    if any(listed):
+        return [list(one) if own else one for one, own in zip(values, listed, strict=True)]
+    return values
+
+
 def joined(tables: list[pa.Table]) -> pa.Table:
     """Tables one below the other; a column that some lack is missing there.
 
@@ -79,17 +128,18 @@ def content_of(table: pa.Table) -> str:
         column = table[name].combine_chunks()
         column = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
         digest.update(canonical([name, str(column.type), len(column)]))
-        digest.update(np.packbits(_numbers(column.is_valid())).tobytes())
+        there = _numbers(column.is_valid()) if column.null_count else np.ones(len(column), bool)
+        digest.update(np.packbits(there).tobytes())
         if pa.types.is_string(column.type):
-            _, ends, data = column.fill_null("").buffers()
+            _, ends, data = _filled(column, "").buffers()
             bounds = np.frombuffer(ends, np.int32)[column.offset :][: len(column) + 1]
             digest.update(np.diff(bounds).tobytes())
             if len(column) and data is not None:
                 digest.update(memoryview(data)[bounds[0] : bounds[-1]])
         elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-            digest.update(_numbers(column.fill_null(0)).tobytes())
+            digest.update(_numbers(_filled(column, 0)).tobytes())
         elif pa.types.is_boolean(column.type):
-            digest.update(np.packbits(_numbers(column.fill_null(False))).tobytes())
+            digest.update(np.packbits(_numbers(_filled(column, False))).tobytes())
         else:
             digest.update(canonical(column.to_pylist()))
     return digest.hexdigest()
@@ -98,3 +148,8 @@ def content_of(table: pa.Table) -> str:
 def _numbers(column: pa.Array) -> np.ndarray:
     values: np.ndarray = column.to_numpy(zero_copy_only=False)
     return values
+
+
+def _filled(column: pa.Array, value: Any) -> pa.Array:
+    """The column with a value where one is missing."""
+    return column.fill_null(value) if column.null_count else column

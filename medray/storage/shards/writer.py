@@ -17,7 +17,7 @@ from medray.storage.shards.array_writer import ArrayWriter
 from medray.storage.shards.forms.ome import groups, place
 from medray.storage.shards.ragged import Waiting
 from medray.storage.shards.records import ARRAYS, ROOT, TABLE, ShardRecord, sum_of
-from medray.storage.shards.rows import Rows, content_of, joined
+from medray.storage.shards.rows import Rows, Structs, cells_of, content_of, joined
 from medray.storage.shards.samples import Layout, Sample, Slabs
 from medray.storage.shards.schema import (
     Arrays,
@@ -148,7 +148,7 @@ class ShardWriter:
         self._outbox.flush()
         point("shard.written")
         content = hashlib.sha256(
-            content_of(table).encode() if self._tables else canonical(self._rows)
+            content_of(table).encode() if self._tables else canonical([*map(_told, self._rows)])
         )
         content.update(canonical(sorted(self._content.items())))
         if self._partial:
@@ -272,7 +272,7 @@ class ShardWriter:
 def table_of(rows: list[dict[str, Any]]) -> pa.Table:
     """Rows as a table; columns are the union of the keys, in order of first appearance."""
     names = list(dict.fromkeys(name for row in rows for name in row)) or ["sample_id"]
-    columns = {name: [row.get(name) for row in rows] for name in names}
+    columns = {name: cells_of([row.get(name) for row in rows]) for name in names}
     if not rows:
         return pa.table({"sample_id": pa.array([], pa.string())})
     return pa.table(columns)
@@ -288,8 +288,17 @@ def form_of(schema: pa.Schema, arrays: Arrays) -> str:
     return str(short([columns, encode(forms)] if forms else columns))
 
 
+def _told(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as it is hashed: of what is held by column its own hash."""
+    return {
+        name: value.content() if isinstance(value, Structs) else value
+        for name, value in row.items()
+    }
+
+
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """The row as JSON-able values: numpy scalars unboxed, tuples as lists, NaN as missing."""
+    """The row as JSON-able values: numpy scalars unboxed, tuples as lists, NaN as missing. What is
+    held by column stays so."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, np.generic):

@@ -152,14 +152,21 @@ def sums(file: RawIOBase | BytesIO, sizes: Iterable[int]) -> Sums:
         sizes: that the pieces should have, in bytes. Where the file is shorter, the sizes returned
             are smaller; what goes beyond them is one more piece.
     """
-    hashed = blake3()
+    hashed, block, at = blake3(), b"", 0  # pieces are small: one read brings many of them
 
     def piece(size: int) -> tuple[int, int]:
+        nonlocal block, at
         left, crc32c = size, 0
-        while left and (data := file.read(min(left, READ_BYTES))):
-            left -= len(data)
-            crc32c = extend(crc32c, data)
-            hashed.update(data)
+        while left:
+            if at == len(block):
+                block, at = file.read(READ_BYTES) or b"", 0
+                hashed.update(block)
+                if not block:
+                    break
+            part = block[at : at + left]
+            at += len(part)
+            left -= len(part)
+            crc32c = extend(crc32c, part)
         return size - left, crc32c
 
     found = [piece(size) for size in sizes]

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import wfdb as library
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medray.errors import DataError
-from medray.formats.wfdb.annotations import SYMBOLS, Note, Notes, decode, encode
+from medray.formats.wfdb.annotations import SYMBOLS, Note, Notes, decode, encode, take
 
 NOTES = st.lists(
     st.builds(
@@ -77,6 +78,68 @@ def test_definitions_without_an_end_are_comments() -> None:
     lines = ("## annotation type definitions", "42 X Crackle")
     found = decode(encode(Notes(tuple(Note(0, '"', text=line) for line in lines))))
     assert [one.text for one in found.notes] == list(lines)
+
+
+def word_by_word(words: list[int]) -> list[list[int]] | None:
+    """Tick, code, subtype, channel, number of each annotation; None of what is no such file."""
+    found: list[list[int]] = []
+    tick = channel = number = at = 0
+    while at < len(words):
+        code, low = words[at] >> 10, words[at] & 1023
+        signed = (low & 255) - (256 if low & 128 else 0)
+        at += 1
+        if words[at - 1] == 0:
+            return None if any(words[at:]) else found
+        if code <= 49:
+            tick += low
+            if tick < 0:
+                return None
+            found.append([tick, code, 0, channel, number])
+        elif code == 59 and at + 2 <= len(words):
+            far = words[at] << 16 | words[at + 1]
+            tick += far - (2**32 if far >= 2**31 else 0)
+            at += 2
+        elif code < 60 or not found:
+            return None
+        elif code == 61:
+            found[-1][2] = signed
+        elif code == 62:
+            found[-1][3] = channel = low & 255
+        elif code == 60:
+            found[-1][4] = number = signed
+        else:
+            at += (low + 1) // 2
+    return None
+
+
+def word(codes: st.SearchStrategy[int], low: st.SearchStrategy[int]) -> st.SearchStrategy[int]:
+    return st.builds(lambda code, low: code << 10 | low, codes, low)
+
+
+WORDS = st.lists(
+    st.one_of(
+        word(st.sampled_from([1, 5, 42, 49]), st.integers(0, 1023)),
+        word(st.sampled_from([60, 61, 62]), st.integers(0, 1023)),
+        word(st.sampled_from([59, 63]), st.integers(0, 5)),
+        word(st.integers(0, 63), st.integers(0, 1023)),
+        st.sampled_from([0, 0xFFFF]),
+    ),
+    max_size=14,
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(WORDS, st.integers(0, 2))
+def test_columns_are_those_of_words_taken_one_by_one(words: list[int], ends: int) -> None:
+    words = [*words, *[0] * ends]
+    data, wanted = np.array(words, "<u2").tobytes(), word_by_word(words)
+    if wanted is None:
+        with pytest.raises(DataError, match="bad-annotations"):
+            take(data)
+        return
+    found = take(data)
+    columns = (found.ticks, found.codes, found.subtypes, found.channels, found.numbers)
+    assert np.array(columns, np.int64).T.tolist() == wanted
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_decoding_is_exact(number: int, count: int) -> None:
     # The two words of 310 hold two samples or three: of such a file only a header knows.
     assert coding.samples(len(data)) == count + (number == 310 and count % 3 == 2)
     padded = data + bytes(-len(data) % coding.unit)
-    found = coding.decode(np.frombuffer(padded, np.uint8))
+    found = coding.decode(np.frombuffer(padded, np.uint8)).T.reshape(-1)
     assert found[:count].tolist() == values
     assert str(found.dtype) == coding.dtype
     assert coding.missing == values[0]
@@ -106,6 +106,6 @@ def test_blocks_of_a_long_file_fit_together() -> None:
     signals = [rng.integers(-500, 500, n).astype(np.int16) for n in (300_001, 600_002)]
     data = b"".join(encode(310, signals, [1, 2]))
     padded = np.frombuffer(data + bytes(-len(data) % 4), np.uint8)
-    found = CODINGS[310].decode(padded)[:900_003].reshape(-1, 3)
+    found = CODINGS[310].decode(padded).T.reshape(-1)[:900_003].reshape(-1, 3)
     np.testing.assert_array_equal(found[:, 0], signals[0])
     np.testing.assert_array_equal(found[:, 1:].reshape(-1), signals[1])

@@ -69,7 +69,8 @@ def test_what_a_model_has_noted_is_written_beside_what_was_there(tmp_path: Path)
     data = encode(Notes((Note(9, "N"), Note(7, "V"))))[:-2] + b"\0\0"
     (root / "a.atr").write_bytes(data)
     sample = records.read(root)["a"]
-    sample.row["annotations"] += [
+    sample.row["annotations"] = [
+        *sample.row["annotations"],
         {"annotator": "a model", "onset_s": 0.5, "duration_s": 0.25, "text": "AFIB"},
         {"annotator": "a model", "onset_s": 0.1, "sample": 40, "symbol": "S", "channel": 1},
     ]
