@@ -19,6 +19,7 @@ from medray.spec.base import Settings
 from medray.spec.training import TrainSettings
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.holds import Needs, names
+from medray.storage.shards.reader import Shard
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays
 from medray.storage.shards.stored import Stored
@@ -136,6 +137,13 @@ class Predictor(ABC):
         """Whether prepared samples and answers are small, so that those of several requests go
         through the network together. Else it is asked by one request at a time."""
         return True
+
+    columnar: bool = False
+    """Whether samples of a shard are answered together: to prepare each would take too long."""
+
+    def of_shard(self, shard: Shard, numbers: np.ndarray) -> np.ndarray:
+        """Of a columnar one, what the task makes of rows of a shard, in order, (rows, …)."""
+        raise NotImplementedError
 
     @abstractmethod
     def prepare(self, stored: Stored, together: int) -> Sample:

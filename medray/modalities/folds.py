@@ -12,6 +12,7 @@ import numpy as np
 from medray.errors import DataError, SpecError
 from medray.modalities.base import Answering, Asking, Predictor, giving
 from medray.modalities.loaded import LoadedModel
+from medray.storage.shards.reader import Shard
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays
 from medray.storage.shards.stored import Stored
@@ -41,6 +42,7 @@ class HeldOut(Predictor):
         self._members = {
             value: one.modality.predictor(one, asked) for value, one in model.members.items()
         }
+        self.columnar = next(iter(self._members.values())).columnar
 
     @property
     def arrays(self) -> Arrays:
@@ -52,9 +54,20 @@ class HeldOut(Predictor):
         """As its members."""
         return next(iter(self._members.values())).batch
 
+    def of_shard(self, shard: Shard, numbers: np.ndarray) -> np.ndarray:
+        """See Predictor."""
+        folds = shard.columns([self._column])[self._column].take(numbers).to_pylist()
+        made: dict[int, np.ndarray] = {}
+        for value in dict.fromkeys(folds):
+            mine = [at for at, fold in enumerate(folds) if fold == value]
+            made.update(zip(mine, self._member(value).of_shard(shard, numbers[mine]), strict=True))
+        return np.stack([made[at] for at in range(len(numbers))])
+
     def prepare(self, stored: Stored, together: int) -> Sample:
         """Prepared as in the sample's own fold."""
-        value = self._fold(stored)
+        return self._member(self._fold(stored)).prepare(stored, together)
+
+    def _member(self, value: Any) -> Answering:
         if value not in self._members:
             raise DataError(
                 "no network was trained for its fold",
@@ -62,7 +75,7 @@ class HeldOut(Predictor):
                 about=self._column,
                 hint="train again, on this version of the data",
             )
-        return self._members[value].prepare(stored, together)
+        return self._members[value]
 
     def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
         """See Predictor."""
@@ -94,6 +107,7 @@ class Mean(Answering):
                 hint="train one network on all samples to predict others",
             )
         self._members = [one.modality.predictor(one, asked) for one in model.members.values()]
+        self.columnar = self._members[0].columnar
 
     def giving(self, outputs: str) -> "Mean":
         """See Answering."""
@@ -113,6 +127,11 @@ class Mean(Answering):
     def batch(self) -> int:
         """As its members."""
         return self._members[0].batch
+
+    def of_shard(self, shard: Shard, numbers: np.ndarray) -> np.ndarray:
+        """See Predictor; the mean over the networks."""
+        made: np.ndarray = np.mean([one.of_shard(shard, numbers) for one in self._members], 0)
+        return made
 
     def prepare(self, stored: Stored, together: int) -> Sample:
         """The row, and for each network the arrays that it takes."""

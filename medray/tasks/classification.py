@@ -113,8 +113,9 @@ class Classification(Task):
             value = value[0]
         if isinstance(value, str) and value in self.classes:
             return self.classes.index(value)
-        if isinstance(value, int) and 0 <= value < len(self.classes):
-            return value
+        # Numbers of columns that have blanks come as floats.
+        if isinstance(value, int | float) and value in range(len(self.classes)):
+            return int(value)
         raise _bad_target(row, "the value names no class")
 
     def loss(self, outputs: Logits, target: Tensor) -> Tensor:

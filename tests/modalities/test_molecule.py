@@ -10,8 +10,9 @@ import torch
 from medray.data.order import Order
 from medray.errors import MedrayError
 from medray.jobs.run import run
-from medray.modalities.loaded import load_trained
-from medray.modalities.molecule import MoleculeSamples
+from medray.modalities.base import Asking
+from medray.modalities.loaded import load_model, load_trained
+from medray.modalities.molecule import MoleculeSamples, predictor
 from medray.modalities.molecule.cases import MoleculeCases, MoleculeLoader
 from medray.modalities.molecule.design import COLUMNS, environments
 from medray.modalities.molecule.graphs import Graphs
@@ -19,6 +20,7 @@ from medray.modalities.molecule.plan import MoleculePlan
 from medray.storage.catalog.datasets import Dataset, open_dataset
 from medray.storage.catalog.models import open_model
 from medray.storage.shards.samples import Sample
+from medray.storage.shards.stored import InShard
 from medray.storage.store.objects import Objects
 from tests.molecules import molecules, turned
 
@@ -211,3 +213,55 @@ def test_missing_labels_teach_and_count_nothing(objects: Objects, make_dataset: 
         assert summary["classes"][label]["auroc"]["value"] == pytest.approx(area)
         assert summary["classes"][label]["auroc"]["cases"] == len(known) < len(found)
     assert summary["baselines"]["random-forest"]["auroc"] > 0.6
+
+
+def test_folds_answer_what_they_held_out_and_the_mean_of_them_what_none_has_seen(
+    objects: Objects, make_dataset: Make
+) -> None:
+    samples = molecules(60)
+    make_dataset("molecules", samples)
+    make_dataset("others", molecules(20, seed=9))
+    steps = job({"name": "regression"}, {"name": "message-passing", "hidden": 8, "layers": 1})
+    steps[0] |= {"select": {"split": ["train", "val"]}, "folds": "fold"}
+    steps[1] |= {"select": {"split": "val"}}
+    unseen = {**steps[1], "select": {"split": "test"}, "output": "unseen"}
+    others = {**steps[1], "data": "others", "select": {}, "output": "mean"}
+    scored = {**steps[2], "predictions": "unseen"}
+    made = run([*steps[:2], unseen, others, scored], storage=objects, cluster="inline").steps
+    assert made[-1].metrics["baseline-random-forest_rmse"] < 2
+    model = load_model(objects, "net")
+    data = {name: open_dataset(objects, name) for name in ("molecules", "others")}
+
+    def answered(member: int, name: str) -> np.ndarray:
+        net = model.members[member]
+        cases = MoleculeCases(data[name], range(len(data[name])), net.plan)
+        with torch.no_grad():
+            return net.task.probabilities(net.network(cases.molecules.tree(CPU))).numpy()[:, 0]
+
+    each = {fold: answered(fold, "molecules") for fold in range(3)}
+    for row in open_dataset(objects, "found").samples.to_pylist():
+        wanted = each[row["fold"]][int(row["sample_id"][1:])]
+        assert row["predicted"] == pytest.approx(wanted, abs=1e-5)
+    for row in open_dataset(objects, "unseen").samples.to_pylist():
+        wanted = np.mean([one[int(row["sample_id"][1:])] for one in each.values()])
+        assert row["predicted"] == pytest.approx(wanted, abs=1e-5)
+    found = open_dataset(objects, "mean").samples
+    assert found["sample_id"].to_pylist() == data["others"].samples["sample_id"].to_pylist()
+    wanted = np.mean([answered(fold, "others") for fold in range(3)], axis=0)
+    assert np.allclose(found["predicted"], wanted, atol=1e-5)
+
+
+def test_rows_are_answered_in_the_order_asked_for(
+    objects: Objects, make_dataset: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predictor, "STRETCH", 4)
+    data = make_dataset("molecules", molecules(30))
+    steps = job({"name": "regression"}, {"name": "dmpnn", "hidden": 8, "layers": 2})
+    run(steps[:1], storage=objects, cluster="inline")
+    asked = predictor.MoleculePredictor(load_trained(objects, "net"), Asking(None))
+    shard = data.shards[0]
+    whole = asked.of_shard(shard, np.arange(30))
+    some = np.array([17, 3, 29, 4, 16, 0])
+    assert np.allclose(asked.of_shard(shard, some), whole[some], atol=1e-6)
+    one = asked.answers([asked.prepare(InShard(shard, 17), 1)])
+    assert np.allclose(one[0], whole[17], atol=1e-6)

@@ -181,8 +181,7 @@ def _by_members(
         for fold, member in zip(folds["members"], members, strict=True)
     ]
     answers: np.ndarray = np.mean(each, axis=0)
-    learnt_from = package.parents[0].partition("@")[0]
-    if predictions.attributes["data"].partition("@")[0] == learnt_from:  # as engine.folds answers
+    if predictions.attributes.get("held_out"):  # as the networks answered
         number = {fold["value"]: at for at, fold in enumerate(folds["members"])}
         for at, row in enumerate(rows):
             answers[at] = each[number[row[folds["column"]]]][at]

@@ -86,15 +86,15 @@ def overlap(
     }
 
 
-def learnt_from(package: ModelPackage, data: Dataset) -> bool:
-    """Whether a model learnt from any subject of a dataset, or where there are none, any sample.
+def learnt_from(package: ModelPackage, data: Dataset, chosen: Sequence[int]) -> bool:
+    """Whether a model learnt from any subject of some samples, or where there are none, any sample.
 
     True where the model does not say what it learnt from.
     """
     members = _read(package)
     if not members:
         return True
-    found = _names(data, range(len(data)))
+    found = _names(data, chosen)
     kind = "subjects" if len(found["subjects"]) else "samples"
     return any(bool(np.isin(found[kind], member[kind]).any()) for member in members)
 
@@ -125,8 +125,7 @@ def _members_of(
     """Which network of folds answered for each case: the one that had not seen its fold. None: all
     networks did, or there is one."""
     folds: dict[str, Any] | None = package.config.get("folds")
-    data = str(predictions.attributes.get("data", "")).partition("@")[0]
-    if folds is None or data != package.parents[0].partition("@")[0]:
+    if folds is None or not predictions.attributes.get("held_out"):
         return None
     column = folds["column"]
     if column != "sample_id" and column not in truth.manifest.columns:

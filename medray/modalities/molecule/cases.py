@@ -67,8 +67,8 @@ class Molecules:
 
 
 def read(shard: Shard, rows: np.ndarray, name: str) -> Ends:
-    """A ragged array of some molecules of a shard, which is read whole and once: its values end to
-    end, and the length of each.
+    """A ragged array of some molecules of a shard, of which all is read between the first and the
+    last of them.
 
     Raises:
         DataError: a sample has no such array (code "model-mismatch").
@@ -77,9 +77,14 @@ def read(shard: Shard, rows: np.ndarray, name: str) -> Ends:
     found = shard.ragged(name) if about is not None and about.ragged else None
     if found is None or not all(map(found.has, rows.tolist())):
         raise lacks(name, shard.path)
-    lengths = found.lengths
-    values = found.values[()]
-    return values[spans(starts_of(lengths)[rows], lengths[rows])], lengths[rows]
+    first = int(rows.min())
+    lengths = found.lengths[first : int(rows.max()) + 1]
+    begin, _ = found.span(first)
+    values = found.values[begin : begin + int(lengths.sum())]
+    inside = rows - first
+    if len(rows) == len(lengths) and (np.diff(inside) == 1).all():
+        return values, lengths
+    return values[spans(starts_of(lengths)[inside], lengths[inside])], lengths[inside]
 
 
 def names_of(graph: bool, beside: Iterable[str]) -> list[str]:

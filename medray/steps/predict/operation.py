@@ -4,15 +4,20 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 
+import numpy as np
+import pyarrow as pa
+
 from medray.engine.units.operation import Operation, Unit
 from medray.modalities.base import Asking, Predictor
 from medray.modalities.folds import predictor_of
 from medray.modalities.loaded import LoadedModel, load_model
 from medray.storage.shards.reader import Shard
 from medray.storage.shards.records import Pinned, Refusal
+from medray.storage.shards.rows import Rows
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays
 from medray.storage.shards.stored import InShard
+from medray.storage.shards.writer import table_of
 from medray.storage.store.objects import Objects
 
 
@@ -35,6 +40,7 @@ class Predict(Operation):
         self._shard = lru_cache(maxsize=4)(
             lambda *pinned: Shard(objects, Pinned(*pinned), in_order=True)
         )
+        self._of, self._at = "", dict[str, int]()
 
     def open(self) -> None:
         """Load the network, once for all units."""
@@ -66,11 +72,45 @@ class Predict(Operation):
         return self._predictor.batch
 
     def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:
-        """The sample, prepared; see Predictor."""
-        at = unit.inputs.index(key)
+        """The sample, prepared, or of a columnar predictor where it lies; see Predictor."""
+        at = self._places(unit)[key]
         shard, number = self._shard(*unit.payload["shard"]), unit.payload["rows"][at]
-        yield self._predictor.prepare(InShard(shard, number), len(unit.inputs))
+        if self._predictor.columnar:
+            yield _There(key, shard, number)
+        else:
+            yield self._predictor.prepare(InShard(shard, number), len(unit.inputs))
+
+    def _places(self, unit: Unit) -> dict[str, int]:
+        """Where each of a unit's inputs stands, looked up once."""
+        if self._of != unit.id:
+            self._of, self._at = unit.id, {one: at for at, one in enumerate(unit.inputs)}
+        return self._at
 
     def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
-        """One output sample for each input sample, in order."""
-        yield from self._predictor.compute(samples)
+        """One output sample for each input sample, in order; of a columnar predictor as rows."""
+        if not self._predictor.columnar:
+            yield from self._predictor.compute(samples)
+            return
+        there = [one for one in samples if isinstance(one, _There)]
+        numbers = np.array([one.number for one in there], np.int64)
+        shard, task = there[0].shard, self._predictor.trained.task
+        made = table_of([task.decide(one) for one in self._predictor.of_shard(shard, numbers)])
+        table = shard.table.take(pa.array(numbers))
+        table = table.select([name for name in table.column_names if name not in made.schema.names])
+        for name in made.column_names:
+            table = table.append_column(name, made[name])
+        yield Rows(table)
+
+
+class _There(Sample):
+    """A sample that is read with others of its shard.
+
+    Args:
+        key: its id.
+        shard: that holds it.
+        number: its row there.
+    """
+
+    def __init__(self, key: str, shard: Shard, number: int) -> None:
+        super().__init__(key, {})
+        self.shard, self.number = shard, number

@@ -30,9 +30,9 @@ def resolve(spec: PredictSpec, objects: Objects, place: Place) -> Resolved[Predi
     options = asked.model_dump(mode="json")
     held_out = False
     if "folds" in model.config:
-        # A dataset of that name may hold others by now, of whom all networks can be asked.
+        # Of others of that dataset, or a version that holds others, all networks can be asked.
         own = data.name == model.parents[0].partition("@")[0]
-        held_out = own and learnt_from(model, data)
+        held_out = own and learnt_from(model, data, data.select(spec.select))
     how = spec.model_dump(include={"precision", "batch"})
     identity = {"options": options, **how, "held_out": held_out}
     planned = plan_shards(
@@ -51,6 +51,7 @@ def resolve(spec: PredictSpec, objects: Objects, place: Place) -> Resolved[Predi
             "data": data.reference,
             "select": spec.select,
             "scorable": made.scorable,
+            "held_out": held_out,
         },
         runs_on=spec.engine,
     )
