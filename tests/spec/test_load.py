@@ -105,7 +105,6 @@ def test_split_as_ingest_takes_it() -> None:
     assert Split.model_validate({"train": 3, "val": 1}).parameters() == {
         "train": 3.0,
         "val": 1.0,
-        "by": "subject",
         "seed": 0,
     }
     assert Split.model_validate({"column": "fold"}).parameters() == {"column": "fold"}

@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from medray.errors import DataError, FatalError
+from medray.errors import DataError, FatalError, SpecError
 from medray.steps.ingest.operation import divide, divide_rows
 from medray.storage.shards.reader import Shard
 from medray.storage.shards.rows import Rows, content_of
@@ -83,7 +83,6 @@ def test_tables_and_single_samples_do_not_mix(objects: Objects) -> None:
         {"train": 0.7, "val": 0.3, "seed": 3},
         {"train": 0.5, "test": 0.5, "by": "sample"},
         {"column": "subject"},
-        {"train": 0.5, "test": 0.5, "by": "absent"},
         {"folds": 5},
         {"column": "subject", "folds": 3, "by": "sample", "seed": 2},
         {"train": 0.5, "test": 0.5, "folds": 4},
@@ -97,6 +96,21 @@ def test_splits_are_those_of_single_samples(split: dict[str, object]) -> None:
         wanted.append({"sample_id": sample.id, **sample.row})
     assert got == wanted
     assert len({(row.get("split"), row.get("fold")) for row in got}) > 1
+
+
+@pytest.mark.parametrize("split", [{"train": 1, "val": 1}, {"folds": 4}])
+def test_a_column_to_divide_by_must_be_there_and_say_something(split: dict[str, object]) -> None:
+    rows = Rows(table().append_column("site", pa.array(["a", None] * 50)))
+    for by, count in (("absent", 100), ("site", 50)):
+        with pytest.raises(SpecError, match="nothing-to-divide") as caught:
+            divide_rows({**split, "by": by}, rows)
+        assert (caught.value.about, caught.value.message.split()[0]) == (by, str(count))
+        with pytest.raises(SpecError, match="nothing-to-divide"):
+            divide({**split, "by": by}, Sample("b", {"site": None}))
+    # Without a name it is the subject, and whoever has none stands for itself.
+    alone = Rows(pa.table({"sample_id": ["a", "b"], "subject": ["b", None]}))
+    falls = divide_rows({"train": 1, "val": 1}, alone).table["split"].to_pylist()
+    assert falls[0] == falls[1]
 
 
 def test_folds_are_taken_once() -> None:

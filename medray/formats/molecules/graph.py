@@ -55,6 +55,12 @@ GRAPH = {
         (Axis("bond"), Axis("column", "channel")), ("uint8",), chunk=(2**15, None), ragged=True
     ),
 }
+FINGERPRINT, DESCRIPTORS = "fingerprint", "descriptors"
+ARRAYS = {
+    **GRAPH,
+    FINGERPRINT: ArraySpec((Axis("bit"),), ("uint16",), ragged=True),  # those that are on
+    DESCRIPTORS: ArraySpec((Axis("descriptor"),), ("float32",), ragged=True),
+}
 
 _MARKED = re.compile(r"@|\[\d")  # a SMILES with chirality or isotopes
 _ODD = re.compile(r"[/\\~$<>]")  # with E and Z, or bonds other than 1, 2, 3 and aromatic

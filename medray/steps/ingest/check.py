@@ -46,6 +46,11 @@ def _divided(view: View, spec: IngestSpec, holds: Holds) -> Holds:
     if split.column is not None and holds.columns is not None:
         with view.at("split.column"):
             holds.check_where({split.column: ""})
+    if split.by not in (None, "sample") and holds.without(split.by):
+        hint = f"columns: {', '.join(sorted(holds.columns or ()))}"
+        view.add(
+            "split.by", "no-such-column", f"there is no column {split.by!r} to divide by", hint
+        )
     more = names(
         "split" if split.column or split.fractions else None, "fold" if split.folds else None
     )

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from medray.engine.units.operation import Operation, Unit
-from medray.errors import DataError
+from medray.errors import DataError, SpecError
 from medray.formats import FORMATS
 from medray.formats.base import Input, Source
 from medray.formats.bucket import fetched
@@ -20,6 +20,7 @@ from medray.storage.shards.records import Refusal
 from medray.storage.shards.rows import Rows
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays, decode
+from medray.storage.store.compute import call
 from medray.storage.store.objects import Objects
 
 
@@ -85,8 +86,8 @@ def divide(split: dict[str, Any], sample: Sample) -> None:
     """Write a sample's `split` and `fold` into its row, where they are asked for.
 
     Both are pure functions of the seed and the value divided by: the same on every worker, and the
-    same as a dataset grows. `by` names a column, `subject` by default, whose equal values never
-    part; fractions and sizes of folds are expectations, not counts.
+    same as a dataset grows. `by` names a column whose equal values never part; without it that is
+    `subject`, where the sample has one. Fractions and sizes of folds are expectations, not counts.
 
     Args:
         split: `by`, `seed` and one fraction per split name, e.g. {"train": 0.8, "val": 0.2}; or
@@ -95,6 +96,7 @@ def divide(split: dict[str, Any], sample: Sample) -> None:
 
     Raises:
         DataError: the sample has a `fold` already (code "fold-is-taken").
+        SpecError: the sample says nothing in the column that `by` names (code "nothing-to-divide").
     """
     if "column" in split or _names(split):
         sample.row["split"] = split_of(split, sample)
@@ -115,7 +117,7 @@ def divide_rows(split: dict[str, Any], rows: Rows) -> Rows:
     """As `divide`, many samples at once.
 
     Raises:
-        DataError: they have a `fold` already (code "fold-is-taken").
+        DataError, SpecError: as there.
     """
     table = rows.table
     if "column" in split:
@@ -133,9 +135,19 @@ def _each(
     split: dict[str, Any], rows: Rows, falls: Callable[[dict[str, Any], str], str | int]
 ) -> pa.Array:
     """Where each row falls, looked at once for each value that is divided by."""
-    by = split.get("by", "subject")
-    name = "sample_id" if by == "sample" or by not in rows.table.column_names else by
-    keys = rows.table[name].combine_chunks().cast(pa.string()).dictionary_encode()
+    by, table = split.get("by"), rows.table
+    ids = table["sample_id"].combine_chunks().cast(pa.string())
+    if by == "sample" or (by is None and "subject" not in table.column_names):
+        keys = ids
+    else:
+        name = by or "subject"
+        if name not in table.column_names:
+            raise _nothing_to_divide(name, len(table))
+        keys = table[name].combine_chunks().cast(pa.string())
+        if keys.null_count and by is not None:
+            raise _nothing_to_divide(name, keys.null_count)
+        keys = call("coalesce", keys, ids)
+    keys = keys.dictionary_encode()
     values = pa.array([falls(split, key) for key in keys.dictionary.to_pylist()])
     return values.take(keys.indices)
 
@@ -165,5 +177,17 @@ def _names(split: dict[str, Any]) -> list[str]:
 
 
 def _key(split: dict[str, Any], sample: Sample) -> str:
-    by = split.get("by", "subject")
-    return sample.id if by == "sample" else str(sample.row.get(by, sample.id))
+    by = split.get("by")
+    value = sample.id if by == "sample" else sample.row.get(by or "subject")
+    if value is None and by is not None:
+        raise _nothing_to_divide(by, 1)
+    return sample.id if value is None else str(value)
+
+
+def _nothing_to_divide(column: str, count: int) -> SpecError:
+    return SpecError(
+        f"{count} sample{'s say' if count > 1 else ' says'} nothing in the column to divide by",
+        code="nothing-to-divide",
+        about=column,
+        hint="name a column that all samples have, or `by: sample`",
+    )

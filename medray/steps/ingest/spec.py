@@ -20,7 +20,11 @@ class Split(Settings):
     model_config = ConfigDict(frozen=True, extra="allow")
     __pydantic_extra__: dict[str, Annotated[float, Field(ge=0, le=MOST)]]
 
-    by: str = Field("subject", description="column whose equal values never part, or `sample`")
+    by: str | None = Field(
+        None,
+        description="column whose equal values never part, which every sample must have, or "
+        "`sample`; null: `subject` of samples that have one",
+    )
     seed: int = 0
     column: str | None = Field(None, description="column that holds the split (official splits)")
     folds: int | None = Field(
@@ -46,7 +50,7 @@ class Split(Settings):
 
     def parameters(self) -> dict[str, Any]:
         """As `medray.steps.ingest.operation.divide` takes it: only what has a say."""
-        by = {"by": self.by, "seed": self.seed}
+        by = {"seed": self.seed} if self.by is None else {"by": self.by, "seed": self.seed}
         folds = {} if self.folds is None else {"folds": self.folds}
         if self.column is not None:
             return {"column": self.column, **(folds and {**folds, **by})}

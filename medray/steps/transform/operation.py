@@ -49,4 +49,6 @@ def transformation(parameters: dict[str, Any], objects: Objects) -> Transformati
     options = dict(parameters["operation"])
     kind = TRANSFORMS.get(options.pop("name"))
     using = {role: open_dataset(objects, name) for role, name in parameters["using"].items()}
-    return kind(kind.Options.model_validate(options), using, parameters["attributes"])
+    made = kind(kind.Options.model_validate(options), using, parameters["attributes"])
+    made.data = open_dataset(objects, parameters["data"])
+    return made

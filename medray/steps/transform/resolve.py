@@ -29,6 +29,7 @@ def resolve(spec: TransformSpec, objects: Objects, place: Place) -> Resolved[Tra
         "operation": plugin.model_dump(mode="json"),
         "using": {role: dataset.digest for role, dataset in using.items()},
         "attributes": kind.reads(data.attributes),
+        **({"whole": data.digest} if kind.whole else {}),
     }
     references = {role: dataset.reference for role, dataset in using.items()}
     return Resolved(

@@ -34,6 +34,10 @@ class Transformation(ABC):
     """Further datasets that it looks things up in; a step names them under `using`."""
     required: ClassVar[frozenset[str]] = frozenset()
     """Those of `roles` that a step has to name."""
+    whole: ClassVar[bool] = False
+    """What it makes of a sample hangs on all samples of `data`: one more changes them all."""
+    data: Dataset
+    """What is gone over."""
 
     def __init__(
         self, options: Any, using: Mapping[str, Dataset], attributes: Mapping[str, Any]
