@@ -14,7 +14,8 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from medray.errors import FatalError
-from medray.formats.molecules.nursery import IDLE, Child, nursery
+from medray.formats.molecules.marks import IDLE
+from medray.formats.molecules.nursery import Child, nursery
 from medray.formats.molecules.parsed import Parsed, joined
 
 SUSPECT_S = 0.1  # ordinary rows take 0.1 to 10 ms

@@ -28,11 +28,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
 
+from medray.formats.molecules.marks import IDLE, SLOTS, Marks
 from medray.formats.molecules.parsed import Parsed
 from medray.registry import load
 
-SLOTS = 64  # children at a time
-IDLE = -1
 _ROOM = 4 * 2**30  # bytes that a child may take besides what it was born with
 _PR_SET_PDEATHSIG = 1
 
@@ -40,46 +39,9 @@ _PR_SET_PDEATHSIG = 1
 class Reads(Protocol):
     """What reads rows in a child; made of options."""
 
-    def read(self, texts: Sequence[str], marks: "Marks") -> Parsed:
+    def read(self, texts: Sequence[str], marks: Marks) -> Parsed:
         """Rows in order, as far as `marks` lets it."""
         ...
-
-
-class Marks:
-    """Which row a child is at, and before which it stops; both sides see them at once.
-
-    Args:
-        shared: int64 (2 * SLOTS,).
-        slot: the child's.
-    """
-
-    def __init__(self, shared: "memoryview[int]", slot: int) -> None:
-        self._shared, self._slot, self._base = shared, slot, 0
-
-    def start(self, base: int, rows: int) -> None:
-        """Rows with the numbers `base` and on come now."""
-        self._base, self._shared[self._slot + SLOTS] = base, base + rows
-
-    def begin(self, row: int) -> bool:
-        """Say that a row, counted from the base, is begun; False: leave it and all behind it."""
-        number = self._base + row
-        if number >= self._shared[self._slot + SLOTS]:
-            return False
-        self._shared[self._slot] = number
-        return True
-
-    def rest(self) -> None:
-        """Say that no row is under way."""
-        self._shared[self._slot] = IDLE
-
-    @property
-    def at(self) -> int:
-        """Number of the row that is under way; IDLE: none."""
-        return self._shared[self._slot]
-
-    def stop_before(self, number: int) -> None:
-        """Have no row begun from this number on."""
-        self._shared[self._slot + SLOTS] = number
 
 
 class Child:

@@ -15,7 +15,7 @@ from medray.storage.shards.rows import EndToEnd
 if TYPE_CHECKING:
     from rdkit.Chem import Mol
 
-    from medray.formats.molecules.nursery import Marks
+    from medray.formats.molecules.marks import Marks
 
 STANDARDISED = "standardised"
 
