@@ -32,7 +32,8 @@ def made(objects: Objects, root: Path, **options: Any) -> Dataset:
     form = {"name": "smiles", "targets": ["y"], "fingerprint": bits}
     form["columns"] = {"year": "integer", "part": "text"}
     ingest = {"kind": "ingest", "source": str(root), "format": form, "output": "raw"}
-    operation = {"name": "split-compounds", "targets": ["y"], **options}
+    parts = {"train": 0.8, "val": 0.1, "test": 0.1}
+    operation = {"name": "split-compounds", "targets": ["y"], "parts": parts, **options}
     step = {"kind": "transform", "data": "raw", "operation": operation, "output": "parted"}
     run([ingest, step], storage=objects, cluster="inline")
     return open_dataset(objects, "parted")

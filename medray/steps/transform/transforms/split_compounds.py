@@ -45,7 +45,7 @@ class SplitCompounds(Transformation):
             "the earliest first; random: by chance; given: as `column` says, and checked"
         )
         parts: dict[str, Annotated[float, Field(gt=0)]] = Field(
-            {"train": 0.8, "val": 0.1, "test": 0.1}, description="name → share, in order"
+            min_length=1, description="name → share, in order: train: 0.8, val: 0.1, test: 0.1"
         )
         seed: int = 0
         acyclic: Literal["together", "alone"] = Field(
