@@ -8,11 +8,13 @@ Neither this nor a modality's entry loads torch: who asks what a model takes has
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
+from medray.data.cases import Cases, Loader
 from medray.data.order import Order
+from medray.modalities.generation import Generation
 from medray.modalities.plan import Augment, Plan, PlanOptions, Sketch, Wanted
 from medray.modalities.wire import Wire
 from medray.spec.base import Settings
@@ -28,30 +30,10 @@ from medray.tasks.section import Section
 if TYPE_CHECKING:
     import torch
 
-    from medray.data.batch import Batch
     from medray.models.base import Network
     from medray.tasks.base import Task
 
 Precision = Literal["fp32", "bf16"]
-
-
-class Cases(Protocol):
-    """The samples of a split as a network sees them."""
-
-    @property
-    def rows(self) -> Sequence[dict[str, Any]]:
-        """Values of each sample, `sample_id` among them."""
-
-    def __len__(self) -> int: ...
-
-
-class Loader(Protocol):
-    """Prepares a rank's batches; what a batch holds is a function of its step alone."""
-
-    @property
-    def order(self) -> Order: ...
-    def batches(self, first: int, last: int) -> "Iterator[Batch]":
-        """This rank's batches of the steps first … last - 1."""
 
 
 @dataclass(frozen=True)
@@ -319,6 +301,10 @@ class Modality(ABC):
     @abstractmethod
     def predictor(self, trained: Trained, asked: Asking) -> Answering:
         """How a trained model answers."""
+
+    def generation(self) -> Generation | None:
+        """How its models draw new samples; None: they do not."""
+        return None
 
     def design(self, dataset: Dataset, indices: Sequence[int], plan: Any) -> np.ndarray | None:
         """What a linear model takes of samples, float32 (samples, columns) without NaN.

@@ -22,6 +22,7 @@ MODELS: "Registry[Network]" = Registry(
         "resnet1d": "medray.models.signal.resnet1d:ResNet1d",
         "bilstm": "medray.models.signal.bilstm:BiLstm",
         "signal-transformer": "medray.models.signal.transformer:SignalTransformer",
+        "notation-lstm": "medray.models.notation.lstm:NotationLstm",
         "mlp": "medray.models.table.mlp:Mlp",
         "fusion": "medray.models.table.fusion:Fusion",
         "unet1d": "medray.models.signal.unet1d:UNet1d",

@@ -28,6 +28,7 @@ class Network(nn.Module, ABC):
     - "sequence": tokens uint8 (B, L), or bases one-hot (B, 4, L), see `sequence.tokens`. The
       answer is (B, out_channels), or (B, out_channels, L) with the option `per_base`.
     - "molecule": a tree, see `molecule.base`. The answer is (B, out_channels).
+    - "notation": tokens uint8 (B, L), see `notation.base`. The answer is (B, vocabulary, L).
     - "signal": a tree, see `signal.base`. The answer is (B, out_channels).
     - "table": float32 (B, in_channels), the features of all modalities beside each other, NaN
       where a sample lacks a modality. The answer is (B, out_channels).

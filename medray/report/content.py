@@ -162,14 +162,19 @@ class Report:
 
     @property
     def cautions(self) -> list[str]:
-        """What says that scores are not what they seem: cases that were learnt from."""
+        """What says that scores or samples are not what they seem."""
         forced = [f"{one.model}: {said}." for one in self.trainings for said in one.cautions]
-        return forced + [
-            f"{scores.name}: {said}."
-            for scores in self.scores
-            for said in scores.summary.get("cautions", [])
-            if scores.leaked
-        ]
+        shown = [f"{one.title}: {said}." for one in self.sections for said in one.cautions]
+        return (
+            forced
+            + shown
+            + [
+                f"{scores.name}: {said}."
+                for scores in self.scores
+                for said in scores.summary.get("cautions", [])
+                if scores.leaked
+            ]
+        )
 
     @property
     def verdict(self) -> tuple[Tone, str, str]:

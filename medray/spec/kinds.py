@@ -26,6 +26,7 @@ KINDS: Registry[Kind] = Registry(
         "transform": "medray.steps.transform:TransformStep",
         "train": "medray.steps.train:TrainStep",
         "predict": "medray.steps.predict:PredictStep",
+        "generate": "medray.steps.generate:GenerateStep",
         "variants": "medray.steps.variants:VariantsStep",
         "evaluate": "medray.steps.evaluate:EvaluateStep",
         "export": "medray.steps.export:ExportStep",

@@ -17,6 +17,7 @@ TASKS: "Registry[Task]" = Registry(
         "regression": "medray.tasks.regression:Regression",
         "tagging": "medray.tasks.tagging:Tagging",
         "anomaly": "medray.tasks.anomaly:Anomaly",
+        "language": "medray.tasks.language:Language",
     },
 )
 

@@ -104,7 +104,7 @@ class Picture:
         caption: a sentence.
         cases: (id, what is to be said of it).
         table: of numbers beside it.
-        panels: (caption, PNG); without them it is not shown.
+        panels: (caption, PNG or SVG); without them it is not shown.
         legend: (name, colour) of what is drawn.
     """
 
@@ -129,6 +129,7 @@ class Section:
         pictures: of cases.
         listings: tables at the end.
         definitions: sentences at the foot of the page, each once.
+        cautions: why what is shown is not to be believed or used; the page begins with them.
     """
 
     title: str
@@ -139,6 +140,7 @@ class Section:
     pictures: Sequence[Picture] = ()
     listings: Sequence[Table] = ()
     definitions: Sequence[str] = ()
+    cautions: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

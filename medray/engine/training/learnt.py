@@ -99,6 +99,32 @@ def learnt_from(package: ModelPackage, data: Dataset, chosen: Sequence[int]) -> 
     return any(bool(np.isin(found[kind], member[kind]).any()) for member in members)
 
 
+def samples_learnt(package: ModelPackage, data: Dataset) -> list[int]:
+    """Which samples of a dataset a model of one network learnt from.
+
+    Raises:
+        SpecError: the model does not say (code "not-told"), or it learnt from none of these (code
+            "other-data").
+    """
+    members = _read(package)
+    if not members:
+        raise SpecError(
+            "the model does not say what it learnt from",
+            code="not-told",
+            about=package.reference,
+            hint="train it again",
+        )
+    found = np.isin(_names(data, range(len(data)))["samples"], members[0]["samples"])
+    if not found.any():
+        raise SpecError(
+            "the model learnt from none of these samples",
+            code="other-data",
+            about=f"{package.reference}, {data.reference}",
+            hint="it needs the data that it was trained on",
+        )
+    return [int(at) for at in np.flatnonzero(found)]
+
+
 def _names(data: Dataset, chosen: Sequence[int]) -> dict[str, np.ndarray]:
     columns = [name for name in ("sample_id", "subject") if name in data.manifest.columns]
     table = data.columns(columns).take(pa.array(chosen, pa.int64()))

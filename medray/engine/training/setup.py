@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from medray.data.cases import Cases, Loader
 from medray.data.order import Order
 from medray.data.tree import channels_last
 from medray.engine.training.objectives import objective_of
@@ -16,7 +17,7 @@ from medray.engine.training.tensors import load_matching
 from medray.errors import SpecError
 from medray.log import event
 from medray.modalities import modality_of
-from medray.modalities.base import Cases, Loader, Modality
+from medray.modalities.base import Modality
 from medray.modalities.plan import Plan
 from medray.models.base import Network, freeze
 from medray.spec.training import TrainSettings

@@ -2,8 +2,9 @@
 
 import torch
 
+from medray.data.cases import Cases
 from medray.engine.training.ranks import World
-from medray.modalities.base import Cases, Modality, Precision
+from medray.modalities.base import Modality, Precision
 from medray.modalities.plan import Plan
 from medray.models.base import Network
 from medray.tasks.base import Task

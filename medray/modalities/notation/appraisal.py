@@ -1,0 +1,239 @@
+"""What is said of drawn molecules: shares, distributions, neighbours, and n-grams' beside them.
+
+Shares alone prove little: n-grams without any chemistry reach them too, so theirs stand beside.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from rdkit import Chem
+
+from medray.data.order import seed_of
+from medray.modalities.notation import chemistry
+from medray.modalities.notation.chemistry import PROPERTIES, Print
+from medray.modalities.notation.ngrams import ORDER, Ngrams
+from medray.tasks.metric import Metric
+from medray.tasks.section import Figure, Picture, Section, Table, Tile
+
+SOME = 2000  # molecules whose properties and neighbours are looked at: QED takes a millisecond
+AMONG = 50_000  # training molecules that neighbours are looked for among, at most
+SHOWN = 12  # molecules that are drawn
+BINS = 30  # of a property's distribution
+LEAST_UNIQUE = 0.5  # share of valid molecules below which the model has collapsed
+MODEL, FLOOR, TRAINING = "model", f"{ORDER}-grams", "training part"
+
+METRICS: Mapping[str, Metric] = {
+    "valid": Metric("valid", headline=True),
+    "unique": Metric("unique", headline=True),
+    "novel": Metric("novel", headline=True),
+    "product": Metric("valid, unique and novel", headline=True),
+    "distance": Metric("W1/sd, mean", higher_is_better=False, headline=True),
+    "nearest": Metric("nearest neighbour", headline=True),
+    "qed": Metric("QED, mean", headline=True),
+    "diversity": Metric("internal diversity"),
+    "clean": Metric("without PAINS"),
+    **{
+        f"distance_{name}": Metric(f"W1/sd of {label}", higher_is_better=False)
+        for name, (label, _) in PROPERTIES.items()
+    },
+}
+MEANT = (
+    "Valid: RDKit reads it; unique: different canonical forms among the valid; novel: of these, "
+    "none of the training part. Their product is the share of all that is drawn which is a new "
+    f"molecule. The rest is of {SOME} valid molecules, chosen at random: W1/sd is Wasserstein's "
+    "distance of a property's distribution from that of the training part, in its deviations; the "
+    "nearest neighbour is the mean of the largest Tanimoto similarities (Morgan, radius 2, 2048 "
+    "bits) to a training molecule other than itself; internal diversity is 1 less the mean "
+    f"similarity of pairs. {FLOOR}: the next token as counted behind the {ORDER - 1} before it, "
+    "which knows no chemistry."
+)
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """Some molecules, looked at closely."""
+
+    values: dict[str, np.ndarray]
+    prints: list[Print]
+    clean: float
+
+
+def appraise(
+    drawn: Sequence[str | None], texts: Sequence[str], longest: int, seed: int
+) -> dict[str, Any]:
+    """Metrics of drawn molecules and of the floor's, and what a page needs.
+
+    Args:
+        drawn: canonical form of each; None where it is no molecule.
+        texts: that the model learnt from.
+        longest: tokens of a text of the floor at most.
+        seed: of what is chosen at random, and of the floor.
+    """
+    learnt = _molecules(texts)
+    floor = list(_canonical(Ngrams(texts).draw(len(drawn), longest, seed_of(seed, 1))))
+    known, chosen = list(learnt), _chosen(len(learnt), seed_of(seed, 2))
+    among = _chosen(len(known), seed_of(seed, 3), AMONG)
+    others = chemistry.prints([learnt[known[at]] for at in among])
+    reference = _look([learnt[known[at]] for at in chosen])
+    place = {int(at): number for number, at in enumerate(among)}
+    own = [at for at in chosen if int(at) in place]
+    beside = [one for at, one in zip(chosen, reference.prints, strict=True) if int(at) in place]
+    found: dict[str, dict[str, float | None]] = {
+        TRAINING: {
+            **_of(reference),
+            "nearest": _mean(chemistry.nearest(beside, others, [place[int(at)] for at in own])),
+        }
+    }
+    looked = {TRAINING: reference}
+    for name, some, salt in ((MODEL, drawn, 4), (FLOOR, floor, 5)):
+        valid = [text for text in some if text is not None]
+        mols = [Chem.MolFromSmiles(valid[at]) for at in _chosen(len(valid), seed_of(seed, salt))]
+        looked[name] = _look([mol for mol in mols if mol is not None])
+        found[name] = {
+            **_shares(some, set(learnt)),
+            **_of(looked[name]),
+            **_distances(looked[name], reference),
+            "nearest": _mean(chemistry.nearest(looked[name].prints, others)),
+        }
+    model, flat = found[MODEL], {f"floor_{name}": one for name, one in found[FLOOR].items()}
+    new = [text for text in dict.fromkeys(drawn) if text is not None and text not in learnt]
+    return {
+        "metrics": {name: one for name, one in {**model, **flat}.items() if one is not None},
+        "summary": {
+            "drawn": len(drawn),
+            "found": found,
+            "curves": _curves(looked),
+            "shown": new[:SHOWN],
+            "cautions": _cautions(model),
+        },
+    }
+
+
+def _canonical(texts: Iterable[str | None]) -> Iterable[str | None]:
+    for text in texts:
+        mol = chemistry.molecule(text)
+        yield None if mol is None else chemistry.canonical(mol)
+
+
+def _molecules(texts: Iterable[str]) -> dict[str, Chem.Mol]:
+    """Molecules by their canonical form, in the order of the texts."""
+    found: dict[str, Chem.Mol] = {}
+    for text in texts:
+        mol = chemistry.molecule(text)
+        if mol is not None:
+            found.setdefault(chemistry.canonical(mol), mol)
+    return found
+
+
+def _chosen(count: int, seed: int, most: int = SOME) -> np.ndarray:
+    generator = np.random.Generator(np.random.Philox(key=seed))
+    return np.sort(generator.permutation(count)[:most])
+
+
+def _look(mols: Sequence[Chem.Mol]) -> _Looked:
+    return _Looked(chemistry.properties(mols), chemistry.prints(mols), chemistry.clean(mols))
+
+
+def _shares(drawn: Sequence[str | None], learnt: set[str]) -> dict[str, float | None]:
+    valid = [text for text in drawn if text is not None]
+    unique = set(valid)
+    new = unique - learnt
+    return {
+        "valid": len(valid) / len(drawn),
+        "unique": len(unique) / len(valid) if valid else None,
+        "novel": len(new) / len(unique) if unique else None,
+        "product": len(new) / len(drawn),
+    }
+
+
+def _of(looked: _Looked) -> dict[str, float | None]:
+    there = bool(looked.prints)
+    return {
+        "qed": _mean(looked.values["qed"]),
+        "diversity": chemistry.diversity(looked.prints) if there else None,
+        "clean": looked.clean if there else None,
+    }
+
+
+def _distances(looked: _Looked, reference: _Looked) -> dict[str, float | None]:
+    if not looked.prints or not reference.prints:
+        return {}
+    each = {
+        f"distance_{name}": chemistry.distance(looked.values[name], reference.values[name])
+        for name in PROPERTIES
+    }
+    return {"distance": float(np.mean(list(each.values()))), **each}
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return float(values.mean()) if len(values) else None
+
+
+def _curves(looked: Mapping[str, _Looked]) -> dict[str, dict[str, list[list[float]]]]:
+    """Of each property and each group of molecules the middles of bins and the shares in them."""
+    curves: dict[str, dict[str, list[list[float]]]] = {}
+    for name in PROPERTIES:
+        groups = {group: one.values[name] for group, one in looked.items() if len(one.prints)}
+        every = np.concatenate(list(groups.values())) if groups else np.zeros(1)
+        edges = np.linspace(every.min(), every.max() + 1e-9, BINS + 1)
+        middles = (edges[1:] + edges[:-1]) / 2
+        curves[name] = {
+            group: [middles.tolist(), (np.histogram(one, edges)[0] / len(one)).tolist()]
+            for group, one in groups.items()
+        }
+    return curves
+
+
+def _cautions(model: Mapping[str, float | None]) -> list[str]:
+    unique = model["unique"]
+    if unique is None:
+        return ["nothing that was drawn is a molecule"]
+    if unique < LEAST_UNIQUE:
+        return [f"the model has collapsed: {unique:.1%} of its valid molecules are different ones"]
+    return []
+
+
+def section(name: str, summary: dict[str, Any]) -> Section:
+    """See Generation; `summary` is that of `appraise`."""
+    found = summary["found"]
+    columns = {"of": Metric("", kind="text"), **METRICS}
+    rows = [{"of": group, **found[group]} for group in (MODEL, FLOOR, TRAINING)]
+    lines = {key: _table_of(key, columns, rows) for key in ("shares", "distributions")}
+    panels = [("", chemistry.drawn(text)) for text in summary["shown"]]
+    pictures = [Picture("drawn", "the first that are new", [], panels=panels)] if panels else []
+    return Section(
+        title=f"Molecules: {name}",
+        tiles=[
+            Tile(metric, found[MODEL].get(key), beside=_floor(found, key))
+            for key, metric in METRICS.items()
+            if metric.headline
+        ],
+        tables=list(lines.values()),
+        figures=[
+            Figure("line", label, {"label": label, "lines": summary["curves"][key]})
+            for key, (label, _) in PROPERTIES.items()
+        ],
+        pictures=pictures,
+        definitions=[MEANT],
+        cautions=summary["cautions"],
+    )
+
+
+def _floor(found: Mapping[str, Mapping[str, float | None]], key: str) -> dict[str, float]:
+    value = found[FLOOR].get(key)
+    return {} if value is None else {FLOOR: value}
+
+
+def _table_of(
+    which: str, columns: Mapping[str, Metric], rows: Sequence[Mapping[str, Any]]
+) -> Table:
+    apart = {key: one for key, one in columns.items() if key.startswith("distance_")}
+    chosen = (
+        {"of": columns["of"], **apart}
+        if which == "distributions"
+        else {key: one for key, one in columns.items() if key not in apart}
+    )
+    own = [{key: row.get(key) for key in chosen} for row in rows]
+    return Table(chosen, own if which == "shares" else own[:2])

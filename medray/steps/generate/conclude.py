@@ -1,0 +1,28 @@
+"""Conclude a generation: what all samples say together, held against what was learnt."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from medray.engine.training.learnt import samples_learnt
+from medray.modalities import read_plan
+from medray.steps.base.resolved import Resolved
+from medray.steps.generate.resolve import generation_of
+from medray.steps.generate.spec import GenerateSpec
+from medray.storage.catalog.datasets import open_dataset
+from medray.storage.catalog.models import open_model
+from medray.storage.shards.reader import Shard
+from medray.storage.store.objects import Objects
+
+
+def conclude(
+    resolved: Resolved[GenerateSpec], objects: Objects, shards: Sequence[Shard | None]
+) -> dict[str, Any]:
+    """See medray.steps.base.step.Step."""
+    model = open_model(objects, resolved.parameters["model"])
+    data = open_dataset(objects, model.parents[0])
+    drawn = pa.concat_tables([shard.table for shard in shards if shard])
+    plan = read_plan(model.config["plan"])
+    learnt = samples_learnt(model, data)
+    return generation_of(model).appraise(drawn, plan, data, learnt, resolved.step.seed)

@@ -1,0 +1,94 @@
+"""A model of line notations draws molecules: by slices, the same after a kill, and told of."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from medray.jobs.run import run
+from medray.report.collect import collect
+from medray.report.page import render
+from medray.storage.catalog.datasets import Dataset, open_dataset
+from medray.storage.shards.samples import Sample
+from medray.storage.store.objects import Objects
+
+Make = Callable[[str, list[Sample]], Dataset]
+
+ENDS = ("C", "CC", "O", "N", "F", "Cl", "Br", "OC")
+TRAIN: dict[str, Any] = {
+    "kind": "train",
+    "data": "rings",
+    "task": {"name": "language"},
+    "model": {"name": "notation-lstm", "hidden": 48, "embedding": 8},
+    "train": {"epochs": 12, "batch_size": 16, "optimiser": {"lr": 1e-2}},
+    "output": "writer",
+}
+GENERATE: dict[str, Any] = {
+    "kind": "generate",
+    "model": "writer",
+    "count": 50,
+    "unit": 20,
+    "options": {"temperature": 0.7},
+    "output": "drawn",
+}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def rings(make_dataset: Make) -> Dataset:
+    """Benzene with two or three ends: 300 different SMILES, a tenth of them held out."""
+    generator, texts = np.random.default_rng(0), []
+    while len(texts) < 300:
+        one, two, three = generator.choice(ENDS, 3)
+        text = (
+            f"{one}c1ccc({two})cc1"
+            if generator.random() < 0.3
+            else f"{one}c1cc({two})cc({three})c1"
+        )
+        if text not in texts:
+            texts.append(text)
+    return make_dataset(
+        "rings",
+        [
+            Sample(f"m{at}", {"canonical": text, "split": "train" if at % 10 else "val"})
+            for at, text in enumerate(texts)
+        ],
+    )
+
+
+def test_from_texts_to_molecules_and_a_page(rings: Dataset, objects: Objects) -> None:
+    done = run([TRAIN, GENERATE], storage=objects, cluster="inline")
+    trained, drawn = done.steps
+    assert trained.metrics["val_nats"] < 0.6  # of 15 tokens; at random it is ln 15 = 2.7
+    assert (drawn.units.planned, drawn.units.committed) == (3, 3)
+    table = open_dataset(objects, "drawn").samples
+    assert table["sample_id"].to_pylist()[::49] == ["00000000", "00000049"]
+    valid = [row for row in table.to_pylist() if row["valid"]]
+    assert drawn.metrics["valid"] == len(valid) / 50 > 0.5
+    assert all(row["canonical"] and row["nats"] > 0 for row in valid)
+    page = render(collect(objects, "job", [step.as_json() for step in done.steps]))
+    new = round(drawn.metrics["product"] * 50)
+    assert page.count("data:image/svg+xml;base64,") == min(12, new) > 0
+    assert "Molecules: drawn" in page
+
+
+def test_a_slice_is_drawn_the_same_by_whoever_draws_it(rings: Dataset, objects: Objects) -> None:
+    run([TRAIN, GENERATE], storage=objects, cluster="inline")
+    first = open_dataset(objects, "drawn")
+    again = run([{**GENERATE, "output": "again"}], storage=objects, cluster="inline")
+    assert open_dataset(objects, "again").digest == first.digest
+    longer = {**GENERATE, "count": 70, "output": "drawn"}
+    more = run([longer], storage=objects, cluster="inline").steps[0]
+    assert (more.units.skipped, more.units.committed) == (2, 2)  # 40-50 became 40-60
+    other = run([{**GENERATE, "seed": 1, "output": "other"}], storage=objects, cluster="inline")
+    assert open_dataset(objects, other.output).digest != first.digest
+    assert again.steps[0].units.committed == 3
