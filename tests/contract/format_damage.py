@@ -19,10 +19,11 @@ from pathlib import Path
 HEADER_BYTES = 352
 
 
-def strike(root: Path, seed: int, reach: int = 2048) -> tuple[Path, bytes]:
-    """Damage one file below `root`, in its first `reach` bytes; returns it with what it held."""
+def strike(root: Path, seed: int, reach: int = 2048, files: str = "*") -> tuple[Path, bytes]:
+    """Damage one file below `root` whose name is like `files`, in its first `reach` bytes; returns
+    it with what it held."""
     rng = random.Random(seed)
-    paths = sorted(path for path in root.rglob("*") if path.is_file())
+    paths = sorted(path for path in root.rglob(files) if path.is_file())
     path = rng.choice(paths)
     original = path.read_bytes()
     path.write_bytes(damaged(original, rng, reach))

@@ -230,7 +230,7 @@ def held(field: str) -> int:
     return int(status.partition(f"{field}:")[2].split()[0]) * 1024
 
 
-def mutate(name: str, root: Path, count: int, reach: int = 2048) -> None:
+def mutate(name: str, root: Path, count: int, reach: int = 2048, files: str = "*") -> None:
     form, source = made(name, root / "source")
     whole = len(samples(form, source))
     counts = {"read": 0, "refused": 0}
@@ -238,7 +238,7 @@ def mutate(name: str, root: Path, count: int, reach: int = 2048) -> None:
     Path("/proc/self/clear_refs").write_text("5")
     before = held("VmRSS")
     for seed in range(count):
-        path, original = damage.strike(source.root, seed, reach)
+        path, original = damage.strike(source.root, seed, reach, files)
         started = time.perf_counter()
         taken, codes = outcome(form, source, root)
         slowest = max(slowest, time.perf_counter() - started)
@@ -260,9 +260,15 @@ def test_mutated_files_are_read_or_refused(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.drill
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", [*examples.UNCOUNTED, "bigwig", "wfdb"])
-def test_five_thousand_mutations(name: str, tmp_path: Path) -> None:
-    mutate(name, tmp_path, 5000, reach=2**20)
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        *((name, "*") for name in (*examples.UNCOUNTED, "bigwig", "edf", "wfdb")),
+        ("wfdb", "*.atr"),
+    ],
+)
+def test_five_thousand_mutations(name: str, files: str, tmp_path: Path) -> None:
+    mutate(name, tmp_path, 5000, reach=2**20, files=files)
 
 
 @pytest.mark.drill

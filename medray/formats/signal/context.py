@@ -29,19 +29,24 @@ def physical(
     values: np.ndarray,
     gain: Sequence[float] | np.ndarray | None = None,
     baseline: Sequence[float] | np.ndarray | None = None,
+    missing: Sequence[float] | np.ndarray | None = None,
 ) -> np.ndarray:
-    """Digital values in physical units: (digital - baseline) / gain, float32.
+    """Digital values in physical units: (digital - baseline) / gain, float32; NaN: no sample.
 
     Args:
         values: (..., lead, time).
         gain: digital steps in one unit, of each lead; None: the values are physical already.
         baseline: the digital value of physical zero, of each lead; None: 0.
+        missing: the digital value that stands for no sample, of each lead, NaN where there is no
+            such value; None: of no lead there is.
     """
     made = values.astype(np.float32)
     if baseline is not None:
         made -= np.asarray(baseline, np.float32)[:, None]
     if gain is not None:
         made /= np.asarray(gain, np.float32)[:, None]
+    if missing is not None:
+        made[values == np.asarray(missing)[:, None]] = np.nan
     return made
 
 

@@ -124,7 +124,7 @@ class Wfdb(Format):
             SpecError: it is missing or weak.
         """
         super().ready()
-        self.names  # noqa: B018
+        Pseudonyms(self.options.deidentify)
 
     def ready_to_write(self) -> None:
         """Nothing: what is written has its pseudonyms already."""

@@ -26,6 +26,7 @@ _INTERVAL, _LONG = 2**10, 2**31 - 1
 _RESOLUTION = re.compile(r"## time resolution: (\d+\.?\d*(?:[eE][-+]?\d+)?)")
 _BEGIN, _END = "## annotation type definitions", "## end of definitions"
 _DEFINED = re.compile(r"(\d{1,2}) (\S{1,32})(?: .*)?")
+_AHA = 16, b"NVFREPQUO[]"  # bytes of an annotation in the AHA form, and its codes
 _BRACED = re.compile(r"\[(\d{1,2})\]")
 
 
@@ -120,9 +121,13 @@ def take(data: bytes) -> Taken:
     """A file's annotations by columns.
 
     Raises:
-        DataError: it is no such file, or breaks off (code "bad-annotations").
+        DataError: it is no such file, or breaks off (code "bad-annotations"); or is one in the AHA
+            form ("aha-annotations").
     """
-    columns, found = _columns(data)
+    try:
+        columns, found = _columns(data)
+    except DataError as error:
+        raise (_aha() if _looks_aha(data) else error) from None
     terminated = bool(found) and all(text.endswith(b"\0") for text in found.values())
     texts = {at: text for at, raw in found.items() if (text := _text(raw))}
     ticks, codes = (columns[name] for name in ("ticks", "codes"))
@@ -256,6 +261,22 @@ def _kept(count: int, owners: Words, values: Words) -> Words:
     told[owners] = np.arange(len(owners))  # of several the last
     latest = np.maximum.accumulate(told)
     return np.where(latest < 0, 0, values[latest] if len(values) else 0)
+
+
+def _looks_aha(data: bytes) -> bool:
+    """Whether a file that is none of the MIT format is one in the AHA form: 16 bytes an annotation,
+    the second of which is a letter (annot(5) of the WFDB Applications Guide)."""
+    size, letters = _AHA
+    return len(data) >= size and not len(data) % size and not data[1::size].strip(letters)
+
+
+def _aha() -> DataError:
+    return DataError(
+        "an annotation file is in the AHA form, which does not say what its times count",
+        code="aha-annotations",
+        hint="bring it to the MIT format, as `a2m` of the WFDB tools does, or leave it out by "
+        "`annotators`",
+    )
 
 
 def _text(data: bytes) -> str:

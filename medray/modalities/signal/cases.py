@@ -23,9 +23,9 @@ from medray.modalities.signal.plan import SignalPlan
 from medray.storage.catalog.datasets import Dataset
 from medray.tasks.base import Task
 
-ABOUT = ("rate", "leads", "gain", "baseline")
+ABOUT = ("rate", "leads", "gain", "baseline", "missing")
 # Columns that say how to read a recording, or hold all of its annotations: no target is among them.
-LONG = frozenset({"gain", "baseline", "leads", "channels", "annotations", "segments"})
+LONG = frozenset({*ABOUT[1:], "channels", "annotations", "segments"})
 
 
 class SignalCases:
@@ -163,7 +163,7 @@ def targets_of(
 
 
 class _About:
-    """How each sample is read: which of its leads, gain and baseline of these.
+    """How each sample is read: which of its leads, and what their values mean.
 
     Args:
         dataset: of signals.
@@ -175,7 +175,7 @@ class _About:
         names = [name for name in ABOUT if name in dataset.manifest.columns]
         table = dataset.columns(names).take(pa.array(list(indices), pa.int64()))
         known: dict[str, int] = {}
-        self.kinds: list[tuple[list[int], np.ndarray, np.ndarray]] = []
+        self.kinds: list[tuple[list[int], np.ndarray, np.ndarray, np.ndarray]] = []
         of = []
         for row in table.to_pylist() if names else [{}] * len(indices):
             key = repr(row)  # a few differ among many thousands
@@ -186,14 +186,17 @@ class _About:
                 self.kinds.append((leads, *steps_of(row, leads)))
             of.append(known[key])
         self.of = np.asarray(of, np.int64)
-        self.gain = np.stack([gain for _, gain, _ in self.kinds])
-        self.baseline = np.stack([baseline for _, _, baseline in self.kinds])
+        _, *told = zip(*self.kinds, strict=True)
+        self.gain, self.baseline, self.missing = map(np.stack, told)
+        self._some = bool(np.isfinite(self.missing).any())
 
     def physical(self, values: np.ndarray, at: np.ndarray) -> np.ndarray:
-        """Stored values (B, leads, time) of samples, in physical units, float32."""
+        """Stored values (B, leads, time) of samples, in physical units, float32; NaN: no sample."""
         made = values.astype(np.float32)
         made -= self.baseline[self.of[at]][:, :, None]
         made /= self.gain[self.of[at]][:, :, None]
+        if self._some:
+            made[values == self.missing[self.of[at]][:, :, None]] = np.nan
         return made
 
 

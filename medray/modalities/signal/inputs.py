@@ -21,7 +21,7 @@ class Signals:
     """Some samples, in physical units.
 
     Args:
-        signal: float32 (B, leads, time).
+        signal: float32 (B, leads, time); NaN where there is no sample.
         context: of the same shape; None: the plan has none.
         columns: float32 (B, columns), standardised.
     """
@@ -43,9 +43,11 @@ def leads_of(row: Mapping[str, Any], wanted: Sequence[str]) -> list[int]:
     return [there.index(one) for one in wanted]
 
 
-def steps_of(row: Mapping[str, Any], leads: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Gain and baseline of these leads, float32 (leads,): what digital values mean; of physical
-    ones 1 and 0.
+def steps_of(
+    row: Mapping[str, Any], leads: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What digital values of these leads mean: gain and baseline, float32 (leads,), of physical
+    ones 1 and 0; and the value that stands for no sample, float64 (leads,), NaN where none does.
 
     Raises:
         DataError: a gain is none (code "bad-gain").
@@ -56,7 +58,9 @@ def steps_of(row: Mapping[str, Any], leads: Sequence[int]) -> tuple[np.ndarray, 
         made.append(np.asarray([given[at] for at in leads] if given else [usual] * len(leads)))
     if not (np.isfinite(made[0]) & (made[0] != 0)).all():
         raise DataError("a gain is 0 or no number", code="bad-gain")
-    return made[0].astype(np.float32), made[1].astype(np.float32)
+    told = row.get("missing") or [None] * (max(leads, default=0) + 1)
+    missing = [np.nan if told[at] is None else float(told[at]) for at in leads]
+    return made[0].astype(np.float32), made[1].astype(np.float32), np.asarray(missing)
 
 
 def check_rate(row: Mapping[str, Any], rate: float) -> None:
@@ -131,17 +135,38 @@ def spread(numbers: np.ndarray) -> tuple[list[float], list[float]]:
 
 
 def scaled(given: Signals, plan: SignalPlan) -> Signals:
-    """Signals and contexts as the plan scales them; neither is changed in place."""
-    if plan.scale == "none":
-        return given
+    """Signals and contexts as the plan scales them; neither is changed in place. Samples that are
+    missing have no say in a scale, and are at 0, which is the mean, after it."""
+    signal, context = given.signal, given.context
+    if plan.scale != "none":
+        mean, std = _scale(given, plan)
+        signal = np.clip((signal - mean) / std, -MOST, MOST)
+        if context is not None:
+            context = np.clip((context - mean) / std, -MOST, MOST)
+    return Signals(_whole(signal), None if context is None else _whole(context), given.columns)
+
+
+def _scale(given: Signals, plan: SignalPlan) -> tuple[np.ndarray, np.ndarray]:
     if plan.scale == "dataset":
         mean, std = (np.asarray(one, np.float32)[:, None] for one in (plan.mean, plan.std))
-    else:
-        by = given.context if plan.scale == "record" and given.context is not None else given.signal
-        mean, std = by.mean(2, keepdims=True), by.std(2, keepdims=True)
-        std = np.where(std > 1e-6, std, np.float32(1))
-    signal = np.clip((given.signal - mean) / std, -MOST, MOST)
-    context = given.context
-    if context is not None:
-        context = np.clip((context - mean) / std, -MOST, MOST)
-    return Signals(signal, context, given.columns)
+        return mean, std
+    by = given.context if plan.scale == "record" and given.context is not None else given.signal
+    mean, std = moments(by, 2)
+    return mean, np.where(std > 1e-6, std, np.float32(1))
+
+
+def moments(values: np.ndarray, axis: int | tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation along axes, which stay with a length of 1, of what is not NaN; of nothing
+    0 and 0."""
+    there = ~np.isnan(values)
+    if there.all():
+        return values.mean(axis, keepdims=True), values.std(axis, keepdims=True)
+    count = np.maximum(there.sum(axis, keepdims=True), 1).astype(values.dtype)
+    mean = np.where(there, values, 0).sum(axis, keepdims=True) / count
+    squares = np.where(there, values - mean, 0) ** 2
+    return mean, np.sqrt(squares.sum(axis, keepdims=True) / count)
+
+
+def _whole(values: np.ndarray) -> np.ndarray:
+    gone = np.isnan(values)
+    return np.where(gone, values.dtype.type(0), values) if gone.any() else values

@@ -52,8 +52,9 @@ class SignalPredictor(Answering):
         return cast("SignalPlan", self.trained.plan)
 
     def prepare(self, stored: Stored, together: int) -> Sample:
-        """The sample's row, its signal and context float32 (leads, time) in physical units, and its
-        columns float32 (columns,), standardised; of a recording how it is read."""
+        """The sample's row, its signal and context float32 (leads, time) in physical units, NaN
+        where a sample is missing, and its columns float32 (columns,), standardised; of a recording
+        how it is read."""
         plan, row, there = self.plan, stored.row, stored.names
         if "signal" not in there and "channels" in row:
             return self._records.prepare(stored)
@@ -69,9 +70,11 @@ class SignalPredictor(Answering):
             if max(leads) >= array.shape[0]:
                 raise mismatch(f"a signal of {array.shape[0]} leads")
             made[name] = np.asarray(array[...])[leads]
-        made["signal"] = physical(made["signal"], *steps_of(row, leads))
         if not all(np.isfinite(one).all() for one in made.values()):
             raise DataError("a value is NaN or infinite", code="nonfinite-signal")
+        made["signal"] = physical(made["signal"], *steps_of(row, leads))
+        if np.isnan(made["signal"]).all():
+            raise DataError("every sample of the signal is missing", code="no-signals")
         given = {name: np.asarray([_number(row.get(name))]) for name in plan.sources}
         made["columns"] = standardised(numbers_of(given, plan.columns, 1), plan)[0]
         return Sample(stored.id, dict(row), dict(made))

@@ -15,7 +15,7 @@ from medray.modalities.signal.cases import (
     rows_of,
     targets_of,
 )
-from medray.modalities.signal.inputs import numbers_of, spread
+from medray.modalities.signal.inputs import moments, numbers_of, spread
 from medray.modalities.signal.plan import SignalPlan, SignalPlanOptions
 from medray.storage.catalog.datasets import Dataset
 from medray.tasks.base import NO_LABEL
@@ -106,9 +106,9 @@ def _measured(plan: SignalPlan, dataset: Dataset, indices: Sequence[int]) -> Sig
     if plan.scale == "dataset":
         some = [indices[at] for at in _even(len(indices))]
         signal = SignalCases(dataset, some, plan.model_copy(update=more), 0).take(range(len(some)))
-        values = signal.signal.astype(np.float64)
-        deviation = np.maximum(values.std((0, 2)), 1e-9)
-        more |= {"mean": tuple(values.mean((0, 2)).tolist()), "std": tuple(deviation.tolist())}
+        mean, deviation = (one.ravel() for one in moments(signal.signal.astype(np.float64), (0, 2)))
+        deviation = np.maximum(deviation, 1e-9)
+        more |= {"mean": tuple(mean.tolist()), "std": tuple(deviation.tolist())}
     return plan.model_copy(update=more)
 
 

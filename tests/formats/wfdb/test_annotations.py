@@ -1,5 +1,6 @@
 """Annotation files: fields exact, the library reads what is written, damage is refused."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +151,20 @@ def test_columns_are_those_of_words_taken_one_by_one(words: list[int], ends: int
 def test_damage_is_refused(data: str) -> None:
     with pytest.raises(DataError, match="bad-annotations"):
         decode(bytes.fromhex(data))
+
+
+@pytest.mark.parametrize("texts", [b"", b"\0\1", b"\0\x1c(AFIB\0"])
+def test_the_aha_form_is_refused_by_its_name(texts: bytes) -> None:
+    beats = [(b"N", 77), (b"V", 370), (b"[", 70_000), (b"]", 2**17 + 5)]
+    data = b"".join(
+        b"\0" + letter + struct.pack("<3H", at >> 16, at & 0xFFFF, number) + texts.ljust(8, b"\0")
+        for number, (letter, at) in enumerate(beats)
+    )
+    with pytest.raises(DataError, match="aha-annotations") as refused:
+        decode(data)
+    assert "a2m" in refused.value.hint
+    with pytest.raises(DataError, match="bad-annotations"):
+        decode(data[:-2])
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,18 @@
 """Records made by hand: what is read, and what is refused by name."""
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from medray.errors import DataError, SpecError
+from medray.errors import DataError, MedrayError, SpecError
 from medray.formats.base import Source
 from medray.formats.wfdb import reader
+from medray.jobs.run import run
 from medray.storage.shards.samples import Sample, Slabs
+from medray.storage.store.objects import Objects
 from tests.formats.wfdb import records
 
 VALUES = np.random.default_rng(0).integers(-900, 900, (2, 3000)).astype(np.int16)
@@ -129,6 +132,26 @@ def test_formats_that_do_not_exist_and_do_not_fit(tmp_path: Path) -> None:
     change(root / "a.hea", "a.dat 17", "a.dat 516")
     change(root / "a.hea", "a.dat 17", "a.dat 516")
     assert refusal(root) == "damaged-file"
+
+
+def test_compressed_files_without_their_library_are_no_inputs_fault(
+    tmp_path: Path, objects: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = put(tmp_path / "in", "a")
+    change(root / "a.hea", "a.dat 16", "a.dat 516")
+    change(root / "a.hea", "a.dat 16", "a.dat 516")
+    there = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "soundfile" else there(name)
+    )
+    with pytest.raises(SpecError, match="missing-extra") as refused:
+        records.read(root)
+    assert refused.value.hint == "pip install 'medray[signals]'"
+    step = {"kind": "ingest", "format": {"name": "wfdb", **records.PLAIN}}
+    step |= {"source": str(root), "output": "out"}
+    with pytest.raises(MedrayError, match="missing-extra"):
+        run([step], storage=objects, cluster="inline")
+    assert not objects.exists("datasets/out/HEAD")
 
 
 def test_offsets_and_several_samples_a_frame(tmp_path: Path) -> None:

@@ -199,3 +199,17 @@ def test_windows_get_probabilities_by_sample() -> None:
     made = asked(model, Sample("w", row, {"signal": values}))
     np.testing.assert_allclose(made.arrays["probability"], expected(model, values), atol=1e-5)
     assert not isinstance(made.arrays["probability"], Slabs)
+
+
+def test_what_is_missing_of_a_window_is_at_the_mean_and_nothing_is_no_window() -> None:
+    model, values = trained(UNET, "place"), digital(40)
+    values[0, 10:20] = -32768
+    row = {"rate": RATE, "leads": ["a", "b"], "gain": [GAIN, GAIN], "baseline": [0.0, 0.0]}
+    row["missing"] = [-32768, None]
+    made = asked(model, Sample("w", row, {"signal": values}))
+    filled = values.astype(np.float64)
+    filled[0, 10:20] = 0.1 * GAIN
+    np.testing.assert_allclose(made.arrays["probability"], expected(model, filled), atol=1e-4)
+    row["missing"] = [-32768, -32768]
+    with pytest.raises(DataError, match="no-signals"):
+        asked(model, Sample("w", row, {"signal": np.full((2, 40), -32768, np.int16)}))

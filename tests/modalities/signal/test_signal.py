@@ -19,6 +19,7 @@ from medray.modalities.plan import Wanted
 from medray.modalities.signal import Signals
 from medray.modalities.signal.augment import SignalAugment
 from medray.modalities.signal.cases import SignalCases
+from medray.modalities.signal.inputs import scaled
 from medray.modalities.signal.loader import SignalLoader
 from medray.modalities.signal.plan import SignalPlan, SignalPlanOptions
 from medray.spec.training import TrainSettings
@@ -105,6 +106,37 @@ def test_a_column_that_is_missing_is_at_its_mean(beats: Dataset) -> None:
     cases = SignalCases(beats, range(120), planned(beats), 2**20)
     assert cases.columns[0, 0] == 0  # its record's median is not known
     assert cases.columns[4, 0] > 0 > cases.columns[1, 0]
+
+
+@pytest.mark.parametrize("scale", ["record", "window", "dataset", "none"])
+def test_what_is_missing_is_at_the_mean_and_has_no_say_in_it(
+    scale: str, beats: Dataset, make_dataset: Make
+) -> None:
+    """As if the beat had not been recorded there: all else is scaled as without it."""
+    chance, code = np.random.default_rng(0), -(2**15)
+    samples = [beat(number, number % 4 == 1, chance) for number in range(120)]
+    for one in samples:
+        one.row["missing"] = [code, None]
+    signal = np.array(samples[3].arrays["signal"])
+    signal[0, 5:9] = code
+    samples[3].arrays["signal"] = signal
+    dataset = make_dataset("gaps", samples)
+    plan = planned(dataset, scale=scale)
+    assert max(map(abs, plan.mean), default=0) < 10  # of volts: nobody took the code for a value
+    for budget in (0, 2**20):
+        given = SignalCases(dataset, range(120), plan, budget).take([3, 4])
+        assert np.isnan(given.signal[0, 0]).nonzero()[0].tolist() == [5, 6, 7, 8]
+        assert np.isnan(given.signal).sum() == 4
+        made = scaled(given, plan)
+        assert (made.signal[0, 0, 5:9] == 0).all()
+        there = np.r_[0:5, 9:40]
+        if scale == "window":
+            left = made.signal[0, 0, there]
+            assert abs(left.mean()) < 1e-5
+            assert left.std() == pytest.approx(1, abs=1e-5)
+        else:
+            whole = scaled(SignalCases(beats, range(120), plan, budget).take([3]), plan)
+            np.testing.assert_array_equal(made.signal[0][:, there], whole.signal[0][:, there])
 
 
 @pytest.mark.parametrize("budget", [0, 2**20])  # read as they are drawn, or held
