@@ -9,9 +9,10 @@ processes of the engine's worker, beside that loop in one process, which only re
 and then by seconds of the processor, which two workers spend no less of than one. `windows` draws
 windows of ten seconds at random from recordings in a shard, beside the same from a numpy memmap of
 int16, (channel, time) as recorders' exports have it: batches of `--batch` from one recording, as a
-loader that shuffles draws them. `store` is all that is stored of a night of mixed rates, rows and
-metadata included, by the bytes of its EDF. All times but that of `ingest` are of the processor:
-other work on the machine lengthens neither.
+loader that shuffles draws them. `batches` are a training's, from stored windows of ten seconds of
+which memory holds none, beside a memmap of these windows; both are scaled. `store` is all that is
+stored of a night of mixed rates, rows and metadata included, by the bytes of its EDF. All times but
+that of `ingest` are of the processor: other work on the machine lengthens neither.
 """
 
 import argparse
@@ -24,11 +25,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from pairs import interleave, ratio
 from workers import Crew, Done, crew
 
+from medray.data.order import Order
 from medray.formats import FORMATS
 from medray.formats.base import Source
+from medray.formats.signal.context import physical
+from medray.jobs.run import run
+from medray.modalities.signal.cases import SignalCases
+from medray.modalities.signal.inputs import Signals, scaled, steps_of
+from medray.modalities.signal.loader import SignalLoader, tree
+from medray.modalities.signal.plan import SignalPlan
+from medray.storage.catalog.datasets import open_dataset
 from medray.storage.shards.reader import Shard
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.writer import ShardWriter
@@ -235,6 +245,48 @@ def windows(root: Path, rounds: int, batch: int) -> None:
         ratio(interleave(names, rounds), f"windows by {batch}", "memmap")
 
 
+def batches(root: Path, rounds: int, sizes: list[int]) -> None:
+    """A training's batches of stored windows, none of which is held, beside those of a memmap."""
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as place:
+        again(root, Path(folder), len(RECORDS))
+        cut = {"name": "windows", "length_s": 10, "step_s": 1, "leads": [["MLII", "II"]]}
+        steps = [
+            {"kind": "ingest", "format": {"name": "wfdb", **OPEN}, "source": folder, "output": "a"},
+            {"kind": "transform", "data": "a", "operation": cut, "output": "b"},
+        ]
+        run(steps, storage=Objects(place), cluster="inline")
+        dataset = open_dataset(Objects(place), "b")
+        first, count = dataset.sample(0), len(dataset)
+        plan = SignalPlan(answers="sample", classes=(), batch_size=1, frequencies=(), samples=count,
+                          rate=360, length=3600, leads=tuple(first.row["leads"]))  # fmt: skip
+        cases = SignalCases(dataset, range(count), plan, 0)
+        path = Path(folder) / "windows.npy"
+        np.save(path, np.stack([dataset.array(at, "signal")[...] for at in range(count)]))
+        memmap = np.load(path, mmap_mode="r")
+        gain, baseline, _ = steps_of(first.row, [0])
+        for size in sizes:
+            order = Order(count, size, seed=0)
+            loader = SignalLoader(cases, order, torch.zeros(count))
+            many = max(1, 4096 // size)
+
+            def ours(loader: SignalLoader = loader, many: int = many) -> list[torch.Tensor]:
+                return [one.parts[0].inputs["signal"] for one in loader.batches(0, many)]
+
+            def theirs(order: Order = order, many: int = many, size: int = size) -> list[Any]:
+                samples, _ = order.slice_at(0, 0, 1, many)
+                found = []
+                for own in np.split(samples, many):
+                    values = physical(memmap[own], gain, baseline)
+                    given = Signals(values, None, np.zeros((size, 0), np.float32))
+                    found.append(tree(scaled(given, plan), torch.device("cpu"))["signal"])
+                return found
+
+            if not all(map(torch.equal, ours(), theirs())):
+                raise SystemExit("batches differ")
+            name = f"training's batches of {size}"
+            ratio(interleave({name: cpu(ours), "memmap": cpu(theirs)}, rounds), name, "memmap")
+
+
 def as_array(values: Any) -> np.ndarray:
     """An array, put together where it comes in slabs."""
     return values if isinstance(values, np.ndarray) else np.concatenate(list(values.parts), 1)
@@ -252,7 +304,7 @@ def store(root: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=["decode", "ingest", "windows", "store", "all"])
+    parser.add_argument("part", choices=["decode", "ingest", "windows", "batches", "store", "all"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=1024)
     parser.add_argument("--records", type=int, default=128)
@@ -268,6 +320,8 @@ def main() -> None:
         ingest(data / "mitbih", args.rounds, args.records)
     if args.part in ("windows", "all"):
         windows(data / "mitbih", args.rounds, args.batch)
+    if args.part in ("batches", "all"):
+        batches(data / "mitbih", args.rounds, [64, 256])
     if args.part in ("store", "all"):
         store(data / "edf")
 

@@ -23,6 +23,7 @@ from medray.modalities.signal.plan import SignalPlan
 from medray.storage.catalog.datasets import Dataset
 from medray.tasks.base import Task
 
+DRAWN_BYTES = 2**25  # of signals that are read together, as they are drawn
 ABOUT = ("rate", "leads", "gain", "baseline", "missing")
 # Columns that say how to read a recording, or hold all of its annotations: no target is among them.
 LONG = frozenset({*ABOUT[1:], "channels", "annotations", "segments"})
@@ -61,6 +62,12 @@ class SignalCases:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def together(self) -> int:
+        """How many are best taken at once: of those that are read as they are drawn, many, since
+        some lie in one chunk of storage."""
+        return self._store.together
 
     def take(self, at: Sequence[int] | np.ndarray) -> Signals:
         """Some of them, in physical units."""
@@ -203,6 +210,8 @@ class _About:
 class _Store(Protocol):
     about: _About
 
+    together: int
+
     @property
     def bytes(self) -> int: ...
     def take(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]: ...
@@ -212,25 +221,37 @@ class _Far:
     """Signals that are read when they are asked for."""
 
     def __init__(self, dataset: Dataset, indices: Sequence[int], plan: SignalPlan) -> None:
-        self._dataset, self._indices, self._plan = dataset, list(indices), plan
+        self._dataset, self._plan = dataset, plan
+        self._places = np.array([dataset.place(one) for one in indices])
         self.about = _About(dataset, indices, plan)
-        first = dataset.array(self._indices[0], "signal")
+        first = dataset.array(indices[0], "signal")
         each = len(plan.leads) * plan.length
-        self.bytes = len(self._indices) * each * first.dtype.itemsize
+        self.bytes = len(indices) * each * first.dtype.itemsize
+        self.together = max(1, DRAWN_BYTES // max(1, first[...].nbytes))
 
     def take(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Signals and contexts of some samples, in physical units."""
-        signal = self.about.physical(np.stack([self._read(one, "signal") for one in at]), at)
+        signal = self.about.physical(self._read(at, "signal"), at)
         if not self._plan.context:
             return signal, None
-        context = np.stack([self._read(one, "context") for one in at])
-        return signal, context.astype(np.float32)
+        return signal, self._read(at, "context").astype(np.float32)
 
-    def _read(self, one: int, name: str) -> np.ndarray:
-        array = self._dataset.array(self._indices[one], name)
-        check_length(array.shape, self._plan.length)
-        values: np.ndarray = array[...][self.about.kinds[self.about.of[one]][0]]
-        return values
+    def _read(self, at: np.ndarray, name: str) -> np.ndarray:
+        """An array of some samples, (B, leads, time), read shard by shard."""
+        made: np.ndarray | None = None
+        places, plan = self._places[at], self._plan
+        for number in np.unique(places[:, 0]).tolist():
+            own = np.flatnonzero(places[:, 0] == number)
+            found = self._dataset.shards[number].several(name, places[own, 1].tolist())
+            for one, values in zip(own.tolist(), found, strict=True):
+                if made is None:
+                    made = np.empty((len(at), len(plan.leads), plan.length), values.dtype)
+                check_length(values.shape, plan.length)
+                if values.dtype != made.dtype:
+                    made = made.astype(np.result_type(made.dtype, values.dtype))
+                made[one] = values[self.about.kinds[self.about.of[at[one]]][0]]
+        assert made is not None  # noqa: S101 - nobody draws a batch of nothing
+        return made
 
 
 class _Held:
@@ -240,6 +261,7 @@ class _Held:
         self, dataset: Dataset, indices: Sequence[int], about: _About, plan: SignalPlan
     ) -> None:
         self.about = about
+        self.together = 1
         leads = [about.kinds[kind][0] for kind in about.of]
         self._values = _stacked(dataset, indices, leads, plan.length)
         self.bytes = self._values.nbytes

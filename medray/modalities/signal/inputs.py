@@ -30,6 +30,11 @@ class Signals:
     context: np.ndarray | None
     columns: np.ndarray
 
+    def part(self, at: slice) -> "Signals":
+        """Some of them."""
+        context = None if self.context is None else self.context[at]
+        return Signals(self.signal[at], context, self.columns[at])
+
 
 def leads_of(row: Mapping[str, Any], wanted: Sequence[str]) -> list[int]:
     """Where a sample has the leads that are wanted.

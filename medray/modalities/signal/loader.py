@@ -59,12 +59,23 @@ class SignalLoader:
     def _made(self, steps: range) -> Iterator[Batch]:
         samples, seeds = self.order.slice_at(steps.start, *self._share, len(steps))
         parts = (np.split(one, len(steps)) for one in (samples, seeds))
-        for step, own, drawn in zip(steps, *parts, strict=True):
-            given = scaled(self.cases.take(own), self.cases.plan)
+        taken = self._taken(samples, len(steps))
+        for step, own, drawn, found in zip(steps, *parts, taken, strict=True):
+            given = scaled(found, self.cases.plan)
             if self._augment is not None:
                 given = changed(given, self._augment, drawn, self.cases.plan.rate)
             target = to_device(self._targets[torch.from_numpy(own)], self._device)
             yield in_parts(step, tree(given, self._device), target, self._parts)
+
+    def _taken(self, samples: np.ndarray, steps: int) -> Iterator[Signals]:
+        """The signals of each step; those of several steps are read together where that is less."""
+        parts = np.split(samples, steps)
+        size = len(parts[0])
+        many = max(1, self.cases.together // max(1, size))
+        for start in range(0, steps, many):
+            some = self.cases.take(np.concatenate(parts[start : start + many]))
+            for at in range(len(parts[start : start + many])):
+                yield some.part(slice(at * size, (at + 1) * size))
 
 
 def tree(given: Signals, device: torch.device) -> Tree:

@@ -120,6 +120,37 @@ class ArrayReader:
             made.append(np.concatenate(parts) if parts else empty)
         return made
 
+    def rows(self, at: np.ndarray) -> np.ndarray:
+        """Entries of the first axis, of an array whose chunks hold all of the other axes.
+
+        A chunk that several lie in is decoded once, and all of an object read by one request.
+
+        Args:
+            at: their numbers, int64, in any order.
+
+        Returns:
+            (entries, *other axes)
+
+        Raises:
+            DamageError: stored bytes are damaged; names the object.
+        """
+        deep, per = self.meta.chunk[0], self.meta.inner[0]
+        out = np.zeros((len(at), *self.shape[1:]), self.dtype)
+        order = np.argsort(at, kind="stable")
+        numbers, firsts = np.unique(at[order] // deep, return_index=True)
+        of_chunk = dict(zip(numbers.tolist(), np.split(order, firsts[1:]), strict=True))
+        rest = (0,) * (len(self.shape) - 1)
+        for shard in np.unique(numbers // per).tolist():
+
+            def put(place: Place, block: np.ndarray, first: int = shard * per) -> None:
+                number = first + place[0]
+                own = of_chunk[number]
+                out[own] = block[at[own] - number * deep]
+
+            own = numbers[numbers // per == shard] - shard * per
+            self._decode((shard, *rest), [(number, *rest) for number in own.tolist()], put)
+        return out
+
     def windows(self, starts: np.ndarray, length: int) -> np.ndarray:
         """Equally long spans of the last axis, of an array whose chunks hold all of the others.
 

@@ -11,6 +11,7 @@ layout is a group of its own (`arrays.zarr/<row>/<array>`), which Zarr libraries
 
 import io
 import json
+from collections.abc import Sequence
 from functools import cached_property
 from types import EllipsisType
 from typing import Any, NamedTuple
@@ -235,6 +236,19 @@ class Shard:
         entries = partial[name]
         rows = range(self.table.num_rows)
         return [whole[entries[row]] if row in entries else None for row in rows]
+
+    def several(self, name: str, rows: Sequence[int]) -> np.ndarray | list[np.ndarray]:
+        """One array of some samples; of stacked ones a chunk that several touch is decoded once.
+
+        Raises:
+            DataError: a sample has no array of that name (code "no-such-array").
+        """
+        members, partial, _, ragged = self._group
+        document = members.get(name) if name not in ragged else None
+        entries = [partial[name].get(row) for row in rows] if name in partial else list(rows)
+        if document is None or document.get("node_type") != "array" or None in entries:
+            return [self.array(row, name)[...] for row in rows]
+        return self._reader(name, document).rows(np.asarray(entries, np.int64))
 
     def sample(self, row: int) -> Sample:
         """One sample with its arrays in memory."""

@@ -35,6 +35,7 @@ from medray.storage.store.objects import Objects
 
 STACK_BYTES = 256 * 2**10  # arrays below this wait for the end of the unit, to be stacked
 STACK_CHUNK_BYTES = 2**20
+DRAWN_CHUNK_BYTES = 2**16  # along time: of more signals than memory holds, each is drawn by itself
 _PACKINGS = {"fast": FAST, "dense": DENSE, "smooth": SMOOTH}
 
 
@@ -174,9 +175,11 @@ class ShardWriter:
         if len(rows) < len(self._rows):
             self._partial[name] = rows
         stacked = np.stack([arrays[number] for number in rows])
-        many = max(1, STACK_CHUNK_BYTES // max(1, stacked[0].nbytes))
-        chunk = (min(len(stacked), many), *stacked.shape[1:])
         spec = self._spec(name, stacked[0])
+        drawn = any(axis.kind == "time" for axis in spec.axes)
+        most = DRAWN_CHUNK_BYTES if drawn else STACK_CHUNK_BYTES
+        many = max(1, most // max(1, stacked[0].nbytes))
+        chunk = (min(len(stacked), many), *stacked.shape[1:])
         self._put_array(name, stacked, chunk, ("n", *spec.names), packing=spec.packing)
         self._seen[name] = name, spec
 

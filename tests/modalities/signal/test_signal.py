@@ -151,6 +151,22 @@ def test_signals_are_physical_with_the_leads_of_the_plan(beats: Dataset, budget:
         assert (some.context[at] == beats.array(index, "context")[...][::-1]).all()
 
 
+def test_batches_are_the_same_from_storage_and_from_memory(
+    beats: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = planned(beats)
+    far, held = (SignalCases(beats, range(120), plan, budget) for budget in (0, 2**20))
+    assert far.together > held.together == 1
+    wanted = [one.parts[0].inputs for one in loader(held, (0, 1)).batches(0, 9)]
+    for most in (far.together, 40, 1):  # all nine steps at once, one, and less than one
+        monkeypatch.setattr(far._store, "together", most)
+        for one, other in zip(loader(far, (0, 1)).batches(0, 9), wanted, strict=True):
+            given = one.parts[0].inputs
+            assert isinstance(given, dict)
+            assert isinstance(other, dict)
+            assert all(torch.equal(given[name], other[name]) for name in other)
+
+
 def test_samples_unlike_the_plan_are_refused(beats: Dataset) -> None:
     for given in ({"rate": 250.0}, {"leads": ["V1"]}, {"length": 41}):
         plan = planned(beats).model_copy(update=given)
