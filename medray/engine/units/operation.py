@@ -84,6 +84,11 @@ class Operation(ABC):
         return 1
 
     @property
+    def lazy(self) -> bool:
+        """Whether `load` only names samples, refuses none, and `compute` reads them."""
+        return False
+
+    @property
     def arrays(self) -> Arrays:
         """Every array that output samples may have, by name; none by default. Asked once opened."""
         return {}

@@ -165,6 +165,7 @@ def serve(connection: Connection, marks: Marks) -> None:
 def main(orders: int, memory: int) -> None:
     """Fork and kill as asked, until nobody asks."""
     from rdkit import Chem, RDLogger  # noqa: F401 - what children would load, each anew
+    from rdkit.Chem import Descriptors  # noqa: F401 - takes longer than a row may stand still
 
     from medray.formats.molecules import reading  # noqa: F401
 

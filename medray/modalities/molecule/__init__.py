@@ -13,7 +13,7 @@ from medray.modalities.molecule.plan import MoleculePlan
 from medray.modalities.plan import Sketch, Wanted, planned_fields
 from medray.modalities.wire import Wire
 from medray.spec.training import TrainSettings
-from medray.storage.catalog.datasets import Dataset
+from medray.storage.catalog.datasets import Dataset, open_dataset
 from medray.storage.shards.holds import Needs, names
 from medray.tasks.section import Section
 
@@ -52,11 +52,11 @@ class MoleculeSamples(Modality):
 
         beside = getattr(model_options(wanted.model), "beside", ())
         found = gather(dataset, indices, False, beside)
-        widths = {}
+        reading, widths = reading_of(dataset), {}
         if found.bits is not None:
-            # Folded: a bit beyond those of the training samples counts as one of them.
-            most = int(found.bits.values.max(initial=0))
-            widths["fingerprint"] = 1 << most.bit_length()
+            # Of a dataset that does not say: a bit beyond those that are seen is folded onto them.
+            seen = 1 << int(found.bits.values.max(initial=0)).bit_length()
+            widths["fingerprint"] = reading.get("fingerprint", {}).get("bits", seen)
         scales = None
         if found.descriptors is not None:
             scales = Columns.of(found.descriptors).plan
@@ -72,6 +72,7 @@ class MoleculeSamples(Modality):
                 "batch_size": wanted.settings.batch_size or max(2, min(BATCH, len(indices) // 10)),
                 "samples": len(indices),
                 "graph": _reads_graphs(wanted.model),
+                "reading": reading,
                 "widths": widths,
                 "descriptors": scales,
             },
@@ -150,17 +151,10 @@ class MoleculeSamples(Modality):
         return design(dataset, indices)
 
     def wire(self, plan: dict[str, Any]) -> Wire:
-        """None yet: a SMILES is read by RDKit, which a front must not wait for.
+        """See medray.modalities.molecule.wire."""
+        from medray.modalities.molecule.wire import MoleculeWire
 
-        Raises:
-            SpecError: always (code "not-served").
-        """
-        raise SpecError(
-            "models of molecules are not served",
-            code="not-served",
-            about=self.name,
-            hint="predict a dataset of compounds",
-        )
+        return MoleculeWire(plan)
 
     def predictor(self, trained: Trained, asked: Asking) -> Answering:
         """One row for each molecule."""
@@ -181,6 +175,18 @@ class MoleculeSamples(Modality):
         """What is read of molecules."""
         beside = [f"{name} of {width} columns" for name, width in plan.widths.items()]
         return ["molecules: " + ", ".join([*(["atoms and bonds"] if plan.graph else []), *beside])]
+
+
+def reading_of(dataset: Dataset) -> dict[str, Any]:
+    """What the format was told of how compounds are read; of one that was made of another, what
+    that one's was told. Nothing where that is gone."""
+    try:
+        while "operation" in dataset.attributes:
+            dataset = open_dataset(dataset.objects, dataset.parents[0])
+    except SpecError:
+        return {}
+    told = dataset.attributes
+    return {name: told[name] for name in ("standardise", "fingerprint") if name in told}
 
 
 def _reads_graphs(model: dict[str, Any]) -> bool:

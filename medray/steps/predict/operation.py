@@ -71,6 +71,11 @@ class Predict(Operation):
         """See Predictor."""
         return self._predictor.batch
 
+    @property
+    def lazy(self) -> bool:
+        """Of a columnar predictor."""
+        return self._predictor.columnar
+
     def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:
         """The sample, prepared, or of a columnar predictor where it lies; see Predictor."""
         at = self._places(unit)[key]
