@@ -79,18 +79,24 @@ def mitbih(data_dir: Path, name: str) -> Sample:
     )
 
 
-def write_records(folder: Path, numbers: Iterable[int]) -> None:
-    """WFDB records r00, r01, … of noise of two sorts, which take turns."""
+def noise(number: int) -> np.ndarray:
+    """Of two sorts, which take turns: (time,), in mV."""
+    rng = np.random.default_rng(number)
+    loud = np.repeat(rng.uniform(0.1, 1.5, SECONDS // 4), 4 * RATE)
+    values: np.ndarray = rng.normal(0, 1, len(loud)) * loud
+    return values
+
+
+def write_records(folder: Path, numbers: Iterable[int], rate: float = RATE) -> None:
+    """WFDB records r00, r01, … of noise, at 200 steps a millivolt."""
     import wfdb
 
     folder.mkdir(exist_ok=True)
     for number in numbers:
-        rng = np.random.default_rng(number)
-        loud = np.repeat(rng.uniform(0.1, 1.5, SECONDS // 4), 4 * RATE)
-        values = rng.normal(0, 1, len(loud)) * loud
         wfdb.wrsamp(
-            f"r{number:02d}", fs=RATE, units=["mV"], sig_name=["II"], p_signal=values[:, None],
-            fmt=["16"], adc_gain=[200], baseline=[0], write_dir=str(folder),
+            f"r{number:02d}", fs=rate, units=["mV"], sig_name=["II"],
+            p_signal=noise(number)[:, None], fmt=["16"], adc_gain=[200], baseline=[0],
+            write_dir=str(folder),
         )  # fmt: skip
 
 

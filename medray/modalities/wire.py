@@ -137,6 +137,10 @@ class Wire(ABC):
         (one,) = answers
         if media == JSON:
             return json.dumps({"model": model, **_document(one)}).encode()
+        if not one.arrays:
+            raise DataError(
+                "the answer is no array", code="not-acceptable", hint=f"offered: {JSON}"
+            )
         (values,) = one.arrays.values()
         return self.encode(one, values, media)
 

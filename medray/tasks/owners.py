@@ -86,7 +86,7 @@ def _by(name: str, cases: Rows, classes: Sequence[str]) -> Table:
     whose = _whose(cases, name)
     if whose:
         columns["subject"] = Metric("subject", kind="id")
-    if name == "fold":
+    if name == "fold" and everyone.subjects < everyone.cases:
         columns["subjects"] = Metric("subjects", kind="count")
     columns |= {"cases": Metric("cases", kind="count"), "accuracy": Metric("accuracy")}
     columns |= {str(at): Metric(f"{classes[at]}: Se / +P (n)", kind="text") for at in chosen}

@@ -33,7 +33,7 @@ from medray.serving.tokens import add_token
 from medray.storage.catalog.datasets import open_dataset
 from medray.storage.store.objects import Objects
 from tests.callset import ingest_steps, records, save_network, write_vcf
-from tests.recordings import save_tagger
+from tests.recordings import save_tagger, write_records
 
 pytestmark = [
     pytest.mark.drill,
@@ -93,13 +93,27 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         {"kind": "predict", "model": "beats", "data": "cut", "output": "beats-plain", "batch": 4},
     ]
     save_tagger(objects, "rhythms")
+    write_records(folder / "whole", range(2), rate=150)
     (folder / "strips").mkdir()
     np.savez(folder / "strips/s.npz", x=STRIPS)
     strips = {"name": "signal-npz", "signal": "x", "rate": 100, "leads": ["II"]}
     source = str(folder / "strips")
     steps += [
         {"kind": "ingest", "format": strips, "source": source, "output": "strips"},
-        {"kind": "predict", "model": "rhythms", "data": "strips", "output": "rhythms-plain"},
+        {
+            "kind": "predict",
+            "model": "rhythms",
+            "data": "strips",
+            "output": "rhythms-plain",
+            "batch": 4,
+        },
+        {
+            "kind": "ingest",
+            "format": {"name": "wfdb", "deidentify": {"method": "none"}},
+            "source": str(folder / "whole"),
+            "output": "whole",
+        },
+        {"kind": "predict", "model": "rhythms", "data": "whole", "output": "whole-plain"},
     ]
     save_network(objects, "scorer")
     steps += ingest_steps(folder, write_vcf(folder / "vcf/sites.vcf", records()))
@@ -202,6 +216,18 @@ def test_signals_are_tagged_sample_by_sample_as_in_bulk(served: Served) -> None:
     np.testing.assert_allclose(np.load(io.BytesIO(one.body)), wanted[2], rtol=1e-4, atol=1e-6)
     short = served.client.predict("rhythms", npy(STRIPS[2][:, 1:]), NPY)
     assert (short.status, short.json["error"]["code"]) == (422, "model-mismatch")
+
+
+def test_a_recording_is_answered_by_its_intervals(served: Served) -> None:
+    wanted = {row["sample_id"]: row for row in _rows(served, "whole-plain")}
+    stored = open_dataset(served.objects, "whole")
+    for at, name in enumerate(row["sample_id"] for row in stored.samples.to_pylist()):
+        values = stored.array(at, "signal_150")[...] / 200
+        body = json.dumps({"signal": values.tolist(), "rate": 150}).encode()
+        answer = served.client.predict("rhythms", body, JSON)
+        assert answer.status == 200, answer.body
+        assert len(answer.json["annotations"]) > 10
+        assert answer.json["annotations"] == wanted[name]["annotations"]
 
 
 def test_each_model_has_a_path_and_schemas_of_its_own(served: Served) -> None:

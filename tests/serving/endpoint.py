@@ -18,11 +18,15 @@ from safetensors.torch import save
 from medray.modalities import modality_of
 from medray.modalities.image.normalise import ChannelNorm
 from medray.modalities.image.plan import ImagePlan
+from medray.modalities.loaded import load_model
 from medray.modalities.plan import Plan
 from medray.modalities.sequence.plan import SequencePlan
 from medray.modalities.signal.plan import SignalPlan
 from medray.modalities.table.plan import ColumnPlan, TablePlan
 from medray.models import MODELS
+from medray.serving.answer import answerer_of
+from medray.serving.replies import Reply, failure
+from medray.spec.serving import Serving
 from medray.storage.catalog.models import save_model
 from medray.storage.store.objects import Objects
 
@@ -170,6 +174,16 @@ def _commit(
         card="",
     )
     return made.reference
+
+
+def ask(objects: Objects, model: str, body: bytes, kind: str, **asked: str) -> Reply:
+    """Of an answerer, without a server."""
+    answerer = answerer_of(load_model(objects, model), Serving(models=(model,), batch=4))
+    try:
+        question = answerer.read(body, kind, **asked)
+        return answerer.write(question, answerer.compute(question.samples, question.outputs))
+    except Exception as error:  # noqa: BLE001
+        return failure(error)
 
 
 def arrow(columns: dict[str, Any]) -> bytes:

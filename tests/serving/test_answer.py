@@ -16,7 +16,7 @@ from endpoint import (
     MASKS,
     UNET,
     arrow,
-    commit_beats,
+    ask,
     commit_dna,
     commit_model,
     commit_table,
@@ -31,22 +31,13 @@ from medray.jobs.run import run
 from medray.modalities import media
 from medray.modalities.loaded import load_model
 from medray.serving.answer import answerer_of
-from medray.serving.replies import Reply, failure
+from medray.serving.replies import failure
 from medray.spec.serving import Serving
 from medray.storage.catalog.datasets import Dataset, open_dataset
 from medray.storage.shards.samples import Sample
 from medray.storage.store.objects import Objects
 
 Make = Callable[[str, list[Sample]], Dataset]
-
-
-def ask(objects: Objects, model: str, body: bytes, kind: str, **asked: str) -> Reply:
-    answerer = answerer_of(load_model(objects, model), Serving(models=(model,), batch=4))
-    try:
-        question = answerer.read(body, kind, **asked)
-        return answerer.write(question, answerer.compute(question.samples, question.outputs))
-    except Exception as error:  # noqa: BLE001
-        return failure(error)
 
 
 def in_bulk(objects: Objects, model: str, source: Path, format_: str, **options: Any) -> Any:
@@ -306,39 +297,3 @@ def test_what_went_wrong_is_said_without_quoting_it() -> None:
     assert failure(MemoryError()).status == 413
     passing = failure(RetryableError("the store is away", code="storage-unreachable"))
     assert (passing.status, passing.headers) == (503, {"Retry-After": "1"})
-
-
-@pytest.mark.parametrize("folds", [0, 3])
-def test_beats_are_answered_as_in_bulk(objects: Objects, tmp_path: Path, folds: int) -> None:
-    """Digital values in an archive; physical ones, their record's median beside, in a request."""
-    commit_beats(objects, "beats", folds)
-    chance = np.random.default_rng(0)
-    digital = chance.integers(-300, 300, (6, 2, 20), np.int16)
-    rr = chance.uniform(0.5, 1.2, (6, 2)).astype(np.float32)
-    named = {"x": digital, "rr": rr, "record": np.repeat([7, 9], 3), "fs": 125}
-    (tmp_path / "raw").mkdir()
-    np.savez(tmp_path / "raw/b.npz", **named)
-    options = {"signal": "x", "rr": "rr", "record": "record", "rate": "fs", "scale": 0.005}
-    options |= {"leads": ["MLII", "V1"], "context": "median-beat"}
-    source = {"kind": "ingest", "source": str(tmp_path / "raw"), "output": "raw"}
-    predict = {"kind": "predict", "model": "beats", "data": "raw", "output": "made", "batch": 4}
-    format_ = {"name": "signal-npz", **options}
-    run([{**source, "format": format_}, predict], storage=objects, cluster="inline")
-    wanted = open_dataset(objects, "made").samples.to_pylist()
-    stored = open_dataset(objects, "raw")
-    columns = ("rr_prev_s", "rr_median_s", "rr_next_s")
-    told = [
-        {
-            "signal": (digital[at].astype(np.float32) / 200).tolist(),
-            "context": stored.array(at, "context")[...].tolist(),
-            "columns": {name: row[name] for name in columns},
-        }
-        for at, row in enumerate(stored.samples.to_pylist())
-    ]
-    reply = ask(objects, "beats", json.dumps(told).encode(), media.JSON)
-    assert reply.status == 200, reply.body
-    answers = json.loads(reply.body)["answers"]
-    assert len({tuple(one["probability"]) for one in answers}) == 6
-    for answer, row in zip(answers, wanted, strict=True):
-        assert answer["predicted"] == row["predicted"]
-        np.testing.assert_allclose(answer["probability"], row["probability"], rtol=1e-5)

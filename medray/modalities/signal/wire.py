@@ -1,4 +1,8 @@
-"""Bodies of requests to signals in physical units, and what stands beside them."""
+"""Bodies of requests to signals in physical units, and what stands beside them.
+
+A signal that comes with its rate is a recording: of any length, it is answered by intervals, as a
+stored one is.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from medray.errors import DataError
+from medray.formats.signal.recording import Channel, placed, row_of
 from medray.modalities.apart import decoder
 from medray.modalities.media import ARROW, BINARY, JSON, NPY, documents_of, read_npy
 from medray.modalities.signal.plan import sources_of
@@ -13,6 +18,7 @@ from medray.modalities.wire import Asked, Limits, Wire, distinct
 from medray.storage.shards.samples import Sample
 
 SHOWN = 40  # values of an example
+MOST_RATE = 20_000  # samples a second of a recording
 
 
 class SignalWire(Wire):
@@ -34,11 +40,18 @@ class SignalWire(Wire):
         return ("signal", "context") if self.plan["context"] else ("signal",)
 
     @property
+    def along(self) -> bool:
+        """Whether it can be asked along recordings, which have neither context nor columns."""
+        return not self.plan["context"] and not self.sources
+
+    @property
     def _form(self) -> str:
         leads, length = self.shape
         named = ", ".join(f'"{one}": [{leads} lists of {length} numbers]' for one in self.arrays)
         columns = ", ".join(f'"{one}": 0.0' for one in self.sources)
-        return f'{{{named}, "columns": {{{columns}}}, "sample_id": "…"}}'
+        beside = f', "columns": {{{columns}}}' if self.sources else ""
+        whole = ', or with a "rate" as many numbers as there are' if self.along else ""
+        return f'{{{named}{beside}, "sample_id": "…"}}{whole}'
 
     @property
     def samples(self) -> str:
@@ -77,19 +90,36 @@ class SignalWire(Wire):
         }
         if leads * length <= SHOWN:
             one["example"] = {name: [[0.0] * length] * leads for name in self.arrays}
+        kinds = [one, *([self._whole] if self.along else [])]
         columns = ", ".join(f"`{one}`" for one in self.arrays)
         beside = f", and `columns`, lists of {', '.join(self.sources)}" if numbers else ""
         told_of = f"columns {columns} of tensors ({leads}, {length}){beside}, uncompressed"
         bodies: dict[str, dict[str, Any]] = {
-            JSON: {"oneOf": [one, {"type": "array", "items": one}]},
+            JSON: {"oneOf": [*kinds, {"type": "array", "items": _any_of(kinds)}]},
             ARROW: {**BINARY, "description": told_of},
         }
-        if not self.plan["context"] and not numbers:
+        if self.along:
             bodies[NPY] = {**BINARY, "description": f"numbers ({leads}, {length}), or a stack"}
         return bodies
 
+    @property
+    def _whole(self) -> dict[str, Any]:
+        """JSON schema of a recording."""
+        leads = self.shape[0]
+        lead = {"type": "array", "items": {"type": "number"}, "minItems": 1}
+        signal = {"type": "array", "items": lead, "minItems": leads, "maxItems": leads}
+        told = "samples a second: the signal is a recording, and answered by `annotations`"
+        rate = {"type": "number", "exclusiveMinimum": 0, "maximum": MOST_RATE, "description": told}
+        return {
+            "type": "object",
+            "required": ["signal", "rate"],
+            "additionalProperties": False,
+            "properties": {"signal": signal, "rate": rate, "sample_id": {"type": "string"}},
+        }
+
     def read(self, body: bytes, media: str, limits: Limits) -> Asked:
-        """See Wire; samples have arrays float32 (leads, time), and columns in their rows."""
+        """See Wire; samples have arrays float32 (leads, time), and columns in their rows;
+        recordings what `medray.formats.signal.recording` says."""
         if media == NPY:
             return self._stack(read_npy(body), limits)
         if media == ARROW:
@@ -97,10 +127,13 @@ class SignalWire(Wire):
             wanted |= {"columns": "list"} if self.sources else {}
             rows = decoder(limits.decoded_bytes).read(body, wanted)
             return Asked([self._of_row(name, values) for name, values in rows], many=True)
-        fields = (*self.arrays, *(["columns"] if self.sources else []))
+        beside = [*(["columns"] if self.sources else []), *(["rate"] if self.along else [])]
+        fields = (*self.arrays, *beside)
         documents, many = documents_of(body, fields, self._form)
         leads, length = self.shape
-        if len(documents) * len(self.arrays) * leads * length * 4 > limits.decoded_bytes:
+        windows = sum("rate" not in one for _, one in documents) * leads * length
+        values = windows * len(self.arrays) + sum(_values(one) for _, one in documents)
+        if values * 4 > limits.decoded_bytes:
             raise DataError(f"{len(documents)} signals", code="too-large")
         made = [self._of_document(name, one) for name, one in documents]
         return Asked(distinct(made), many)
@@ -126,7 +159,23 @@ class SignalWire(Wire):
         arrays = {name: one for name, one in values.items() if name != "columns"}
         return Sample(name, row, self._fitting(arrays))
 
+    def _recording(self, name: str, one: Mapping[str, Any]) -> Sample:
+        rate = one["rate"]
+        if type(rate) not in _PLAIN or not 0 < rate <= MOST_RATE or "signal" not in one:
+            raise self._bad()
+        values = self._numbers(one["signal"])
+        leads = self.plan["leads"]
+        if values.ndim != 2 or len(values) != len(leads) or not values.size:
+            raise self._unfit()
+        _check_finite({"signal": values})
+        channels = placed(Channel(lead, "", float(rate), 1.0, 0.0) for lead in leads)
+        seconds = values.shape[1] / rate
+        row = row_of(channels, record=name, subject=name, duration_s=seconds)
+        return Sample(name, row, {channels[0].array: values})
+
     def _of_document(self, name: str, one: Mapping[str, Any]) -> Sample:
+        if "rate" in one:
+            return self._recording(name, one)
         columns = one.get("columns") or {}
         fits = isinstance(columns, dict) and set(columns) <= set(self.sources)
         if not fits or not {type(value) for value in columns.values()} <= _NUMBERS:
@@ -156,8 +205,7 @@ class SignalWire(Wire):
             made = {name: np.asarray(one).astype(np.float32) for name, one in arrays.items()}
         if any(one.shape != self.shape for one in made.values()):
             raise self._unfit()
-        if not all(np.isfinite(one).all() for one in made.values()):
-            raise DataError("a value is NaN or infinite", code="nonfinite-signal")
+        _check_finite(made)
         return dict(made)
 
     def _unfit(self) -> DataError:
@@ -173,6 +221,22 @@ class SignalWire(Wire):
             code="bad-json",
             hint=f"expected {self._form}, or a list of such objects",
         )
+
+
+def _check_finite(arrays: Mapping[str, np.ndarray]) -> None:
+    if not all(np.isfinite(one).all() for one in arrays.values()):
+        raise DataError("a value is NaN or infinite", code="nonfinite-signal")
+
+
+def _values(one: Mapping[str, Any]) -> int:
+    """How many a recording has; 0 of what is none."""
+    signal = one.get("signal") if "rate" in one else None
+    leads = signal if isinstance(signal, list) else []
+    return sum(len(lead) for lead in leads if isinstance(lead, list))
+
+
+def _any_of(kinds: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"oneOf": kinds} if len(kinds) > 1 else kinds[0]
 
 
 _PLAIN = frozenset({int, float})

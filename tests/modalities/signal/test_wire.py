@@ -114,3 +114,46 @@ def test_bodies_that_do_not_fit_are_refused(body: Any, code: str) -> None:
     with pytest.raises(DataError) as refused:
         SignalWire(WHOLE).read(json.dumps(body).encode(), JSON, limits)
     assert refused.value.code == code
+
+
+def test_a_signal_with_its_rate_is_a_recording() -> None:
+    wire = SignalWire(BARE)
+    values = CHANCE.normal(size=(2, 700)).astype(np.float32)
+    listed = [{"signal": values.tolist(), "rate": 250}, {"signal": SIGNAL[0].tolist()}]
+    whole, window = wire.read(json.dumps(listed).encode(), JSON, Limits(2**20)).samples
+    assert whole.row["duration_s"] == pytest.approx(2.8)
+    assert [(one["name"], one["rate"]) for one in whole.row["channels"]] == [
+        ("I", 250.0), ("II", 250.0),
+    ]  # fmt: skip
+    assert (whole.arrays["signal_250"] == values).all()
+    assert list(window.arrays) == ["signal"]
+    kinds = wire.takes[JSON]["oneOf"]
+    assert kinds[1]["required"] == ["signal", "rate"]
+    assert kinds[2]["items"]["oneOf"] == kinds[:2]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"signal": [[1.0] * 9] * 2, "rate": 0}, "bad-json"),
+        ({"signal": [[1.0] * 9] * 2, "rate": True}, "bad-json"),
+        ({"signal": [[1.0] * 9] * 2, "rate": 1e6}, "bad-json"),
+        ({"signal": 7, "rate": 100}, "bad-json"),
+        ({"rate": 100}, "bad-json"),
+        ({"signal": [[1.0] * 9], "rate": 100}, "model-mismatch"),
+        ({"signal": [[1.0] * 9, [1.0] * 8], "rate": 100}, "model-mismatch"),
+        ({"signal": [[], []], "rate": 100}, "model-mismatch"),
+        ({"signal": [[1e300] * 9] * 2, "rate": 100}, "nonfinite-signal"),
+        ({"signal": [[1.0] * 300] * 2, "rate": 100}, "too-large"),
+    ],
+)
+def test_what_is_no_recording_is_refused(body: Any, code: str) -> None:
+    with pytest.raises(DataError) as refused:
+        SignalWire(BARE).read(json.dumps(body).encode(), JSON, Limits(decoded_bytes=2000))
+    assert refused.value.code == code
+
+
+def test_a_model_with_a_context_takes_no_recordings() -> None:
+    body = json.dumps(document(0, rate=125)).encode()
+    with pytest.raises(DataError, match="bad-json"):
+        SignalWire(WHOLE).read(body, JSON, LIMITS)
