@@ -112,6 +112,7 @@ SCORES = {
         Bar("accuracy", "≥", None, "eye-blocks-scores"),
         Bar("accuracy", "≥", None, "eye-chance-scores"),
     ],
+    "esol": [Bar("rmse", "≤", 0.60)],
     "brca1": [
         Bar("auroc", "≥", None, "brca1-windows-scores"),
         Bar("auroc", "≥", None, "brca1-scores"),

@@ -165,11 +165,12 @@ class MoleculeSamples(Modality):
     def illustrate(
         self, section: Section, task: "Task", truth: Dataset, predictions: Dataset
     ) -> Section:
-        """With a table by scaffold."""
-        from medray.modalities.molecule.pages import by_scaffold
+        """With a table by scaffold, and the compounds that are furthest off."""
+        from medray.modalities.molecule.pages import by_scaffold, cases_of, worst
 
-        tables = [*section.tables, *by_scaffold(task, truth, predictions)]
-        return replace(section, pictures=(), tables=tables)
+        cases = cases_of(task, truth, predictions)
+        tables = [*section.tables, *by_scaffold(cases)]
+        return replace(section, pictures=worst(cases), tables=tables)
 
     def describe(self, plan: MoleculePlan) -> list[str]:
         """What is read of molecules."""
