@@ -13,6 +13,7 @@ from pydantic import Field, field_validator
 
 from medray.errors import DataError
 from medray.formats.base import Format, FormatOptions, Found, Input, Source
+from medray.formats.edf.beside import moved, recordings
 from medray.formats.edf.header import FIXED, Header, Signal, header_bytes, parse
 from medray.formats.edf.samples import HELD_BYTES, Samples
 from medray.formats.edf.tals import Encoding, Told, stretches
@@ -78,11 +79,17 @@ class EdfOptions(FormatOptions):
     )
     start: Literal["header", "ignore"] = Field("header", description="ignore: no date is read")
 
-    _pattern = field_validator("subject_pattern")(check_pattern)
+    join: str = Field(
+        "",
+        description="regular expression whose first group is equal in the paths of files of one "
+        "recording: one with signals, the others of annotations alone, e.g. '(SC\\d{4}[A-Z])'",
+    )
+
+    _pattern = field_validator("subject_pattern", "join")(check_pattern)
 
 
 class Edf(Format):
-    """EDF, EDF+C, EDF+D, BDF and BDF+; one sample a file.
+    """EDF, EDF+C, EDF+D, BDF and BDF+; one sample a file, or a recording's files (`join`).
 
     Arrays `signal_<rate>` (channel, time) hold the digital values; columns are those of
     `signal.recording`.
@@ -109,24 +116,30 @@ class Edf(Format):
         """Nothing: what is written has its pseudonyms already."""
 
     def plan(self, source: Source) -> Found:
-        """An input a file, by its header: rates of its channels, and whether its size fits."""
+        """An input a recording, by headers: rates of channels, and whether sizes fit."""
         hidden = Pseudonyms(self.options.deidentify)
         found, refused = walk(source, SUFFIXES)
         if is_empty(found, refused):
             nothing_found(source, "EDF or BDF file", "they end in .edf or .bdf")
         refused = [hidden.refusal(one) for one in refused]
         rates: Counter[float] = Counter()
-        items = []
+        read: list[tuple[File, bool]] = []
         for file in found:
             source.fetch(file.path, HEAD_BYTES)
             try:
-                rates |= self._rates(source, file)  # of each file's channels at a rate the most
+                found_here = self._rates(source, file)
             except DataError as error:
                 refused.append(hidden.refusal(Refusal.of(file.path, error, path=file.path)))
                 continue
             source.drop(file.path)
-            key = hidden.name("record", stem(file.path, SUFFIXES))
-            items.append(item(key, [file], hidden=hidden.fingerprint))
+            rates |= found_here  # of each file's channels at a rate the most
+            read.append((file, bool(found_here)))
+        unclear: list[Refusal] = []
+        items = [
+            item(hidden.name("record", stem(own[0].path, SUFFIXES)), own, hidden=hidden.fingerprint)
+            for own in recordings(read, self.options.join, unclear)
+        ]
+        refused += map(hidden.refusal, unclear)
         items.sort(key=lambda one: one.key)
         kept = list(unique(items, refused))
         arrays = {array_of(rate): spec_of(rate, many) for rate, many in sorted(rates.items())}
@@ -140,20 +153,16 @@ class Edf(Format):
         """The recording; one that is large comes in slabs along time."""
         hidden = Pseudonyms(self.options.deidentify)
         try:
-            yield self._recording(open_path(source, item.paths[0]), item, hidden)
+            paths = [open_path(source, path) for path in item.paths]
+            yield self._recording(paths, item, hidden)
         except DataError as error:
             # Paths often hold names: the key is all that leaves.
             raise DataError(
                 error.message, code=error.code, about=item.key, hint=error.hint
             ) from error
 
-    def _recording(self, path: Path, item: Input, hidden: Pseudonyms) -> Sample:
-        options = self.options
-        header = self._header(path)
-        samples = Samples(path, header, header.count(path.stat().st_size, by_file=self._by_file))
-        told = Told()
-        for fields in samples.told():
-            told.take(fields, header.duration, options.encoding)
+    def _recording(self, paths: list[Path], item: Input, hidden: Pseudonyms) -> Sample:
+        header, samples, told = self._opened(paths[0])
         begin = next((one for _, one in told.begins if one is not None), Decimal(0))
         segments = self._segments(header, samples, told)
         kept = _kept(samples, header, told, begin, gaps=len(segments) > 1)
@@ -167,6 +176,11 @@ class Edf(Format):
         length = segments[-1].onset_s + segments[-1].duration_s
         if kept is not None:
             length = float(kept)
+        for path in paths[1:]:
+            other, _, beside = self._opened(path)
+            told.notes += moved(beside, other, header)
+        if len(paths) > 1:
+            told.notes.sort(key=lambda note: note[0])
         notes = self._annotations(told, begin, keyed=hidden.keyed)
         if not channels:
             length = max((one.onset_s + (one.duration_s or 0) for one in notes), default=0.0)
@@ -180,6 +194,13 @@ class Edf(Format):
             segments=segments if len(segments) > 1 else (),
         )
         return Sample(item.key.replace("/", "_"), row, _arrays(samples, header, kept))
+
+    def _opened(self, path: Path) -> tuple[Header, Samples, Told]:
+        header, told = self._header(path), Told()
+        samples = Samples(path, header, header.count(path.stat().st_size, by_file=self._by_file))
+        for fields in samples.told():
+            told.take(fields, header.duration, self.options.encoding)
+        return header, samples, told
 
     def needs(self) -> Needs:
         """Channels of a recording, or annotations alone."""
