@@ -118,6 +118,15 @@ SCORES = {
         Bar("auroc", "≥", None, "brca1-scores"),
     ],
 }
+DRAWN = {  # of a dataset that a model drew; each is told of the floor too
+    "generate": [
+        Bar("valid", "≥", 0.85),
+        Bar("product", "≥", 0.75),
+        Bar("distance", "≤", 0.20),
+        Bar("nearest", "≥", 0.33),
+        Bar("qed", "≥", 0.65),
+    ],
+}
 TRAINING_S = {"hippocampus": 20 * 60}  # at most
 GAIN = 0.02  # of AUROC, over logistic regression of the bases around
 AROUND = 7  # of these, on either side
@@ -181,6 +190,18 @@ def judged(job: str, root: Path, steps: list[dict[str, Any]]) -> Iterator[Row]:
         if job in TRAINING_S:
             bar = Bar("training s", "≤", TRAINING_S[job])
             yield Row(job, bar.metric, f"{trained:.0f}", "", f"≤ {bar.limit:g}", bar.met(trained))
+
+
+def drawn(job: str, root: Path) -> Iterator[Row]:
+    """Rows of a job that draws samples, the floor's beside each."""
+    steps = run(job, root)
+    result = json.loads(Objects(str(root / "store")).get(f"runs/{steps[-2]['run']}/result.json"))
+    metrics = steps[-1]["metrics"]
+    for bar in DRAWN[job]:
+        value = metrics[bar.metric]
+        limit = f"{bar.sign} {bar.limit:.4g}"
+        seconds, beside = f"{result['seconds']:.0f}", f"{metrics[f'floor_{bar.metric}']:.4f}"
+        yield Row(job, bar.metric, f"{value:.4f}", "", limit, bar.met(value), seconds, beside)
 
 
 def sites(job: str, root: Path) -> Iterator[Row]:
@@ -287,6 +308,7 @@ def refused(job: str, root: Path) -> Iterator[Row]:
 
 CHECKS: dict[str, Callable[[str, Path], Iterator[Row]]] = {
     **dict.fromkeys(SCORES, scored),
+    **dict.fromkeys(DRAWN, drawn),
     "variant-sites": sites,
     "brca1": effects,
     "vcf-qc": counted,

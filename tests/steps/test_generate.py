@@ -1,5 +1,6 @@
 """A model of line notations draws molecules: by slices, the same after a kill, and told of."""
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -7,9 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from medray.errors import InterruptedRun
+from medray.jobs.check import check_documents
 from medray.jobs.run import run
 from medray.report.collect import collect
 from medray.report.page import render
+from medray.spec.load import read_job
+from medray.steps.base.events import Event
 from medray.storage.catalog.datasets import Dataset, open_dataset
 from medray.storage.shards.samples import Sample
 from medray.storage.store.objects import Objects
@@ -29,7 +34,7 @@ GENERATE: dict[str, Any] = {
     "kind": "generate",
     "model": "writer",
     "count": 50,
-    "unit": 20,
+    "unit": 8,
     "options": {"temperature": 0.7},
     "output": "drawn",
 }
@@ -69,7 +74,7 @@ def test_from_texts_to_molecules_and_a_page(rings: Dataset, objects: Objects) ->
     done = run([TRAIN, GENERATE], storage=objects, cluster="inline")
     trained, drawn = done.steps
     assert trained.metrics["val_nats"] < 0.6  # of 15 tokens; at random it is ln 15 = 2.7
-    assert (drawn.units.planned, drawn.units.committed) == (3, 3)
+    assert (drawn.units.planned, drawn.units.committed) == (7, 7)
     table = open_dataset(objects, "drawn").samples
     assert table["sample_id"].to_pylist()[::49] == ["00000000", "00000049"]
     valid = [row for row in table.to_pylist() if row["valid"]]
@@ -81,14 +86,48 @@ def test_from_texts_to_molecules_and_a_page(rings: Dataset, objects: Objects) ->
     assert "Molecules: drawn" in page
 
 
-def test_a_slice_is_drawn_the_same_by_whoever_draws_it(rings: Dataset, objects: Objects) -> None:
-    run([TRAIN, GENERATE], storage=objects, cluster="inline")
+def test_a_stopped_generation_goes_on_to_the_same_samples(rings: Dataset, objects: Objects) -> None:
+    stop = threading.Event()
+
+    def listen(event: Event) -> None:
+        if event.name == "unit":
+            stop.set()
+
+    run([TRAIN], storage=objects, cluster="inline")
+    with pytest.raises(InterruptedRun):
+        run([GENERATE], storage=objects, cluster="inline", on_event=listen, stop=stop)
+    resumed = run([GENERATE], storage=objects, cluster="inline").steps[0]
+    assert 1 <= resumed.units.skipped == 7 - resumed.units.committed < 7
+    whole = run([{**GENERATE, "output": "whole"}], storage=objects, cluster="inline").steps[0]
+    assert whole.units.committed == 7
     first = open_dataset(objects, "drawn")
-    again = run([{**GENERATE, "output": "again"}], storage=objects, cluster="inline")
-    assert open_dataset(objects, "again").digest == first.digest
-    longer = {**GENERATE, "count": 70, "output": "drawn"}
-    more = run([longer], storage=objects, cluster="inline").steps[0]
-    assert (more.units.skipped, more.units.committed) == (2, 2)  # 40-50 became 40-60
+    assert open_dataset(objects, "whole").digest == first.digest
     other = run([{**GENERATE, "seed": 1, "output": "other"}], storage=objects, cluster="inline")
     assert open_dataset(objects, other.output).digest != first.digest
-    assert again.steps[0].units.committed == 3
+    longer = run([{**GENERATE, "count": 70}], storage=objects, cluster="inline").steps[0]
+    assert (longer.units.skipped, longer.units.committed) == (6, 3)  # 48-50 became 48-56
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "code"),
+    [
+        ({"options": {"temperature": 0}}, "options.temperature", "bad-field"),
+        ({"options": {"beam": 3}}, "options.beam", "bad-field"),
+        ({"model": "scorer"}, "model", "no-generation"),
+        ({"model": "folded"}, "model", "folded-model"),
+        ({"model": "writre"}, "model", "no-such-model"),
+    ],
+)
+def test_what_cannot_draw_is_told_before_anything_runs(
+    rings: Dataset, objects: Objects, change: dict[str, Any], field: str, code: str
+) -> None:
+    scorer = {
+        **TRAIN,
+        "task": {"name": "classification", "classes": ["a", "b"], "target": "split"},
+        "model": {"name": "mlp"},
+        "output": "scorer",
+    }
+    folded = {**TRAIN, "folds": "split", "output": "folded"}
+    job = read_job([TRAIN, scorer, folded, {**GENERATE, **change}])
+    found = check_documents(job, objects, cluster="inline")[1]
+    assert (4, field, code) in [(one.document, one.field, one.code) for one in found]
