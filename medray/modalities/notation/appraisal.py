@@ -3,7 +3,7 @@
 Shares alone prove little: n-grams without any chemistry reach them too, so theirs stand beside.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,26 +71,29 @@ def appraise(
         longest: tokens of a text of the floor at most.
         seed: of what is chosen at random, and of the floor.
     """
-    learnt = _molecules(texts)
+    learnt = dict.fromkeys(text for text in _canonical(texts) if text is not None)
     floor = list(_canonical(Ngrams(texts).draw(len(drawn), longest, seed_of(seed, 1))))
-    known, chosen = list(learnt), _chosen(len(learnt), seed_of(seed, 2))
-    among = _chosen(len(known), seed_of(seed, 3), AMONG)
-    others = chemistry.prints([learnt[known[at]] for at in among])
-    reference = _look([learnt[known[at]] for at in chosen])
-    place = {int(at): number for number, at in enumerate(among)}
-    own = [at for at in chosen if int(at) in place]
-    beside = [one for at, one in zip(chosen, reference.prints, strict=True) if int(at) in place]
+    known = list(learnt)
+    among = _molecules(known[at] for at in _chosen(len(known), seed_of(seed, 3), AMONG))
+    others = chemistry.prints([mol for _, mol in among])
+    place = {text: number for number, (text, _) in enumerate(among)}
+    some_learnt = _molecules(known[at] for at in _chosen(len(known), seed_of(seed, 2)))
+    reference = _look(some_learnt)
+    pairs = zip(some_learnt, reference.prints, strict=True)
+    beside = [(one, place[text]) for (text, _), one in pairs if text in place]
     found: dict[str, dict[str, float | None]] = {
         TRAINING: {
             **_of(reference),
-            "nearest": _mean(chemistry.nearest(beside, others, [place[int(at)] for at in own])),
+            "nearest": _mean(
+                chemistry.nearest([one for one, _ in beside], others, [at for _, at in beside])
+            ),
         }
     }
     looked = {TRAINING: reference}
     for name, some, salt in ((MODEL, drawn, 4), (FLOOR, floor, 5)):
         valid = [text for text in some if text is not None]
-        mols = [Chem.MolFromSmiles(valid[at]) for at in _chosen(len(valid), seed_of(seed, salt))]
-        looked[name] = _look([mol for mol in mols if mol is not None])
+        some_valid = _chosen(len(valid), seed_of(seed, salt))
+        looked[name] = _look(_molecules(valid[at] for at in some_valid))
         found[name] = {
             **_shares(some, set(learnt)),
             **_of(looked[name]),
@@ -111,20 +114,16 @@ def appraise(
     }
 
 
-def _canonical(texts: Iterable[str | None]) -> Iterable[str | None]:
+def _canonical(texts: Iterable[str | None]) -> Iterator[str | None]:
     for text in texts:
         mol = chemistry.molecule(text)
         yield None if mol is None else chemistry.canonical(mol)
 
 
-def _molecules(texts: Iterable[str]) -> dict[str, Chem.Mol]:
-    """Molecules by their canonical form, in the order of the texts."""
-    found: dict[str, Chem.Mol] = {}
-    for text in texts:
-        mol = chemistry.molecule(text)
-        if mol is not None:
-            found.setdefault(chemistry.canonical(mol), mol)
-    return found
+def _molecules(texts: Iterable[str]) -> list[tuple[str, Chem.Mol]]:
+    """Canonical texts and their molecules; RDKit need not read again all that it wrote."""
+    pairs = ((text, chemistry.molecule(text)) for text in texts)
+    return [(text, mol) for text, mol in pairs if mol is not None]
 
 
 def _chosen(count: int, seed: int, most: int = SOME) -> np.ndarray:
@@ -132,7 +131,8 @@ def _chosen(count: int, seed: int, most: int = SOME) -> np.ndarray:
     return np.sort(generator.permutation(count)[:most])
 
 
-def _look(mols: Sequence[Chem.Mol]) -> _Looked:
+def _look(found: Sequence[tuple[str, Chem.Mol]]) -> _Looked:
+    mols = [mol for _, mol in found]
     return _Looked(chemistry.properties(mols), chemistry.prints(mols), chemistry.clean(mols))
 
 
