@@ -22,13 +22,21 @@ class Interval:
     probability: float
 
 
-@dataclass
-class _Open:
-    start: int
-    stop: int
-    kind: int
-    total: float
-    beyond: float = 0.0  # of the class, over the samples of the background since `stop`
+@dataclass(frozen=True)
+class _Runs:
+    """Stretches of one class each, on end.
+
+    Args:
+        starts: their first samples, int64 (runs,).
+        stops: the ones behind their last.
+        kinds: numbers of their classes.
+        sums: of each class's probability, float64 (classes, runs).
+    """
+
+    starts: np.ndarray
+    stops: np.ndarray
+    kinds: np.ndarray
+    sums: np.ndarray
 
 
 def most_probable(probability: np.ndarray) -> np.ndarray:
@@ -57,7 +65,7 @@ class Intervals:
 
     def __init__(self, background: int | None, least: int = 1, gap: int = 0) -> None:
         self._background, self._least, self._gap = background, least, gap
-        self._open: _Open | None = None
+        self._open: _Runs | None = None  # the last interval, and what came after it
         self._at = 0
         self.found: list[Interval] = []
 
@@ -69,37 +77,51 @@ class Intervals:
         """
         if not probability.shape[1]:
             return
-        labels = most_probable(probability)
-        starts = np.concatenate([[0], np.flatnonzero(labels[1:] != labels[:-1]) + 1])
-        sums = np.add.reduceat(probability, starts, axis=1, dtype=np.float64)
-        stops = [*starts[1:].tolist(), len(labels)]
-        for at, (start, stop) in enumerate(zip(starts.tolist(), stops, strict=True)):
-            self._run(self._at + start, self._at + stop, int(labels[start]), sums[:, at])
-        self._at += len(labels)
+        runs = _runs_of(probability, self._at)
+        self._at += probability.shape[1]
+        if self._open is not None:
+            runs = _on_end(self._open, runs)
+        shown = np.flatnonzero(runs.kinds != self._background)
+        if not len(shown):
+            return
+        kinds, beyond = runs.kinds[shown], runs.starts[shown[1:]] - runs.stops[shown[:-1]]
+        # Where a block's end has cut a stretch, nothing lies between its parts.
+        apart = np.flatnonzero((kinds[1:] != kinds[:-1]) | (beyond > self._gap))
+        heads, ends = shown[[0, *(apart + 1)]], shown[[*apart, -1]] + 1
+        joined = _joined(runs, heads, ends)
+        self._keep(joined, slice(0, -1))
+        rest = _Runs(*(one[..., ends[-1] :] for one in vars(runs).values()))
+        self._open = _on_end(_Runs(*(one[..., -1:] for one in vars(joined).values())), rest)
 
     def end(self) -> list[Interval]:
         """All intervals, in order; nothing may be added after."""
-        self._close()
+        if self._open is not None:
+            self._keep(self._open, slice(0, 1))
         return self.found
 
-    def _run(self, start: int, stop: int, kind: int, sums: np.ndarray) -> None:
-        now = self._open
-        if kind == self._background:
-            if now is not None:
-                now.beyond += float(sums[now.kind])
-            return
-        if now is not None and now.kind == kind and self._joins(now, start):
-            now.total += now.beyond + float(sums[kind])
-            now.stop, now.beyond = stop, 0.0
-            return
-        self._close()
-        self._open = _Open(start, stop, kind, float(sums[kind]))
+    def _keep(self, runs: _Runs, which: slice) -> None:
+        starts, stops, kinds = runs.starts[which], runs.stops[which], runs.kinds[which]
+        for at in np.flatnonzero(stops - starts >= self._least).tolist():
+            start, stop, kind = int(starts[at]), int(stops[at]), int(kinds[at])
+            mean = float(runs.sums[kind, at]) / (stop - start)
+            self.found.append(Interval(start, stop, kind, mean))
 
-    def _joins(self, now: _Open, start: int) -> bool:
-        return start - now.stop <= self._gap  # 0 where a block's end has cut a stretch
 
-    def _close(self) -> None:
-        now, self._open = self._open, None
-        if now is not None and now.stop - now.start >= self._least:
-            mean = now.total / (now.stop - now.start)
-            self.found.append(Interval(now.start, now.stop, now.kind, mean))
+def _runs_of(probability: np.ndarray, first: int) -> _Runs:
+    """Of a block whose first sample has this number."""
+    labels = most_probable(probability)
+    cuts = np.concatenate([[0], np.flatnonzero(labels[1:] != labels[:-1]) + 1])
+    sums = np.add.reduceat(probability, cuts, axis=1, dtype=np.float64)
+    return _Runs(first + cuts, first + np.append(cuts[1:], len(labels)), labels[cuts], sums)
+
+
+def _on_end(some: _Runs, more: _Runs) -> _Runs:
+    pairs = zip(vars(some).values(), vars(more).values(), strict=True)
+    return _Runs(*(np.concatenate(pair, axis=-1) for pair in pairs))
+
+
+def _joined(runs: _Runs, heads: np.ndarray, ends: np.ndarray) -> _Runs:
+    """One for each stretch of runs [head, end)."""
+    padded = np.pad(runs.sums, ((0, 0), (0, 1)))  # so that the last may end behind the last run
+    sums = np.add.reduceat(padded, np.stack([heads, ends], 1).ravel(), axis=1)[:, ::2]
+    return _Runs(runs.starts[heads], runs.stops[ends - 1], runs.kinds[heads], sums)

@@ -7,7 +7,7 @@ another rate is brought to the network's on the way. Nothing is as long as the r
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -27,7 +27,7 @@ from medray.storage.shards.schema import ArraySpec, Axis
 from medray.storage.shards.stored import Stored
 
 PROBABILITY = ArraySpec(
-    (Axis("class"), Axis("time", "time", "second")), ("float32",), chunk=(None, WINDOW)
+    (Axis("class"), Axis("time", "time", "second")), ("float32",), chunk=(None, 2**16)
 )
 
 
@@ -105,7 +105,7 @@ class Records:
                 found.add(part)
                 yield part
             for one in found.end():
-                annotations.append(asdict(self._annotation(one, stretch, leads)))
+                annotations.append(dict(vars(self._annotation(one, stretch, leads))))
                 sure.append(one.probability)
         row["annotations"], row["interval_probability"] = annotations, sure
 
@@ -172,7 +172,7 @@ class Records:
         for first in range(0, count, batch):
             many = min(batch, count - first)
             start = first * step
-            values = leads.fresh(stretch, start, start + (many - 1) * step + length)
+            values = leads.read(stretch, start, start + (many - 1) * step + length)
             physical = leads.physical(values)
             cut = np.lib.stride_tricks.sliding_window_view(physical, length, axis=1)
             yield self._asked(self._given(cut[:, ::step].transpose(1, 0, 2))).T

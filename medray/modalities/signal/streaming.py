@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-WINDOW = 2**16  # samples that are answered at once, margins apart: larger ones leave the cache
+# Samples that are answered at once, margins apart: of `unet1d` margins are 3.4 % of the work then,
+# where 2**16 has 6.8 %; a sample costs the same from 2**15 to 2**19.
+WINDOW = 2**17
 
 
 def windows_of(
