@@ -4,8 +4,9 @@ Records of two leads at 360 Hz, tiled from those of MIT-BIH where MEDRAY_DATA na
 of their size), stand as int16 in shards. `medray` is the engine's worker, from these to committed
 intervals: reading, scaling, cutting, the network, runs of classes. `bare` is the network alone on a
 window that is in memory, as often as the record has windows, without margins. Seconds are CPU time
-of the whole process, one thread, after one round that does not count; processes are started for
-every measure of memory, whose peak is the kernel's.
+of the whole process, one thread, after one round that does not count. Each length has a process of
+its own, too, which scores it and asks the bare network as often, and whose peak is the kernel's.
+What was called in the shorter record is held against the network's answer for it in one piece.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +31,7 @@ from medray.engine.units.inline import run_inline
 from medray.engine.units.worker import Receipt, WorkerSpec
 from medray.formats.signal.recording import Channel, array_of, placed, row_of, spec_of
 from medray.modalities.loaded import load_trained
+from medray.modalities.signal.intervals import Intervals
 from medray.modalities.signal.plan import SignalPlan
 from medray.modalities.signal.streaming import WINDOW
 from medray.models.signal.unet1d import UNet1d
@@ -40,6 +43,7 @@ from medray.storage.catalog.datasets import open_dataset
 from medray.storage.catalog.ledger import Ledger
 from medray.storage.catalog.models import save_model
 from medray.storage.catalog.publish import publish
+from medray.storage.shards.reader import Shard
 from medray.storage.shards.samples import Sample, Slabs
 from medray.storage.shards.writer import ShardWriter
 from medray.storage.store.objects import Objects
@@ -115,8 +119,8 @@ def store_model(objects: Objects) -> None:
     )
 
 
-def score(root: str, name: str) -> float:
-    """Score a dataset with the worker; CPU seconds."""
+def score(root: str, name: str) -> tuple[float, list[dict[str, Any]]]:
+    """Score a dataset with the worker; CPU seconds, and what was called."""
     objects = Objects(root)
     planned = plan_shards(open_dataset(objects, name), "predict", identity={}, select={})
     spec = WorkerSpec(OPERATION, OPTIONS | {"model": "net"}, objects, f"{name}-found")
@@ -126,8 +130,31 @@ def score(root: str, name: str) -> float:
     took = time.process_time() - start
     if any(receipt.state != "committed" or receipt.quarantined for receipt in receipts):
         raise SystemExit(f"not all committed: {receipts}")
+    done, _ = Ledger(objects, f"{name}-found").look(planned.units[0].id)
+    assert done is not None
+    (row,) = Shard(objects, done.shard.pinned).table.to_pylist()
     shutil.rmtree(Path(root) / "datasets" / f"{name}-found")
-    return took
+    return took, row["annotations"]
+
+
+def differing(root: str, name: str, annotations: list[dict[str, Any]]) -> float:
+    """The share of samples that are in no such interval as the network makes in one piece."""
+    objects = Objects(root)
+    values = np.asarray(open_dataset(objects, name).array(0, array_of(RATE))[...], np.float32)
+    given = torch.from_numpy(np.clip((values - 1024) / 200 / np.float32(0.4), -20, 20)[None])
+    with torch.inference_mode():
+        sure = load_trained(objects, "net").network(given).softmax(1)[0].numpy()
+    found = Intervals(0, least=round(RATE), gap=round(RATE))
+    found.add(sure)
+    wanted, called = np.zeros((2, sure.shape[1]), np.uint8)
+    for one in found.end():
+        wanted[one.start : one.stop] = one.kind
+    for one in annotations:
+        start, seconds = one["onset_s"], one["duration_s"]
+        called[round(start * RATE) : round((start + seconds) * RATE)] = CLASSES.index(one["text"])
+    if not called.any():
+        raise SystemExit("nothing was called")
+    return float((wanted != called).mean())
 
 
 def bare(root: str, hours: int) -> float:
@@ -152,7 +179,13 @@ def main() -> None:
     torch.set_num_threads(1)
     keep_freed_memory()
     if args.one:
-        score(*args.one)
+        root, name = args.one
+        hours = int(name[1:])
+        ours, theirs = score(root, name)[0], bare(root, hours)
+        (Path(root) / f"{name}.txt").write_text(
+            f"{hours} h once: {ours / hours:.2f} s an hour, bare {theirs / hours:.2f}: "
+            f"{theirs / ours:.2f}"
+        )
         return
     few, many = args.hours
     with tempfile.TemporaryDirectory() as root:
@@ -161,13 +194,18 @@ def main() -> None:
         for hours in args.hours:
             store(objects, f"h{hours}", hours)
         seconds = interleave(
-            {"medray": lambda: score(root, f"h{few}"), "bare": lambda: bare(root, few)},
+            {"medray": lambda: score(root, f"h{few}")[0], "bare": lambda: bare(root, few)},
             args.rounds,
         )
         ratio(seconds, "medray", "bare")
+        apart = differing(root, f"h{few}", score(root, f"h{few}")[1])
+        print(f"samples called otherwise than in one piece: {apart:.1e}")
+        if apart > 1e-4:  # ties in float32
+            raise SystemExit("the answers differ")
         peaks = [
             peak_mb([sys.executable, __file__, "--one", root, f"h{hours}"]) for hours in args.hours
         ]
+        print(*((Path(root) / f"h{hours}.txt").read_text() for hours in args.hours), sep="\n")
     print(f"memory, {few} h to {many} h: {peaks[1] / peaks[0]:.3f} ({peaks[0]:.0f} MB, then "
           f"{peaks[1]:.0f} MB)")  # fmt: skip
 

@@ -16,6 +16,7 @@ from medray.data.cases import Cases, Loader
 from medray.data.order import Order
 from medray.modalities.generation import Generation
 from medray.modalities.plan import Augment, Plan, PlanOptions, Sketch, Wanted
+from medray.modalities.streamed import apart
 from medray.modalities.wire import Wire
 from medray.spec.base import Settings
 from medray.spec.training import TrainSettings
@@ -69,13 +70,13 @@ class Asking:
         options: an instance of the modality's `PredictOptions`.
         precision: of the network.
         batch: windows at once, or samples.
-        held_out: of a model of folds, whether samples are those that it learnt from.
+        held_out: of a model of folds, what tells which have not seen a sample; False: ask all.
     """
 
     options: Any
     precision: Precision = "fp32"
     batch: int = 1
-    held_out: bool = False
+    held_out: Literal[False, "fold", "name"] = False
 
 
 @dataclass(frozen=True)
@@ -165,9 +166,8 @@ class Answering(Predictor):
         return Sample(sample.id, sample.row | self.trained.task.decide(answer))
 
     def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
-        """One output sample for each prepared one, in order."""
-        for sample, answer in zip(samples, self.answers(samples), strict=True):
-            yield self.finish(sample, answer)
+        """One output sample for each prepared one, in order; streamed ones one by one."""
+        return apart(samples, self.answers, self.finish)
 
 
 class Modality(ABC):

@@ -1,17 +1,21 @@
 """Cross-validated models: one network for each value of a column, trained on all other samples.
 
-A sample of the data they were trained on is answered by the network that has not seen it; any
-other by the mean of all.
+A sample that they learnt from, or of a subject that they learnt from, is answered by the network
+that has not seen it; any other by the mean of all.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 import numpy as np
 
 from medray.errors import DataError, SpecError
 from medray.modalities.base import Answering, Asking, Predictor, giving
+from medray.modalities.learnt import Learnt
 from medray.modalities.loaded import LoadedModel
+from medray.modalities.streamed import Streamed
+from medray.storage.shards.holds import names
 from medray.storage.shards.reader import Shard
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays
@@ -27,10 +31,13 @@ def predictor_of(model: LoadedModel, asked: Asking) -> Predictor:
 
     Raises:
         SpecError: the mean of answers that are not averaged is asked for (code "folds-of-masks").
+
+    Which networks have not seen a sample is told by its value in the column of folds ("fold"), or
+    by its subject's name and its own, which a package keeps hashes of ("name").
     """
     if not model.folds:
         return model.only.modality.predictor(model.only, asked)
-    return (HeldOut if asked.held_out else Mean)(model, asked)
+    return (HeldOut if asked.held_out == "fold" else Mean)(model, asked)
 
 
 class HeldOut(Predictor):
@@ -93,8 +100,15 @@ class HeldOut(Predictor):
         return one.id if self._column == "sample_id" else one.row.get(self._column)
 
 
+@dataclass
+class Parts(Sample):
+    """A sample as several networks have prepared it, by their numbers."""
+
+    parts: dict[int, Sample] = field(kw_only=True)
+
+
 class Mean(Answering):
-    """Each sample by all networks: the mean of their answers."""
+    """Each sample by all networks that have not seen it: the mean of their answers."""
 
     def __init__(self, model: LoadedModel, asked: Asking) -> None:
         super().__init__(next(iter(model.members.values())), asked)
@@ -107,6 +121,7 @@ class Mean(Answering):
                 hint="train one network on all samples to predict others",
             )
         self._members = [one.modality.predictor(one, asked) for one in model.members.values()]
+        self._learnt = Learnt(model.package) if asked.held_out else None
         self.columnar = self._members[0].columnar
 
     def giving(self, outputs: str) -> "Mean":
@@ -130,38 +145,52 @@ class Mean(Answering):
 
     def of_shard(self, shard: Shard, numbers: np.ndarray) -> np.ndarray:
         """See Predictor; the mean over the networks."""
-        made: np.ndarray = np.mean([one.of_shard(shard, numbers) for one in self._members], 0)
-        return made
+        there = names("sample_id", "subject") & set(shard.table.column_names)
+        rows = shard.columns(sorted(there)).take(numbers).to_pylist()
+        asked = self._asked([one["sample_id"] for one in rows], rows)
+        return _mean(asked, lambda at, mine: self._members[at].of_shard(shard, numbers[mine]))
 
     def prepare(self, stored: Stored, together: int) -> Sample:
-        """The row, and for each network the arrays that it takes."""
-        prepared = [member.prepare(stored, together) for member in self._members]
-        arrays = {
-            f"{at}/{name}": array
-            for at, sample in enumerate(prepared)
-            for name, array in sample.arrays.items()
+        """The sample as each network takes it that is to be asked."""
+        (asked,) = self._asked([stored.id], [stored.row])
+        parts = {
+            at: self._members[at].prepare(stored, together) for at in np.flatnonzero(asked).tolist()
         }
-        return Sample(prepared[0].id, prepared[0].row, arrays)
+        first, *others = parts.values()
+        if isinstance(first, Streamed):
+            return first.beside([cast("Streamed", one) for one in others])
+        return Parts(first.id, first.row, parts=parts)
 
     def answers(self, samples: Sequence[Sample]) -> np.ndarray:
         """The mean over the networks."""
-        made = [
-            member.answers([_part(sample, at) for sample in samples])
-            for at, member in enumerate(self._members)
-        ]
-        mean: np.ndarray = np.mean(made, 0)
-        return mean
+        prepared = [cast("Parts", one).parts for one in samples]
+        asked = np.array([[at in one for at in range(len(self._members))] for one in prepared])
+        return _mean(
+            asked, lambda at, mine: self._members[at].answers([prepared[one][at] for one in mine])
+        )
 
     def finish(self, sample: Sample, answer: np.ndarray) -> Sample:
         """As the first network does; they differ in weights alone."""
         return self._members[0].finish(Sample(sample.id, sample.row), answer)
 
+    def _asked(self, ids: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
+        """Which networks are asked about samples, bool (samples, networks)."""
+        if self._learnt is None or not self._learnt.members:
+            return np.ones((len(ids), len(self._members)), bool)
+        return self._learnt.left_out(ids, [str(row.get("subject") or "") for row in rows])
 
-def _part(sample: Sample, at: int) -> Sample:
-    own = f"{at}/"
-    arrays = {
-        name.removeprefix(own): array
-        for name, array in sample.arrays.items()
-        if name.startswith(own)
-    }
-    return Sample(sample.id, sample.row, arrays)
+
+def _mean(asked: np.ndarray, ask: Callable[[int, list[int]], np.ndarray]) -> np.ndarray:
+    """The mean of what the networks answer that are asked.
+
+    Args:
+        asked: bool (samples, networks).
+        ask: a network, by its number, about some samples.
+    """
+    total: list[Any] = [0] * len(asked)
+    for at in range(asked.shape[1]):
+        mine = np.flatnonzero(asked[:, at]).tolist()
+        if mine:
+            for one, answer in zip(mine, ask(at, mine), strict=True):
+                total[one] = total[one] + answer
+    return np.stack([one / count for one, count in zip(total, asked.sum(1).tolist(), strict=True)])

@@ -11,10 +11,19 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from medray.errors import DataError
+from medray.formats.signal.rhythms import events_of
 from medray.models.base import Answers, Logits
 from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.samples import Sample
 from medray.tasks.alarms import alarms, mistaken
+from medray.tasks.along import (
+    INSTEAD,
+    METRICS,
+    along,
+    conclude_along,
+    score_along,
+    section_along,
+)
 from medray.tasks.base import Task, TaskOptions
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.anomaly import (
@@ -88,6 +97,7 @@ class Anomaly(Task):
         "sensitivity_at_rate": Metric("sensitivity at the allowed rate of false alarms"),
         "surprise": Metric("surprise", higher_is_better=False, digits=4),
         "threshold": Metric("threshold", higher_is_better=False, digits=4),
+        **METRICS,
         "anomalous": Metric("anomalous", kind="count"),
         "alarm": Metric("alarm", kind="count"),
     }
@@ -110,7 +120,7 @@ class Anomaly(Task):
         """The classes, and how long samples are."""
         seconds = self.options.seconds
         beside = (seconds,) if isinstance(seconds, str) else ()
-        return Needs(columns=names((self.options.target, *beside)))
+        return Needs(columns=names((self.options.target, *beside)), instead=INSTEAD)
 
     def targets(self, rows: Sequence[dict[str, Any]]) -> Tensor | None:
         """float32 (samples, 2): NORMAL, ANOMALY or NaN, and seconds (NaN where not known)."""
@@ -204,11 +214,19 @@ class Anomaly(Task):
         return [f"alarm above a surprise of {options.threshold:.6g}, chosen for at most {rate}"]
 
     def score(self, truth: Sample, prediction: Sample | None) -> list[dict[str, Any]]:
-        """One row; `anomalous` is None where the case is not judged.
+        """One row; `anomalous` is None where the case is not judged. A recording without a class is
+        judged by its annotations, see medray.tasks.metrics.intervals.
 
         Raises:
             DataError: the surprise is no number (code "nonfinite-output").
         """
+        if along(truth, self.options.target):
+            events = [
+                (onset, end, self.classes[1])
+                for onset, end, name in events_of(truth.row)
+                if self._target({self.options.target: name})[0] == ANOMALY
+            ]
+            return score_along(truth, prediction, events, self.classes)
         kind, seconds = self._target(truth.row)
         row: dict[str, Any] = {
             "status": "no-prediction" if prediction is None else "scored",
@@ -229,10 +247,14 @@ class Anomaly(Task):
 
     def conclude(self, cases: pa.Table, bootstrap: Bootstrap) -> dict[str, Any]:
         """See Task."""
-        return summarise_anomaly(cases, self._rate, self._hourly, bootstrap)
+        found = conclude_along(self.name, cases, self.classes, bootstrap)
+        return found or summarise_anomaly(cases, self._rate, self._hourly, bootstrap)
 
     def section(self, scores: ScoredCases) -> Section:
-        """ROC, the threshold, how records differ, and which cases it is wrong about."""
+        """ROC, the threshold, how records differ, and which cases it is wrong about. Of recordings
+        what is told of intervals."""
+        if "curves" not in scores.summary:
+            return section_along(super().section(scores), scores)
         figures = [Figure("roc", "ROC", {"curves": scores.summary["curves"]["roc"]})]
         section = super().section(scores)
         per = "an hour" if self._hourly else "a case"

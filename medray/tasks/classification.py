@@ -12,9 +12,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from medray.errors import DataError
+from medray.formats.signal.rhythms import events_of
 from medray.models.base import Answers, Logits
 from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.samples import Sample
+from medray.tasks.along import (
+    INSTEAD,
+    METRICS,
+    along,
+    conclude_along,
+    score_along,
+    section_along,
+)
 from medray.tasks.base import ClassWeights, Task, TaskOptions, weights_of
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
@@ -68,6 +77,7 @@ class Classification(Task):
         "actual_class": Metric("truth", kind="text"),
         "called_class": Metric("called", kind="text"),
         "error": Metric("error", higher_is_better=False),
+        **METRICS,
     }
 
     def __init__(self, options: Options, frequencies: Sequence[float] | None = None) -> None:
@@ -90,7 +100,7 @@ class Classification(Task):
     @property
     def needs(self) -> Needs:
         """The columns that are to be predicted."""
-        return Needs(columns=names(self.options.target))
+        return Needs(columns=names(self.options.target), instead=INSTEAD)
 
     def targets(self, rows: Sequence[dict[str, Any]]) -> Tensor | None:
         """int64 (samples,), or float32 (samples, labels) with multi_label, NaN where one is
@@ -180,7 +190,11 @@ class Classification(Task):
         return frozenset({"val_auc", "val_accuracy"})
 
     def score(self, truth: Sample, prediction: Sample | None) -> list[dict[str, Any]]:
-        """One row; see medray.tasks.metrics.classification."""
+        """One row; see medray.tasks.metrics.classification. A recording without a class is judged
+        by its annotations, see medray.tasks.metrics.intervals."""
+        column = self.options.target
+        if along(truth, column if isinstance(column, str) else column[0]):
+            return score_along(truth, prediction, events_of(truth.row), self.classes)
         target = np.nan_to_num([self._target(truth.row)], nan=UNKNOWN).astype(np.int64)
         given = [0.0] * len(self.classes) if prediction is None else prediction.row["probability"]
         return score_classification(
@@ -193,12 +207,16 @@ class Classification(Task):
 
     def conclude(self, cases: pa.Table, bootstrap: Bootstrap) -> dict[str, Any]:
         """See Task."""
-        return summarise_classification(
+        found = conclude_along(self.name, cases, self.classes, bootstrap)
+        return found or summarise_classification(
             cases, self.classes, bootstrap, multilabel=self.options.multi_label
         )
 
     def section(self, scores: ScoredCases) -> Section:
-        """Curves, confusion, and the cases that the model is most wrong about."""
+        """Curves, confusion, and the cases that the model is most wrong about. Of recordings what
+        is told of intervals."""
+        if "curves" not in scores.summary:
+            return section_along(super().section(scores), scores)
         worst = [self._named(row) for row in scores.summary["worst"]]
         named = replace(
             scores,

@@ -12,16 +12,19 @@ from torch import Tensor
 
 from medray.formats.signal.rhythms import stretches_of
 from medray.models.base import Answers, Logits
+from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.samples import Sample
-from medray.tasks.alarms import recorded
+from medray.tasks.along import (
+    INSTEAD,
+    METRICS,
+    along,
+    conclude_along,
+    score_along,
+    section_along,
+)
 from medray.tasks.base import NO_LABEL, ClassWeights, Task, TaskOptions, weights_of, whole
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
-from medray.tasks.metrics.intervals import (
-    OF_INTERVALS,
-    score_intervals,
-    summarise_intervals,
-)
 from medray.tasks.metrics.tagging import (
     BINS,
     f1,
@@ -59,13 +62,7 @@ class Tagging(Task):
         "average_precision_per_sample": Metric("average precision, mean of samples"),
         "f1_per_sample": Metric("F1, mean of samples"),
         "bases": Metric("bases", kind="count"),
-        # Of whole recordings, which are judged by intervals.
-        "interval_sensitivity": Metric("true intervals found", headline=True),
-        "interval_precision": Metric("called intervals right", headline=True),
-        "time_f1": Metric("F1 by time", headline=True),
-        "false_alarms_per_hour": Metric(
-            "false alarms an hour", higher_is_better=False, digits=2, headline=True
-        ),
+        **METRICS,
     }
 
     def __init__(self, options: Options, frequencies: Sequence[float] | None = None) -> None:
@@ -79,6 +76,11 @@ class Tagging(Task):
     def classes(self) -> tuple[str, ...]:
         """See Task."""
         return self.options.classes
+
+    @property
+    def needs(self) -> Needs:
+        """Labels; of recordings annotations."""
+        return Needs((names("label"),), instead=INSTEAD)
 
     def targets(self, rows: Sequence[dict[str, Any]]) -> Tensor | None:
         """None: the target is the label array."""
@@ -156,37 +158,22 @@ class Tagging(Task):
     def score(self, truth: Sample, prediction: Sample | None) -> list[dict[str, Any]]:
         """One row; see medray.tasks.metrics.tagging. A recording without labels is judged by its
         annotations, see medray.tasks.metrics.intervals."""
-        if "label" not in truth.arrays and "annotations" in truth.row:
-            told = None if prediction is None else stretches_of(truth.row | prediction.row)
-            seconds = float(truth.row["duration_s"])
-            return [score_intervals(stretches_of(truth.row), told, self.classes, seconds)]
+        if along(truth, "label"):
+            return score_along(truth, prediction, stretches_of(truth.row), self.classes)
         given = None if prediction is None else whole(prediction, "probability")
         labels = whole(truth, "label").astype(np.int64)
         return [score_tagging(given, labels, self.classes, ignore=NO_LABEL)]
 
     def conclude(self, cases: pa.Table, bootstrap: Bootstrap) -> dict[str, Any]:
         """See Task."""
-        if OF_INTERVALS in cases.column_names:
-            return summarise_intervals(cases, self.classes, bootstrap)
-        return summarise_tagging(cases, self.classes, bootstrap)
+        found = conclude_along(self.name, cases, self.classes, bootstrap)
+        return found or summarise_tagging(cases, self.classes, bootstrap)
 
     def section(self, scores: ScoredCases) -> Section:
         """ROC of all bases together; the best, the median and the worst sequence to be shown. Of
         recordings what is told of intervals."""
         if "curves" not in scores.summary:
-            meant = (
-                "A true interval is found where one of its class is called over any of it; a "
-                "called one is right where any of it is true, else a false alarm."
-            )
-            section = super().section(scores)
-            told, pictures = recorded(scores.cases)
-            return replace(
-                section,
-                tables=[*section.tables, *told.tables],
-                figures=told.figures,
-                pictures=pictures,
-                definitions=[meant],
-            )
+            return section_along(super().section(scores), scores)
         figure = Figure("roc", "ROC", {"curves": scores.summary["curves"]["roc"]})
         means = [{**row, "f1": _mean_of(row["f1"])} for row in scores.cases]
         pictures = [

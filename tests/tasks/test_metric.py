@@ -46,6 +46,7 @@ def test_errors_fall_as_a_model_gets_better() -> None:
         *(("segmentation", n) for n in ("hd95_mm", "voxel_error", "lesions_false")),
         ("segmentation", "lesions_missed"),
         *(("classification", name) for name in ("brier", "ece", "error")),
+        ("classification", "false_alarms_per_hour"),
         *(("regression", name) for name in ("rmse", "mae", "error")),
         *(("anomaly", f"false_alarms_per_{what}") for what in ("hour", "case")),
         *(("anomaly", name) for name in ("surprise", "threshold")),

@@ -12,11 +12,13 @@ from threadpoolctl import threadpool_limits
 from medray.engine.training.baselines import BASELINES
 from medray.engine.training.baselines.base import Baseline
 from medray.engine.training.setup import TrainSetup
-from medray.errors import DataError
+from medray.errors import DataError, SpecError
 from medray.modalities import modality_of, read_plan
 from medray.modalities.base import Modality
+from medray.modalities.learnt import Learnt
 from medray.storage.catalog.datasets import Dataset, open_dataset
 from medray.storage.catalog.models import ModelPackage, open_model
+from medray.storage.shards.holds import Holds, names
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.writer import table_of
 from medray.storage.store.objects import Objects
@@ -131,7 +133,8 @@ def score_baselines(
         cases: score rows of the evaluation.
 
     Returns:
-        Metric → value, by the baseline's name; empty where the model has none.
+        Metric → value, by the baseline's name; empty where the model has none, or the cases are
+        recordings, along which none is asked.
     """
     package = open_model(objects, predictions.attributes["model"])
     options = package.config["task"]
@@ -139,7 +142,7 @@ def score_baselines(
     task = build_task({name: options[name] for name in options if name not in of_network})
     kinds = kinds_of(task, modality_of(package.config["model"]))
     kinds = [kind for kind in kinds if file_of(kind) in package.files]
-    if not kinds:
+    if not kinds or not _takes(package, truth):
         return {}
     places = {one: at for at, one in enumerate(truth.samples["sample_id"].to_pylist())}
     ids = list(dict.fromkeys(cases["case"].to_pylist()))
@@ -163,6 +166,16 @@ def score_baselines(
     return found
 
 
+def _takes(package: ModelPackage, truth: Dataset) -> bool:
+    """Whether these are samples that could be learnt from."""
+    holds = Holds(names(truth.manifest.arrays), names(truth.manifest.columns))
+    try:
+        modality_of(package.config["model"]).needs.check(holds)
+    except SpecError:
+        return False
+    return True
+
+
 def _by_members(
     package: ModelPackage,
     members: list[Baseline],
@@ -180,11 +193,12 @@ def _by_members(
         _answers(model, read_plan(fold["plan"]), member, truth, indices)
         for fold, member in zip(folds["members"], members, strict=True)
     ]
-    answers: np.ndarray = np.mean(each, axis=0)
-    if predictions.attributes.get("held_out"):  # as the networks answered
-        number = {fold["value"]: at for at, fold in enumerate(folds["members"])}
-        for at, row in enumerate(rows):
-            answers[at] = each[number[row[folds["column"]]]][at]
+    ids = [one["sample_id"] for one in rows]
+    subjects = [str(one.get("subject") or "") for one in rows]
+    values = [one.get(folds["column"]) for one in rows]
+    asked = Learnt(package).asked(predictions.attributes.get("held_out"), ids, subjects, values)
+    asked |= ~asked.any(1, keepdims=True)  # of a fold that there was not, none has been asked
+    answers: np.ndarray = np.einsum("nm,mn...->n...", asked / asked.sum(1)[:, None], each)
     return answers
 
 

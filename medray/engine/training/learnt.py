@@ -5,27 +5,18 @@ itself. Names are compared across datasets: the same cases ingested anew, under 
 the leak that nobody sees.
 """
 
-from collections.abc import Iterable, Sequence
-from hashlib import blake2b
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
 from medray.engine.training.setup import TrainSetup
 from medray.errors import SpecError
+from medray.modalities.learnt import Learnt, hashes
 from medray.storage.catalog.datasets import Dataset, open_dataset
 from medray.storage.catalog.models import ModelPackage, open_model
 from medray.storage.store.objects import Objects
-
-FILE = "learnt.safetensors"
-
-
-def hashes(names: Iterable[str]) -> np.ndarray:
-    """The 64-bit hash of each name, int64 (n,)."""
-    made = b"".join(blake2b(name.encode(), digest_size=8).digest() for name in names)
-    return np.frombuffer(made, np.int64)
 
 
 def learnt(setups: Sequence[TrainSetup]) -> bytes:
@@ -38,8 +29,8 @@ def learnt(setups: Sequence[TrainSetup]) -> bytes:
         data = open_dataset(setup.objects, setup.data)
         found = _names(data, data.select(setup.select))
         if setup.settings.init_from:
-            before = _read(open_model(setup.objects, setup.settings.init_from))
-            for one in before:
+            before = Learnt(open_model(setup.objects, setup.settings.init_from))
+            for one in before.members:
                 found = {kind: np.concatenate([found[kind], one[kind]]) for kind in found}
         tensors |= {f"{at}.{kind}": np.unique(values) for kind, values in found.items()}
     made: bytes = save(tensors)
@@ -65,20 +56,26 @@ def overlap(
         package = open_model(objects, str(predictions.attributes.get("model", "")))
     except SpecError:
         return None
-    members = _read(package)
-    if not members:
+    learnt = Learnt(package)
+    if not learnt.members:
         return None
     pairs: dict[str, str] = dict.fromkeys(cases["case"].to_pylist(), "")
     if "subject" in cases.column_names:
-        pairs = dict(zip(cases["case"].to_pylist(), cases["subject"].to_pylist(), strict=True))
-    ids, subjects = hashes(pairs), hashes(subject or "" for subject in pairs.values())
-    named = np.array([bool(subject) for subject in pairs.values()])
-    own = _members_of(package, predictions, truth, list(pairs))
-    seen, shared = np.zeros(len(ids), bool), np.zeros(len(ids), bool)
-    for at, member in enumerate(members):
-        asked = np.ones(len(ids), bool) if own is None else own == at
-        seen |= asked & np.isin(ids, member["samples"])
-        shared |= asked & named & np.isin(subjects, member["subjects"])
+        known = cases["subject"].to_pylist()
+        pairs = {
+            case: subject or ""
+            for case, subject in zip(cases["case"].to_pylist(), known, strict=True)
+        }
+    ids, subjects = list(pairs), list(pairs.values())
+    column = str(package.config.get("folds", {}).get("column", ""))
+    values = None
+    if column == "sample_id" or column in truth.manifest.columns:
+        table = truth.columns(list(dict.fromkeys(["sample_id", column])))
+        told = dict(zip(table["sample_id"].to_pylist(), table[column].to_pylist(), strict=True))
+        values = [told.get(one) for one in ids]
+    asked = learnt.asked(predictions.attributes.get("held_out"), ids, subjects, values)
+    seen = (asked & learnt.saw("samples", ids)).any(1)
+    shared = (asked & learnt.saw("subjects", subjects)).any(1)
     return {
         "cases": len(ids),
         "samples": int(seen.sum()),
@@ -91,7 +88,7 @@ def learnt_from(package: ModelPackage, data: Dataset, chosen: Sequence[int]) -> 
 
     True where the model does not say what it learnt from.
     """
-    members = _read(package)
+    members = Learnt(package).members
     if not members:
         return True
     found = _names(data, chosen)
@@ -133,30 +130,3 @@ def _names(data: Dataset, chosen: Sequence[int]) -> dict[str, np.ndarray]:
         "samples": hashes(table["sample_id"].to_pylist()),
         "subjects": hashes(str(one) for one in set(subjects) if one),
     }
-
-
-def _read(package: ModelPackage) -> list[dict[str, np.ndarray]]:
-    if FILE not in package.files:
-        return []
-    tensors = load(package.read(FILE))
-    return [
-        {kind: tensors[f"{at}.{kind}"] for kind in ("samples", "subjects")}
-        for at in range(len(tensors) // 2)
-    ]
-
-
-def _members_of(
-    package: ModelPackage, predictions: Dataset, truth: Dataset, ids: list[str]
-) -> np.ndarray | None:
-    """Which network of folds answered for each case: the one that had not seen its fold. None: all
-    networks did, or there is one."""
-    folds: dict[str, Any] | None = package.config.get("folds")
-    if folds is None or not predictions.attributes.get("held_out"):
-        return None
-    column = folds["column"]
-    if column != "sample_id" and column not in truth.manifest.columns:
-        return None
-    table = truth.columns(list(dict.fromkeys(["sample_id", column])))
-    values = dict(zip(table["sample_id"].to_pylist(), table[column].to_pylist(), strict=True))
-    numbers = {member["value"]: at for at, member in enumerate(folds["members"])}
-    return np.array([numbers.get(values.get(one), -1) for one in ids])

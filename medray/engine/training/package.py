@@ -16,10 +16,11 @@ from medray.engine.training.baseline_scores import (
 )
 from medray.engine.training.baselines.base import Baseline
 from medray.engine.training.checkpoint import Checkpoints
-from medray.engine.training.learnt import FILE, learnt
+from medray.engine.training.learnt import learnt
 from medray.engine.training.loop import TrainResult
 from medray.engine.training.setup import TrainSetup
 from medray.modalities import modality_of
+from medray.modalities.learnt import FILE
 from medray.storage.catalog.models import ModelPackage, save_model
 from medray.tasks import build_task
 from medray.tasks.base import Task

@@ -20,6 +20,7 @@ from medray.modalities.base import (
 )
 from medray.modalities.plan import Augment, PlanOptions, Sketch, Wanted
 from medray.modalities.signal.augment import SignalAugment
+from medray.modalities.signal.intervals import column_of
 from medray.modalities.signal.plan import SignalPlan, SignalPlanOptions
 from medray.modalities.signal.wire import SignalWire
 from medray.modalities.wire import Wire
@@ -69,7 +70,7 @@ class Signals(Modality):
     """Samples with an array `signal` (lead, time); to be asked about, whole recordings too."""
 
     name: ClassVar[str] = "signal"
-    needs: ClassVar[Needs] = Needs((names("signal"),))
+    needs: ClassVar[Needs] = Needs((names("signal"),), instead=names("channels"))
     Augment: ClassVar[type[Augment]] = SignalAugment
     PlanOptions: ClassVar[type[PlanOptions]] = SignalPlanOptions
     PredictOptions: ClassVar[type[PredictOptions]] = SignalPredictOptions
@@ -184,13 +185,9 @@ class Signals(Modality):
         """See medray.modalities.signal.wire."""
         return SignalWire(plan)
 
-    def averages(self, answers: str) -> bool:
-        """Answers along a record are not averaged: each network cuts it as it needs."""
-        return answers != "place"
-
     def outputs(self, network: "type[Network]", task: "Task", options: Any) -> Made:
         """A row each, or the probability of each class at each sample; of recordings intervals."""
-        along = names("annotations", "interval_probability", "rate")
+        along = names("annotations", column_of(task.answers), "rate")
         if task.answers == "place":
             return Made(names("probability"), along)
         return Made(columns=Made().columns | along)

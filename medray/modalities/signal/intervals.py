@@ -51,6 +51,11 @@ def most_probable(probability: np.ndarray) -> np.ndarray:
     return labels
 
 
+def column_of(answers: str) -> str:
+    """The column of what is said of each interval in the mean, by what its task answers."""
+    return "interval_surprise" if answers == "surprise" else "interval_probability"
+
+
 class Intervals:
     """Collects intervals of a record that passes in blocks; holds no more than these.
 
@@ -69,15 +74,17 @@ class Intervals:
         self._at = 0
         self.found: list[Interval] = []
 
-    def add(self, probability: np.ndarray) -> None:
+    def add(self, probability: np.ndarray, labels: np.ndarray | None = None) -> None:
         """The next block.
 
         Args:
-            probability: (classes, samples); ties go to the first class.
+            probability: (classes, samples).
+            labels: numbers of the classes (samples,); None: the most probable, ties to the first.
         """
         if not probability.shape[1]:
             return
-        runs = _runs_of(probability, self._at)
+        labels = most_probable(probability) if labels is None else labels
+        runs = _runs_of(probability, labels, self._at)
         self._at += probability.shape[1]
         if self._open is not None:
             runs = _on_end(self._open, runs)
@@ -107,9 +114,8 @@ class Intervals:
             self.found.append(Interval(start, stop, kind, mean))
 
 
-def _runs_of(probability: np.ndarray, first: int) -> _Runs:
+def _runs_of(probability: np.ndarray, labels: np.ndarray, first: int) -> _Runs:
     """Of a block whose first sample has this number."""
-    labels = most_probable(probability)
     cuts = np.concatenate([[0], np.flatnonzero(labels[1:] != labels[:-1]) + 1])
     sums = np.add.reduceat(probability, cuts, axis=1, dtype=np.float64)
     return _Runs(first + cuts, first + np.append(cuts[1:], len(labels)), labels[cuts], sums)

@@ -1,7 +1,6 @@
 """How a model of signals answers: a row for each beat or window, intervals of whole recordings."""
 
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
@@ -23,7 +22,7 @@ from medray.modalities.signal.inputs import (
 )
 from medray.modalities.signal.loader import tree
 from medray.modalities.signal.plan import SignalPlan
-from medray.modalities.signal.records import PROBABILITY, Recording, Records
+from medray.modalities.signal.records import PROBABILITY, Records
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays
 from medray.storage.shards.stored import Stored
@@ -78,14 +77,6 @@ class SignalPredictor(Answering):
         given = {name: np.asarray([_number(row.get(name))]) for name in plan.sources}
         made["columns"] = standardised(numbers_of(given, plan.columns, 1), plan)[0]
         return Sample(stored.id, dict(row), dict(made))
-
-    def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
-        """See Predictor; recordings one by one."""
-        for whole, some in groupby(samples, lambda one: isinstance(one, Recording)):
-            if whole:
-                yield from (self._records.answer(cast("Recording", one)) for one in some)
-            else:
-                yield from super().compute(list(some))
 
     def finish(self, sample: Sample, answer: np.ndarray) -> Sample:
         """See Answering."""

@@ -6,22 +6,24 @@ another rate is brought to the network's on the way. Nothing is as long as the r
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
 
 from medray.data.ahead import read_ahead
+from medray.errors import DataError
 from medray.formats.signal.leads import Leads, Stretch, kept, wanted_of
 from medray.formats.signal.recording import Annotation
 from medray.modalities.ask import ask
 from medray.modalities.base import Asking, Trained
 from medray.modalities.signal.inputs import Signals, mismatch, scaled
-from medray.modalities.signal.intervals import Interval, Intervals
+from medray.modalities.signal.intervals import Interval, Intervals, column_of
 from medray.modalities.signal.plan import SignalPlan
 from medray.modalities.signal.streaming import WINDOW, streamed
+from medray.modalities.streamed import Streamed
 from medray.storage.shards.samples import Sample, Slabs
 from medray.storage.shards.schema import ArraySpec, Axis
 from medray.storage.shards.stored import Stored
@@ -39,10 +41,25 @@ class Places(Protocol):
 
 
 @dataclass
-class Recording(Sample):
-    """A recording that is prepared: its leads as the network takes them, yet to be read."""
+class Recording(Streamed):
+    """A recording that is prepared: its leads at the networks' rate, yet to be read.
+
+    Args:
+        leads: of it.
+        networks: that are asked along it, for the mean of what they say.
+    """
 
     leads: Leads = field(kw_only=True)
+    networks: tuple["Records", ...] = field(kw_only=True)
+
+    def answer(self) -> Sample:
+        """See Records.answer."""
+        return self.networks[0].answer(self)
+
+    def beside(self, others: "Sequence[Recording]") -> "Recording":
+        """See Streamed."""
+        more = [one for other in others for one in other.networks]
+        return replace(self, networks=(*self.networks, *more))
 
 
 class Records:
@@ -63,17 +80,29 @@ class Records:
 
         Raises:
             DataError: the recording has not the model's leads ("no-such-lead"), or no rate that
-                can be brought to the model's ("model-mismatch").
+                can be brought to the model's ("model-mismatch"); or the model calls no one class
+                ("calls-no-class").
         """
         if self.plan.context or self.plan.columns:
             raise mismatch("the model takes a context or columns, which a recording has not")
+        if not self.by_sample:
+            called = self.trained.task.decide(np.zeros(len(self.plan.classes))).get("predicted")
+            if not isinstance(called, str):
+                raise DataError(
+                    "along a recording the model calls no class: it has no threshold, or several "
+                    "labels go together",
+                    code="calls-no-class",
+                    about=self.trained.reference,
+                    hint="give the task a `threshold`, or validate the training; or learn classes",
+                )
         leads = Leads(stored, wanted_of(stored.row, self.plan.leads), self.plan.rate)
         row = kept(stored.row, ("start_time", "duration_s", "channels", "segments", "frame_rate"))
-        return Recording(stored.id, row, leads=leads)
+        return Recording(stored.id, row, leads=leads, networks=(self,))
 
     def answer(self, recording: Recording) -> Sample:
-        """Intervals in the columns `annotations` and `interval_probability`; where probabilities
-        are asked for the array `probability` (classes, time), sample by sample.
+        """Intervals in the columns `annotations` and `interval_probability` (or what
+        `column_of` says); where probabilities are asked for the array `probability` (classes,
+        time), sample by sample.
 
         Raises:
             DataError: the network's output is NaN or Inf (code "nonfinite-output").
@@ -101,13 +130,22 @@ class Records:
                 least=max(1, math.ceil(self.asked.options.min_s * unit)),
                 gap=math.floor(self.asked.options.gap_s * unit),
             )
-            for part in along(leads, stretch):
-                found.add(part)
+            for part in along(recording, stretch):
+                found.add(*self._called(part))
                 yield part
             for one in found.end():
                 annotations.append(dict(vars(self._annotation(one, stretch, leads))))
                 sure.append(one.probability)
-        row["annotations"], row["interval_probability"] = annotations, sure
+        row["annotations"], row[column_of(self.trained.task.answers)] = annotations, sure
+
+    def _called(self, part: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Of what is said (classes, answers) a number for each class, and which is called."""
+        if self.by_sample:
+            return part, None
+        task = self.trained.task
+        names = [task.decide(answer)["predicted"] for answer in part.T]
+        labels = np.array([self.plan.classes.index(name) for name in names])
+        return np.broadcast_to(part, (len(self.plan.classes), len(names))), labels
 
     def _annotation(self, one: Interval, stretch: Stretch, leads: Leads) -> Annotation:
         start, stop = (self._place(at, stretch) for at in (one.start, one.stop))
@@ -148,26 +186,29 @@ class Records:
             return 0
         return self.plan.classes.index(name) if name else None
 
-    def _by_sample(self, leads: Leads, stretch: Stretch) -> Iterator[np.ndarray]:
+    def _by_sample(self, recording: Recording, stretch: Stretch) -> Iterator[np.ndarray]:
         network = cast("Places", self.trained.network)
-        step = WINDOW
+        step, leads = WINDOW, recording.leads
 
         def blocks() -> Iterator[np.ndarray]:
             for start in range(0, stretch.size, step):
                 stop = min(start + step, stretch.size)
-                values = leads.physical(leads.fresh(stretch, start, stop))
-                yield self._given(values[None])[0]
+                yield leads.physical(leads.fresh(stretch, start, stop))
+
+        def answer(physical: np.ndarray) -> np.ndarray:
+            return _mean(recording, physical)
 
         ahead = read_ahead(blocks())
         try:
             yield from streamed(
-                ahead, self._asked, divisor=network.divisor, margin=network.margin, window=step
+                ahead, answer, divisor=network.divisor, margin=network.margin, window=step
             )
         finally:
             ahead.close()
 
-    def _by_window(self, leads: Leads, stretch: Stretch) -> Iterator[np.ndarray]:
+    def _by_window(self, recording: Recording, stretch: Stretch) -> Iterator[np.ndarray]:
         length, step, batch = self.plan.length, self._step, self.asked.batch
+        leads = recording.leads
         count = self._windows(stretch)
         for first in range(0, count, batch):
             many = min(batch, count - first)
@@ -175,15 +216,22 @@ class Records:
             values = leads.read(stretch, start, start + (many - 1) * step + length)
             physical = leads.physical(values)
             cut = np.lib.stride_tricks.sliding_window_view(physical, length, axis=1)
-            yield self._asked(self._given(cut[:, ::step].transpose(1, 0, 2))).T
+            yield _mean(recording, cut[:, ::step].transpose(1, 0, 2)).T
 
-    def _given(self, physical: np.ndarray) -> np.ndarray:
-        """Physical values (B, leads, time) as the network takes them; what is missing is at 0."""
+    def say(self, physical: np.ndarray) -> np.ndarray:
+        """What the network says of physical values (B, leads, time); what is missing is at 0."""
         there = np.isfinite(physical)
         given = Signals(np.where(there, physical, 0), None, np.zeros((len(there), 0), np.float32))
-        return np.where(there, scaled(given, self.plan).signal, np.float32(0))
-
-    def _asked(self, signals: np.ndarray) -> np.ndarray:
+        signals = np.where(there, scaled(given, self.plan).signal, np.float32(0))
         trained = self.trained
         inputs = torch.from_numpy(np.ascontiguousarray(signals, np.float32)).to(trained.device)
         return ask(trained.network, {"signal": inputs}, trained.task, self.asked.precision)
+
+
+def _mean(recording: Recording, physical: np.ndarray) -> np.ndarray:
+    """What a recording's networks say in the mean of physical values (B, leads, time)."""
+    first, *others = recording.networks
+    total = first.say(physical)
+    for one in others:
+        total = total + one.say(physical)
+    return total / len(recording.networks) if others else total

@@ -65,14 +65,17 @@ def network_of(view: View, model: Model) -> "type[Network] | None":
         return None
 
 
-def check_samples(view: View, field: str, kind: "type[Network]", data: Data) -> None:
-    """Samples are what the network takes; else it is a problem of `field`."""
+def check_samples(
+    view: View, field: str, kind: "type[Network]", data: Data, *, learnt: bool = True
+) -> None:
+    """Samples are what the network takes, to learn from or to answer; else it is a problem of
+    `field`."""
     from medray.modalities import MODALITIES
 
     with view.at(field):
         needs: Needs = MODALITIES.get(kind.takes).needs
         try:
-            needs.check(data.holds)
+            needs.check(data.holds, learnt=learnt)
         except SpecError as error:
             raise SpecError(
                 f"the network takes samples of kind {kind.takes!r}: {error.message}",

@@ -18,7 +18,7 @@ def check(view: View, spec: EvaluateSpec) -> None:
         task = task_of(view, predictions.task)
         if task is not None:
             with view.at("data"):
-                task.needs.check(data.holds)
+                task.needs.check(data.holds, learnt=False)
                 same_classes(task, data)
     with view.at("select"):
         data.holds.check_where(spec.select or {})

@@ -27,7 +27,7 @@ def check(view: View, spec: PredictSpec) -> None:
     task = None if model.task is None else task_of(view, model.task)
     made = None
     if kind is not None:
-        check_samples(view, "data", kind, data)
+        check_samples(view, "data", kind, data, learnt=False)
         modality = MODALITIES.get(kind.takes)()
         made = _made(view, spec, modality, kind, task)
         alone = task is not None and not modality.averages(task.answers)

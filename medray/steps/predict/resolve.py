@@ -1,5 +1,7 @@
 """Resolve a prediction: the model and the samples that it answers for."""
 
+from typing import Literal
+
 from pydantic import TypeAdapter
 
 from medray.engine.training.learnt import learnt_from
@@ -28,11 +30,11 @@ def resolve(spec: PredictSpec, objects: Objects, place: Place) -> Resolved[Predi
     )
     made = modality.outputs(network, build_task(model.config["task"]), asked)
     options = asked.model_dump(mode="json")
-    held_out = False
-    if "folds" in model.config:
-        # Of others of that dataset, or a version that holds others, all networks can be asked.
+    held_out: Literal[False, "fold", "name"] = False
+    # Of others of that dataset, or a version that holds others, all networks can be asked.
+    if "folds" in model.config and learnt_from(model, data, data.select(spec.select)):
         own = data.name == model.parents[0].partition("@")[0]
-        held_out = own and learnt_from(model, data, data.select(spec.select))
+        held_out = "fold" if own else "name"
     how = spec.model_dump(include={"precision", "batch"})
     identity = {"options": options, **how, "held_out": held_out}
     planned = plan_shards(

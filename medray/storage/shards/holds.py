@@ -87,6 +87,8 @@ class Needs:
         either: a name that must be that of an array or of a column.
         axes: of space, that arrays which lie in it must have.
         features: samples must have an array, whatever its name.
+        instead: columns of samples of another kind, recordings for one, that have nothing of this
+            and can be answered and scored all the same; nothing is learnt from them.
         hint: what to do where it is not there.
         code: of the error; empty: says whether an array or a column is not there.
     """
@@ -96,15 +98,22 @@ class Needs:
     either: str = ""
     axes: int | None = None
     features: bool = False
+    instead: Names = frozenset()
     hint: str = ""
     code: str = ""
 
-    def check(self, data: Holds) -> Self:
+    def check(self, data: Holds, *, learnt: bool = True) -> Self:
         """Refuse data that surely do not have it.
+
+        Args:
+            data: that are there.
+            learnt: whether something is learnt from them; else `instead` will do.
 
         Raises:
             SpecError: an array ("no-such-array") or a column ("no-such-column") is not there.
         """
+        if not learnt and self.instead and self.instead <= (data.columns or names()):
+            return self
         if data.arrays is not None:
             for wanted in self.arrays:
                 if not wanted & data.arrays:

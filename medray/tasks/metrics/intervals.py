@@ -62,7 +62,7 @@ def summarise_intervals(
         bootstrap: how intervals are made.
 
     Returns:
-        As Task.conclude; overall values are means over the classes that define them.
+        As Task.conclude without `task`; overall values are means over the classes that define them.
     """
     count, groups = len(cases), subjects(cases)
     hours = np.asarray(cases["seconds"].to_pylist(), np.float64) / HOUR
@@ -86,7 +86,6 @@ def summarise_intervals(
         return bootstrap.estimate(statistic, count, groups).to_dict()
 
     return {
-        "task": "tagging",
         "cases": count,
         "counts": dict(Counter(cases["status"].to_pylist())),
         "metrics": {name: estimate(over_classes(name)) for name in each[classes[1]]},

@@ -1,5 +1,6 @@
 """Whole recordings through models of signals: intervals, sample by sample and window by window."""
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -213,3 +214,36 @@ def test_what_is_missing_of_a_window_is_at_the_mean_and_nothing_is_no_window() -
     row["missing"] = [-32768, -32768]
     with pytest.raises(DataError, match="no-signals"):
         asked(model, Sample("w", row, {"signal": np.full((2, 40), -32768, np.int16)}))
+
+
+def surprised(threshold: float | None) -> Trained:
+    model = trained(CNN, "sample")
+    kind = MODELS.get("signal-autoencoder")
+    torch.manual_seed(1)
+    options = model_options({"name": "signal-autoencoder"})
+    network = kind.build(options, 2, 2, (40,)).eval().requires_grad_(False)
+    told = {"name": "anomaly", "normal": ["rest"], "threshold": threshold}
+    plan = model.plan.model_copy(update={"answers": "surprise", "classes": ("normal", "anomaly")})
+    return replace(model, network=network, task=build_task(told), plan=plan)
+
+
+def test_a_model_of_surprises_calls_what_is_above_its_threshold() -> None:
+    values = digital(400)
+    windows = np.stack([scaled(values[:, at : at + 40]) for at in range(0, 361, 20)])
+    network = surprised(None).network
+    given = network({"signal": torch.from_numpy(windows)}).mean(1).numpy()
+    limit = float(np.median(given))
+    made = asked(surprised(limit), recording("r", {RATE: values}))
+    ends = [*(20 * at + 10 for at in range(1, 19)), 400]
+    labels = np.repeat(given > limit, np.diff([0, *ends]))
+    starts, stops = (np.flatnonzero(np.diff(labels, prepend=0, append=0) == way) for way in (1, -1))
+    calls = [
+        (round(one / RATE, 6), round((end - one) / RATE, 6), "anomaly")
+        for one, end in zip(starts, stops, strict=True)
+    ]
+    assert told(made) == calls
+    assert min(made.row["interval_surprise"]) > limit
+    assert "interval_probability" not in made.row
+    with pytest.raises(DataError) as refused:
+        asked(surprised(None), recording("r", {RATE: values}))
+    assert refused.value.code == "calls-no-class"

@@ -2,6 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from medray.formats.signal.rhythms import events_of
 from medray.storage.shards.samples import Sample
 from medray.tasks import build_task
 from medray.tasks.metrics.bootstrap import Bootstrap
@@ -83,3 +84,46 @@ def test_tagging_scores_recordings_by_their_rhythms() -> None:
     assert summary["metrics"]["interval_sensitivity"]["value"] == 1.0
     section = task.section(ScoredCases("scores", summary, cases))
     assert "false alarms an hour" in [tile.metric.label for tile in section.tiles]
+
+
+def test_tasks_of_windows_score_recordings_by_rhythms_and_beats() -> None:
+    notes = [
+        annotation(0, "(N", "+"),
+        annotation(5, "", "N"),
+        annotation(20, "", "V"),
+        annotation(22, "", "~"),
+        annotation(40, "", "V"),
+        annotation(60, "(AFIB\0", "+"),
+    ]
+    truth = Sample("a", {"annotations": notes, "duration_s": 120.0})
+    by_class = build_task(
+        {"name": "classification", "classes": ["N", "AFIB", "V"], "target": "label"}
+    )
+    called = [
+        annotation(19, "V", duration=2.0),
+        annotation(30, "V", duration=2.0),
+        annotation(55, "AFIB", duration=10.0),
+    ]
+    (row,) = by_class.score(truth, Sample("a", {"annotations": called}))
+    assert (row["true"], row["found"]) == ([1, 2], [1, 1])
+    assert (row["called"], row["right"]) == ([1, 2], [1, 1])
+    summary = by_class.conclude(pa.Table.from_pylist([{"case": "a", **row}]), Bootstrap(repeats=0))
+    assert summary["task"] == "classification"
+    assert summary["classes"]["V"]["interval_precision"]["value"] == 0.5
+    surprise = [annotation(19, "anomaly", duration=2.0), annotation(70, "anomaly", duration=1.0)]
+    for anomalous, found, right in ((["V"], [1], [1]), ([], [2], [2])):
+        task = build_task({"name": "anomaly", "normal": ["N"], "anomalous": anomalous})
+        (row,) = task.score(truth, Sample("a", {"annotations": surprise}))
+        assert (row["found"], row["right"], row["called"]) == (found, right, [2])
+        (gone,) = task.score(truth, None)
+        assert (gone["status"], gone["found"]) == ("no-prediction", [0])
+
+
+def test_a_beat_is_no_event_where_a_rhythm_has_its_name() -> None:
+    beats = [annotation(30, "", "B"), annotation(31, "", "V")]
+    rhythm = [annotation(0, "(N", "+"), annotation(10, "(B", "+")]
+    alone, beside = (
+        events_of({"annotations": notes, "duration_s": 60.0}) for notes in (beats, rhythm + beats)
+    )
+    assert alone == [(30, 30, "B"), (31, 31, "V")]
+    assert beside == [(0, 10, "N"), (10, 60, "B"), (31, 31, "V")]

@@ -1,0 +1,90 @@
+"""Which samples and subjects the networks of a package learnt from, by hashes of their names."""
+
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load
+
+from medray.storage.catalog.models import ModelPackage
+
+FILE = "learnt.safetensors"
+
+
+def hashes(names: Iterable[str]) -> np.ndarray:
+    """The 64-bit hash of each name, int64 (n,)."""
+    made = b"".join(blake2b(name.encode(), digest_size=8).digest() for name in names)
+    return np.frombuffer(made, np.int64)
+
+
+class Learnt:
+    """What each network of a package learnt from.
+
+    Args:
+        package: of a training.
+    """
+
+    def __init__(self, package: ModelPackage) -> None:
+        self._package = package
+        tensors = load(package.read(FILE)) if FILE in package.files else {}
+        self.members = [
+            {kind: tensors[f"{at}.{kind}"] for kind in ("samples", "subjects")}
+            for at in range(len(tensors) // 2)
+        ]
+        """Hashes by kind, rising, of each network; none where the package does not say."""
+
+    def saw(self, kind: str, names: Sequence[str]) -> np.ndarray:
+        """Whether each network learnt from a name, bool (names, networks); not from an empty one.
+
+        Args:
+            kind: "samples" or "subjects".
+            names: ids of samples, or their subjects.
+        """
+        asked, named = hashes(names), np.array([bool(name) for name in names], bool)
+        found = np.zeros((len(names), len(self.members)), bool)
+        for at, member in enumerate(self.members):
+            own = member[kind]
+            if len(own):
+                places = np.minimum(np.searchsorted(own, asked), len(own) - 1)
+                found[:, at] = named & (own[places] == asked)
+        return found
+
+    def left_out(self, ids: Sequence[str], subjects: Sequence[str]) -> np.ndarray:
+        """Which networks are to be asked about samples, bool (samples, networks).
+
+        Those that learnt from nobody of its subject, or where that is not named or all of them
+        did, not from the sample; where there is no such network either, all of them.
+
+        Args:
+            ids: of the samples.
+            subjects: whose they are; "": not known.
+        """
+        by_id = ~self.saw("samples", ids)
+        by_subject = ~self.saw("subjects", subjects)
+        named = np.array([bool(one) for one in subjects], bool)[:, None]
+        asked = np.where(named & by_subject.any(1, keepdims=True), by_subject, by_id)
+        asked |= ~asked.any(1, keepdims=True)
+        return asked
+
+    def asked(
+        self,
+        held_out: Any,
+        ids: Sequence[str],
+        subjects: Sequence[str],
+        folds: Sequence[Any] | None,
+    ) -> np.ndarray:
+        """Which networks a prediction asked about samples, bool (samples, networks).
+
+        Args:
+            held_out: as it was asked, see medray.modalities.base.Asking.
+            ids: of the samples.
+            subjects: whose they are; "": not known.
+            folds: of the samples, in the column that parted the training; None: there is none.
+        """
+        if held_out == "name":
+            return self.left_out(ids, subjects)
+        if not held_out or folds is None:
+            return np.ones((len(ids), len(self.members)), bool)
+        values = [member["value"] for member in self._package.config["folds"]["members"]]
+        return np.array([[one == value for value in values] for one in folds], bool)
