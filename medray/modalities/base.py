@@ -76,7 +76,7 @@ class Asking:
     options: Any
     precision: Precision = "fp32"
     batch: int = 1
-    held_out: Literal[False, "fold", "name"] = False
+    held_out: Literal[False, "fold", "subject"] = False
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Cross-validated models: one network for each value of a column, trained on all other samples.
 
-A sample that they learnt from, or of a subject that they learnt from, is answered by the network
-that has not seen it; any other by the mean of all.
+A sample of the data they were trained on is answered by the network that has not seen it; one of
+other data by the networks that learnt nothing of its subject; all others by the mean of all.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +15,6 @@ from medray.modalities.base import Answering, Asking, Predictor, giving
 from medray.modalities.learnt import Learnt
 from medray.modalities.loaded import LoadedModel
 from medray.modalities.streamed import Streamed
-from medray.storage.shards.holds import names
 from medray.storage.shards.reader import Shard
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays
@@ -33,7 +32,7 @@ def predictor_of(model: LoadedModel, asked: Asking) -> Predictor:
         SpecError: the mean of answers that are not averaged is asked for (code "folds-of-masks").
 
     Which networks have not seen a sample is told by its value in the column of folds ("fold"), or
-    by its subject's name and its own, which a package keeps hashes of ("name").
+    by its subject's name, of which a package keeps hashes ("subject").
     """
     if not model.folds:
         return model.only.modality.predictor(model.only, asked)
@@ -145,14 +144,15 @@ class Mean(Answering):
 
     def of_shard(self, shard: Shard, numbers: np.ndarray) -> np.ndarray:
         """See Predictor; the mean over the networks."""
-        there = names("sample_id", "subject") & set(shard.table.column_names)
-        rows = shard.columns(sorted(there)).take(numbers).to_pylist()
-        asked = self._asked([one["sample_id"] for one in rows], rows)
+        rows: list[dict[str, Any]] = [{}] * len(numbers)
+        if self._learnt is not None and "subject" in shard.table.column_names:
+            rows = shard.columns(["subject"]).take(numbers).to_pylist()
+        asked = self._asked(rows)
         return _mean(asked, lambda at, mine: self._members[at].of_shard(shard, numbers[mine]))
 
     def prepare(self, stored: Stored, together: int) -> Sample:
         """The sample as each network takes it that is to be asked."""
-        (asked,) = self._asked([stored.id], [stored.row])
+        (asked,) = self._asked([stored.row])
         parts = {
             at: self._members[at].prepare(stored, together) for at in np.flatnonzero(asked).tolist()
         }
@@ -173,11 +173,11 @@ class Mean(Answering):
         """As the first network does; they differ in weights alone."""
         return self._members[0].finish(Sample(sample.id, sample.row), answer)
 
-    def _asked(self, ids: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    def _asked(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
         """Which networks are asked about samples, bool (samples, networks)."""
         if self._learnt is None or not self._learnt.members:
-            return np.ones((len(ids), len(self._members)), bool)
-        return self._learnt.left_out(ids, [str(row.get("subject") or "") for row in rows])
+            return np.ones((len(rows), len(self._members)), bool)
+        return self._learnt.left_out([str(row.get("subject") or "") for row in rows])
 
 
 def _mean(asked: np.ndarray, ask: Callable[[int, list[int]], np.ndarray]) -> np.ndarray:

@@ -50,27 +50,20 @@ class Learnt:
                 found[:, at] = named & (own[places] == asked)
         return found
 
-    def left_out(self, ids: Sequence[str], subjects: Sequence[str]) -> np.ndarray:
-        """Which networks are to be asked about samples, bool (samples, networks).
-
-        Those that learnt from nobody of its subject, or where that is not named or all of them
-        did, not from the sample; where there is no such network either, all of them.
+    def left_out(self, subjects: Sequence[str]) -> np.ndarray:
+        """Which networks are to be asked about samples, bool (samples, networks): those that learnt
+        from nobody of its subject. Where all of them did, or none is named, they are all asked.
 
         Args:
-            ids: of the samples.
             subjects: whose they are; "": not known.
         """
-        by_id = ~self.saw("samples", ids)
-        by_subject = ~self.saw("subjects", subjects)
-        named = np.array([bool(one) for one in subjects], bool)[:, None]
-        asked = np.where(named & by_subject.any(1, keepdims=True), by_subject, by_id)
+        asked = ~self.saw("subjects", subjects)
         asked |= ~asked.any(1, keepdims=True)
         return asked
 
     def asked(
         self,
         held_out: Any,
-        ids: Sequence[str],
         subjects: Sequence[str],
         folds: Sequence[Any] | None,
     ) -> np.ndarray:
@@ -78,13 +71,12 @@ class Learnt:
 
         Args:
             held_out: as it was asked, see medray.modalities.base.Asking.
-            ids: of the samples.
             subjects: whose they are; "": not known.
             folds: of the samples, in the column that parted the training; None: there is none.
         """
-        if held_out == "name":
-            return self.left_out(ids, subjects)
+        if held_out == "subject":
+            return self.left_out(subjects)
         if not held_out or folds is None:
-            return np.ones((len(ids), len(self.members)), bool)
+            return np.ones((len(subjects), len(self.members)), bool)
         values = [member["value"] for member in self._package.config["folds"]["members"]]
         return np.array([[one == value for value in values] for one in folds], bool)

@@ -193,10 +193,9 @@ def _by_members(
         _answers(model, read_plan(fold["plan"]), member, truth, indices)
         for fold, member in zip(folds["members"], members, strict=True)
     ]
-    ids = [one["sample_id"] for one in rows]
     subjects = [str(one.get("subject") or "") for one in rows]
     values = [one.get(folds["column"]) for one in rows]
-    asked = Learnt(package).asked(predictions.attributes.get("held_out"), ids, subjects, values)
+    asked = Learnt(package).asked(predictions.attributes.get("held_out"), subjects, values)
     asked |= ~asked.any(1, keepdims=True)  # of a fold that there was not, none has been asked
     answers: np.ndarray = np.einsum("nm,mn...->n...", asked / asked.sum(1)[:, None], each)
     return answers

@@ -73,7 +73,7 @@ def overlap(
         table = truth.columns(list(dict.fromkeys(["sample_id", column])))
         told = dict(zip(table["sample_id"].to_pylist(), table[column].to_pylist(), strict=True))
         values = [told.get(one) for one in ids]
-    asked = learnt.asked(predictions.attributes.get("held_out"), ids, subjects, values)
+    asked = learnt.asked(predictions.attributes.get("held_out"), subjects, values)
     seen = (asked & learnt.saw("samples", ids)).any(1)
     shared = (asked & learnt.saw("subjects", subjects)).any(1)
     return {

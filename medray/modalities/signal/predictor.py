@@ -1,7 +1,7 @@
 """How a model of signals answers: a row for each beat or window, intervals of whole recordings."""
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -74,9 +74,16 @@ class SignalPredictor(Answering):
         made["signal"] = physical(made["signal"], *steps_of(row, leads))
         if np.isnan(made["signal"]).all():
             raise DataError("every sample of the signal is missing", code="no-signals")
-        given = {name: np.asarray([_number(row.get(name))]) for name in plan.sources}
-        made["columns"] = standardised(numbers_of(given, plan.columns, 1), plan)[0]
+        made["columns"] = self._columns(row)
         return Sample(stored.id, dict(row), dict(made))
+
+    def _columns(self, row: dict[str, Any]) -> np.ndarray:
+        plan = self.plan
+        if not plan.columns:
+            return np.zeros(0, np.float32)
+        given = {name: np.asarray([_number(row.get(name))]) for name in plan.sources}
+        values: np.ndarray = standardised(numbers_of(given, plan.columns, 1), plan)[0]
+        return values
 
     def finish(self, sample: Sample, answer: np.ndarray) -> Sample:
         """See Answering."""

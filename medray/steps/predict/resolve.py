@@ -30,11 +30,13 @@ def resolve(spec: PredictSpec, objects: Objects, place: Place) -> Resolved[Predi
     )
     made = modality.outputs(network, build_task(model.config["task"]), asked)
     options = asked.model_dump(mode="json")
-    held_out: Literal[False, "fold", "name"] = False
+    held_out: Literal[False, "fold", "subject"] = False
     # Of others of that dataset, or a version that holds others, all networks can be asked.
     if "folds" in model.config and learnt_from(model, data, data.select(spec.select)):
-        own = data.name == model.parents[0].partition("@")[0]
-        held_out = "fold" if own else "name"
+        if data.name == model.parents[0].partition("@")[0]:
+            held_out = "fold"
+        elif "subject" in data.manifest.columns:
+            held_out = "subject"
     how = spec.model_dump(include={"precision", "batch"})
     identity = {"options": options, **how, "held_out": held_out}
     planned = plan_shards(

@@ -30,6 +30,8 @@ from medray.storage.shards.zarr3 import ArrayMeta
 from medray.storage.store.damage import damage
 from medray.storage.store.objects import Objects
 
+ROWS, ROWS_BYTES = 256, 2**20  # of a table that are decoded at once, at most
+
 
 class _Group(NamedTuple):
     """What the root of a shard's arrays says.
@@ -62,6 +64,7 @@ class Shard:
         self.path, self.pinned = pinned.path, pinned
         self._stacks: dict[str, StackReader] | None = {} if in_order else None
         self._objects = objects
+        self._decoded: tuple[int, list[dict[str, Any]]] = 0, []
 
     @cached_property
     def table(self) -> pa.Table:
@@ -72,6 +75,18 @@ class Shard:
                 ("missing-table").
         """
         return self._read(None)
+
+    def row(self, number: int) -> dict[str, Any]:
+        """The values of a row, the caller's own. Rows beside it are decoded with it: each by itself
+        takes several times as long."""
+        first, rows = self._decoded
+        if not first <= number < first + len(rows):
+            each = max(1, self.table.nbytes // self.table.num_rows)
+            step = max(1, min(ROWS, ROWS_BYTES // each))
+            first = number - number % step
+            rows = self.table.slice(first, step).to_pylist()
+            self._decoded = first, rows
+        return dict(rows[number - first])
 
     def columns(self, names: list[str]) -> pa.Table:
         """Some columns of the rows; only these are decoded.

@@ -42,7 +42,7 @@ class InShard:
 
     def __init__(self, shard: Shard, number: int) -> None:
         self._shard, self._number = shard, number
-        self.row: dict[str, Any] = shard.table.slice(number, 1).to_pylist()[0]
+        self.row = shard.row(number)
         self.id = str(self.row.pop("sample_id"))
 
     @property

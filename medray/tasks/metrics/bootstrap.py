@@ -4,9 +4,9 @@ Drawing n cases with replacement is the same as giving each case an integer weig
 takes weights of shape (repeats, cases) is therefore computed for all replicates in one call.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ import pyarrow as pa
 
 FloatArray = npt.NDArray[np.float64]
 Statistic = Callable[[FloatArray], FloatArray]
+Key = TypeVar("Key", bound=Hashable)
 
 LEAST_SUBJECTS = 5  # behind an interval: of fewer it says how they differ, not how sure a mean is
 OWNERS = ("subject", "record")  # columns of a case that others may share
@@ -38,6 +39,14 @@ class Estimate:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """A statistic of all cases, NaN where it isn't defined, and of each resample, (repeats,)."""
+
+    value: float
+    resampled: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +79,56 @@ class Bootstrap:
         Replicates that don't define the statistic (no positive case drawn) are left out of the
         interval.
         """
+        drawn = self.draw(lambda w: {"": statistic(w)}, cases, groups)
+        return self.judge(drawn.get("", Draws(np.nan, np.empty(0))), cases, groups, behind)
+
+    def draw(
+        self,
+        statistics: Callable[[FloatArray], Mapping[Key, FloatArray]],
+        cases: int,
+        groups: Sequence[str] | None = None,
+    ) -> dict[Key, Draws]:
+        """Several statistics on the cases and on the same resamples, which are drawn once.
+
+        Args:
+            statistics: maps weights (repeats, cases) to (repeats,) of each, NaN where it isn't
+                defined.
+            cases: number of cases.
+            groups: see `estimate`.
+        """
+        if not cases:
+            return {}
+        plain = statistics(np.ones((1, cases)))
+        found: dict[Key, list[FloatArray]] = {key: [] for key in plain}
+        if self.repeats and _count(cases, groups) >= LEAST_SUBJECTS:
+            for block in self._weights(cases, groups):
+                for key, values in statistics(block).items():
+                    found[key].append(values)
+        none = np.empty(0)
+        return {
+            key: Draws(float(plain[key][0]), np.concatenate([none, *found[key]])) for key in plain
+        }
+
+    def judge(
+        self,
+        drawn: Draws,
+        cases: int,
+        groups: Sequence[str] | None = None,
+        behind: npt.ArrayLike | None = None,
+    ) -> Estimate:
+        """The estimate that draws make; see `estimate`."""
         some = np.flatnonzero(np.ones(cases, bool) if behind is None else behind).tolist()
         subjects = len(some) if groups is None else len({groups[at] for at in some})
         if not len(some):
             return Estimate(None, None, None, 0, 0)
-        value = float(statistic(np.ones((1, cases)))[0])
-        if not np.isfinite(value):
+        if not np.isfinite(drawn.value):
             return Estimate(None, None, None, len(some), subjects)
         if not self.repeats or subjects < LEAST_SUBJECTS:
-            return Estimate(value, None, None, len(some), subjects)
-        draws = np.concatenate([statistic(block) for block in self._weights(cases, groups)])
-        draws = draws[np.isfinite(draws)]
+            return Estimate(drawn.value, None, None, len(some), subjects)
+        known = drawn.resampled[np.isfinite(drawn.resampled)]
         tail = 50.0 * (1.0 - self.level)
-        low, high = np.percentile(draws, [tail, 100.0 - tail])
-        return Estimate(value, float(low), float(high), len(some), subjects)
+        low, high = np.percentile(known, [tail, 100.0 - tail])
+        return Estimate(drawn.value, float(low), float(high), len(some), subjects)
 
     def mean(self, values: FloatArray, groups: Sequence[str] | None = None) -> Estimate:
         """The mean of per-case values, shape (cases,), with its interval."""
@@ -102,6 +147,11 @@ class Bootstrap:
         for start in range(0, self.repeats, block):
             drawn = random.multinomial(units, even, size=min(block, self.repeats - start))
             yield drawn[:, unit_of_case].astype(np.float64)
+
+
+def _count(cases: int, groups: Sequence[str] | None) -> int:
+    """Independent subjects."""
+    return cases if groups is None else len(set(groups))
 
 
 def about(case: str, row: Mapping[str, Any]) -> dict[str, Any]:

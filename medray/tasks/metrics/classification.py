@@ -5,7 +5,7 @@ multi-label the opposite of every label), is marked `no-prediction` and counted,
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,13 +14,23 @@ import pyarrow as pa
 
 from medray.errors import DataError
 from medray.tasks.metrics import probability as metric
-from medray.tasks.metrics.bootstrap import Bootstrap, Estimate, FloatArray, subjects
+from medray.tasks.metrics.bootstrap import Bootstrap, Draws, Estimate, FloatArray, subjects
 
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
-Weighted = Callable[[FloatArray], FloatArray]
 
 UNKNOWN = -1
+METRICS = (
+    "auroc",
+    "average_precision",
+    "sensitivity",
+    "specificity",
+    "precision",
+    "accuracy",
+    "mcc",
+    "brier",
+    "ece",
+)
 
 CASE_SCHEMA = pa.schema(
     [
@@ -129,30 +139,39 @@ def summarise_classification(
         for j in judged
     }
     labels = list(single.values())
-    statistics: dict[str, Weighted] = {
-        name: _macro([label.statistics()[name] for label in labels], len(cases))
-        for name in ("auroc", "average_precision", "sensitivity", "specificity", "precision")
-    }
+    top, right = scores.max(axis=1), (called == actual).all(axis=1)
+    everyone = np.ones(len(cases), dtype=bool)
+
+    def statistics(w: FloatArray) -> dict[tuple[str, str], FloatArray]:
+        each = {
+            (name, key): values
+            for name, label in single.items()
+            for key, values in label.statistics(w).items()
+        }
+        if kind == "multiclass":  # of all classes at once; the class "" is all of them
+            truth = (actual == 1).astype(np.float64)
+            each["", "accuracy"] = metric.share(right, everyone, w)
+            each["", "mcc"] = metric.matthews(called == 1, actual == 1, w)
+            each["", "brier"] = metric.brier(scores, truth, w)
+            each["", "ece"] = metric.calibration_error(top, right, w)
+        return each
+
+    drawn = bootstrap.draw(statistics, len(cases), groups)
     if kind == "multiclass":
-        top, right = scores.max(axis=1), (called == actual).all(axis=1)
-        truth = (actual == 1).astype(np.float64)
-        everyone = np.ones(len(cases), dtype=bool)
-        statistics["accuracy"] = lambda w: metric.share(right, everyone, w)
-        statistics["mcc"] = lambda w: metric.matthews(called == 1, actual == 1, w)
-        statistics["brier"] = lambda w: metric.brier(scores, truth, w)
-        statistics["ece"] = lambda w: metric.calibration_error(top, right, w)
         reliability = {"winning class": metric.reliability(top, right)}
     else:
-        for name in ("accuracy", "mcc", "brier", "ece"):
-            statistics[name] = _macro([label.statistics()[name] for label in labels], len(cases))
         reliability = {
             name: metric.reliability(label.score[label.known], label.positive[label.known])
             for name, label in single.items()
         }
 
-    def estimate(statistic: Weighted, behind: npt.ArrayLike) -> dict[str, Any]:
-        found: Estimate = bootstrap.estimate(statistic, len(cases), groups, behind)
+    def estimate(draws: Draws, behind: npt.ArrayLike) -> dict[str, Any]:
+        found: Estimate = bootstrap.judge(draws, len(cases), groups, behind)
         return found.to_dict()
+
+    def overall(key: str) -> Draws:
+        own = drawn.get(("", key))
+        return own or _macro([drawn[name, key] for name in single])
 
     anyone = np.any([label.known for label in labels], axis=0)
 
@@ -161,11 +180,11 @@ def summarise_classification(
         "kind": kind,
         "cases": len(cases),
         "counts": dict(Counter(cases["status"].to_pylist())),
-        "metrics": {name: estimate(statistic, anyone) for name, statistic in statistics.items()},
+        "metrics": {key: estimate(overall(key), anyone) for key in METRICS},
         "classes": {
             name: {
                 "positives": int(label.positive.sum()),
-                **{key: estimate(s, label.known) for key, s in label.statistics().items()},
+                **{key: estimate(drawn[name, key], label.known) for key in METRICS},
             }
             for name, label in single.items()
         },
@@ -192,31 +211,33 @@ class _Label:
     ) -> None:
         self.score, self.positive, self.called, self.known = score, positive, called, known
 
-    def statistics(self) -> dict[str, Weighted]:
-        """Each metric as a function of case weights; unknown cases weigh nothing."""
+    def statistics(self, weights: FloatArray) -> dict[str, FloatArray]:
+        """Each metric under case weights; unknown cases weigh nothing."""
         score, positive, called, known = self.score, self.positive, self.called, self.known
         negative, truth = known & ~positive, positive.astype(np.float64)
         sides, sides_called = (np.stack([~one, one], 1) for one in (positive, called))
+        w = weights if known.all() else weights * known
+        ranked = metric.steps(score, positive, w)
         return {
-            "auroc": lambda w: metric.auroc(score, positive, w * known),
-            "average_precision": lambda w: metric.average_precision(score, positive, w * known),
-            "sensitivity": lambda w: metric.share(called, positive, w),
-            "specificity": lambda w: metric.share(~called, negative, w),
-            "precision": lambda w: metric.share(positive, called & known, w),
-            "accuracy": lambda w: metric.share(called == positive, known, w),
-            "mcc": lambda w: metric.matthews(sides_called, sides, w * known),
-            "brier": lambda w: metric.brier(score, truth, w * known),
-            "ece": lambda w: metric.calibration_error(score, positive, w * known),
+            "auroc": metric.area(*ranked),
+            "average_precision": metric.mean_precision(*ranked),
+            "sensitivity": metric.share(called, positive, w),
+            "specificity": metric.share(~called, negative, w),
+            "precision": metric.share(positive, called & known, w),
+            "accuracy": metric.share(called == positive, known, w),
+            "mcc": metric.matthews(sides_called, sides, w),
+            "brier": metric.brier(score, truth, w),
+            "ece": metric.calibration_error(score, positive, w),
         }
 
 
-def _macro(statistics: Sequence[Weighted], cases: int) -> Weighted:
+def _macro(draws: Sequence[Draws]) -> Draws:
     """The mean of those statistics that the whole data defines."""
-    even = np.ones((1, cases))
-    defined = [s for s in statistics if np.isfinite(s(even)[0])]
+    defined = [one for one in draws if np.isfinite(one.value)]
     if not defined:
-        return lambda w: np.full(len(w), np.nan)
-    return lambda w: np.mean([s(w) for s in defined], axis=0)
+        return Draws(np.nan, np.empty(0))
+    value = float(np.mean([one.value for one in defined]))
+    return Draws(value, np.mean([one.resampled for one in defined], axis=0))
 
 
 def _worst(cases: pa.Table, count: int) -> list[dict[str, Any]]:

@@ -24,9 +24,7 @@ def auroc(scores: FloatArray, positive: BoolArray, weights: FloatArray) -> Float
         positive: (cases,).
         weights: (repeats, cases).
     """
-    gains, losses = _steps(scores, positive, weights)
-    above = np.cumsum(gains, axis=1) - 0.5 * gains
-    return _ratio((losses * above).sum(axis=1), gains.sum(axis=1) * losses.sum(axis=1))
+    return area(*steps(scores, positive, weights))
 
 
 def average_precision(scores: FloatArray, positive: BoolArray, weights: FloatArray) -> FloatArray:
@@ -34,7 +32,17 @@ def average_precision(scores: FloatArray, positive: BoolArray, weights: FloatArr
 
     Shapes as in `auroc`.
     """
-    gains, losses = _steps(scores, positive, weights)
+    return mean_precision(*steps(scores, positive, weights))
+
+
+def area(gains: FloatArray, losses: FloatArray) -> FloatArray:
+    """`auroc` of `steps`, which ranking metrics of the same scores can share."""
+    above = np.cumsum(gains, axis=1) - 0.5 * gains
+    return _ratio((losses * above).sum(axis=1), gains.sum(axis=1) * losses.sum(axis=1))
+
+
+def mean_precision(gains: FloatArray, losses: FloatArray) -> FloatArray:
+    """`average_precision` of `steps`."""
     hits = np.cumsum(gains, axis=1)
     called = np.maximum(hits + np.cumsum(losses, axis=1), np.finfo(np.float64).tiny)
     return _ratio((gains * hits / called).sum(axis=1), hits[:, -1])
@@ -119,7 +127,7 @@ def roc_curve(
 
     At most about `points` are kept, evenly by rank, so that a page doesn't grow with the data.
     """
-    gains, losses = _steps(scores, positive, np.ones((1, len(scores))))
+    gains, losses = steps(scores, positive, np.ones((1, len(scores))))
     rates = [
         np.concatenate([[0.0], np.cumsum(step[0]) / max(step[0].sum(), 1.0)])
         for step in (losses, gains)
@@ -128,7 +136,7 @@ def roc_curve(
     return rates[0][keep].tolist(), rates[1][keep].tolist()
 
 
-def _steps(
+def steps(
     scores: FloatArray, positive: BoolArray, weights: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Weight of positives and of negatives at each distinct score, falling: (repeats, scores)."""
@@ -136,8 +144,10 @@ def _steps(
     falling = scores[order]
     first_of_tie = np.flatnonzero(np.r_[True, falling[1:] != falling[:-1]])
     ordered, truth = weights[:, order], positive[order]
-    gains = np.add.reduceat(ordered * truth, first_of_tie, axis=1)
-    losses = np.add.reduceat(ordered * ~truth, first_of_tie, axis=1)
+    gains = ordered * truth
+    losses = ordered - gains
+    if len(first_of_tie) < len(falling):
+        gains, losses = (np.add.reduceat(one, first_of_tie, axis=1) for one in (gains, losses))
     return gains, losses
 
 
