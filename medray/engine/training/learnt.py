@@ -103,7 +103,7 @@ def samples_learnt(package: ModelPackage, data: Dataset) -> list[int]:
         SpecError: the model does not say (code "not-told"), or it learnt from none of these (code
             "other-data").
     """
-    members = _read(package)
+    members = Learnt(package).members
     if not members:
         raise SpecError(
             "the model does not say what it learnt from",

@@ -220,10 +220,8 @@ class Records:
 
     def say(self, physical: np.ndarray) -> np.ndarray:
         """What the network says of physical values (B, leads, time); what is missing is at 0."""
-        there = np.isfinite(physical)
-        given = Signals(np.where(there, physical, 0), None, np.zeros((len(there), 0), np.float32))
-        signals = np.where(there, scaled(given, self.plan).signal, np.float32(0))
-        trained = self.trained
+        given = Signals(physical, None, np.zeros((len(physical), 0), np.float32))
+        signals, trained = scaled(given, self.plan).signal, self.trained
         inputs = torch.from_numpy(np.ascontiguousarray(signals, np.float32)).to(trained.device)
         return ask(trained.network, {"signal": inputs}, trained.task, self.asked.precision)
 
