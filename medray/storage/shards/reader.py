@@ -22,6 +22,7 @@ from blake3 import blake3
 
 from medray.errors import DataError
 from medray.storage.shards.array_reader import ArrayReader, StackReader
+from medray.storage.shards.decoded import Decoded
 from medray.storage.shards.ragged import ABSENT, OFFSETS, Ragged, checked
 from medray.storage.shards.records import ARRAYS, ROOT, TABLE, Pinned
 from medray.storage.shards.samples import Layout, Sample
@@ -29,8 +30,6 @@ from medray.storage.shards.schema import ArraySpec, decode
 from medray.storage.shards.zarr3 import ArrayMeta
 from medray.storage.store.damage import damage
 from medray.storage.store.objects import Objects
-
-ROWS, ROWS_BYTES = 256, 2**20  # of a table that are decoded at once, at most
 
 
 class _Group(NamedTuple):
@@ -64,7 +63,7 @@ class Shard:
         self.path, self.pinned = pinned.path, pinned
         self._stacks: dict[str, StackReader] | None = {} if in_order else None
         self._objects = objects
-        self._decoded: tuple[int, list[dict[str, Any]]] = 0, []
+        self._decoded = Decoded()
 
     @cached_property
     def table(self) -> pa.Table:
@@ -77,16 +76,8 @@ class Shard:
         return self._read(None)
 
     def row(self, number: int) -> dict[str, Any]:
-        """The values of a row, the caller's own. Rows beside it are decoded with it: each by itself
-        takes several times as long."""
-        first, rows = self._decoded
-        if not first <= number < first + len(rows):
-            each = max(1, self.table.nbytes // self.table.num_rows)
-            step = max(1, min(ROWS, ROWS_BYTES // each))
-            first = number - number % step
-            rows = self.table.slice(first, step).to_pylist()
-            self._decoded = first, rows
-        return dict(rows[number - first])
+        """The values of a row, `sample_id` among them; the caller's own."""
+        return self._decoded.row(self.table, number)
 
     def columns(self, names: list[str]) -> pa.Table:
         """Some columns of the rows; only these are decoded.

@@ -121,7 +121,6 @@ def test_real_records_are_answered_by_who_has_not_seen_them(
     data_dir: Path, make_dataset: Make, objects: Objects
 ) -> None:
     """Bigeminy in MIT-BIH; so few steps teach little, which is not what is looked at."""
-    pytest.importorskip("wfdb")
     records = {name: mitbih(data_dir, name) for name in ("106", "119", "200", "208", "100")}
     for at, (name, one) in enumerate(records.items()):
         one.row |= {"subject": name, "fold": at % 2}
