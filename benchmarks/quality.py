@@ -113,6 +113,8 @@ SCORES = {
         Bar("accuracy", "≥", None, "eye-chance-scores"),
     ],
     "esol": [Bar("rmse", "≤", 0.60)],
+    "lipo": [Bar("rmse", "≤", 0.66)],
+    "bace": [Bar("auroc", "≥", 0.88)],
     "brca1": [
         Bar("auroc", "≥", None, "brca1-windows-scores"),
         Bar("auroc", "≥", None, "brca1-scores"),

@@ -343,3 +343,5 @@ def test_replicas_answer_by_networks_of_folds(job: list[dict[str, Any]], objects
     assert said(problems(job, objects)) == []
     job[2]["engine"] = "serve"
     assert said(problems(job, objects)) == []
+    job[0]["split"], job[1]["folds"] = {"train": 3, "val": 1}, "split"
+    assert said(problems(job, objects)) == []

@@ -27,7 +27,7 @@ def check(view: View, spec: TrainSpec) -> None:
         data.holds.check_where(spec.select)
     if spec.folds is not None:
         with view.at("folds"):
-            data.holds.check_where({spec.folds: ""})
+            data.holds.check_where({spec.folds: sorted(data.holds.splits or ("",))})
     elif spec.validation and spec.validation != TrainSpec.model_fields["validation"].default:
         with view.at("validation"):
             data.holds.check_where(spec.validation)
