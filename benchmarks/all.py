@@ -100,6 +100,7 @@ BENCHMARKS = [
     Benchmark(
         "scoring.py", ["score", "--pairs", "3"], {"medray / network": Limit("≥", 0.85, 0.92)}
     ),
+    Benchmark("graphs.py", ["predict", "--pairs", "3"], {"medray / bare": Limit("≥", 0.8, 0.85)}),
     Benchmark(
         "scoring.py",
         ["vcf", "--pairs", "3"],
