@@ -162,6 +162,15 @@ def sequences(root: Path) -> dict[str, Any]:
     return {}
 
 
+def sdf(root: Path) -> dict[str, Any]:
+    from rdkit import Chem
+
+    records = [Chem.MolToMolBlock(Chem.MolFromSmiles(text)) for text in ("CCO", "c1ccccc1")]
+    text = "".join(f"{one}> <code>\n00{n}\n\n$$$$\n" for n, one in enumerate(records))
+    (root / "a.sdf").write_text(text)
+    return {"id": "code"}
+
+
 def smiles(root: Path) -> dict[str, Any]:
     (root / "a.csv").write_text("smiles,y,note\nCCO,1,x\nC[C@H](N)C(=O)O,,\nc1ccccc1,2.5,y\n")
     (root / "b.smi").write_text("CC ethane\nO\n")
@@ -227,6 +236,7 @@ SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "sequences": sequences,
     "signal-npz": signal_npz,
     "signal-table": signal_table,
+    "sdf": sdf,
     "smiles": smiles,
     "table": table,
     "vcf": vcf,
@@ -234,7 +244,7 @@ SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
 }
 IMAGES = ("dicom", "image", "nifti", "ome_zarr")
 # Text that is cut between two lines is a shorter text: nothing in it says that there was more.
-UNCOUNTED = ("signal-table", "bed", "fasta", "gff", "sequences", "smiles")
+UNCOUNTED = ("signal-table", "bed", "fasta", "gff", "sequences", "sdf", "smiles")
 
 
 def written(sample_id: str = "case") -> Sample:

@@ -91,7 +91,7 @@ def test_a_table_without_the_column_is_refused_with_those_that_it_has(tmp_path: 
     assert [(one.code, one.hint) for one in refused] == [("no-such-column", "columns: mol, Class")]
     samples, _ = read(tmp_path, smiles="mol", columns={"Class": "integer"})
     assert samples[0].row["Class"] == 1
-    with pytest.raises(SpecError, match="no table of SMILES"):
+    with pytest.raises(SpecError, match="no file of compounds"):
         read(nothing)
 
 

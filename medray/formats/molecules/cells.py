@@ -13,13 +13,14 @@ _TYPES = {"integer": pa.int64(), "number": pa.float64()}
 
 
 def columns_of(
-    cells: Mapping[str, Sequence[str] | pa.Array], kinds: Mapping[str, Kind]
+    cells: Mapping[str, Sequence[str] | pa.Array], kinds: Mapping[str, Kind], rows: int
 ) -> tuple[dict[str, pa.Array], dict[int, DataError]]:
     """Columns, and the rows in which a cell is not what its column holds.
 
     Args:
         cells: by column: texts without blanks around them, "" where there is nothing; or values.
         kinds: what columns hold; of no others one is made.
+        rows: how many there are; where a column is not, it is null.
 
     Returns:
         The columns, null where a cell says that there is nothing; and bad rows by number.
@@ -27,7 +28,7 @@ def columns_of(
     bad: dict[int, DataError] = {}
     columns = {}
     for name, kind in kinds.items():
-        given = cells[name]
+        given = cells.get(name, [""] * rows)
         if isinstance(given, pa.Array):
             if kind == "as it is" and _is_plain(given.type):
                 columns[name] = given

@@ -55,11 +55,14 @@ GRAPH = {
         (Axis("bond"), Axis("column", "channel")), ("uint8",), chunk=(2**15, None), ragged=True
     ),
 }
-FINGERPRINT, DESCRIPTORS = "fingerprint", "descriptors"
+FINGERPRINT, DESCRIPTORS, COORDINATES = "fingerprint", "descriptors", "coordinates"
 ARRAYS = {
     **GRAPH,
     FINGERPRINT: ArraySpec((Axis("bit"),), ("uint16",), ragged=True),  # those that are on
     DESCRIPTORS: ArraySpec((Axis("descriptor"),), ("float32",), ragged=True),
+    COORDINATES: ArraySpec(
+        (Axis("atom"), Axis("axis", "channel", "angstrom")), ("float32",), ragged=True
+    ),
 }
 
 _MARKED = re.compile(r"@|\[\d")  # a SMILES with chirality or isotopes

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medray.errors import DataError
-from medray.formats.smiles.block import ROWS, Block, Slice
+from medray.formats.molecules.block import ROWS, Block, Slice
 
 SUFFIXES = (".parquet",)
 SLICE_ROWS = 2**16

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from medray.errors import DataError
-from medray.formats.smiles.block import ROWS, Block, Slice
+from medray.formats.molecules.block import ROWS, Block, Slice
 from medray.formats.tabular.text import Range, decoded, lines, ranges
 
 _PACKED = ("", ".gz", ".bgz")

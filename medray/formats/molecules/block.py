@@ -29,7 +29,7 @@ class Block:
     """Some rows of a table.
 
     Args:
-        place: what `numbers` count: line, row.
+        place: what `numbers` count: line, row, record.
         numbers: of the rows, from 1.
         columns: cells by column: texts, stripped of blanks around them, "" where there is nothing;
             or as Parquet has them.

@@ -1,0 +1,195 @@
+"""Compounds in: ingest to committed shards beside a bare loop of RDKit's `MolFromSmiles`.
+
+The same rows, those of the files given over and over, go in turn through:
+
+    bare       `MolFromSmiles` in a loop, nothing else
+    graphs     ingest without canonical SMILES and scaffolds
+    canonical  ingest with canonical SMILES, without scaffolds
+    full       ingest as it is by default
+    unguarded  `graphs`, but RDKit works in this process
+    hangs      `graphs`, one row in 10,000 of which sleeps until its deadline
+
+Told are seconds, and processor seconds of all processes, the start of RDKit among them where it has
+a process of its own. `unguarded` and `graphs` are checked to commit the same.
+"""
+
+import argparse
+import csv
+import gzip
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pairs import interleave, ratio
+from rdkit import Chem, RDLogger
+
+from medray.engine.units.worker import Worker, WorkerSpec
+from medray.formats.base import Source
+from medray.formats.molecules import compounds, nursery
+from medray.formats.molecules.guard import Guard
+from medray.formats.molecules.parsed import Parsed
+from medray.formats.molecules.reading import Reader
+from medray.formats.smiles import Smiles
+from medray.steps.ingest.plan import plan_ingest
+from medray.storage.catalog.ledger import Ledger
+from medray.storage.store.objects import Objects
+
+HANGS = "CCCCCCCCCCCCCCCCCCCS"
+EVERY = 10_000
+BARE = {"canonical": False, "scaffold": False}
+
+
+class Sleeper(Reader):
+    """Sleeps at one row."""
+
+    def _one(self, text: str) -> dict[str, str | None]:
+        if text == HANGS:
+            time.sleep(3600)
+        return super()._one(text)
+
+
+class Unguarded:
+    """As `Guard`, in this process."""
+
+    def __init__(self, _reads: str, options: dict[str, Any], _row_s: float) -> None:
+        self._reader = Reader(options)
+
+    def begin(self, _row: int) -> bool:
+        return True
+
+    def read(self, batches: Iterable[Sequence[str]]) -> Iterator[Parsed]:
+        return (self._reader.read(one, self) for one in batches)  # type: ignore[arg-type]
+
+
+def smiles_of(paths: Sequence[Path]) -> list[str]:
+    """Of the column `smiles` or `mol` of tables."""
+    found = []
+    for path in paths:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rt") as file:
+            rows = csv.DictReader(file)
+            found += [(row.get("smiles") or row["mol"]).strip() for row in rows]
+    return found
+
+
+def cpu() -> float:
+    """Processor seconds of this process and of those that have ended."""
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    used = [resource.getrusage(kind) for kind in kinds]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+class Bench:
+    """Rows in a file, and what is done to them."""
+
+    def __init__(self, rows: list[str], folder: Path) -> None:
+        self.rows, self.folder = rows, folder
+        self.spent: dict[str, list[float]] = {}
+        self.committed: dict[str, list[str]] = {}
+        self.bytes = 0
+
+    def bare(self) -> float:
+        began, spent = time.perf_counter(), cpu()
+        for text in self.rows:
+            Chem.MolFromSmiles(text)
+        self.spent.setdefault("bare", []).append(cpu() - spent)
+        return time.perf_counter() - began
+
+    def ingest(self, name: str, options: dict[str, Any], hangs: bool = False) -> float:
+        source = self.folder / ("hangs" if hangs else "rows")
+        source.mkdir(exist_ok=True)
+        if not (source / "a.csv").exists():
+            rows = list(self.rows)
+            rows[EVERY // 2 :: EVERY] = [
+                HANGS if hangs else one for one in rows[EVERY // 2 :: EVERY]
+            ]
+            (source / "a.csv").write_text("smiles\n" + "\n".join(rows) + "\n")
+        with tempfile.TemporaryDirectory(dir=self.folder) as root:
+            objects = Objects(root)
+            began, spent = time.perf_counter(), cpu()
+            found = Smiles(Smiles.Options.model_validate(options)).plan(Source(source))
+            planned = plan_ingest(found, name="smiles", identity={})
+            parameters = {"format": {"name": "smiles", **options}, "source": str(source)}
+            operation = "medray.steps.ingest.operation:Ingest"
+            worker = Worker(WorkerSpec(operation, parameters, objects, "raw", session="bench"))
+            receipts = [worker.run(unit) for unit in planned.units]
+            took = time.perf_counter() - began
+            nursery.nursery().close()  # its processor seconds are told when it ends
+            self.spent.setdefault(name, []).append(cpu() - spent)
+            ledger = Ledger(objects, "raw")
+            commits = [ledger.look(unit.id)[0] for unit in planned.units]
+            whole = [one for one in commits if one is not None]
+            self.committed[name] = [one.shard.content for one in whole]
+            self.bytes = sum(one.bytes for one in receipts)
+            refused = [one.code for commit in whole for one in commit.refused]
+            accounted = sum(one.rows for one in receipts) + len(refused)
+            assert accounted == len(self.rows), (name, accounted)
+            assert refused.count("timeout") == (len(self.rows) + EVERY // 2) // EVERY * hangs
+        return took
+
+
+def main() -> None:
+    """See the module."""
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("files", type=Path, nargs="+", help="tables with a column smiles or mol")
+    asked.add_argument("--rows", type=int, default=20_000)
+    asked.add_argument("--rounds", type=int, default=3)
+    asked.add_argument("--only", nargs="*", default=[])
+    options = asked.parse_args()
+    RDLogger.DisableLog("rdApp.*")
+    known = smiles_of(options.files)
+    rows = [known[n * 7919 % len(known)] for n in range(options.rows)]
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(rows, Path(folder))
+
+        def unguarded() -> float:
+            compounds.Guard = Unguarded  # type: ignore[misc, assignment]
+            try:
+                return bench.ingest("unguarded", BARE)
+            finally:
+                compounds.Guard = Guard  # type: ignore[misc]
+
+        def hangs() -> float:
+            Smiles.reader, before = f"{Path(__file__).stem}:Sleeper", Smiles.reader
+            try:
+                return bench.ingest("hangs", {**BARE, "row_seconds": 3}, hangs=True)
+            finally:
+                Smiles.reader = before
+
+        candidates: dict[str, Callable[[], float]] = {
+            "bare": bench.bare,
+            "graphs": lambda: bench.ingest("graphs", BARE),
+            "canonical": lambda: bench.ingest("canonical", {"scaffold": False}),
+            "full": lambda: bench.ingest("full", {}),
+            "unguarded": unguarded,
+            "hangs": hangs,
+        }
+        if options.only:
+            candidates = {name: candidates[name] for name in options.only}
+        seconds = interleave(candidates, options.rounds)
+        for name in candidates:
+            spent = sorted(bench.spent[name][1:])[options.rounds // 2]
+            took = sorted(seconds[name])[options.rounds // 2]
+            print(f"{name}: {len(rows) / took:,.0f} rows/s, {len(rows) / spent:,.0f} a CPU second")
+            if name != "bare" and "bare" in candidates:
+                ratio(seconds, name, "bare")
+                ratio({one: bench.spent[one][1:] for one in (name, "bare")}, name, "bare")
+        if {"graphs", "unguarded"} <= set(candidates):
+            ratio(seconds, "graphs", "unguarded")
+            ratio({n: bench.spent[n][1:] for n in ("graphs", "unguarded")}, "graphs", "unguarded")
+            assert bench.committed["graphs"] == bench.committed["unguarded"]
+        if {"graphs", "hangs"} <= set(candidates):
+            ratio(seconds, "hangs", "graphs")
+            ratio({n: bench.spent[n][1:] for n in ("hangs", "graphs")}, "hangs", "graphs")
+        print(f"{bench.bytes / len(rows):,.0f} bytes a row in storage")
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        print(f"peak memory: {peak:,.0f} MiB, of a child {child:,.0f} MiB")
+
+
+if __name__ == "__main__":
+    sys.modules.setdefault(Path(__file__).stem, sys.modules["__main__"])
+    main()

@@ -1,0 +1,151 @@
+"""What formats of compounds share: slices of files, rows to RDKit and back."""
+
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from medray.errors import DataError
+from medray.formats.base import Format, Found, Input, Source
+from medray.formats.files import File, is_empty, item, nothing_found, open_path, stem, walk
+from medray.formats.molecules.block import Block, Slice
+from medray.formats.molecules.cells import columns_of
+from medray.formats.molecules.graph import ARRAYS
+from medray.formats.molecules.guard import Guard
+from medray.formats.molecules.options import Kind, MoleculeOptions
+from medray.formats.molecules.reading import attributes_of
+from medray.formats.molecules.rows import Asked, named
+from medray.storage.shards.holds import Holds, names
+from medray.storage.shards.holds import named as names_of
+from medray.storage.shards.records import Refusal
+from medray.storage.shards.samples import Sample
+from medray.storage.shards.schema import Arrays
+
+
+class Compounds(Format):
+    """A compound a row: what stands beside it, what RDKit makes of it, and its graph."""
+
+    libraries: ClassVar[tuple[str, ...]] = ("rdkit",)
+    suffixes: ClassVar[tuple[str, ...]]
+    reader: ClassVar[str]
+    """What reads a text in another process, see `medray.formats.molecules.nursery.Reads`."""
+    keeps: ClassVar[bool]
+    """Whether what RDKit reads stays as the column `smiles`."""
+    options: MoleculeOptions
+
+    @property
+    @abstractmethod
+    def given(self) -> str:
+        """Column of blocks that RDKit reads."""
+
+    @abstractmethod
+    def survey(self, path: Path) -> tuple[Sequence[str] | None, list[Slice]]:
+        """The columns of a file, None if records differ in them; and its slices.
+
+        Raises:
+            DataError: it is none that can be read.
+        """
+
+    @abstractmethod
+    def blocks(self, path: Path, extra: Mapping[str, Any]) -> Iterator[Block]:
+        """The rows of a slice, some at a time.
+
+        Raises:
+            DataError: the slice can't be read.
+        """
+
+    def arrays(self) -> Arrays:
+        """Atoms and bonds, and what else is asked for."""
+        return {name: spec for name, spec in ARRAYS.items() if name in self.options.arrays}
+
+    def holds(self) -> Holds:
+        """Graphs, and the columns that stay beside them."""
+        options = self.options
+        made = names("smiles", options.made)
+        kept = None if options.columns is None else made | names(options.targets, options.columns)
+        return Holds(names_of(self.arrays()), kept)
+
+    def plan(self, source: Source) -> Found:
+        """Slices of files, each a unit."""
+        files, refused = walk(source, self.suffixes)
+        if is_empty(files, refused):
+            nothing_found(source, "file of compounds", f"they end in {', '.join(self.suffixes)}")
+        groups: list[list[Input]] = []
+        for file in files:
+            source.fetch(file.path)
+            try:
+                groups += [[one] for one in self._inputs(file, open_path(source, file.path))]
+            except DataError as error:
+                refused.append(Refusal.of(file.path, error))
+            source.drop(file.path)
+        return Found(groups, refused, attributes_of(self.options))
+
+    def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
+        """Rows with their graphs; a row that is no compound is refused by its number."""
+        held, path = deque[Asked](), item.paths[0]
+
+        def texts() -> Iterator[Sequence[str]]:
+            for block in self.blocks(open_path(source, path), item.extra):
+                held.append(self._asked(block, path))
+                yield held[-1].texts
+
+        guard = Guard(self.reader, self.options.model_dump(), self.options.row_seconds)
+        for parsed in guard.read(texts()):
+            yield from held.popleft().made(parsed, item.key)
+
+    @property
+    def wanted(self) -> list[str] | None:
+        """The columns that are read; None: all."""
+        options = self.options
+        if options.columns is None:
+            return None
+        several = [self.given, options.id, *options.targets, *options.columns]
+        return [name for name in dict.fromkeys(several) if name is not None]
+
+    def _inputs(self, file: File, path: Path) -> Iterator[Input]:
+        options = self.options
+        known, slices = self.survey(path)
+        for name in (self.given, options.id, *options.targets, *(options.columns or ())):
+            if known is not None and name is not None and name not in known:
+                raise DataError(
+                    f"there is no column {name!r}",
+                    code="no-such-column",
+                    hint=f"columns: {', '.join(known)}",
+                )
+        for one in slices:
+            made = item(f"{file.path}:{one.first}", [file], **one.extra)
+            yield made._replace(size=one.size)
+
+    def _kinds(self, known: Sequence[str]) -> dict[str, Kind]:
+        """What the columns hold that stay beside a compound."""
+        options = self.options
+        kinds: dict[str, Kind] = dict.fromkeys(options.targets, "number")
+        ours = {self.given, options.id, *options.targets}
+        if options.columns is None:
+            return kinds | {name: "as it is" for name in known if name not in ours}
+        return kinds | options.columns
+
+    def _asked(self, block: Block, path: str) -> Asked:
+        options, prefix = self.options, stem(path, self.suffixes).replace("/", "_")
+        columns, bad = columns_of(block.columns, self._kinds([*block.columns]), len(block.numbers))
+        texts = block.texts(self.given)
+        for row, one in enumerate(texts):
+            if len(one) > options.max_characters:
+                bad[row] = DataError(f"it has {len(one)} characters", code="too-long")
+        ids = [named(prefix, number) for number in block.numbers]
+        if options.id is not None:
+            ids = block.texts(options.id)
+            for row in [row for row, one in enumerate(ids) if not one]:
+                bad.setdefault(row, DataError("the row has no id", code="no-id"))
+        kept = {"smiles": texts} if self.keeps else {}
+        return Asked(
+            path,
+            block.place,
+            prefix,
+            block.numbers,
+            ["" if row in bad else one for row, one in enumerate(texts)],
+            {"sample_id": ids, **kept, **columns},
+            bad,
+            block.bad,
+        )
