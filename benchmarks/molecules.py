@@ -17,7 +17,6 @@ import argparse
 import csv
 import gzip
 import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,6 +25,7 @@ from typing import Any
 
 from pairs import interleave, ratio
 from rdkit import Chem, RDLogger
+from sleeper import HANGS
 
 from medray.engine.units.worker import Worker, WorkerSpec
 from medray.formats.base import Source
@@ -38,18 +38,8 @@ from medray.steps.ingest.plan import plan_ingest
 from medray.storage.catalog.ledger import Ledger
 from medray.storage.store.objects import Objects
 
-HANGS = "CCCCCCCCCCCCCCCCCCCS"
 EVERY = 10_000
 BARE = {"canonical": False, "scaffold": False}
-
-
-class Sleeper(Reader):
-    """Sleeps at one row."""
-
-    def _one(self, text: str) -> dict[str, str | None]:
-        if text == HANGS:
-            time.sleep(3600)
-        return super()._one(text)
 
 
 class Unguarded:
@@ -117,7 +107,7 @@ class Bench:
             worker = Worker(WorkerSpec(operation, parameters, objects, "raw", session="bench"))
             receipts = [worker.run(unit) for unit in planned.units]
             took = time.perf_counter() - began
-            nursery.nursery().close()  # its processor seconds are told when it ends
+            nursery.close()  # its processor seconds are told when it ends
             self.spent.setdefault(name, []).append(cpu() - spent)
             ledger = Ledger(objects, "raw")
             commits = [ledger.look(unit.id)[0] for unit in planned.units]
@@ -153,7 +143,7 @@ def main() -> None:
                 compounds.Guard = Guard  # type: ignore[misc]
 
         def hangs() -> float:
-            Smiles.reader, before = f"{Path(__file__).stem}:Sleeper", Smiles.reader
+            Smiles.reader, before = "sleeper:Sleeper", Smiles.reader
             try:
                 return bench.ingest("hangs", {**BARE, "row_seconds": 3}, hangs=True)
             finally:
@@ -191,5 +181,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.modules.setdefault(Path(__file__).stem, sys.modules["__main__"])
     main()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from medray.errors import SpecError
+from medray.errors import DataError, SpecError
 from medray.formats.base import Source
 from medray.formats.smiles import Smiles
 from medray.storage.shards.records import Refusal
@@ -100,3 +100,13 @@ def test_moleculenet_is_read_whole(data_dir: Path) -> None:
     samples, refused = read(data_dir / "chem" / "malformed" / "BBBP_raw_moleculenet.csv")
     assert len(samples) == 2039
     assert [one.code for one in refused] == 11 * ["unreadable"]
+
+
+def test_ids_that_come_twice_and_too_many_bad_rows_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,smiles\na,CCO\na,CC\n,C\nb,nothing\n")
+    samples, refused = read(tmp_path, id="id")
+    assert [sample.id for sample in samples] == ["a"]
+    assert [one.code for one in refused] == ["duplicate-id", "no-id", "unreadable"]
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, id="id", max_refused=2)
+    assert caught.value.code == "too-many-bad-rows"

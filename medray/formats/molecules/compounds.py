@@ -16,6 +16,7 @@ from medray.formats.molecules.guard import Guard
 from medray.formats.molecules.options import Kind, MoleculeOptions
 from medray.formats.molecules.reading import attributes_of
 from medray.formats.molecules.rows import Asked, named
+from medray.ids import Distinct
 from medray.storage.shards.holds import Holds, names
 from medray.storage.shards.holds import named as names_of
 from medray.storage.shards.records import Refusal
@@ -83,16 +84,25 @@ class Compounds(Format):
 
     def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
         """Rows with their graphs; a row that is no compound is refused by its number."""
-        held, path = deque[Asked](), item.paths[0]
+        held, path, seen = deque[Asked](), item.paths[0], Distinct()
 
         def texts() -> Iterator[Sequence[str]]:
             for block in self.blocks(open_path(source, path), item.extra):
-                held.append(self._asked(block, path))
+                held.append(self._asked(block, path, seen))
                 yield held[-1].texts
 
         guard = Guard(self.reader, self.options.model_dump(), self.options.row_seconds)
+        refused = 0
         for parsed in guard.read(texts()):
-            yield from held.popleft().made(parsed, item.key)
+            for one in held.popleft().made(parsed, item.key):
+                refused += isinstance(one, Refusal)
+                yield one
+            if refused > self.options.max_refused:
+                raise DataError(
+                    f"over {self.options.max_refused} rows can't be used",
+                    code="too-many-bad-rows",
+                    hint="is it the right column? `max_refused` takes more",
+                )
 
     @property
     def wanted(self) -> list[str] | None:
@@ -126,7 +136,7 @@ class Compounds(Format):
             return kinds | {name: "as it is" for name in known if name not in ours}
         return kinds | options.columns
 
-    def _asked(self, block: Block, path: str) -> Asked:
+    def _asked(self, block: Block, path: str, seen: Distinct) -> Asked:
         options, prefix = self.options, stem(path, self.suffixes).replace("/", "_")
         columns, bad = columns_of(block.columns, self._kinds([*block.columns]), len(block.numbers))
         texts = block.texts(self.given)
@@ -136,8 +146,11 @@ class Compounds(Format):
         ids = [named(prefix, number) for number in block.numbers]
         if options.id is not None:
             ids = block.texts(options.id)
-            for row in [row for row, one in enumerate(ids) if not one]:
-                bad.setdefault(row, DataError("the row has no id", code="no-id"))
+            for row, one in enumerate(ids):
+                if not one:
+                    bad.setdefault(row, DataError("the row has no id", code="no-id"))
+                elif row not in bad and not seen.add(one):
+                    bad[row] = DataError("an earlier row has the same id", code="duplicate-id")
         kept = {"smiles": texts} if self.keeps else {}
         return Asked(
             path,

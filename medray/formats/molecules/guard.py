@@ -20,6 +20,7 @@ from medray.formats.molecules.parsed import Parsed, joined
 
 SUSPECT_S = 0.1  # ordinary rows take 0.1 to 10 ms
 TICK_S = 0.02
+SLOWEST = 20  # times as long may a row take where processors are busy
 AHEAD_BYTES = 64 * 2**10  # of texts that wait in a pipe, which holds 200 KiB
 WINDOW = 256  # batches that are held while one of them waits for a deadline
 SUSPECTS = 16  # at a time
@@ -64,14 +65,28 @@ class _Reading:
     def __init__(self, child: Child) -> None:
         self.child = child
         self.jobs = deque[_Job]()
-        self.at, self.since = IDLE, 0.0
+        self.at, self._since = IDLE, 0.0
+        self._used = self._idle = 0.0
 
-    def look(self, now: float) -> float:
-        """For how many seconds it has been at a row; 0 if at none."""
+    def stood(self, now: float) -> float:
+        """For how long it has been at a row, in seconds of a processor; 0 if at none.
+
+        Where others have the processors, a row is not to blame for its time; where nothing is
+        computed, it is.
+        """
         at = self.child.marks.at
         if at != self.at or at == IDLE:
-            self.at, self.since = at, now
-        return now - self.since
+            self.at, self._since, self._used, self._idle = at, now, -1.0, 0.0
+        elapsed = now - self._since
+        if elapsed < SUSPECT_S:
+            return 0.0
+        used, busy = self.child.usage()
+        if self._used < 0:
+            self._used = used - SUSPECT_S / 2
+        self._idle = 0.0 if busy else self._idle or now
+        if self._idle and now > self._idle:
+            return elapsed  # asleep whenever it was looked at
+        return max(used - self._used, elapsed / SLOWEST)
 
 
 class Guard:
@@ -145,7 +160,7 @@ class Guard:
             if one.child.connection in ready:
                 self._take(one)
                 continue
-            stood = one.look(now)
+            stood = one.stood(now)
             if stood >= self._row_s:
                 reason = f"RDKit takes longer than {self._row_s:g} s"
                 self._lost(one, ("timeout", reason))

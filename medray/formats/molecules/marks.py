@@ -1,6 +1,7 @@
 """Which row a process is at: memory that it shares with whoever asked it."""
 
 SLOTS = 64  # processes at a time
+COLUMNS = 3
 IDLE = -1
 
 
@@ -8,7 +9,7 @@ class Marks:
     """Which row a child is at, and before which it stops; both sides see them at once.
 
     Args:
-        shared: int64 (2 * SLOTS,).
+        shared: int64 (COLUMNS * SLOTS,): rows, where to stop, processes' numbers.
         slot: the child's.
     """
 
@@ -30,6 +31,15 @@ class Marks:
     def rest(self) -> None:
         """Say that no row is under way."""
         self._shared[self._slot] = IDLE
+
+    def own(self, pid: int) -> None:
+        """Say which process it is."""
+        self._shared[self._slot + 2 * SLOTS] = pid
+
+    @property
+    def pid(self) -> int:
+        """Of the process; 0 before it has said so."""
+        return self._shared[self._slot + 2 * SLOTS]
 
     @property
     def at(self) -> int:

@@ -23,15 +23,15 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Sequence
-from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
 
-from medray.formats.molecules.marks import IDLE, SLOTS, Marks
+from medray.formats.molecules.marks import COLUMNS, IDLE, SLOTS, Marks
 from medray.formats.molecules.parsed import Parsed
 from medray.registry import load
 
+_BYTES = 8 * COLUMNS * SLOTS
 _ROOM = 4 * 2**30  # bytes that a child may take besides what it was born with
 _PR_SET_PDEATHSIG = 1
 
@@ -64,6 +64,15 @@ class Child:
         """
         return Parsed.decode(self.connection.recv_bytes())
 
+    def usage(self) -> tuple[float, bool]:
+        """Processor seconds that it has had, and whether it has something to compute."""
+        try:
+            told = Path(f"/proc/{self.marks.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0, False  # it has ended, which its connection tells
+        ticks = int(told[11]) + int(told[12])
+        return ticks / os.sysconf("SC_CLK_TCK"), told[0] in "RD"
+
     def end(self) -> None:
         """Kill it."""
         self.connection.close()
@@ -75,8 +84,8 @@ class Nursery:
 
     def __init__(self) -> None:
         self._memory = os.memfd_create("medray-rows")
-        os.ftruncate(self._memory, 16 * SLOTS)
-        self._map = mmap.mmap(self._memory, 16 * SLOTS)
+        os.ftruncate(self._memory, _BYTES)
+        self._map = mmap.mmap(self._memory, _BYTES)
         self.shared = memoryview(self._map).cast("q")
         self._free = deque(range(SLOTS))  # the one that was freed last comes last
         self._lock = threading.Lock()
@@ -91,7 +100,6 @@ class Nursery:
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
                 pass_fds=fds,
             )
-        atexit.register(self.close)
 
     @property
     def alive(self) -> bool:
@@ -111,7 +119,7 @@ class Nursery:
         near, far = socket.socketpair()
         with self._lock, far:
             slot = self._free.popleft()
-            self.shared[slot] = IDLE
+            self.shared[slot], self.shared[slot + 2 * SLOTS] = IDLE, 0
             socket.send_fds(self._orders, [f"fork {slot}".encode()], [far.fileno()])
         connection = Connection(near.detach())
         connection.send_bytes(json.dumps([reads, options, sys.path]).encode())
@@ -130,25 +138,30 @@ class Nursery:
         self._process.wait()
 
 
-@cache
-def _nurseries() -> dict[int, Nursery]:
-    return {}
-
-
+_nurseries: dict[int, Nursery] = {}  # by process: after a fork it is the parent's
 _starting = threading.Lock()
 
 
 def nursery() -> Nursery:
     """The one of this process."""
     with _starting:
-        found = _nurseries().get(os.getpid())
+        found = _nurseries.get(os.getpid())
         if found is None or not found.alive:
-            found = _nurseries()[os.getpid()] = Nursery()
+            found = _nurseries[os.getpid()] = Nursery()
         return found
+
+
+@atexit.register
+def close() -> None:
+    """End that of this process, if there is one."""
+    found = _nurseries.pop(os.getpid(), None)
+    if found is not None:
+        found.close()
 
 
 def serve(connection: Connection, marks: Marks) -> None:
     """What a child does: reads rows until nobody asks."""
+    marks.own(os.getpid())
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + _ROOM, size + _ROOM))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # it would hold rows
@@ -170,7 +183,7 @@ def main(orders: int, memory: int) -> None:
     from medray.formats.molecules import reading  # noqa: F401
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    shared = memoryview(mmap.mmap(memory, 16 * SLOTS)).cast("q")
+    shared = memoryview(mmap.mmap(memory, _BYTES)).cast("q")
     with socket.socket(fileno=orders) as asked:
         children: dict[int, int] = {}
         while True:

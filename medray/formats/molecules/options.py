@@ -37,6 +37,9 @@ class MoleculeOptions(FormatOptions):
     row_seconds: float = Field(
         5.0, gt=0, description="what RDKit may take for one compound, which is refused then"
     )
+    max_refused: int = Field(
+        10_000, ge=0, description="refused rows of one slice, above which all of it is refused"
+    )
     canonical: bool = Field(True, description="add the canonical SMILES, column `canonical`")
     scaffold: bool = Field(
         True, description="add the Murcko scaffold; of an acyclic compound its canonical SMILES"

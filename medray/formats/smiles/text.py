@@ -82,7 +82,7 @@ def _layout(path: Path, smiles: str) -> Layout:
         raise DataError("the first line of the file is empty", code="empty-file")
     text = decoded(first)
     if path.name.lower().endswith(SMI):
-        return Layout((smiles, "name"), " ", text.split()[0].lower() == "smiles")
+        return Layout([smiles, "name"], " ", text.split()[0].lower() == "smiles")
     delimiter = max(",\t;", key=text.count)
     names = _cells(text, delimiter)
     if len(names) > MAX_COLUMNS or len(set(names)) < len(names):
