@@ -42,8 +42,8 @@ class Block:
     bad: dict[int, DataError]
 
     def texts(self, name: str) -> list[str]:
-        """The cells of a column as texts."""
-        cells = self.columns[name]
+        """The cells of a column as texts; where there is no such column, nothing."""
+        cells = self.columns.get(name, [""] * len(self.numbers))
         if isinstance(cells, pa.Array):
             return [(cell or "").strip() for cell in cells.cast(pa.string()).to_pylist()]
         return cells

@@ -77,6 +77,10 @@ class Graphs:
     """Makes arrays of molecules; remembers what atoms look like, so one for many calls."""
 
     def __init__(self) -> None:
+        from rdkit.Chem import GetAdjacencyMatrix  # once: to import takes 3 us each time
+        from rdkit.Chem.rdMolDescriptors import GetConnectivityInvariants
+
+        self._matrix, self._invariants = GetAdjacencyMatrix, GetConnectivityInvariants
         self._kinds: dict[int, int] = {}  # invariant: row of the table
         self._table: list[list[int]] = []
         self._atoms: list[int] = []  # rows of the table
@@ -95,16 +99,13 @@ class Graphs:
             text: SMILES that it was read from: what is not written there is not looked for. None:
                 all is looked for.
         """
-        from rdkit.Chem import GetAdjacencyMatrix
-        from rdkit.Chem.rdMolDescriptors import GetConnectivityInvariants
-
-        invariants = GetConnectivityInvariants(molecule)
+        invariants = self._invariants(molecule)
         if not self._kinds.keys() >= set(invariants):
             for atom, kind in zip(molecule.GetAtoms(), invariants, strict=True):
                 if kind not in self._kinds:
                     self._kinds[kind] = len(self._table)
                     self._table.append(_features(atom))
-        matrix = GetAdjacencyMatrix(molecule, useBO=True)
+        matrix = self._matrix(molecule, useBO=True)
         if text is None or _ODD.search(text):
             _mark(molecule, matrix)
         rings = molecule.GetRingInfo().AtomRings()

@@ -33,6 +33,7 @@ class MoleculeOptions(FormatOptions):
     columns: dict[str, Kept] | None = Field(
         None, description="other columns to keep, and what they hold; null: all, of text as text"
     )
+    max_characters: int = Field(1000, gt=0, description="refuse longer texts")
     max_atoms: int = Field(500, gt=0, le=65535, description="refuse larger compounds")
     row_seconds: float = Field(
         5.0, gt=0, description="what RDKit may take for one compound, which is refused then"

@@ -20,7 +20,6 @@ class SmilesOptions(MoleculeOptions):
     """Where SMILES stand, and what stands beside them."""
 
     smiles: str = Field("smiles", description="column of the SMILES")
-    max_characters: int = Field(1000, gt=0, description="refuse longer SMILES")
 
 
 class Smiles(Compounds):
@@ -47,7 +46,9 @@ class Smiles(Compounds):
 
     def blocks(self, path: Path, extra: Mapping[str, Any]) -> Iterator[Block]:
         """Some hundred rows at a time; see `text` and `parquet`."""
-        return (parquet if _is_parquet(path) else text).blocks(path, extra, self.wanted)
+        if _is_parquet(path):
+            return parquet.blocks(path, extra, self.wanted)
+        return text.blocks(path, extra, self.wanted)
 
 
 def _is_parquet(path: Path) -> bool:
