@@ -8,7 +8,7 @@ import numpy as np
 from medray.errors import DataError
 from medray.formats.molecules.graph import DESCRIPTORS
 from medray.formats.molecules.guard import Guard
-from medray.formats.smiles import READER, SmilesOptions
+from medray.formats.smiles import Smiles, SmilesOptions
 from medray.modalities.apart import decoder
 from medray.modalities.media import ARROW, BINARY, JSON, documents_of
 from medray.modalities.wire import Asked, Limits, Wire, distinct
@@ -65,7 +65,7 @@ class MoleculeWire(Wire):
         for number, (_, text) in enumerate(texts):
             if len(text) > options.max_characters:
                 raise DataError(f"compound {number}: {len(text)} characters", code="too-long")
-        guard = Guard(READER, options.model_dump(), options.row_seconds)
+        guard = Guard(Smiles.reader, options.model_dump(), options.row_seconds)
         (parsed,) = guard.read([[text for _, text in texts]])
         for number, (code, reason) in sorted(parsed.refused.items()):
             raise DataError(f"compound {number}: {reason}", code=code)
