@@ -18,6 +18,7 @@ from PIL import Image as Pillow
 
 from medray.formats.ome_zarr import OmeZarr
 from medray.storage.shards.samples import Layout, Sample
+from tests.contract.compound_examples import sdf, smiles
 from tests.contract.wfdb_examples import recorded, wfdb
 from tests.formats.edf.made import File, Lead, clocked, noise
 
@@ -160,21 +161,6 @@ def sequences(root: Path) -> dict[str, Any]:
     )
     (root / "b.fa").write_text(">one x\nACGT\nAC\n>two\nGGGT\n")
     return {}
-
-
-def sdf(root: Path) -> dict[str, Any]:
-    from rdkit import Chem
-
-    records = [Chem.MolToMolBlock(Chem.MolFromSmiles(text)) for text in ("CCO", "c1ccccc1")]
-    text = "".join(f"{one}> <code>\n00{n}\n\n$$$$\n" for n, one in enumerate(records))
-    (root / "a.sdf").write_text(text)
-    return {"id": "code"}
-
-
-def smiles(root: Path) -> dict[str, Any]:
-    (root / "a.csv").write_text("smiles,y,note\nCCO,1,x\nC[C@H](N)C(=O)O,,\nc1ccccc1,2.5,y\n")
-    (root / "b.smi").write_text("CC ethane\nO\n")
-    return {"columns": {}}
 
 
 def vcf(root: Path) -> dict[str, Any]:
