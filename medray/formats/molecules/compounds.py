@@ -13,7 +13,7 @@ from medray.formats.molecules.block import Block, Slice
 from medray.formats.molecules.cells import columns_of
 from medray.formats.molecules.graph import ARRAYS
 from medray.formats.molecules.guard import Guard
-from medray.formats.molecules.options import Kind, MoleculeOptions
+from medray.formats.molecules.options import SMILES, Kind, MoleculeOptions
 from medray.formats.molecules.reading import attributes_of
 from medray.formats.molecules.rows import Asked, named
 from medray.ids import Distinct
@@ -63,7 +63,7 @@ class Compounds(Format):
     def holds(self) -> Holds:
         """Graphs, and the columns that stay beside them."""
         options = self.options
-        made = names("smiles", options.made)
+        made = names(SMILES, options.made)
         kept = None if options.columns is None else made | names(options.targets, options.columns)
         return Holds(names_of(self.arrays()), kept)
 
@@ -151,7 +151,7 @@ class Compounds(Format):
                     bad.setdefault(row, DataError("the row has no id", code="no-id"))
                 elif row not in bad and not seen.add(one):
                     bad[row] = DataError("an earlier row has the same id", code="duplicate-id")
-        kept = {"smiles": texts} if self.keeps else {}
+        kept = {SMILES: texts} if self.keeps else {}
         return Asked(
             path,
             block.place,

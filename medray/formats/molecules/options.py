@@ -11,6 +11,7 @@ from medray.spec.base import Settings
 
 Kept = Literal["text", "integer", "number"]
 Kind = Kept | Literal["as it is"]
+SMILES = "smiles"  # column of what was given, whatever it is called in the file
 MADE = ("canonical", "scaffold", "inchikey")  # columns, each by an option of its name
 
 
