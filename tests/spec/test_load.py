@@ -187,6 +187,7 @@ def test_json_schema_knows_every_kind() -> None:
         "train",
         "predict",
         "variants",
+        "generate",
         "evaluate",
         "export",
     }

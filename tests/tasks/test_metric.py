@@ -51,4 +51,5 @@ def test_errors_fall_as_a_model_gets_better() -> None:
         *(("anomaly", f"false_alarms_per_{what}") for what in ("hour", "case")),
         *(("anomaly", name) for name in ("surprise", "threshold")),
         ("tagging", "false_alarms_per_hour"),
+        *(("language", name) for name in ("nats", "perplexity", "unknown")),
     }

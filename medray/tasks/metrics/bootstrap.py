@@ -79,6 +79,8 @@ class Bootstrap:
         Replicates that don't define the statistic (no positive case drawn) are left out of the
         interval.
         """
+        if behind is not None and not np.any(behind):
+            return Estimate(None, None, None, 0, 0)
         drawn = self.draw(lambda w: {"": statistic(w)}, cases, groups)
         return self.judge(drawn.get("", Draws(np.nan, np.empty(0))), cases, groups, behind)
 

