@@ -1,16 +1,14 @@
 """Molecules of a split as a network sees them: packed in memory, drawn batch by batch."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from medray.data.ahead import many_ahead
 from medray.data.batch import Batch, Part
-from medray.data.order import Order
+from medray.data.held import HeldLoader
 from medray.data.tree import Tree, map_tree, to_device
 from medray.errors import DataError, SpecError
 from medray.formats.molecules.graph import ATOMS, BOND_FEATURES, BONDS
@@ -177,49 +175,15 @@ class MoleculeCases:
         return len(self.rows)
 
 
-class MoleculeLoader:
-    """Prepares a rank's batches: trees of molecules end to end, and their targets.
-
-    Args:
-        cases: the training samples.
-        order: of them.
-        targets: one per case.
-        share: (rank, ranks).
-        device: where batches go.
-        prefetch: batches that are prepared ahead; none on a CPU, see medray.data.ahead.
-        parts: that a batch is computed in.
-    """
-
-    def __init__(
-        self,
-        cases: MoleculeCases,
-        order: Order,
-        targets: Tensor,
-        *,
-        share: tuple[int, int] = (0, 1),
-        device: torch.device | None = None,
-        prefetch: int = 2,
-        parts: int = 1,
-    ) -> None:
-        self.cases, self.order, self._targets = cases, order, targets
-        self._share, self._prefetch, self._parts = share, prefetch, parts
-        self._device = device or torch.device("cpu")
-
-    def batches(self, first: int, last: int) -> Iterator[Batch]:
-        """This rank's batches of the steps first … last - 1."""
-        return many_ahead(
-            lambda steps: map(self.batch, steps),
-            range(first, last),
-            prefetch=self._prefetch,
-            device=self._device,
-        )
+class MoleculeLoader(HeldLoader[MoleculeCases]):
+    """Batches of molecules, end to end."""
 
     def batch(self, step: int) -> Batch:
         """This rank's batch of one step; its parts hold whole molecules."""
-        samples, _ = self.order.slice_at(step, *self._share)
-        parts = np.array_split(samples, min(self._parts, len(samples)))
+        samples, _ = self.order.slice_at(step, *self.share)
+        parts = np.array_split(samples, min(self.parts, len(samples)))
         return Batch(step, tuple(self._part(some) for some in parts))
 
     def _part(self, samples: np.ndarray) -> Part:
-        tree = self.cases.molecules.take(samples).tree(self._device)
-        return Part(tree, to_device(self._targets[samples], self._device))
+        tree = self.cases.molecules.take(samples).tree(self.device)
+        return Part(tree, to_device(self.targets[samples], self.device))

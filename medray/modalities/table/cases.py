@@ -4,17 +4,15 @@ Several modalities of a sample stand beside each other in its row; where a sampl
 modality, its columns stay NaN, and the network masks them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from medray.data.ahead import many_ahead
 from medray.data.batch import Batch, in_parts
 from medray.data.columns import Columns
-from medray.data.order import Order
+from medray.data.held import HeldLoader
 from medray.data.tree import to_device
 from medray.errors import DataError, SpecError
 from medray.storage.catalog.datasets import Dataset
@@ -94,46 +92,12 @@ class TableCases:
         return len(self.rows)
 
 
-class TableLoader:
-    """Prepares a rank's batches of rows: float32 (B, features), and their targets.
-
-    Args:
-        cases: the training samples.
-        order: of them.
-        targets: one per case.
-        share: (rank, ranks).
-        device: where batches go.
-        prefetch: batches that are prepared ahead; none on a CPU, see medray.data.ahead.
-        parts: that a batch is computed in.
-    """
-
-    def __init__(
-        self,
-        cases: TableCases,
-        order: Order,
-        targets: Tensor,
-        *,
-        share: tuple[int, int] = (0, 1),
-        device: torch.device | None = None,
-        prefetch: int = 2,
-        parts: int = 1,
-    ) -> None:
-        self.cases, self.order, self._targets = cases, order, targets
-        self._share, self._prefetch, self._parts = share, prefetch, parts
-        self._device = device or torch.device("cpu")
-
-    def batches(self, first: int, last: int) -> Iterator[Batch]:
-        """This rank's batches of the steps first … last - 1."""
-        return many_ahead(
-            lambda steps: map(self.batch, steps),
-            range(first, last),
-            prefetch=self._prefetch,
-            device=self._device,
-        )
+class TableLoader(HeldLoader[TableCases]):
+    """Batches of rows: float32 (B, features)."""
 
     def batch(self, step: int) -> Batch:
         """This rank's batch of one step."""
-        samples, _ = self.order.slice_at(step, *self._share)
-        features = to_device(torch.from_numpy(self.cases.features[samples]), self._device)
-        target = to_device(self._targets[samples], self._device)
-        return in_parts(step, features, target, self._parts)
+        samples, _ = self.order.slice_at(step, *self.share)
+        features = to_device(torch.from_numpy(self.cases.features[samples]), self.device)
+        target = to_device(self.targets[samples], self.device)
+        return in_parts(step, features, target, self.parts)
