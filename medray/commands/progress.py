@@ -1,8 +1,10 @@
 """Progress while a job runs: bars on a terminal, else plain lines; and the account at its end."""
 
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -142,7 +144,7 @@ class _Count:
     def __init__(self) -> None:
         self.label = self.note = ""
         self.total = self.done = 0
-        self._refused = self._passed = self._fresh = 0
+        self._refused = self._passed = self._fresh = self._rows = 0
         self._since = time.monotonic()
 
     def take(self, event: Event) -> None:
@@ -151,15 +153,15 @@ class _Count:
             case "step":
                 self.label, self.note = f"{fields['kind']} {fields['output']}", ""
                 self.total, self.done = fields["inputs"], fields["inputs_done"]
-                self._refused = self._passed = self._fresh = 0
+                self._refused = self._passed = self._fresh = self._rows = 0
                 self._since = time.monotonic()
             case "unit" if fields["state"] in ("committed", "skipped"):
                 self.done += fields["inputs"]
                 self._fresh += fields["inputs"]
+                self._rows += fields["rows"]
                 self._refused += fields["quarantined"]
                 self._passed += fields["passed_over"]
-                speed = self._fresh / max(1e-3, time.monotonic() - self._since)
-                self.note = f"{speed:.1f} inputs/s"
+                self.note = self._speed(max(1e-3, time.monotonic() - self._since))
                 if self._refused:
                     self.note += f", {self._refused} quarantined"
                 if self._passed:
@@ -181,6 +183,16 @@ class _Count:
                 if KINDS.get(fields["kind"]).makes == "datasets":
                     passed = f"{units['passed_over']} passed over, " if units["passed_over"] else ""
                     self.note = f"{units['quarantined']} quarantined, {passed}{self.note}"
+
+    def _speed(self, seconds: float) -> str:
+        """Of rows where inputs hold many, and how long it takes to the end."""
+        speed = f"{self._fresh / seconds:.1f} inputs/s"
+        if self._rows > self._fresh:
+            speed = f"{self._rows / seconds:,.0f} rows/s"
+        if not self._fresh > 0 or self.done >= self.total:
+            return speed
+        left = math.ceil((self.total - self.done) * seconds / self._fresh)
+        return f"{speed}, {timedelta(seconds=left)} left"
 
 
 def print_account(steps: Sequence[StepResult]) -> None:

@@ -6,7 +6,7 @@ Neither this nor a modality's entry loads torch: who asks what a model takes has
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -15,14 +15,14 @@ import numpy as np
 from medray.data.cases import Cases, Loader
 from medray.data.order import Order
 from medray.modalities.generation import Generation
+from medray.modalities.lot import Lot
 from medray.modalities.plan import Augment, Plan, PlanOptions, Sketch, Wanted
-from medray.modalities.streamed import apart
+from medray.modalities.streamed import apart, held
 from medray.modalities.wire import Wire
 from medray.spec.base import Settings
 from medray.spec.training import TrainSettings
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.holds import Needs, names
-from medray.storage.shards.reader import Shard
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays
 from medray.storage.shards.stored import Stored
@@ -124,8 +124,8 @@ class Predictor(ABC):
     columnar: bool = False
     """Whether samples of a shard are answered together: to prepare each would take too long."""
 
-    def of_shard(self, shard: Shard, numbers: np.ndarray) -> np.ndarray:
-        """Of a columnar one, what the task makes of rows of a shard, in order, (rows, …)."""
+    def of_shard(self, lot: Lot) -> np.ndarray:
+        """What the task makes of rows of a shard, in order, (rows, …)."""
         raise NotImplementedError
 
     @abstractmethod
@@ -160,6 +160,14 @@ class Answering(Predictor):
     @abstractmethod
     def answers(self, samples: Sequence[Sample]) -> np.ndarray:
         """What the task makes of the network's answer to each prepared sample, (B, classes, …)."""
+
+    def of_shard(self, lot: Lot) -> np.ndarray:
+        """See Predictor; each is prepared by itself, and held whole."""
+        made = []
+        for rows in lot.parts(self.batch):
+            samples = [self.prepare(one, self.batch) for one in lot.take(rows).each()]
+            made.append(self.answers(held(samples)))
+        return np.concatenate(made)
 
     def finish(self, sample: Sample, answer: np.ndarray) -> Sample:
         """The output sample that an answer makes of a prepared one."""
@@ -321,6 +329,10 @@ class Modality(ABC):
     ) -> Section:
         """A page's section on scores, with the pictures that the task asks for, and more."""
         return replace(section, pictures=())
+
+    def drawings(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[bytes | None]:
+        """A PNG or SVG of each sample by its row; None of one that can't be drawn so."""
+        return [None] * len(rows)
 
     def sections(self, predictions: Dataset, data: Dataset) -> list[Section]:
         """What a page shows of predictions by themselves, before they are scored.

@@ -14,8 +14,8 @@ from medray.errors import DataError, SpecError
 from medray.modalities.base import Answering, Asking, Predictor, giving
 from medray.modalities.learnt import Learnt
 from medray.modalities.loaded import LoadedModel
+from medray.modalities.lot import Lot
 from medray.modalities.streamed import Streamed
-from medray.storage.shards.reader import Shard
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays
 from medray.storage.shards.stored import Stored
@@ -60,14 +60,15 @@ class HeldOut(Predictor):
         """As its members."""
         return next(iter(self._members.values())).batch
 
-    def of_shard(self, shard: Shard, numbers: np.ndarray) -> np.ndarray:
+    def of_shard(self, lot: Lot) -> np.ndarray:
         """See Predictor."""
-        folds = shard.columns([self._column])[self._column].take(numbers).to_pylist()
+        folds = lot.shard.columns([self._column])[self._column].take(lot.numbers).to_pylist()
         made: dict[int, np.ndarray] = {}
         for value in dict.fromkeys(folds):
             mine = [at for at, fold in enumerate(folds) if fold == value]
-            made.update(zip(mine, self._member(value).of_shard(shard, numbers[mine]), strict=True))
-        return np.stack([made[at] for at in range(len(numbers))])
+            answers = self._member(value).of_shard(lot.take(np.array(mine)))
+            made.update(zip(mine, answers, strict=True))
+        return np.stack([made[at] for at in range(len(lot))])
 
     def prepare(self, stored: Stored, together: int) -> Sample:
         """Prepared as in the sample's own fold."""
@@ -142,13 +143,13 @@ class Mean(Answering):
         """As its members."""
         return self._members[0].batch
 
-    def of_shard(self, shard: Shard, numbers: np.ndarray) -> np.ndarray:
+    def of_shard(self, lot: Lot) -> np.ndarray:
         """See Predictor; the mean over the networks."""
-        rows: list[dict[str, Any]] = [{}] * len(numbers)
-        if self._learnt is not None and "subject" in shard.table.column_names:
-            rows = shard.columns(["subject"]).take(numbers).to_pylist()
+        rows: list[dict[str, Any]] = [{}] * len(lot)
+        if self._learnt is not None and "subject" in lot.shard.table.column_names:
+            rows = lot.shard.columns(["subject"]).take(lot.numbers).to_pylist()
         asked = self._asked(rows)
-        return _mean(asked, lambda at, mine: self._members[at].of_shard(shard, numbers[mine]))
+        return _mean(asked, lambda at, mine: self._members[at].of_shard(lot.take(mine)))
 
     def prepare(self, stored: Stored, together: int) -> Sample:
         """The sample as each network takes it that is to be asked."""
@@ -166,7 +167,10 @@ class Mean(Answering):
         prepared = [cast("Parts", one).parts for one in samples]
         asked = np.array([[at in one for at in range(len(self._members))] for one in prepared])
         return _mean(
-            asked, lambda at, mine: self._members[at].answers([prepared[one][at] for one in mine])
+            asked,
+            lambda at, mine: self._members[at].answers(
+                [prepared[one][at] for one in mine.tolist()]
+            ),
         )
 
     def finish(self, sample: Sample, answer: np.ndarray) -> Sample:
@@ -180,17 +184,21 @@ class Mean(Answering):
         return self._learnt.left_out([str(row.get("subject") or "") for row in rows])
 
 
-def _mean(asked: np.ndarray, ask: Callable[[int, list[int]], np.ndarray]) -> np.ndarray:
+def _mean(asked: np.ndarray, ask: Callable[[int, np.ndarray], np.ndarray]) -> np.ndarray:
     """The mean of what the networks answer that are asked.
 
     Args:
         asked: bool (samples, networks).
         ask: a network, by its number, about some samples.
     """
-    total: list[Any] = [0] * len(asked)
+    total: Any = None
     for at in range(asked.shape[1]):
-        mine = np.flatnonzero(asked[:, at]).tolist()
-        if mine:
-            for one, answer in zip(mine, ask(at, mine), strict=True):
-                total[one] = total[one] + answer
-    return np.stack([one / count for one, count in zip(total, asked.sum(1).tolist(), strict=True)])
+        mine = np.flatnonzero(asked[:, at])
+        if len(mine):
+            answers = ask(at, mine)
+            if total is None:
+                total = np.zeros((len(asked), *answers.shape[1:]), answers.dtype)
+            total[mine] += answers
+    counts = asked.sum(1).reshape(-1, *[1] * (total.ndim - 1)).astype(total.dtype)
+    mean: np.ndarray = total / counts
+    return mean

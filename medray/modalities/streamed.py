@@ -6,6 +6,7 @@ from typing import Self, cast
 
 import numpy as np
 
+from medray.errors import DataError
 from medray.storage.shards.samples import Sample
 
 
@@ -27,6 +28,21 @@ class Streamed(Sample):
             others: as other networks have prepared it; they differ from this one in weights alone.
         """
         raise NotImplementedError
+
+
+def held(samples: list[Sample]) -> list[Sample]:
+    """The samples, none of which is streamed.
+
+    Raises:
+        DataError: one is (code "model-mismatch").
+    """
+    if any(isinstance(one, Streamed) for one in samples):
+        raise DataError(
+            "a recording is answered along itself, not by one row",
+            code="model-mismatch",
+            hint="ask it by its own, and not together with others",
+        )
+    return samples
 
 
 def apart(

@@ -26,6 +26,8 @@ KINDS: Registry[Kind] = Registry(
         "transform": "medray.steps.transform:TransformStep",
         "train": "medray.steps.train:TrainStep",
         "predict": "medray.steps.predict:PredictStep",
+        "screen": "medray.steps.screen:ScreenStep",
+        "rank": "medray.steps.rank:RankStep",
         "generate": "medray.steps.generate:GenerateStep",
         "variants": "medray.steps.variants:VariantsStep",
         "evaluate": "medray.steps.evaluate:EvaluateStep",

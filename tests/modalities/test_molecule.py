@@ -12,6 +12,7 @@ from medray.errors import MedrayError
 from medray.jobs.run import run
 from medray.modalities.base import Asking
 from medray.modalities.loaded import load_model, load_trained
+from medray.modalities.lot import Lot
 from medray.modalities.molecule import MoleculeSamples, predictor
 from medray.modalities.molecule.cases import MoleculeCases, MoleculeLoader
 from medray.modalities.molecule.design import COLUMNS, environments
@@ -254,14 +255,14 @@ def test_folds_answer_what_they_held_out_and_the_mean_of_them_what_none_has_seen
 def test_rows_are_answered_in_the_order_asked_for(
     objects: Objects, make_dataset: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predictor, "STRETCH", 4)
+    monkeypatch.setattr(predictor, "TOGETHER", 4)
     data = make_dataset("molecules", molecules(30))
     steps = job({"name": "regression"}, {"name": "dmpnn", "hidden": 8, "layers": 2})
     run(steps[:1], storage=objects, cluster="inline")
     asked = predictor.MoleculePredictor(load_trained(objects, "net"), Asking(None))
     shard = data.shards[0]
-    whole = asked.of_shard(shard, np.arange(30))
+    whole = asked.of_shard(Lot(shard, np.arange(30)))
     some = np.array([17, 3, 29, 4, 16, 0])
-    assert np.allclose(asked.of_shard(shard, some), whole[some], atol=1e-6)
+    assert np.allclose(asked.of_shard(Lot(shard, some)), whole[some], atol=1e-6)
     one = asked.answers([asked.prepare(InShard(shard, 17), 1)])
     assert np.allclose(one[0], whole[17], atol=1e-6)

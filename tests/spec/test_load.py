@@ -187,6 +187,8 @@ def test_json_schema_knows_every_kind() -> None:
         "train",
         "predict",
         "variants",
+        "screen",
+        "rank",
         "generate",
         "evaluate",
         "export",

@@ -1,6 +1,6 @@
 """Molecules: graphs of atoms and bonds, with fingerprints and descriptors beside them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -171,6 +171,12 @@ class MoleculeSamples(Modality):
         cases = cases_of(task, truth, predictions)
         tables = [*section.tables, *by_scaffold(cases)]
         return replace(section, pictures=worst(cases), tables=tables)
+
+    def drawings(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[bytes | None]:
+        """Of compounds whose SMILES is among what was kept."""
+        from medray.modalities.molecule.pages import drawings
+
+        return drawings(rows)
 
     def describe(self, plan: MoleculePlan) -> list[str]:
         """What is read of molecules."""

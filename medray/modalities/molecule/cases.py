@@ -9,7 +9,7 @@ import torch
 
 from medray.data.batch import Batch, Part
 from medray.data.held import HeldLoader
-from medray.data.tree import Tree, map_tree, to_device
+from medray.data.tree import Tree, to_device
 from medray.errors import DataError, SpecError
 from medray.formats.molecules.graph import ATOMS, BOND_FEATURES, BONDS
 from medray.modalities.molecule.graphs import Bits, Graphs, spans, starts_of
@@ -53,15 +53,14 @@ class Molecules:
         made = plan.descriptors.columns.apply(self.descriptors)
         return replace(self, descriptors=np.nan_to_num(made).clip(-MOST, MOST))
 
-    def tree(self, device: torch.device) -> Tree:
+    def tree(self, device: torch.device) -> dict[str, Tree]:
         """As networks take them, see medray.models.molecule.base."""
         arrays = {} if self.graphs is None else self.graphs.batch()
         if self.bits is not None:
             arrays |= {"bits": self.bits.values.astype(np.int64), "counts": self.bits.counts}
         if self.descriptors is not None:
             arrays["descriptors"] = self.descriptors
-        tree: dict[str, Tree] = {name: torch.from_numpy(one) for name, one in arrays.items()}
-        return map_tree(lambda tensor: to_device(tensor, device), tree)
+        return {name: to_device(torch.from_numpy(one), device) for name, one in arrays.items()}
 
 
 def read(shard: Shard, rows: np.ndarray, name: str) -> Ends:

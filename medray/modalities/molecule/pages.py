@@ -1,11 +1,12 @@
 """What a page shows of scores beside the task's own: the worst cases drawn, errors by scaffold."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
 from medray.errors import DataError
+from medray.formats.molecules.options import SMILES
 from medray.modalities.molecule.draw import drawn
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.samples import Sample
@@ -56,6 +57,11 @@ def cases_of(task: Task, truth: Dataset, predictions: Dataset) -> list[Case]:
         if errors:
             found.append(Case(name, rows[name], fmean(errors)))
     return sorted(found, key=lambda case: (-case.error, case.id))
+
+
+def drawings(rows: Sequence[Mapping[str, Any]]) -> list[bytes | None]:
+    """A drawing of each row's compound; None where its SMILES is not there or can't be drawn."""
+    return drawn([str(row.get(CANONICAL) or row.get(SMILES) or "") for row in rows])
 
 
 def worst(cases: Sequence[Case]) -> list[Picture]:

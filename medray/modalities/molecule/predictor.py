@@ -1,20 +1,30 @@
 """How a model of molecules answers: a row each."""
 
+from collections import ChainMap
 from collections.abc import Sequence
+from functools import cached_property, partial
 from typing import cast
 
 import numpy as np
 
+from medray.data.tree import Tree
 from medray.modalities.ask import ask
-from medray.modalities.base import Answering, Asking, Trained
-from medray.modalities.molecule.cases import Ends, Molecules, lacks, names_of, packed, read
+from medray.modalities.base import Answering
+from medray.modalities.lot import Lot
+from medray.modalities.molecule.cases import (
+    DESCRIPTORS,
+    GRAPH,
+    Ends,
+    lacks,
+    names_of,
+    packed,
+    read,
+)
 from medray.modalities.molecule.plan import MoleculePlan
-from medray.storage.shards.reader import Shard
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.stored import Stored
 
 TOGETHER = 512  # molecules that are answered at once, at least
-STRETCH = 8192  # rows of a shard that are held, 3 MB packed
 
 
 class MoleculePredictor(Answering):
@@ -22,14 +32,18 @@ class MoleculePredictor(Answering):
 
     columnar = True
 
-    def __init__(self, trained: Trained, asked: Asking) -> None:
-        super().__init__(trained, asked)
-        self._held: tuple[tuple[str, int], Molecules] = ("", -1), Molecules()
-
     @property
     def plan(self) -> MoleculePlan:
         """Of the model's training."""
         return cast("MoleculePlan", self.trained.plan)
+
+    @cached_property
+    def _parts(self) -> list[tuple[tuple[str, ...], str]]:
+        """What it reads of molecules, each with how that is scaled: who reads the same may share
+        what was made of it."""
+        graph = [(GRAPH, "")] if self.plan.graph else []
+        scales = {DESCRIPTORS: repr(self.plan.descriptors)}
+        return [*graph, *(((name,), scales.get(name, "")) for name in self.plan.widths)]
 
     def prepare(self, stored: Stored, together: int) -> Sample:
         """The row and the arrays that the network reads."""
@@ -46,23 +60,20 @@ class MoleculePredictor(Answering):
         """See Predictor: molecules are small."""
         return max(self.asked.batch, TOGETHER)
 
-    def of_shard(self, shard: Shard, numbers: np.ndarray) -> np.ndarray:
-        """See Predictor; molecules are read by the stretch, of which the last one is held."""
-        parts = []
-        for stretch in np.unique(numbers // STRETCH).tolist():
-            mine = numbers[numbers // STRETCH == stretch]
-            if self._held[0] != (shard.path, stretch):
-                stop = min((stretch + 1) * STRETCH, shard.table.num_rows)
-                self._held = (shard.path, stretch), self._read(shard, stretch * STRETCH, stop)
-            parts.append(self._asked(self._held[1].take(mine - stretch * STRETCH)))
-        answers = np.concatenate(parts)
-        return answers[np.argsort(np.argsort(numbers // STRETCH, kind="stable"), kind="stable")]
+    def of_shard(self, lot: Lot) -> np.ndarray:
+        """See Predictor; batches are made once for all models."""
+        several = [
+            lot.once((*part, self.batch), partial(self._batches, lot, part[0]))
+            for part in self._parts
+        ]
+        made = [self._ask(dict(ChainMap(*trees))) for trees in zip(*several, strict=True)]
+        return np.concatenate(made)
 
-    def _read(self, shard: Shard, start: int, stop: int) -> Molecules:
-        rows = np.arange(start, stop)
-        names = names_of(self.plan.graph, self.plan.widths)
-        found = packed({name: read(shard, rows, name) for name in names}, shard.path)
-        return found.scaled(self.plan)
+    def _batches(self, lot: Lot, names: tuple[str, ...]) -> list[dict[str, Tree]]:
+        arrays = {name: read(lot.shard, lot.numbers, name) for name in names}
+        molecules = packed(arrays, lot.shard.path).scaled(self.plan)
+        device = self.trained.device
+        return [molecules.take(rows).tree(device) for rows in lot.parts(self.batch)]
 
     def answers(self, samples: Sequence[Sample]) -> np.ndarray:
         """See Answering."""
@@ -70,9 +81,9 @@ class MoleculePredictor(Answering):
         for name in names_of(self.plan.graph, self.plan.widths):
             each = [np.asarray(sample.arrays[name]) for sample in samples]
             arrays[name] = np.concatenate(each), np.array([len(one) for one in each], np.int64)
-        return self._asked(packed(arrays, self.trained.reference).scaled(self.plan))
+        molecules = packed(arrays, self.trained.reference).scaled(self.plan)
+        return self._ask(molecules.tree(self.trained.device))
 
-    def _asked(self, molecules: Molecules) -> np.ndarray:
+    def _ask(self, inputs: Tree) -> np.ndarray:
         trained = self.trained
-        inputs = molecules.tree(trained.device)
         return ask(trained.network, inputs, trained.task, self.asked.precision)

@@ -3,7 +3,8 @@
 Payloads, by operation; never pixels:
 
 - ingest: see medray.formats.packed.
-- score: `shard`, `start` and `stop`: a range of its rows, which is the unit's one input.
+- score, screen, the first wave of rank: `shard`, `start` and `stop`: a range of its rows, which is
+  the unit's one input.
 - part, join: see medray.steps.export.join.
 - predict, evaluate, export: `shard`, the input shard (`storage.shards.records.Pinned`), and `rows`,
   the row in it of each of the unit's inputs, in the same order. Inputs are sample ids. Evaluate

@@ -11,6 +11,7 @@ from medray.engine.units.operation import Operation, Unit
 from medray.modalities.base import Asking, Predictor
 from medray.modalities.folds import predictor_of
 from medray.modalities.loaded import LoadedModel, load_model
+from medray.modalities.lot import ROWS, Lot
 from medray.storage.shards.reader import Shard
 from medray.storage.shards.records import Pinned, Refusal
 from medray.storage.shards.rows import Rows
@@ -68,8 +69,8 @@ class Predict(Operation):
 
     @property
     def batch(self) -> int:
-        """See Predictor."""
-        return self._predictor.batch
+        """See Predictor; of a columnar one as many as are answered together."""
+        return ROWS if self._predictor.columnar else self._predictor.batch
 
     @property
     def lazy(self) -> bool:
@@ -99,7 +100,8 @@ class Predict(Operation):
         there = [one for one in samples if isinstance(one, _There)]
         numbers = np.array([one.number for one in there], np.int64)
         shard, task = there[0].shard, self._predictor.trained.task
-        made = table_of([task.decide(one) for one in self._predictor.of_shard(shard, numbers)])
+        answers = self._predictor.of_shard(Lot(shard, numbers))
+        made = table_of([task.decide(one) for one in answers])
         table = shard.table.take(pa.array(numbers))
         table = table.select([name for name in table.column_names if name not in made.schema.names])
         for name in made.column_names:
