@@ -23,6 +23,7 @@ from medray.spec.base import Settings
 from medray.spec.training import TrainSettings
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.holds import Needs, names
+from medray.storage.shards.reader import Shard
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays
 from medray.storage.shards.stored import Stored
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from medray.tasks.base import Task
 
 Precision = Literal["fp32", "bf16"]
+Together = Literal["rows", "samples"] | None
+"""How answers to many samples are written: as one table, or each with its own row. The digest of a
+table is another, so who once wrote samples goes on so."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,11 @@ class Predictor(ABC):
         return self.asked.batch
 
     @property
+    def rows(self) -> int:
+        """How many rows of a shard are answered together at most."""
+        return self.batch
+
+    @property
     def arrays(self) -> Arrays:
         """Every array that output samples may have, by name; none by default."""
         return {}
@@ -121,8 +130,10 @@ class Predictor(ABC):
         through the network together. Else it is asked by one request at a time."""
         return True
 
-    columnar: bool = False
-    """Whether samples of a shard are answered together: to prepare each would take too long."""
+    def together(self, shard: Shard) -> Together:
+        """Whether samples of a shard are answered together, and how that is written: to prepare
+        each would take too long."""
+        return None
 
     def of_shard(self, lot: Lot) -> np.ndarray:
         """What the task makes of rows of a shard, in order, (rows, …)."""

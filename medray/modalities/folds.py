@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
+import pyarrow as pa
 
 from medray.errors import DataError, SpecError
-from medray.modalities.base import Answering, Asking, Predictor, giving
+from medray.modalities.base import Answering, Asking, Predictor, Together, giving
 from medray.modalities.learnt import Learnt
 from medray.modalities.loaded import LoadedModel
 from medray.modalities.lot import Lot
 from medray.modalities.streamed import Streamed
+from medray.storage.shards.reader import Shard
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays
 from medray.storage.shards.stored import Stored
@@ -48,7 +50,6 @@ class HeldOut(Predictor):
         self._members = {
             value: one.modality.predictor(one, asked) for value, one in model.members.items()
         }
-        self.columnar = next(iter(self._members.values())).columnar
 
     @property
     def arrays(self) -> Arrays:
@@ -60,9 +61,18 @@ class HeldOut(Predictor):
         """As its members."""
         return next(iter(self._members.values())).batch
 
+    @property
+    def rows(self) -> int:
+        """As its members."""
+        return next(iter(self._members.values())).rows
+
+    def together(self, shard: Shard) -> Together:
+        """As its members."""
+        return next(iter(self._members.values())).together(shard)
+
     def of_shard(self, lot: Lot) -> np.ndarray:
         """See Predictor."""
-        folds = lot.shard.columns([self._column])[self._column].take(lot.numbers).to_pylist()
+        folds = lot.shard.table[self._column].take(pa.array(lot.numbers)).to_pylist()
         made: dict[int, np.ndarray] = {}
         for value in dict.fromkeys(folds):
             mine = [at for at, fold in enumerate(folds) if fold == value]
@@ -122,7 +132,6 @@ class Mean(Answering):
             )
         self._members = [one.modality.predictor(one, asked) for one in model.members.values()]
         self._learnt = Learnt(model.package) if asked.held_out else None
-        self.columnar = self._members[0].columnar
 
     def giving(self, outputs: str) -> "Mean":
         """See Answering."""
@@ -143,11 +152,20 @@ class Mean(Answering):
         """As its members."""
         return self._members[0].batch
 
+    @property
+    def rows(self) -> int:
+        """As its members."""
+        return self._members[0].rows
+
+    def together(self, shard: Shard) -> Together:
+        """As its members."""
+        return self._members[0].together(shard)
+
     def of_shard(self, lot: Lot) -> np.ndarray:
         """See Predictor; the mean over the networks."""
         rows: list[dict[str, Any]] = [{}] * len(lot)
         if self._learnt is not None and "subject" in lot.shard.table.column_names:
-            rows = lot.shard.columns(["subject"]).take(lot.numbers).to_pylist()
+            rows = lot.shard.table.select(["subject"]).take(pa.array(lot.numbers)).to_pylist()
         asked = self._asked(rows)
         return _mean(asked, lambda at, mine: self._members[at].of_shard(lot.take(mine)))
 

@@ -13,7 +13,7 @@ from medray.errors import DataError, SpecError
 from medray.models.base import Answers
 from medray.spec.base import Settings
 from medray.storage.shards.holds import Needs, names
-from medray.storage.shards.reader import SampleArray
+from medray.storage.shards.sample_array import SampleArray
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.stored import Sliceable, Stored
 from medray.tasks.metric import Metric

@@ -7,7 +7,7 @@ import numpy as np
 
 from medray.engine.quality.expression import principal_components
 from medray.engine.quality.numbers_for_pages import listed
-from medray.storage.shards.reader import SampleArray
+from medray.storage.shards.sample_array import SampleArray
 
 FEWEST = 3  # samples or variants that components are made of
 

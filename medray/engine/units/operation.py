@@ -83,8 +83,7 @@ class Operation(ABC):
         """How many samples `compute` takes at once."""
         return 1
 
-    @property
-    def lazy(self) -> bool:
+    def lazy(self, unit: Unit) -> bool:
         """Whether `load` only names samples, refuses none, and `compute` reads them."""
         return False
 

@@ -1,23 +1,20 @@
 """The worker takes units: reads ahead, computes, writes, commits. With and without Ray."""
 
 import contextlib
-import os
 import random
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from medray.allocator import keep_freed_memory
 from medray.engine.units.operation import Operation, Unit, operation_of
+from medray.engine.units.outcome import Loaded, Outcome
 from medray.engine.units.turns_and_deadlines import Stages, Turn, Watchdog, require_sound
 from medray.engine.units.verdict import is_fault_of_storage, is_lack_of_memory, is_passing
-from medray.errors import DataError, FatalError, MedrayError, shortage, status_of
-from medray.extras import lacking
+from medray.errors import FatalError, MedrayError, status_of
 from medray.faults import point
 from medray.formats.held import CHANGED
 from medray.log import event
@@ -200,7 +197,7 @@ class Worker:
         self, unit: Unit, attempt: Attempt, writer: ShardWriter, clock: Stages, *, alone: bool
     ) -> list[Refusal]:
         """Write the unit's samples; returns what was refused."""
-        outcome = _Outcome(writer, alone)
+        outcome = Outcome(writer, alone)
         for key in unit.inputs:
             if key in attempt.condemned:
                 text = f"killed its worker {2 * self.spec.max_attempts} times"
@@ -225,12 +222,10 @@ class Worker:
                 self._compute(whole, outcome, clock)
         return [self.operation.described(unit, item) for item in outcome.settled()]
 
-    def _load(
-        self, unit: Unit, key: str, outcome: "_Outcome", clock: Stages
-    ) -> "Iterator[_Loaded]":
+    def _load(self, unit: Unit, key: str, outcome: Outcome, clock: Stages) -> Iterator[Loaded]:
         stream = self.operation.load(unit, key)
-        if self.operation.lazy:  # of nothing that takes time, telling the time would take most
-            yield from (_Loaded(key, item) for item in stream if isinstance(item, Sample))
+        if self.operation.lazy(unit):  # telling the time would take most of it
+            yield from (Loaded(key, item) for item in stream if isinstance(item, Sample))
             return
         while True:
             try:
@@ -245,10 +240,12 @@ class Worker:
             if isinstance(item, Refusal):
                 outcome.refused.append(item)
             else:
-                yield _Loaded(key, item)
+                yield Loaded(key, item)
 
-    def _compute(self, loaded: "list[_Loaded]", outcome: "_Outcome", clock: Stages) -> None:
-        step = self.operation.batch
+    def _compute(
+        self, loaded: list[Loaded], outcome: Outcome, clock: Stages, step: int | None = None
+    ) -> None:
+        step = step or self.operation.batch
         at = 0
         while at < len(loaded):
             part = loaded[at : at + step]
@@ -263,72 +260,16 @@ class Worker:
                     raise
                 # Nothing of a batch may stay when it is done again in halves.
                 outcome.forget(rows)
-                if len(part) > 1:
-                    step = max(1, len(part) // 2)
+                if len(part) > 1 and is_lack_of_memory(error):
+                    step = len(part) // 2
                     continue
-                outcome.refuse(part[0].key, part[0].sample.id, error)
+                if len(part) > 1:  # one of them is to blame, and none that come after
+                    self._compute(part, outcome, clock, len(part) // 2)
+                else:
+                    outcome.refuse(part[0].key, part[0].sample.id, error)
             else:
                 outcome.taken.update(item.key for item in part)
             at += len(part)
-
-
-@dataclass(frozen=True)
-class _Loaded:
-    """A sample and the input it came from."""
-
-    key: str
-    sample: Sample
-
-
-class _Outcome:
-    """What becomes of a unit's inputs: each ends taken or refused."""
-
-    def __init__(self, writer: ShardWriter, alone: bool) -> None:
-        self.writer = writer
-        self.refused: list[Refusal] = []
-        self.taken: set[str] = set()
-        self.unread: set[str] = set()  # broke while it was read: none of its samples may stay
-        self._alone = alone
-
-    def forget(self, rows: int) -> None:
-        """Take back every sample after the first `rows`."""
-        self.writer.forget(rows)
-
-    def refuse(self, key: str, sample: str, error: Exception) -> None:
-        """Turn `error` into a refusal, or raise it where the input is not to blame."""
-        if is_fault_of_storage(error):
-            raise error
-        if isinstance(error, OSError) and (short := shortage(error)):
-            raise short from error
-        if isinstance(error, ModuleNotFoundError):
-            raise lacking(error) from error
-        if isinstance(error, DataError):
-            self.refused.append(Refusal.of(key, error, sample=sample))
-            return
-        if is_lack_of_memory(error):
-            if not self._alone:
-                raise error  # a neighbour may have had it: try again alone
-            code, reason = "out-of-memory", "needs more memory than the worker has"
-        elif isinstance(error, OSError) and error.errno:
-            # Its text would name the path, and paths can name patients.
-            code, reason = "unreadable", f"cannot be read: {os.strerror(error.errno)}"
-        else:
-            # Only the type: the text of a library's exception may quote the file.
-            code, reason = "unexpected-error", type(error).__name__
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            at = f"{Path(where.filename).name}:{where.lineno}"
-            event("unexpected", level=30, input=key, exception=reason, at=at)
-        self.refused.append(Refusal(key, code, reason, sample))
-
-    def settled(self) -> list[Refusal]:
-        """The refusals. Where nothing is left of an input, the first is of the input itself."""
-        lost = self.unread | ({item.source for item in self.refused} - self.taken)
-        lost -= {item.source for item in self.refused if not item.sample}
-        settled = []
-        for item in self.refused:
-            settled.append(replace(item, sample="") if item.source in lost else item)
-            lost.discard(item.source)
-        return settled
 
 
 def _receipt(unit: Unit, state: State, commit: Commit) -> Receipt:

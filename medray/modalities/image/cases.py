@@ -21,7 +21,7 @@ from medray.modalities.image.normalise import (
 )
 from medray.modalities.image.spatial import grid_ratio
 from medray.storage.catalog.datasets import Dataset
-from medray.storage.shards.reader import SampleArray
+from medray.storage.shards.sample_array import SampleArray
 
 Box = tuple[slice, ...]
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from medray.data.tree import Tree
 from medray.modalities.ask import ask
-from medray.modalities.base import Answering
-from medray.modalities.lot import Lot
+from medray.modalities.base import Answering, Together
+from medray.modalities.lot import ROWS, Lot
 from medray.modalities.molecule.cases import (
     DESCRIPTORS,
     GRAPH,
@@ -21,6 +21,7 @@ from medray.modalities.molecule.cases import (
     read,
 )
 from medray.modalities.molecule.plan import MoleculePlan
+from medray.storage.shards.reader import Shard
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.stored import Stored
 
@@ -29,8 +30,6 @@ TOGETHER = 512  # molecules that are answered at once, at least
 
 class MoleculePredictor(Answering):
     """How a model of molecules answers."""
-
-    columnar = True
 
     @property
     def plan(self) -> MoleculePlan:
@@ -59,6 +58,15 @@ class MoleculePredictor(Answering):
     def batch(self) -> int:
         """See Predictor: molecules are small."""
         return max(self.asked.batch, TOGETHER)
+
+    @property
+    def rows(self) -> int:
+        """See Predictor."""
+        return ROWS
+
+    def together(self, shard: Shard) -> Together:
+        """See Predictor."""
+        return "rows"
 
     def of_shard(self, lot: Lot) -> np.ndarray:
         """See Predictor; batches are made once for all models."""

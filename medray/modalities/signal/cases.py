@@ -12,19 +12,16 @@ from medray.errors import DataError, SpecError
 from medray.modalities.signal.inputs import (
     Signals,
     check_length,
-    check_rate,
-    leads_of,
     mismatch,
     numbers_of,
     standardised,
-    steps_of,
 )
 from medray.modalities.signal.plan import SignalPlan
+from medray.modalities.signal.stored import ABOUT, About, numbers_in
 from medray.storage.catalog.datasets import Dataset
 from medray.tasks.base import Task
 
 DRAWN_BYTES = 2**25  # of signals that are read together, as they are drawn
-ABOUT = ("rate", "leads", "gain", "baseline", "missing")
 # Columns that say how to read a recording, or hold all of its annotations: no target is among them.
 LONG = frozenset({*ABOUT[1:], "channels", "annotations", "segments"})
 
@@ -130,16 +127,15 @@ def numeric(dataset: Dataset, plan: SignalPlan, indices: Sequence[int]) -> dict[
     table = dataset.columns(list(plan.sources)).take(pa.array(list(indices), pa.int64()))
     made = {}
     for name in plan.sources:
-        kind = table[name].type
-        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)):
+        values = numbers_in(table[name])
+        if values is None:
             raise SpecError(
                 f"the column {name!r} holds no numbers",
                 code="bad-column",
                 about=dataset.reference,
                 hint="name columns of numbers under the plan's `columns`",
             )
-        values = table[name].cast(pa.float64()).to_numpy(zero_copy_only=False)
-        made[name] = np.asarray(values, np.float64)
+        made[name] = values
     return made
 
 
@@ -169,46 +165,14 @@ def targets_of(
     return torch.from_numpy(labels)
 
 
-class _About:
-    """How each sample is read: which of its leads, and what their values mean.
-
-    Args:
-        dataset: of signals.
-        indices: which samples of it.
-        plan: of the training.
-    """
-
-    def __init__(self, dataset: Dataset, indices: Sequence[int], plan: SignalPlan) -> None:
-        names = [name for name in ABOUT if name in dataset.manifest.columns]
-        table = dataset.columns(names).take(pa.array(list(indices), pa.int64()))
-        known: dict[str, int] = {}
-        self.kinds: list[tuple[list[int], np.ndarray, np.ndarray, np.ndarray]] = []
-        of = []
-        for row in table.to_pylist() if names else [{}] * len(indices):
-            key = repr(row)  # a few differ among many thousands
-            if key not in known:
-                check_rate(row, plan.rate)
-                leads = leads_of(row, plan.leads)
-                known[key] = len(self.kinds)
-                self.kinds.append((leads, *steps_of(row, leads)))
-            of.append(known[key])
-        self.of = np.asarray(of, np.int64)
-        _, *told = zip(*self.kinds, strict=True)
-        self.gain, self.baseline, self.missing = map(np.stack, told)
-        self._some = bool(np.isfinite(self.missing).any())
-
-    def physical(self, values: np.ndarray, at: np.ndarray) -> np.ndarray:
-        """Stored values (B, leads, time) of samples, in physical units, float32; NaN: no sample."""
-        made = values.astype(np.float32)
-        made -= self.baseline[self.of[at]][:, :, None]
-        made /= self.gain[self.of[at]][:, :, None]
-        if self._some:
-            made[values == self.missing[self.of[at]][:, :, None]] = np.nan
-        return made
+def _rows(dataset: Dataset, indices: Sequence[int]) -> pa.Table:
+    """What of samples says how they are read."""
+    names = ["sample_id", *(name for name in ABOUT if name in dataset.manifest.columns)]
+    return dataset.columns(names).take(pa.array(list(indices), pa.int64()))
 
 
 class _Store(Protocol):
-    about: _About
+    about: About
 
     together: int
 
@@ -223,7 +187,7 @@ class _Far:
     def __init__(self, dataset: Dataset, indices: Sequence[int], plan: SignalPlan) -> None:
         self._dataset, self._plan = dataset, plan
         self._places = np.array([dataset.place(one) for one in indices])
-        self.about = _About(dataset, indices, plan)
+        self.about = About(_rows(dataset, indices), plan)
         first = dataset.array(indices[0], "signal")
         each = len(plan.leads) * plan.length
         self.bytes = len(indices) * each * first.dtype.itemsize
@@ -239,7 +203,7 @@ class _Far:
     def _read(self, at: np.ndarray, name: str) -> np.ndarray:
         """An array of some samples, (B, leads, time), read shard by shard."""
         made: np.ndarray | None = None
-        places, plan = self._places[at], self._plan
+        places, plan, leads = self._places[at], self._plan, self.about.leads(at)
         for number in np.unique(places[:, 0]).tolist():
             own = np.flatnonzero(places[:, 0] == number)
             found = self._dataset.shards[number].several(name, places[own, 1].tolist())
@@ -249,7 +213,7 @@ class _Far:
                 check_length(values.shape, plan.length)
                 if values.dtype != made.dtype:
                     made = made.astype(np.result_type(made.dtype, values.dtype))
-                made[one] = values[self.about.kinds[self.about.of[at[one]]][0]]
+                made[one] = values[leads[one]]
         assert made is not None  # noqa: S101 - nobody draws a batch of nothing
         return made
 
@@ -258,11 +222,11 @@ class _Held:
     """Signals in memory as they are stored; of contexts, which are one for a record, each once."""
 
     def __init__(
-        self, dataset: Dataset, indices: Sequence[int], about: _About, plan: SignalPlan
+        self, dataset: Dataset, indices: Sequence[int], about: About, plan: SignalPlan
     ) -> None:
         self.about = about
         self.together = 1
-        leads = [about.kinds[kind][0] for kind in about.of]
+        leads = about.leads(range(len(indices)))
         self._values = _stacked(dataset, indices, leads, plan.length)
         self.bytes = self._values.nbytes
         self._contexts: np.ndarray | None = None
@@ -285,7 +249,7 @@ class _Held:
 
 
 def _stacked(
-    dataset: Dataset, indices: Sequence[int], leads: Sequence[list[int]], length: int
+    dataset: Dataset, indices: Sequence[int], leads: np.ndarray, length: int
 ) -> np.ndarray:
     """Signals (samples, leads, time) as they are stored."""
     made: np.ndarray | None = None

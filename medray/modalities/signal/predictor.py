@@ -8,7 +8,8 @@ import numpy as np
 from medray.errors import DataError
 from medray.formats.signal.context import physical
 from medray.modalities.ask import ask
-from medray.modalities.base import Answering, Asking, Trained
+from medray.modalities.base import Answering, Asking, Together, Trained
+from medray.modalities.lot import Lot
 from medray.modalities.signal.inputs import (
     Signals,
     check_length,
@@ -23,6 +24,8 @@ from medray.modalities.signal.inputs import (
 from medray.modalities.signal.loader import tree
 from medray.modalities.signal.plan import SignalPlan
 from medray.modalities.signal.records import PROBABILITY, Records
+from medray.modalities.signal.stored import read
+from medray.storage.shards.reader import Shard
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays
 from medray.storage.shards.stored import Stored
@@ -85,6 +88,21 @@ class SignalPredictor(Answering):
         values: np.ndarray = standardised(numbers_of(given, plan.columns, 1), plan)[0]
         return values
 
+    def together(self, shard: Shard) -> Together:
+        """See Predictor: beats and windows that lie in stacks, so none that are long."""
+        stacked = shard.stacked("signal") and (not self.plan.context or shard.stacked("context"))
+        return "samples" if self.short and stacked else None
+
+    def of_shard(self, lot: Lot) -> np.ndarray:
+        """See Predictor; refused is what `prepare` would refuse."""
+        if self.together(lot.shard) is None:
+            return super().of_shard(lot)
+        made = [
+            self._asked(read(lot.shard, lot.numbers[rows], self.plan))
+            for rows in lot.parts(self.batch)
+        ]
+        return np.concatenate(made)
+
     def finish(self, sample: Sample, answer: np.ndarray) -> Sample:
         """See Answering."""
         if self.trained.task.answers != "place":
@@ -98,9 +116,11 @@ class SignalPredictor(Answering):
             for name in samples[0].arrays
         }
         signals = Signals(stacked["signal"], stacked.get("context"), stacked["columns"])
-        given = scaled(signals, self.plan)
+        return self._asked(signals)
+
+    def _asked(self, signals: Signals) -> np.ndarray:
         trained = self.trained
-        inputs = tree(given, trained.device)
+        inputs = tree(scaled(signals, self.plan), trained.device)
         return ask(trained.network, inputs, trained.task, self.asked.precision)
 
 

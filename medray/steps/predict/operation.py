@@ -1,6 +1,7 @@
 """Predict: samples of a dataset to what a model says of them."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 
@@ -11,7 +12,7 @@ from medray.engine.units.operation import Operation, Unit
 from medray.modalities.base import Asking, Predictor
 from medray.modalities.folds import predictor_of
 from medray.modalities.loaded import LoadedModel, load_model
-from medray.modalities.lot import ROWS, Lot
+from medray.modalities.lot import Lot
 from medray.storage.shards.reader import Shard
 from medray.storage.shards.records import Pinned, Refusal
 from medray.storage.shards.rows import Rows
@@ -41,7 +42,7 @@ class Predict(Operation):
         self._shard = lru_cache(maxsize=4)(
             lambda *pinned: Shard(objects, Pinned(*pinned), in_order=True)
         )
-        self._of, self._at = "", dict[str, int]()
+        self._looked_up: _Place | None = None
 
     def open(self) -> None:
         """Load the network, once for all units."""
@@ -69,44 +70,69 @@ class Predict(Operation):
 
     @property
     def batch(self) -> int:
-        """See Predictor; of a columnar one as many as are answered together."""
-        return ROWS if self._predictor.columnar else self._predictor.batch
+        """See Predictor; as many as are answered together."""
+        return self._predictor.rows
 
-    @property
-    def lazy(self) -> bool:
-        """Of a columnar predictor."""
-        return self._predictor.columnar
+    def lazy(self, unit: Unit) -> bool:
+        """Where samples of its shard are answered together; see Predictor."""
+        return self._place(unit).lazy
 
     def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:
-        """The sample, prepared, or of a columnar predictor where it lies; see Predictor."""
-        at = self._places(unit)[key]
-        shard, number = self._shard(*unit.payload["shard"]), unit.payload["rows"][at]
-        if self._predictor.columnar:
+        """The sample, prepared, or where it lies of those that are answered together."""
+        place = self._place(unit)
+        shard, number = place.shard, place.rows[key]
+        if place.lazy:
             yield _There(key, shard, number)
         else:
             yield self._predictor.prepare(InShard(shard, number), len(unit.inputs))
 
-    def _places(self, unit: Unit) -> dict[str, int]:
-        """Where each of a unit's inputs stands, looked up once."""
-        if self._of != unit.id:
-            self._of, self._at = unit.id, {one: at for at, one in enumerate(unit.inputs)}
-        return self._at
+    def _place(self, unit: Unit) -> "_Place":
+        """Where a unit's inputs lie, looked up once: two threads may each ask for their own."""
+        place = self._looked_up
+        if place is None or place.unit != unit.id:
+            shard = self._shard(*unit.payload["shard"])
+            rows = dict(zip(unit.inputs, unit.payload["rows"], strict=True))
+            place = _Place(unit.id, shard, rows, self._predictor.together(shard) is not None)
+            self._looked_up = place
+        return place
 
     def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
-        """One output sample for each input sample, in order; of a columnar predictor as rows."""
-        if not self._predictor.columnar:
+        """One output sample for each input sample, in order, or rows of all of them."""
+        there = [one for one in samples if isinstance(one, _There)]
+        if not there:
             yield from self._predictor.compute(samples)
             return
-        there = [one for one in samples if isinstance(one, _There)]
         numbers = np.array([one.number for one in there], np.int64)
         shard, task = there[0].shard, self._predictor.trained.task
         answers = self._predictor.of_shard(Lot(shard, numbers))
-        made = table_of([task.decide(one) for one in answers])
+        decided = [task.decide(one) for one in answers]
         table = shard.table.take(pa.array(numbers))
+        if self._predictor.together(shard) == "samples":
+            for row, own in zip(table.to_pylist(), decided, strict=True):
+                yield Sample(row.pop("sample_id"), row | own)
+            return
+        made = table_of(decided)
         table = table.select([name for name in table.column_names if name not in made.schema.names])
         for name in made.column_names:
             table = table.append_column(name, made[name])
         yield Rows(table)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a unit's inputs lie.
+
+    Args:
+        unit: its id.
+        shard: that holds them.
+        rows: of each input.
+        lazy: they are answered together.
+    """
+
+    unit: str
+    shard: Shard
+    rows: dict[str, int]
+    lazy: bool
 
 
 class _There(Sample):

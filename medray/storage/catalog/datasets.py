@@ -25,9 +25,10 @@ from medray.storage.catalog.versions import (
     read_head,
     whole_version,
 )
-from medray.storage.shards.reader import SampleArray, Shard
+from medray.storage.shards.reader import Shard
 from medray.storage.shards.records import TABLE
 from medray.storage.shards.rows import joined
+from medray.storage.shards.sample_array import SampleArray
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.writer import table_of
 from medray.storage.store.damage import damage

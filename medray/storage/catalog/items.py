@@ -6,8 +6,9 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from medray.storage.catalog.manifest import Entries
-from medray.storage.shards.reader import SampleArray, Shard
+from medray.storage.shards.reader import Shard
 from medray.storage.shards.records import Pinned
+from medray.storage.shards.sample_array import SampleArray
 from medray.storage.store.objects import Objects
 
 

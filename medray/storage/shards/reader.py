@@ -13,7 +13,6 @@ import io
 import json
 from collections.abc import Sequence
 from functools import cached_property
-from types import EllipsisType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +24,7 @@ from medray.storage.shards.array_reader import ArrayReader, StackReader
 from medray.storage.shards.decoded import Decoded
 from medray.storage.shards.ragged import ABSENT, OFFSETS, Ragged, checked
 from medray.storage.shards.records import ARRAYS, ROOT, TABLE, Pinned
+from medray.storage.shards.sample_array import SampleArray
 from medray.storage.shards.samples import Layout, Sample
 from medray.storage.shards.schema import ArraySpec, decode
 from medray.storage.shards.zarr3 import ArrayMeta
@@ -181,7 +181,7 @@ class Shard:
             notes={name: meta.attributes for name, meta in metas.items() if meta.attributes},
         )
 
-    def array(self, row: int, name: str) -> "SampleArray":
+    def array(self, row: int, name: str) -> SampleArray:
         """One sample's array, to be sliced.
 
         Raises:
@@ -232,9 +232,8 @@ class Shard:
 
     def stack(self, name: str) -> list[np.ndarray | None] | None:
         """That array of every sample, None for those without; None where they aren't stacked."""
-        members, partial, _, ragged = self._group
-        document = members.get(name) if name not in ragged else None
-        if document is None or document.get("node_type") != "array":
+        document, partial = self._stack(name), self._group.partial
+        if document is None:
             return None
         whole = self._reader(name, document)[()]
         if name not in partial:
@@ -249,12 +248,20 @@ class Shard:
         Raises:
             DataError: a sample has no array of that name (code "no-such-array").
         """
-        members, partial, _, ragged = self._group
-        document = members.get(name) if name not in ragged else None
+        document, partial = self._stack(name), self._group.partial
         entries = [partial[name].get(row) for row in rows] if name in partial else list(rows)
-        if document is None or document.get("node_type") != "array" or None in entries:
+        if document is None or None in entries:
             return [self.array(row, name)[...] for row in rows]
         return self._reader(name, document).rows(np.asarray(entries, np.int64))
+
+    def stacked(self, name: str) -> bool:
+        """Whether that array of all samples lies in one stack."""
+        return self._stack(name) is not None and name not in self._group.partial
+
+    def _stack(self, name: str) -> dict[str, Any] | None:
+        members, _, _, ragged = self._group
+        document = members.get(name) if name not in ragged else None
+        return document if document and document.get("node_type") == "array" else None
 
     def sample(self, row: int) -> Sample:
         """One sample with its arrays in memory."""
@@ -271,70 +278,6 @@ class Shard:
             meta = ArrayMeta.decode(document, full)
             self._stacks[path] = StackReader(self._objects, full, meta)
         return self._stacks[path]
-
-
-class SampleArray:
-    """One sample's array: whole, one row of a stack, or some rows of what is ragged.
-
-    Slices read only what they touch.
-
-    Args:
-        reader: of what is stored.
-        where: None: all of it is the sample's; a number: the row; or where its rows begin and end.
-    """
-
-    def __init__(self, reader: ArrayReader, where: int | tuple[int, int] | None) -> None:
-        self._reader, self._where = reader, where
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the sample's array."""
-        if isinstance(self._where, tuple):
-            return self._where[1] - self._where[0], *self._reader.shape[1:]
-        return self._reader.shape if self._where is None else self._reader.shape[1:]
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Its data type."""
-        return self._reader.dtype
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def chunk(self) -> tuple[int, ...]:
-        """Inner chunk, the least that a read decodes."""
-        chunk = self._reader.meta.chunk
-        return chunk[1:] if isinstance(self._where, int) else chunk
-
-    def __getitem__(self, window: tuple[slice, ...] | slice | EllipsisType) -> np.ndarray:
-        """Values of the window; `[...]` is all of it."""
-        if isinstance(window, EllipsisType):
-            window = ()
-        window = window if isinstance(window, tuple) else (window,)
-        if self._where is None:
-            return self._reader[window]
-        if isinstance(self._where, tuple):
-            first, *rest = window or (slice(None),)
-            low, high, _ = first.indices(self.shape[0])
-            start = self._where[0]
-            return self._reader[(slice(start + low, start + max(low, high)), *rest)]
-        values: np.ndarray = self._reader[(slice(self._where, self._where + 1), *window)][0]
-        return values
-
-    def windows(self, starts: np.ndarray, length: int) -> np.ndarray:
-        """See `ArrayReader.windows`; of a small array, which lies in a stack, all of it is read."""
-        if self._where is None:
-            return self._reader.windows(starts, length)
-        whole = self[...]
-        out = np.zeros((len(starts), *self.shape[:-1], length), self.dtype)
-        for window, start in zip(out, starts.tolist(), strict=True):
-            low, high = max(0, start), max(0, min(start + length, self.shape[-1]))
-            if high > low:
-                window[..., low - start : high - start] = whole[..., low:high]
-        return out
 
 
 def selected(

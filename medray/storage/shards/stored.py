@@ -5,7 +5,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from medray.errors import DataError
-from medray.storage.shards.reader import SampleArray, Shard
+from medray.storage.shards.reader import Shard
+from medray.storage.shards.sample_array import SampleArray
 from medray.storage.shards.samples import Sample, Slabs
 
 Sliceable = SampleArray | np.ndarray

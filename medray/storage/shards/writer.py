@@ -36,6 +36,7 @@ from medray.storage.store.objects import Objects
 STACK_BYTES = 256 * 2**10  # arrays below this wait for the end of the unit, to be stacked
 STACK_CHUNK_BYTES = 2**20
 DRAWN_CHUNK_BYTES = 2**16  # along time: of more signals than memory holds, each is drawn by itself
+_PLAIN = frozenset({str, int, bool, type(None)})  # of most values
 _PACKINGS = {"fast": FAST, "dense": DENSE, "smooth": SMOOTH}
 
 
@@ -302,14 +303,16 @@ def _told(row: dict[str, Any]) -> dict[str, Any]:
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
     """The row as JSON-able values: numpy scalars unboxed, tuples as lists, NaN as missing. What is
     held by column stays so."""
+    return {name: _plain_one(value) for name, value in row.items()}
 
-    def plain(value: Any) -> Any:
-        if isinstance(value, np.generic):
-            value = value.item()
-        if isinstance(value, float) and not math.isfinite(value):
-            return None
-        if isinstance(value, list | tuple | np.ndarray):
-            return [plain(item) for item in value]
+
+def _plain_one(value: Any) -> Any:
+    if type(value) in _PLAIN:
         return value
-
-    return {name: plain(value) for name, value in row.items()}
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain_one(item) for item in value]
+    return value

@@ -130,6 +130,16 @@ def test_one_bad_sample_of_an_input_is_refused_by_name(
     assert outcome(objects) == (["a.0", "a.1", "b.0", "c.0", "c.1"], [("b", "nan", "b.1")])
 
 
+def test_what_comes_after_a_bad_sample_goes_in_whole_batches(
+    objects: Objects, operation: type[Scripted]
+) -> None:
+    operation.computing["b.0"] = fail(DataError("made up", code="nan"))
+    names = tuple("abcdefghij")
+    run(objects, unit=Unit("u", 0, names, {}), batch=4)
+    assert outcome(objects) == ([f"{name}.0" for name in names if name != "b"], [("b", "nan", "")])
+    assert operation.sizes == ([4, 2, 1, 1, 2, 4, 2] if operation.device else [1] * 10)
+
+
 def test_an_input_without_a_good_sample_is_quarantined(
     objects: Objects, operation: type[Scripted]
 ) -> None:
