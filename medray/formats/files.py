@@ -255,16 +255,16 @@ def open_path(source: Source, path: str) -> Path:
         DataError: it leads out of the source ("outside-source"), is gone ("missing-file"), or
             cannot be opened ("unreadable").
     """
-    full = source.place(path)
-    free = source.follow_links or full == source.root
-    if not free and not full.resolve().is_relative_to(source.root.resolve()):
+    full, root = source.spelt(path), os.path.realpath(source.root)
+    free = source.follow_links or full == str(source.root)
+    if not free and os.path.commonpath([os.path.realpath(full), root]) != root:
         raise DataError("the path leads out of the source", code="outside-source", about=path)
     try:
         os.close(os.open(full, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
     except OSError as error:
         fault = unreadable(error, "the file cannot be opened")
         raise DataError(fault.message, code=fault.code, about=path, hint=fault.hint) from error
-    return full
+    return Path(full)
 
 
 def item(key: str, files: Sequence[File], **extra: object) -> Input:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from medray.errors import DataError
 from medray.formats.base import Input, Source
-from medray.formats.files import OTHER, File, item, unique, walk
+from medray.formats.files import BLOCK, OTHER, File, item, unique, walk
 from medray.formats.listing import unreadable
 from medray.formats.signal.deidentify import Pseudonyms
 from medray.formats.wfdb.header import GAP, MAX_HEADER, parse
@@ -52,6 +52,7 @@ class Tree:
         self.rates: Counter[float] = Counter()
         self._at = {path: at for at, path in enumerate(self._files.paths.to_pylist())}
         self._used: set[str] = set()
+        self._near: tuple[int, list[File]] = -1, []
         self._headers = {
             path.removesuffix(SUFFIX): self._look(source, path)
             for path in self._at
@@ -84,9 +85,16 @@ class Tree:
         annotators = [one for one in self._annotators if self._has(f"{record}.{one}", paths)]
         paths += [f"{record}.{one}" for one in annotators]
         self._used.update(paths)
-        files: list[File] = [self._files[self._at[path]] for path in paths]
+        files = [self._file(path) for path in paths]
         key = self._names.name("record", record)
         return item(key, files, annotators=annotators, names=self._names.fingerprint)
+
+    def _file(self, path: str) -> File:
+        """A file's entry; those around it are looked up together."""
+        block, at = divmod(self._at[path], BLOCK)
+        if self._near[0] != block:
+            self._near = block, list(self._files[block * BLOCK : (block + 1) * BLOCK])
+        return self._near[1][at]
 
     def _has(self, path: str, taken: Sequence[str]) -> bool:
         return path in self._at and path not in taken
