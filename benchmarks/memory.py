@@ -50,6 +50,12 @@ def peak_mb(command: list[str]) -> float:
     return peak / 1024
 
 
+def own_peak_mb() -> float:
+    """The peak of this process until now, in MB."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
 def predict(root: str, data: str) -> None:
     """Predict one dataset in this process."""
     from medray.engine.units.inline import run_inline

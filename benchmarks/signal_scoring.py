@@ -4,14 +4,18 @@ Records of two leads at 360 Hz, tiled from those of MIT-BIH where MEDRAY_DATA na
 of their size), stand as int16 in shards. `medray` is the engine's worker, from these to committed
 intervals: reading, scaling, cutting, the network, runs of classes. `bare` is the network alone on a
 window that is in memory, as often as the record has windows, without margins. Seconds are CPU time
-of the whole process, one thread, after one round that does not count. Each length has a process of
-its own, too, which scores it and asks the bare network as often, and whose peak is the kernel's.
-What was called in the shorter record is held against the network's answer for it in one piece.
+of the whole process, one thread, after one round that does not count. Each length has processes of
+its own, too, which score it, whose peak until then is the kernel's, and of which the first asks the
+bare network as often. What was called in the shorter record is held against the network's answer
+for it in one piece.
 """
 
 import argparse
+import json
 import os
 import shutil
+import statistics
+import subprocess
 import sys
 import tempfile
 import threading
@@ -22,7 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from memory import peak_mb
+from memory import own_peak_mb
 from pairs import interleave, ratio
 from safetensors.torch import save
 
@@ -170,22 +174,43 @@ def bare(root: str, hours: int) -> float:
     return time.process_time() - start
 
 
+def alone(root: str, name: str, rounds: int) -> list[float]:
+    """Score a dataset in processes of its own; peaks in MB."""
+    peaks = []
+    for number in range(rounds):
+        asked = ["--one", root, name, "" if number else "bare"]
+        done = subprocess.run([sys.executable, __file__, *asked], check=True, capture_output=True)
+        found = json.loads(done.stdout)
+        peaks.append(found["peak_mb"])
+        if not number:
+            print(
+                f"{name} once: {found['medray']:.2f} s an hour, bare {found['bare']:.2f}: "
+                f"{found['bare'] / found['medray']:.2f}"
+            )
+    return peaks
+
+
+def one(root: str, name: str, *, beside: bool) -> None:
+    """What `alone` starts."""
+    hours = int(name[1:])
+    took = score(root, name)[0] / hours
+    found = {"peak_mb": own_peak_mb(), "medray": took}
+    if beside:
+        found["bare"] = bare(root, hours) / hours
+    print(json.dumps(found))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--hours", type=int, nargs=2, default=[1, 24], help="shorter and longer")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()
     if args.one:
-        root, name = args.one
-        hours = int(name[1:])
-        ours, theirs = score(root, name)[0], bare(root, hours)
-        (Path(root) / f"{name}.txt").write_text(
-            f"{hours} h once: {ours / hours:.2f} s an hour, bare {theirs / hours:.2f}: "
-            f"{theirs / ours:.2f}"
-        )
+        root, name, beside = args.one
+        one(root, name, beside=bool(beside))
         return
     few, many = args.hours
     with tempfile.TemporaryDirectory() as root:
@@ -202,12 +227,11 @@ def main() -> None:
         print(f"samples called otherwise than in one piece: {apart:.1e}")
         if apart > 1e-4:  # ties in float32
             raise SystemExit("the answers differ")
-        peaks = [
-            peak_mb([sys.executable, __file__, "--one", root, f"h{hours}"]) for hours in args.hours
-        ]
-        print(*((Path(root) / f"h{hours}.txt").read_text() for hours in args.hours), sep="\n")
-    print(f"memory, {few} h to {many} h: {peaks[1] / peaks[0]:.3f} ({peaks[0]:.0f} MB, then "
-          f"{peaks[1]:.0f} MB)")  # fmt: skip
+        peaks = [alone(root, f"h{hours}", args.rounds) for hours in args.hours]
+    small, large = map(statistics.median, peaks)
+    print(f"memory, {few} h to {many} h: {large / small:.3f}, n={args.rounds}; MB:")
+    for hours, found in zip(args.hours, peaks, strict=True):
+        print(f"{hours} h:", *(f"{each:.0f}" for each in sorted(found)))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Commands that look at datasets and models: ls, show, quarantine."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -87,9 +88,31 @@ def quarantine(reference: str, storage: str | None, as_json: bool) -> None:
     if as_json:
         print_json({"quarantine": rows})
         return
-    columns = ["kind", "source", "sample", "path", "code", "reason", "hint", "syntax", "files"]
-    columns = [name for name in columns if any(row[name] for row in rows)]
+    rows = _told_once(rows)
+    columns = ["kind", "source", "parts", "sample", "path", "code", "reason", "hint", "syntax"]
+    columns = [name for name in [*columns, "files"] if any(row[name] for row in rows)]
     print_table(columns, [[row[column] for column in columns] for row in rows])
+
+
+def _told_once(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows as people read them: parts of a sample, which have its id before a colon, are one row
+    where the same is said of them, such as the thousands of beats of a record."""
+    several: dict[tuple[object, ...], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        whole = row["source"].rpartition(":")[0] or row["source"]
+        said = (value for name, value in row.items() if name not in ("source", "files"))
+        several.setdefault((whole, *said), []).append(row)
+    return [
+        {**some[0], "parts": None}
+        if len(some) == 1
+        else {
+            **some[0],
+            "source": whole,
+            "parts": len(some),
+            "files": sum(r["files"] for r in some),
+        }
+        for (whole, *_), some in several.items()
+    ]
 
 
 def _of_dataset(dataset: "Dataset") -> dict[str, Any]:
