@@ -100,8 +100,9 @@ def write_records(folder: Path, numbers: Iterable[int], rate: float = RATE) -> N
         )  # fmt: skip
 
 
-def save_tagger(objects: Objects, name: str) -> None:
-    """A network that nothing has trained, which says now this and now that of each sample."""
+def save_tagger(objects: Objects, name: str, folds: int = 0) -> None:
+    """A network that nothing has trained, which says now this and now that of each sample, or one
+    for each of so many folds."""
     import torch
     from safetensors.torch import save
 
@@ -113,10 +114,16 @@ def save_tagger(objects: Objects, name: str) -> None:
         scale="dataset", mean=(0.0,), std=(1.0,),
     )  # fmt: skip
     torch.manual_seed(1)
-    network = Signals().build(model, plan)
-    weights = {key: 3 * one for key, one in network.state_dict().items()}
-    config = {"model": model, "task": task, "plan": plan.model_dump(mode="json")}
+    weights = {
+        f"{at}." * bool(folds) + key: 3 * one
+        for at in range(max(1, folds))
+        for key, one in Signals().build(model, plan).state_dict().items()
+    }
+    document = plan.model_dump(mode="json")
+    members = [{"value": at, "plan": document} for at in range(folds)]
+    told = {"folds": {"column": "fold", "members": members}} if folds else {"plan": document}
+    config = {"model": model, "task": task, **told}
     save_model(
-        objects, name, weights=save(weights), config=config, metrics={}, parents=[],
+        objects, name, weights=save(weights), config=config, metrics={}, parents=["windows@1"],
         spec=short(name), card="",
     )  # fmt: skip

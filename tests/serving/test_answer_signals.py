@@ -50,9 +50,13 @@ def test_beats_are_answered_as_in_bulk(objects: Objects, tmp_path: Path, folds: 
         np.testing.assert_allclose(answer["probability"], row["probability"], rtol=1e-5)
 
 
-def test_a_recording_is_answered_by_intervals_as_in_bulk(objects: Objects, tmp_path: Path) -> None:
-    """At a rate that the network has not, digital in storage and in millivolts in the request."""
-    save_tagger(objects, "rhythms")
+@pytest.mark.parametrize("folds", [0, 3])
+def test_a_recording_is_answered_by_intervals_as_in_bulk(
+    objects: Objects, tmp_path: Path, folds: int
+) -> None:
+    """At a rate that the network has not, digital in storage and in millivolts in the request; of
+    folds by what their networks say in the mean."""
+    save_tagger(objects, "rhythms", folds)
     write_records(tmp_path / "raw", [3], rate=150)
     form = {"name": "wfdb", "deidentify": {"method": "none"}}
     ingest = {"kind": "ingest", "format": form, "source": str(tmp_path / "raw"), "output": "raw"}
