@@ -15,14 +15,15 @@ import numpy as np
 from medray.data.cases import Cases, Loader
 from medray.data.order import Order
 from medray.modalities.generation import Generation
-from medray.modalities.lot import Lot
+from medray.modalities.lot import Lot, Together
+from medray.modalities.made import Made
 from medray.modalities.plan import Augment, Plan, PlanOptions, Sketch, Wanted
 from medray.modalities.streamed import apart, held
 from medray.modalities.wire import Wire
 from medray.spec.base import Settings
 from medray.spec.training import TrainSettings
 from medray.storage.catalog.datasets import Dataset
-from medray.storage.shards.holds import Needs, names
+from medray.storage.shards.holds import Needs
 from medray.storage.shards.reader import Shard
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
     from medray.tasks.base import Task
 
 Precision = Literal["fp32", "bf16"]
-Together = Literal["rows", "samples"] | None
-"""How answers to many samples are written: as one table, or each with its own row. The digest of a
-table is another, so who once wrote samples goes on so."""
 
 
 @dataclass(frozen=True)
@@ -83,21 +81,6 @@ class Asking:
     held_out: Literal[False, "fold", "subject"] = False
 
 
-@dataclass(frozen=True)
-class Made:
-    """What predictions hold of each sample.
-
-    Args:
-        arrays: their names.
-        columns: beside those of the sample that is answered.
-        scorable: whether they are answers, which can be held against the truth.
-    """
-
-    arrays: frozenset[str] = frozenset()
-    columns: frozenset[str] = names("probability", "predicted")
-    scorable: bool = True
-
-
 class Predictor(ABC):
     """A model and how it is to answer: the same in bulk and behind an endpoint.
 
@@ -138,6 +121,10 @@ class Predictor(ABC):
     def of_shard(self, lot: Lot) -> np.ndarray:
         """What the task makes of rows of a shard, in order, (rows, …)."""
         raise NotImplementedError
+
+    def decided(self, lot: Lot) -> list[dict[str, Any]]:
+        """The columns that predictions of rows of a shard have, in order."""
+        return [self.trained.task.decide(one) for one in self.of_shard(lot)]
 
     @abstractmethod
     def prepare(self, stored: Stored, together: int) -> Sample:

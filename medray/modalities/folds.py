@@ -4,23 +4,24 @@ A sample of the data they were trained on is answered by the network that has no
 other data by the networks that learnt nothing of its subject; all others by the mean of all.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 
 from medray.errors import DataError, SpecError
-from medray.modalities.base import Answering, Asking, Predictor, Together, giving
+from medray.modalities.base import Answering, Asking, Predictor, giving
 from medray.modalities.learnt import Learnt
 from medray.modalities.loaded import LoadedModel
-from medray.modalities.lot import Lot
+from medray.modalities.lot import Lot, Together
 from medray.modalities.streamed import Streamed
 from medray.storage.shards.reader import Shard
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays
 from medray.storage.shards.stored import Stored
+from medray.tasks import build_task
 
 
 def predictor_of(model: LoadedModel, asked: Asking) -> Predictor:
@@ -72,13 +73,23 @@ class HeldOut(Predictor):
 
     def of_shard(self, lot: Lot) -> np.ndarray:
         """See Predictor."""
+        made = self._each(lot, lambda member, mine: member.of_shard(mine))
+        return np.stack([made[at] for at in range(len(lot))])
+
+    def decided(self, lot: Lot) -> list[dict[str, Any]]:
+        """See Predictor; each network decides by options of its own."""
+        made = self._each(lot, lambda member, mine: member.decided(mine))
+        return [made[at] for at in range(len(lot))]
+
+    def _each(self, lot: Lot, ask: Callable[[Answering, Lot], Iterable[Any]]) -> dict[int, Any]:
+        """What each row's own network says, by the row's place in the lot."""
         folds = lot.shard.table[self._column].take(pa.array(lot.numbers)).to_pylist()
-        made: dict[int, np.ndarray] = {}
+        made: dict[int, Any] = {}
         for value in dict.fromkeys(folds):
             mine = [at for at, fold in enumerate(folds) if fold == value]
-            answers = self._member(value).of_shard(lot.take(np.array(mine)))
+            answers = ask(self._member(value), lot.take(np.array(mine)))
             made.update(zip(mine, answers, strict=True))
-        return np.stack([made[at] for at in range(len(lot))])
+        return made
 
     def prepare(self, stored: Stored, together: int) -> Sample:
         """Prepared as in the sample's own fold."""
@@ -130,7 +141,14 @@ class Mean(Answering):
                 about=model.package.reference,
                 hint="train one network on all samples to predict others",
             )
-        self._members = [one.modality.predictor(one, asked) for one in model.members.values()]
+        # Of the mean it is decided by options of all networks together.
+        options = model.package.config["task"]
+        together = [
+            replace(one, task=build_task(options, one.plan.frequencies))
+            for one in model.members.values()
+        ]
+        self._members = [one.modality.predictor(one, asked) for one in together]
+        self.trained = together[0]
         self._learnt = Learnt(model.package) if asked.held_out else None
 
     def giving(self, outputs: str) -> "Mean":

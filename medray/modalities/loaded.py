@@ -69,9 +69,10 @@ def load_model(objects: Objects, reference: str, device: torch.device | None = N
     package = open_model(objects, reference)
     weights = package.weights()
     members = {}
-    for value, plan, own in plans_of(package):
+    own_tasks = [one.get("task", {}) for one in package.config.get("folds", {}).get("members", [])]
+    for (value, plan, own), task in zip(plans_of(package), own_tasks or [{}], strict=True):
         part = {n.removeprefix(own): v for n, v in weights.items() if n.startswith(own)}
-        members[value] = _made(package, plan, part, device)
+        members[value] = _made(package, plan, package.config["task"] | task, part, device)
     return LoadedModel(package, members)
 
 
@@ -83,13 +84,14 @@ def load_trained(objects: Objects, reference: str, device: torch.device | None =
 def _made(
     package: ModelPackage,
     planned: dict[str, Any],
+    options: dict[str, Any],
     values: dict[str, np.ndarray],
     device: torch.device | None,
 ) -> Trained:
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         plan = read_plan(planned)
-        task = build_task(package.config["task"], plan.frequencies)
+        task = build_task(options, plan.frequencies)
         modality = modality_of(package.config["model"])
         network = modality.build(package.config["model"], plan)
         network.load_state_dict({name: torch.from_numpy(value) for name, value in values.items()})

@@ -1,7 +1,7 @@
 """Rows of a shard that are answered together, by one model or by several."""
 
 from collections.abc import Callable, Hashable, Iterator
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Literal, Self, TypeVar, cast
 
 import numpy as np
 
@@ -9,6 +9,10 @@ from medray.storage.shards.reader import Shard
 from medray.storage.shards.stored import InShard
 
 ROWS = 8192  # of a lot; of compounds 3 MB as they are stored, and 15 as networks take them
+
+Together = Literal["rows", "samples"] | None
+"""How answers to many samples are written: as one table, or each with its own row. The digest of a
+table is another, so who once wrote samples goes on so."""
 
 T = TypeVar("T")
 

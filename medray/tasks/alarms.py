@@ -185,17 +185,16 @@ def mistaken(cases: Rows, threshold: float | None) -> list[Picture]:
     """The false alarms that surprise most, and the anomalies that surprise least.
 
     Args:
-        cases: score rows; without a threshold those that would be the first to be wrong.
-        threshold: above which there is an alarm.
+        cases: score rows; where nobody says what alarms, those that would be the first to be wrong.
+        threshold: above which all of them alarm; None: there is none, or each fold has its own.
     """
     known = [row for row in cases if row["surprise"] is not None and row["anomalous"] is not None]
     known.sort(key=lambda row: row["surprise"])
-    limit = float("nan") if threshold is None else threshold
-    quiet = [row for row in known if row["anomalous"] == 1 and not row["surprise"] > limit]
-    loud = [row for row in known[::-1] if row["anomalous"] == 0 and not row["surprise"] <= limit]
+    quiet = [row for row in known if row["anomalous"] == 1 and row["alarm"] != 1]
+    loud = [row for row in known[::-1] if row["anomalous"] == 0 and row["alarm"] != 0]
     beside = "" if threshold is None else f", threshold {threshold:.3g}"
     titles = ("missed", "false alarm")
-    if threshold is None:
+    if all(row["alarm"] is None for row in known):
         titles = ("anomaly that surprises least", "normal that surprises most")
     return [
         Picture(

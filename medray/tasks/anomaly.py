@@ -67,6 +67,9 @@ class Anomaly(Task):
         threshold: float | None = Field(
             None, description="surprise above which there is an alarm; null: of the validation"
         )
+        of_folds: tuple[float, ...] = Field(
+            (), description="of a model of folds each network's threshold, which the others chose"
+        )
 
         @model_validator(mode="after")
         def _fits(self) -> Self:
@@ -83,7 +86,8 @@ class Anomaly(Task):
     answers: ClassVar[Answers] = "surprise"
     metric: ClassVar[str] = "val_surprise"
     baseline: ClassVar[str] = "principal"
-    of_network: ClassVar[frozenset[str]] = frozenset({"threshold"})
+    of_network: ClassVar[frozenset[str]] = frozenset({"threshold", "of_folds"})
+    across: ClassVar[bool] = True
     metrics: ClassVar[Mapping[str, Metric]] = {
         "auroc": Metric("AUROC", headline=True),
         "average_precision": Metric("average precision", headline=True),
@@ -205,13 +209,33 @@ class Anomaly(Task):
             return {}
         return {"threshold": found}
 
+    def chosen_across(
+        self, held_out: Sequence[tuple[np.ndarray, np.ndarray]]
+    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Thresholds: of each network by normal cases that the others have held out, and of all
+        together, who are asked of strangers, by those of all folds."""
+
+        def of(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
+            table, targets = map(np.concatenate, zip(*parts, strict=True))
+            return self.chosen(self.summarise(table, targets))
+
+        each = [of([*held_out[:at], *held_out[at + 1 :]]) for at in range(len(held_out))]
+        told = of(held_out)
+        if told:
+            told["of_folds"] = tuple(one["threshold"] for one in each if one)
+        return told, each
+
     def describe(self) -> list[str]:
         """The threshold, and where it comes from."""
         options = self.options
         if options.threshold is None:
-            return ["no threshold: nothing was validated, or it is a model of folds"]
+            return ["no threshold: nothing was validated"]
         rate = f"{self._rate:g} false alarms " + ("an hour" if self._hourly else "a sample")
-        return [f"alarm above a surprise of {options.threshold:.6g}, chosen for at most {rate}"]
+        told = [f"alarm above a surprise of {options.threshold:.6g}, chosen for at most {rate}"]
+        if options.of_folds:
+            low, high = min(options.of_folds), max(options.of_folds)
+            told += [f"of each fold above {low:.6g} to {high:.6g}, which the other folds chose"]
+        return told
 
     def score(self, truth: Sample, prediction: Sample | None) -> list[dict[str, Any]]:
         """One row; `anomalous` is None where the case is not judged. A recording without a class is
@@ -261,6 +285,8 @@ class Anomaly(Task):
         spread = alarms(scores.cases, self.metrics, self._hourly, self._rate)
         threshold = self.options.threshold
         chosen = "" if threshold is None else "the threshold was chosen so in the validation, and "
+        if self.options.of_folds:
+            chosen = "each fold's threshold was chosen so on what the others have held out, and "
         meant = (
             "A false alarm is a normal case above the threshold. Allowed are "
             f"{self._rate:g} false alarms {per} of normal cases; {chosen}the sensitivity at the "
@@ -273,12 +299,15 @@ class Anomaly(Task):
             figures=[*figures, *spread.figures],
             tables=[*section.tables, *spread.tables],
             notes=[one[0].upper() + one[1:] + "." for one in self.describe()],
-            pictures=mistaken(scores.cases, threshold),
+            pictures=mistaken(scores.cases, None if self.options.of_folds else threshold),
             definitions=[meant],
         )
 
     def _tile(self, threshold: float, per: str) -> Tile:
         chosen = f"in the validation, for {self._rate:g} false alarms {per}"
+        if self.options.of_folds:
+            low, high = min(self.options.of_folds), max(self.options.of_folds)
+            chosen = f"{low:.4f} to {high:.4f} in folds, chosen by the others"
         return Tile(Metric("alarm above a surprise of", digits=4), threshold, note=chosen)
 
     def verdict(self, truth: Mapping[str, Any], answer: Mapping[str, Any] | None) -> Verdict | None:

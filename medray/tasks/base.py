@@ -56,6 +56,8 @@ class Task(ABC):
     whole_batch: ClassVar[bool] = False
     """Whether a sample's loss hangs on the others of its step, as a rank in a list does; then
     `loss` gets the whole global batch, and each sample's share of the loss is what it returns."""
+    across: ClassVar[bool] = False
+    """Whether networks of folds choose options for each other; see `chosen_across`."""
     ignored: bool = False
     """Of places: whether labels hold one value more, behind the classes, that takes no part."""
 
@@ -237,6 +239,17 @@ class Task(ABC):
     def chosen(self, metrics: dict[str, float]) -> dict[str, Any]:
         """Options that the validation chose, by its metrics; they go into the model's package."""
         return {}
+
+    def chosen_across(
+        self, held_out: Sequence[tuple[np.ndarray, np.ndarray]]
+    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """As `chosen`, of folds, where each network's validation is what it will be scored on:
+        options of all networks together, and of each those that the others have chosen for it.
+
+        Args:
+            held_out: of each network rows of `judge` and targets of what it has not seen.
+        """
+        return {}, [{} for _ in held_out]
 
     def describe(self) -> list[str]:
         """Lines of the model's card: what is done to the network's answers."""

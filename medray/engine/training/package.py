@@ -8,6 +8,7 @@ from typing import Any
 from safetensors.torch import save
 from torch import Tensor
 
+from medray.engine.training.across import chosen_across
 from medray.engine.training.baseline_scores import (
     encode,
     file_of,
@@ -77,7 +78,8 @@ def save_folds(
     """Commit the networks of all folds as one model; see medray.modalities.folds.
 
     The package's config holds `model`, `task` and `folds`: the column, and `value` and `plan` of
-    each member, whose weights have its number before their names. Metrics are means over the
+    each member, whose weights have its number before their names; `task` of a member are options
+    that are its own. Metrics are means over the
     folds; history.json is the first fold's.
 
     Args:
@@ -86,13 +88,17 @@ def save_folds(
         column: whose values part the folds.
         spec: hash of the resolved training step.
     """
+    each_weights = [_weights(setup, result) for _, setup, result in made]
     weights = {
-        f"{at}.{key}": tensor
-        for at, (_, setup, result) in enumerate(made)
-        for key, tensor in _weights(setup, result).items()
+        f"{at}.{key}": tensor for at, own in enumerate(each_weights) for key, tensor in own.items()
     }
     _, setup, first = made[0]
-    members = [{"value": value, "plan": one.plan.model_dump(mode="json")} for value, one, _ in made]
+    chosen, own_chosen = chosen_across([one for _, one, _ in made], each_weights)
+    task = setup.task | chosen
+    members: list[dict[str, Any]] = [
+        {"value": value, "plan": one.plan.model_dump(mode="json"), **({"task": own} if own else {})}
+        for (value, one, _), own in zip(made, own_chosen, strict=True)
+    ]
     beside = [_baselines(one) for _, one, _ in made]
     each = [{**one.metrics, **more} for (_, _, one), (_, more) in zip(made, beside, strict=True)]
     shared = [metric for metric in each[0] if all(metric in one for one in each)]
@@ -103,14 +109,14 @@ def save_folds(
         weights=save(weights),
         config={
             "model": setup.model,
-            "task": setup.task,
+            "task": task,
             "folds": {"column": column, "members": members},
             **_shared([one for _, one, _ in made]),
         },
         metrics={"folds": len(made), "steps": sum(result.step for _, _, result in made), **metrics},
         parents=_origins(setup),
         spec=spec,
-        card=_card(name, setup, setup.task, metrics),
+        card=_card(name, setup, task, metrics),
         extra={
             "history.json": _history(first),
             FILE: learnt([one for _, one, _ in made]),

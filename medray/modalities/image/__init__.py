@@ -10,7 +10,6 @@ from medray.data.order import Order
 from medray.modalities.base import (
     Answering,
     Asking,
-    Made,
     Modality,
     Precision,
     PredictOptions,
@@ -19,6 +18,7 @@ from medray.modalities.base import (
 from medray.modalities.image.augment import ImageAugment
 from medray.modalities.image.options import ImagePlanOptions
 from medray.modalities.image.wire import ImageWire
+from medray.modalities.made import Made
 from medray.modalities.plan import Augment, PlanOptions, Sketch, Wanted
 from medray.modalities.wire import Wire
 from medray.spec.training import TrainSettings

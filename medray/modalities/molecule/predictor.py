@@ -9,8 +9,8 @@ import numpy as np
 
 from medray.data.tree import Tree
 from medray.modalities.ask import ask
-from medray.modalities.base import Answering, Together
-from medray.modalities.lot import ROWS, Lot
+from medray.modalities.base import Answering
+from medray.modalities.lot import ROWS, Lot, Together
 from medray.modalities.molecule.cases import (
     DESCRIPTORS,
     GRAPH,

@@ -9,12 +9,12 @@ from medray.data.order import Order
 from medray.modalities.base import (
     Answering,
     Asking,
-    Made,
     Modality,
     Precision,
     Trained,
 )
 from medray.modalities.generation import Generation
+from medray.modalities.made import Made
 from medray.modalities.notation.plan import NotationPlan, NotationPlanOptions
 from medray.modalities.notation.wire import NotationWire
 from medray.modalities.plan import PlanOptions, Sketch, Wanted, planned_fields

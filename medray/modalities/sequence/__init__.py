@@ -13,12 +13,12 @@ from medray.extras import need
 from medray.modalities.base import (
     Answering,
     Asking,
-    Made,
     Modality,
     Precision,
     PredictOptions,
     Trained,
 )
+from medray.modalities.made import Made
 from medray.modalities.plan import Augment, PlanOptions, Sketch, Wanted, planned_fields
 from medray.modalities.sequence.augment import SequenceAugment
 from medray.modalities.sequence.plan import HOW, SequencePlan, SequencePlanOptions

@@ -12,12 +12,12 @@ from medray.errors import SpecError
 from medray.modalities.base import (
     Answering,
     Asking,
-    Made,
     Modality,
     Precision,
     PredictOptions,
     Trained,
 )
+from medray.modalities.made import Made
 from medray.modalities.plan import Augment, PlanOptions, Sketch, Wanted
 from medray.modalities.signal.augment import SignalAugment
 from medray.modalities.signal.intervals import column_of

@@ -8,8 +8,8 @@ import numpy as np
 from medray.errors import DataError
 from medray.formats.signal.context import physical
 from medray.modalities.ask import ask
-from medray.modalities.base import Answering, Asking, Together, Trained
-from medray.modalities.lot import Lot
+from medray.modalities.base import Answering, Asking, Trained
+from medray.modalities.lot import Lot, Together
 from medray.modalities.signal.inputs import (
     Signals,
     check_length,

@@ -13,7 +13,8 @@ from medray.steps.base.view import View
 from medray.steps.predict.spec import PredictSpec
 
 if TYPE_CHECKING:
-    from medray.modalities.base import Made, Modality
+    from medray.modalities.base import Modality
+    from medray.modalities.made import Made
     from medray.models.base import Network
     from medray.tasks.base import Task
 

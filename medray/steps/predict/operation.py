@@ -103,9 +103,8 @@ class Predict(Operation):
             yield from self._predictor.compute(samples)
             return
         numbers = np.array([one.number for one in there], np.int64)
-        shard, task = there[0].shard, self._predictor.trained.task
-        answers = self._predictor.of_shard(Lot(shard, numbers))
-        decided = [task.decide(one) for one in answers]
+        shard = there[0].shard
+        decided = self._predictor.decided(Lot(shard, numbers))
         table = shard.table.take(pa.array(numbers))
         if self._predictor.together(shard) == "samples":
             for row, own in zip(table.to_pylist(), decided, strict=True):

@@ -1,0 +1,20 @@
+"""What predictions hold, known before there is a model."""
+
+from dataclasses import dataclass
+
+from medray.storage.shards.holds import names
+
+
+@dataclass(frozen=True)
+class Made:
+    """What predictions hold of each sample.
+
+    Args:
+        arrays: their names.
+        columns: beside those of the sample that is answered.
+        scorable: whether they are answers, which can be held against the truth.
+    """
+
+    arrays: frozenset[str] = frozenset()
+    columns: frozenset[str] = names("probability", "predicted")
+    scorable: bool = True
