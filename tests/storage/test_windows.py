@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from medray.formats.signal.recording import spec_of
+from medray.storage.shards import array_reader
 from medray.storage.shards.reader import Shard
+from medray.storage.shards.recent import Recent
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import ArraySpec, Axis
 from medray.storage.shards.writer import ShardWriter
@@ -42,6 +44,34 @@ def test_windows_are_what_slices_give(
     wanted = [padded[:, start + 700 : start + 1300] for start in starts]
     np.testing.assert_array_equal(found, np.stack(wanted))
     assert array.windows(starts[:0], 600).shape == (0, 3, 600)
+
+
+def test_chunks_are_decoded_once_as_long_as_they_are_recent(
+    objects: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medray.storage.shards.writer.STACK_BYTES", 0)
+    kept = Recent(4 * 3 * 256 * 2)  # four chunks
+    monkeypatch.setattr("medray.storage.shards.array_reader._RECENT", kept)
+    decoded = []
+    plain = array_reader.decompress
+    monkeypatch.setattr(
+        "medray.storage.shards.array_reader.decompress",
+        lambda data, out: decoded.append(len(data)) or plain(data, out),
+    )
+    values = np.random.default_rng(0).integers(-2000, 2000, (3, 5120)).astype(np.int16)
+    spec = ArraySpec(AXES, ("int16",), chunk=(None, 256), packing="smooth")
+    shard = stored(objects, values, spec, copies=2)
+    counts = []
+    # The first chunk, two beside it, two of these again by another reader, two of another array,
+    # for which the third has to go: so the first is there yet, and that is not.
+    asked = [(0, [0]), (0, [250, 500]), (0, [10, 400]), (1, [0]), (1, [1900]), (0, [0]), (0, [600])]
+    for row, starts in asked:
+        before = len(decoded)
+        found = shard.array(row, "signal_100").windows(np.array(starts), 100)
+        wanted = [values[:, start : start + 100] + row for start in starts]
+        np.testing.assert_array_equal(found, np.stack(wanted))
+        counts.append(len(decoded) - before)
+    assert counts == [1, 2, 0, 1, 1, 0, 1]
 
 
 def test_windows_of_small_arrays_that_lie_in_a_stack(objects: Objects) -> None:

@@ -7,11 +7,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
+from itertools import groupby
 from typing import Any, TypeVar
 
 import numpy as np
 
 from medray.errors import DataError
+from medray.storage.shards.recent import Recent
 from medray.storage.shards.zarr3 import EMPTY, ArrayMeta, decode_index, decompress, dtype_of
 from medray.storage.store.damage import damage
 from medray.storage.store.fetch import fetch
@@ -19,6 +21,7 @@ from medray.storage.store.objects import Objects
 from medray.storage.store.remote import READS
 
 _HELD = 2**24  # values that `windows` has decoded at a time, at most
+_RECENT = Recent(64 * 2**20)
 
 Raw = TypeVar("Raw")
 Decoded = TypeVar("Decoded")
@@ -155,7 +158,8 @@ class ArrayReader:
         """Equally long spans of the last axis, of an array whose chunks hold all of the others.
 
         A chunk that several of them touch is decoded once, and all of an object read by one
-        request: many at once cost less than one after the other.
+        request: many at once cost less than one after the other. Those that were decoded last are
+        kept, 64 MiB of all arrays of a process.
 
         Args:
             starts: of each, int64, in any order; what lies beyond the array is zero.
@@ -167,16 +171,21 @@ class ArrayReader:
         Raises:
             DamageError: stored bytes are damaged; names the object.
         """
-        size = self.shape[-1]
+        size, deep = self.shape[-1], self.meta.chunk[-1]
         out = np.zeros((len(starts), *self.shape[:-1], length), self.dtype)
         inner = (starts >= 0) & (starts + length <= size)
         order = np.flatnonzero(inner)[np.argsort(starts[inner], kind="stable")]
         step = max(1, _HELD // max(1, out[:1].size + math.prod(self.meta.chunk)))
         for some in np.split(order, range(step, len(order), step)):
-            buffer, places = self._side_by_side(starts[some], length)
+            chunks = self._chunks(_touched(deep, starts[some], starts[some] + length).tolist())
             # Span by span: numpy's own gather takes four times as long.
-            for window, place in zip(some.tolist(), places.tolist(), strict=True):
-                out[window] = buffer[..., place : place + length]
+            for window, start in zip(some.tolist(), starts[some].tolist(), strict=True):
+                done = 0
+                while done < length:
+                    number, at = divmod(start + done, deep)
+                    part = chunks[number][..., at : at + length - done]
+                    out[window, ..., done : done + part.shape[-1]] = part
+                    done += part.shape[-1]
         for window in np.flatnonzero(~inner).tolist():  # over an end
             low = int(starts[window])
             first, last = max(0, low), max(0, min(low + length, size))
@@ -185,24 +194,25 @@ class ArrayReader:
                 out[window, ..., first - low : last - low] = self[(*rest, slice(first, last))]
         return out
 
-    def _side_by_side(self, starts: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-        """The chunks that spans of the last axis touch, one beside the other, and where in that
-        each span begins: chunks of a span follow each other here as they do in the array."""
-        deep, per = self.meta.chunk[-1], self.meta.inner[-1]
-        rest = (0,) * (len(self.shape) - 1)
-        numbers = _touched(deep, starts, starts + length)
-        buffer = np.zeros((*self.shape[:-1], len(numbers) * deep), self.dtype)
-        for shard in np.unique(numbers // per).tolist():
-            first, last = np.searchsorted(numbers, (shard * per, (shard + 1) * per)).tolist()
-            own = (numbers[first:last] - shard * per).tolist()
-            slots = dict(zip(own, range(first, last), strict=True))
+    def _chunks(self, numbers: list[int]) -> dict[int, np.ndarray]:
+        """Chunks along the last axis by their numbers, those that are not recent decoded."""
+        per, rest = self.meta.inner[-1], (0,) * (len(self.shape) - 1)
+        found = {}
+        for number in numbers:
+            recent = _RECENT.get((self._objects, self._path, number))
+            if recent is not None:
+                found[number] = recent
+        wanted = [number for number in numbers if number not in found]
+        found |= dict.fromkeys(wanted, np.zeros(self.meta.chunk, self.dtype))
+        for shard, own in groupby(wanted, lambda number: number // per):
 
-            def put(at: Place, block: np.ndarray, slots: dict[int, int] = slots) -> None:
-                begin = slots[at[-1]] * deep
-                buffer[..., begin : begin + deep] = block
+            def keep(at: Place, block: np.ndarray, first: int = shard * per) -> None:
+                number = first + at[-1]
+                found[number] = block.copy()
+                _RECENT.put((self._objects, self._path, number), found[number])
 
-            self._decode((*rest, shard), [(*rest, number) for number in own], put)
-        return buffer, np.searchsorted(numbers, starts // deep) * deep + starts % deep
+            self._decode((*rest, shard), [(*rest, number - shard * per) for number in own], keep)
+        return found
 
     def _read_shard(
         self, place: Place, starts: Sequence[int], stops: Sequence[int], out: np.ndarray
