@@ -7,6 +7,7 @@ from medray.storage.shards.forms.ome import IMAGE, LABEL
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import ANY, Arrays, ArraySpec, Axis
 from tests.molecules import MOLECULES
+from tests.pairs import PAIRS
 
 _FEATURES = ArraySpec((Axis("feature"),))
 _BASES = ArraySpec((Axis("base", "base", "base"),))
@@ -21,6 +22,7 @@ DECLARED: Arrays = {
     "track": _TRACK,
     "features": _FEATURES,
     **MOLECULES,
+    **PAIRS,
 }
 
 

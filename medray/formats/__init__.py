@@ -17,6 +17,7 @@ FORMATS: Registry[Format] = Registry(
         "fasta": "medray.formats.fasta:Fasta",
         "expression": "medray.formats.expression:Expression",
         "sequences": "medray.formats.sequences:Sequences",
+        "pairs": "medray.formats.pairs:Pairs",
         "sdf": "medray.formats.sdf:Sdf",
         "smiles": "medray.formats.smiles:Smiles",
         "signal-table": "medray.formats.signal_table:SignalTable",

@@ -16,6 +16,7 @@ MODALITIES: "Registry[Modality]" = Registry(
         "image": "medray.modalities.image:Images",
         "molecule": "medray.modalities.molecule:MoleculeSamples",
         "notation": "medray.modalities.notation:Notations",
+        "pair": "medray.modalities.pair:PairSamples",
         "sequence": "medray.modalities.sequence:Sequences",
         "signal": "medray.modalities.signal:Signals",
         "table": "medray.modalities.table:Tables",

@@ -319,6 +319,10 @@ class Modality(ABC):
         """
         return None
 
+    def floors(self, task: "Task") -> tuple[str, ...]:
+        """In the registry of baselines: all that are fitted to `design`, the task's own first."""
+        return (task.baseline, *self.baselines) if task.baseline else ()
+
     def layout(self, network: "Network", plan: Any, device: "torch.device") -> None:  # noqa: B027 - optional
         """Arrange a network for inference, in place; its function stays."""
 

@@ -31,6 +31,7 @@ MODELS: "Registry[Network]" = Registry(
         "message-passing": "medray.models.molecule.message_passing:MessagePassing",
         "dmpnn": "medray.models.molecule.dmpnn:Dmpnn",
         "fingerprint-mlp": "medray.models.molecule.fingerprint_mlp:FingerprintMlp",
+        "dual-encoder": "medray.models.pair.dual_encoder:DualEncoder",
     },
 )
 

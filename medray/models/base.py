@@ -29,6 +29,7 @@ class Network(nn.Module, ABC):
       answer is (B, out_channels), or (B, out_channels, L) with the option `per_base`.
     - "molecule": a tree, see `molecule.base`. The answer is (B, out_channels).
     - "notation": tokens uint8 (B, L), see `notation.base`. The answer is (B, vocabulary, L).
+    - "pair": a tree, see `pair.base`. The answer is (B, out_channels).
     - "signal": a tree, see `signal.base`. The answer is (B, out_channels).
     - "table": float32 (B, in_channels), the features of all modalities beside each other, NaN
       where a sample lacks a modality. The answer is (B, out_channels).

@@ -18,6 +18,7 @@ from medray.storage.shards.samples import Sample
 from medray.tasks.base import Task, TaskOptions
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
+from medray.tasks.metrics.concordance import concordance
 from medray.tasks.metrics.regression import (
     pearson,
     r2,
@@ -57,7 +58,9 @@ class Regression(Task):
         "r2": Metric("R²", headline=True),
         "pearson": Metric("Pearson r", headline=True),
         "spearman": Metric("Spearman r", headline=True),
+        "ci": Metric("concordance index"),
         "rmse": Metric("RMSE", higher_is_better=False, headline=True),
+        "mse": Metric("MSE", higher_is_better=False),
         "mae": Metric("MAE", higher_is_better=False),
         "error": Metric("error", higher_is_better=False),
     }
@@ -138,8 +141,8 @@ class Regression(Task):
         return [float(value) for value in answer]
 
     def summarise(self, table: np.ndarray, targets: np.ndarray | None) -> dict[str, float]:
-        """`val_r2`, `val_pearson`, `val_spearman` and `val_rmse`, means over the values; of
-        several values the R^2 of each."""
+        """`val_r2`, `val_pearson`, `val_spearman`, `val_rmse` and `val_ci`, means over the values;
+        of several values the R^2 of each."""
         truth = np.full(table.shape, np.nan) if targets is None else targets.astype(np.float64)
         known = ~np.isnan(truth)
         found: dict[str, list[float]] = {}
@@ -152,6 +155,7 @@ class Regression(Task):
                 ("val_pearson", pearson),
                 ("val_spearman", spearman),
                 ("val_rmse", rmse),
+                ("val_ci", concordance),
             ):
                 value = float(metric(given, actual, one)[0]) if len(actual) else float("nan")
                 found.setdefault(name, []).append(value)
@@ -166,7 +170,7 @@ class Regression(Task):
         """See Task."""
         each = () if len(self.classes) == 1 else self.classes
         of_each = (f"val_r2_{name}" for name in each)
-        return frozenset({"val_r2", "val_pearson", "val_spearman", "val_rmse", *of_each})
+        return frozenset({"val_r2", "val_pearson", "val_spearman", "val_rmse", "val_ci", *of_each})
 
     def score(self, truth: Sample, prediction: Sample | None) -> list[dict[str, Any]]:
         """One row; see medray.tasks.metrics.regression."""

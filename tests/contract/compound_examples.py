@@ -17,3 +17,13 @@ def smiles(root: Path) -> dict[str, Any]:
     (root / "a.csv").write_text("smiles,y,note\nCCO,1,x\nC[C@H](N)C(=O)O,,\nc1ccccc1,2.5,y\n")
     (root / "b.smi").write_text("CC ethane\nO\n")
     return {"columns": {}}
+
+
+def pairs(root: Path) -> dict[str, Any]:
+    (root / "ligands_can.txt").write_text('{"a": "CCO", "b": "c1ccccc1O", "c": "CC(N)=O"}')
+    (root / "proteins.txt").write_text('{"P1": "MKVLAAGIW", "P2": "GGSTYR"}')
+    (root / "affinities.txt").write_text("10000 12\n430 nan\n8.5 77\n")
+    (root / "folds").mkdir(exist_ok=True)
+    (root / "folds" / "train_fold.txt").write_text("[[0, 3], [4]]")
+    (root / "folds" / "test_fold.txt").write_text("[1, 2]")
+    return {}

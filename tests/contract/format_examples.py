@@ -18,7 +18,7 @@ from PIL import Image as Pillow
 
 from medray.formats.ome_zarr import OmeZarr
 from medray.storage.shards.samples import Layout, Sample
-from tests.contract.compound_examples import sdf, smiles
+from tests.contract.compound_examples import pairs, sdf, smiles
 from tests.contract.wfdb_examples import recorded, wfdb
 from tests.formats.edf.made import File, Lead, clocked, noise
 
@@ -222,6 +222,7 @@ SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "sequences": sequences,
     "signal-npz": signal_npz,
     "signal-table": signal_table,
+    "pairs": pairs,
     "sdf": sdf,
     "smiles": smiles,
     "table": table,

@@ -11,12 +11,12 @@ from medray.data.order import Order
 from medray.errors import MedrayError
 from medray.jobs.run import run
 from medray.modalities.base import Asking
+from medray.modalities.graphs import Graphs
 from medray.modalities.loaded import load_model, load_trained
 from medray.modalities.lot import Lot
 from medray.modalities.molecule import MoleculeSamples, predictor
 from medray.modalities.molecule.cases import MoleculeCases, MoleculeLoader
 from medray.modalities.molecule.design import COLUMNS, environments
-from medray.modalities.molecule.graphs import Graphs
 from medray.modalities.molecule.plan import MoleculePlan
 from medray.storage.catalog.datasets import Dataset, open_dataset
 from medray.storage.catalog.models import open_model

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from medray.demo import synthesise
@@ -11,10 +12,12 @@ from medray.errors import DataError
 from medray.formats import FORMATS
 from medray.formats.base import Source
 from medray.formats.packed import unpack
-from medray.steps.ingest.operation import divide, split_of
+from medray.steps.ingest.operation import divide, divide_rows, split_of
 from medray.steps.ingest.plan import plan_ingest
 from medray.steps.ingest.resolve import OPERATION
+from medray.steps.ingest.spec import LEFT_OUT
 from medray.storage.catalog.ledger import Ledger
+from medray.storage.shards.rows import Rows
 from medray.storage.shards.samples import Sample
 from medray.storage.store.objects import Objects
 
@@ -79,3 +82,20 @@ def test_folds_alone_write_no_split() -> None:
     divide({"folds": 3, "by": "block", "seed": 1}, other)
     assert "split" not in sample.row
     assert sample.row["fold"] == other.row["fold"]
+
+
+def test_what_two_columns_put_into_different_parts_is_left_out() -> None:
+    split = {"train": 0.7, "test": 0.3, "by": ["compound", "sequence"], "seed": 0}
+    samples = [
+        Sample(f"{a}-{b}", {"compound": f"c{a}", "sequence": f"s{b}"})
+        for a in range(40)
+        for b in range(30)
+    ]
+    alone = [
+        [split_of({**split, "by": name}, sample) for sample in samples] for name in split["by"]
+    ]
+    wanted = [a if a == b else LEFT_OUT for a, b in zip(*alone, strict=True)]
+    assert [split_of(split, sample) for sample in samples] == wanted
+    assert set(wanted) == {"train", "test", LEFT_OUT}
+    table = pa.Table.from_pylist([{"sample_id": one.id, **one.row} for one in samples])
+    assert divide_rows(split, Rows(table)).table["split"].to_pylist() == wanted

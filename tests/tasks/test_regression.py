@@ -120,7 +120,7 @@ def test_validation_knows_r2_correlations_and_error() -> None:
     assert metrics["val_r2_b"] == pytest.approx(second)
     assert metrics["val_r2"] == pytest.approx((first + second) / 2)
     single = task_of().summarise(table[:, :1], targets[:, :1])
-    assert set(single) == {"val_r2", "val_pearson", "val_spearman", "val_rmse"}
+    assert set(single) == {"val_r2", "val_pearson", "val_spearman", "val_rmse", "val_ci"}
     assert single["val_rmse"] == pytest.approx(mean_squared_error(actual, given) ** 0.5)
 
 

@@ -36,7 +36,7 @@ def file_of(kind: str) -> str:
 
 def kinds_of(task: Task, modality: Modality) -> list[str]:
     """Names of the baselines beside a network, the task's own first."""
-    return [task.baseline, *modality.baselines] if task.baseline else []
+    return [*modality.floors(task)]
 
 
 def fit_baselines(setup: TrainSetup) -> dict[str, Baseline]:

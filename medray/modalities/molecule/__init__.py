@@ -9,11 +9,12 @@ import numpy as np
 from medray.data.order import Order
 from medray.errors import SpecError
 from medray.modalities.base import Answering, Asking, Modality, Precision, Trained
+from medray.modalities.compounds import reading_of
 from medray.modalities.molecule.plan import MoleculePlan
 from medray.modalities.plan import Sketch, Wanted, planned_fields
 from medray.modalities.wire import Wire
 from medray.spec.training import TrainSettings
-from medray.storage.catalog.datasets import Dataset, open_dataset
+from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.holds import Needs, names
 from medray.tasks.section import Section
 
@@ -182,18 +183,6 @@ class MoleculeSamples(Modality):
         """What is read of molecules."""
         beside = [f"{name} of {width} columns" for name, width in plan.widths.items()]
         return ["molecules: " + ", ".join([*(["atoms and bonds"] if plan.graph else []), *beside])]
-
-
-def reading_of(dataset: Dataset) -> dict[str, Any]:
-    """What the format was told of how compounds are read; of one that was made of another, what
-    that one's was told. Nothing where that is gone."""
-    try:
-        while "operation" in dataset.attributes:
-            dataset = open_dataset(dataset.objects, dataset.parents[0])
-    except SpecError:
-        return {}
-    told = dataset.attributes
-    return {name: told[name] for name in ("standardise", "fingerprint") if name in told}
 
 
 def _reads_graphs(model: dict[str, Any]) -> bool:

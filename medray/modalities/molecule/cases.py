@@ -12,7 +12,7 @@ from medray.data.held import HeldLoader
 from medray.data.tree import Tree, to_device
 from medray.errors import DataError, SpecError
 from medray.formats.molecules.graph import ATOMS, BOND_FEATURES, BONDS
-from medray.modalities.molecule.graphs import Bits, Graphs, spans, starts_of
+from medray.modalities.graphs import Bits, Graphs, spans, starts_of
 from medray.modalities.molecule.plan import MoleculePlan
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.reader import Shard

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from medray.data.order import mixed
+from medray.modalities.graphs import Graphs
 from medray.modalities.molecule.cases import DESCRIPTORS, gather
-from medray.modalities.molecule.graphs import Graphs
 from medray.storage.catalog.datasets import Dataset
 
 RADIUS = 2  # bonds

@@ -1,22 +1,19 @@
 """Bodies of requests to models of molecules: SMILES, in JSON or in Arrow."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from medray.errors import DataError
 from medray.formats.molecules.graph import DESCRIPTORS
-from medray.formats.molecules.guard import Guard
-from medray.formats.smiles import Smiles, SmilesOptions
+from medray.formats.smiles import SmilesOptions
 from medray.modalities.apart import decoder
+from medray.modalities.compounds import graphs_of
 from medray.modalities.media import ARROW, BINARY, JSON, documents_of
 from medray.modalities.wire import Asked, Limits, Wire, distinct
 from medray.storage.shards.samples import Sample
 
 FIELD = SmilesOptions().smiles  # as the format calls it
 FORM = '{"smiles": "CCO", "sample_id": "…"}'
-ATOM_BYTES = 64  # of an atom with its bonds, once it is read; a character of SMILES is at most one
 
 
 class MoleculeWire(Wire):
@@ -55,27 +52,13 @@ class MoleculeWire(Wire):
         return self._asked([(n, _text(one.get(FIELD))) for n, one in documents], limits, many)
 
     def _asked(self, texts: Sequence[tuple[str, str]], limits: Limits, many: bool) -> Asked:
-        if sum(len(text) for _, text in texts) * ATOM_BYTES > limits.decoded_bytes:
-            raise DataError(f"{len(texts)} compounds", code="too-large")
-        return Asked(distinct(list(self._read(texts))), many)
-
-    def _read(self, texts: Sequence[tuple[str, str]]) -> Iterator[Sample]:
-        told = {"descriptors": DESCRIPTORS in self.plan["widths"], **self.plan["reading"]}
-        options = SmilesOptions(canonical=False, scaffold=False, **told)
-        for number, (_, text) in enumerate(texts):
-            if len(text) > options.max_characters:
-                raise DataError(f"compound {number}: {len(text)} characters", code="too-long")
-        guard = Guard(Smiles.reader, options.model_dump(), options.row_seconds)
-        (parsed,) = guard.read([[text for _, text in texts]])
-        for number, (code, reason) in sorted(parsed.refused.items()):
-            raise DataError(f"compound {number}: {reason}", code=code)
-        ends = {name: np.cumsum(lengths) for name, (_, lengths) in parsed.arrays.items()}
-        for at, (name, text) in enumerate(texts):
-            arrays = {
-                array: values[ends[array][at] - lengths[at] : ends[array][at]]
-                for array, (values, lengths) in parsed.arrays.items()
-            }
-            yield Sample(name, {FIELD: text}, dict(arrays))
+        told = {DESCRIPTORS: DESCRIPTORS in self.plan["widths"], **self.plan["reading"]}
+        found = graphs_of([text for _, text in texts], told, limits.decoded_bytes)
+        samples = [
+            Sample(name, {FIELD: text}, dict(arrays))
+            for (name, text), arrays in zip(texts, found, strict=True)
+        ]
+        return Asked(distinct(samples), many)
 
 
 def _text(value: Any) -> str:

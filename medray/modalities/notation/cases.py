@@ -1,7 +1,6 @@
 """Line notations of a split as a network sees them: tokens, in batches of like lengths."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,8 @@ import torch
 
 from medray.data.ahead import many_ahead
 from medray.data.batch import Batch, in_parts
-from medray.data.order import Draw, Order, seed_of, share
+from medray.data.dealt import Dealt
+from medray.data.order import Order
 from medray.data.tree import to_device
 from medray.errors import DataError, SpecError
 from medray.modalities.notation.tokens import Codec
@@ -96,49 +96,6 @@ class NotationCases:
         return given, following.astype(np.uint8)
 
 
-@dataclass(frozen=True)
-class LikeLengths(Order):
-    """An order whose batches hold texts of like lengths.
-
-    The samples of WINDOW steps on end are dealt out to these steps by length, and the steps
-    shuffled: a pure function of seed and step, as the order is. Of the window in which a pass ends
-    some are seen a few steps later than the order has them.
-
-    Args:
-        lengths: of all samples.
-    """
-
-    lengths: np.ndarray = field(compare=False)
-
-    def draw(self, position: int) -> Draw:
-        """See Order."""
-        window, place = divmod(position, WINDOW * self.batch)
-        dealt = self._window(window)[2]
-        return super().draw(window * WINDOW * self.batch + int(dealt[place]))
-
-    def slice_at(
-        self, step: int, rank: int, size: int, steps: int = 1
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """See Order."""
-        first, last = step // WINDOW, (step + steps - 1) // WINDOW
-        found = [self._window(window)[:2] for window in range(first, last + 1)]
-        some = slice(step - first * WINDOW, step - first * WINDOW + steps)
-        part = share(self.batch, rank, size)
-        samples, seeds = (
-            np.concatenate(one).reshape(-1, self.batch)[some, part].ravel()
-            for one in zip(*found, strict=True)
-        )
-        return samples, seeds
-
-    def _window(self, window: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Samples and seeds in the order in which they are drawn, and their places before."""
-        samples, seeds = super().slice_at(window * WINDOW, 0, 1, WINDOW)
-        steps = self.lengths[samples].argsort(kind="stable").reshape(WINDOW, self.batch)
-        generator = np.random.Generator(np.random.Philox(key=seed_of(self.seed, window, WINDOW)))
-        dealt = steps[generator.permutation(WINDOW)].ravel()
-        return samples[dealt], seeds[dealt], dealt
-
-
 class NotationLoader:
     """Prepares a rank's batches: tokens uint8 (B, L), and as targets what comes next.
 
@@ -162,7 +119,7 @@ class NotationLoader:
         parts: int = 1,
     ) -> None:
         self.cases, self._share = cases, share
-        self.order = LikeLengths(order.samples, order.batch, order.seed, cases.lengths)
+        self.order = Dealt(order.samples, order.batch, order.seed, cases.lengths, WINDOW)
         self._prefetch, self._parts = prefetch, parts
         self._device = device or torch.device("cpu")
 

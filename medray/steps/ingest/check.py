@@ -7,7 +7,7 @@ from medray.formats.base import Format, WriteOnly
 from medray.steps.base.facts import Data
 from medray.steps.base.sources import check_named, look_at_source
 from medray.steps.base.view import View
-from medray.steps.ingest.spec import IngestSpec
+from medray.steps.ingest.spec import LEFT_OUT, IngestSpec
 from medray.storage.shards.holds import Holds, names
 
 
@@ -46,15 +46,17 @@ def _divided(view: View, spec: IngestSpec, holds: Holds) -> Holds:
     if split.column is not None and holds.columns is not None:
         with view.at("split.column"):
             holds.check_where({split.column: ""})
-    if split.by not in (None, "sample") and holds.without(split.by):
-        hint = f"columns: {', '.join(sorted(holds.columns or ()))}"
-        view.add(
-            "split.by", "no-such-column", f"there is no column {split.by!r} to divide by", hint
-        )
+    for column in split.columns:
+        if column != "sample" and holds.without(column):
+            hint = f"columns: {', '.join(sorted(holds.columns or ()))}"
+            view.add(
+                "split.by", "no-such-column", f"there is no column {column!r} to divide by", hint
+            )
     more = names(
         "split" if split.column or split.fractions else None, "fold" if split.folds else None
     )
     drawn = names(name for name, share in split.fractions.items() if share > 0)
+    drawn |= names(LEFT_OUT if drawn and len(split.columns) > 1 else None)
     return replace(
         holds,
         columns=None if holds.columns is None else holds.columns | more,

@@ -16,6 +16,7 @@ from medray.formats.bucket import fetched
 from medray.formats.held import held
 from medray.formats.packed import unpack
 from medray.ids import fraction
+from medray.steps.ingest.spec import LEFT_OUT
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.rows import Rows
 from medray.storage.shards.samples import Sample
@@ -91,7 +92,8 @@ def divide(split: dict[str, Any], sample: Sample) -> None:
 
     Args:
         split: `by`, `seed` and one fraction per split name, e.g. {"train": 0.8, "val": 0.2}; or
-            `column`, whose value is the split (official splits). And `folds`, their number.
+            `column`, whose value is the split (official splits). And `folds`, their number. Of
+            several columns, a list as `by`, a sample whose values fall apart is LEFT_OUT.
         sample: whose row is written to.
 
     Raises:
@@ -110,7 +112,8 @@ def split_of(split: dict[str, Any], sample: Sample) -> str:
     """The split a sample falls into; see `divide`."""
     if "column" in split:
         return str(sample.row[split["column"]])
-    return _fallen(split, _key(split, sample))
+    fallen = {_fallen(split, _key(one, sample)) for one in _each_by(split)}
+    return fallen.pop() if len(fallen) == 1 else LEFT_OUT
 
 
 def divide_rows(split: dict[str, Any], rows: Rows) -> Rows:
@@ -123,7 +126,10 @@ def divide_rows(split: dict[str, Any], rows: Rows) -> Rows:
     if "column" in split:
         table = table.append_column("split", table[split["column"]].cast(pa.string()))
     elif _names(split):
-        table = table.append_column("split", _each(split, rows, _fallen))
+        fallen, *others = (_each(one, rows, _fallen) for one in _each_by(split))
+        for other in others:
+            fallen = call("if_else", call("equal", fallen, other), fallen, pa.scalar(LEFT_OUT))
+        table = table.append_column("split", fallen)
     if "folds" in split:
         if "fold" in table.column_names:
             raise _fold_is_taken()
@@ -170,6 +176,12 @@ def _fallen(split: dict[str, Any], key: str) -> str:
 
 def _fold_is_taken() -> DataError:
     return DataError("the samples have a column `fold` already", code="fold-is-taken")
+
+
+def _each_by(split: dict[str, Any]) -> list[dict[str, Any]]:
+    """The same by each of the columns that it names."""
+    by = split.get("by")
+    return [{**split, "by": one} for one in by] if isinstance(by, list) else [split]
 
 
 def _names(split: dict[str, Any]) -> list[str]:

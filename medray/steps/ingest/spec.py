@@ -7,6 +7,8 @@ from pydantic import ConfigDict, Field, model_validator
 from medray.spec.base import MOST, Name, Plugin, Settings
 from medray.spec.step import StepSpec
 
+LEFT_OUT = "left-out"  # the split of a sample that several columns put into different parts
+
 
 class UnitSize(Settings):
     """How inputs are cut into units."""
@@ -20,10 +22,11 @@ class Split(Settings):
     model_config = ConfigDict(frozen=True, extra="allow")
     __pydantic_extra__: dict[str, Annotated[float, Field(ge=0, le=MOST)]]
 
-    by: str | None = Field(
+    by: str | tuple[str, ...] | None = Field(
         None,
         description="column whose equal values never part, which every sample must have, or "
-        "`sample`; null: `subject` of samples that have one",
+        "`sample`; null: `subject` of samples that have one. Of several, each is divided, and a "
+        "sample that they put into different parts is `left-out`",
     )
     seed: int = 0
     column: str | None = Field(None, description="column that holds the split (official splits)")
@@ -34,6 +37,8 @@ class Split(Settings):
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         fractions = self.fractions
+        if len(self.columns) > 1 and self.folds is not None:
+            raise ValueError("folds are divided by one column")
         both = self.column is not None and bool(fractions)
         if both or (self.column is None and not fractions and self.folds is None):
             raise ValueError(
@@ -44,13 +49,19 @@ class Split(Settings):
         return self
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """That are divided by; none: as the samples have it."""
+        return self.by if isinstance(self.by, tuple) else (self.by,) if self.by else ()
+
+    @property
     def fractions(self) -> dict[str, float]:
         """By name of the split."""
         return self.__pydantic_extra__
 
     def parameters(self) -> dict[str, Any]:
         """As `medray.steps.ingest.operation.divide` takes it: only what has a say."""
-        by = {"seed": self.seed} if self.by is None else {"by": self.by, "seed": self.seed}
+        told = list(self.by) if isinstance(self.by, tuple) else self.by
+        by = {"seed": self.seed} if told is None else {"by": told, "seed": self.seed}
         folds = {} if self.folds is None else {"folds": self.folds}
         if self.column is not None:
             return {"column": self.column, **(folds and {**folds, **by})}

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from medray.errors import DataError
 from medray.tasks.metrics.bootstrap import Bootstrap, FloatArray, subjects
+from medray.tasks.metrics.concordance import concordance
 
 CALIBRATION_GROUPS = 10
 
@@ -63,7 +64,12 @@ def spearman(predicted: FloatArray, actual: FloatArray, weights: FloatArray) -> 
 
 def rmse(predicted: FloatArray, actual: FloatArray, weights: FloatArray) -> FloatArray:
     """Root of the mean squared error, in the values' unit; shapes as in `r2`."""
-    return np.sqrt(_ratio(weights @ (actual - predicted) ** 2, weights.sum(1)))
+    return np.sqrt(mse(predicted, actual, weights))
+
+
+def mse(predicted: FloatArray, actual: FloatArray, weights: FloatArray) -> FloatArray:
+    """Mean squared error, in the square of the values' unit; shapes as in `r2`."""
+    return _ratio(weights @ (actual - predicted) ** 2, weights.sum(1))
 
 
 def mae(predicted: FloatArray, actual: FloatArray, weights: FloatArray) -> FloatArray:
@@ -75,7 +81,9 @@ METRICS: dict[str, Callable[[FloatArray, FloatArray, FloatArray], FloatArray]] =
     "r2": r2,
     "pearson": pearson,
     "spearman": spearman,
+    "ci": concordance,
     "rmse": rmse,
+    "mse": mse,
     "mae": mae,
 }
 

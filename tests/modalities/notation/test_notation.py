@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from medray.data.dealt import Dealt
 from medray.data.order import Order, share
 from medray.errors import DataError, SpecError
 from medray.jobs.run import run
-from medray.modalities.notation.cases import WINDOW, LikeLengths, NotationCases, texts_of
+from medray.modalities.notation.cases import WINDOW, NotationCases, texts_of
 from medray.modalities.notation.generation import draw_tokens
 from medray.modalities.notation.ngrams import Ngrams
 from medray.modalities.notation.tokens import BOUNDARY, Codec, split, vocabulary
@@ -70,7 +71,7 @@ def test_texts_that_are_not_there_are_told(make_dataset: Make) -> None:
 
 def test_batches_hold_like_lengths_and_what_the_order_holds() -> None:
     lengths = np.random.default_rng(0).integers(5, 60, 1000)
-    order = LikeLengths(1000, 8, 3, lengths)
+    order = Dealt(1000, 8, 3, lengths, WINDOW)
     samples, seeds = order.slice_at(0, 0, 1, 4 * WINDOW)
     plainly, own = Order(1000, 8, 3).slice_at(0, 0, 1, 4 * WINDOW)
     for window in np.split(np.arange(32 * WINDOW), 4):

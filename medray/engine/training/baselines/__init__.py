@@ -16,6 +16,7 @@ BASELINES: "Registry[Baseline]" = Registry(
         "logistic": "medray.engine.training.baselines.logistic:Logistic",
         "ridge": "medray.engine.training.baselines.ridge:Ridge",
         "random-forest": "medray.engine.training.baselines.forest:Forest",
+        "additive": "medray.engine.training.baselines.additive:Additive",
         "principal": "medray.engine.training.baselines.principal:Principal",
     },
 )

@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from medray.formats.base import FormatOptions
+from medray.formats.molecules import parquet, text
 from medray.formats.molecules.block import Block, Slice
 from medray.formats.molecules.compounds import Compounds
 from medray.formats.molecules.options import MoleculeOptions
-from medray.formats.smiles import parquet, text
 from medray.formats.tabular.text import mind_the_end
 
 __all__ = ["Smiles"]

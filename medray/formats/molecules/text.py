@@ -14,7 +14,8 @@ from medray.formats.tabular.text import Range, decoded, lines, ranges
 
 _PACKED = ("", ".gz", ".bgz")
 SMI = tuple(f".{one}{end}" for one in ("smi", "smiles", "ism") for end in _PACKED)
-SUFFIXES = (*SMI, *(f".{one}{end}" for one in ("csv", "tsv", "txt", "tab") for end in _PACKED))
+TABLES = tuple(f".{one}{end}" for one in ("csv", "tsv", "txt", "tab") for end in _PACKED)
+SUFFIXES = (*SMI, *TABLES)
 SLICE_BYTES = 4 * 2**20  # about 90,000 rows: a minute of one core
 MAX_COLUMNS = 10_000
 

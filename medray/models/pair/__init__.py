@@ -1,0 +1,1 @@
+"""Networks of compounds and proteins in pairs."""

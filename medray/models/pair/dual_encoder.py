@@ -1,0 +1,108 @@
+"""A compound and a protein, each read by an encoder of its own, and dense layers over both."""
+
+from collections.abc import Mapping
+from typing import Any, Self, cast
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from medray.errors import SpecError
+from medray.models import MODELS, model_options
+from medray.models.base import ModelOptions
+from medray.models.pair.base import PairNetwork
+from medray.models.pair.residues import HEADS, ResidueEncoder
+from medray.models.sequence.tokens import Kernel
+
+
+class DualEncoder(PairNetwork):
+    """As DeepDTA (Öztürk et al. 2018), with a graph for the compound as in GraphDTA (Nguyen et al.
+    2021). Each compound and each protein of a batch is read once, however many pairs have it."""
+
+    class Options(ModelOptions):
+        """What can be chosen."""
+
+        compound: dict[str, Any] = Field(
+            {"name": "dmpnn"}, description="any network of molecules' graphs: its name and options"
+        )
+        embedding: int = Field(32, ge=1, description="size of a residue's learnt vector")
+        filters: tuple[int, ...] = Field(
+            (64, 96, 128), min_length=1, description="of each convolution over residues"
+        )
+        kernel: Kernel = Field(7, description="positions that a filter sees")
+        pool: int = Field(4, ge=1, description="positions made one behind each convolution")
+        attention: int = Field(
+            0, ge=0, le=12, description="layers of self-attention over what is left of a protein"
+        )
+        width: int = Field(128, ge=1, description="of a compound's vector, and of a protein's")
+        head: tuple[int, ...] = Field((256,), description="units of each layer over both")
+        dropout: float = Field(0.1, ge=0, lt=1, description="before each layer of the head")
+
+    def __init__(self, options: Options, out_channels: int) -> None:
+        super().__init__()
+        model = options.compound
+        self.compound = MODELS.get(model["name"]).build(
+            model_options(model), 1, options.width, None
+        )
+        self.protein = ResidueEncoder(
+            options.embedding,
+            options.filters,
+            options.kernel,
+            options.pool,
+            options.attention,
+            options.width,
+            options.dropout,
+        )
+        layers: list[nn.Module] = []
+        inward = 2 * options.width
+        for width in options.head:
+            layers += [nn.Dropout(options.dropout), nn.Linear(inward, width), nn.ReLU()]
+            inward = width
+        self.head = nn.Sequential(
+            *layers, nn.Dropout(options.dropout), nn.Linear(inward, out_channels)
+        )
+
+    @classmethod
+    def build(
+        cls,
+        options: ModelOptions,
+        in_channels: int,
+        out_channels: int,
+        patch: tuple[int, ...] | None,
+    ) -> Self:
+        """See `Network.build`.
+
+        Raises:
+            SpecError: `compound` is no network of graphs alone (code "wrong-encoder"), or filters
+                can't be shared by the heads of attention ("odd-heads").
+        """
+        chosen = cast("DualEncoder.Options", options)
+        kind = MODELS.get(str(chosen.compound.get("name")))
+        beside = getattr(model_options(chosen.compound), "beside", ())
+        if kind.takes != "molecule" or not getattr(kind, "graph", True) or beside:
+            raise SpecError(
+                "the encoder of compounds does not read graphs, or not them alone",
+                code="wrong-encoder",
+                about="dual-encoder",
+                hint="such as `compound: {name: dmpnn, hidden: 128}`",
+            )
+        if chosen.attention and chosen.filters[-1] % HEADS:
+            raise SpecError(
+                f"{chosen.filters[-1]} filters for {HEADS} heads of attention",
+                code="odd-heads",
+                about="dual-encoder",
+                hint=f"end `filters` with a multiple of {HEADS}",
+            )
+        return cls(chosen, out_channels)
+
+    def forward(self, batch: Mapping[str, Any]) -> Tensor:
+        """See PairNetwork."""
+        compounds = functional.relu(self.compound(batch["compounds"]))
+        proteins = self.protein(batch["residues"])
+        both = [
+            compounds.index_select(0, batch["compound"]),
+            proteins.index_select(0, batch["protein"]),
+        ]
+        logits: Tensor = self.head(torch.cat(both, 1))
+        return logits
