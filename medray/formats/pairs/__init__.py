@@ -48,7 +48,7 @@ class Pairs(Format):
 
     def holds(self) -> Holds:
         """Graphs, residues and columns; of the latter only the source knows all."""
-        return Holds(names(ARRAYS), lacks=TOLD - {"fold"} - self.options.columns.keys())
+        return Holds(names(ARRAYS), lacks=TOLD - names("fold", self.options.columns))
 
     def plan(self, source: Source) -> Found:
         """Matrices by rows, tables by slices, each a unit."""

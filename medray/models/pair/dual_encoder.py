@@ -11,6 +11,7 @@ from torch.nn import functional
 from medray.errors import SpecError
 from medray.models import MODELS, model_options
 from medray.models.base import ModelOptions
+from medray.models.molecule.base import MoleculeNetwork
 from medray.models.pair.base import PairNetwork
 from medray.models.pair.residues import HEADS, ResidueEncoder
 from medray.models.sequence.tokens import Kernel
@@ -80,7 +81,7 @@ class DualEncoder(PairNetwork):
         chosen = cast("DualEncoder.Options", options)
         kind = MODELS.get(str(chosen.compound.get("name")))
         beside = getattr(model_options(chosen.compound), "beside", ())
-        if kind.takes != "molecule" or not getattr(kind, "graph", True) or beside:
+        if kind.takes != MoleculeNetwork.takes or not getattr(kind, "graph", True) or beside:
             raise SpecError(
                 "the encoder of compounds does not read graphs, or not them alone",
                 code="wrong-encoder",
