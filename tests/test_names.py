@@ -29,6 +29,7 @@ OTHERWISE = {
     ("formats", "sequence"): "an array, or a column of text",
     ("formats", "signal"): "an array",
     ("models/signal", "signal"): "what comes in, beside its context",
+    ("formats/molecules", "smiles"): "a header, or a column of text",
     ("formats/vcf", "filter"): "the column FILTER",
     ("formats/vcf", "variants"): "a count, or the first axis of VCF Zarr",
     ("engine/quality", "variants"): "a count",

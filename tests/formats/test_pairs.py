@@ -65,7 +65,7 @@ def test_a_matrix_is_a_row_for_each_measured_cell(tmp_path: Path) -> None:
         "pair-0000006": "unreadable", "pair-0000007": "unreadable", "pair-0000008": "unreadable",
         "pair-0000009": "bad-value", "pair-0000010": "bad-value",
     }  # fmt: skip
-    assert {one.path for one in plan.refused} == {"ligands_iso.txt", "drug-drug_similarities.txt"}
+    assert {one.source for one in plan.refused} == {"ligands_iso.txt", "drug-drug_similarities.txt"}
     # Equal compounds and equal sequences are stored once, with the row that comes first.
     assert stored.ragged["compound_atoms"].lengths.tolist() == [3, 0, 0, 0, 0, 6]
     assert stored.ragged["residues"].lengths.tolist() == [4, 4, 0, 0, 0, 0]

@@ -125,7 +125,7 @@ def test_what_is_no_pair_is_refused(objects: Objects, make_dataset: Make) -> Non
     make_dataset("molecules", molecules(12))
     step = {"kind": "train", "data": "molecules", "model": MODEL, "output": "net",
             "task": {"name": "regression"}}  # fmt: skip
-    with pytest.raises(MedrayError, match="no-such-array"):
+    with pytest.raises(MedrayError, match=r"compound_atoms \[model-mismatch"):
         run([step], storage=objects, cluster="inline")
 
 

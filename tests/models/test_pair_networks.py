@@ -11,6 +11,8 @@ from medray.formats.pairs.options import COMPOUND
 from medray.modalities.pair.cases import Pairs, packed
 from medray.models import MODELS, model_options
 from medray.models.base import Network
+from medray.models.pair.base import TOKENS
+from medray.models.pair.residues import Words
 from tests.molecules import molecules, turned
 
 CPU = torch.device("cpu")
@@ -18,7 +20,7 @@ NETWORKS: list[dict[str, Any]] = [
     {"name": "dual-encoder", "filters": [8, 12], "width": 16, "head": [8]},
     {
         "name": "dual-encoder", "compound": {"name": "message-passing", "hidden": 8},
-        "filters": [8], "pool": 2, "attention": 1, "width": 8,
+        "filters": [8], "pool": 2, "attention": 1, "width": 8, "words": 0,
     },
 ]  # fmt: skip
 
@@ -91,3 +93,12 @@ def test_encoders_that_do_not_fit_are_refused(options: dict[str, Any], code: str
     with pytest.raises(SpecError) as caught:
         built({"name": "dual-encoder", **options})
     assert caught.value.code == code
+
+
+def test_words_are_counted_whole_ones_only() -> None:
+    words = Words(2, 3)
+    chain = torch.tensor([[1, 2, 1, 2, 0, 0], [5, 0, 0, 0, 0, 0]], dtype=torch.uint8)
+    ab, ba = words.table.weight[[TOKENS + 2, 2 * TOKENS + 1]]
+    found = words(chain)
+    torch.testing.assert_close(found[0], (2 * ab + ba) / 3**0.5)
+    assert not found[1].any()

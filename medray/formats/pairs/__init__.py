@@ -84,7 +84,7 @@ class Pairs(Format):
 
     def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
         """Rows of a matrix or of a table; a pair that can't be used is refused by its number."""
-        if "rows" in item.extra:
+        if "compounds" in item.extra:
             pairs = matrices.cells(source, item)
         else:
             path, options = item.paths[0], self.options

@@ -50,7 +50,7 @@ def planned(
     used = [options.compounds, options.proteins, name, *by_part.values()]
     several = [own[one] for one in used]
     inputs = [
-        item(f"{own[name].path}:{start}", several, rows=[start, stop], **extra)
+        item(f"{own[name].path}:{start}", several, compounds=[start, stop], **extra)
         for start, stop in matrix.slices
     ]
     told: dict[str, Any] = {one: extra[one] for one in ("scale", "numbering") if one in extra}
@@ -69,7 +69,7 @@ def cells(source: Source, item: Input) -> Measured:
     known, others, path, *folds = (open_path(source, one) for one in item.paths)
     matrix = load(texts(known), texts(others), path)
     columns = len(matrix.proteins)
-    start, stop = (row * columns for row in item.extra["rows"])
+    start, stop = (row * columns for row in item.extra["compounds"])
     at = start + np.flatnonzero(matrix.measured.ravel()[start:stop])
     compound, protein = at // columns, at % columns
     values, below = scaled(matrix.values.ravel()[at], item.extra["scale"])
@@ -85,7 +85,7 @@ def cells(source: Source, item: Input) -> Measured:
         numbers = found.fold[at]
         made["fold"] = pa.array(numbers.astype(np.int64), mask=numbers < 0)
     smiles, sequences = Numbered(), Numbered()
-    first, last = item.extra["rows"]
+    first, last = item.extra["compounds"]
     of_row = np.array(smiles.numbers([*matrix.compounds.values()][first:last]), np.int64)
     of_column = np.array(sequences.numbers(matrix.proteins.values()), np.int64)
     return Measured(

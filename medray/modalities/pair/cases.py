@@ -140,7 +140,8 @@ class _Side:
             part += found[name].take(new)
         number = np.full(len(holder), -1)
         number[wanted] = [self._known.setdefault(text, len(self._known)) for text in texts]
-        return number[codes[rows]]
+        of_rows: np.ndarray = number[codes[rows]]
+        return of_rows
 
     def ends(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """An array of all, end to end, and the length of each."""

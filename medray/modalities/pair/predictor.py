@@ -50,7 +50,8 @@ class PairPredictor(Answering):
     def answers(self, samples: Sequence[Sample]) -> np.ndarray:
         """See Answering; what has the same arrays is the same."""
         known: tuple[dict[bytes, int], dict[bytes, int]] = {}, {}
-        numbers, parts = np.zeros((2, len(samples)), np.int64), {name: [] for name in ARRAYS}
+        numbers = np.zeros((2, len(samples)), np.int64)
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in ARRAYS}
         for at, sample in enumerate(samples):
             own = {name: np.asarray(sample.arrays[name]) for name in ARRAYS}
             for side, names in enumerate((COMPOUND.values(), (RESIDUES,))):

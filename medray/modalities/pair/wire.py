@@ -12,7 +12,7 @@ from medray.modalities.apart import decoder
 from medray.modalities.compounds import graphs_of
 from medray.modalities.media import ARROW, BINARY, JSON, documents_of
 from medray.modalities.wire import Asked, Limits, Wire, distinct
-from medray.storage.shards.samples import Sample
+from medray.storage.shards.samples import Sample, Slabs
 
 _OPTIONS = PairsOptions()
 FIELDS = (_OPTIONS.smiles, _OPTIONS.sequence)  # as the format calls them
@@ -60,27 +60,27 @@ class PairWire(Wire):
         """
         if media == ARROW:
             rows = decoder(limits.decoded_bytes).read(body, dict.fromkeys(FIELDS, "text"))
-            texts = [(name, *(values[one].tobytes().decode() for one in FIELDS))
+            given = [(name, [values[one].tobytes().decode() for one in FIELDS])
                      for name, values in rows]  # fmt: skip
-            return self._asked(texts, limits, many=True)
+            return self._asked(given, limits, many=True)
         documents, many = documents_of(body, FIELDS, FORM)
-        texts = [(name, *(_text(one.get(field)) for field in FIELDS)) for name, one in documents]
-        return self._asked(texts, limits, many)
+        given = [(name, [_text(one.get(field)) for field in FIELDS]) for name, one in documents]
+        return self._asked(given, limits, many)
 
-    def _asked(self, texts: Sequence[tuple[str, str, str]], limits: Limits, many: bool) -> Asked:
-        smiles = list(dict.fromkeys(text for _, text, _ in texts))
-        if sum(len(sequence) for *_, sequence in texts) > limits.decoded_bytes:
-            raise DataError(f"{len(texts)} pairs", code="too-large")
+    def _asked(self, given: Sequence[tuple[str, list[str]]], limits: Limits, many: bool) -> Asked:
+        smiles = list(dict.fromkeys(text for _, (text, _) in given))
+        if sum(len(sequence) for _, (_, sequence) in given) > limits.decoded_bytes:
+            raise DataError(f"{len(given)} pairs", code="too-large")
         found = graphs_of(smiles, self.plan["reading"], limits.decoded_bytes)
-        graphs = {
-            text: {COMPOUND[name]: array for name, array in arrays.items() if name in COMPOUND}
-            for text, arrays in zip(smiles, found, strict=True)
-        }
+        graphs = dict(zip(smiles, found, strict=True))
         samples = []
-        for name, text, sequence in texts:
+        for name, (text, sequence) in given:
+            arrays: dict[str, np.ndarray | Slabs] = {
+                COMPOUND[one]: array for one, array in graphs[text].items() if one in COMPOUND
+            }
             letters = residues(sequence, _OPTIONS.max_residues)
-            arrays = {**graphs[text], RESIDUES: np.frombuffer(letters, np.uint8)}
-            samples.append(Sample(name, dict(zip(FIELDS, (text, sequence), strict=True)), arrays))
+            arrays[RESIDUES] = np.frombuffer(letters, np.uint8)
+            samples.append(Sample(name, {FIELDS[0]: text, FIELDS[1]: sequence}, arrays))
         return Asked(distinct(samples), many)
 
 

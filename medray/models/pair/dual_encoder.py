@@ -36,6 +36,9 @@ class DualEncoder(PairNetwork):
         attention: int = Field(
             0, ge=0, le=12, description="layers of self-attention over what is left of a protein"
         )
+        words: int = Field(
+            2, ge=0, le=4, description="residues of words that are counted beside; 0: none"
+        )
         width: int = Field(128, ge=1, description="of a compound's vector, and of a protein's")
         head: tuple[int, ...] = Field((256,), description="units of each layer over both")
         dropout: float = Field(0.1, ge=0, lt=1, description="before each layer of the head")
@@ -52,6 +55,7 @@ class DualEncoder(PairNetwork):
             options.kernel,
             options.pool,
             options.attention,
+            options.words,
             options.width,
             options.dropout,
         )

@@ -10,6 +10,33 @@ from medray.models.sequence.tokens import coarser, summary
 HEADS = 4
 
 
+class Words(nn.Module):
+    """How often each word of residues is there, as a vector: the sum of an embedding of each, over
+    the root of how many there are, so that it differs from protein to protein as much as it is
+    alike.
+
+    Args:
+        length: residues of a word.
+        width: of the vector.
+    """
+
+    def __init__(self, length: int, width: int) -> None:
+        super().__init__()
+        self.length = length
+        self.table = nn.EmbeddingBag(TOKENS**length, width, mode="sum", padding_idx=0)
+
+    def forward(self, residues: Tensor) -> Tensor:
+        """uint8 (P, L) to (P, width)."""
+        letters = functional.pad(residues.long(), (0, self.length - 1))
+        parts = letters.unfold(1, self.length, 1).unbind(2)
+        words, whole = torch.zeros_like(parts[0]), parts[-1] != PAD
+        for part in parts:
+            words = words * TOKENS + part
+        counts = whole.sum(1, keepdim=True).clamp(min=1)
+        vectors: Tensor = self.table(words * whole) / counts.sqrt()
+        return vectors
+
+
 class ResidueEncoder(nn.Module):
     """Convolutions with a max pool behind each (as DeepDTA's, Öztürk et al. 2018), on request
     layers of self-attention upon them, and the maximum and the mean over what is left.
@@ -22,6 +49,7 @@ class ResidueEncoder(nn.Module):
         kernel: residues, or pooled positions, that a filter sees.
         pool: positions that each max pool makes one.
         attention: layers of self-attention (Vaswani et al. 2017).
+        words: residues of words that are counted beside; 0: none.
         width: of a protein's vector.
         dropout: in attention.
     """
@@ -33,6 +61,7 @@ class ResidueEncoder(nn.Module):
         kernel: int,
         pool: int,
         attention: int,
+        words: int,
         width: int,
         dropout: float,
     ) -> None:
@@ -50,7 +79,8 @@ class ResidueEncoder(nn.Module):
             )
             for _ in range(attention)
         )
-        self.out = nn.Linear(2 * filters[-1], width)
+        self.words = Words(words, width) if words else None
+        self.out = nn.Linear(2 * filters[-1] + (width if words else 0), width)
 
     def forward(self, residues: Tensor) -> Tensor:
         """uint8 (P, L) to (P, width)."""
@@ -65,5 +95,7 @@ class ResidueEncoder(nn.Module):
             x = layer(x, src_key_padding_mask=~there)
         x = x.transpose(1, 2)
         read = [summary(x, there, "max"), summary(x, there, "mean")]
+        if self.words is not None:
+            read.append(self.words(residues))
         vectors: Tensor = functional.relu(self.out(torch.cat(read, 1)))
         return vectors

@@ -42,7 +42,7 @@ class Additive(Baseline):
         mean = np.nanmean(values, 0)
         known = ~np.isnan(values)
         apart = np.where(known, values - mean, 0.0)
-        halves, worth = [], []
+        halves, worth = list[np.ndarray](), list[np.ndarray]()
         for at in (0, 2):
             names, of = np.unique(design[:, at : at + 2], axis=0, return_inverse=True)
             total, count = np.zeros((2, len(names), len(mean)))
@@ -50,7 +50,8 @@ class Additive(Baseline):
             np.add.at(count, of, known)
             halves.append(names)
             worth.append(total / np.maximum(count, 1))
-        return cls(mean, *halves, np.concatenate(worth))
+        first, second = halves
+        return cls(mean, first, second, np.concatenate(worth))
 
     def answers(self, design: np.ndarray) -> np.ndarray:
         """float32 (samples, values)."""
