@@ -60,7 +60,7 @@ class DualEncoder(PairNetwork):
             options.dropout,
         )
         layers: list[nn.Module] = []
-        inward = 2 * options.width
+        inward = 3 * options.width
         for width in options.head:
             layers += [nn.Dropout(options.dropout), nn.Linear(inward, width), nn.ReLU()]
             inward = width
@@ -103,11 +103,8 @@ class DualEncoder(PairNetwork):
 
     def forward(self, batch: Mapping[str, Any]) -> Tensor:
         """See PairNetwork."""
-        compounds = functional.relu(self.compound(batch["compounds"]))
-        proteins = self.protein(batch["residues"])
-        both = [
-            compounds.index_select(0, batch["compound"]),
-            proteins.index_select(0, batch["protein"]),
-        ]
+        compounds = self.compound(batch["compounds"]).index_select(0, batch["compound"])
+        proteins = self.protein(batch["residues"]).index_select(0, batch["protein"])
+        both = [functional.relu(compounds), functional.relu(proteins), compounds * proteins]
         logits: Tensor = self.head(torch.cat(both, 1))
         return logits

@@ -97,5 +97,5 @@ class ResidueEncoder(nn.Module):
         read = [summary(x, there, "max"), summary(x, there, "mean")]
         if self.words is not None:
             read.append(self.words(residues))
-        vectors: Tensor = functional.relu(self.out(torch.cat(read, 1)))
+        vectors: Tensor = self.out(torch.cat(read, 1))
         return vectors
