@@ -112,6 +112,7 @@ SCORES = {
         Bar("accuracy", "≥", None, "eye-blocks-scores"),
         Bar("accuracy", "≥", None, "eye-chance-scores"),
     ],
+    "affinity": [Bar("ci", "≥", 0.87), Bar("mse", "≤", 0.30)],
     "esol": [Bar("rmse", "≤", 0.60)],
     "lipo": [Bar("rmse", "≤", 0.66)],
     "bace": [Bar("auroc", "≥", 0.88)],

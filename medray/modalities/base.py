@@ -188,8 +188,8 @@ class Modality(ABC):
     """What of its plan a job may fix (`plan` of a training)."""
     PredictOptions: ClassVar[type[PredictOptions]] = PredictOptions
     """How its models may be asked, beside `precision` and `batch`."""
-    baselines: ClassVar[tuple[str, ...]] = ()
-    """In the registry of baselines: fitted to `design` beside the task's own."""
+    baselines: ClassVar[tuple[str, ...]] = ("",)
+    """In the registry of baselines: what is fitted to `design`, where "" is the task's own."""
     extends: ClassVar[frozenset[str]] = frozenset()
     """Kinds of axis that its samples extend along: "space", "base", …; what tasks answer over."""
 
@@ -318,10 +318,6 @@ class Modality(ABC):
         None: none is worth comparing with.
         """
         return None
-
-    def floors(self, task: "Task") -> tuple[str, ...]:
-        """In the registry of baselines: all that are fitted to `design`, the task's own first."""
-        return (task.baseline, *self.baselines) if task.baseline else ()
 
     def layout(self, network: "Network", plan: Any, device: "torch.device") -> None:  # noqa: B027 - optional
         """Arrange a network for inference, in place; its function stays."""

@@ -114,7 +114,7 @@ def test_affinities_from_data_to_scores(objects: Objects, make_dataset: Make) ->
     assert found["predicted"][4].as_py() == pytest.approx(value, abs=1e-5)
     assert {"ci", "mse", "baseline-additive_ci", "baseline-additive_mse"} <= scored.metrics.keys()
     assert not {"baseline_ci", "baseline-ridge_ci"} & scored.metrics.keys()
-    assert scored.metrics["ci"] > 0.8
+    assert scored.metrics["ci"] > 0.7
     assert "baseline-additive_r2" in trained.metrics
     assert "70 residues" in open_model(objects, "net").read("card.md").decode()
 

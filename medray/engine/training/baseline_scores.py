@@ -35,8 +35,8 @@ def file_of(kind: str) -> str:
 
 
 def kinds_of(task: Task, modality: Modality) -> list[str]:
-    """Names of the baselines beside a network, the task's own first."""
-    return [*modality.floors(task)]
+    """Names of the baselines beside a network."""
+    return [kind or task.baseline for kind in modality.baselines] if task.baseline else []
 
 
 def fit_baselines(setup: TrainSetup) -> dict[str, Baseline]:

@@ -36,7 +36,7 @@ class MoleculeSamples(Modality):
 
     name: ClassVar[str] = "molecule"
     needs: ClassVar[Needs] = Needs((names("atoms"),))
-    baselines: ClassVar[tuple[str, ...]] = ("random-forest",)
+    baselines: ClassVar[tuple[str, ...]] = ("", "random-forest")
 
     @classmethod
     def plan_type(cls) -> type[MoleculePlan]:

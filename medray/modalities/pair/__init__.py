@@ -35,6 +35,7 @@ class PairSamples(Modality):
     needs: ClassVar[Needs] = Needs(
         tuple(names(one) for one in ARRAYS), names("canonical", SEQUENCE_ID)
     )
+    baselines: ClassVar[tuple[str, ...]] = ("additive",)
     PlanOptions: ClassVar[type[PlanOptions]] = PairPlanOptions
 
     @classmethod
@@ -127,10 +128,6 @@ class PairSamples(Modality):
         )
         for answer in answers:
             yield task.judge(answer, None)
-
-    def floors(self, task: "Task") -> tuple[str, ...]:
-        """The additive model alone: `design` says which halves a pair has, not what they are."""
-        return ("additive",)
 
     def design(self, dataset: Dataset, indices: Sequence[int], plan: PairPlan) -> np.ndarray:
         """See medray.modalities.pair.design."""

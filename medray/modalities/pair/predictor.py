@@ -10,9 +10,9 @@ from medray.formats.molecules.residues import RESIDUES
 from medray.formats.pairs.options import ARRAYS, COMPOUND
 from medray.modalities.ask import ask
 from medray.modalities.base import Answering
+from medray.modalities.lot import Lot
 from medray.modalities.pair.cases import Pairs, of_shards, packed
 from medray.modalities.pair.plan import PairPlan
-from medray.storage.shards.reader import Shard
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.stored import Stored
 
@@ -43,9 +43,9 @@ class PairPredictor(Answering):
         arrays = {name: np.asarray(stored.array(name)[...]) for name in ARRAYS}
         return Sample(stored.id, dict(stored.row), dict(arrays))
 
-    def of_shard(self, shard: Shard, numbers: np.ndarray) -> np.ndarray:
+    def of_shard(self, lot: Lot) -> np.ndarray:
         """See Predictor."""
-        return self._asked(of_shards([(shard, numbers)]))
+        return self._asked(of_shards([(lot.shard, lot.numbers)]))
 
     def answers(self, samples: Sequence[Sample]) -> np.ndarray:
         """See Answering; what has the same arrays is the same."""
