@@ -95,6 +95,13 @@ def test_encoders_that_do_not_fit_are_refused(options: dict[str, Any], code: str
     assert caught.value.code == code
 
 
+def test_a_batch_of_one_protein_can_be_learnt_from() -> None:
+    network, (graphs, chains) = built(NETWORKS[0]).train(), some()
+    made = network(of(graphs, chains[:1], [(0, 0), (3, 0)]).tree(90, CPU))
+    made.sum().backward()
+    assert all(one.grad is not None for one in network.parameters())
+
+
 def test_words_are_counted_whole_ones_only() -> None:
     words = Words(2, 3)
     chain = torch.tensor([[1, 2, 1, 2, 0, 0], [5, 0, 0, 0, 0, 0]], dtype=torch.uint8)

@@ -12,7 +12,7 @@ from torch import Tensor
 from medray.data.batch import Batch, Part
 from medray.data.dealt import Dealt
 from medray.data.held import HeldLoader
-from medray.data.order import Order
+from medray.data.order import Order, permutation
 from medray.data.tree import Tree, map_tree, to_device
 from medray.errors import DataError, SpecError
 from medray.formats.molecules.graph import ATOMS, BOND_FEATURES, BONDS
@@ -24,7 +24,7 @@ from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.reader import Shard
 
 CANONICAL = "canonical"
-WINDOW = 16  # steps whose pairs are dealt out by their proteins
+WINDOW = 8  # steps whose pairs are dealt out by their proteins
 PROTEINS, ROWS = 64, 4096  # that go through a network at once, where nothing is learnt
 Ends = tuple[np.ndarray, np.ndarray]
 """A ragged array of several: values end to end, and the length of each, int64."""
@@ -239,10 +239,9 @@ class PairLoader(HeldLoader[PairCases]):
     def __init__(
         self, cases: PairCases, order: Order, targets: Tensor, residues: int, **options: Any
     ) -> None:
-        lengths, protein = cases.pairs.lengths, cases.pairs.protein
-        rank = np.empty(len(lengths), np.int64)
-        rank[np.argsort(lengths, kind="stable")] = np.arange(len(lengths))
-        dealt = Dealt(order.samples, order.batch, order.seed, rank[protein], WINDOW)
+        rank = permutation(order.seed, 0, len(cases.pairs.lengths))
+        by = rank[cases.pairs.protein]
+        dealt = Dealt(order.samples, order.batch, order.seed, by, WINDOW)
         super().__init__(cases, dealt, targets, **options)
         self._residues = residues
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from medray.modalities.plan import Plan, PlanOptions
 
-RESIDUES = 1200  # that are read of a protein, unless the job says; as DeepDTA has it
+RESIDUES = 1000  # that are read of a protein, unless the job says; as DeepDTA has it
 
 
 class PairPlanOptions(PlanOptions):

@@ -17,9 +17,26 @@ from medray.models.pair.residues import HEADS, ResidueEncoder
 from medray.models.sequence.tokens import Kernel
 
 
+class Norm(nn.BatchNorm1d):
+    """Batch norm over what is distinct in a batch; by what was seen before where that is one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(rows, width) to the same shape."""
+        if self.training and len(x) < 2:
+            return functional.batch_norm(
+                x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+            )
+        return super().forward(x)
+
+
 class DualEncoder(PairNetwork):
     """As DeepDTA (Öztürk et al. 2018), with a graph for the compound as in GraphDTA (Nguyen et al.
-    2021). Each compound and each protein of a batch is read once, however many pairs have it."""
+    2021). Each compound and each protein of a batch is read once, however many pairs have it.
+
+    Kinases are much alike, so what tells one from another is small beside what they share: vectors
+    are normed over the distinct ones of a batch. Their product stands beside them, since how a
+    compound binds to one protein is little without the other.
+    """
 
     class Options(ModelOptions):
         """What can be chosen."""
@@ -29,7 +46,7 @@ class DualEncoder(PairNetwork):
         )
         embedding: int = Field(32, ge=1, description="size of a residue's learnt vector")
         filters: tuple[int, ...] = Field(
-            (64, 96, 128), min_length=1, description="of each convolution over residues"
+            (32, 64, 96), min_length=1, description="of each convolution over residues"
         )
         kernel: Kernel = Field(7, description="positions that a filter sees")
         pool: int = Field(4, ge=1, description="positions made one behind each convolution")
@@ -59,6 +76,7 @@ class DualEncoder(PairNetwork):
             options.width,
             options.dropout,
         )
+        self.norms = nn.ModuleList(Norm(options.width) for _ in range(2))
         layers: list[nn.Module] = []
         inward = 3 * options.width
         for width in options.head:
@@ -103,8 +121,10 @@ class DualEncoder(PairNetwork):
 
     def forward(self, batch: Mapping[str, Any]) -> Tensor:
         """See PairNetwork."""
-        compounds = self.compound(batch["compounds"]).index_select(0, batch["compound"])
-        proteins = self.protein(batch["residues"]).index_select(0, batch["protein"])
+        compounds = self.norms[0](self.compound(batch["compounds"]))
+        proteins = self.norms[1](self.protein(batch["residues"]))
+        compounds = compounds.index_select(0, batch["compound"])
+        proteins = proteins.index_select(0, batch["protein"])
         both = [functional.relu(compounds), functional.relu(proteins), compounds * proteins]
         logits: Tensor = self.head(torch.cat(both, 1))
         return logits
