@@ -19,6 +19,8 @@ ROW, LEAST, MOST = 17, 64, 250  # heights: of a row of marks; of a lead, from â€
 SQUARE = (0.2, 0.5)  # of the paper: seconds, millivolts
 OUTLIER = 9  # spans of most values, beyond which a value is cut off: an electrode fell
 COLOURS = {"wrong": PALETTE[4], "right": PALETTE[2], "plain": PALETTE[5], "beside": PALETTE[0]}
+COLOURS["missed"] = COLOURS["wrong"]  # an outline
+LEGEND = ("right", "wrong", "missed")  # tones of spans, which are called so
 _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400)
 
 Lead = Mapping[str, Any]
@@ -62,6 +64,9 @@ def trace(
     shapes: list[str] = [_text(2, 14, title, "start", size=14, bold=True)]
     for at, row in enumerate(rows):
         shapes += _row(row, head + ROW * at, x, held)
+    spans = [one for row in rows for one in row.get("spans", ())]
+    seen = {one[3] for one in spans if one[0] <= start_s + seconds and one[1] >= start_s}
+    shapes += _legend([tone for tone in LEGEND if tone in seen])
     if beside:
         colour = COLOURS["beside"]
         shapes.append(_text(WIDTH - RIGHT, 14, beside, "end", size=11, colour=colour))
@@ -99,15 +104,31 @@ def _row(row: Mapping[str, Any], top: float, x: Any, held: Any) -> Shapes:
         wide = max(right - left, 1.0)
         yield (
             f'<rect x="{left:.1f}" y="{top + 2:.1f}" width="{wide:.1f}" height="{ROW - 4}" rx="2" '
-            f'fill="{COLOURS[tone]}" opacity="{".85" if tone == "wrong" else ".5"}">'
-            f"<title>{html.escape(text)}</title></rect>"
+            f"{_look(tone)}><title>{html.escape(text)}</title></rect>"
         )
         if wide > 7 * len(text) + 6:
             yield _text((left + right) / 2, base, text, "middle", size=11)
     for at, text, tone in row.get("marks", ()):
-        wrong = tone == "wrong"
+        wrong = tone in ("wrong", "missed")
         colour = COLOURS["wrong"] if wrong else ""
         yield _text(x(at), base, text, "middle", size=12, bold=wrong, colour=colour)
+
+
+def _look(tone: str) -> str:
+    """How a span of a tone is filled; of what was missed there is an outline alone."""
+    if tone == "missed":
+        return f'fill="none" stroke="{COLOURS[tone]}" stroke-width="1.5"'
+    return f'fill="{COLOURS[tone]}" opacity="{".85" if tone == "wrong" else ".5"}"'
+
+
+def _legend(tones: Sequence[str]) -> Shapes:
+    """What spans of these tones are, from the right."""
+    right = float(WIDTH - RIGHT)
+    for tone in reversed(tones):
+        yield _text(right, 14, tone, "end", size=11)
+        right -= 7 * len(tone) + 14
+        yield f'<rect x="{right:.1f}" y="5" width="10" height="10" rx="2" {_look(tone)}/>'
+        right -= 14
 
 
 def _extent(lead: Lead, across: float) -> tuple[float, float, float]:

@@ -70,7 +70,7 @@ def _spread(
         key.replace("_", " "): {row["owner"]: row[key] for row in rows if row.get(key) is not None}
         for key in ("alarms", "false_alarms")
     }
-    if name == "fold" or not any(values.values()):
+    if name == "fold" or len(rows) == 1 or not any(values.values()):
         return Spread([spread], [])
     title = f"Alarms {per}, by {name}"
     figure = spread_of(title, name, f"{per}; dashed: allowed", values, falling=True, limit=rate)
@@ -155,7 +155,7 @@ def watched(title: str, told: Sequence[Watched]) -> Section:
         Tile(Metric("alarms an hour", higher_is_better=False, digits=2), rate.to_dict()),
         Tile(Metric("recordings", kind="count"), len(told), note=f"{hours.sum():.1f} hours"),
     ]
-    return Section(title, tiles, [table], [figure])
+    return Section(title, tiles, [table], [figure] if len(told) > 1 else [])
 
 
 def recorded(cases: Rows) -> tuple[Section, list[Picture]]:
@@ -174,10 +174,11 @@ def recorded(cases: Rows) -> tuple[Section, list[Picture]]:
         for row in cases
     ]
     worst = sorted(told, key=lambda one: (-one.wrong - one.missed, -one.alarms))[:PICTURES]
-    shown = [
-        (one.case, f"{one.wrong} of {one.alarms} alarms false, {one.missed} of {one.true} missed")
-        for one in worst
-    ]
+    shown = []
+    for one in worst:
+        called = f"{one.wrong} of {one.alarms} alarms false" if one.alarms else "no alarms"
+        there = f"{one.missed} of {one.true} missed" if one.true else "nothing is annotated"
+        shown.append((one.case, f"{called}, {there}"))
     return watched("Recordings", told), [Picture("worst", "most mistakes first", shown)]
 
 

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from medray.errors import DataError
-from medray.formats.signal.rhythms import events_of
+from medray.formats.signal.rhythms import Stretches, events_of
 from medray.models.base import Answers, Logits
 from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.samples import Sample
@@ -237,6 +237,14 @@ class Anomaly(Task):
             told += [f"of each fold above {low:.6g} to {high:.6g}, which the other folds chose"]
         return told
 
+    def events(self, row: Mapping[str, Any]) -> Stretches:
+        """See Task: what is anomalous, beats as stretches of no length."""
+        return [
+            (onset, end, self.classes[1])
+            for onset, end, name in events_of(row)
+            if self._target({self.options.target: name})[0] == ANOMALY
+        ]
+
     def score(self, truth: Sample, prediction: Sample | None) -> list[dict[str, Any]]:
         """One row; `anomalous` is None where the case is not judged. A recording without a class is
         judged by its annotations, see medray.tasks.metrics.intervals.
@@ -245,12 +253,7 @@ class Anomaly(Task):
             DataError: the surprise is no number (code "nonfinite-output").
         """
         if along(truth, self.options.target):
-            events = [
-                (onset, end, self.classes[1])
-                for onset, end, name in events_of(truth.row)
-                if self._target({self.options.target: name})[0] == ANOMALY
-            ]
-            return score_along(truth, prediction, events, self.classes)
+            return score_along(truth, prediction, self.events(truth.row), self.classes)
         kind, seconds = self._target(truth.row)
         row: dict[str, Any] = {
             "status": "no-prediction" if prediction is None else "scored",

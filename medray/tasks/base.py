@@ -10,6 +10,7 @@ import pyarrow as pa
 from torch import Tensor
 
 from medray.errors import DataError, SpecError
+from medray.formats.signal.rhythms import Stretches
 from medray.models.base import Answers
 from medray.spec.base import Settings
 from medray.storage.shards.holds import Needs, names
@@ -180,6 +181,15 @@ class Task(ABC):
         if self.answers != "place":
             return ()
         return ("label",) if truth else ("probability",)
+
+    def events(self, row: Mapping[str, Any]) -> Stretches:
+        """What a recording has of the classes, by its annotations: (onset_s, end_s, class); none of
+        tasks that are not judged along recordings.
+
+        Args:
+            row: of the recording.
+        """
+        return []
 
     def given(self, prediction: Stored) -> Sample:
         """A prediction as `score` takes it.

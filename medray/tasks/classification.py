@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from medray.errors import DataError
-from medray.formats.signal.rhythms import events_of
+from medray.formats.signal.rhythms import Stretches, events_of
 from medray.models.base import Answers, Logits
 from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.samples import Sample
@@ -189,12 +189,16 @@ class Classification(Task):
         """See Task."""
         return frozenset({"val_auc", "val_accuracy"})
 
+    def events(self, row: Mapping[str, Any]) -> Stretches:
+        """See Task; beats are of no length."""
+        return events_of(row)
+
     def score(self, truth: Sample, prediction: Sample | None) -> list[dict[str, Any]]:
         """One row; see medray.tasks.metrics.classification. A recording without a class is judged
         by its annotations, see medray.tasks.metrics.intervals."""
         column = self.options.target
         if along(truth, column if isinstance(column, str) else column[0]):
-            return score_along(truth, prediction, events_of(truth.row), self.classes)
+            return score_along(truth, prediction, self.events(truth.row), self.classes)
         target = np.nan_to_num([self._target(truth.row)], nan=UNKNOWN).astype(np.int64)
         given = [0.0] * len(self.classes) if prediction is None else prediction.row["probability"]
         return score_classification(

@@ -128,6 +128,8 @@ def spread(cases: Rows, classes: Sequence[str]) -> list[Figure]:
     if not name:
         return []
     groups = {key: _Counts(rows) for key, rows in grouped(cases, name).items()}
+    if len(groups) == 1:
+        return []
     everyone = _Counts([row for row in cases if row.get(name)])
     rare = np.argsort(-everyone.actual, kind="stable").tolist()[1:]
     values = {"accuracy": {key: one.accuracy for key, one in groups.items()}}

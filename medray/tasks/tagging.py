@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from medray.formats.signal.rhythms import stretches_of
+from medray.formats.signal.rhythms import Stretches, stretches_of
 from medray.models.base import Answers, Logits
 from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.samples import Sample
@@ -155,11 +155,15 @@ class Tagging(Task):
         of_each = (f"val_auroc_{self.classes[at]}" for at in range(len(self._judged)) if several)
         return frozenset({"val_auroc", "val_average_precision", "val_f1", *of_each})
 
+    def events(self, row: Mapping[str, Any]) -> Stretches:
+        """See Task."""
+        return stretches_of(row)
+
     def score(self, truth: Sample, prediction: Sample | None) -> list[dict[str, Any]]:
         """One row; see medray.tasks.metrics.tagging. A recording without labels is judged by its
         annotations, see medray.tasks.metrics.intervals."""
         if along(truth, "label"):
-            return score_along(truth, prediction, stretches_of(truth.row), self.classes)
+            return score_along(truth, prediction, self.events(truth.row), self.classes)
         given = None if prediction is None else whole(prediction, "probability")
         labels = whole(truth, "label").astype(np.int64)
         return [score_tagging(given, labels, self.classes, ignore=NO_LABEL)]

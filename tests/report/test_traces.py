@@ -80,7 +80,13 @@ def test_marks_say_what_is_wrong_not_by_colour_alone() -> None:
     assert texts["N"].get("fill") == COLOURS["wrong"]
     assert texts["N"].get("x") == texts["V"].get("x")
     assert {"t", "truth", "answer", "AFIB", "median", "II, mV"} <= texts.keys()
-    span, tint = (one for one in root.iter() if one.tag.endswith("rect"))
+    legend, tint, span = sorted(
+        (one for one in root.iter() if one.tag.endswith("rect")),
+        key=lambda one: float(one.get("y", "")),
+    )
+    assert legend.get("fill") == span.get("fill") == COLOURS["right"]
+    assert "right" in texts
+    assert not {"wrong", "missed"} & texts.keys()
     right = float(span.get("x", "")) + float(span.get("width", ""))
     assert right == pytest.approx(traces.WIDTH - traces.RIGHT)  # what goes on beyond is cut
     assert tint.get("fill") == COLOURS["wrong"]

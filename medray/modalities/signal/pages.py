@@ -16,6 +16,9 @@ from medray.tasks.section import Figure, Picture, Verdict
 
 TINTED_S = 0.3  # to either side of the beat that a figure is of
 NAMED = 12  # letters of a class above a beat
+LETTER_S = 0.07  # of a name above a strip of eight seconds
+
+Marks = list[tuple[float, str, str]]
 
 
 def traces(
@@ -38,7 +41,7 @@ def traces(
     )
     first = next(case for picture in wanted for case, _ in picture.cases)
     if "signal" not in _stored(truth, places[first]).names:  # recordings
-        return traced(wanted, task.classes, truth, predictions)
+        return traced(wanted, task, truth, predictions)
     around = Around(truth)
 
     def answer(name: str) -> Stored | None:
@@ -70,14 +73,14 @@ def _beats(title: str, strip: Strip, task: Task, answer: Any) -> Figure:
     verdicts = [_verdict(task, cut, answer(cut.stored.id)) for cut in strip.cuts]
     told = [(cut, one) for cut, one in zip(strip.cuts, verdicts, strict=True) if one]
     rows = [
-        {"name": "truth", "marks": [(cut.mark_s, one.truth[:NAMED], "plain") for cut, one in told]},
-        {
-            "name": "answer",
-            "marks": [
+        _named("truth", [(cut.mark_s, one.truth[:NAMED], "plain") for cut, one in told]),
+        _named(
+            "answer",
+            [
                 (cut.mark_s, one.answer[:NAMED], "wrong" if one.wrong else "plain")
                 for cut, one in told
             ],
-        },
+        ),
     ]
     own = strip.cuts[strip.case]
     verdict = verdicts[strip.case]
@@ -96,6 +99,23 @@ def _beats(title: str, strip: Strip, task: Task, answer: Any) -> Figure:
     if beside:
         said += "; the median of the record is drawn over the case"
     return _figure(title, said, strip, leads, rows, [band])
+
+
+def _named(name: str, marks: Marks) -> dict[str, Any]:
+    """A row of names; where they would lie on each other, as those of windows at a short step do,
+    of spans: of each sample the time that is nearest to it, alike ones on end as one."""
+    pairs = list(pairwise(marks))
+    if all(b[0] - a[0] > LETTER_S * (len(a[1]) + len(b[1])) / 2 for a, b in pairs):
+        return {"name": name, "marks": marks}
+    half = min(b[0] - a[0] for a, b in pairs) / 2
+    spans: list[tuple[float, float, str, str]] = []
+    for at, text, tone in marks:
+        before = spans[-1] if spans else None
+        if before is not None and before[2:] == (text, tone) and at - half - before[1] < half:
+            spans[-1] = (before[0], at + half, text, tone)
+        else:
+            spans.append((at - half, at + half, text, tone))
+    return {"name": name, "spans": [one for one in spans if one[2]]}
 
 
 def _along(title: str, strip: Strip, task: Task, answer: Stored | None) -> Figure:

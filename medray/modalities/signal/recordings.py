@@ -11,6 +11,8 @@ from medray.formats.signal.rhythms import Stretches, stretches_of
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.stored import InShard, Stored
 from medray.tasks.alarms import Watched, watched
+from medray.tasks.base import Task
+from medray.tasks.metrics.intervals import met
 from medray.tasks.section import Figure, Picture, Section
 
 COLUMNS = 1000  # of a line in a figure; of a longer one the lowest and highest of each are drawn
@@ -19,6 +21,7 @@ LEADS = 2  # in a strip, the first of one rate
 CLOSE_S = 10.0  # of the strip that shows one mistake
 BLOCK = 2**18  # samples that are read at once
 
+_UNMET = {"right": "plain", "wrong": "missed"}  # tones of what there is
 Spans = list[tuple[float, float, str, str]]
 
 
@@ -59,13 +62,13 @@ def alarms_of(predictions: Dataset, data: Dataset) -> list[Section]:
 
 
 def traced(
-    wanted: Sequence[Picture], classes: Sequence[str], truth: Dataset, predictions: Dataset
+    wanted: Sequence[Picture], task: Task, truth: Dataset, predictions: Dataset
 ) -> list[Figure]:
     """Of each case that a task asks for the whole recording, and its first mistake near by.
 
     Args:
         wanted: which cases, and what is said of them.
-        classes: of the task; the first is the background.
+        task: whose first class is the background.
         truth: recordings with `annotations`.
         predictions: with `annotations`, of what was called.
     """
@@ -74,14 +77,14 @@ def traced(
     for picture in wanted:
         for case, words in picture.cases:
             stored = _stored(truth, places[case])
-            there = _of(stretches_of(stored.row), classes)
+            there = _of(task.events(stored.row), task.classes)
             called: Stretches = []
             if case in answered:
                 answer = _stored(predictions, answered[case]).row
-                called = _of(stretches_of(stored.row | answer), classes)
+                called = _of(stretches_of(stored.row | answer), task.classes)
             found, missed = judged(called, there), judged(there, called)
             rows = [
-                {"name": "truth", "spans": _toned(there, "plain")},
+                {"name": "truth", "spans": [(*one[:3], _UNMET[one[3]]) for one in missed]},
                 {"name": "answer", "spans": found},
             ]
             name = stored.row.get("record") or case
@@ -93,11 +96,13 @@ def traced(
 
 def judged(some: Stretches, others: Stretches) -> Spans:
     """Spans with their tone: right where they overlap another of the same class, else wrong."""
-    return [
-        (start, stop, name, "right" if met else "wrong")
-        for start, stop, name in some
-        for met in [any(name == own and start < b and a < stop for a, b, own in others)]
-    ]
+    toned: Spans = []
+    for kind in dict.fromkeys(name for _, _, name in some):
+        own = [(start, stop) for start, stop, name in some if name == kind]
+        right = met(own, [(start, stop) for start, stop, name in others if name == kind])
+        tones = np.where(right, "right", "wrong").tolist()
+        toned += ((*one, kind, tone) for one, tone in zip(own, tones, strict=True))
+    return sorted(toned)
 
 
 def lines_of(values: np.ndarray, start_s: float, step_s: float, tone: str = "") -> dict[str, Any]:
@@ -146,8 +151,17 @@ def _strip(
         {"name": channel.name, "unit": channel.unit, "lines": [line]}
         for channel, line in zip(leads.channels, lines, strict=True)
     ]
-    data = {"said": said, "start_s": start, "seconds": seconds, "leads": shown, "rows": rows}
+    named = rows if span is None else [_marked(row, start, start + seconds) for row in rows]
+    data = {"said": said, "start_s": start, "seconds": seconds, "leads": shown, "rows": named}
     return [Figure("trace", title, data)]
+
+
+def _marked(row: Mapping[str, Any], first: float, last: float) -> dict[str, Any]:
+    """What of a row lies in a short strip, which has room to name what is of no length: beats."""
+    there = [one for one in row["spans"] if one[0] <= last and one[1] >= first]
+    spans = [one for one in there if one[0] < one[1]]
+    marks = [(start, name, tone) for start, stop, name, tone in there if start == stop]
+    return {**row, "spans": spans, "marks": marks}
 
 
 def _lines(leads: Leads, start_s: float, seconds: float) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from medray.tasks.metrics.bootstrap import Bootstrap, FloatArray, subjects
@@ -18,6 +19,7 @@ COUNTS = ("true", "found", "called", "right")
 TIMES = ("true_s", "called_s", "both_s")
 OF_INTERVALS = "both_s"  # a column that only such rows have
 Told = Sequence[tuple[float, float, str]]
+BoolArray = npt.NDArray[np.bool_]
 Statistic = Callable[[FloatArray], FloatArray]
 
 
@@ -42,9 +44,9 @@ def score_intervals(
         actual = [(onset, end) for onset, end, name in truth if name == kind]
         called = [(onset, end) for onset, end, name in given or () if name == kind]
         row["true"].append(len(actual))
-        row["found"].append(_touched(actual, called))
+        row["found"].append(int(met(actual, called).sum()))
         row["called"].append(len(called))
-        row["right"].append(_touched(called, actual))
+        row["right"].append(int(met(called, actual).sum()))
         row["true_s"].append(sum(end - onset for onset, end in actual))
         row["called_s"].append(sum(end - onset for onset, end in called))
         row["both_s"].append(_shared(actual, called))
@@ -104,15 +106,16 @@ def _statistics(of: dict[str, FloatArray], hours: FloatArray) -> dict[str, Stati
     }
 
 
-def _touched(some: Sequence[tuple[float, float]], others: Sequence[tuple[float, float]]) -> int:
-    """How many of some overlap any other."""
+def met(some: Sequence[tuple[float, float]], others: Sequence[tuple[float, float]]) -> BoolArray:
+    """Which of some (onset_s, end_s) overlap any other, bool (some,)."""
     if not some or not others:
-        return 0
+        return np.zeros(len(some), bool)
     onsets, ends = (np.sort(np.asarray(one)) for one in zip(*others, strict=True))
     # Of others that begin before one ends, so many have ended before it begins.
     begun = np.searchsorted(onsets, [end for _, end in some], side="left")
     ended = np.searchsorted(ends, [onset for onset, _ in some], side="right")
-    return int((begun > ended).sum())
+    found: BoolArray = begun > ended
+    return found
 
 
 def _shared(some: Sequence[tuple[float, float]], others: Sequence[tuple[float, float]]) -> float:

@@ -124,6 +124,29 @@ def test_mistakes_are_marked(make_dataset: Make) -> None:
     assert "median of the record" in svg
 
 
+def test_names_of_windows_at_a_short_step_are_spans(make_dataset: Make) -> None:
+    task = build_task({"name": "classification", "classes": ["open", "closed"], "target": "label"})
+    windows, given = [], []
+    for at in range(24):
+        if at in (20, 21, 22):
+            continue  # passed over
+        row = {"record": "7", "rate": RATE, "leads": ["O1"], "label": ["open", "closed"][at > 9]}
+        row |= {"start_sample": 25 * at}
+        signal = np.arange(100, dtype=np.float32)[None]
+        windows.append(Sample(f"w{at}", row, {"signal": signal}))
+        given.append(Sample(f"w{at}", {"predicted": "open", "probability": [0.5, 0.5]}))
+    wanted = Section("s", pictures=[Picture("worst", "", [("w12", "")])])
+    data = make_dataset("windows", windows), make_dataset("given", given)
+    (figure,) = Signals().illustrate(wanted, task, *data).figures
+    assert isinstance(figure, Figure)
+    truth, answer = ([one[:3] for one in row["spans"]] for row in figure.data["rows"])
+    ends = [(0.375, 2.875, "open"), (2.875, 5.375, "closed"), (6.125, 6.375, "closed")]
+    assert truth == [(pytest.approx(a), pytest.approx(b), name) for a, b, name in ends]
+    assert answer == [(pytest.approx(a), pytest.approx(b), "open") for a, b, _ in ends]
+    assert [one[3] for one in figure.data["rows"][1]["spans"]] == ["plain", "wrong", "wrong"]
+    assert draw(figure).count(">open<") == 7  # four titles, and no room for one of the names
+
+
 def test_without_cases_nothing_is_read(make_dataset: Make) -> None:
     assert shown(make_dataset, [], {}) == []
 

@@ -95,7 +95,45 @@ def test_recordings_are_drawn_with_their_truth_and_the_first_mistake(make_datase
     assert (near.data["start_s"], near.data["seconds"]) == (pytest.approx(300 - 10 / 3), 10.0)
     assert draw(near).startswith("<svg")
     assert missed.title == "Record 11, missed: AFIB from 100.0 s"
+    assert [tone for *_, tone in missed.data["rows"][0]["spans"]] == ["missed"]
+    assert other.title == "Record 11, whole: no alarms, 1 of 1 missed"
+    assert last.title == "Record 9, whole: no alarms, nothing is annotated"
     assert (other.title[:9], last.title[:8]) == ("Record 11", "Record 9")
+
+
+def test_beats_that_a_model_of_windows_is_judged_on_are_drawn(make_dataset: Make) -> None:
+    """Of no length: lines in the whole record, letters in the seconds that are shown near by."""
+    beats = [
+        replace(note("atr", onset, ""), symbol=symbol)
+        for onset, symbol in ((20.0, "N"), (50.0, "V"), (155.0, "V"), (157.0, "V"))
+    ]
+    task = build_task({"name": "anomaly", "normal": ["N"], "anomalous": ["V"], "threshold": 1.0})
+    (truth,) = recordings("7", annotations=beats)
+    given = predicted("7", (150.0, 160.0))
+    for one in given.row["annotations"]:
+        one["text"] = "anomaly"
+    (row,) = task.score(truth, given)
+    cases = [{"case": "7", "record": "7", **row}]
+    summary = task.conclude(pa.Table.from_pylist(cases), Bootstrap(repeats=0))
+    section = task.section(ScoredCases("scores", summary, cases))
+    data = make_dataset("data", [truth]), make_dataset("given", [given])
+    drawn = Signals().illustrate(section, task, *data)
+    whole, near = (one for one in drawn.figures if isinstance(one, Figure))  # of one: no spread
+    assert whole.title == "Record 7, whole: 0 of 1 alarms false, 1 of 3 missed"
+    there, called = (row["spans"] for row in whole.data["rows"])
+    assert there == [
+        (50.0, 50.0, "anomaly", "missed"),
+        (155.0, 155.0, "anomaly", "plain"),
+        (157.0, 157.0, "anomaly", "plain"),
+    ]
+    assert called == [(150.0, 160.0, "anomaly", "right")]
+    assert near.title == "Record 7, missed: anomaly from 50.0 s"
+    assert near.data["rows"] == [
+        {"name": "truth", "spans": [], "marks": [(50.0, "anomaly", "missed")]},
+        {"name": "answer", "spans": [], "marks": []},
+    ]
+    assert 'stroke-width="1.5"' in draw(whole)
+    assert 'font-weight="bold"' in draw(near)
 
 
 def test_a_long_recording_is_read_in_blocks_with_its_gaps(
