@@ -6,28 +6,32 @@ from typing import cast
 import numpy as np
 
 from medray.errors import DataError
+from medray.formats.molecules.graph import ATOMS
 from medray.formats.molecules.residues import RESIDUES
 from medray.formats.pairs.options import ARRAYS, COMPOUND
 from medray.modalities.ask import ask
 from medray.modalities.base import Answering
-from medray.modalities.lot import Lot
+from medray.modalities.lot import Lot, Together
 from medray.modalities.pair.cases import Pairs, of_shards, packed
 from medray.modalities.pair.plan import PairPlan
+from medray.storage.shards.reader import Shard
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.stored import Stored
 
-TOGETHER = 2**15  # pairs that are answered at once, at least: a protein is read once for all
+ROWS = 2**15  # of a shard that are answered at once
 
 
 class PairPredictor(Answering):
     """How a model of pairs answers."""
 
-    columnar = True
-
     @property
-    def batch(self) -> int:
-        """See Predictor: pairs are small."""
-        return max(self.asked.batch, TOGETHER)
+    def rows(self) -> int:
+        """See Predictor: pairs are small, and a protein is read once for all of them."""
+        return ROWS
+
+    def together(self, shard: Shard) -> Together:
+        """See Predictor: most pairs lack arrays, which lie with other rows of the shard."""
+        return "rows"
 
     def prepare(self, stored: Stored, together: int) -> Sample:
         """The row, the compound's graph and the protein's residues."""
@@ -41,6 +45,12 @@ class PairPredictor(Answering):
                     hint="this network takes pairs, as the format `pairs` reads them",
                 )
         arrays = {name: np.asarray(stored.array(name)[...]) for name in ARRAYS}
+        if not len(arrays[COMPOUND[ATOMS]]) or not len(arrays[RESIDUES]):
+            raise DataError(
+                "half of the pair lies with another row of its shard",
+                code="lacks-half-a-pair",
+                about=stored.id,
+            )
         return Sample(stored.id, dict(stored.row), dict(arrays))
 
     def of_shard(self, lot: Lot) -> np.ndarray:
