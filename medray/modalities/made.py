@@ -16,5 +16,5 @@ class Made:
     """
 
     arrays: frozenset[str] = frozenset()
-    columns: frozenset[str] = names("probability", "predicted")
+    columns: frozenset[str] = names("probability", "predicted", "prediction_set", "low", "high")
     scorable: bool = True

@@ -87,7 +87,6 @@ class Anomaly(Task):
     metric: ClassVar[str] = "val_surprise"
     baseline: ClassVar[str] = "principal"
     of_network: ClassVar[frozenset[str]] = frozenset({"threshold", "of_folds"})
-    across: ClassVar[bool] = True
     metrics: ClassVar[Mapping[str, Metric]] = {
         "auroc": Metric("AUROC", headline=True),
         "average_precision": Metric("average precision", headline=True),
@@ -209,18 +208,17 @@ class Anomaly(Task):
             return {}
         return {"threshold": found}
 
+    @property
+    def across(self) -> bool:
+        """See Task."""
+        return True
+
     def chosen_across(
         self, held_out: Sequence[tuple[np.ndarray, np.ndarray]]
     ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Thresholds: of each network by normal cases that the others have held out, and of all
         together, who are asked of strangers, by those of all folds."""
-
-        def of(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
-            table, targets = map(np.concatenate, zip(*parts, strict=True))
-            return self.chosen(self.summarise(table, targets))
-
-        each = [of([*held_out[:at], *held_out[at + 1 :]]) for at in range(len(held_out))]
-        told = of(held_out)
+        told, each = super().chosen_across(held_out)
         if told:
             told["of_folds"] = tuple(one["threshold"] for one in each if one)
         return told, each

@@ -3,10 +3,11 @@
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
+from pydantic import Field
 from torch import Tensor
 
 from medray.errors import DataError, SpecError
@@ -24,6 +25,8 @@ from medray.tasks.section import ScoredCases, Section, Verdict, section_of
 NO_LABEL = 255  # of a base: not judged, not learnt
 
 ClassWeights = Literal["none", "balanced"] | tuple[float, ...]
+Level = Annotated[float | None, Field(gt=0, lt=1)]
+"""Share of new cases whose truth an answer shall hold; None: none is stated."""
 
 
 class TaskOptions(Settings):
@@ -57,8 +60,6 @@ class Task(ABC):
     whole_batch: ClassVar[bool] = False
     """Whether a sample's loss hangs on the others of its step, as a rank in a list does; then
     `loss` gets the whole global batch, and each sample's share of the loss is what it returns."""
-    across: ClassVar[bool] = False
-    """Whether networks of folds choose options for each other; see `chosen_across`."""
     ignored: bool = False
     """Of places: whether labels hold one value more, behind the classes, that takes no part."""
 
@@ -142,6 +143,16 @@ class Task(ABC):
     @abstractmethod
     def probabilities(self, logits: Tensor) -> Tensor:
         """Of logits (B, classes, …): the same shape."""
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether its answers lack something that only a validation can choose (`chosen`)."""
+        return False
+
+    @property
+    def across(self) -> bool:
+        """Whether networks of folds choose options for each other; see `chosen_across`."""
+        return self.calibrates
 
     @property
     @abstractmethod
@@ -259,7 +270,13 @@ class Task(ABC):
         Args:
             held_out: of each network rows of `judge` and targets of what it has not seen.
         """
-        return {}, [{} for _ in held_out]
+
+        def of(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
+            table, targets = map(np.concatenate, zip(*parts, strict=True))
+            return self.chosen(self.summarise(table, targets))
+
+        each = [of([*held_out[:at], *held_out[at + 1 :]]) for at in range(len(held_out))]
+        return of(held_out), each
 
     def describe(self) -> list[str]:
         """Lines of the model's card: what is done to the network's answers."""

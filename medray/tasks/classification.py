@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional
 
@@ -24,7 +24,7 @@ from medray.tasks.along import (
     score_along,
     section_along,
 )
-from medray.tasks.base import ClassWeights, Task, TaskOptions, weights_of
+from medray.tasks.base import ClassWeights, Level, Task, TaskOptions, weights_of
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.classification import (
@@ -34,6 +34,7 @@ from medray.tasks.metrics.classification import (
 )
 from medray.tasks.metrics.probability import auroc
 from medray.tasks.owners import by_owner, mistaken, mistakes, spread
+from medray.tasks.prediction_sets import PredictionSets
 from medray.tasks.section import Figure, Picture, ScoredCases, Section, Table, Verdict
 
 PICTURES = 6
@@ -58,6 +59,18 @@ class Classification(Task):
         focal_gamma: float = Field(0, ge=0, description="0: plain cross-entropy")
         label_smoothing: float = Field(0, ge=0, lt=1)
         threshold: float = Field(0.5, gt=0, lt=1, description="of a label to be set (multi_label)")
+        level: Level = Field(
+            None, description="share of each class whose `prediction_set` shall hold it; null: none"
+        )
+        least: tuple[float, ...] = Field(
+            (), description="probability that brings each class into it; empty: the validation says"
+        )
+
+        @model_validator(mode="after")
+        def _one_class(self) -> "Classification.Options":
+            if self.level is not None and self.multi_label:
+                raise ValueError("`level` is of one class a case, not of labels")
+            return self
 
     name: ClassVar[str] = "classification"
     answers: ClassVar[Answers] = "sample"
@@ -72,6 +85,9 @@ class Classification(Task):
         "sensitivity": Metric("sensitivity", headline=True),
         "specificity": Metric("specificity", headline=True),
         "precision": Metric("precision (+P)"),
+        "coverage": Metric("in the prediction set", headline=True),
+        "set_size": Metric("classes in a set", higher_is_better=False),
+        "least": Metric("least probability in a set"),
         "brier": Metric("Brier score", higher_is_better=False),
         "ece": Metric("calibration error", higher_is_better=False),
         "actual_class": Metric("truth", kind="text"),
@@ -79,10 +95,12 @@ class Classification(Task):
         "error": Metric("error", higher_is_better=False),
         **METRICS,
     }
+    of_network: ClassVar[frozenset[str]] = frozenset({"least"})
 
     def __init__(self, options: Options, frequencies: Sequence[float] | None = None) -> None:
         super().__init__(options, frequencies)
         self.options = options
+        self._sets = PredictionSets(options.classes, options.level, options.least)
         self._weights: Tensor | None = None
         if options.multi_label and options.class_weights == "balanced":
             if frequencies is not None:
@@ -182,12 +200,26 @@ class Classification(Task):
         return {
             "val_auc": float(np.mean(defined)) if defined else float("nan"),
             "val_accuracy": float(right.mean()) if len(right) else float("nan"),
+            **self._sets.judged(table, truth),
         }
 
     @property
     def validates(self) -> frozenset[str]:
         """See Task."""
-        return frozenset({"val_auc", "val_accuracy"})
+        return frozenset({"val_auc", "val_accuracy", *self._sets.names})
+
+    @property
+    def calibrates(self) -> bool:
+        """See Task: prediction sets that are asked for and not given."""
+        return self.options.level is not None and not self.options.least
+
+    def chosen(self, metrics: dict[str, float]) -> dict[str, Any]:
+        """Prediction sets, by the validation, unless the job gives them."""
+        return self._sets.chosen(metrics)
+
+    def describe(self) -> list[str]:
+        """The prediction sets."""
+        return self._sets.describe()
 
     def events(self, row: Mapping[str, Any]) -> Stretches:
         """See Task; beats are of no length."""
@@ -201,13 +233,14 @@ class Classification(Task):
             return score_along(truth, prediction, self.events(truth.row), self.classes)
         target = np.nan_to_num([self._target(truth.row)], nan=UNKNOWN).astype(np.int64)
         given = [0.0] * len(self.classes) if prediction is None else prediction.row["probability"]
-        return score_classification(
+        (row,) = score_classification(
             np.asarray([given]),
             target,
             self.classes,
             missing=np.asarray([prediction is None]),
             threshold=self.options.threshold,
         )
+        return [row | ({} if prediction is None else self._sets.score(target, prediction.row))]
 
     def conclude(self, cases: pa.Table, bootstrap: Bootstrap) -> dict[str, Any]:
         """See Task."""
@@ -221,11 +254,11 @@ class Classification(Task):
         is told of intervals."""
         if "curves" not in scores.summary:
             return section_along(super().section(scores), scores)
-        worst = [self._named(row) for row in scores.summary["worst"]]
+        cases, worst = scores.cases, [self._named(row) for row in scores.summary["worst"]]
         named = replace(
             scores,
             summary={**scores.summary, "worst": worst},
-            cases=[self._named(row) for row in scores.cases],
+            cases=[self._named(row) for row in cases],
         )
         curves = scores.summary["curves"]
         known = {name: curve for name, curve in curves["roc"].items() if any(curve[1])}
@@ -235,14 +268,14 @@ class Classification(Task):
         ]
         if scores.summary["confusion"]:
             figures.append(self._confusion(scores.summary["confusion"]))
-        shown = [self._told(self._named(row)) for row in mistakes(scores.cases, PICTURES)]
+        shown = [self._told(self._named(row)) for row in mistakes(cases, PICTURES)]
         section = super().section(named)
         return replace(
             section,
-            tables=[*section.tables, *by_owner(scores.cases, self.classes)],
-            figures=[*figures, *spread(scores.cases, self.classes)],
+            tables=[*section.tables, *self._sets.tables(cases), *by_owner(cases, self.classes)],
+            figures=[*figures, *spread(cases, self.classes)],
             pictures=[Picture("worst", "of each class in turn, mistakes first", shown)],
-            definitions=["The calibration error has 15 equal bins."],
+            definitions=["The calibration error has 15 equal bins.", *self._sets.defined()],
         )
 
     def _confusion(self, counts: Sequence[Sequence[int]]) -> Table:
@@ -299,6 +332,8 @@ class Classification(Task):
             row["predicted"] = [self.classes[index] for index in chosen]
         else:
             row["predicted"] = self.classes[int(probabilities.argmax())]
+        if self.options.least:
+            row["prediction_set"] = self._sets.of(row["probability"])
         return row
 
 

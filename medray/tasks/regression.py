@@ -15,10 +15,11 @@ from medray.errors import DataError
 from medray.models.base import Answers, Logits
 from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.samples import Sample
-from medray.tasks.base import Task, TaskOptions
+from medray.tasks.base import Level, Task, TaskOptions
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.concordance import concordance
+from medray.tasks.metrics.conformal import fewest, margins
 from medray.tasks.metrics.regression import (
     pearson,
     r2,
@@ -49,6 +50,12 @@ class Regression(Task):
         huber_delta: float = Field(
             1.0, gt=0, description="errors beyond it count linearly; in standard deviations"
         )
+        level: Level = Field(
+            None, description="share of values that shall lie from `low` to `high`; null: neither"
+        )
+        margins: tuple[float, ...] = Field(
+            (), description="half of that interval, of each value; empty: the validation says"
+        )
 
     name: ClassVar[str] = "regression"
     answers: ClassVar[Answers] = "sample"
@@ -62,8 +69,12 @@ class Regression(Task):
         "rmse": Metric("RMSE", higher_is_better=False, headline=True),
         "mse": Metric("MSE", higher_is_better=False),
         "mae": Metric("MAE", higher_is_better=False),
+        "coverage": Metric("in the interval", headline=True),
+        "width": Metric("interval's width", higher_is_better=False),
+        "margin": Metric("half of the interval", higher_is_better=False, per_class=False),
         "error": Metric("error", higher_is_better=False),
     }
+    of_network: ClassVar[frozenset[str]] = frozenset({"margins"})
 
     def __init__(self, options: Options, frequencies: Sequence[float] | None = None) -> None:
         super().__init__(options, frequencies)
@@ -77,6 +88,11 @@ class Regression(Task):
         """Names of the values."""
         target = self.options.target
         return (target,) if isinstance(target, str) else target
+
+    @property
+    def calibrates(self) -> bool:
+        """See Task: intervals that are asked for and not given."""
+        return self.options.level is not None and not self.options.margins
 
     @property
     def needs(self) -> Needs:
@@ -163,21 +179,55 @@ class Regression(Task):
         if len(self.classes) > 1:
             pairs = zip(self.classes, found["val_r2"], strict=True)
             metrics |= {f"val_r2_{name}": value for name, value in pairs}
+        if self.options.level is not None:
+            found_margins = margins(table, truth, self.options.level)
+            metrics |= dict(zip(self._margins, found_margins, strict=True))
         return metrics
+
+    @property
+    def _margins(self) -> list[str]:
+        """What the validation calls half of each value's interval."""
+        several = len(self.classes) > 1
+        return [f"val_margin_{name}" if several else "val_margin" for name in self.classes]
+
+    def chosen(self, metrics: dict[str, float]) -> dict[str, Any]:
+        """The intervals, by the errors in the validation, unless the job gives them."""
+        found = [metrics.get(name, float("nan")) for name in self._margins]
+        if not self.calibrates or not np.isfinite(found).all():
+            return {}
+        return {"margins": found}
+
+    def describe(self) -> list[str]:
+        """The intervals, and where they come from."""
+        level, halves = self.options.level, self.options.margins
+        if level is None:
+            return []
+        if not halves:
+            return [f"no intervals: {level:g} takes {fewest(level)} validated values of each"]
+        pairs = zip(self.classes, halves, strict=True)
+        told = ", ".join(f"{name} ± {half:.4g}" for name, half in pairs)
+        return [f"intervals that shall hold {level:g} of new values: {told}"]
 
     @property
     def validates(self) -> frozenset[str]:
         """See Task."""
         each = () if len(self.classes) == 1 else self.classes
         of_each = (f"val_r2_{name}" for name in each)
-        return frozenset({"val_r2", "val_pearson", "val_spearman", "val_rmse", "val_ci", *of_each})
+        halves = self._margins if self.options.level is not None else ()
+        of_all = (f"val_{name}" for name in ("r2", "pearson", "spearman", "rmse", "ci"))
+        return frozenset({*of_all, *of_each, *halves})
 
     def score(self, truth: Sample, prediction: Sample | None) -> list[dict[str, Any]]:
         """One row; see medray.tasks.metrics.regression."""
-        given = None
+        actual, given = np.asarray(self._target(truth.row)), None
         if prediction is not None:
-            given = np.atleast_1d(np.asarray(prediction.row["predicted"], np.float64))
-        return [score_regression(np.asarray(self._target(truth.row)), given)]
+            given, low, high = (
+                np.atleast_1d(np.asarray(prediction.row.get(name, np.nan), np.float64))
+                for name in ("predicted", "low", "high")
+            )
+            if self.options.margins:
+                return [score_regression(actual, given, (low, high))]
+        return [score_regression(actual, given)]
 
     def conclude(self, cases: pa.Table, bootstrap: Bootstrap) -> dict[str, Any]:
         """See Task."""
@@ -200,12 +250,23 @@ class Regression(Task):
             ):
                 data = {"labels": labels, "x": given, "y": up}
                 figures.append(Figure("scatter", f"{name}: {title}", data))
-        return replace(super().section(scores), figures=figures)
+        return replace(super().section(scores), figures=figures, definitions=self._defined())
+
+    def _defined(self) -> list[str]:
+        meant = "of new values, where these are like the validation's"
+        halves = self.options.margins
+        return [f"An interval shall hold {self.options.level:g} {meant}."] if halves else []
 
     def decide(self, probabilities: np.ndarray) -> dict[str, Any]:
-        """`predicted`: the value in its own unit, or a list of several."""
-        values = [float(value) for value in probabilities]
-        return {"predicted": values[0] if isinstance(self.options.target, str) else values}
+        """`predicted`: the value in its own unit, or a list of several; with intervals `low` and
+        `high`, likewise."""
+        values = np.asarray(probabilities, np.float64)
+        row = {"predicted": values}
+        if self.options.margins:
+            halves = np.asarray(self.options.margins)
+            row |= {"low": values - halves, "high": values + halves}
+        single = isinstance(self.options.target, str)
+        return {name: float(of[0]) if single else of.tolist() for name, of in row.items()}
 
 
 def _bad_target(row: dict[str, Any], why: str) -> DataError:

@@ -22,6 +22,8 @@ from medray.tasks import build_task
         ),
         ({"name": "regression", "target": "x"}, np.arange(4.0)[:, None]),
         ({"name": "regression", "target": ["x", "y"]}, np.arange(8.0).reshape(4, 2)),
+        ({"name": "regression", "target": "x", "level": 0.9}, np.arange(4.0)[:, None]),
+        ({"name": "classification", "classes": ["a", "b"], "level": 0.9}, np.array([0, 1, 0, 1])),
         ({"name": "tagging", "classes": ["no", "yes"]}, None),
         ({"name": "tagging", "classes": ["a", "b", "c"]}, None),
     ],

@@ -38,6 +38,9 @@ def check(view: View, spec: TrainSpec) -> None:
         with view.at("task"):
             task.needs.check(data.holds)
             same_classes(task, data)
+        if task.calibrates and spec.folds is None and not spec.validation:
+            message = "nothing is validated, and the level of its answers comes from a validation"
+            view.add("validation", "nothing-validated", message, "select some, or train by folds")
     if found is not None:
         check_samples(view, "data", found[0], data)
         given = _given(view, spec, found[0])

@@ -180,7 +180,10 @@ def summarise_classification(
         "kind": kind,
         "cases": len(cases),
         "counts": dict(Counter(cases["status"].to_pylist())),
-        "metrics": {key: estimate(overall(key), anyone) for key in METRICS},
+        "metrics": {
+            **{key: estimate(overall(key), anyone) for key in METRICS},
+            **_sets(cases, bootstrap, groups),
+        },
         "classes": {
             name: {
                 "positives": int(label.positive.sum()),
@@ -201,6 +204,23 @@ def summarise_classification(
         },
         "worst": _worst(cases, worst),
     }
+
+
+def _sets(
+    cases: pa.Table, bootstrap: Bootstrap, groups: Sequence[str] | None
+) -> dict[str, dict[str, Any]]:
+    """Where cases have prediction sets: how many hold the truth, and how large they are. A case
+    without a prediction has none that holds it."""
+    if "covered" not in cases.column_names:
+        return {}
+    covered = np.array([one is True for one in cases["covered"].to_pylist()], np.float64)
+    sizes = np.array([np.nan if one is None else one for one in cases["set_size"].to_pylist()])
+    told = ~np.isnan(sizes)
+    known, held = np.where(told, sizes, 0), told.astype(np.float64)
+    size = bootstrap.estimate(
+        lambda w: (w @ known) / np.maximum(w @ held, 1), len(cases), groups, told
+    )
+    return {"coverage": bootstrap.mean(covered, groups).to_dict(), "set_size": size.to_dict()}
 
 
 class _Label:

@@ -77,6 +77,11 @@ def mae(predicted: FloatArray, actual: FloatArray, weights: FloatArray) -> Float
     return _ratio(weights @ np.abs(actual - predicted), weights.sum(1))
 
 
+def mean(values: FloatArray, _: FloatArray, weights: FloatArray) -> FloatArray:
+    """Of `values`, whatever the truth; shapes as in `r2`."""
+    return _ratio(weights @ values, weights.sum(1))
+
+
 METRICS: dict[str, Callable[[FloatArray, FloatArray, FloatArray], FloatArray]] = {
     "r2": r2,
     "pearson": pearson,
@@ -88,16 +93,22 @@ METRICS: dict[str, Callable[[FloatArray, FloatArray, FloatArray], FloatArray]] =
 }
 
 
-def score_regression(actual: FloatArray, predicted: FloatArray | None) -> dict[str, Any]:
+def score_regression(
+    actual: FloatArray,
+    predicted: FloatArray | None,
+    interval: tuple[FloatArray, FloatArray] | None = None,
+) -> dict[str, Any]:
     """The row of one case.
 
     Args:
         actual: (values,), NaN where a value is not known.
         predicted: (values,); None: there is no prediction.
+        interval: lower and upper ends, (values,), where the answer has them.
 
     Returns:
         A row of CASE_SCHEMA; `error` is the mean absolute error over known values, None where there
-        is none, or no prediction.
+        is none, or no prediction. With an interval `covered`, whether each known value lies in it,
+        and `width`.
 
     Raises:
         DataError: not as many values as known ones ("grid-mismatch"), or a prediction that is no
@@ -116,12 +127,19 @@ def score_regression(actual: FloatArray, predicted: FloatArray | None) -> dict[s
         given, error = predicted.tolist(), None
         if known.any():
             error = float(np.abs(predicted - actual)[known].mean())
-    return {
+    row = {
         "status": "no-prediction" if predicted is None else "scored",
         "actual": [None if np.isnan(value) else float(value) for value in actual],
         "predicted": given,
         "error": error,
     }
+    if interval is not None:
+        low, high = interval
+        inside = (low <= actual) & (actual <= high)
+        told = zip(inside.tolist(), np.isnan(actual).tolist(), strict=True)
+        row["covered"] = [None if unknown else one for one, unknown in told]
+        row["width"] = (high - low).tolist()
+    return row
 
 
 def summarise_regression(
@@ -139,12 +157,17 @@ def summarise_regression(
         {"task", "cases", "counts", "metrics": {name: estimate}, "classes": {value: {"known",
         metric: estimate}}, "curves": {"calibration": {value: {"predicted", "actual", "cases"}}},
         "worst"}; JSON-able. The curve has tenths of the cases by their prediction: mean prediction
-        and mean truth.
+        and mean truth. Where cases have intervals, `coverage` (a case without a prediction has
+        none that holds it) and mean `width` are among the metrics.
     """
     bootstrap = bootstrap or Bootstrap()
     groups, count = subjects(cases), len(cases)
     actual, predicted = (_matrix(cases[name], len(names)) for name in ("actual", "predicted"))
     missing = np.asarray(cases["status"].to_pylist()) == "no-prediction"
+    inside, width = (
+        _matrix(cases[name], len(names)) if name in cases.column_names else None
+        for name in ("covered", "width")
+    )
     single: list[dict[str, Callable[[FloatArray], FloatArray]]] = []
     curves = {}
     for index, name in enumerate(names):
@@ -155,6 +178,10 @@ def summarise_regression(
             low, high = truth[told].min(), truth[told].max()
             given = np.where(missing, np.where(truth - low > high - truth, low, high), given)
         single.append({key: _bound(metric, given, truth, told) for key, metric in METRICS.items()})
+        if inside is not None and width is not None:
+            held = np.nan_to_num(inside[:, index])
+            single[-1]["coverage"] = _bound(mean, held, truth, told)
+            single[-1]["width"] = _bound(mean, width[:, index], truth, told & ~missing)
         curves[name] = _calibration(given[told], truth[told])
 
     known = ~np.isnan(actual)
@@ -180,7 +207,7 @@ def summarise_regression(
         "counts": dict(Counter(cases["status"].to_pylist())),
         "metrics": {
             key: each[names[0]][key] if len(names) == 1 else estimate(mean_of(key), known.any(1))
-            for key in METRICS
+            for key in single[0]
         },
         "classes": each,
         "curves": {"calibration": curves},
@@ -220,7 +247,8 @@ def _calibration(predicted: FloatArray, actual: FloatArray) -> dict[str, list[An
 
 
 def _matrix(column: pa.ChunkedArray, width: int) -> FloatArray:
-    rows = [[np.nan if v is None else v for v in row] for row in column.to_pylist()]
+    unknown = [None] * width
+    rows = [[np.nan if v is None else v for v in row or unknown] for row in column.to_pylist()]
     return np.asarray(rows, np.float64).reshape(len(rows), width)
 
 
