@@ -21,7 +21,7 @@ import brca1
 import numpy as np
 from pyarrow import csv
 
-from medray.engine.training.baselines.logistic import Logistic
+from medray.baselines.logistic import Logistic
 from medray.formats.genomics.alphabet import PAD, decode
 from medray.storage.catalog.datasets import Dataset, open_dataset
 from medray.storage.store.objects import Objects

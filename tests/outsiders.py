@@ -8,7 +8,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from medray.engine.training.baselines.base import Baseline
+from medray.baselines.base import Baseline
 from medray.models.base import Answers
 from medray.steps.base.step import Step
 from medray.storage.catalog.datasets import Dataset

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from medray.engine.training.baselines import BASELINES
+from medray.baselines import BASELINES
 from medray.engine.training.objectives import OBJECTIVES
 from medray.formats import FORMATS
 from medray.modalities import MODALITIES

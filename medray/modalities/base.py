@@ -6,7 +6,7 @@ Neither this nor a modality's entry loads torch: who asks what a model takes has
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -33,6 +33,7 @@ from medray.tasks.section import Section
 if TYPE_CHECKING:
     import torch
 
+    from medray.baselines.base import Baseline
     from medray.models.base import Network
     from medray.tasks.base import Task
 
@@ -50,6 +51,8 @@ class Trained:
         plan: grid, patch and normalisation it was trained on.
         device: where it is.
         reference: of the package, "name@version".
+        kept: gives arrays of what it learnt from, as of Modality.keeps.
+        baseline: gives one that stands beside it, by name.
     """
 
     modality: "Modality"
@@ -58,6 +61,8 @@ class Trained:
     plan: Plan
     device: "torch.device"
     reference: str
+    kept: Callable[[], dict[str, np.ndarray]] = dict
+    baseline: "Callable[[str], Baseline]" = dict[str, Any]().__getitem__
 
 
 class PredictOptions(Settings):
@@ -124,7 +129,11 @@ class Predictor(ABC):
 
     def decided(self, lot: Lot) -> list[dict[str, Any]]:
         """The columns that predictions of rows of a shard have, in order."""
-        return [self.trained.task.decide(one) for one in self.of_shard(lot)]
+        return [self.columns_of(one) for one in self.of_shard(lot)]
+
+    def columns_of(self, answer: np.ndarray) -> dict[str, Any]:
+        """The columns that an answer makes."""
+        return self.trained.task.decide(answer)
 
     @abstractmethod
     def prepare(self, stored: Stored, together: int) -> Sample:
@@ -169,7 +178,7 @@ class Answering(Predictor):
 
     def finish(self, sample: Sample, answer: np.ndarray) -> Sample:
         """The output sample that an answer makes of a prepared one."""
-        return Sample(sample.id, sample.row | self.trained.task.decide(answer))
+        return Sample(sample.id, sample.row | self.columns_of(answer))
 
     def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
         """One output sample for each prepared one, in order; streamed ones one by one."""
@@ -285,19 +294,12 @@ class Modality(ABC):
 
     @abstractmethod
     def wire(self, plan: dict[str, Any]) -> Wire:
-        """Which requests a model takes, and what it answers; needs no torch.
-
-        Args:
-            plan: as the model's package holds it.
-        """
+        """Which requests a model takes, whose package holds this plan, and what it answers; needs
+        no torch."""
 
     def outputs(self, network: "type[Network]", task: "Task", options: Any) -> Made:
-        """What a model's answers will hold, known before there is a model.
-
-        Args:
-            network: that answers.
-            task: of the model.
-            options: an instance of `PredictOptions`.
+        """What answers of such a network will hold, known before there is a model; `options` are an
+        instance of `PredictOptions`.
 
         Raises:
             SpecError: such a model cannot be asked so; the code says why.
@@ -313,11 +315,16 @@ class Modality(ABC):
         return None
 
     def design(self, dataset: Dataset, indices: Sequence[int], plan: Any) -> np.ndarray | None:
-        """What a linear model takes of samples, float32 (samples, columns) without NaN.
-
-        None: none is worth comparing with.
-        """
+        """What baselines take of samples, float32 (samples, columns) without NaN; None: nothing."""
         return None
+
+    def keeps(self, dataset: Dataset, indices: Sequence[int], plan: Any) -> dict[str, np.ndarray]:
+        """Arrays with a row for each training sample that a package keeps (`Trained.kept`)."""
+        return {}
+
+    def blends(self, plan: Any) -> tuple[str, ...]:
+        """Baselines that answer with the network: its predictor gives the mean of all."""
+        return ()
 
     def layout(self, network: "Network", plan: Any, device: "torch.device") -> None:  # noqa: B027 - optional
         """Arrange a network for inference, in place; its function stays."""
@@ -333,12 +340,7 @@ class Modality(ABC):
         return [None] * len(rows)
 
     def sections(self, predictions: Dataset, data: Dataset) -> list[Section]:
-        """What a page shows of predictions by themselves, before they are scored.
-
-        Args:
-            predictions: by a model of this modality.
-            data: what they were made of.
-        """
+        """What a page shows of predictions before they are scored, and of what they are made of."""
         return []
 
     @abstractmethod

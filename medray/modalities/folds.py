@@ -187,6 +187,10 @@ class Mean(Answering):
         asked = self._asked(rows)
         return _mean(asked, lambda at, mine: self._members[at].of_shard(lot.take(mine)))
 
+    def columns_of(self, answer: np.ndarray) -> dict[str, Any]:
+        """See Predictor."""
+        return self._members[0].columns_of(answer)
+
     def prepare(self, stored: Stored, together: int) -> Sample:
         """The sample as each network takes it that is to be asked."""
         (asked,) = self._asked([stored.row])

@@ -1,15 +1,18 @@
 """Model packages made ready for use: network, task and plan."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from pydantic import ValidationError
 
+from medray.baselines.stored import baseline_of
 from medray.errors import DataError, SpecError
 from medray.modalities import modality_of, plans_of, read_plan
 from medray.modalities.base import Trained
+from medray.modalities.kept import kept_of
 from medray.storage.catalog.models import ModelPackage, open_model
 from medray.storage.store.objects import Objects
 from medray.tasks import build_task
@@ -70,9 +73,10 @@ def load_model(objects: Objects, reference: str, device: torch.device | None = N
     weights = package.weights()
     members = {}
     own_tasks = [one.get("task", {}) for one in package.config.get("folds", {}).get("members", [])]
-    for (value, plan, own), task in zip(plans_of(package), own_tasks or [{}], strict=True):
+    planned = zip(plans_of(package), own_tasks or [{}], strict=True)
+    for at, ((value, plan, own), task) in enumerate(planned):
         part = {n.removeprefix(own): v for n, v in weights.items() if n.startswith(own)}
-        members[value] = _made(package, plan, package.config["task"] | task, part, device)
+        members[value] = _made(package, at, plan, package.config["task"] | task, part, device)
     return LoadedModel(package, members)
 
 
@@ -83,6 +87,7 @@ def load_trained(objects: Objects, reference: str, device: torch.device | None =
 
 def _made(
     package: ModelPackage,
+    member: int,
     planned: dict[str, Any],
     options: dict[str, Any],
     values: dict[str, np.ndarray],
@@ -104,4 +109,13 @@ def _made(
         ) from error
     network.eval().requires_grad_(False)
     modality.layout(network, plan, device)
-    return Trained(modality, network.to(device), task, plan, device, package.reference)
+    return Trained(
+        modality,
+        network.to(device),
+        task,
+        plan,
+        device,
+        package.reference,
+        partial(kept_of, package, member),
+        partial(baseline_of, package, member),
+    )

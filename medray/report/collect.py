@@ -194,7 +194,7 @@ def _directions(model: ModelPackage, history: History) -> dict[str, bool]:
 
 
 def _scores(dataset: Dataset) -> Scores:
-    from medray.engine.training.baselines import BASELINES
+    from medray.baselines import BASELINES
 
     task, summary = build_task(dataset.attributes["task"]), dataset.attributes["summary"]
     beside = {BASELINES.get(kind).label: one for kind, one in summary.get("baselines", {}).items()}

@@ -17,7 +17,7 @@ from medray.modalities.lot import Lot
 from medray.modalities.molecule import MoleculeSamples, predictor
 from medray.modalities.molecule.cases import MoleculeCases, MoleculeLoader
 from medray.modalities.molecule.design import COLUMNS, environments
-from medray.modalities.molecule.plan import MoleculePlan
+from medray.modalities.molecule.plan import MoleculePlan, MoleculePredictOptions
 from medray.storage.catalog.datasets import Dataset, open_dataset
 from medray.storage.catalog.models import open_model
 from medray.storage.shards.samples import Sample
@@ -259,7 +259,9 @@ def test_rows_are_answered_in_the_order_asked_for(
     data = make_dataset("molecules", molecules(30))
     steps = job({"name": "regression"}, {"name": "dmpnn", "hidden": 8, "layers": 2})
     run(steps[:1], storage=objects, cluster="inline")
-    asked = predictor.MoleculePredictor(load_trained(objects, "net"), Asking(None))
+    asked = predictor.MoleculePredictor(
+        load_trained(objects, "net"), Asking(MoleculePredictOptions())
+    )
     shard = data.shards[0]
     whole = asked.of_shard(Lot(shard, np.arange(30)))
     some = np.array([17, 3, 29, 4, 16, 0])

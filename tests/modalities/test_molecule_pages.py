@@ -1,12 +1,13 @@
 """What a page shows of compounds: errors by scaffold, and drawings of the worst."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from medray.modalities.molecule import MoleculeSamples
-from medray.modalities.molecule.draw import drawn
+from medray.modalities.molecule.draw import LOWERS, RAISES, Drawing, drawn
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.samples import Sample
 from medray.tasks import build_task
@@ -22,13 +23,14 @@ ROWS: list[tuple[str, str, float | None, float]] = [  # SMILES, scaffold, truth,
 ]
 
 
-def illustrated(make_dataset: Make, without: str = "") -> Section:
+def illustrated(make_dataset: Make, without: str = "", near: bool = False) -> Section:
     truth, answers = [], []
     for number, (smiles, scaffold, value, predicted) in enumerate(ROWS):
         row: dict[str, Any] = {"canonical": smiles, "scaffold": scaffold, "value": value}
         row.pop(without, None)
         truth.append(Sample(f"m{number}", row))
-        answers.append(Sample(f"m{number}", {"predicted": predicted}))
+        like = {"nearest": (0.2, 0.8, 0.25, 1.0, 0.5)[number]} if near else {}
+        answers.append(Sample(f"m{number}", {"predicted": predicted, **like}))
     task = build_task({"name": "regression"})
     section = Section("Scores: some")
     data, found = make_dataset("truth", truth), make_dataset("found", answers)
@@ -52,7 +54,8 @@ def test_the_worst_are_drawn_first(make_dataset: Make) -> None:
         "m0: error 1",
         "m2: error 0.5",
     ]
-    assert all(one.startswith(b"\x89PNG") for _, one in picture.panels)
+    assert all(b"<svg" in one for _, one in picture.panels)
+    assert picture.legend == []  # nothing is explained
 
 
 @pytest.mark.parametrize(
@@ -66,6 +69,24 @@ def test_what_was_not_made_at_ingest_is_not_shown(
 
 
 def test_what_can_not_be_drawn_is_left_out() -> None:
-    found = drawn(["C1CC", "C" * 500, "CO"])
+    found = drawn([Drawing(one) for one in ("C1CC", "C" * 500, "CO")])
     assert found[:2] == [None, None]
     assert found[2] is not None
+
+
+def test_errors_are_shown_by_how_like_the_nearest_is(make_dataset: Make) -> None:
+    table, _ = illustrated(make_dataset, near=True).tables
+    assert [dict(row) for row in table.rows] == [
+        {"nearest": "0 to 0.3", "cases": 2, "error": 0.75},
+        {"nearest": "0.8 to 1", "cases": 2, "error": 3.0},
+    ]
+
+
+def test_atoms_are_coloured_in_the_order_in_which_they_were_read() -> None:
+    whole = Drawing("CCO", "OCC", (1.0, 0.0, -1.0))
+    plain, coloured, other = drawn([Drawing("CCO"), whole, replace(whole, weights=(1.0,))])
+    assert plain is not None
+    assert coloured is not None
+    colours = [f"#{''.join(f'{part:02X}' for part in one)}".encode() for one in (RAISES, LOWERS)]
+    assert all(one in coloured and one not in plain for one in colours)
+    assert other == plain  # the weights are of another compound

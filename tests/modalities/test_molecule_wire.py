@@ -14,6 +14,7 @@ from medray.jobs.run import run
 from medray.modalities.base import Asking
 from medray.modalities.loaded import load_trained
 from medray.modalities.media import ARROW, JSON
+from medray.modalities.molecule.plan import MoleculePredictOptions
 from medray.modalities.molecule.wire import MoleculeWire
 from medray.modalities.wire import Limits
 from medray.storage.catalog.datasets import open_dataset
@@ -54,21 +55,33 @@ def stream(smiles: list[str]) -> bytes:
     return data
 
 
-@pytest.mark.parametrize(("model", "alike"), [("message-passing", 1), ("dmpnn", 0)])
+@pytest.mark.parametrize(
+    ("model", "widths", "blend", "alike"),
+    [
+        ("message-passing", {"fingerprint": 512, "descriptors": 217}, [], 1),
+        ("dmpnn", {"fingerprint": 512, "descriptors": 217}, [], 0),
+        ("dmpnn", {}, ["ridge"], 0),  # which reads descriptors
+    ],
+)
 def test_a_compound_is_answered_as_in_bulk_however_it_is_written(
-    objects: Objects, tmp_path: Path, model: str, alike: int
+    objects: Objects,
+    tmp_path: Path,
+    model: str,
+    widths: dict[str, int],
+    blend: list[str],
+    alike: int,
 ) -> None:
     lines = [f"{smiles},{number % 3}" for number, smiles in enumerate(SMILES)]
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/some.csv").write_text("\n".join(["smiles,y", *lines]))
     form = {"name": "smiles", "targets": ["y"], "fingerprint": {"bits": 512}, "descriptors": True}
-    network = {"name": model, "hidden": 16, "layers": 2, "beside": ["fingerprint", "descriptors"]}
+    network = {"name": model, "hidden": 16, "layers": 2, "beside": list(widths)}
     steps = [
         {"kind": "ingest", "format": form, "source": str(tmp_path / "raw"), "output": "some"},
         {
             "kind": "train", "data": "some", "select": {}, "validation": {}, "output": "net",
             "task": {"name": "regression", "target": "y"}, "model": network,
-            "train": {"epochs": 1, "batch_size": 4, "select": "last"},
+            "plan": {"blend": blend}, "train": {"epochs": 1, "batch_size": 4, "select": "last"},
         },
         {"kind": "predict", "model": "net", "data": "some", "output": "found"},
     ]  # fmt: skip
@@ -77,9 +90,9 @@ def test_a_compound_is_answered_as_in_bulk_however_it_is_written(
     # Mirror images are told apart; E and Z, which bonds have, by whom bonds are read.
     assert len(set(wanted.round(6))) == len(SMILES) - alike
     net = load_trained(objects, "net")
-    predictor = net.modality.predictor(net, Asking(None))
+    predictor = net.modality.predictor(net, Asking(MoleculePredictOptions()))
     wire = net.modality.wire(net.plan.model_dump(mode="json"))
-    assert net.plan.widths == {"fingerprint": 512, "descriptors": 217}
+    assert net.plan.widths == widths
     for seed in range(4):
         texts = [written(one, seed) for one in SMILES]
         some = [{"smiles": text, "sample_id": f"m{n}"} for n, text in enumerate(texts)]

@@ -200,7 +200,7 @@ def test_a_page_shows_and_draws_the_first(objects: Objects) -> None:
     assert "Ranked: hits" in page
     hits = open_dataset(objects, "hits").samples
     assert all(name in page for name in hits["sample_id"].to_pylist())
-    assert page.count("data:image/png;base64,") == 5
+    assert page.count("data:image/svg+xml;base64,") == 5
 
 
 @pytest.mark.usefixtures("trained")

@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 from threadpoolctl import threadpool_limits
 
-from medray.engine.training.baselines import BASELINES
-from medray.engine.training.baselines.base import Baseline
+from medray.baselines import BASELINES
+from medray.baselines.base import Baseline
+from medray.baselines.stored import decode, file_of
 from medray.engine.training.setup import TrainSetup
 from medray.errors import DataError, SpecError
 from medray.modalities import modality_of, read_plan
@@ -27,11 +26,6 @@ from medray.tasks.base import Task
 from medray.tasks.metrics.bootstrap import Bootstrap, about
 
 TOGETHER = 20_000  # samples that are answered at once
-
-
-def file_of(kind: str) -> str:
-    """Where a package has a baseline, by its name in the registry."""
-    return f"baseline-{kind}.safetensors"
 
 
 def kinds_of(task: Task, modality: Modality) -> list[str]:
@@ -74,7 +68,7 @@ def validate_baselines(setup: TrainSetup, fitted: Mapping[str, Baseline]) -> dic
     truth = None if targets is None else targets.numpy()
     found = {}
     for kind, one in fitted.items():
-        answers = _answers(setup.model, setup.plan, one, data, indices)
+        answers = answers_of(setup.model, setup.plan, one, data, indices)
         metrics = task.summarise(answers.astype(np.float64), truth)
         found[kind] = {
             name.removeprefix("val_"): round(value, 6)
@@ -92,33 +86,6 @@ def called(found: Mapping[str, Mapping[str, float]], task: Task) -> dict[str, fl
         for kind, metrics in found.items()
         for name, value in metrics.items()
     }
-
-
-def encode(members: list[Baseline]) -> bytes:
-    """Baselines of a model's networks, in order, as a safetensors file."""
-    tensors = {
-        f"{at}.{name}": np.ascontiguousarray(tensor)
-        for at, one in enumerate(members)
-        for name, tensor in one.tensors().items()
-    }
-    made: bytes = save(tensors)
-    return made
-
-
-def decode(data: bytes, kind: type[Baseline]) -> list[Baseline]:
-    """What `encode` wrote of baselines of one kind.
-
-    Raises:
-        DataError: it is not (code "bad-weights").
-    """
-    members: dict[int, dict[str, np.ndarray]] = {}
-    try:
-        for key, tensor in load(data).items():
-            at, _, name = key.partition(".")
-            members.setdefault(int(at), {})[name] = tensor
-        return [kind.of(members[at]) for at in range(len(members))]
-    except (SafetensorError, KeyError, IndexError, ValueError) as error:
-        raise DataError("not a sound safetensors file", code="bad-weights") from error
 
 
 def score_baselines(
@@ -188,9 +155,9 @@ def _by_members(
     model, folds = package.config["model"], package.config.get("folds")
     if folds is None:
         plan = read_plan(package.config["plan"])
-        return _answers(model, plan, members[0], truth, indices)
+        return answers_of(model, plan, members[0], truth, indices)
     each = [
-        _answers(model, read_plan(fold["plan"]), member, truth, indices)
+        answers_of(model, read_plan(fold["plan"]), member, truth, indices)
         for fold, member in zip(folds["members"], members, strict=True)
     ]
     subjects = [str(one.get("subject") or "") for one in rows]
@@ -201,9 +168,18 @@ def _by_members(
     return answers
 
 
-def _answers(
+def answers_of(
     model: dict[str, Any], plan: Any, fitted: Baseline, data: Dataset, indices: list[int]
 ) -> np.ndarray:
+    """What a baseline answers to samples, (samples, answers).
+
+    Args:
+        model: beside which it stands, `name` and options.
+        plan: of that one.
+        fitted: the baseline.
+        data: dataset of the samples.
+        indices: which of them.
+    """
     made = []
     for start in range(0, len(indices), TOGETHER):
         design = modality_of(model).design(data, indices[start : start + TOGETHER], plan)

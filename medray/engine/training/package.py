@@ -5,23 +5,21 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 from safetensors.torch import save
 from torch import Tensor
 
-from medray.engine.training.across import chosen_across
-from medray.engine.training.baseline_scores import (
-    encode,
-    file_of,
-    fit_baselines,
-    validate_baselines,
-)
-from medray.engine.training.baselines.base import Baseline
+from medray.baselines.base import Baseline
+from medray.baselines.stored import encode, file_of
+from medray.engine.training.baseline_scores import fit_baselines, validate_baselines
 from medray.engine.training.checkpoint import Checkpoints
+from medray.engine.training.held_out import chosen_across, validate_blend
 from medray.engine.training.learnt import learnt
 from medray.engine.training.loop import TrainResult
 from medray.engine.training.setup import TrainSetup
-from medray.modalities import modality_of
+from medray.modalities import kept, modality_of
 from medray.modalities.learnt import FILE
+from medray.storage.catalog.datasets import open_dataset
 from medray.storage.catalog.models import ModelPackage, save_model
 from medray.tasks import build_task
 from medray.tasks.base import Task
@@ -47,8 +45,9 @@ def save_trained(
         spec: hash of the resolved training step.
         parents: besides the data and the model it was initialised from.
     """
-    beside, metrics = _baselines(setup)
-    task = setup.task | _task(setup.task, setup).chosen(result.metrics)
+    weights = _weights(setup, result)
+    beside, metrics = _baselines(setup, weights)
+    task = setup.task | _task(setup.task, setup).chosen({**result.metrics, **metrics})
     config: dict[str, Any] = {
         "model": setup.model,
         "task": task,
@@ -58,7 +57,7 @@ def save_trained(
     return save_model(
         setup.objects,
         name,
-        weights=save(_weights(setup, result)),
+        weights=save(weights),
         config=config,
         metrics={"steps": result.step, "stopped": result.stopped, **result.metrics, **metrics},
         parents=[*_origins(setup), *(parents or [])],
@@ -67,6 +66,7 @@ def save_trained(
         extra={
             "history.json": _history(result),
             FILE: learnt([setup]),
+            **_kept([setup]),
             **_encoded([beside]),
         },
     )
@@ -79,8 +79,7 @@ def save_folds(
 
     The package's config holds `model`, `task` and `folds`: the column, and `value` and `plan` of
     each member, whose weights have its number before their names; `task` of a member are options
-    that are its own. Metrics are means over the
-    folds; history.json is the first fold's.
+    that are its own. Metrics are means over the folds; history.json is the first fold's.
 
     Args:
         made: value of the column, setup and result of each fold.
@@ -93,13 +92,14 @@ def save_folds(
         f"{at}.{key}": tensor for at, own in enumerate(each_weights) for key, tensor in own.items()
     }
     _, setup, first = made[0]
-    chosen, own_chosen = chosen_across([one for _, one, _ in made], each_weights)
+    setups = [one for _, one, _ in made]
+    beside = [_baselines(one, own) for one, own in zip(setups, each_weights, strict=True)]
+    chosen, own_chosen = chosen_across(setups, each_weights, [fitted for fitted, _ in beside])
     task = setup.task | chosen
     members: list[dict[str, Any]] = [
         {"value": value, "plan": one.plan.model_dump(mode="json"), **({"task": own} if own else {})}
         for (value, one, _), own in zip(made, own_chosen, strict=True)
     ]
-    beside = [_baselines(one) for _, one, _ in made]
     each = [{**one.metrics, **more} for (_, _, one), (_, more) in zip(made, beside, strict=True)]
     shared = [metric for metric in each[0] if all(metric in one for one in each)]
     metrics = {metric: fmean(one[metric] for one in each) for metric in shared}
@@ -111,7 +111,7 @@ def save_folds(
             "model": setup.model,
             "task": task,
             "folds": {"column": column, "members": members},
-            **_shared([one for _, one, _ in made]),
+            **_shared(setups),
         },
         metrics={"folds": len(made), "steps": sum(result.step for _, _, result in made), **metrics},
         parents=_origins(setup),
@@ -119,7 +119,8 @@ def save_folds(
         card=_card(name, setup, task, metrics),
         extra={
             "history.json": _history(first),
-            FILE: learnt([one for _, one, _ in made]),
+            FILE: learnt(setups),
+            **_kept(setups),
             **_encoded([one for one, _ in beside]),
         },
     )
@@ -134,9 +135,25 @@ def _shared(setups: Sequence[TrainSetup]) -> dict[str, Any]:
     return {"shared": found} if found else {}
 
 
-def _baselines(setup: TrainSetup) -> tuple[dict[str, Baseline], dict[str, float]]:
+def _kept(setups: Sequence[TrainSetup]) -> dict[str, bytes]:
+    """What the modality keeps of samples that the networks learnt from, each once."""
+    first = setups[0]
+    data = open_dataset(first.objects, first.data)
+    each = [data.select(one.select) for one in setups]
+    every = np.unique(np.concatenate(each))
+    some = every[np.linspace(0, len(every) - 1, min(len(every), kept.MOST)).astype(int)]
+    arrays = modality_of(first.model).keeps(data, some.tolist(), first.plan)
+    members = np.stack([np.isin(some, one) for one in each])
+    return {kept.FILE: kept.encode(arrays, members)} if arrays else {}
+
+
+def _baselines(
+    setup: TrainSetup, weights: dict[str, Tensor]
+) -> tuple[dict[str, Baseline], dict[str, float]]:
+    """What stands beside the network, and what the validation says of it, and of both together."""
     fitted = fit_baselines(setup)
-    return fitted, validate_baselines(setup, fitted)
+    blend = validate_blend(setup, weights, fitted)
+    return fitted, {**validate_baselines(setup, fitted), **blend}
 
 
 def _encoded(members: Sequence[Mapping[str, Baseline]]) -> dict[str, bytes]:

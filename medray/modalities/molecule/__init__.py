@@ -8,10 +8,23 @@ import numpy as np
 
 from medray.data.order import Order
 from medray.errors import SpecError
-from medray.modalities.base import Answering, Asking, Modality, Precision, Trained
+from medray.formats.molecules.graph import DESCRIPTORS
+from medray.modalities.base import (
+    Answering,
+    Asking,
+    Modality,
+    Precision,
+    PredictOptions,
+    Trained,
+)
 from medray.modalities.compounds import reading_of
-from medray.modalities.molecule.plan import MoleculePlan
-from medray.modalities.plan import Sketch, Wanted, planned_fields
+from medray.modalities.made import Made
+from medray.modalities.molecule.plan import (
+    MoleculePlan,
+    MoleculePlanOptions,
+    MoleculePredictOptions,
+)
+from medray.modalities.plan import PlanOptions, Sketch, Wanted, planned_fields
 from medray.modalities.wire import Wire
 from medray.spec.training import TrainSettings
 from medray.storage.catalog.datasets import Dataset
@@ -36,6 +49,8 @@ class MoleculeSamples(Modality):
 
     name: ClassVar[str] = "molecule"
     needs: ClassVar[Needs] = Needs((names("atoms"),))
+    PlanOptions: ClassVar[type[PlanOptions]] = MoleculePlanOptions
+    PredictOptions: ClassVar[type[PredictOptions]] = MoleculePredictOptions
     baselines: ClassVar[tuple[str, ...]] = ("", "random-forest")
 
     @classmethod
@@ -76,12 +91,22 @@ class MoleculeSamples(Modality):
                 "reading": reading,
                 "widths": widths,
                 "descriptors": scales,
+                "described": DESCRIPTORS in dataset.manifest.arrays,
+                "blend": (),
             },
             {"batch_size": f"at most {BATCH} and a tenth of the samples"},
         )
 
     def sketch(self, model: dict[str, Any], given: Any, task: "Task", axes: int | None) -> Sketch:
         """With as much beside the graph as usual: only the data know."""
+        known = [kind or task.baseline for kind in self.baselines]
+        if not set(given.blend or ()) <= set(known):
+            raise SpecError(
+                "no such baseline stands beside the network",
+                code="no-baseline",
+                about="plan.blend",
+                hint=f"of {task.name}: {', '.join(known)}",
+            )
         return Sketch({"widths": WIDTHS})
 
     def build(self, model: dict[str, Any], plan: MoleculePlan) -> "Network":
@@ -149,7 +174,37 @@ class MoleculeSamples(Modality):
         """See medray.modalities.molecule.design."""
         from medray.modalities.molecule.design import design
 
-        return design(dataset, indices)
+        return design(dataset, indices, plan.described)
+
+    def blends(self, plan: MoleculePlan) -> tuple[str, ...]:
+        """See Modality."""
+        return plan.blend
+
+    def keeps(
+        self, dataset: Dataset, indices: Sequence[int], plan: MoleculePlan
+    ) -> dict[str, np.ndarray]:
+        """See medray.modalities.molecule.similarity."""
+        from medray.modalities.molecule.cases import gather
+        from medray.modalities.molecule.similarity import BITS, bits_of
+
+        graphs = gather(dataset, indices, True, ()).graphs
+        return {} if graphs is None else {BITS: bits_of(graphs)}
+
+    def outputs(
+        self, network: "type[Network]", task: "Task", options: MoleculePredictOptions
+    ) -> Made:
+        """See Modality.
+
+        Raises:
+            SpecError: the network does not read atoms (code "no-attributions").
+        """
+        if options.attributions and not getattr(network, "graph", True):
+            raise SpecError(
+                "the network reads no atoms",
+                code="no-attributions",
+                hint="train one that reads graphs, or ask without `attributions`",
+            )
+        return Made(columns=Made().columns | names(name for name, asked in options if asked))
 
     def wire(self, plan: dict[str, Any]) -> Wire:
         """See medray.modalities.molecule.wire."""
@@ -166,11 +221,11 @@ class MoleculeSamples(Modality):
     def illustrate(
         self, section: Section, task: "Task", truth: Dataset, predictions: Dataset
     ) -> Section:
-        """With a table by scaffold, and the compounds that are furthest off."""
-        from medray.modalities.molecule.pages import by_scaffold, cases_of, worst
+        """With tables by scaffold and similarity, and the compounds that are furthest off."""
+        from medray.modalities.molecule.pages import by_scaffold, by_similarity, cases_of, worst
 
         cases = cases_of(task, truth, predictions)
-        tables = [*section.tables, *by_scaffold(cases)]
+        tables = [*section.tables, *by_similarity(cases), *by_scaffold(cases)]
         return replace(section, pictures=worst(cases), tables=tables)
 
     def drawings(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[bytes | None]:

@@ -11,13 +11,12 @@ import numpy as np
 
 from medray.data.order import mixed
 from medray.modalities.graphs import Graphs
-from medray.modalities.molecule.cases import DESCRIPTORS, gather
+from medray.modalities.molecule.cases import DESCRIPTORS, Molecules, gather
 from medray.storage.catalog.datasets import Dataset
 
 RADIUS = 2  # bonds
 COLUMNS = 2048  # that environments are folded into
 ROWS = 1024  # molecules at a time
-MOST = 1e9  # of a descriptor, whose squares are added up; some are 10^30
 MOST = 1e9  # of a descriptor, whose squares are added up; some are 10^30
 
 
@@ -45,19 +44,28 @@ def environments(graphs: Graphs) -> np.ndarray:
     return made.reshape(count, COLUMNS).astype(np.float32)
 
 
-def design(dataset: Dataset, indices: Sequence[int]) -> np.ndarray:
-    """Environments, and behind them descriptors where every sample has them.
+def design(dataset: Dataset, indices: Sequence[int], described: bool) -> np.ndarray:
+    """Environments, and behind them descriptors.
+
+    Args:
+        dataset: of molecules.
+        indices: which of them.
+        described: whether they have descriptors.
 
     Returns:
         float32 (samples, columns) without NaN.
     """
-    described = DESCRIPTORS in dataset.manifest.arrays
     found = gather(dataset, indices, True, (DESCRIPTORS,) if described else ())
-    parts = []
-    for start in range(0, len(indices), ROWS):
-        some = found.take(np.arange(start, min(len(indices), start + ROWS)))
+    return design_of(found, described)
+
+
+def design_of(molecules: Molecules, described: bool) -> np.ndarray:
+    """The same of molecules that are read, whose descriptors are as they were stored."""
+    parts, graphs = [], molecules.graphs
+    for start in range(0, 0 if graphs is None else len(graphs), ROWS):
+        some = molecules.take(np.arange(start, min(len(graphs or ()), start + ROWS)))
         made = [] if some.graphs is None else [environments(some.graphs)]
-        if some.descriptors is not None:
+        if described and some.descriptors is not None:
             made.append(np.nan_to_num(some.descriptors).clip(-MOST, MOST))
         parts.append(np.concatenate(made, axis=1))
     columns: np.ndarray = np.concatenate(parts)

@@ -1,13 +1,17 @@
-"""What a page shows of scores beside the task's own: the worst cases drawn, errors by scaffold."""
+"""What a page shows of scores beside the task's own: the worst cases drawn and explained, errors by
+scaffold and by how like the training compounds are."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+
 from medray.errors import DataError
 from medray.formats.molecules.options import SMILES
-from medray.modalities.molecule.draw import drawn
+from medray.modalities.molecule.draw import LOWERS, RAISES, Drawing, drawn
+from medray.modalities.molecule.plan import ATTRIBUTIONS, NEAREST
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.samples import Sample
 from medray.tasks.base import Task
@@ -18,6 +22,9 @@ CANONICAL, SCAFFOLD = "canonical", "scaffold"  # columns, where ingest made them
 SHOWN = 15  # scaffolds
 MOST = 20_000  # predictions that are looked at
 DRAWN = 6  # cases
+SIMILARITIES = (0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)  # where lines of the table begin
+EXPLAINED = "; atoms are coloured by integrated gradients, from blank atoms on"
+LEGEND = [("raises the answer", RAISES), ("lowers it", LOWERS)]
 
 
 @dataclass(frozen=True)
@@ -27,11 +34,13 @@ class Case:
     Args:
         id: of the compound.
         row: of the truth.
+        answer: row of the prediction.
         error: as the task has it.
     """
 
     id: str
     row: dict[str, Any]
+    answer: dict[str, Any]
     error: float
 
 
@@ -55,28 +64,67 @@ def cases_of(task: Task, truth: Dataset, predictions: Dataset) -> list[Case]:
             continue
         errors = [one["error"] for one in scored if one.get("error") is not None]
         if errors:
-            found.append(Case(name, rows[name], fmean(errors)))
+            found.append(Case(name, rows[name], answer, fmean(errors)))
     return sorted(found, key=lambda case: (-case.error, case.id))
 
 
 def drawings(rows: Sequence[Mapping[str, Any]]) -> list[bytes | None]:
     """A drawing of each row's compound; None where its SMILES is not there or can't be drawn."""
-    return drawn([str(row.get(CANONICAL) or row.get(SMILES) or "") for row in rows])
+    smiles = [str(row.get(CANONICAL) or row.get(SMILES) or "") for row in rows]
+    return drawn([Drawing(one) for one in smiles])
 
 
 def worst(cases: Sequence[Case]) -> list[Picture]:
-    """Drawings of the first cases; none where their SMILES are not kept or can't be drawn."""
+    """Drawings of the first cases, their atoms coloured where predictions have attributions; none
+    where their SMILES are not kept or can't be drawn."""
     some = [case for case in cases[:DRAWN] if isinstance(case.row.get(CANONICAL), str)]
-    pictures = drawn([case.row[CANONICAL] for case in some]) if some else []
+    if not some:
+        return []
+    explained = any(case.answer.get(ATTRIBUTIONS) for case in some)
     panels = [
         (f"{case.id}: error {case.error:.3g}", picture)
-        for case, picture in zip(some, pictures, strict=True)
+        for case, picture in zip(some, drawn([_drawing(case) for case in some]), strict=True)
         if picture is not None
     ]
     if not panels:
         return []
     shown = [(case.id, "") for case in some]
-    return [Picture("worst", "the largest errors first", shown, panels=panels)]
+    caption = "the largest errors first" + EXPLAINED * explained
+    return [Picture("worst", caption, shown, panels=panels, legend=LEGEND if explained else [])]
+
+
+def _drawing(case: Case) -> Drawing:
+    """The compound, its atoms' attributions in parts of the largest."""
+    canonical, written = case.row[CANONICAL], case.row.get(SMILES)
+    weights = np.asarray(case.answer.get(ATTRIBUTIONS) or [], np.float64)
+    if not (isinstance(written, str) and weights.any()):
+        return Drawing(canonical)
+    return Drawing(canonical, written, (weights / np.abs(weights).max()).tolist())
+
+
+def by_similarity(cases: Sequence[Case]) -> list[Table]:
+    """Errors by how like the nearest training compound is, where predictions say."""
+    told = [(case.answer[NEAREST], case.error) for case in cases if NEAREST in case.answer]
+    if not told:
+        return []
+    near, errors = np.array(told).T
+    line = np.searchsorted(SIMILARITIES, near, side="right")
+    columns = {
+        NEAREST: Metric("similarity", kind="text"),
+        "cases": Metric("cases", kind="count"),
+        "error": Metric("mean error", higher_is_better=False),
+    }
+    ends = [*(f"{end:g}" for end in SIMILARITIES[1:]), "1"]
+    rows = [
+        {
+            NEAREST: f"{SIMILARITIES[at - 1]:g} to {ends[at - 1]}",
+            "cases": int((line == at).sum()),
+            "error": float(errors[line == at].mean()),
+        }
+        for at in np.unique(line).tolist()
+    ]
+    lead = "Tanimoto similarity of the nearest compound that the model learnt from."
+    return [Table(columns, rows, title="By similarity", lead=lead)]
 
 
 def by_scaffold(cases: Sequence[Case]) -> list[Table]:

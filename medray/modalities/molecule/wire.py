@@ -52,7 +52,10 @@ class MoleculeWire(Wire):
         return self._asked([(n, _text(one.get(FIELD))) for n, one in documents], limits, many)
 
     def _asked(self, texts: Sequence[tuple[str, str]], limits: Limits, many: bool) -> Asked:
-        told = {DESCRIPTORS: DESCRIPTORS in self.plan["widths"], **self.plan["reading"]}
+        described = DESCRIPTORS in self.plan["widths"]
+        if self.plan.get("blend"):
+            described |= self.plan["described"]
+        told = {DESCRIPTORS: described, **self.plan["reading"]}
         found = graphs_of([text for _, text in texts], told, limits.decoded_bytes)
         samples = [
             Sample(name, {FIELD: text}, dict(arrays))

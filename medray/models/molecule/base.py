@@ -178,7 +178,10 @@ def head_of(options: MoleculeOptions, inward: int, outward: int) -> nn.Sequentia
 
 
 class MoleculeNetwork(Network):
-    """A network of molecules: a tree as this module describes, to logits (B, out_channels)."""
+    """A network of molecules: a tree as this module describes, to logits (B, out_channels).
+
+    One whose module `atoms` makes states (N, width) of the atoms' columns can be explained by them.
+    """
 
     answers: ClassVar[frozenset[Answers]] = frozenset({"sample"})
     takes: ClassVar[str] = "molecule"

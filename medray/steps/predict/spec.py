@@ -23,7 +23,8 @@ class PredictSpec(StepSpec):
     options: dict[str, Any] = Field(
         {},
         description="of images overlap, tta and outputs; of sequences outputs; "
-        "of signals min_s, gap_s, step_s, background, annotator and probabilities",
+        "of molecules nearest and attributions; of signals min_s, gap_s, step_s, background, "
+        "annotator and probabilities",
     )
     engine: Engine = "data"
 

@@ -33,7 +33,7 @@ class TrainSpec(StepSpec):
     plan: dict[str, Any] = Field(
         {},
         description="what is not left to the data: of images patch, spacing_mm, normalise, "
-        "channels and foreground; of sequences length and align",
+        "channels and foreground; of sequences length and align; of molecules blend",
     )
 
     @classmethod

@@ -10,8 +10,8 @@ import torch
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from medray.engine.training.baseline_scores import decode, file_of
-from medray.engine.training.baselines.logistic import Logistic
+from medray.baselines.logistic import Logistic
+from medray.baselines.stored import decode, file_of
 from medray.jobs.run import run
 from medray.report.collect import collect
 from medray.report.page import render

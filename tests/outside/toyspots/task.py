@@ -8,7 +8,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from medray.engine.training.baselines.base import Baseline
+from medray.baselines.base import Baseline
 from medray.models.base import Answers
 from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.samples import Sample

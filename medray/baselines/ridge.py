@@ -5,7 +5,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from medray.engine.training.baselines.linear import Linear, reduced, unscaled
+from medray.baselines.linear import Linear, reduced, unscaled
 from medray.tasks.base import Task
 
 ALPHAS = tuple(10.0**power for power in range(-1, 7))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medray.engine.training.baselines.additive import Additive
+from medray.baselines.additive import Additive
 from medray.tasks import build_task
 
 TASK = build_task({"name": "regression"})

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from medray.engine.training.baselines.base import Baseline
+from medray.baselines.base import Baseline
 from medray.tasks.base import Task
 
 TREES = 100

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, Self
 
 import numpy as np
 
-from medray.engine.training.baselines.base import Baseline
+from medray.baselines.base import Baseline
 
 Link = Literal["softmax", "sigmoid", "identity"]
 LINKS: tuple[Link, ...] = ("softmax", "sigmoid", "identity")

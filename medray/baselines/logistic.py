@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from medray.engine.training.baselines.linear import Linear, reduced, unscaled
+from medray.baselines.linear import Linear, reduced, unscaled
 from medray.errors import SpecError
 from medray.tasks.base import Task
 

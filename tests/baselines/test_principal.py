@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from medray.engine.training.baseline_scores import decode, encode
-from medray.engine.training.baselines.principal import KEPT, Principal
+from medray.baselines.principal import KEPT, Principal
+from medray.baselines.stored import decode, encode
 from medray.tasks import build_task
 
 TASK = build_task({"name": "anomaly", "normal": ["N"]})

@@ -9,11 +9,11 @@ from sklearn import linear_model
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
-from medray.engine.training.baseline_scores import decode, encode
-from medray.engine.training.baselines import logistic, ridge
-from medray.engine.training.baselines.base import Baseline
-from medray.engine.training.baselines.logistic import Logistic
-from medray.engine.training.baselines.ridge import Ridge
+from medray.baselines import logistic, ridge
+from medray.baselines.base import Baseline
+from medray.baselines.logistic import Logistic
+from medray.baselines.ridge import Ridge
+from medray.baselines.stored import decode, encode
 from medray.errors import DataError, SpecError
 from tests.outsiders import Median
 

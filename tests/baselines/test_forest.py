@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
-from medray.engine.training.baseline_scores import decode, encode
-from medray.engine.training.baselines.forest import TREES, Forest
+from medray.baselines.forest import TREES, Forest
+from medray.baselines.stored import decode, encode
 from medray.tasks import build_task
 
 REGRESSION = build_task({"name": "regression", "target": ["a", "b"]})

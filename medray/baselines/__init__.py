@@ -1,0 +1,22 @@
+"""Baselines: what is fitted beside a network, by name. Loaded lazily.
+
+A network that is no better than these has learnt nothing they had not; so they stand beside it.
+"""
+
+from typing import TYPE_CHECKING
+
+from medray.registry import Registry
+
+if TYPE_CHECKING:
+    from medray.baselines.base import Baseline
+
+BASELINES: "Registry[Baseline]" = Registry(
+    "medray.baselines",
+    {
+        "logistic": "medray.baselines.logistic:Logistic",
+        "ridge": "medray.baselines.ridge:Ridge",
+        "random-forest": "medray.baselines.forest:Forest",
+        "additive": "medray.baselines.additive:Additive",
+        "principal": "medray.baselines.principal:Principal",
+    },
+)

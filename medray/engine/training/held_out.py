@@ -1,0 +1,89 @@
+"""What samples that were held out say of networks, and of baselines that answer with them; and what
+networks of folds choose for each other by these."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from medray.baselines.base import Baseline
+from medray.engine.training.baseline_scores import answers_of
+from medray.engine.training.setup import TrainSetup
+from medray.errors import SpecError
+from medray.modalities import modality_of
+from medray.modalities.base import Precision
+from medray.storage.catalog.datasets import open_dataset
+from medray.tasks import build_task
+
+Weights = dict[str, Tensor]
+Fitted = Mapping[str, Baseline]
+
+
+def validate_blend(setup: TrainSetup, weights: Weights, fitted: Fitted) -> dict[str, float]:
+    """Metrics of the validation, in place of the network's: of the mean answers that predictors
+    give. Empty where no baseline answers with the network, or nothing is validated.
+
+    Args:
+        setup: of the training.
+        weights: of the network.
+        fitted: baselines by name.
+
+    Raises:
+        SpecError: the samples taught a baseline nothing that is to answer (code "no-baseline").
+    """
+    kinds = modality_of(setup.model).blends(setup.plan)
+    if not set(kinds) <= set(fitted):
+        raise SpecError(
+            "the samples teach a baseline nothing that is to answer with the network",
+            code="no-baseline",
+            about=", ".join(sorted(set(kinds) - set(fitted))),
+            hint="leave it out of `plan.blend`",
+        )
+    if not kinds or not setup.validation:
+        return {}
+    task = build_task(setup.task, setup.plan.frequencies)
+    table, targets = _judged(setup, weights, fitted)
+    found = task.summarise(table, targets) if len(table) else {}
+    return {name: value for name, value in found.items() if np.isfinite(value)}
+
+
+def chosen_across(
+    setups: Sequence[TrainSetup], weights: Sequence[Weights], fitted: Sequence[Fitted]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Options of the task: of all networks together, and of each; see `Task.chosen_across`.
+
+    Args:
+        setups: of each fold's training, which was validated on what it held out.
+        weights: that it chose.
+        fitted: baselines beside it, by name.
+    """
+    task = build_task(setups[0].task)
+    if not task.across:
+        return {}, [{} for _ in setups]
+    each = zip(setups, weights, fitted, strict=True)
+    return task.chosen_across([_judged(*one) for one in each])
+
+
+def _judged(setup: TrainSetup, weights: Weights, fitted: Fitted) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of `Task.judge` of what a network has not seen, and targets, both in order; where
+    baselines answer with it, of the mean."""
+    data, plan = open_dataset(setup.objects, setup.data), setup.plan
+    task, modality = build_task(setup.task, plan.frequencies), modality_of(setup.model)
+    network = modality.build(setup.model, plan)
+    network.load_state_dict(weights)
+    network.eval().requires_grad_(False)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    indices = data.select(setup.validation or {})
+    cases = modality.cases(data, indices, plan, task, setup.settings)
+    every = range(len(cases))
+    precision: Precision = "fp32" if setup.settings.precision == "fp32" else "bf16"
+    rows = modality.judge(network.to(device), cases, every, task, plan, device, precision)
+    each = [np.array(list(rows), np.float64).reshape(len(cases), task.columns)]
+    each += [
+        answers_of(setup.model, plan, fitted[kind], data, indices) for kind in modality.blends(plan)
+    ]
+    targets = task.targets(cases.rows)
+    table: np.ndarray = each[0] if len(each) == 1 else np.mean(each, axis=0)
+    return table, np.zeros(0) if targets is None else targets.numpy()
