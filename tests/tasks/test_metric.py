@@ -47,7 +47,7 @@ def test_errors_fall_as_a_model_gets_better() -> None:
         ("segmentation", "lesions_missed"),
         *(("classification", name) for name in ("brier", "ece", "error", "set_size")),
         ("classification", "false_alarms_per_hour"),
-        *(("regression", name) for name in ("rmse", "mae", "error", "margin", "width")),
+        *(("regression", name) for name in ("rmse", "mse", "mae", "error", "margin", "width")),
         *(("anomaly", f"false_alarms_per_{what}") for what in ("hour", "case")),
         *(("anomaly", name) for name in ("surprise", "threshold")),
         ("tagging", "false_alarms_per_hour"),
