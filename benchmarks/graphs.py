@@ -48,6 +48,7 @@ from medray.storage.shards.rows import EndToEnd, Rows
 from medray.storage.shards.writer import ShardWriter
 from medray.storage.store.objects import Objects
 
+TOGETHER = 128  # in prediction
 BATCH, MODEL = 64, {"name": "message-passing", "hidden": 128, "layers": 4, "dropout": 0.0}
 TASK = {"name": "regression", "target": "value"}
 
@@ -192,8 +193,8 @@ def predict(objects: Objects, data: Dataset, pairs: int) -> None:
     net = load_trained(objects, "net", torch.device("cpu"))
     cases = MoleculeCases(data, range(len(data)), plan)
     batches = [
-        cases.molecules.take(np.arange(at, min(at + 512, len(data)))).tree(torch.device("cpu"))
-        for at in range(0, len(data), 512)
+        cases.molecules.take(np.arange(at, min(at + TOGETHER, len(data)))).tree(torch.device("cpu"))
+        for at in range(0, len(data), TOGETHER)
     ]
     answers: dict[str, np.ndarray] = {}
 

@@ -56,25 +56,24 @@ class Graphs:
             DataError: a bond leads to no atom of its molecule (code "bad-graph").
         """
         ends = bonds.astype(np.int64)
-        of = np.repeat(np.arange(len(sizes)), counts)
-        if len(features) != len(bonds) or (ends >= sizes[of][:, None]).any():
+        if len(features) != len(bonds) or (ends >= np.repeat(sizes, counts)[:, None]).any():
             raise DataError("a bond leads to no atom of its molecule", code="bad-graph")
-        first = starts_of(sizes)[of]
-        begin, end = first + ends[:, 0], first + ends[:, 1]
-        into = np.concatenate([end, begin])
+        first = np.repeat(starts_of(sizes), counts)
+        into = np.concatenate([ends[:, 1] + first, ends[:, 0] + first])
         order = np.argsort(into, kind="stable")
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
-        other = place[(order + len(bonds)) % max(1, len(order))]
-        several = np.concatenate([of, of])[order]
+        other = np.concatenate([place[len(bonds) :], place[: len(bonds)]])[order]
+        directed = 2 * counts
         return cls(
             atoms=atoms,
             degrees=np.bincount(into, minlength=len(atoms)).astype(np.int32),
             sources=np.concatenate([ends[:, 0], ends[:, 1]])[order].astype(np.int32),
-            reverse=(other - starts_of(2 * counts)[several]).astype(np.int32),
+            # Sorted by the atom they lead to, they are sorted by molecule.
+            reverse=(other - np.repeat(starts_of(directed), directed)).astype(np.int32),
             bonds=np.concatenate([features, features])[order],
             sizes=sizes,
-            directed=2 * counts,
+            directed=directed,
         )
 
     def __len__(self) -> int:
@@ -87,8 +86,8 @@ class Graphs:
 
     def take(self, rows: np.ndarray) -> Self:
         """Some molecules, in the order of `rows`."""
-        atoms = spans(self._first[0][rows], self.sizes[rows])
-        bonds = spans(self._first[1][rows], self.directed[rows])
+        atoms = _of_rows(rows, self._first[0], self.sizes)
+        bonds = _of_rows(rows, self._first[1], self.directed)
         return type(self)(
             self.atoms[atoms],
             self.degrees[atoms],
@@ -132,6 +131,13 @@ class Bits:
         """Some molecules, in the order of `rows`."""
         counts = self.counts[rows]
         return type(self)(self.values[spans(self._first[rows], counts)], counts)
+
+
+def _of_rows(rows: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray | slice:
+    """Where the values of rows lie; of rows that follow each other nothing needs to be moved."""
+    if len(rows) and (np.diff(rows) == 1).all():
+        return slice(int(starts[rows[0]]), int(starts[rows[-1]] + lengths[rows[-1]]))
+    return spans(starts[rows], lengths[rows])
 
 
 def starts_of(lengths: np.ndarray) -> np.ndarray:

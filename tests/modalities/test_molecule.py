@@ -255,7 +255,7 @@ def test_folds_answer_what_they_held_out_and_the_mean_of_them_what_none_has_seen
 def test_rows_are_answered_in_the_order_asked_for(
     objects: Objects, make_dataset: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predictor, "TOGETHER", 4)
+    monkeypatch.setattr(predictor, "TOGETHER", {"cpu": 4})
     data = make_dataset("molecules", molecules(30))
     steps = job({"name": "regression"}, {"name": "dmpnn", "hidden": 8, "layers": 2})
     run(steps[:1], storage=objects, cluster="inline")

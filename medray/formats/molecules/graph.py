@@ -66,8 +66,8 @@ ARRAYS = {
     ),
 }
 
-_MARKED = re.compile(r"@|\[\d")  # a SMILES with chirality or isotopes
-_ODD = re.compile(r"[/\\~$<>]")  # with E and Z, or bonds other than 1, 2, 3 and aromatic
+_ISOTOPE = re.compile(r"\[\d")  # in a SMILES
+_ODD = "/\\~$<>"  # one of these: with E and Z, or bonds other than 1, 2, 3 and aromatic
 _CODES = np.full(16, 5, np.uint8)  # of twice a bond's entry in a matrix: 1, 1.5, 2, 3; 6, 7
 _CODES[[2, 3, 4, 6, 12, 14]] = [1, 4, 2, 3, 6, 7]
 _FLAT = 2**18  # entries of matrices that are gone through at once, 2 MiB
@@ -100,25 +100,32 @@ class Graphs:
                 all is looked for.
         """
         invariants = self._invariants(molecule)
-        if not self._kinds.keys() >= set(invariants):
-            for atom, kind in zip(molecule.GetAtoms(), invariants, strict=True):
-                if kind not in self._kinds:
-                    self._kinds[kind] = len(self._table)
-                    self._table.append(_features(atom))
+        try:
+            kinds = [self._kinds[kind] for kind in invariants]
+        except KeyError:
+            kinds = self._new(molecule, invariants)
         matrix = self._matrix(molecule, useBO=True)
-        if text is None or _ODD.search(text):
+        if text is None or any(map(text.__contains__, _ODD)):
             _mark(molecule, matrix)
         rings = molecule.GetRingInfo().AtomRings()
-        if text is None or _MARKED.search(text):
+        if text is None or "@" in text or ("[" in text and _ISOTOPE.search(text)):
             before = len(self._atoms)
             self._stereo += [(before + atom, code) for atom, code in _stereo(molecule).items()]
-        self._atoms += [self._kinds[kind] for kind in invariants]
+        self._atoms += kinds
         self._sizes.append(len(invariants))
         self._matrices.append(matrix)
         self._rings.append(rings)
         self._held += matrix.size
         if self._held >= _FLAT:
             self._flush()
+
+    def _new(self, molecule: "Mol", invariants: Sequence[int]) -> list[int]:
+        """Rows of the table, of a molecule with atoms that were not seen before."""
+        for atom, kind in zip(molecule.GetAtoms(), invariants, strict=True):
+            if kind not in self._kinds:
+                self._kinds[kind] = len(self._table)
+                self._table.append(_features(atom))
+        return [self._kinds[kind] for kind in invariants]
 
     def take(self) -> dict[str, EndToEnd]:
         """The arrays GRAPH of what was added since the last call, at least one molecule."""
@@ -166,8 +173,9 @@ def _bonds(
     squares = sizes**2
     starts = np.cumsum(squares) - squares
     flat = np.concatenate([matrix.reshape(-1) for matrix in matrices])
-    at = np.flatnonzero(flat)
-    owner = np.searchsorted(starts, at, "right") - 1
+    at = np.flatnonzero(flat != 0)  # of numbers it takes three times as long
+    entries = np.diff(np.searchsorted(at, [*starts, len(flat)]))
+    owner = np.repeat(np.arange(len(sizes)), entries)
     begin, end = np.divmod(at - starts[owner], sizes[owner])
     once = begin < end
     at, owner, begin, end = at[once], owner[once], begin[once], end[once]

@@ -95,7 +95,8 @@ class Reader:
         if self._asked["standardise"]:
             molecule, changed = standard(molecule, self._asked["standardise"])
             made[STANDARDISED] = ", ".join(changed) or None
-        made |= self._texts(molecule)
+        if self._columns:
+            made |= self._texts(molecule)
         arrays: dict[str, np.ndarray] = {}
         if FINGERPRINT in self._more:
             bits = self._morgan.GetFingerprint(molecule).GetOnBits()

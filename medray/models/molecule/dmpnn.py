@@ -56,8 +56,8 @@ class Dmpnn(MoleculeNetwork):
         states = functional.relu(first)
         for _ in range(self.rounds):
             into = sums(states, degrees)
-            others = into.index_select(0, sources) - states.index_select(0, batch["reverse"])
-            states = functional.relu(first + self.messages(others))
+            others = into.index_select(0, sources).sub_(states.index_select(0, batch["reverse"]))
+            states = (first + self.messages(others)).relu_()
         made = functional.relu(self.out(torch.cat([atoms, sums(states, degrees)], 1)))
         read = [*pooled(made, batch["sizes"], self.readout), *self.aside(batch)]
         logits: Tensor = self.head(torch.cat(read, 1))
