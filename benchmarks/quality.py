@@ -8,17 +8,16 @@ status is 1 if a bar is missed. MEDRAY_DATA names the folder with the data.
 import argparse
 import json
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import brca1
 import numpy as np
+from bars import HEAD, Bar, Row, run
+from drawn import DRAWN, drawn
 from pyarrow import csv
 
 from medray.baselines.logistic import Logistic
@@ -28,55 +27,6 @@ from medray.storage.store.objects import Objects
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.probability import auroc
 
-JOBS = Path(__file__).parents[1] / "jobs"
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A metric and what it must be at least ("≥") or at most ("≤").
-
-    Args:
-        limit: null: there is no bar, the value is told.
-        scores: of which evaluation, where a job has several.
-        baseline: it is the linear baseline's, beside which the network stands.
-        of: the class whose metric it is; empty: it is of all.
-    """
-
-    metric: str
-    sign: str
-    limit: float | None
-    scores: str = ""
-    baseline: bool = False
-    of: str = ""
-
-    def met(self, value: float) -> bool:
-        """Whether the value reaches the bar."""
-        if self.limit is None:
-            return True
-        return value >= self.limit if self.sign == "≥" else value <= self.limit
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of the table."""
-
-    job: str
-    metric: str
-    value: str
-    interval: str
-    bar: str
-    met: bool
-    training: str = ""
-    baseline: str = ""
-
-    def cells(self) -> list[str]:
-        """As texts."""
-        met = "yes" if self.met else "NO"
-        about = [self.job, self.metric, self.value, self.interval, self.bar, met]
-        return [*about, self.training, self.baseline]
-
-
-HEAD = ["job", "metric", "value", "95 % interval", "bar", "met", "training s", "linear"]
 SCORES = {
     "hippocampus": [Bar("dice", "≥", 0.89), Bar("hd95_mm", "≤", 1.5)],
     "hippocampus-segnet": [Bar("dice", "≥", 0.85)],
@@ -121,36 +71,11 @@ SCORES = {
         Bar("auroc", "≥", None, "brca1-scores"),
     ],
 }
-DRAWN = {  # of a dataset that a model drew; each is told of the floor too
-    "generate": [
-        Bar("valid", "≥", 0.85),
-        Bar("product", "≥", 0.75),
-        Bar("distance", "≤", 0.20),
-        Bar("nearest", "≥", 0.33),
-        Bar("qed", "≥", 0.65),
-    ],
-}
 TRAINING_S = {"hippocampus": 20 * 60}  # at most
 GAIN = 0.02  # of AUROC, over logistic regression of the bases around
 AROUND = 7  # of these, on either side
 GENOTYPES = (48265, 10015, 4992)  # of vcf-qc's 735 variants and 100 samples; 10,228 are missing
 EFFECTS = (3893, 1326, 0)
-
-
-def run(job: str, root: Path, jobs: Path = JOBS) -> list[dict[str, Any]]:
-    """Run a job of the folder on the root; its steps.
-
-    Raises:
-        RuntimeError: it failed; the text is its error's.
-    """
-    medray = str(Path(sys.executable).with_name("medray"))
-    command = [medray, "run", str(jobs / f"{job}.yaml"), "--storage", str(root / "store"), "--json"]
-    # What a job exports goes beside the root, not into the checkout.
-    done = subprocess.run(command, stdout=subprocess.PIPE, cwd=root, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"exit status {done.returncode}: {done.stdout[-2000:]}")
-    steps: list[dict[str, Any]] = json.loads(done.stdout)["steps"]
-    return steps
 
 
 def scored(job: str, root: Path) -> Iterator[Row]:
@@ -193,18 +118,6 @@ def judged(job: str, root: Path, steps: list[dict[str, Any]]) -> Iterator[Row]:
         if job in TRAINING_S:
             bar = Bar("training s", "≤", TRAINING_S[job])
             yield Row(job, bar.metric, f"{trained:.0f}", "", f"≤ {bar.limit:g}", bar.met(trained))
-
-
-def drawn(job: str, root: Path) -> Iterator[Row]:
-    """Rows of a job that draws samples, the floor's beside each."""
-    steps = run(job, root)
-    result = json.loads(Objects(str(root / "store")).get(f"runs/{steps[-2]['run']}/result.json"))
-    metrics = steps[-1]["metrics"]
-    for bar in DRAWN[job]:
-        value = metrics[bar.metric]
-        limit = f"{bar.sign} {bar.limit:.4g}"
-        seconds, beside = f"{result['seconds']:.0f}", f"{metrics[f'floor_{bar.metric}']:.4f}"
-        yield Row(job, bar.metric, f"{value:.4f}", "", limit, bar.met(value), seconds, beside)
 
 
 def sites(job: str, root: Path) -> Iterator[Row]:

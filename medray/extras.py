@@ -24,6 +24,7 @@ EXTRAS = {
     "pylibjpeg": ("imaging",),
     "pysam": ("genomics",),
     "rdkit": ("chem",),
+    "selfies": ("chem",),
     "soundfile": ("signals",),
     "starlette": ("serve",),
     "tifffile": ("imaging",),

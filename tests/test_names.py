@@ -31,6 +31,7 @@ OTHERWISE = {
     ("models/signal", "signal"): "what comes in, beside its context",
     ("formats/molecules", "smiles"): "a header, or a column of text",
     ("formats/vcf", "filter"): "the column FILTER",
+    ("modalities/notation", "smiles"): "a notation, or a column",
     ("formats/vcf", "variants"): "a count, or the first axis of VCF Zarr",
     ("engine/quality", "variants"): "a count",
     ("jobs/provision", "image"): "of a container",

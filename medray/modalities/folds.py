@@ -17,6 +17,7 @@ from medray.modalities.learnt import Learnt
 from medray.modalities.loaded import LoadedModel
 from medray.modalities.lot import Lot, Together
 from medray.modalities.streamed import Streamed
+from medray.models.precision import check_precision
 from medray.storage.shards.reader import Shard
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays
@@ -32,11 +33,14 @@ def predictor_of(model: LoadedModel, asked: Asking) -> Predictor:
         asked: how.
 
     Raises:
-        SpecError: the mean of answers that are not averaged is asked for (code "folds-of-masks").
+        SpecError: the mean of answers that are not averaged is asked for (code "folds-of-masks"),
+            or a precision that the device has not (code "bf16-unsupported").
 
     Which networks have not seen a sample is told by its value in the column of folds ("fold"), or
     by its subject's name, of which a package keeps hashes ("subject").
     """
+    members = list(model.members.values())
+    check_precision(asked.precision, members[0].device, [one.network for one in members])
     if not model.folds:
         return model.only.modality.predictor(model.only, asked)
     return (HeldOut if asked.held_out == "fold" else Mean)(model, asked)

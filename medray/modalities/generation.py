@@ -1,9 +1,11 @@
 """The contract of generation: new samples from a trained model, and what is to be said of them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import pyarrow as pa
 
 from medray.spec.base import Settings
@@ -15,11 +17,38 @@ from medray.tasks.section import Section
 if TYPE_CHECKING:
     import torch
 
+    from medray.data.batch import Part
     from medray.models.base import Network
 
 
 class GenerateOptions(Settings):
     """Base of how a modality's models draw samples: frozen, unknown keys refused."""
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Samples that a network has drawn while it learns.
+
+    Args:
+        part: of a batch, as if a loader had read them.
+        drawn: what each is, as `Generation.verdict` takes it.
+    """
+
+    part: "Part"
+    drawn: Sequence[Any]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What drawn samples are.
+
+    Args:
+        names: of equal samples equal ones; None of what is no sample at all.
+        rewards: float64 (samples,), from 0 to 1; 0 of what is no sample.
+    """
+
+    names: Sequence[str | None]
+    rewards: np.ndarray
 
 
 class Generation(ABC):
@@ -32,6 +61,8 @@ class Generation(ABC):
     """Of what is drawn."""
     libraries: ClassVar[tuple[str, ...]] = ()
     """That it stands on, of an extra."""
+    rewards: ClassVar[Mapping[str, type[Settings]]] = {}
+    """What samples can be rewarded for, by name, and the options of each."""
 
     @abstractmethod
     def draw(
@@ -80,3 +111,46 @@ class Generation(ABC):
             name: of the dataset.
             summary: as `appraise` made it.
         """
+
+    def rollout(
+        self,
+        network: "Network",
+        plan: Any,
+        count: int,
+        own: slice,
+        device: "torch.device",
+        seed: int,
+    ) -> Rollout:
+        """Samples drawn as likely as they are to a network, which learns from them; of a generation
+        that has `rewards`.
+
+        Args:
+            network: in evaluation mode, on `device`.
+            plan: of its training.
+            count: of samples, over all ranks.
+            own: which of them are drawn here.
+            device: where it is.
+            seed: of all of them.
+        """
+        raise NotImplementedError
+
+    def verdict(self, rollout: Rollout, plan: Any, reward: Any) -> Verdict:
+        """What was drawn, and what it is worth.
+
+        Args:
+            rollout: as this drew it.
+            plan: of the network's training.
+            reward: options of one of `rewards`; None: all is worth 0.
+
+        Raises:
+            SpecError: it can't be rewarded so, whatever was drawn.
+        """
+        raise NotImplementedError
+
+    def asked(self, name: str) -> dict[str, Any]:
+        """A sample as a request in JSON has it, to be answered by another model.
+
+        Args:
+            name: of the sample, see Verdict.
+        """
+        raise NotImplementedError

@@ -23,7 +23,7 @@ MODEL = "model"  # the network of the job, among those of an objective
 
 
 class Hands:
-    """Lent for a whole training; `finite` and the learning rates are of the step at hand.
+    """Lent for a whole training; `finite`, `seed` and the learning rates are of the step at hand.
 
     Args:
         world: the ranks.
@@ -41,7 +41,7 @@ class Hands:
         networks: Mapping[str, nn.Module],
         optimisers: Mapping[str, OptimiserSettings],
     ) -> None:
-        self.world, self._settings, self._batch_size = world, settings, batch_size
+        self.world, self._settings, self.batch_size = world, settings, batch_size
         self._raw = networks
         self._called = {
             name: world.wrap(network, settings.strategy) for name, network in networks.items()
@@ -63,10 +63,13 @@ class Hands:
         """This rank's samples among those of the step."""
         self.finite = True
         """Whether all updates of the step were made."""
+        self.seed = 0
+        """Of whatever all ranks draw alike in the step."""
 
     def begin(self, step: int, total: int) -> float:
         """Make ready for a step of `total`; returns the learning rate of the model."""
         # Dropout hangs on step and rank only, so no generator's state has to be kept.
+        self.seed = seed_of(self._settings.seed, step)
         seed = seed_of(self._settings.seed, step, self.world.rank)
         if self.world.device.type == "cpu":
             torch.default_generator.manual_seed(seed)  # the line below takes 0.4 ms on a CPU
@@ -116,7 +119,7 @@ class Hands:
 
         def gathered(tensor: Tensor) -> Tensor:
             whole = tensor.float() if tensor.dtype in HALVES else tensor  # gloo sends no bfloat16
-            rows: Tensor = Gathered.apply(whole, self.world, self._batch_size)  # type: ignore[no-untyped-call]
+            rows: Tensor = Gathered.apply(whole, self.world, self.batch_size)  # type: ignore[no-untyped-call]
             return rows
 
         return map_tree(gathered, tree)

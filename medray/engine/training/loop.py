@@ -33,6 +33,7 @@ from medray.engine.training.validate import validate
 from medray.errors import FatalError, SpecError
 from medray.faults import point
 from medray.log import event
+from medray.models.precision import check_precision
 
 CURVE_STEPS = 10  # losses meet over the ranks so often: one small message in ten steps
 AVERAGE = "average"  # the network that the average is, and its file
@@ -108,11 +109,7 @@ class _Training:
         self.setup, self.world, self.parts = setup, world, parts
         settings = self.settings = setup.settings
         self.task, self.objective = parts.task, parts.objective
-        device = world.device.type
-        if settings.precision == "fp16" and device != "cuda":
-            raise SpecError(
-                "fp16 needs a GPU", code="fp16-needs-cuda", hint="set precision to bf16 or fp32"
-            )
+        check_precision(settings.precision, world.device, self.objective.networks.values())
         share(setup.batch_size, world.rank, world.size)
         networks = self.objective.networks
         self.average: Average | None = None
@@ -181,21 +178,19 @@ class _Training:
         losses = self._meet()
         if len(self._bad) < self.settings.nan_patience + allowance:
             return
-        draws = self.parts.loader.order.batch_at(batch.step)
-        spoilt = [
-            self.parts.ids[draw.sample]
-            for draw, spoils in zip(draws, ~losses[-1].isfinite().all(0), strict=True)
-            if spoils
-        ]
-        named = spoilt or [self.parts.ids[draw.sample] for draw in draws]
-        raise FatalError(
-            f"no finite gradient in {len(self._bad)} steps up to step {batch.step}; samples of the "
-            f"last: {', '.join(named[:8])}",
-            code="loss-diverged",
-            about=self.setup.run,
-            hint="look at these samples, lower the learning rate, or clip; the last checkpoint is "
-            "sound",
-        )
+        hint = "lower the learning rate, or clip; the last checkpoint is sound"
+        told = f"no finite gradient in {len(self._bad)} steps up to step {batch.step}"
+        if self.objective.by_task:
+            draws = self.parts.loader.order.batch_at(batch.step)
+            spoilt = [
+                self.parts.ids[draw.sample]
+                for draw, spoils in zip(draws, ~losses[-1].isfinite().all(0), strict=True)
+                if spoils
+            ]
+            named = spoilt or [self.parts.ids[draw.sample] for draw in draws]
+            told += f"; samples of the last: {', '.join(named[:8])}"
+            hint = f"look at these samples, {hint}"
+        raise FatalError(told, code="loss-diverged", about=self.setup.run, hint=hint)
 
     def _meet(self) -> Tensor:
         """Losses of the pending steps, (steps, names, global batch), into every rank's history."""
@@ -221,7 +216,7 @@ class _Training:
             validated = self._validate(done, epoch)
         validations = self.history.validations
         stop = validated and self._ended()
-        if validated and settings.select == "best":
+        if validated:
             improved = self._best() == done
         every = settings.checkpoint_every
         due = rest == 0 if every is None else done % every == 0
@@ -271,7 +266,7 @@ class _Training:
         return should_stop(rows, self.stopping, higher_is_better=self.higher)
 
     def _best(self) -> int | None:
-        if self.settings.select == "last":
+        if self.settings.select == "last" or not self.objective.by_task:
             return None
         rows = self.history.validations
         best = best_of(rows, self.metric, higher_is_better=self.higher)

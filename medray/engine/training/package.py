@@ -16,6 +16,7 @@ from medray.engine.training.checkpoint import Checkpoints
 from medray.engine.training.held_out import chosen_across, validate_blend
 from medray.engine.training.learnt import learnt
 from medray.engine.training.loop import TrainResult
+from medray.engine.training.objectives import models_of
 from medray.engine.training.setup import TrainSetup
 from medray.modalities import kept, modality_of
 from medray.modalities.learnt import FILE
@@ -176,7 +177,9 @@ def _history(result: TrainResult) -> bytes:
 
 
 def _origins(setup: TrainSetup) -> list[str]:
-    return [setup.data, *([setup.settings.init_from] if setup.settings.init_from else [])]
+    settings = setup.settings
+    first = [settings.init_from] if settings.init_from else []
+    return [setup.data, *first, *(model for _, model in models_of(settings.objective))]
 
 
 def _task(options: dict[str, Any], setup: TrainSetup) -> Task:

@@ -11,7 +11,7 @@ from medray.data.cases import Cases, Loader
 from medray.data.order import Order
 from medray.data.tree import channels_last
 from medray.engine.training.objectives import objective_of
-from medray.engine.training.objectives.base import Objective, check_objective
+from medray.engine.training.objectives.base import Given, Objective, check_objective
 from medray.engine.training.ranks import World
 from medray.engine.training.tensors import load_matching
 from medray.errors import SpecError
@@ -19,6 +19,7 @@ from medray.log import event
 from medray.modalities import modality_of
 from medray.modalities.base import Modality
 from medray.modalities.plan import Plan
+from medray.models import MODELS
 from medray.models.base import Network, freeze
 from medray.spec.training import TrainSettings
 from medray.storage.catalog.datasets import open_dataset
@@ -119,7 +120,8 @@ def _objective(setup: TrainSetup, task: Task, modality: Modality) -> Objective:
     kind = objective_of(settings.objective, task)
     check_objective(kind, settings, task)
     options = kind.Options.model_validate(settings.objective.options if settings.objective else {})
-    return kind(options, task, build)
+    kind.accept(options, task, MODELS.get(setup.model["name"]), settings)
+    return kind(options, Given(task, build, modality, setup.plan, setup.objects, settings))
 
 
 def _channels_last(network: nn.Module) -> None:

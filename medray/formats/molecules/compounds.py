@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from medray.errors import DataError
+from medray.extras import need
 from medray.formats.base import Format, Found, Input, Source
 from medray.formats.files import File, is_empty, item, nothing_found, open_path, stem, walk
 from medray.formats.molecules.block import Block, Slice
@@ -55,6 +56,12 @@ class Compounds(Format):
         Raises:
             DataError: the slice can't be read.
         """
+
+    def ready(self) -> None:
+        """See Format; SELFIES have a library of their own."""
+        super().ready()
+        if self.options.selfies:
+            need("selfies", what=self.name)
 
     def arrays(self) -> Arrays:
         """Atoms and bonds, and what else is asked for."""

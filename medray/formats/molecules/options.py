@@ -12,7 +12,7 @@ from medray.spec.base import Settings
 Kept = Literal["text", "integer", "number"]
 Kind = Kept | Literal["as it is"]
 SMILES = "smiles"  # column of what was given, whatever it is called in the file
-MADE = ("canonical", "scaffold", "inchikey")  # columns, each by an option of its name
+MADE = ("canonical", "scaffold", "inchikey", "selfies")  # columns, each by an option of its name
 
 
 class Fingerprint(Settings):
@@ -47,6 +47,9 @@ class MoleculeOptions(FormatOptions):
         True, description="add the Murcko scaffold; of an acyclic compound its canonical SMILES"
     )
     inchikey: bool = Field(False, description="add the InChIKey: a hint, not a key")
+    selfies: bool = Field(
+        False, description="add SELFIES, column `selfies`; null of what these can't say"
+    )
     standardise: tuple[Part, ...] = Field(
         (),
         description="fragment: the largest organic one that is no usual partner in salts; charge: "

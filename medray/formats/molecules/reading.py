@@ -41,6 +41,8 @@ class Reader:
         self._key = MolToInchiKey
         RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]  # it quotes what it reads
         self._asked = asked
+        if asked["selfies"]:
+            import selfies  # noqa: F401 - it takes longer than a row may stand still
         self._graphs = Graphs()
         self._columns = [name for name in MADE if asked[name]]
         self._columns += [STANDARDISED] if asked["standardise"] else []
@@ -117,7 +119,20 @@ class Reader:
             made["scaffold"] = found or made.get("canonical") or self._smiles(molecule)
         if "inchikey" in self._columns:
             made["inchikey"] = self._key(molecule) or None
+        if "selfies" in self._columns:
+            made["selfies"] = _selfies(made.get("canonical") or self._smiles(molecule))
         return made
+
+
+def _selfies(text: str) -> str | None:
+    """The SELFIES of a SMILES (Krenn et al. 2020); None of what these can't say."""
+    import selfies
+
+    try:
+        found: str = selfies.encoder(text)
+    except selfies.EncoderError:
+        return None
+    return found
 
 
 def attributes_of(options: MoleculeOptions) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from medray.modalities.base import (
 )
 from medray.modalities.generation import Generation
 from medray.modalities.made import Made
-from medray.modalities.notation.plan import NotationPlan, NotationPlanOptions
+from medray.modalities.notation.plan import COLUMNS, NotationPlan, NotationPlanOptions
 from medray.modalities.notation.wire import NotationWire
 from medray.modalities.plan import PlanOptions, Sketch, Wanted, planned_fields
 from medray.modalities.wire import Wire
@@ -53,7 +53,8 @@ class Notations(Modality):
         from medray.modalities.notation.cases import texts_of
         from medray.modalities.notation.tokens import split, vocabulary
 
-        texts = texts_of(dataset, indices, wanted.given.column)
+        column = wanted.given.column or COLUMNS[wanted.given.notation]
+        texts = texts_of(dataset, indices, column)
         lengths = np.array([len(split(text)) for text in texts])
         return planned_fields(
             NotationPlan,
@@ -64,6 +65,7 @@ class Notations(Modality):
                 "frequencies": task.statistics(lengths + 1),
                 "batch_size": wanted.settings.batch_size or max(2, min(BATCH, len(indices) // 10)),
                 "samples": len(indices),
+                "column": column,
                 "longest": int(lengths.max()),
             },
             {

@@ -3,17 +3,18 @@
 Shares alone prove little: n-grams without any chemistry reach them too, so theirs stand beside.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from rdkit import Chem
 
 from medray.data.order import seed_of
 from medray.modalities.notation import chemistry
-from medray.modalities.notation.chemistry import PROPERTIES, Print
+from medray.modalities.notation.chemistry import MEASURES, PROPERTIES, Print
+from medray.modalities.notation.looks import look
 from medray.modalities.notation.ngrams import ORDER, Ngrams
+from medray.modalities.notation.plan import Notation
 from medray.tasks.metric import Metric
 from medray.tasks.section import Figure, Picture, Section, Table, Tile
 
@@ -23,6 +24,8 @@ SHOWN = 12  # molecules that are drawn
 BINS = 30  # of a property's distribution
 LEAST_UNIQUE = 0.5  # share of valid molecules below which the model has collapsed
 MODEL, FLOOR, TRAINING = "model", f"{ORDER}-grams", "training part"
+SELFIES = f"{FLOOR} of SELFIES"
+ORDERED = (MODEL, FLOOR, SELFIES, TRAINING)
 
 METRICS: Mapping[str, Metric] = {
     "valid": Metric("valid", headline=True),
@@ -55,13 +58,19 @@ MEANT = (
 class _Looked:
     """Some molecules, looked at closely."""
 
+    texts: list[str]
     values: dict[str, np.ndarray]
     prints: list[Print]
     clean: float
 
 
 def appraise(
-    drawn: Sequence[str | None], texts: Sequence[str], longest: int, seed: int
+    drawn: Sequence[str | None],
+    texts: Sequence[str],
+    longest: int,
+    seed: int,
+    notation: Notation = "smiles",
+    selfies: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Metrics of drawn molecules and of the floor's, and what a page needs.
 
@@ -70,17 +79,28 @@ def appraise(
         texts: that the model learnt from.
         longest: tokens of a text of the floor at most.
         seed: of what is chosen at random, and of the floor.
+        notation: of the texts.
+        selfies: of the same molecules, which have a floor of their own; none: there is none.
     """
-    learnt = dict.fromkeys(text for text in _canonical(texts) if text is not None)
-    floor = list(_canonical(Ngrams(texts).draw(len(drawn), longest, seed_of(seed, 1))))
+    learnt = dict.fromkeys(
+        text for text in look(texts, notation=notation).canonical if text is not None
+    )
+    floors = {FLOOR: (texts, notation, 1)}
+    if selfies:
+        floors[SELFIES] = selfies, "selfies", 7
+    groups = {MODEL: drawn}
+    for name, (some, form, salt) in floors.items():
+        written = list(Ngrams(some).draw(len(drawn), longest, seed_of(seed, salt)))
+        groups[name] = look(written, notation=form).canonical
     known = list(learnt)
-    among = _molecules(known[at] for at in _chosen(len(known), seed_of(seed, 3), AMONG))
-    others = chemistry.prints([mol for _, mol in among])
-    place = {text: number for number, (text, _) in enumerate(among)}
-    some_learnt = _molecules(known[at] for at in _chosen(len(known), seed_of(seed, 2)))
-    reference = _look(some_learnt)
-    pairs = zip(some_learnt, reference.prints, strict=True)
-    beside = [(one, place[text]) for (text, _), one in pairs if text in place]
+    among = [known[at] for at in _chosen(len(known), seed_of(seed, 3), AMONG)]
+    seen = zip(among, look(among, prints=True).prints, strict=True)
+    there = {text: one for text, one in seen if one is not None}
+    others = list(there.values())
+    place = {text: number for number, text in enumerate(there)}
+    reference = _look([known[at] for at in _chosen(len(known), seed_of(seed, 2))])
+    pairs = zip(reference.texts, reference.prints, strict=True)
+    beside = [(one, place[text]) for text, one in pairs if text in place]
     found: dict[str, dict[str, float | None]] = {
         TRAINING: {
             **_of(reference),
@@ -90,12 +110,12 @@ def appraise(
         }
     }
     looked = {TRAINING: reference}
-    for name, some, salt in ((MODEL, drawn, 4), (FLOOR, floor, 5)):
-        valid = [text for text in some if text is not None]
+    for salt, (name, group) in enumerate(groups.items(), 4):
+        valid = [text for text in group if text is not None]
         some_valid = _chosen(len(valid), seed_of(seed, salt))
-        looked[name] = _look(_molecules(valid[at] for at in some_valid))
+        looked[name] = _look([valid[at] for at in some_valid])
         found[name] = {
-            **_shares(some, set(learnt)),
+            **_shares(group, set(learnt)),
             **_of(looked[name]),
             **_distances(looked[name], reference),
             "nearest": _mean(chemistry.nearest(looked[name].prints, others)),
@@ -114,26 +134,19 @@ def appraise(
     }
 
 
-def _canonical(texts: Iterable[str | None]) -> Iterator[str | None]:
-    for text in texts:
-        mol = chemistry.molecule(text)
-        yield None if mol is None else chemistry.canonical(mol)
-
-
-def _molecules(texts: Iterable[str]) -> list[tuple[str, Chem.Mol]]:
-    """Canonical texts and their molecules; RDKit need not read again all that it wrote."""
-    pairs = ((text, chemistry.molecule(text)) for text in texts)
-    return [(text, mol) for text, mol in pairs if mol is not None]
-
-
 def _chosen(count: int, seed: int, most: int = SOME) -> np.ndarray:
     generator = np.random.Generator(np.random.Philox(key=seed))
     return np.sort(generator.permutation(count)[:most])
 
 
-def _look(found: Sequence[tuple[str, Chem.Mol]]) -> _Looked:
-    mols = [mol for _, mol in found]
-    return _Looked(chemistry.properties(mols), chemistry.prints(mols), chemistry.clean(mols))
+def _look(texts: Sequence[str]) -> _Looked:
+    """Of canonical texts; RDKit need not read again all that it wrote."""
+    found = look(texts, list(MEASURES), prints=True)
+    there = [(at, one) for at, one in enumerate(found.prints) if one is not None]
+    rows = [at for at, _ in there]
+    values = dict(zip(MEASURES, found.values[rows].T, strict=True))
+    clean = float(values["clean"].mean()) if rows else 0.0
+    return _Looked([texts[at] for at in rows], values, [one for _, one in there], clean)
 
 
 def _shares(drawn: Sequence[str | None], learnt: set[str]) -> dict[str, float | None]:
@@ -199,7 +212,7 @@ def section(name: str, summary: dict[str, Any]) -> Section:
     """See Generation; `summary` is that of `appraise`."""
     found = summary["found"]
     columns = {"of": Metric("", kind="text"), **METRICS}
-    rows = [{"of": group, **found[group]} for group in (MODEL, FLOOR, TRAINING)]
+    rows = [{"of": group, **found[group]} for group in ORDERED if group in found]
     lines = {key: _table_of(key, columns, rows) for key in ("shares", "distributions")}
     panels = [("", chemistry.drawn(text)) for text in summary["shown"]]
     pictures = [Picture("drawn", "the first that are new", [], panels=panels)] if panels else []
@@ -236,4 +249,4 @@ def _table_of(
         else {key: one for key, one in columns.items() if key not in apart}
     )
     own = [{key: row.get(key) for key in chosen} for row in rows]
-    return Table(chosen, own if which == "shares" else own[:2])
+    return Table(chosen, own if which == "shares" else own[:-1])

@@ -48,6 +48,23 @@ def texts_of(dataset: Dataset, indices: Sequence[int], column: str) -> list[str]
     return texts
 
 
+def filled(made: Sequence[tuple[list[int], bool]]) -> tuple[np.ndarray, np.ndarray]:
+    """What a network is given of texts and what comes next, uint8 (B, longest of them) each, filled
+    up as by `NotationCases.take`.
+
+    Args:
+        made: of each text its tokens, and whether it ended.
+    """
+    wanted = [[*tokens, END] if ended else tokens for tokens, ended in made]
+    longest = max(map(len, wanted))
+    given = np.full((len(wanted), longest), END, np.uint8)
+    following = np.full((len(wanted), longest), NO_LABEL, np.uint8)
+    for row, tokens in enumerate(wanted):
+        given[row, 1 : len(tokens)] = tokens[:-1]
+        following[row, : len(tokens)] = tokens
+    return given, following
+
+
 class NotationCases:
     """Texts as tokens, all in memory: END, the tokens, END, one text behind the other.
 

@@ -20,6 +20,7 @@ PROPERTIES: dict[str, tuple[str, Callable[[Chem.Mol], float]]] = {
 """Those whose distributions are compared: what each is called, and what it is of a molecule."""
 
 Print = DataStructs.ExplicitBitVect
+BITS = 2048  # of a fingerprint
 SIDE = 170  # of a drawing, in pixels
 
 
@@ -36,18 +37,22 @@ def canonical(mol: Chem.Mol) -> str:
     return text
 
 
-def properties(mols: Sequence[Chem.Mol]) -> dict[str, np.ndarray]:
-    """float64 (molecules,) of each of PROPERTIES."""
-    with rdBase.BlockLogs():
-        return {
-            name: np.array([float(of(mol)) for mol in mols]) for name, (_, of) in PROPERTIES.items()
-        }
+def bits(mol: Chem.Mol) -> np.ndarray:
+    """The bits that are on of its Morgan fingerprint of radius 2 in BITS bits (Rogers & Hahn 2010),
+    uint16, ascending."""
+    return np.array(_morgan().GetFingerprint(mol).GetOnBits(), np.uint16)
 
 
-def prints(mols: Sequence[Chem.Mol]) -> list[Print]:
-    """Morgan fingerprints of radius 2 in 2048 bits (Rogers & Hahn 2010)."""
-    made = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
-    return [made.GetFingerprint(mol) for mol in mols]
+@cache
+def _morgan() -> rdFingerprintGenerator.FingerprintGenerator64:
+    return rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=BITS)
+
+
+def print_of(bits: np.ndarray) -> Print:
+    """The fingerprint of its bits that are on."""
+    made = Print(BITS)
+    made.SetBitsFromList(bits.tolist())
+    return made
 
 
 def nearest(some: Sequence[Print], others: Sequence[Print], own: Sequence[int] = ()) -> np.ndarray:
@@ -77,10 +82,9 @@ def diversity(some: Sequence[Print]) -> float:
     return 1.0 - total / (len(some) * (len(some) - 1) / 2)
 
 
-def clean(mols: Sequence[Chem.Mol]) -> float:
-    """Share of molecules without a pattern of PAINS (Baell & Holloway 2010)."""
-    catalog = _pains()
-    return float(np.mean([not catalog.HasMatch(mol) for mol in mols])) if mols else 0.0
+def clean(mol: Chem.Mol) -> bool:
+    """Whether it has no pattern of PAINS (Baell & Holloway 2010)."""
+    return not _pains().HasMatch(mol)
 
 
 @cache
@@ -88,6 +92,13 @@ def _pains() -> FilterCatalog:
     chosen = FilterCatalogParams()
     chosen.AddCatalog(FilterCatalogParams.FilterCatalogs.PAINS)
     return FilterCatalog(chosen)
+
+
+MEASURES: dict[str, Callable[[Chem.Mol], float]] = {
+    **{name: of for name, (_, of) in PROPERTIES.items()},
+    "clean": clean,
+}
+"""Whatever can be asked of a molecule."""
 
 
 def drawn(text: str) -> bytes:

@@ -8,13 +8,13 @@ import torch
 
 from medray.modalities.ask import ask
 from medray.modalities.base import Answering, Precision
+from medray.modalities.notation.cases import filled
 from medray.modalities.notation.plan import NotationPlan
 from medray.modalities.notation.tokens import Codec
 from medray.models.base import Network
-from medray.models.notation.base import END
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.stored import Stored
-from medray.tasks.base import NO_LABEL, Task
+from medray.tasks.base import Task
 
 
 def judged(
@@ -42,13 +42,8 @@ class NotationPredictor(Answering):
 
     def answers(self, samples: Sequence[Sample]) -> np.ndarray:
         """Nats and tokens of each text, float64 (B, 2)."""
-        texts = [np.asarray(sample.arrays["tokens"]) for sample in samples]
-        longest = 1 + max(len(text) for text in texts)
-        given = np.full((len(texts), longest), END, np.uint8)
-        following = np.full((len(texts), longest), NO_LABEL, np.uint8)
-        for row, text in enumerate(texts):
-            given[row, 1 : len(text) + 1] = text
-            following[row, : len(text) + 1] = [*text, END]
+        texts = [np.asarray(sample.arrays["tokens"]).tolist() for sample in samples]
+        given, following = filled([(text, True) for text in texts])
         trained = self.trained
         rows = judged(
             trained.network, given, following, trained.task, trained.device, self.asked.precision

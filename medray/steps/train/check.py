@@ -34,7 +34,7 @@ def check(view: View, spec: TrainSpec) -> None:
     if spec.train.init_from:
         view.model("train.init_from", spec.train.init_from)
     if task is not None:
-        _objective(view, spec, task)
+        _objective(view, spec, task, found and found[0])
         with view.at("task"):
             task.needs.check(data.holds)
             same_classes(task, data)
@@ -81,15 +81,24 @@ def _given(view: View, spec: TrainSpec, kind: "type[Network]") -> Any:
     return given
 
 
-def _objective(view: View, spec: TrainSpec, task: "Task") -> None:
-    """The objective is there, and can do with the settings and the task."""
+def _objective(view: View, spec: TrainSpec, task: "Task", net: "type[Network] | None") -> None:
+    """The objective is there, and can do with settings, task and samples."""
     from medray.engine.training.objectives import OBJECTIVES, objective_of
     from medray.engine.training.objectives.base import check_objective
 
     chosen = spec.train.objective
-    if chosen is None or view.plugin(OBJECTIVES, chosen, "train.objective"):
+    found = None if chosen is None else view.plugin(OBJECTIVES, chosen, "train.objective")
+    if chosen is None or found is not None:
         with view.at("train.objective"):
             check_objective(objective_of(chosen, task), spec.train, task)
+    if found is not None:
+        kind, options = found
+        for field in kind.Options.models:
+            if (model := getattr(options, field)) is not None:
+                view.model(f"train.objective.{field}", model)
+        if net is not None:
+            with view.at("train.objective"):
+                kind.accept(options, task, net, spec.train)
 
 
 def _pair(view: View, kind: "type[Network]", task: "Task") -> bool:

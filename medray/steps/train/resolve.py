@@ -2,6 +2,7 @@
 
 from pydantic import TypeAdapter
 
+from medray.engine.training.objectives import models_of
 from medray.modalities import MODALITIES
 from medray.modalities.plan import Augment
 from medray.models import MODELS
@@ -37,6 +38,14 @@ def resolve(spec: TrainSpec, objects: Objects, place: Place) -> Resolved[TrainSp
         parents.append(first)
         made_of.append(first)
         settings = spec.train.model_copy(update={"init_from": first})
+        spec = spec.model_copy(update={"train": settings})
+    objective = spec.train.objective
+    pinned = {f: open_model(objects, one).reference for f, one in models_of(objective)}
+    if objective is not None and pinned:
+        parents += pinned.values()
+        made_of += pinned.values()
+        objective = objective.model_copy(update=pinned)
+        settings = spec.train.model_copy(update={"objective": objective})
         spec = spec.model_copy(update={"train": settings})
     return Resolved(spec, spec.output, parents=parents, made_of=made_of)
 

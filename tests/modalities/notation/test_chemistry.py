@@ -26,7 +26,7 @@ def test_the_distance_is_the_area_between_distribution_functions() -> None:
 
 def test_neighbours_and_diversity() -> None:
     mols = [chemistry.molecule(text) for text in ("CCO", "CCO", "c1ccccc1")]
-    prints = chemistry.prints(mols)
+    prints = [chemistry.print_of(chemistry.bits(mol)) for mol in mols]
     assert chemistry.nearest(prints[:1], prints).tolist() == [1.0]
     assert chemistry.nearest(prints[2:], prints, [2]).tolist() == [0.0]
     assert chemistry.diversity(prints) == pytest.approx(2 / 3)  # pairs: 1, 0, 0

@@ -15,6 +15,7 @@ OBJECTIVES: "Registry[Objective]" = Registry(
         "supervised": "medray.engine.training.objectives.supervised:Supervised",
         "whole-batch": "medray.engine.training.objectives.whole_batch:WholeBatch",
         "adversarial": "medray.engine.training.objectives.adversarial:Adversarial",
+        "reinforce": "medray.engine.training.objectives.reinforce:Reinforce",
         "distillation": "medray.engine.training.objectives.distillation:Distillation",
     },
 )
@@ -27,3 +28,11 @@ def objective_of(chosen: "Plugin | None", task: "Task") -> "type[Objective]":
     if chosen is not None:
         return OBJECTIVES.get(chosen.name)
     return OBJECTIVES.get(SHARED if task.whole_batch else OWN)
+
+
+def models_of(chosen: "Plugin | None") -> list[tuple[str, str]]:
+    """Fields of an objective that name trained models, and these."""
+    if chosen is None:
+        return []
+    fields, given = OBJECTIVES.get(chosen.name).Options.models, chosen.options
+    return [(field, given[field]) for field in fields if given.get(field) is not None]

@@ -1,6 +1,5 @@
 """A network that learns masks, and one that learns to tell them from drawn ones."""
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -10,10 +9,10 @@ from torch.nn import functional
 
 from medray.data.batch import Batch
 from medray.engine.training.hands import MODEL, Hands
-from medray.engine.training.objectives.base import Objective, ObjectiveOptions
+from medray.engine.training.objectives.base import Given, Objective, ObjectiveOptions
 from medray.errors import SpecError
 from medray.models.base import Network
-from medray.spec.training import OptimiserSettings
+from medray.spec.training import OptimiserSettings, TrainSettings
 from medray.tasks.base import Task
 
 DISCRIMINATOR = "discriminator"
@@ -71,17 +70,23 @@ class Adversarial(Objective):
     accumulates: ClassVar[bool] = False
     one_network: ClassVar[bool] = False
 
-    def __init__(self, options: Any, task: Task, build: Callable[[], Network]) -> None:
-        super().__init__(options, task, build)
+    def __init__(self, options: Any, given: Given) -> None:
+        super().__init__(options, given)
+        dims = len(getattr(self.networks[MODEL], "divisor", ())) or 1
+        self.networks[DISCRIMINATOR] = Discriminator(len(self.task.classes), options.features, dims)
+
+    @classmethod
+    def accept(
+        cls, options: Any, task: Task, network: type[Network], settings: TrainSettings
+    ) -> None:
+        """See Objective; the task draws masks, or is refused (code "objective-mismatch")."""
         if task.answers != "place":
             raise SpecError(
                 f"{task.name} draws no masks that could be told apart",
                 code="objective-mismatch",
-                about=self.name,
+                about=cls.name,
                 hint="take the objective supervised",
             )
-        dims = len(getattr(self.networks[MODEL], "divisor", ())) or 1
-        self.networks[DISCRIMINATOR] = Discriminator(len(task.classes), options.features, dims)
 
     def optimiser(self, network: str, settings: OptimiserSettings) -> OptimiserSettings:
         """See Objective."""

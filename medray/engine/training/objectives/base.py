@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -9,14 +10,41 @@ from torch import Tensor, nn
 from medray.data.batch import Batch
 from medray.engine.training.hands import MODEL, Hands
 from medray.errors import SpecError
+from medray.modalities.base import Modality
+from medray.modalities.plan import Plan
 from medray.models.base import Network
 from medray.spec.base import Settings
 from medray.spec.training import OptimiserSettings, TrainSettings
+from medray.storage.store.objects import Objects
 from medray.tasks.base import Task
 
 
 class ObjectiveOptions(Settings):
     """Base of an objective's options: frozen, unknown keys refused."""
+
+    models: ClassVar[tuple[str, ...]] = ()
+    """Fields that name trained models, which are pinned to their versions before a training."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What an objective is given of a training.
+
+    Args:
+        task: gives the loss.
+        build: makes the step's own network, ready to be trained; to be called once, first of all.
+        modality: how samples come to it.
+        plan: of the training.
+        objects: the storage root.
+        settings: of the training.
+    """
+
+    task: Task
+    build: Callable[[], Network]
+    modality: Modality
+    plan: Plan
+    objects: Objects
+    settings: TrainSettings
 
 
 class Objective(ABC):
@@ -27,8 +55,7 @@ class Objective(ABC):
 
     Args:
         options: an instance of the class's `Options`.
-        task: gives the loss.
-        build: makes the step's own network, ready to be trained; to be called once, first of all.
+        given: of the training.
     """
 
     name: ClassVar[str]
@@ -43,10 +70,14 @@ class Objective(ABC):
     """Whether a share may come in several parts."""
     one_network: ClassVar[bool] = True
     """Whether it has the model alone, which may then be spread over the ranks (fsdp)."""
+    by_task: ClassVar[bool] = True
+    """Whether it is the task's loss of the samples that is learnt. Else they are not to blame where
+    nothing is finite, and as metrics of what is held out don't say which weights are best, the last
+    are taken."""
 
-    def __init__(self, options: Any, task: Task, build: Callable[[], Network]) -> None:
-        self.options, self.task = options, task
-        self.networks: dict[str, nn.Module] = {MODEL: build()}
+    def __init__(self, options: Any, given: Given) -> None:
+        self.options, self.task = options, given.task
+        self.networks: dict[str, nn.Module] = {MODEL: given.build()}
         """Those that learn, "model" among them; each has an optimiser."""
         self.followers: dict[str, nn.Module] = {}
         """Those that change by other means than gradients."""
@@ -55,6 +86,23 @@ class Objective(ABC):
     def given(self) -> nn.Module:
         """The network that `gives` names."""
         return (self.networks | self.followers)[self.gives]
+
+    @classmethod
+    def accept(
+        cls, options: Any, task: Task, network: type[Network], settings: TrainSettings
+    ) -> None:
+        """Refuse what it can't do with, before there are data.
+
+        Args:
+            options: an instance of its `Options`.
+            task: that is to be learnt.
+            network: that is to learn.
+            settings: of the training.
+
+        Raises:
+            SpecError: see the codes.
+        """
+        return
 
     def optimiser(self, network: str, settings: OptimiserSettings) -> OptimiserSettings:
         """How a network is optimised; `settings` are those of the job."""
@@ -98,4 +146,11 @@ def check_objective(kind: type[Objective], settings: TrainSettings, task: Task) 
             code="one-network",
             about="strategy",
             hint="take the strategy ddp",
+        )
+    if settings.early_stopping is not None and not kind.by_task:
+        raise SpecError(
+            f"{kind.name} does not learn the task, whose metrics can't say when to stop",
+            code="objective-mismatch",
+            about="early_stopping",
+            hint="leave it out; the last weights are taken",
         )

@@ -1,7 +1,6 @@
 """A network and its teacher, the average of its own past (Tarvainen & Valpola 2017)."""
 
 import copy
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -11,9 +10,7 @@ from torch import Tensor
 from medray.data.batch import Batch
 from medray.engine.training.averaging import Average
 from medray.engine.training.hands import MODEL, Hands
-from medray.engine.training.objectives.base import Objective, ObjectiveOptions
-from medray.models.base import Network
-from medray.tasks.base import Task
+from medray.engine.training.objectives.base import Given, Objective, ObjectiveOptions
 
 TEACHER = "teacher"
 
@@ -38,8 +35,8 @@ class Distillation(Objective):
     gives: ClassVar[str] = TEACHER
     one_network: ClassVar[bool] = False
 
-    def __init__(self, options: Any, task: Task, build: Callable[[], Network]) -> None:
-        super().__init__(options, task, build)
+    def __init__(self, options: Any, given: Given) -> None:
+        super().__init__(options, given)
         self._average = Average(copy.deepcopy(self.networks[MODEL]), options.decay)
         self.followers[TEACHER] = self._average.network
 
