@@ -36,6 +36,9 @@ from medray.storage.store.objects import Objects
 STACK_BYTES = 256 * 2**10  # arrays below this wait for the end of the unit, to be stacked
 STACK_CHUNK_BYTES = 2**20
 DRAWN_CHUNK_BYTES = 2**16  # along time: of more signals than memory holds, each is drawn by itself
+# Rows that take less are not packed: Parquet packs each column by itself, 1.7 ms of 35 columns, and
+# makes nothing smaller.
+PACKED_BYTES = 2**16
 _PLAIN = frozenset({str, int, bool, type(None)})  # of most values
 _PACKINGS = {"fast": FAST, "dense": DENSE, "smooth": SMOOTH}
 
@@ -145,7 +148,8 @@ class ShardWriter:
             self._write_groups(list(ragged))
         table = joined(self._tables).combine_chunks() if self._tables else table_of(self._rows)
         buffer = io.BytesIO()
-        pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
+        packed = "zstd" if table.nbytes >= PACKED_BYTES else "none"
+        pq.write_table(table, buffer, compression=packed, write_page_checksum=True)
         self._outbox.put(TABLE, buffer.getvalue())
         self._outbox.flush()
         point("shard.written")
