@@ -1,6 +1,7 @@
 """Signals as they lie in shards: how each is read stands in columns, and many are read at once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,7 @@ from medray.modalities.signal.inputs import (
 from medray.modalities.signal.plan import SignalPlan
 from medray.storage.shards.reader import Shard
 
+FEW = 8  # rows that are looked at one by one
 ABOUT = ("rate", "leads", "gain", "baseline", "missing")
 
 
@@ -38,8 +40,8 @@ class About:
         names = [name for name in ABOUT if name in table.column_names]
         known: dict[str, int] = {}
         kinds: list[tuple[list[int], np.ndarray, np.ndarray, np.ndarray]] = []
-        of = []
-        for row in table.select(names).to_pylist() if names else [{}] * len(table):
+        of, counts = [], []
+        for row, count in _runs(table.select(names)) if names else [({}, len(table))]:
             key = repr(row)  # a few differ among many thousands
             if key not in known:
                 check_rate(row, plan.rate)
@@ -47,7 +49,8 @@ class About:
                 known[key] = len(kinds)
                 kinds.append((leads, *steps_of(row, leads)))
             of.append(known[key])
-        self._of = np.asarray(of, np.int64)
+            counts.append(count)
+        self._of = np.repeat(np.asarray(of, np.int64), counts)
         leads_of_kinds, *told = zip(*kinds, strict=True)
         self._leads = np.asarray(leads_of_kinds, np.int64)
         self._gain, self._baseline, self._missing = map(np.stack, told)
@@ -66,6 +69,19 @@ class About:
         if self._some:
             made[values == self._missing[self._of[at]][:, :, None]] = np.nan
         return made
+
+
+def _runs(table: pa.Table) -> Iterator[tuple[dict[str, Any], int]]:
+    """Rows, and how many alike follow each other: those of a record are, and Arrow sees it at once
+    where a row of Python's takes 10 microseconds."""
+    count = len(table)
+    if table.slice(0, count - 1).equals(table.slice(1)):
+        yield table.slice(0, 1).to_pylist()[0], count
+    elif count <= FEW:
+        yield from ((row, 1) for row in table.to_pylist())
+    else:
+        yield from _runs(table.slice(0, count // 2))
+        yield from _runs(table.slice(count // 2))
 
 
 def numbers_in(column: pa.ChunkedArray) -> np.ndarray | None:

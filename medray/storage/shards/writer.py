@@ -299,8 +299,7 @@ def form_of(schema: pa.Schema, arrays: Arrays) -> str:
 def _told(row: dict[str, Any]) -> dict[str, Any]:
     """A row as it is hashed: of what is held by column its own hash."""
     return {
-        name: value.content() if isinstance(value, Structs) else value
-        for name, value in row.items()
+        name: value.content() if type(value) is Structs else value for name, value in row.items()
     }
 
 
@@ -311,8 +310,11 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain_one(value: Any) -> Any:
-    if type(value) in _PLAIN:
+    kind = type(value)
+    if kind in _PLAIN or (kind is float and math.isfinite(value)):
         return value
+    if kind is list:
+        return [_plain_one(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float):
