@@ -24,7 +24,7 @@ from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.reader import Shard
 
 CANONICAL = "canonical"
-WINDOW = 8  # steps whose pairs are dealt out by their proteins
+WINDOW = 16  # steps whose pairs are dealt out by their proteins
 PROTEINS, ROWS = 64, 4096  # that go through a network at once, where nothing is learnt
 Ends = tuple[np.ndarray, np.ndarray]
 """A ragged array of several: values end to end, and the length of each, int64."""
