@@ -31,8 +31,8 @@ from medray.storage.shards.reader import Shard
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.stored import Stored
 
-# Molecules that are answered at once, at least: states of 128 numbers for each of their bonds stay in
-# a core's cache (at 512 a network of bonds takes half as long again); a GPU has to be filled.
+# Molecules that are answered at once, at least: states of 128 numbers for each of their bonds stay
+# in a core's cache (at 512 a network of bonds takes half as long again); a GPU has to be filled.
 TOGETHER = {"cpu": 128, "cuda": 4096}
 
 

@@ -1,5 +1,6 @@
 """Chunks that were decoded last, for who draws windows of the same arrays again and again."""
 
+import os
 from collections import OrderedDict
 from collections.abc import Hashable
 from threading import Lock
@@ -15,7 +16,13 @@ class Recent:
     """
 
     def __init__(self, most: int) -> None:
-        self._most, self._bytes = most, 0
+        self._most = most
+        self.forget()
+        os.register_at_fork(after_in_child=self.forget)  # a thread that is not there may hold it
+
+    def forget(self) -> None:
+        """Begin anew, with nothing."""
+        self._bytes = 0
         self._chunks: OrderedDict[Hashable, np.ndarray] = OrderedDict()
         self._lock = Lock()
 
