@@ -9,7 +9,7 @@ network as wide and deep, random weights, one thread; with starts, and without (
 with 64 rows taken off). It needs an environment of its own: `python -m venv DIR`, then
 `DIR/bin/pip install 'chemprop==2.3.*'`, and `--chemprop DIR`.
 
-`memory`: peaks of the driver and of workers on Ray, N rows and ten times as many.
+`memory`: peaks of the driver and of workers on Ray, N rows and ten (`--times`) times as many.
 """
 
 import argparse
@@ -236,12 +236,12 @@ def peaks(arguments: list[str]) -> dict[str, float]:
     return found
 
 
-def memory(folder: Path, rows: list[str], nets: Path, clusters: list[str], count: int) -> None:
-    """Peaks with `count` rows and with ten times as many."""
+def memory(folder: Path, rows: list[str], nets: Path, clusters: list[str], most: int) -> None:
+    """Peaks with as many rows as there are, and with `most` times as many."""
     for cluster in clusters:
         found = []
-        for times in (1, 10):
-            many = [rows[n * 7919 % len(rows)] for n in range(times * count)]
+        for times in (1, most):
+            many = times * rows
             source = write_rows(folder / f"{cluster}{times}", many)
             path, root = folder / "memory.yaml", folder / "memory"
             path.write_text(yaml.safe_dump_all(job(source)))
@@ -268,6 +268,7 @@ def main() -> None:
     asked.add_argument("--what", nargs="*", default=["bare", "chemprop"])
     asked.add_argument("--rows", type=int, default=40_000)
     asked.add_argument("--pairs", type=int, default=3)
+    asked.add_argument("--times", type=int, default=10, help="of memory")
     asked.add_argument("--network", default="dmpnn")
     asked.add_argument("--hidden", type=int, default=128)
     asked.add_argument("--layers", type=int, default=3)
@@ -290,7 +291,7 @@ def main() -> None:
             width = (options.hidden, options.layers)
             beside_chemprop(folder, rows, nets, options.chemprop, width, options.pairs)
         if "memory" in options.what:
-            memory(folder, rows, nets, options.clusters, options.rows)
+            memory(folder, rows, nets, options.clusters, options.times)
 
 
 if __name__ == "__main__":

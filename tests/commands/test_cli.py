@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from medray.cli import COMMANDS, main
+from medray.commands import progress
 from medray.commands.progress import Lines
 from medray.commands.run import multiplies_bf16
 from medray.errors import RetryableError
@@ -155,6 +157,23 @@ def test_that_another_job_made_the_same_name_is_said(capsys: pytest.CaptureFixtu
         "warning: another job made heads@abcdef01 meanwhile; heads is 01234567 now. "
         "Let each job write names of its own\n"
     )
+
+
+def test_a_run_says_rows_a_second_and_what_is_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = chain([100.0, 100.0, 100.0, 110.0, 110.0], repeat(120.0))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
+    lines = Lines()
+    lines(Event("step", {"kind": "screen", "output": "s", "inputs": 5, "inputs_done": 1}))
+    unit = {"state": "committed", "inputs": 1, "quarantined": 0, "passed_over": 0}
+    lines(Event("unit", {**unit, "rows": 65_000}))
+    lines(Event("unit", {**unit, "rows": 1}))
+    said = capsys.readouterr().err.splitlines()
+    assert said[-2:] == [
+        "screen s: 2 of 5, 6,500 rows/s, 0:00:30 left",
+        "screen s: 3 of 5, 3,250 rows/s, 0:00:20 left",
+    ]
 
 
 def test_a_wrong_job_file_is_status_2(medray: Any, job: Path) -> None:
