@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from pydantic import ValidationError
 
 from medray.demo import synthesise
 from medray.engine.units.worker import Worker, WorkerSpec
@@ -15,7 +16,7 @@ from medray.formats.packed import unpack
 from medray.steps.ingest.operation import divide, divide_rows, split_of
 from medray.steps.ingest.plan import plan_ingest
 from medray.steps.ingest.resolve import OPERATION
-from medray.steps.ingest.spec import LEFT_OUT
+from medray.steps.ingest.spec import LEFT_OUT, Split
 from medray.storage.catalog.ledger import Ledger
 from medray.storage.shards.rows import Rows
 from medray.storage.shards.samples import Sample
@@ -99,3 +100,10 @@ def test_what_two_columns_put_into_different_parts_is_left_out() -> None:
     assert set(wanted) == {"train", "test", LEFT_OUT}
     table = pa.Table.from_pylist([{"sample_id": one.id, **one.row} for one in samples])
     assert divide_rows(split, Rows(table)).table["split"].to_pylist() == wanted
+
+
+def test_a_job_may_name_several_columns() -> None:
+    asked = {"train": 0.8, "test": 0.2, "by": ["compound", "sequence"], "seed": 3}
+    assert Split.model_validate(asked).parameters() == asked
+    with pytest.raises(ValidationError, match="folds are divided by one column"):
+        Split.model_validate({**asked, "folds": 5})
