@@ -224,6 +224,41 @@ def test_what_cannot_be_is_told_before(
     assert (field, code) in [(one.field, one.code) for one in problems]
 
 
+def test_a_model_that_answers_otherwise_is_refused(objects: Objects) -> None:
+    stored(objects, "library", [library(4)])
+    writer = {
+        "kind": "train", "data": "library", "task": {"name": "language"}, "output": "writer",
+        "model": {"name": "notation-lstm"}, "plan": {"column": "smiles"},
+    }  # fmt: skip
+    source = read_job([writer, {**SCREEN, "models": {"a": "writer"}}])
+    _, problems = check_documents(source, objects, cluster="inline", elsewhere=False)
+    assert (2, "models.a", "no-score") in [(o.document, o.field, o.code) for o in problems]
+
+
+def test_samples_that_are_prepared_one_by_one_and_networks_of_folds(objects: Objects) -> None:
+    chance = np.random.default_rng(0)
+
+    def table(count: int, name: str) -> list[Sample]:
+        features = chance.normal(size=(count, 4)).astype(np.float32)
+        rows = [{"fold": n % 3, "value": float(one.sum())} for n, one in enumerate(features)]
+        pairs = zip(rows, features, strict=True)
+        return [Sample(f"{name}{n}", row, {"features": one}) for n, (row, one) in enumerate(pairs)]
+
+    stored(objects, "learnt", [table(30, "a")])
+    stored(objects, "library", [table(11, "b")])
+    train = {
+        "kind": "train", "data": "learnt", "task": VALUE, "model": {"name": "mlp", "hidden": [4]},
+        "select": {}, "folds": "fold", "output": "net", "train": {"epochs": 1, "threads": 1},
+    }  # fmt: skip
+    alone = {"kind": "predict", "model": "net", "data": "library", "output": "alone"}
+    screen = {**SCREEN, "models": {"sum": "net"}, "keep": [], "batch": 4}
+    run([train, alone, screen], storage=objects, cluster="inline")
+    wanted = open_dataset(objects, "alone").samples["predicted"]
+    given = open_dataset(objects, "scores").samples["sum"]
+    assert np.allclose(given, wanted, atol=1e-6)
+    assert np.std(wanted) > 0
+
+
 def test_a_ranking_needs_a_column_of_numbers(objects: Objects) -> None:
     stored(objects, "library", [library(4)])
     for by in ("smiles", "affinity"):

@@ -9,6 +9,7 @@ import torch
 from medray.errors import DataError
 from medray.modalities.ask import ask
 from medray.modalities.base import Answering, Asking, Trained
+from medray.modalities.lot import Lot
 from medray.modalities.table.plan import TablePlan
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.stored import Stored
@@ -52,6 +53,11 @@ class TablePredictor(Answering):
             less[:, sum(widths[:at]) :][:, :width] = np.nan
             made.append(self._answer(less))
         return np.stack(made, 1)
+
+    def of_shard(self, lot: Lot) -> np.ndarray:
+        """See Predictor; of all modalities together."""
+        whole: np.ndarray = super().of_shard(lot)[:, 0]
+        return whole
 
     def finish(self, sample: Sample, answer: np.ndarray) -> Sample:
         """See Answering."""
