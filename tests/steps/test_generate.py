@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import selfies
 import torch
 
 from medray.errors import InterruptedRun
@@ -16,6 +17,7 @@ from medray.report.page import render
 from medray.spec.load import read_job
 from medray.steps.base.events import Event
 from medray.storage.catalog.datasets import Dataset, open_dataset
+from medray.storage.catalog.models import open_model
 from medray.storage.shards.samples import Sample
 from medray.storage.store.objects import Objects
 
@@ -84,6 +86,28 @@ def test_from_texts_to_molecules_and_a_page(rings: Dataset, objects: Objects) ->
     new = round(drawn.metrics["product"] * 50)
     assert page.count("data:image/svg+xml;base64,") == min(12, new) > 0
     assert "Molecules: drawn" in page
+
+
+def test_every_text_of_selfies_is_a_molecule(
+    rings: Dataset, make_dataset: Make, objects: Objects
+) -> None:
+    """After one epoch, too; and the rows have SMILES."""
+    rows = rings.samples.select(["canonical", "split"]).to_pylist()
+    told = [{"selfies": selfies.encoder(row["canonical"]), "split": row["split"]} for row in rows]
+    make_dataset("told", [Sample(f"m{at}", row) for at, row in enumerate(told)])
+    short = {**TRAIN["train"], "epochs": 1}
+    train = {**TRAIN, "data": "told", "plan": {"notation": "selfies"}, "train": short}
+    drawn = run([train, GENERATE], storage=objects, cluster="inline").steps[1]
+    table = open_dataset(objects, "drawn").samples
+    ended = [text for text in table["smiles"].to_pylist() if text]
+    assert drawn.metrics["valid"] == len(ended) / 50 > 0.7
+    longest = 2 * open_model(objects, "writer").config["plan"]["longest"]
+    others = [row["tokens"] for row in table.to_pylist() if not row["valid"]]
+    # Nothing but an order to close a ring is no molecule, nor is what does not end.
+    assert all(tokens <= 2 or tokens == longest + 1 for tokens in others)
+    assert drawn.metrics["floor_valid"] > 0.9
+    assert table["smiles"].to_pylist() == [one or "" for one in table["canonical"].to_pylist()]
+    assert not any("[C]" in text for text in ended)
 
 
 def test_a_stopped_generation_goes_on_to_the_same_samples(rings: Dataset, objects: Objects) -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import selfies
 
 from medray.modalities.notation import chemistry
 from medray.modalities.notation.appraisal import METRICS, appraise, section
@@ -60,3 +61,17 @@ def test_nothing_that_is_a_molecule_is_told_too() -> None:
     assert found["metrics"]["valid"] == 0
     assert "qed" not in found["metrics"]
     assert section("drawn", found["summary"]).cautions == ["nothing that was drawn is a molecule"]
+
+
+def test_selfies_of_the_same_molecules_have_a_floor_of_their_own() -> None:
+    told = [selfies.encoder(text) for text in ALKANES]
+    found = appraise(["CCO"], ALKANES, 20, 0, selfies=told)
+    assert list(found["summary"]["found"]) == [
+        "training part", "model", "5-grams", "5-grams of SELFIES",
+    ]  # fmt: skip
+    floor = found["summary"]["found"]["5-grams of SELFIES"]
+    assert floor["valid"] == 1
+    shares, distributions = section("drawn", found["summary"]).tables
+    rows = ["model", "5-grams", "5-grams of SELFIES", "training part"]
+    assert [row["of"] for row in shares.rows] == rows
+    assert [row["of"] for row in distributions.rows] == rows[:-1]
