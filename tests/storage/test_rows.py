@@ -107,6 +107,16 @@ def test_a_column_to_divide_by_must_be_there_and_say_something(split: dict[str, 
         assert (caught.value.about, caught.value.message.split()[0]) == (by, str(count))
         with pytest.raises(SpecError, match="nothing-to-divide"):
             divide({**split, "by": by}, Sample("b", {"site": None}))
+    with pytest.raises(SpecError, match="nothing-to-divide"):
+        divide_rows({"column": "absent"}, rows)
+    with pytest.raises(SpecError, match="nothing-to-divide"):
+        divide({"column": "absent"}, Sample("b", {"site": None}))
+    # An official split may leave samples out.
+    official = divide_rows({"column": "site"}, rows).table["split"].to_pylist()
+    assert official[:2] == ["a", None]
+    left = Sample("b", {"site": None})
+    divide({"column": "site"}, left)
+    assert left.row["split"] is None
     # Without a name it is the subject, and whoever has none stands for itself.
     alone = Rows(pa.table({"sample_id": ["a", "b"], "subject": ["b", None]}))
     falls = divide_rows({"train": 1, "val": 1}, alone).table["split"].to_pylist()

@@ -92,13 +92,15 @@ def divide(split: dict[str, Any], sample: Sample) -> None:
 
     Args:
         split: `by`, `seed` and one fraction per split name, e.g. {"train": 0.8, "val": 0.2}; or
-            `column`, whose value is the split (official splits). And `folds`, their number. Of
-            several columns, a list as `by`, a sample whose values fall apart is LEFT_OUT.
+            `column`, whose value is the split (official splits; a blank is in none). And `folds`,
+            their number. Of several columns, a list as `by`, a sample whose values fall apart is
+            LEFT_OUT.
         sample: whose row is written to.
 
     Raises:
         DataError: the sample has a `fold` already (code "fold-is-taken").
-        SpecError: the sample says nothing in the column that `by` names (code "nothing-to-divide").
+        SpecError: the sample says nothing in the column that `by` names, or has no such `column`
+            (code "nothing-to-divide").
     """
     if "column" in split or _names(split):
         sample.row["split"] = split_of(split, sample)
@@ -108,10 +110,13 @@ def divide(split: dict[str, Any], sample: Sample) -> None:
         sample.row["fold"] = _fold(split, _key(split, sample))
 
 
-def split_of(split: dict[str, Any], sample: Sample) -> str:
-    """The split a sample falls into; see `divide`."""
+def split_of(split: dict[str, Any], sample: Sample) -> str | None:
+    """The split a sample falls into, None where its column is blank; see `divide`."""
     if "column" in split:
-        return str(sample.row[split["column"]])
+        if split["column"] not in sample.row:
+            raise _nothing_to_divide(split["column"], 1)
+        value = sample.row[split["column"]]
+        return None if value is None else str(value)
     fallen = {_fallen(split, _key(one, sample)) for one in _each_by(split)}
     return fallen.pop() if len(fallen) == 1 else LEFT_OUT
 
@@ -124,7 +129,7 @@ def divide_rows(split: dict[str, Any], rows: Rows) -> Rows:
     """
     table = rows.table
     if "column" in split:
-        table = table.append_column("split", table[split["column"]].cast(pa.string()))
+        table = table.append_column("split", _text(split["column"], table))
     elif _names(split):
         fallen, *others = (_each(one, rows, _fallen) for one in _each_by(split))
         for other in others:
@@ -146,16 +151,19 @@ def _each(
     if by == "sample" or (by is None and "subject" not in table.column_names):
         keys = ids
     else:
-        name = by or "subject"
-        if name not in table.column_names:
-            raise _nothing_to_divide(name, len(table))
-        keys = table[name].combine_chunks().cast(pa.string())
+        keys = _text(by or "subject", table)
         if keys.null_count and by is not None:
-            raise _nothing_to_divide(name, keys.null_count)
+            raise _nothing_to_divide(by, keys.null_count)
         keys = call("coalesce", keys, ids)
     keys = keys.dictionary_encode()
     values = pa.array([falls(split, key) for key in keys.dictionary.to_pylist()])
     return values.take(keys.indices)
+
+
+def _text(column: str, table: pa.Table) -> pa.Array:
+    if column not in table.column_names:
+        raise _nothing_to_divide(column, len(table))
+    return table[column].combine_chunks().cast(pa.string())
 
 
 def _fold(split: dict[str, Any], key: str) -> int:
