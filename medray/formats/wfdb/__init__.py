@@ -35,7 +35,7 @@ from medray.storage.shards.rows import Structs
 from medray.storage.shards.samples import Sample, Slabs
 from medray.storage.shards.schema import Arrays
 
-GROUP_SAMPLES = 16
+GROUP_SAMPLES = 32
 
 __all__ = ["Wfdb"]
 MORE = ("frame_rate", FILES)  # columns beside those of every recording
