@@ -6,8 +6,9 @@ stand in memory; answers are compared. What it takes to start the process for RD
 
 `chemprop`: the command `medray run` beside `chemprop predict`, of the same rows, each with a
 network as wide and deep, random weights, one thread; with starts, and without (the same commands
-with 64 rows taken off). It needs an environment of its own: `python -m venv DIR`, then
-`DIR/bin/pip install 'chemprop==2.3.*'`, and `--chemprop DIR`.
+with 64 rows taken off). With `--clock` by the clock and not by the processor's time, chemprop with
+as many threads as it likes and a process that makes its batches. It needs an environment of its
+own: `python -m venv DIR`, then `DIR/bin/pip install 'chemprop==2.3.*'`, and `--chemprop DIR`.
 
 `memory`: peaks of the driver and of workers on Ray, N rows and ten (`--times`) times as many.
 """
@@ -144,17 +145,28 @@ def bare(folder: Path, rows: list[str], nets: Path, pairs: int) -> None:
     ratio(seconds, "medray", "bare")
 
 
-def command(arguments: list[str]) -> float:
-    """Processor seconds of a command and its processes."""
+def command(arguments: list[str], clock: bool) -> float:
+    """Seconds of a command and its processes: of a processor, or by the clock."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    environment = dict(os.environ)
+    if not clock:
+        environment |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    began = time.perf_counter()
     subprocess.run(arguments, check=True, capture_output=True, env=environment)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if clock:
+        return time.perf_counter() - began
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def beside_chemprop(
-    folder: Path, rows: list[str], nets: Path, where: Path, width: tuple[int, int], pairs: int
+    folder: Path,
+    rows: list[str],
+    nets: Path,
+    where: Path,
+    width: tuple[int, int],
+    pairs: int,
+    clock: bool,
 ) -> None:
     """Ratios of the commands."""
     if not (where / "bin" / "chemprop").exists():
@@ -174,7 +186,7 @@ def beside_chemprop(
             root = folder / "command"
             shutil.copytree(nets, root)
             run_it = [sys.executable, "-m", "medray", "run", str(path), "--storage", str(root)]
-            took = command([*run_it, "--cluster", "inline", "--no-report", "--json"])
+            took = command([*run_it, "--cluster", "inline", "--no-report", "--json"], clock)
             shutil.rmtree(root)
             return took
 
@@ -185,8 +197,9 @@ def beside_chemprop(
         path.write_text("smiles\n" + "\n".join(some) + "\n")
         ask_it = [str(where / "bin" / "chemprop"), "predict", "--test-path", str(path)]
         ask_it += ["--smiles-columns", "smiles", "--model-paths", str(model)]
-        ask_it += ["--preds-path", str(out), "--accelerator", "cpu", "--num-workers", "0"]
-        return lambda: command([*ask_it, "--batch-size", str(THEIRS)])
+        ask_it += ["--preds-path", str(out), "--accelerator", "cpu"]
+        ask_it += ["--num-workers", "1" if clock else "0", "--batch-size", str(THEIRS)]
+        return lambda: command(ask_it, clock)
 
     seconds = interleave(
         {
@@ -203,7 +216,7 @@ def beside_chemprop(
         seconds[f"{name} rows"] = [whole - started for whole, started in both]
         rate = (len(rows) - FEW) / statistics.median(seconds[f"{name} rows"])
         started = statistics.median(seconds[f"{name} start"])
-        print(f"{name:10} {rate:8,.0f} rows a processor's second, {started:.1f} s to start")
+        print(f"{name:10} {rate:8,.0f} rows a second, {started:.1f} s to start")
     ratio(seconds, "medray rows", "chemprop rows")
 
 
@@ -273,6 +286,7 @@ def main() -> None:
     asked.add_argument("--hidden", type=int, default=128)
     asked.add_argument("--layers", type=int, default=3)
     asked.add_argument("--clusters", nargs="*", default=["inline", "local"])
+    asked.add_argument("--clock", action="store_true", help="commands by the clock, all cores")
     asked.add_argument("--chemprop", type=Path, default=Path("chemprop-venv"))
     options = asked.parse_args()
     RDLogger.DisableLog("rdApp.*")
@@ -289,7 +303,9 @@ def main() -> None:
             bare(folder, rows, nets, options.pairs)
         if "chemprop" in options.what:
             width = (options.hidden, options.layers)
-            beside_chemprop(folder, rows, nets, options.chemprop, width, options.pairs)
+            beside_chemprop(
+                folder, rows, nets, options.chemprop, width, options.pairs, options.clock
+            )
         if "memory" in options.what:
             memory(folder, rows, nets, options.clusters, options.times)
 
