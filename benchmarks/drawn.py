@@ -16,7 +16,16 @@ DRAWN = {  # of each is told what the floor has
         Bar("nearest", "≥", 0.33),
         Bar("qed", "≥", 0.65),
     ],
+    "generate-qed": [
+        Bar("valid", "≥", None),
+        Bar("unique", "≥", 0.90),
+        Bar("product", "≥", None),
+        Bar("distance", "≤", None),
+        Bar("nearest", "≥", None),
+        Bar("qed", "≥", None),
+    ],
 }
+GAIN = {"generate-qed": 0.10}  # of mean QED over what the network before draws, the job's first
 
 
 def drawn(job: str, root: Path) -> Iterator[Row]:
@@ -30,3 +39,8 @@ def drawn(job: str, root: Path) -> Iterator[Row]:
         limit = "" if bar.limit is None else f"{bar.sign} {bar.limit:.4g}"
         beside = f"{metrics[f'floor_{bar.metric}']:.4f}"
         yield Row(job, bar.metric, f"{value:.4f}", "", limit, bar.met(value), seconds, beside)
+    if job in GAIN:
+        first = next(step["metrics"] for step in steps if step["kind"] == "generate")
+        gain, least = metrics["qed"] - first["qed"], GAIN[job]
+        about = f"qed over {first['qed']:.4f} before"
+        yield Row(job, about, f"{gain:.4f}", "", f"≥ {least:g}", gain >= least, seconds)
