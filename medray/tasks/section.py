@@ -250,10 +250,11 @@ def _class_table(scores: ScoredCases, metrics: Mapping[str, Metric]) -> Table:
     there = set().union(*(classes or {"": summary["metrics"]}).values())
     columns = {name: one for name, one in metrics.items() if one.per_class and name in there}
     rows = [{"class": name, **found} for name, found in classes.items()]
+    sure = any(found.get("low") is not None for found in summary["metrics"].values())
     return Table(
         {"class": CASE["class"], **columns} if classes else columns,
         rows or [summary["metrics"]],
-        lead=f"Values with 95 % bootstrap intervals over {summary['cases']} cases.",
+        lead=f"Values{' with 95 % bootstrap intervals' * sure} over {summary['cases']} cases.",
         counts=summary["counts"],
         foot={"class": "mean", **summary["metrics"]} if len(classes) > 1 else None,
     )

@@ -64,6 +64,7 @@ def test_intervals_come_from_the_validation_and_cover_what_is_new() -> None:
     assert found["metrics"]["coverage"]["low"] < found["metrics"]["coverage"]["value"]
     assert any("0.8 of new values" in one for one in found["section"].definitions)
     assert any(tile.metric.label == "in the interval" for tile in found["section"].tiles)
+    assert any("bootstrap intervals" in table.lead for table in found["section"].tables)
 
 
 def test_too_few_are_said_to_be_too_few() -> None:
