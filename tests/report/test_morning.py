@@ -118,7 +118,8 @@ def test_nights(objects: Objects, raw: Path, clock: VirtualClock) -> None:
 
 def test_what_comes_in_and_goes_out_is_watched() -> None:
     watched = {name: named(name).watches for name in KINDS.names() if named(name).watches}
-    assert watched == {"ingest": "inputs", "predict": "outputs", "variants": "outputs"}
+    watched_outputs = dict.fromkeys(("predict", "screen", "variants"), "outputs")
+    assert watched == {"ingest": "inputs", **watched_outputs}
 
 
 def test_a_night_that_failed(objects: Objects, clock: VirtualClock) -> None:
