@@ -64,6 +64,15 @@ class Generation(ABC):
     rewards: ClassVar[Mapping[str, type[Settings]]] = {}
     """What samples can be rewarded for, by name, and the options of each."""
 
+    def draws(self, network: "type[torch.nn.Module]", *, likely: bool = False) -> bool:
+        """Whether a network draws samples.
+
+        Args:
+            network: its class.
+            likely: and says how likely it is that a sample is drawn.
+        """
+        return True
+
     @abstractmethod
     def draw(
         self,

@@ -23,6 +23,8 @@ MODELS: "Registry[Network]" = Registry(
         "bilstm": "medray.models.signal.bilstm:BiLstm",
         "signal-transformer": "medray.models.signal.transformer:SignalTransformer",
         "notation-lstm": "medray.models.notation.lstm:NotationLstm",
+        "notation-autoencoder": "medray.models.notation.autoencoder:NotationAutoencoder",
+        "notation-gan": "medray.models.notation.autoencoder:NotationGan",
         "mlp": "medray.models.table.mlp:Mlp",
         "fusion": "medray.models.table.fusion:Fusion",
         "unet1d": "medray.models.signal.unet1d:UNet1d",

@@ -32,6 +32,7 @@ class Language(Task):
     metrics: ClassVar[Mapping[str, Metric]] = {
         "nats": Metric("nats a token", higher_is_better=False, digits=4, headline=True),
         "perplexity": Metric("perplexity", higher_is_better=False, headline=True, per_case=False),
+        "exact": Metric("texts given back token by token"),
         "unknown": Metric(
             "texts with tokens that were not learnt", higher_is_better=False, kind="count"
         ),
@@ -77,11 +78,12 @@ class Language(Task):
 
     @property
     def columns(self) -> int:
-        """Nats and tokens."""
-        return 2
+        """Nats, tokens, and whether each token is the likeliest."""
+        return 3
 
     def judge(self, answer: np.ndarray, truth: np.ndarray | None) -> list[float]:
-        """Nats of a text and its tokens; none of a text that was not learnt.
+        """Nats of a text, its tokens, and whether each of these is the likeliest behind those
+        before it, as an autoencoder gives it back. No tokens of a text that was not learnt.
 
         Args:
             answer: probabilities (vocabulary, L).
@@ -90,23 +92,25 @@ class Language(Task):
         labels = np.zeros(0, np.int64) if truth is None else truth.astype(np.int64)
         there = np.flatnonzero(labels != NO_LABEL)
         found = np.maximum(answer[labels[there], there].astype(np.float64), LEAST)
-        return [float(-np.log(found).sum()), float(len(there))]
+        exact = len(there) and (answer[:, there].argmax(0) == labels[there]).all()
+        return [float(-np.log(found).sum()), float(len(there)), float(exact)]
 
     def summarise(self, table: np.ndarray, targets: np.ndarray | None) -> dict[str, float]:
-        """`val_nats` a token, over the tokens of all texts, `val_perplexity`, and how many texts
-        could not be judged."""
-        nats, tokens = table.sum(0)
+        """`val_nats` a token, over the tokens of all texts, `val_perplexity`, the share of texts
+        whose every token is the likeliest, and how many could not be judged."""
+        nats, tokens, exact = table.sum(0)
         mean = float(nats / tokens) if tokens else float("nan")
         return {
             "val_nats": mean,
             "val_perplexity": float(np.exp(mean)),
+            "val_exact": float(exact / len(table)),
             "val_unknown": float((table[:, 1] == 0).sum()),
         }
 
     @property
     def validates(self) -> frozenset[str]:
         """See Task."""
-        return frozenset({"val_nats", "val_perplexity", "val_unknown"})
+        return frozenset({"val_nats", "val_perplexity", "val_exact", "val_unknown"})
 
     def decide(self, probabilities: np.ndarray) -> dict[str, Any]:
         """`nats` a token and `tokens`.
@@ -114,7 +118,7 @@ class Language(Task):
         Args:
             probabilities: what `judge` gave.
         """
-        nats, tokens = (float(one) for one in probabilities)
+        nats, tokens, _ = (float(one) for one in probabilities)
         return {"nats": nats / tokens, "tokens": int(tokens)}
 
     def score(self, truth: Sample, prediction: Sample | None) -> list[dict[str, Any]]:

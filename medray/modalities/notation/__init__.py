@@ -83,7 +83,8 @@ class Notations(Modality):
         from medray.models import MODELS, model_options
 
         size = len(plan.classes)
-        return MODELS.get(model["name"]).build(model_options(model), size, size, None)
+        options = model_options(model, longest=plan.longest + 1)  # and its end
+        return MODELS.get(model["name"]).build(options, size, size, None)
 
     def cases(
         self,

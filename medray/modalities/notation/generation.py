@@ -16,7 +16,7 @@ from medray.modalities.notation.plan import NotationPlan
 from medray.modalities.notation.rewards import REWARDS
 from medray.modalities.notation.tokens import Codec
 from medray.models.base import Network
-from medray.models.notation.base import END, NotationNetwork, State
+from medray.models.notation.base import END, NotationNetwork
 from medray.spec.base import Settings
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.holds import Names, names
@@ -59,6 +59,12 @@ class Molecules(Generation):
     columns: ClassVar[Names] = names(TEXT.names) - {"sample_id"}
     libraries: ClassVar[tuple[str, ...]] = ("rdkit",)
     rewards: ClassVar[Mapping[str, type[Settings]]] = REWARDS
+
+    def draws(self, network: type[torch.nn.Module], *, likely: bool = False) -> bool:
+        """See Generation; autoencoders give back what they are given."""
+        if not issubclass(network, NotationNetwork):
+            return False
+        return network.draws and (network.likely or not likely)
 
     def draw(
         self,
@@ -174,18 +180,21 @@ def draw_tokens(
         count: of texts.
         longest: tokens.
         temperature: that logits are divided by.
-        chance: one number is drawn for each text and token.
+        chance: one number is drawn for each text and token, and before these what the network
+            begins with.
         device: of the network.
-        own: which of the texts are drawn here.
+        own: which of the texts are drawn here, by a network that begins with nothing.
 
     Returns:
         Of each text its tokens, whether it ended, and its nats at temperature 1, of its end too.
     """
+    with torch.inference_mode():
+        state = network.begin(chance, count)
     chances = chance.random((longest + 1, count))[:, own]
     count = chances.shape[1]
     tokens: list[list[int]] = [[] for _ in range(count)]
     nats, ended = np.zeros(count), np.zeros(count, bool)
-    open_texts, state = np.arange(count), cast("State | None", None)
+    open_texts = np.arange(count)
     last = torch.full((count,), END, dtype=torch.uint8, device=device)
     with torch.inference_mode():
         for some in chances:

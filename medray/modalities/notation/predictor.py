@@ -41,7 +41,7 @@ class NotationPredictor(Answering):
         return Sample(stored.id, dict(stored.row), {"tokens": tokens})
 
     def answers(self, samples: Sequence[Sample]) -> np.ndarray:
-        """Nats and tokens of each text, float64 (B, 2)."""
+        """What the task judges of each text, float64 (B, columns)."""
         texts = [np.asarray(sample.arrays["tokens"]).tolist() for sample in samples]
         given, following = filled([(text, True) for text in texts])
         trained = self.trained

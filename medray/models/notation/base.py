@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from typing import ClassVar
 
+import numpy as np
 from torch import Tensor
 
 from medray.models.base import Answers, Network
@@ -16,12 +17,25 @@ State = tuple[Tensor, ...]
 class NotationNetwork(Network):
     """A network that reads a text once, from its first token to its last.
 
-    What it says of a token depends on those before it alone, so texts of a batch may be filled up
-    at their ends by any token.
+    What it says of a token depends on those before it alone, and of an autoencoder on the text's
+    code. Texts of a batch are filled up at their ends by END, which changes nothing.
     """
 
     takes: ClassVar[str] = "notation"
     answers: ClassVar[frozenset[Answers]] = frozenset({"text"})
+    draws: ClassVar[bool] = True
+    """Whether new texts can be drawn from it."""
+    likely: ClassVar[bool] = True
+    """Whether `forward` says how likely it is that a text is drawn."""
+
+    def begin(self, chance: np.random.Generator, count: int) -> State | None:
+        """What there is to remember before the first token of texts that are drawn.
+
+        Args:
+            chance: all of it comes from here.
+            count: of texts.
+        """
+        return None
 
     @abstractmethod
     def forward(self, tokens: Tensor) -> Tensor:
@@ -33,6 +47,6 @@ class NotationNetwork(Network):
 
         Args:
             tokens: the last of each text, uint8 (B,); END of one that begins.
-            state: as it was given before, whose tensors have the texts along their second axis;
-                None: all begin.
+            state: as it was given before, or by `begin`; its tensors have the texts along their
+                second axis. None: all begin.
         """

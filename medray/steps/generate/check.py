@@ -18,9 +18,13 @@ def check(view: View, spec: GenerateSpec) -> None:
     task = None if model.task is None else task_of(view, model.task)
     if kind is not None:
         generation = MODALITIES.get(kind.takes)().generation()
-        if generation is None or (task is not None and task.answers != generation.answers):
+        if (
+            generation is None
+            or not generation.draws(kind)
+            or (task is not None and task.answers != generation.answers)
+        ):
             message = "the model says something of samples, and draws none"
-            view.add("model", "no-generation", message, "take a model that has learnt what is next")
+            view.add("model", "no-generation", message, "take one that has learnt to draw")
         elif model.folds:
             hint = "train one on all samples, without `folds`"
             view.add("model", "folded-model", "one network draws, not one for each fold", hint)

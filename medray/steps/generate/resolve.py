@@ -5,8 +5,9 @@ from pydantic import TypeAdapter
 from medray.engine.units.operation import Unit
 from medray.errors import SpecError
 from medray.ids import unit_id
-from medray.modalities import modality_of
+from medray.modalities import MODALITIES
 from medray.modalities.generation import Generation
+from medray.models import MODELS
 from medray.spec.check import check
 from medray.spec.documents import Place
 from medray.steps.base.planned import Planned
@@ -69,12 +70,17 @@ def generation_of(model: ModelPackage) -> Generation:
             about=model.reference,
             hint="train one on all samples, without `folds`",
         )
-    generation = modality_of(model.config["model"]).generation()
-    if generation is None or generation.answers != TASKS.get(model.config["task"]["name"]).answers:
+    network = MODELS.get(model.config["model"]["name"])
+    generation = MODALITIES.get(network.takes)().generation()
+    if (
+        generation is None
+        or not generation.draws(network)
+        or generation.answers != TASKS.get(model.config["task"]["name"]).answers
+    ):
         raise SpecError(
             "the model says something of samples, and draws none",
             code="no-generation",
             about=model.reference,
-            hint="take a model that has learnt what is next",
+            hint="take one that has learnt to draw",
         )
     return generation

@@ -70,6 +70,8 @@ class Objective(ABC):
     """Whether a share may come in several parts."""
     one_network: ClassVar[bool] = True
     """Whether it has the model alone, which may then be spread over the ranks (fsdp)."""
+    alone: ClassVar[bool] = False
+    """Whether it takes one worker, and no more."""
     by_task: ClassVar[bool] = True
     """Whether it is the task's loss of the samples that is learnt. Else they are not to blame where
     nothing is finite, and as metrics of what is held out don't say which weights are best, the last
@@ -146,6 +148,13 @@ def check_objective(kind: type[Objective], settings: TrainSettings, task: Task) 
             code="one-network",
             about="strategy",
             hint="take the strategy ddp",
+        )
+    if kind.alone and max(settings.world_sizes) > 1:
+        raise SpecError(
+            f"{kind.name} is computed by one worker",
+            code="one-worker",
+            about="workers",
+            hint="leave workers at 1",
         )
     if settings.early_stopping is not None and not kind.by_task:
         raise SpecError(

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self, cast
 
 import torch
 from pydantic import Field, TypeAdapter, model_validator
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from medray.data.batch import Batch
@@ -80,7 +80,7 @@ class Reinforce(Objective):
         prior = copy.deepcopy(self.networks[MODEL]).eval().requires_grad_(False)
         self.followers[PRIOR] = prior
         self._plan = given.plan
-        self._generation = _generation(given.task, given.modality)
+        self._generation = _generation(given.task, type(self.networks[MODEL]), given.modality)
         self._reward = _reward(options, self._generation)
         self._answers: Answers | None = None
         if options.model is not None:
@@ -96,7 +96,7 @@ class Reinforce(Objective):
             SpecError: the samples can't be drawn or rewarded so (codes "objective-mismatch",
                 "unknown-plugin", "bad-field"), or nothing draws them yet (code "no-prior").
         """
-        _reward(options, _generation(task, MODALITIES.get(network.takes)()))
+        _reward(options, _generation(task, network, MODALITIES.get(network.takes)()))
         if settings.init_from is None:
             raise SpecError(
                 "a network with fresh weights draws nothing that could be rewarded",
@@ -155,11 +155,15 @@ class Reinforce(Objective):
             )
 
 
-def _generation(task: Task, modality: Modality) -> Generation:
+def _generation(task: Task, network: type[nn.Module], modality: Modality) -> Generation:
     found = modality.generation()
-    if found is None or not found.rewards or found.answers != task.answers:
+    if (
+        found is None
+        or found.answers != task.answers
+        or not (found.rewards and found.draws(network, likely=True))
+    ):
         raise SpecError(
-            f"models of {modality.name} that learn {task.name} draw nothing that is rewarded",
+            f"models of {task.name} by this network draw nothing that is rewarded",
             code="objective-mismatch",
             about=Reinforce.name,
             hint="take the objective supervised",
