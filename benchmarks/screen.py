@@ -6,9 +6,10 @@ stand in memory; answers are compared. What it takes to start the process for RD
 
 `chemprop`: the command `medray run` beside `chemprop predict`, of the same rows, each with a
 network as wide and deep, random weights, one thread; with starts, and without (the same commands
-with 64 rows taken off). With `--clock` by the clock and not by the processor's time, chemprop with
-as many threads as it likes and a process that makes its batches. It needs an environment of its
-own: `python -m venv DIR`, then `DIR/bin/pip install 'chemprop==2.3.*'`, and `--chemprop DIR`.
+with 64 rows taken off). With `--clock` by the clock and not by the processor's time: two files and
+a worker each on Ray, beside chemprop with as many threads as it likes and a process that makes its
+batches. It needs an environment of its own: `python -m venv DIR`, then
+`DIR/bin/pip install 'chemprop==2.3.*'`, and `--chemprop DIR`.
 
 `memory`: peaks of the driver and of workers on Ray, N rows and ten (`--times`) times as many.
 """
@@ -56,10 +57,13 @@ FORM = {"name": "smiles", "columns": {}, "canonical": False, "scaffold": False}
 CPU = torch.device("cpu")
 
 
-def write_rows(path: Path, rows: list[str]) -> Path:
-    """A folder with one Parquet file of SMILES."""
+def write_rows(path: Path, rows: list[str], files: int = 1) -> Path:
+    """A folder with Parquet files of SMILES."""
     path.mkdir()
-    pq.write_table(pa.table({"smiles": rows}), path / "library.parquet", row_group_size=2**16)
+    for number in range(files):
+        some = rows[len(rows) * number // files : len(rows) * (number + 1) // files]
+        table = pa.table({"smiles": some})
+        pq.write_table(table, path / f"library-{number}.parquet", row_group_size=2**16)
     return path
 
 
@@ -180,13 +184,15 @@ def beside_chemprop(
 
     def medray(name: str, some: list[str]) -> Callable[[], float]:
         path = folder / f"{name}.yaml"
-        path.write_text(yaml.safe_dump_all(job(write_rows(folder / name, some))))
+        source = write_rows(folder / name, some, 2 if clock else 1)
+        path.write_text(yaml.safe_dump_all(job(source)))
 
         def once() -> float:
             root = folder / "command"
             shutil.copytree(nets, root)
             run_it = [sys.executable, "-m", "medray", "run", str(path), "--storage", str(root)]
-            took = command([*run_it, "--cluster", "inline", "--no-report", "--json"], clock)
+            cluster = "local" if clock else "inline"
+            took = command([*run_it, "--cluster", cluster, "--no-report", "--json"], clock)
             shutil.rmtree(root)
             return took
 
