@@ -25,10 +25,15 @@ def test_a_case_is_judged_by_its_own_tokens() -> None:
     task = build_task({"name": "language"})
     answer = np.full((4, 3), 0.25)
     answer[:, 0] = [0.5, 0.5, 0, 0]
-    assert task.judge(answer, np.array([1, 0, NO_LABEL])) == pytest.approx([math.log(8), 2])
-    assert task.judge(answer, np.array([NO_LABEL])) == [0.0, 0.0]
-    table = np.array([[2.0, 2], [4.0, 1], [0, 0]])
+    assert task.judge(answer, np.array([1, 0, NO_LABEL])) == pytest.approx([math.log(8), 2, 0])
+    assert task.judge(answer, np.array([NO_LABEL])) == [0.0, 0.0, 0.0]
+    # A text comes back where each of its tokens is the likeliest behind those before it.
+    answer[0, 1] = 0.3
+    assert task.judge(answer, np.array([0, 0, NO_LABEL]))[2] == 1.0
+    assert task.judge(answer, np.array([0, 1, NO_LABEL]))[2] == 0.0
+    table = np.array([[2.0, 2, 1], [4.0, 1, 0], [0, 0, 0]])
     found = task.summarise(table, None)
-    assert found == pytest.approx({"val_nats": 2.0, "val_perplexity": math.e**2, "val_unknown": 1})
+    wanted = {"val_nats": 2.0, "val_perplexity": math.e**2, "val_exact": 1 / 3, "val_unknown": 1}
+    assert found == pytest.approx(wanted)
     assert set(found) == task.validates
-    assert task.decide(np.array([6.0, 3.0])) == {"nats": 2.0, "tokens": 3}
+    assert task.decide(np.array([6.0, 3.0, 1.0])) == {"nats": 2.0, "tokens": 3}
