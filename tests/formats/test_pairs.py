@@ -181,6 +181,14 @@ def test_a_folder_that_does_not_fit_is_refused(
     assert code in {one.code for one in plan.refused}
 
 
+def test_a_matrix_that_was_cut_is_named_with_what_it_lacks(tmp_path: Path) -> None:
+    folder(tmp_path, [[1, 2, 3]] * 4)
+    (tmp_path / "values.txt").write_text("1 2 3\n1 2\n")
+    (refusal,) = Pairs(PairsOptions()).plan(Source(tmp_path)).refused
+    assert refusal.code == "which-matrix"
+    assert "values.txt: the matrix has 2 rows for 4 compounds" in refusal.hint.split("; ")
+
+
 def test_davis_is_what_it_is_known_to_be(data_dir: Path, objects: Objects) -> None:
     step = {
         "kind": "ingest", "format": {"name": "pairs"}, "output": "davis",

@@ -16,6 +16,7 @@ from medray.formats.pairs.tables import scaled
 from medray.log import event
 from medray.storage.shards.records import Refusal
 
+SHOWN = 3  # files that are no matrix, and why, in a hint
 PARTS = ("train", "test")  # what lists of positions are for, by how their files' names begin
 
 
@@ -112,21 +113,22 @@ def _fitting(source: Source, own: Mapping[str, File], options: PairsOptions) -> 
         texts(open_path(source, own[name].path)) for name in (options.compounds, options.proteins)
     )
     tried = [options.matrix] if options.matrix else [name for name in own if "/" not in name]
-    fitting: dict[str, Matrix] = {}
+    fitting, wrong = dict[str, Matrix](), list[str]()
     for name in tried:
         if name not in own or name in (options.compounds, options.proteins):
             continue
         try:
             fitting[name] = load(compounds, proteins, open_path(source, own[name].path))
-        except DataError:
+        except DataError as error:
             if options.matrix:
                 raise
+            wrong.append(f"{name}: {error.message}")
     if len(fitting) != 1:
         what = "several matrices fit" if fitting else "no matrix fits"
         raise DataError(
             f"{what} {len(compounds)} compounds and {len(proteins)} proteins",
             code="which-matrix",
-            hint="name it: `matrix`",
+            hint="; ".join(wrong[:SHOWN]) if wrong and not fitting else "name it: `matrix`",
         )
     return next(iter(fitting.items()))
 
