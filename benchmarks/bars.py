@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,14 +59,15 @@ class Row:
 HEAD = ["job", "metric", "value", "95 % interval", "bar", "met", "training s", "linear"]
 
 
-def run(job: str, root: Path, jobs: Path = JOBS) -> list[dict[str, Any]]:
-    """Run a job of the folder on the root; its steps.
+def run(job: str, root: Path, jobs: Path = JOBS, sets: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Run a job of the folder on the root, with values of it set; its steps.
 
     Raises:
         RuntimeError: it failed; the text is its error's.
     """
     medray = str(Path(sys.executable).with_name("medray"))
     command = [medray, "run", str(jobs / f"{job}.yaml"), "--storage", str(root / "store"), "--json"]
+    command += [part for one in sets for part in ("--set", one)]
     # What a job exports goes beside the root, not into the checkout.
     done = subprocess.run(command, stdout=subprocess.PIPE, cwd=root, text=True, check=False)
     if done.returncode:

@@ -19,6 +19,7 @@ import numpy as np
 from bars import HEAD, Bar, Row, run
 from drawn import DRAWN, drawn
 from pyarrow import csv
+from risks import EFFECTS_OF, RISKS, effects_of, risks
 
 from medray.baselines.logistic import Logistic
 from medray.formats.genomics.alphabet import PAD, decode
@@ -227,6 +228,8 @@ def refused(job: str, root: Path) -> Iterator[Row]:
 CHECKS: dict[str, Callable[[str, Path], Iterator[Row]]] = {
     **dict.fromkeys(SCORES, scored),
     **dict.fromkeys(DRAWN, drawn),
+    **dict.fromkeys(RISKS, risks),
+    **dict.fromkeys(EFFECTS_OF, effects_of),
     "variant-sites": sites,
     "brca1": effects,
     "vcf-qc": counted,

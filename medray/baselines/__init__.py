@@ -16,6 +16,8 @@ BASELINES: "Registry[Baseline]" = Registry(
         "logistic": "medray.baselines.logistic:Logistic",
         "ridge": "medray.baselines.ridge:Ridge",
         "random-forest": "medray.baselines.forest:Forest",
+        "t-learner": "medray.baselines.t_learner:TLearner",
+        "boosted-trees": "medray.baselines.boosting:Boosting",
         "additive": "medray.baselines.additive:Additive",
         "principal": "medray.baselines.principal:Principal",
     },

@@ -4,6 +4,12 @@ from dataclasses import dataclass
 
 from medray.storage.shards.holds import names
 
+ANSWERED = names(
+    ("probability", "predicted", "prediction_set", "low", "high", "risk", "alerts"),
+    ("y0", "y1", "effect", "propensity", "observed0", "observed1"),
+)
+"""Columns that one task or another makes of an answer."""
+
 
 @dataclass(frozen=True)
 class Made:
@@ -16,5 +22,5 @@ class Made:
     """
 
     arrays: frozenset[str] = frozenset()
-    columns: frozenset[str] = names("probability", "predicted", "prediction_set", "low", "high")
+    columns: frozenset[str] = ANSWERED
     scorable: bool = True

@@ -27,6 +27,7 @@ MODELS: "Registry[Network]" = Registry(
         "notation-gan": "medray.models.notation.autoencoder:NotationGan",
         "mlp": "medray.models.table.mlp:Mlp",
         "fusion": "medray.models.table.fusion:Fusion",
+        "tarnet": "medray.models.table.tarnet:Tarnet",
         "unet1d": "medray.models.signal.unet1d:UNet1d",
         "signal-autoencoder": "medray.models.signal.autoencoder:SignalAutoencoder",
         "signal-forecaster": "medray.models.signal.forecaster:SignalForecaster",

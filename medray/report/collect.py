@@ -197,8 +197,11 @@ def _scores(dataset: Dataset) -> Scores:
     from medray.baselines import BASELINES
 
     task, summary = build_task(dataset.attributes["task"]), dataset.attributes["summary"]
-    beside = {BASELINES.get(kind).label: one for kind, one in summary.get("baselines", {}).items()}
-    scores = ScoredCases(dataset.name, summary, dataset.samples.to_pylist(), beside)
+    beside, curves = (
+        {BASELINES.get(kind).label: one for kind, one in summary.get(part, {}).items()}
+        for part in ("baselines", "baseline_curves")
+    )
+    scores = ScoredCases(dataset.name, summary, dataset.samples.to_pylist(), beside, curves)
     predictions, truth = (open_dataset(dataset.objects, name) for name in dataset.parents[:2])
     section = task.section(scores)
     modality = _modality(predictions)

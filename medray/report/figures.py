@@ -22,13 +22,31 @@ def draw(figure: Figure) -> str:
     return MAKERS[figure.kind](figure.title, **figure.data)
 
 
-def line(title: str, label: str, lines: Mapping[str, tuple[Numbers, Numbers]]) -> str:
-    """Curves, (x, y) by name; a single point is drawn as one."""
+def line(
+    title: str,
+    label: str,
+    lines: Mapping[str, tuple[Numbers, Numbers]],
+    bands: Mapping[str, tuple[Numbers, Numbers]] | None = None,
+    up: str = "",
+) -> str:
+    """Curves, (x, y) by name; a single point is drawn as one.
+
+    Args:
+        title: of the figure.
+        label: of the axis across.
+        lines: name → x and y.
+        bands: name → lower and upper y of an interval around its curve.
+        up: label of the other axis.
+    """
     with drawing(title) as (axes, svg):
         for colour, (name, (x, y)) in zip(_colours(lines), lines.items(), strict=True):
             marker = "o" if len(x) == 1 else None
             axes.plot(_numbers(x), _numbers(y), color=colour, label=name, marker=marker)
+            if name in (bands or {}):
+                low, high = map(_numbers, (bands or {})[name])
+                axes.fill_between(_numbers(x), low, high, color=colour, alpha=0.18, linewidth=0)
         axes.set_xlabel(label)
+        axes.set_ylabel(up)
         axes.legend()
     return svg[0]
 
@@ -95,16 +113,34 @@ def roc(title: str, curves: Mapping[str, tuple[Sequence[float], Sequence[float]]
     return svg[0]
 
 
-def reliability(title: str, curves: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
-    """Reliability diagram: how often it was so, against how sure the model was."""
+def reliability(
+    title: str,
+    curves: Mapping[str, Mapping[str, Numbers]],
+    histogram: Sequence[int] | None = None,
+) -> str:
+    """Reliability diagram: how often it was so, against how sure the model was.
+
+    Args:
+        title: of the figure.
+        curves: name → `confidence`, `frequency` and `cases` of its points; where it has `low` and
+            `high`, too, intervals are drawn.
+        histogram: cases in equal bins from 0 to 1, along the lower edge.
+    """
     with drawing(title) as (axes, svg):
         axes.plot([0, 1], [0, 1], color=INK, alpha=0.3, linewidth=1, linestyle="--")
         for colour, (name, points) in zip(_colours(curves), curves.items(), strict=True):
             cases = np.asarray(points["cases"], dtype=np.float64)
             size = 12 + 120 * cases / max(cases.max(initial=1), 1)
-            x, y = points["confidence"], points["frequency"]
+            x, y = _numbers(points["confidence"]), _numbers(points["frequency"])
             axes.plot(x, y, color=colour, label=name)
+            if "low" in points:
+                low, high = _numbers(points["low"]), _numbers(points["high"])
+                axes.vlines(x, low, high, color=colour, linewidth=1.2, alpha=0.7)
             axes.scatter(x, y, s=size, color=colour, alpha=0.5, linewidths=0)
+        if histogram is not None:
+            heights = np.asarray(histogram) / max(*histogram, 1)
+            edges = np.linspace(0, 1, len(heights) + 1)
+            axes.stairs(0.15 * heights, edges, fill=True, color=INK, alpha=0.25)
         _square(axes)
         axes.set_xlabel("mean confidence (area: cases)")
         axes.set_ylabel("observed frequency")

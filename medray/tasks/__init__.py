@@ -17,6 +17,8 @@ TASKS: "Registry[Task]" = Registry(
         "regression": "medray.tasks.regression:Regression",
         "tagging": "medray.tasks.tagging:Tagging",
         "anomaly": "medray.tasks.anomaly:Anomaly",
+        "risk": "medray.tasks.risk:Risk",
+        "treatment-effect": "medray.tasks.treatment:TreatmentEffect",
         "language": "medray.tasks.language:Language",
     },
 )

@@ -55,6 +55,8 @@ class Task(ABC):
     `val_`), metrics of `conclude` and columns of `score`. Nobody else knows a metric."""
     baseline: ClassVar[str] = ""
     """In the registry of baselines: what is fitted beside a network; empty: nothing is."""
+    beside: ClassVar[tuple[str, ...]] = ()
+    """Further ones, beside that."""
     of_network: ClassVar[frozenset[str]] = frozenset()
     """Options that `chosen` sets for a network, and that say nothing of a baseline's answers."""
     whole_batch: ClassVar[bool] = False
@@ -261,6 +263,15 @@ class Task(ABC):
         """Options that the validation chose, by its metrics; they go into the model's package."""
         return {}
 
+    def chosen_by(self, table: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
+        """As `chosen`, of what was judged itself, where metrics do not tell enough.
+
+        Args:
+            table: rows of `judge`.
+            targets: of the cases.
+        """
+        return self.chosen(self.summarise(table, targets))
+
     def chosen_across(
         self, held_out: Sequence[tuple[np.ndarray, np.ndarray]]
     ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -273,7 +284,7 @@ class Task(ABC):
 
         def of(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
             table, targets = map(np.concatenate, zip(*parts, strict=True))
-            return self.chosen(self.summarise(table, targets))
+            return self.chosen_by(table, targets)
 
         each = [of([*held_out[:at], *held_out[at + 1 :]]) for at in range(len(held_out))]
         return of(held_out), each

@@ -15,6 +15,7 @@ class Metric:
         headline: whether it stands at the top of a page; where no metric of a task does, all do.
         per_class: whether the table of classes has it.
         per_case: whether the tables of cases have it, where rows do.
+        best: the value that is best, where neither higher nor lower is; NaN: none is.
         kind: how a cell of it is read: a number, a whole one, words; a case's name and its status.
     """
 
@@ -24,4 +25,5 @@ class Metric:
     headline: bool = False
     per_class: bool = True
     per_case: bool = True
+    best: float | None = None
     kind: Literal["number", "count", "text", "id", "status"] = "number"

@@ -152,12 +152,14 @@ class ScoredCases:
         summary: as of Task.conclude.
         cases: rows of Task.score, each with `case`.
         baselines: by what each is called its values, by metric.
+        curves: by what each is called its summary's `curves`.
     """
 
     name: str
     summary: Mapping[str, Any]
     cases: Rows
     baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    curves: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def section_of(scores: ScoredCases, metrics: Mapping[str, Metric]) -> Section:

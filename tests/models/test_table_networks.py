@@ -6,6 +6,7 @@ import torch
 from medray.errors import SpecError
 from medray.models.table.fusion import Fusion
 from medray.models.table.mlp import Mlp
+from medray.models.table.tarnet import Tarnet
 
 WIDTHS = {"mrna": 5, "methylation": 3, "mirna": 4}
 
@@ -119,3 +120,23 @@ def test_fusion_of_other_data_is_refused() -> None:
         with pytest.raises(SpecError) as caught:
             Fusion.build(Fusion.Options.model_validate(options), 13, 2, None)
         assert caught.value.code == code
+
+
+def test_heads_of_a_tarnet_share_their_trunk_alone() -> None:
+    torch.manual_seed(0)
+    network = Tarnet.build(Tarnet.Options(hidden=(6, 5), heads=(4,), linear=False), 7, 3, None)
+    x = torch.randn(3, 7)
+    assert network.eval()(x).shape == (3, 3)
+    network(x)[:, 1].sum().backward()  # type: ignore[no-untyped-call]
+    learnt = {name for name, one in network.named_parameters() if one.grad is not None}
+    assert any(name.startswith("trunk.") for name in learnt)
+    assert {name.split(".")[1] for name in learnt if name.startswith("heads.")} == {"1"}
+
+
+def test_a_tarnet_without_layers_is_linear() -> None:
+    network = Tarnet.build(Tarnet.Options(hidden=(), heads=()), 7, 3, None).eval()
+    x = torch.randn(3, 7)
+    assert network.linear is not None
+    weight = torch.cat([head[-1].weight for head in network.heads]) + network.linear.weight
+    bias = torch.cat([head[-1].bias for head in network.heads])
+    assert torch.allclose(network(x), x @ weight.T + bias, atol=1e-6)

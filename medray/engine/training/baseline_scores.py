@@ -30,7 +30,10 @@ TOGETHER = 20_000  # samples that are answered at once
 
 def kinds_of(task: Task, modality: Modality) -> list[str]:
     """Names of the baselines beside a network."""
-    return [kind or task.baseline for kind in modality.baselines] if task.baseline else []
+    if not task.baseline:
+        return []
+    named = [kind or task.baseline for kind in modality.baselines]
+    return list(dict.fromkeys([*named, *task.beside]))
 
 
 def fit_baselines(setup: TrainSetup) -> dict[str, Baseline]:
@@ -90,7 +93,7 @@ def called(found: Mapping[str, Mapping[str, float]], task: Task) -> dict[str, fl
 
 def score_baselines(
     objects: Objects, predictions: Dataset, truth: Dataset, cases: pa.Table
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, Any]]:
     """What the evaluated model's baselines reach on the same cases, by the same definitions.
 
     Args:
@@ -100,8 +103,8 @@ def score_baselines(
         cases: score rows of the evaluation.
 
     Returns:
-        Metric → value, by the baseline's name; empty where the model has none, or the cases are
-        recordings, along which none is asked.
+        Summaries as of Task.conclude, without intervals, by the baseline's name; empty where the
+        model has none, or the cases are recordings, along which none is asked.
     """
     package = open_model(objects, predictions.attributes["model"])
     options = package.config["task"]
@@ -124,12 +127,7 @@ def score_baselines(
             for row, answer in zip(rows, answers, strict=True)
             for score in task.score(Sample(row["sample_id"], row), _prediction(task, row, answer))
         ]
-        metrics = task.conclude(table_of(scored), Bootstrap(repeats=0, seed=0))["metrics"]
-        found[kind] = {
-            name: estimate["value"]
-            for name, estimate in metrics.items()
-            if estimate["value"] is not None
-        }
+        found[kind] = task.conclude(table_of(scored), Bootstrap(repeats=0, seed=0))
     return found
 
 

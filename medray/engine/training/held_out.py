@@ -49,6 +49,24 @@ def validate_blend(setup: TrainSetup, weights: Weights, fitted: Fitted) -> dict[
     return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
+def chosen_alone(
+    setup: TrainSetup, weights: Weights, fitted: Fitted, metrics: dict[str, float]
+) -> dict[str, Any]:
+    """Options of the task that the validation of one network chose.
+
+    Args:
+        setup: of the training.
+        weights: of the network.
+        fitted: baselines beside it, by name.
+        metrics: of the validation; a task that calibrates is asked about what was judged itself.
+    """
+    task = build_task(setup.task, setup.plan.frequencies)
+    data = open_dataset(setup.objects, setup.data)
+    if not task.calibrates or not setup.validation or not data.select(setup.validation):
+        return task.chosen(metrics)
+    return task.chosen_by(*_judged(setup, weights, fitted))
+
+
 def chosen_across(
     setups: Sequence[TrainSetup], weights: Sequence[Weights], fitted: Sequence[Fitted]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:

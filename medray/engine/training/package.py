@@ -13,7 +13,7 @@ from medray.baselines.base import Baseline
 from medray.baselines.stored import encode, file_of
 from medray.engine.training.baseline_scores import fit_baselines, validate_baselines
 from medray.engine.training.checkpoint import Checkpoints
-from medray.engine.training.held_out import chosen_across, validate_blend
+from medray.engine.training.held_out import chosen_across, chosen_alone, validate_blend
 from medray.engine.training.learnt import learnt
 from medray.engine.training.loop import TrainResult
 from medray.engine.training.objectives import models_of
@@ -48,7 +48,8 @@ def save_trained(
     """
     weights = _weights(setup, result)
     beside, metrics = _baselines(setup, weights)
-    task = setup.task | _task(setup.task, setup).chosen({**result.metrics, **metrics})
+    found = {**result.metrics, **metrics}
+    task = setup.task | chosen_alone(setup, weights, beside, found)
     config: dict[str, Any] = {
         "model": setup.model,
         "task": task,

@@ -99,7 +99,7 @@ class MoleculeSamples(Modality):
 
     def sketch(self, model: dict[str, Any], given: Any, task: "Task", axes: int | None) -> Sketch:
         """With as much beside the graph as usual: only the data know."""
-        known = [kind or task.baseline for kind in self.baselines]
+        known = [*(kind or task.baseline for kind in self.baselines), *task.beside]
         if not set(given.blend or ()) <= set(known):
             raise SpecError(
                 "no such baseline stands beside the network",

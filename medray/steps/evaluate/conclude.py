@@ -28,8 +28,10 @@ def conclude(
     predictions, truth = (open_dataset(objects, name) for name in resolved.parents[:2])
     summary["learnt"] = overlap(objects, predictions, truth, cases)
     summary["cautions"] = cautions(summary)
-    beside = score_baselines(objects, predictions, truth, cases)
+    judged = score_baselines(objects, predictions, truth, cases)
+    beside = {kind: headline(one) for kind, one in judged.items()}
     if beside:
         summary["baselines"] = beside
+        summary["baseline_curves"] = {kind: one.get("curves", {}) for kind, one in judged.items()}
     metrics = headline(summary) | called(beside, build_task(resolved.parameters["task"]))
     return {"summary": summary, "metrics": metrics}

@@ -105,8 +105,9 @@ def headline(summary: dict[str, Any]) -> dict[str, float]:
 
 
 def cautions(summary: dict[str, Any]) -> list[str]:
-    """What a reader of scores has to know before the scores, a sentence each."""
-    said = []
+    """What a reader of scores has to know before the scores, a sentence each; those of the task
+    stand first."""
+    said = list(summary.get("cautions", ()))
     seen = summary.get("learnt") or {}
     cases, subjects = seen.get("samples", 0), seen.get("subjects", 0)
     if cases or subjects:

@@ -14,6 +14,9 @@ FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
 CALIBRATION_BINS = 15
+SUREST = (
+    1e-7  # probability below which a logarithm takes this: one bad case is not all that is told
+)
 
 
 def auroc(scores: FloatArray, positive: BoolArray, weights: FloatArray) -> FloatArray:
@@ -86,6 +89,18 @@ def brier(probabilities: FloatArray, truth: FloatArray, weights: FloatArray) -> 
     squares = (probabilities - truth) ** 2
     per_case = squares if squares.ndim == 1 else squares.sum(axis=1)
     return _ratio(weights @ per_case, weights.sum(axis=1))
+
+
+def log_loss(probabilities: FloatArray, truth: FloatArray, weights: FloatArray) -> FloatArray:
+    """Mean of -log of the probability that was given to what is so; 0 is perfect.
+
+    Args:
+        probabilities: of one label, (cases,); none counts as surer than 1e-7, whose loss is 16.1.
+        truth: 0 or 1, (cases,).
+        weights: (repeats, cases).
+    """
+    given = np.clip(np.where(truth > 0.5, probabilities, 1 - probabilities), SUREST, None)
+    return _ratio(weights @ -np.log(given), weights.sum(axis=1))
 
 
 def calibration_error(confidence: FloatArray, hit: BoolArray, weights: FloatArray) -> FloatArray:

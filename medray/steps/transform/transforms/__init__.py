@@ -16,6 +16,7 @@ TRANSFORMS: "Registry[Transformation]" = Registry(
         "resample": "medray.steps.transform.transforms.resample:Resample",
         "windows": "medray.steps.transform.transforms.windows:Windows",
         "expression-qc": "medray.steps.transform.transforms.expression_qc:ExpressionQc",
+        "pseudo-outcomes": ("medray.steps.transform.transforms.pseudo_outcomes:PseudoOutcomes"),
         "split-compounds": "medray.steps.transform.transforms.split_compounds:SplitCompounds",
         "variant-qc": "medray.steps.transform.transforms.variant_qc:VariantQc",
     },
