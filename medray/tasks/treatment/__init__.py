@@ -3,12 +3,11 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional
 
@@ -22,6 +21,7 @@ from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.section import ScoredCases, Section
 from medray.tasks.treatment.estimates import Nuisance
+from medray.tasks.treatment.options import EffectOptions
 from medray.tasks.treatment.page import section_of_effects
 from medray.tasks.treatment.summary import HATS, summarise
 
@@ -40,55 +40,7 @@ class TreatmentEffect(Task):
     2020); the nuisances are then columns of the data. Both are judged by the same estimates.
     """
 
-    class Options(TaskOptions):
-        """What can be chosen."""
-
-        outcome: str | tuple[str, str] = Field(
-            "target", description="column; of simulations two, without and with treatment, of "
-            "which only the one that was given is learnt"
-        )  # fmt: skip
-        treatment: str = Field("treatment", description="column of 0 and 1")
-        truth: tuple[str, str] | None = Field(
-            None, description="columns with the expected outcomes without and with treatment, "
-            "which simulations know; scored by, never learnt"
-        )  # fmt: skip
-        counterfactual: str = Field(
-            "", description="column with the outcome under the other treatment, in place of `truth`"
-        )
-        pseudo: str = Field(
-            "", description="column of pseudo-outcomes: the network answers the effect alone"
-        )
-        dropouts: Literal["refuse", "weigh"] = Field(
-            "refuse", description="samples without an outcome are refused, or those with one weigh "
-            "by the inverse of their chance to be observed"
-        )  # fmt: skip
-        balanced: bool = Field(
-            True, description="both arms count the same in the loss of outcomes (Shalit et al. "
-            "2017), however many samples each has"
-        )  # fmt: skip
-        propensity_weight: float = Field(
-            1.0, ge=0, description="of the propensity's loss; that of outcomes is 1 per variance"
-        )
-        trim: float = Field(
-            0.0, ge=0, lt=0.5, description="cases whose propensity is nearer to 0 or 1 are left "
-            "out of estimates, and counted"
-        )  # fmt: skip
-        covariates: tuple[str, ...] = Field(
-            (), description="names of the features in order, for the table of balance"
-        )
-        placebo: float | None = Field(
-            None, gt=0, lt=1, description="the treatment is drawn anew for this share of samples, "
-            "by their ids: it has no effect, and intervals should hold 0"
-        )  # fmt: skip
-
-        @model_validator(mode="after")
-        def _fits(self) -> Self:
-            if self.truth is not None and self.counterfactual:
-                raise ValueError("give `truth` or `counterfactual`")
-            if self.placebo is not None and (self.pseudo or not isinstance(self.outcome, str)):
-                raise ValueError("a placebo has one `outcome`, and no `pseudo`")
-            return self
-
+    Options: ClassVar[type[TaskOptions]] = EffectOptions
     name: ClassVar[str] = "treatment-effect"
     answers: ClassVar[Answers] = "sample"
     metric: ClassVar[str] = "val_rmse"
@@ -110,7 +62,7 @@ class TreatmentEffect(Task):
         "propensity": Metric("propensity", per_class=False),
     }
 
-    def __init__(self, options: Options, frequencies: Sequence[float] | None = None) -> None:
+    def __init__(self, options: EffectOptions, frequencies: Sequence[float] | None = None) -> None:
         super().__init__(options, frequencies)
         self.options = options
         self._weigh = options.dropouts == "weigh"
