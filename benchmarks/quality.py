@@ -63,6 +63,14 @@ SCORES = {
         Bar("accuracy", "≥", None, "eye-blocks-scores"),
         Bar("accuracy", "≥", None, "eye-chance-scores"),
     ],
+    "ner": [Bar("f1", "≥", 0.80)],
+    "ddi": [Bar("f1", "≥", 0.615)],
+    "note-sections": [Bar("accuracy", "≥", 0.73)],
+    "note-summary": [
+        Bar("rouge1", "≥", 0.35),
+        Bar("quantities_right", "≥", None),
+        Bar("quantities_found", "≥", None),
+    ],
     "affinity": [Bar("ci", "≥", 0.87), Bar("mse", "≤", 0.30)],
     "esol": [Bar("rmse", "≤", 0.60)],  # of the graph alone, and with descriptors
     "lipo": [Bar("rmse", "≤", 0.66)],

@@ -6,6 +6,9 @@ from medray.registry import Registry
 FORMATS: Registry[Format] = Registry(
     "medray.formats",
     {
+        "brat": "medray.formats.documents.brat:Brat",
+        "conll": "medray.formats.documents.conll:Conll",
+        "notes": "medray.formats.documents.notes:Notes",
         "dicom": "medray.formats.dicom:Dicom",
         "dicom_seg": "medray.formats.dicom.segmentation:DicomSeg",
         "nifti": "medray.formats.nifti:Nifti",

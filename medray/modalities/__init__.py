@@ -19,6 +19,7 @@ MODALITIES: "Registry[Modality]" = Registry(
         "pair": "medray.modalities.pair:PairSamples",
         "sequence": "medray.modalities.sequence:Sequences",
         "signal": "medray.modalities.signal:Signals",
+        "text": "medray.modalities.text:Texts",
         "table": "medray.modalities.table:Tables",
     },
 )

@@ -34,6 +34,12 @@ MODELS: "Registry[Network]" = Registry(
         "message-passing": "medray.models.molecule.message_passing:MessagePassing",
         "dmpnn": "medray.models.molecule.dmpnn:Dmpnn",
         "fingerprint-mlp": "medray.models.molecule.fingerprint_mlp:FingerprintMlp",
+        "bilstm-crf": "medray.models.text.bilstm_crf:BilstmCrf",
+        "relation-cnn": "medray.models.text.relation_cnn:RelationCnn",
+        "word-selector": "medray.models.text.word_selector:WordSelector",
+        "linear-crf": "medray.models.text.linear_crf:LinearCrf",
+        "ngram-linear": "medray.models.text.ngrams:NgramLinear",
+        "text-cnn": "medray.models.text.text_cnn:TextCnn",
         "dual-encoder": "medray.models.pair.dual_encoder:DualEncoder",
     },
 )

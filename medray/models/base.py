@@ -11,7 +11,9 @@ from medray.errors import SpecError
 from medray.spec.base import Settings
 
 Logits = Tensor | list[Tensor]
-Answers = Literal["sample", "place", "objects", "curve", "text", "surprise"]
+Answers = Literal[
+    "sample", "place", "objects", "curve", "text", "surprise", "spans", "links", "extract"
+]  # fmt: skip
 
 
 class ModelOptions(Settings):
@@ -31,6 +33,7 @@ class Network(nn.Module, ABC):
     - "notation": tokens uint8 (B, L), see `notation.base`. The answer is (B, vocabulary, L).
     - "pair": a tree, see `pair.base`. The answer is (B, out_channels).
     - "signal": a tree, see `signal.base`. The answer is (B, out_channels).
+    - "text": a tree, see `text.base`, and there what it answers.
     - "table": float32 (B, in_channels), the features of all modalities beside each other, NaN
       where a sample lacks a modality. The answer is (B, out_channels).
     """

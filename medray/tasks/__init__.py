@@ -20,6 +20,9 @@ TASKS: "Registry[Task]" = Registry(
         "risk": "medray.tasks.risk:Risk",
         "treatment-effect": "medray.tasks.treatment:TreatmentEffect",
         "language": "medray.tasks.language:Language",
+        "ner": "medray.tasks.text.ner:Ner",
+        "summary": "medray.tasks.text.summary:Summary",
+        "relations": "medray.tasks.text.relations:Relations",
     },
 )
 

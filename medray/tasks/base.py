@@ -62,6 +62,8 @@ class Task(ABC):
     whole_batch: ClassVar[bool] = False
     """Whether a sample's loss hangs on the others of its step, as a rank in a list does; then
     `loss` gets the whole global batch, and each sample's share of the loss is what it returns."""
+    directed: bool = False
+    """Of relations: whether one of two spans differs from that turned round."""
     ignored: bool = False
     """Of places: whether labels hold one value more, behind the classes, that takes no part."""
 

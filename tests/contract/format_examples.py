@@ -19,6 +19,7 @@ from PIL import Image as Pillow
 from medray.formats.ome_zarr import OmeZarr
 from medray.storage.shards.samples import Layout, Sample
 from tests.contract.compound_examples import pairs, sdf, smiles
+from tests.contract.document_examples import brat, conll, marked, notes
 from tests.contract.wfdb_examples import recorded, wfdb
 from tests.formats.edf.made import File, Lead, clocked, noise
 
@@ -211,6 +212,8 @@ def signal_table(root: Path) -> dict[str, Any]:
 SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "bed": bed,
     "bigwig": bigwig,
+    "brat": brat,
+    "conll": conll,
     "dicom": dicom,
     "edf": edf,
     "expression": expression,
@@ -218,6 +221,7 @@ SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "gff": gff,
     "image": image,
     "nifti": nifti,
+    "notes": notes,
     "ome_zarr": ome_zarr,
     "sequences": sequences,
     "signal-npz": signal_npz,
@@ -231,7 +235,7 @@ SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
 }
 IMAGES = ("dicom", "image", "nifti", "ome_zarr")
 # Text that is cut between two lines is a shorter text: nothing in it says that there was more.
-UNCOUNTED = ("signal-table", "bed", "fasta", "gff", "sequences", "sdf", "smiles")
+UNCOUNTED = ("signal-table", "bed", "fasta", "gff", "sequences", "sdf", "smiles", "conll", "notes")
 
 
 def written(sample_id: str = "case") -> Sample:
@@ -321,6 +325,8 @@ def called(sample_id: str = "case") -> Sample:
 
 WRITTEN: dict[str, Callable[[str], Sample]] = {
     "bed": track,
+    "brat": marked,
+    "conll": marked,
     "dicom_seg": written,
     "edf": recorded,
     "expression": measured,

@@ -1,0 +1,71 @@
+"""What names people in text and has a form: addresses, numbers, ages; and what looks like it.
+
+After the eighteen identifiers of HIPAA's safe harbour (45 CFR 164.514 (b)(2)).
+"""
+
+import re
+
+_WAYS = (
+    r"(?:street|st|avenue|ave|road|rd|boulevard|blvd|lane|ln|drive|dr|court|ct|way|place|pl|"
+    r"highway|hwy|terrace|parkway|pkwy|square|sq)"
+)
+_LABELS = (
+    r"(?:mrn|med(?:ical)?\.?\s+rec(?:ord)?\.?(?:\s+(?:number|no\.?|num))?|"
+    r"record\s+(?:number|no\.?)|account(?:\s+(?:number|no\.?))?|acct|chart\s+(?:number|no\.?)|"
+    r"(?:patient|hospital|encounter|visit|case|member|policy|licen[cs]e|serial|device|accession)"
+    r"\s+(?:id|number|no\.?)|ssn|nhs\s+(?:number|no\.?))"
+)
+_NINETY = (
+    r"(?:ninety(?:[- ](?:one|two|three|four|five|six|seven|eight|nine))?|"
+    r"(?:one|a)\s+hundred(?:\s+and)?(?:[- ][a-z]+)?)"
+)
+_OLD = r"(?:9\d|1[0-4]\d)"
+_YEARS = r"[- ]?(?:years?|yrs?\.?|y\.?)[- ]?(?:old\b|of\s+age\b|/?o\b|\.?o\.?\b)"
+
+_NUMBER = r"\W{0,3}(?:number\W{0,2}|no\.?\W{0,2})?(?P<value>[+(]?\d[\d ()./-]{4,}\d)"
+_PHONE = (
+    r"(?:\+?\d{1,3}[ .-]?)?(?:\(\d{3}\)\s?|\d{3}[ .-])\d{3}[ .-]\d{4}(?:\s*(?:x|ext\.?)\s*\d+)?"
+)
+_FLAT = r"(?:,?\s+(?:apt|suite|unit|#)\.?\s*\w+)?"
+_FORMS: tuple[tuple[str, str, int], ...] = (
+    ("email", r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+", 0),
+    ("url", r"\b(?:https?|ftp)://[^\s<>\"]+|\bwww\.[^\s<>\"]+", re.IGNORECASE),
+    ("address", r"\b\d{1,3}(?:\.\d{1,3}){3}\b", 0),
+    ("ssn", r"\b\d{3}-\d{2}-\d{4}\b", 0),
+    (
+        "mrn",
+        rf"\b{_LABELS}\W{{0,3}}(?:is\s+|#\s*)?(?P<value>[A-Z]{{0,4}}-?\d[\dA-Z-]*)",
+        re.IGNORECASE,
+    ),
+    ("fax", rf"\bfax{_NUMBER}", re.IGNORECASE),
+    ("phone", rf"(?<![\w-]){_PHONE}\b", re.IGNORECASE),
+    ("phone", r"(?<!\w)\+\d[\d ()-]{7,}\d\b", 0),
+    ("phone", rf"\b(?:phone|tel(?:ephone)?|cell|mobile|pager){_NUMBER}", re.IGNORECASE),
+    (
+        "address",
+        rf"\b\d{{1,5}}\s+(?:[NSEW]\.?\s+)?(?:[A-Z][\w'.-]*\s+){{1,3}}(?i:{_WAYS})\b\.?{_FLAT}",
+        0,
+    ),
+    ("address", r"\bP\.?\s?O\.?\s+box\s+\d+", re.IGNORECASE),
+    ("address", r"\b(?:[A-Z][a-z]+\s?){1,2},\s*[A-Z]{2}\s+\d{5}(?:-\d{4})?\b", 0),
+    ("age", rf"\b(?P<value>{_OLD}){_YEARS}", re.IGNORECASE),
+    ("age", rf"\bage[ds]?\W{{0,3}}(?:of\s+)?(?P<value>{_OLD})\b", re.IGNORECASE),
+    ("age", rf"\b(?P<value>{_NINETY}){_YEARS}", re.IGNORECASE),
+    ("number", r"(?<![\w.])\d{7,}\b", 0),
+)
+PATTERNS = tuple((kind, re.compile(pattern, flags)) for kind, pattern, flags in _FORMS)
+"""Kind and form, in the order in which they are looked for; what is replaced is the group `value`,
+or all of it."""
+
+LEFT: tuple[re.Pattern[str], ...] = tuple(
+    re.compile(pattern, flags)
+    for pattern, flags in (
+        (r"\w@\w", 0),
+        (r"://|\bwww\.", re.IGNORECASE),
+        (r"(?<![\d.])\d(?:[ .()-]?\d){8,}", 0),
+        (rf"\b{_LABELS}\W{{0,3}}[A-Z]{{0,4}}-?\d", re.IGNORECASE),
+        (r"\b(?i:mr|mrs|ms|dr|prof)\.?\s+[A-Z][a-z]", 0),
+        (r"\b(?:19|20)\d\d[-/.]\d{1,2}[-/.]\d{1,2}\b|\b\d{1,2}([-/.])\d{1,2}\1(?:19|20)\d\d\b", 0),
+    )
+)  # fmt: skip
+"""Wider forms, none of which may be left outside of what has been replaced."""

@@ -1,0 +1,167 @@
+"""Pairs of spans in a sentence, each with the words around it: what may be related."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations, permutations
+from typing import Any
+
+import numpy as np
+import torch
+
+from medray.data.tree import Tree
+from medray.errors import DataError
+from medray.formats.documents.columns import RELATIONS, Span, relations_of, spans_of
+from medray.modalities.text.encoded import filled, on
+from medray.modalities.text.reading import Reading, Row
+from medray.modalities.text.sentences import sentences
+from medray.modalities.text.tokens import split
+from medray.models.text.base import FIRST, OTHER, PADDING, REACH, SECOND
+
+AROUND = 40  # words before the first and behind the second span that are read
+MOST = 5000  # pairs of a document
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The pairs of a document.
+
+    Args:
+        pairs: places of both spans among the document's.
+        words: of each pair's sentence, int32.
+        first, second: of each word its distance from either span, int32, see models.text.base.
+        labels: class of each pair, 0 for none, uint8; None where it is not known.
+    """
+
+    pairs: list[Pair]
+    words: list[np.ndarray]
+    first: list[np.ndarray]
+    second: list[np.ndarray]
+    labels: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+
+class Linked(Reading):
+    """All pairs of spans that stand in one sentence; of the words of a span one is left, which says
+    whether it is the first, the second or another one, so that no pair is known by its names. The
+    first class is for pairs that nothing relates.
+    """
+
+    def encode(self, row: Row, *, learnt: bool) -> Pairs:
+        """See Reading.
+
+        Raises:
+            DataError: besides, there are too many pairs (code "too-many-pairs").
+        """
+        text, spans = self.text(row), spans_of(row)
+        made = Pairs([], [], [], [])
+        bounds = [(one.begin, one.end) for one in spans]
+        for begin, end in sentences(text, bounds):
+            inside = [at for at, one in enumerate(spans) if begin <= one.begin < end]
+            if len(inside) > 1:
+                self._sentence(text[begin:end], begin, spans, inside, made)
+            if len(made) > MOST:
+                raise DataError(f"over {MOST} pairs of spans", code="too-many-pairs")
+        if not learnt:
+            return made
+        if row.get(RELATIONS) is None:
+            raise DataError("the sample is not annotated", code="no-relations")
+        kinds = {kind: at for at, kind in enumerate(self.plan.classes)}
+        labels = {}
+        for one in relations_of(row, len(spans)):
+            labels[self._pair(one.first, one.second, spans)] = kinds.get(one.type, 0)
+        told = np.array([labels.get(pair, 0) for pair in made.pairs], np.uint8)
+        return Pairs(made.pairs, made.words, made.first, made.second, told)
+
+    def _pair(self, one: int, other: int, spans: Sequence[Span]) -> Pair:
+        """A pair as it is listed: in order of the text, unless a relation has a direction."""
+        if self.task.directed:
+            return one, other
+        first, second = sorted((one, other), key=lambda at: (spans[at].begin, spans[at].end, at))
+        return first, second
+
+    def _sentence(
+        self, text: str, begin: int, spans: Sequence[Span], inside: Sequence[int], made: Pairs
+    ) -> None:
+        ordered = sorted(inside, key=lambda at: (spans[at].begin, spans[at].end, at))
+        places, words = dict[int, int](), list[int]()
+        owner = -1
+        for token in split(text):
+            first, last = token.begin + begin, token.end + begin
+            over = [at for at in ordered if spans[at].begin < last and first < spans[at].end]
+            if not over:
+                owner = -1
+                words.append(self.codec.word(token.text))
+                continue
+            if over[0] != owner:
+                owner = over[0]
+                words.append(OTHER)
+            for at in over:
+                places.setdefault(at, len(words) - 1)
+        base = np.array(words, np.int32)
+        along = np.arange(len(base), dtype=np.int32)
+        listed = [at for at in ordered if at in places]
+        pairs = permutations(listed, 2) if self.task.directed else combinations(listed, 2)
+        for one, other in pairs:
+            here, there = places[one], places[other]
+            row = base.copy()
+            row[there], row[here] = SECOND, FIRST
+            cut = slice(max(0, min(here, there) - AROUND), max(here, there) + AROUND + 1)
+            made.pairs.append((one, other))
+            made.words.append(row[cut])
+            made.first.append((along - here).clip(-REACH, REACH)[cut] + REACH)
+            made.second.append((along - there).clip(-REACH, REACH)[cut] + REACH)
+
+    def inputs(self, several: Sequence[Pairs], device: torch.device) -> dict[str, Tree]:
+        """A row a pair; without any pair a row of nothing, whose answer counts for none."""
+        if not sum(map(len, several)):
+            blank = np.zeros((1, 1), np.int32)
+            rows = {"words": blank, "first": blank, "second": blank}
+            return on({**rows, "lengths": np.ones(1, np.int64)}, device)
+        words = [row for one in several for row in one.words]
+        arrays: dict[str, np.ndarray] = {
+            "words": filled(words, PADDING),
+            "first": filled([row for one in several for row in one.first], 0),
+            "second": filled([row for one in several for row in one.second], 0),
+            "lengths": np.array([len(row) for row in words], np.int64),
+        }
+        return on(arrays, device)
+
+    def target(self, several: Sequence[Pairs], device: torch.device) -> Tree:
+        """`labels` int64 (pairs,), `owners` of which document each is, `documents` (B,) zeros."""
+        labels = [one.labels for one in several if one.labels is not None and len(one)]
+        whole = np.concatenate([*labels, np.zeros(0, np.uint8)]).astype(np.int64)
+        owners = np.repeat(np.arange(len(several)), [len(one) for one in several])
+        arrays: dict[str, np.ndarray] = {
+            "labels": whole,
+            "owners": owners,
+            "documents": np.zeros(len(several), np.float32),
+        }
+        return on(arrays, device)
+
+    def truth(self, one: Pairs) -> np.ndarray | None:
+        """See Reading."""
+        return one.labels
+
+    def each(self, answers: np.ndarray, several: Sequence[Pairs]) -> list[np.ndarray]:
+        """See Reading."""
+        ends = np.cumsum([len(one) for one in several])
+        return [answers[end - len(one) : end] for end, one in zip(ends, several, strict=True)]
+
+    def placed(self, one: Pairs, answer: np.ndarray) -> np.ndarray:
+        """Probabilities, and behind them both places, (pairs, classes + 2)."""
+        places = np.array(one.pairs, np.float32).reshape(-1, 2)
+        return np.concatenate([answer, places], axis=1)
+
+    def columns(self, placed: np.ndarray, row: Row) -> dict[str, Any]:
+        """`relations`: of each pair whose likeliest class is one."""
+        there = placed[~np.isnan(placed[:, 0])]
+        kinds = there[:, :-2].argmax(1)
+        told = []
+        for at in np.flatnonzero(kinds).tolist():
+            first, second = (int(place) for place in there[at, -2:])
+            told.append({"type": self.plan.classes[kinds[at]], "first": first, "second": second})
+        return {RELATIONS: told}

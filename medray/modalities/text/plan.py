@@ -1,0 +1,33 @@
+"""What training and prediction need to know of texts."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from medray.formats.documents.columns import TEXT
+from medray.modalities.plan import Plan, PlanOptions
+
+
+class TextPlan(Plan):
+    """The plan of a training on texts. Its words and letters are the vocabulary: what a package
+    holds of the training texts are words that come `least` times in them."""
+
+    modality: Literal["text"] = "text"
+    column: str = Field(description="of the texts")
+    words: tuple[str, ...] = Field(description="of the vocabulary, the most frequent first")
+    letters: str = Field(description="that are known, the most frequent first")
+    longest: int | None = Field(description="words that are read of a text; null: all")
+    reads: tuple[str, ...] = Field((), description="what the network reads beside words")
+    rarity: tuple[float, ...] = Field(
+        (), description="of n-grams by their hashes, the logarithm of how rare they are"
+    )
+
+
+class TextPlanOptions(PlanOptions):
+    """What a job may fix."""
+
+    column: str = Field(TEXT, description="of the texts")
+    least: int = Field(2, ge=1, description="times that a word of the vocabulary comes")
+    longest: int | None = Field(
+        None, ge=8, description="words that are read of a text, the first ones; null: all"
+    )

@@ -1,0 +1,74 @@
+"""What a training looks at of texts before it begins: words, letters, and how much there is."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from medray.errors import DataError, SpecError
+from medray.modalities.plan import Wanted
+from medray.modalities.text.grams import families, rarity
+from medray.modalities.text.plan import TextPlan
+from medray.modalities.text.readings import READINGS
+from medray.modalities.text.tokens import vocabulary
+from medray.models import MODELS
+from medray.models.text.base import TextNetwork
+from medray.storage.catalog.datasets import Dataset
+from medray.tasks.base import Task
+
+
+def survey(dataset: Dataset, indices: Sequence[int], task: Task, wanted: Wanted) -> dict[str, Any]:
+    """Fields of a plan that the training texts decide.
+
+    Args:
+        dataset: of documents.
+        indices: those to learn from.
+        task: that is learnt.
+        wanted: by the job.
+
+    Raises:
+        SpecError: no sample is selected ("no-samples"), or the task is none of texts
+            ("task-mismatch").
+        DataError: a sample has no text ("no-text"), or nothing that can be learnt.
+    """
+    given, kind = wanted.given, MODELS.get(wanted.model["name"])
+    if not indices:
+        raise SpecError(
+            "no samples are selected",
+            code="no-samples",
+            about=dataset.reference,
+            hint="check `select` and the dataset's splits",
+        )
+    if task.answers not in READINGS:
+        raise SpecError(
+            "texts have no such places to answer for", code="task-mismatch", about=task.name
+        )
+    rows = dataset.samples.take(list(indices)).to_pylist()
+    texts = [row.get(given.column) for row in rows]
+    if not all(isinstance(text, str) for text in texts):
+        raise DataError(
+            f"a sample has no text in the column {given.column!r}",
+            code="no-text",
+            about=dataset.reference,
+            hint="name another column in `plan: column`, or leave such samples out by `select`",
+        )
+    words, letters = vocabulary(texts, given.least)
+    found: dict[str, Any] = {
+        "column": given.column,
+        "words": words,
+        "letters": letters,
+        "longest": given.longest,
+        "reads": tuple(sorted(kind.reads)) if issubclass(kind, TextNetwork) else (),
+    }
+    if task.answers == "sample":  # what classical models beside a network read, too
+        rare = rarity(families(text) for text in texts)
+        found["rarity"] = tuple(round(float(one), 4) for one in rare)
+    targets = task.targets(rows)
+    if targets is not None:
+        return {**found, "frequencies": task.statistics(targets.numpy())}
+    plan = TextPlan(
+        **found, answers=task.answers, classes=task.classes, batch_size=1, frequencies=(), samples=1
+    )
+    reading = READINGS[task.answers](plan, task)
+    sizes = [reading.size(reading.encode(row, learnt=False)) for row in rows]
+    return {**found, "frequencies": task.statistics(np.array(sizes))}
