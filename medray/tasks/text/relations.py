@@ -94,7 +94,7 @@ class Relations(Task):
             outputs: logits (pairs, classes).
             target: `labels` (pairs,), `owners` (pairs,) of which text each is, `documents` (B,).
         """
-        made = torch.zeros_like(target["documents"])
+        made: Tensor = torch.zeros_like(target["documents"])
         labels = target["labels"]
         if not len(labels):
             return made + outputs.float().sum() * 0  # every rank has gradients of all parameters
