@@ -97,7 +97,9 @@ class Relations(Task):
         made: Tensor = torch.zeros_like(target["documents"])
         labels = target["labels"]
         if not len(labels):
-            return made + outputs.float().sum() * 0  # every rank has gradients of all parameters
+            # Every rank has gradients of all parameters.
+            nothing: Tensor = outputs.float().sum() * 0
+            return made + nothing
         nats = functional.cross_entropy(outputs.float(), labels, reduction="none")
         weights = torch.where(labels == 0, self.options.none_weight, 1.0)
         each: Tensor = made.index_add(0, target["owners"], nats * weights) / self._pairs
