@@ -19,6 +19,7 @@ EXTRAS = {
     "mlflow": ("mlflow",),
     "nibabel": ("imaging",),
     "openjpeg": ("imaging",),
+    "orjson": ("records",),
     "pybigtools": ("genomics",),
     "pydicom": ("imaging",),
     "pylibjpeg": ("imaging",),

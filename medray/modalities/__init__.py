@@ -17,6 +17,7 @@ MODALITIES: "Registry[Modality]" = Registry(
         "molecule": "medray.modalities.molecule:MoleculeSamples",
         "notation": "medray.modalities.notation:Notations",
         "pair": "medray.modalities.pair:PairSamples",
+        "ehr": "medray.modalities.ehr:HealthRecords",
         "sequence": "medray.modalities.sequence:Sequences",
         "signal": "medray.modalities.signal:Signals",
         "text": "medray.modalities.text:Texts",

@@ -28,6 +28,8 @@ MODELS: "Registry[Network]" = Registry(
         "mlp": "medray.models.table.mlp:Mlp",
         "fusion": "medray.models.table.fusion:Fusion",
         "tarnet": "medray.models.table.tarnet:Tarnet",
+        "ehr-rnn": "medray.models.ehr.recurrent:RecordRnn",
+        "ehr-transformer": "medray.models.ehr.transformer:RecordTransformer",
         "unet1d": "medray.models.signal.unet1d:UNet1d",
         "signal-autoencoder": "medray.models.signal.autoencoder:SignalAutoencoder",
         "signal-forecaster": "medray.models.signal.forecaster:SignalForecaster",

@@ -32,6 +32,7 @@ class Network(nn.Module, ABC):
     - "molecule": a tree, see `molecule.base`. The answer is (B, out_channels).
     - "notation": tokens uint8 (B, L), see `notation.base`. The answer is (B, vocabulary, L).
     - "pair": a tree, see `pair.base`. The answer is (B, out_channels).
+    - "ehr": a tree, see `ehr.base`. The answer is (B, out_channels).
     - "signal": a tree, see `signal.base`. The answer is (B, out_channels).
     - "text": a tree, see `text.base`, and there what it answers.
     - "table": float32 (B, in_channels), the features of all modalities beside each other, NaN

@@ -23,6 +23,7 @@ KINDS: Registry[Kind] = Registry(
     "medray.steps",
     {
         "ingest": "medray.steps.ingest:IngestStep",
+        "gather": "medray.steps.gather:GatherStep",
         "transform": "medray.steps.transform:TransformStep",
         "train": "medray.steps.train:TrainStep",
         "predict": "medray.steps.predict:PredictStep",

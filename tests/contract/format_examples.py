@@ -20,6 +20,7 @@ from medray.formats.ome_zarr import OmeZarr
 from medray.storage.shards.samples import Layout, Sample
 from tests.contract.compound_examples import pairs, sdf, smiles
 from tests.contract.document_examples import brat, conll, marked, notes
+from tests.contract.record_examples import fhir, meds, records, subject
 from tests.contract.wfdb_examples import recorded, wfdb
 from tests.formats.edf.made import File, Lead, clocked, noise
 
@@ -216,10 +217,13 @@ SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "conll": conll,
     "dicom": dicom,
     "edf": edf,
+    "ehr": records,
     "expression": expression,
     "fasta": fasta,
+    "fhir": fhir,
     "gff": gff,
     "image": image,
+    "meds": meds,
     "nifti": nifti,
     "notes": notes,
     "ome_zarr": ome_zarr,
@@ -235,7 +239,12 @@ SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
 }
 IMAGES = ("dicom", "image", "nifti", "ome_zarr")
 # Text that is cut between two lines is a shorter text: nothing in it says that there was more.
-UNCOUNTED = ("signal-table", "bed", "fasta", "gff", "sequences", "sdf", "smiles", "conll", "notes")
+# Of records a letter of somebody's id makes another person, so rows are counted, not samples:
+# tests/formats/test_ehr.py, tests/formats/test_fhir.py.
+UNCOUNTED = (
+    "signal-table", "bed", "fasta", "fhir", "gff", "meds", "ehr", "sequences", "sdf", "smiles",
+    "conll", "notes",
+)  # fmt: skip
 
 
 def written(sample_id: str = "case") -> Sample:
@@ -332,6 +341,7 @@ WRITTEN: dict[str, Callable[[str], Sample]] = {
     "expression": measured,
     "fasta": contig,
     "image": flat,
+    "meds": subject,
     "nifti": written,
     "ome_zarr": written,
     "overlay": written,
@@ -340,6 +350,6 @@ WRITTEN: dict[str, Callable[[str], Sample]] = {
     "wfdb": recorded,
 }
 
-JOINED = ("annotated_vcf", "intervals", "table", "wfdb-annotations")
+JOINED = ("annotated_vcf", "fhir", "intervals", "table", "wfdb-annotations")
 """Written from many units together: tests/steps/test_join.py, tests/jobs/test_annotated_vcf.py,
-tests/formats/wfdb/test_beats.py, tests/formats/test_intervals.py."""
+tests/formats/wfdb/test_beats.py, tests/formats/test_intervals.py, tests/formats/test_fhir.py."""

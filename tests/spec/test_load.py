@@ -183,6 +183,7 @@ def test_json_schema_knows_every_kind() -> None:
     schema = json_schema()
     assert set(schema["discriminator"]["mapping"]) == {
         "ingest",
+        "gather",
         "transform",
         "train",
         "predict",

@@ -58,10 +58,13 @@ class Pseudonyms:
         subject (its name as the file has it); "" where it is not known."""
         if moment is None:
             return ""
+        return (moment - datetime.timedelta(days=self.days(subject))).isoformat()
+
+    def days(self, subject: str) -> int:
+        """By how many days all dates of a subject, by its name as the file has it, go back."""
         if not self.keyed:
-            return moment.isoformat()
-        raw = int.from_bytes(self._digest("date", subject)[:8], "big")
-        return (moment - datetime.timedelta(days=1 + raw % MAX_SHIFT_DAYS)).isoformat()
+            return 0
+        return 1 + int.from_bytes(self._digest("date", subject)[:8], "big") % MAX_SHIFT_DAYS
 
     def refusal(self, refused: Refusal) -> Refusal:
         """A refusal as the quarantine may show it: paths of files often hold names."""

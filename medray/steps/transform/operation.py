@@ -4,7 +4,10 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, ClassVar
 
+import numpy as np
+
 from medray.engine.units.operation import Operation, Unit
+from medray.modalities.lot import Lot
 from medray.steps.transform.transforms import TRANSFORMS
 from medray.steps.transform.transforms.base import Transformation
 from medray.storage.catalog.datasets import open_dataset
@@ -21,7 +24,8 @@ class Transform(Operation):
 
     Parameters: `operation` (options with `name`), `using` (reference of each role's dataset),
     `attributes` (see Transformation.reads), `data` (reference of what is gone over).
-    Payload of a unit: `shard`, `rows` (see medray.steps.base.planned).
+    Payload of a unit: `shard`, and `rows`, or `start` and `stop` where many samples are gone over
+    together (see medray.steps.base.planned).
     """
 
     name: ClassVar[str] = "transform"
@@ -39,7 +43,12 @@ class Transform(Operation):
         return self._made.arrays(self._made.options, frozenset(self._made.using))
 
     def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:
-        """What the transformation makes of one sample."""
+        """What the transformation makes of one sample, or of all rows of the unit."""
+        if self._made.together:
+            shard = Shard(self.objects, Pinned(*unit.payload["shard"]))
+            rows = np.arange(unit.payload["start"], unit.payload["stop"])
+            yield from self._made.apply_lot(Lot(shard, rows), key)
+            return
         number = unit.payload["rows"][unit.inputs.index(key)]
         yield from self._made.apply(InShard(self._shard(*unit.payload["shard"]), number))
 

@@ -2,7 +2,7 @@
 
 from medray.errors import SpecError
 from medray.spec.documents import Place
-from medray.steps.base.planned import plan_shards
+from medray.steps.base.planned import plan_rows, plan_shards
 from medray.steps.base.resolved import Resolved, filled
 from medray.steps.transform.spec import TransformSpec
 from medray.steps.transform.transforms import TRANSFORMS
@@ -10,6 +10,7 @@ from medray.storage.catalog.datasets import open_dataset
 from medray.storage.store.objects import Objects
 
 OPERATION = "medray.steps.transform.operation:Transform"
+ROWS = 2**20  # of a shard that are gone over together
 
 
 def resolve(spec: TransformSpec, objects: Objects, place: Place) -> Resolved[TransformSpec]:
@@ -28,9 +29,20 @@ def resolve(spec: TransformSpec, objects: Objects, place: Place) -> Resolved[Tra
     identity = {
         "operation": plugin.model_dump(mode="json"),
         "using": {role: dataset.digest for role, dataset in using.items()},
-        "attributes": kind.reads(data.attributes),
+        "attributes": kind.reads(data.attributes, frozenset(spec.using)),
         **({"whole": data.digest} if kind.whole else {}),
     }
+    if kind.together:
+        if spec.select:
+            raise SpecError(
+                f"{spec.operation.name} goes over all samples",
+                code="selects-none",
+                about=place("select"),
+                hint="leave `select` out; the operation's options say whom it takes",
+            )
+        planned = plan_rows(data, "transform", identity=identity, rows=ROWS)
+    else:
+        planned = plan_shards(data, "transform", identity=identity, select=spec.select)
     references = {role: dataset.reference for role, dataset in using.items()}
     return Resolved(
         spec.model_copy(update={"operation": plugin}),
@@ -38,6 +50,6 @@ def resolve(spec: TransformSpec, objects: Objects, place: Place) -> Resolved[Tra
         parents=[data.reference, *references.values()],
         operation=OPERATION,
         parameters={**identity, "using": references, "data": data.reference},
-        planned=plan_shards(data, "transform", identity=identity, select=spec.select),
+        planned=planned,
         attributes={"operation": plugin.name, "data": data.reference},
     )

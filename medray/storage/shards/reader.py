@@ -231,7 +231,12 @@ class Shard:
         }
 
     def stack(self, name: str) -> list[np.ndarray | None] | None:
-        """That array of every sample, None for those without; None where they aren't stacked."""
+        """That array of every sample, None for those without; None where they aren't stacked, nor
+        lie end to end."""
+        if name in self._group.ragged:
+            held, rows = self.ragged(name), range(self.table.num_rows)
+            values = held.values[()]
+            return [values[slice(*held.span(row))] if held.has(row) else None for row in rows]
         document, partial = self._stack(name), self._group.partial
         if document is None:
             return None

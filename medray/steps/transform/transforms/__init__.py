@@ -12,6 +12,7 @@ TRANSFORMS: "Registry[Transformation]" = Registry(
     {
         "genome-windows": "medray.steps.transform.transforms.genome_windows:Windows",
         "beats": "medray.steps.transform.transforms.beats:Beats",
+        "cohort": "medray.steps.transform.transforms.cohort:Cohort",
         "filter": "medray.steps.transform.transforms.filter:Filter",
         "resample": "medray.steps.transform.transforms.resample:Resample",
         "windows": "medray.steps.transform.transforms.windows:Windows",

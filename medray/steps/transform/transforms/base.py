@@ -1,14 +1,15 @@
 """The contract of a transformation: one stored sample to any number of new ones."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
+from medray.modalities.lot import Lot
 from medray.spec.base import Settings
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.holds import Holds, Needs, named
 from medray.storage.shards.reader import Shard
 from medray.storage.shards.records import Refusal
+from medray.storage.shards.rows import Rows
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays
 from medray.storage.shards.stored import InShard
@@ -19,7 +20,7 @@ class TransformOptions(Settings):
     """Base of a transformation's options: frozen, unknown keys refused."""
 
 
-class Transformation(ABC):
+class Transformation:
     """Makes new samples of stored ones. Built once per worker.
 
     Args:
@@ -36,6 +37,8 @@ class Transformation(ABC):
     """Those of `roles` that a step has to name."""
     whole: ClassVar[bool] = False
     """What it makes of a sample hangs on all samples of `data`: one more changes them all."""
+    together: ClassVar[bool] = False
+    """Samples of a shard are gone over at once, by `apply_lot`; a step selects none of them."""
     data: Dataset
     """What is gone over."""
 
@@ -60,8 +63,9 @@ class Transformation(ABC):
         return Holds(named(cls.arrays(options, using)))
 
     @classmethod
-    def reads(cls, attributes: dict[str, Any]) -> dict[str, Any]:
-        """What of a dataset's attributes decides what is made; nothing by default."""
+    def reads(cls, attributes: dict[str, Any], using: frozenset[str]) -> dict[str, Any]:
+        """What of a dataset's attributes decides what is made, given the roles that a step names;
+        nothing by default."""
         return {}
 
     @classmethod
@@ -74,13 +78,25 @@ class Transformation(ABC):
         """
         return []
 
-    @abstractmethod
     def apply(self, sample: InShard) -> Iterator[Sample | Refusal]:
         """New samples of one; their ids are unique in the dataset that is made.
 
         Raises:
             DataError: the sample is unusable; it is quarantined.
         """
+        raise NotImplementedError
+
+    def apply_lot(self, lot: Lot, key: str) -> Iterator[Rows | Refusal]:
+        """New samples of many that follow one another, of one that goes over them `together`.
+
+        Args:
+            lot: rows of a shard, in order.
+            key: of the unit's one input, which they are; refusals name it, and a sample.
+
+        Raises:
+            DataError: all of them are unusable; they are quarantined.
+        """
+        raise NotImplementedError
 
     def conclude(self, shards: Sequence[Shard], data: Dataset) -> dict[str, Any]:
         """Attributes of the dataset that was made, JSON-able, from all its shards in order.

@@ -74,7 +74,7 @@ class ExpressionQc(Transformation):
         return Needs((names(options.array),))
 
     @classmethod
-    def reads(cls, attributes: dict[str, Any]) -> dict[str, Any]:
+    def reads(cls, attributes: dict[str, Any], using: frozenset[str]) -> dict[str, Any]:
         """Names of the features."""
         return {"features": attributes.get("features", {})}
 

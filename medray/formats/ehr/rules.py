@@ -1,0 +1,259 @@
+"""Rules of a mapping at work: rows of a table become events, all rows of a stretch at once."""
+
+import re
+from collections.abc import Mapping as Columns
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from medray.errors import DataError
+from medray.formats.ehr.mapping import EventRule, TableRule, When, is_date, pieces_of
+from medray.formats.ehr.tables import Bad
+from medray.formats.events.columns import NEVER, Events
+from medray.formats.events.times import MICROSECONDS, duration, moment, moments, numbers
+
+_COMPARED = re.compile(r"[<>]=?\s*-?\d+(\.\d+)?|\d+(\.\d+)?\s*[-:/]\s*\d+(\.\d+)?")
+MOST = 1000 * MICROSECONDS["year"]  # between a time and what it is counted from
+NO_CODE, NO_TIME, NOT_ASKED = "no code", "no time", "no such values"
+
+
+@dataclass(frozen=True)
+class Made:
+    """What rows made.
+
+    Args:
+        events: of all rows, those of a rule together.
+        of_row: position in the stretch of the row of each event, int64 (events,).
+        dropped: why a row made no event; "" of one that made some or is bad, (rows,).
+        sound: which rows are not bad, bool (rows,).
+        bad: the others: nothing is taken of them.
+    """
+
+    events: Events
+    of_row: np.ndarray
+    dropped: np.ndarray
+    sound: np.ndarray
+    bad: Sequence[Bad]
+
+
+def made_of(
+    rule: TableRule,
+    columns: Columns[str, pa.StringArray],
+    rows: np.ndarray,
+    table: int,
+    form: str,
+    lacks: Columns[str, np.ndarray],
+) -> Made:
+    """Events of rows.
+
+    Args:
+        rule: of their table.
+        columns: texts by name, joined ones among them, None where nothing stands.
+        rows: numbers of the rows, int64 (rows,).
+        table: its number.
+        form: of strptime, of times that have none of their own.
+        lacks: whose key is not in a table that is joined, by the key's column, bool (rows,).
+    """
+    count = len(rows)
+    faults = np.full(count, "", object)
+    for column, missing in lacks.items():
+        _note(faults, missing, f"no-such-key {column}")
+    _note(faults, _missing(columns[rule.subject]), "no-subject")
+    reasons = np.full(count, "", object)
+    parts: list[Events] = []
+    places: list[np.ndarray] = []
+    for event in rule.events:
+        one, at = _events(event, columns, rows, table, form, faults, reasons)
+        parts.append(one)
+        places.append(at)
+    events, of_row = Events.joined(parts), np.concatenate(places)
+    sound = faults[of_row] == ""
+    events, of_row = events.take(np.flatnonzero(sound)), of_row[sound]
+    reasons[faults != ""] = ""
+    reasons[of_row] = ""
+    bad = [Bad(int(rows[at]), _fault(str(faults[at]))) for at in np.flatnonzero(faults != "")]
+    return Made(events, of_row, reasons, faults == "", bad)
+
+
+def _events(
+    rule: EventRule,
+    columns: Columns[str, pa.StringArray],
+    rows: np.ndarray,
+    table: int,
+    form: str,
+    faults: np.ndarray,
+    reasons: np.ndarray,
+) -> tuple[Events, np.ndarray]:
+    """Events of one rule, and the position of the row of each."""
+    wanted = np.ones(len(rows), bool)
+    for column, values in rule.where.items():
+        given = pa.array([values] if isinstance(values, str) else values, pa.string())
+        wanted &= pc.is_in(columns[column], value_set=given).to_numpy(zero_copy_only=False)
+    reasons[~wanted & (reasons == "")] = NOT_ASKED
+    times, blank = _times(rule.time, columns, len(rows), form, faults, wanted)
+    reasons[wanted & blank & (reasons == "")] = NO_TIME
+    at = np.flatnonzero(wanted & ~blank)
+    codes = _filled(rule.code, columns).take(pa.array(at))
+    coded = codes.is_valid().to_numpy(zero_copy_only=False)
+    reasons[at[~coded]] = np.where(reasons[at[~coded]] == "", NO_CODE, reasons[at[~coded]])
+    at, codes = at[coded], codes.drop_null()
+    if rule.split:
+        at, codes = _parted(rule, at, codes)
+    if rule.vocabularies:
+        codes = _named(rule.vocabularies, codes)
+    available = times
+    if rule.available is not None:
+        known, unknown = _times(rule.available, columns, len(rows), form, faults, wanted)
+        available = np.maximum(np.where(unknown, times, known), times)
+    where = pa.array(at)
+    value, number = _numbers(rule, columns, where)
+    unit = pa.array([""] * len(at), pa.string())
+    if rule.unit is not None:
+        unit = pc.fill_null(_filled(rule.unit, columns).take(where), "")
+    words = unit.slice(0, 0)
+    if rule.text is not None:
+        words = pc.fill_null(columns[rule.text].take(where), "")
+    events = Events(
+        time=times[at],
+        available_at=available[at],
+        numeric_value=value,
+        origin=np.full(len(at), table, np.int16),
+        row=rows[at],
+        code=codes,
+        unit=unit,
+        number=number,
+        text=words if len(words) else pa.array([""] * len(at), pa.string()),
+    )
+    return events, at
+
+
+def _times(
+    when: When | str,
+    columns: Columns[str, pa.StringArray],
+    count: int,
+    form: str,
+    faults: np.ndarray,
+    wanted: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Times of rows, and which have none; what can't be read is a fault of its row."""
+    if isinstance(when, str):  # static
+        return np.full(count, NEVER, np.int64), np.zeros(count, bool)
+    form = when.format or form
+    cells = columns[when.column]
+    if when.unit is None:
+        read = moments(cells, form)
+        values, blank = read.values.copy(), _missing(cells)
+        _note(faults, read.bad & wanted, f"bad-time {when.column}")
+    else:
+        steps = numbers(_replaced(cells, when.values))
+        if is_date(when.since):
+            since, none = np.full(count, moment(when.since), np.int64), np.zeros(count, bool)
+        else:
+            start = moments(columns[when.since], form)
+            since, none = start.values, _missing(columns[when.since])
+            _note(faults, start.bad & wanted, f"bad-time {when.since}")
+        far = (
+            np.abs(np.nan_to_num(steps.values)) > 1e6 * 86400 * 366 / MICROSECONDS[when.unit] * 1e4
+        )
+        _note(faults, (steps.bad | far) & wanted, f"bad-number {when.column}")
+        blank = _missing(cells) | none
+        moved = np.where(far, 0, np.nan_to_num(steps.values)) * MICROSECONDS[when.unit]
+        values = since + np.rint(moved).astype(np.int64) * (-1 if when.back else 1)
+    values[blank] = NEVER
+    if when.plus is not None:
+        values[~blank] += duration(when.plus)
+    return values, blank | (faults != "")
+
+
+def _numbers(
+    rule: EventRule, columns: Columns[str, pa.StringArray], where: pa.Array
+) -> tuple[np.ndarray, pa.StringArray]:
+    """Numbers of events, and their texts where float32 would change them or they are none."""
+    if rule.number is None:
+        return np.full(len(where), np.nan), pa.array([""] * len(where), pa.string())
+    cells = columns[rule.number].take(where)
+    read = numbers(_replaced(cells, rule.values))
+    with np.errstate(over="ignore"):
+        single = read.values.astype(np.float32).astype(np.float64)
+    changed = np.isfinite(read.values) & (single != read.values)
+    texts = np.full(len(where), "", object)
+    for at in np.flatnonzero(changed | read.bad):
+        cell = cells[int(at)].as_py()
+        if changed[at] or _COMPARED.fullmatch(cell):  # other words may be anything
+            texts[at] = cell
+    return read.values, pa.array(texts, pa.string())
+
+
+def _replaced(cells: pa.StringArray, values: Columns[str, float]) -> pa.StringArray:
+    """Texts, with the numbers that some of them stand for."""
+    if not values:
+        return cells
+    at = pc.index_in(cells, value_set=pa.array(list(values), pa.string()))
+    stand = pa.array([repr(value) for value in values.values()], pa.string()).take(at)
+    return pc.coalesce(stand, cells)
+
+
+def _filled(template: str, columns: Columns[str, pa.StringArray]) -> pa.StringArray:
+    """A text with {columns} in it, of each row; None where a column is blank."""
+    parts: list[pa.StringArray | pa.Scalar] = []
+    for words, column in pieces_of(template):
+        if words:
+            parts.append(pa.scalar(words))
+        if column:
+            parts.append(columns[column])
+    if all(isinstance(part, pa.Scalar) for part in parts):
+        count = len(next(iter(columns.values())))
+        return pa.array([template] * count, pa.string())
+    return pc.binary_join_element_wise(*parts, "")
+
+
+def _parted(
+    rule: EventRule, at: np.ndarray, codes: pa.StringArray
+) -> tuple[np.ndarray, pa.StringArray]:
+    """Several codes of a cell, each an event of its own."""
+    ((before, _), (behind, _)) = pieces_of(rule.code)
+    places, made = [], []
+    for place, code in zip(at.tolist(), codes.to_pylist(), strict=True):
+        inner = code[len(before) : len(code) - len(behind)]
+        for one in dict.fromkeys(map(str.strip, inner.split(rule.split))):
+            if one:
+                places.append(place)
+                made.append(f"{before}{one}{behind}")
+    return np.array(places, np.int64), pa.array(made, pa.string())
+
+
+def _named(vocabularies: Columns[str, str], codes: pa.StringArray) -> pa.StringArray:
+    """Codes, each with the vocabulary before // that its other part is of; UNKNOWN where none."""
+    known = codes.dictionary_encode()
+    texts = known.dictionary.to_pylist()
+    inner = pa.array([text.rpartition("//")[2] for text in texts], pa.string())
+    names = np.full(len(texts), "UNKNOWN", object)
+    for name, pattern in reversed(list(vocabularies.items())):
+        fits = pc.match_substring_regex(inner, f"^(?:{pattern})$")
+        names[fits.to_numpy(zero_copy_only=False)] = name
+    made = [f"{name}//{one}" for name, one in zip(names, inner.to_pylist(), strict=True)]
+    return pa.array(made, pa.string()).take(known.indices)
+
+
+def _missing(cells: pa.StringArray) -> np.ndarray:
+    found: np.ndarray = cells.is_null().to_numpy(zero_copy_only=False)
+    return found
+
+
+def _note(faults: np.ndarray, bad: np.ndarray, what: str) -> None:
+    """What is wrong with rows, unless something is already."""
+    faults[bad & (faults == "")] = what
+
+
+def _fault(what: str) -> DataError:
+    code, _, column = what.partition(" ")
+    said = {
+        "no-subject": "the row names no subject",
+        "no-such-key": f"the row's key in {column!r} is not in the table that is joined",
+        "bad-time": f"column {column!r} holds no time",
+        "bad-number": f"column {column!r} holds no number that a time is so many units of",
+    }
+    return DataError(said[code], code=code)

@@ -1,0 +1,113 @@
+"""What one input of a format says, by subject: rows of a dataset, and what became of its source."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from medray.formats.events.columns import NEVER, Events, ordered
+from medray.formats.events.times import MICROSECONDS
+from medray.formats.signal.deidentify import Pseudonyms
+from medray.storage.shards.rows import Rows
+
+PART_COLUMNS = ("subject", "order", "told")
+"""Of a row besides its id: whose events they are, by what rows are sorted, and a JSON text: name of
+a table → [rows read, events made, {why a row made none: how many}]."""
+
+
+@dataclass(frozen=True)
+class Accounted:
+    """Rows of a source, each of which names a subject.
+
+    Args:
+        subjects: whose it is, by row.
+        tables: name of the table that it stands in, by row.
+        dropped: why it made no event, by row; empty of one that made some.
+    """
+
+    subjects: pa.StringArray
+    tables: Sequence[str]
+    dropped: Sequence[str]
+
+
+def parts_of(
+    source: Accounted,
+    events: Events,
+    of_row: np.ndarray,
+    *,
+    key: str,
+    pseudonyms: Pseudonyms,
+    keep_text: bool,
+) -> Rows | None:
+    """A row for each subject with its events in order of time; None where there is no subject.
+
+    Ids of subjects leave as pseudonyms, and all times of a subject are shifted by as many days.
+
+    Args:
+        source: every row that is accounted for here.
+        events: that they made.
+        of_row: which row made each, int64 (events,).
+        key: of the input.
+        pseudonyms: how ids leave.
+        keep_text: whether words stay.
+    """
+    known = source.subjects.dictionary_encode()
+    given = known.dictionary.to_pylist()
+    if not given:
+        return None
+    leaving = [pseudonyms.name("subject", one) for one in given]
+    order = ordered(leaving)
+    by_order = np.lexsort((np.array(leaving, object), order))
+    place = np.empty(len(given), np.int64)
+    place[by_order] = np.arange(len(given))
+    of_subject = place[known.indices.to_numpy(zero_copy_only=False)]
+    owners = of_subject[of_row]
+    at = np.lexsort((events.available_at, events.time, owners))
+    made, owners = events.take(at), owners[at]
+    days = np.array([pseudonyms.days(one) for one in given], np.int64)[by_order]
+    shift = days[owners] * MICROSECONDS["day"]
+    blank = pa.array([""] * len(made), pa.string())
+    shifted = Events(
+        time=np.where(made.time == NEVER, NEVER, made.time - shift),
+        available_at=np.where(made.available_at == NEVER, NEVER, made.available_at - shift),
+        numeric_value=made.numeric_value,
+        origin=made.origin,
+        row=made.row,
+        code=made.code,
+        unit=made.unit,
+        number=made.number,
+        text=made.text if keep_text else blank,
+    )
+    told = _told(source, of_subject, np.bincount(of_row, minlength=len(source.dropped)), len(given))
+    table = pa.table(
+        {
+            "sample_id": pa.array([f"{key}#{at:06d}" for at in range(len(given))], pa.string()),
+            "subject": pa.array([leaving[at] for at in by_order.tolist()], pa.string()),
+            "order": pa.array(order[by_order], pa.int64()),
+            "told": pa.array(told, pa.string()),
+        }
+    )
+    return Rows(table, shifted.packed(np.bincount(owners, minlength=len(given))))
+
+
+def _told(source: Accounted, of_subject: np.ndarray, made: np.ndarray, count: int) -> list[str]:
+    """What became of the rows of each subject."""
+    rows: list[Counter[str]] = [Counter() for _ in range(count)]
+    events: list[Counter[str]] = [Counter() for _ in range(count)]
+    dropped: list[defaultdict[str, Counter[str]]] = [defaultdict(Counter) for _ in range(count)]
+    each = zip(of_subject.tolist(), source.tables, source.dropped, made.tolist(), strict=True)
+    for subject, table, why, number in each:
+        rows[subject][table] += 1
+        events[subject][table] += number
+        if why:
+            dropped[subject][table][why] += 1
+    return [
+        json.dumps(
+            {name: [mine[name], events[at][name], dropped[at][name]] for name in sorted(mine)},
+            sort_keys=True,
+        )
+        for at, mine in enumerate(rows)
+    ]
