@@ -1,7 +1,6 @@
 """LSTM and GRU over events."""
 
 from collections.abc import Mapping
-from typing import Literal
 
 import torch
 from pydantic import Field
@@ -17,13 +16,13 @@ class RecordRnn(RecordNetwork):
     class Options(RecordOptions):
         """What can be chosen."""
 
-        cell: Literal["lstm", "gru"] = "lstm"
+        gru: bool = Field(False, description="gated recurrent units in place of LSTM")
         hidden: int = Field(64, ge=1, description="of a state")
         layers: int = Field(1, ge=1, le=8)
 
     def __init__(self, options: Options, out_channels: int) -> None:
         super().__init__(options, out_channels)
-        kind = nn.LSTM if options.cell == "lstm" else nn.GRU
+        kind = nn.GRU if options.gru else nn.LSTM
         self.cells = kind(
             options.width,
             options.hidden,

@@ -71,8 +71,12 @@ class Gather(Operation):
         place = np.empty(len(names), np.int64)
         place[by_order] = np.arange(len(names))
         owners = np.repeat(place[of_part], lengths)
-        at = np.lexsort((events.row, events.origin, events.available_at, events.time, owners))
-        at = self._once(events, owners, at)
+        keys = (events.row, events.origin, events.available_at, events.time, owners)
+        if self.parameters["once"]:
+            at = np.lexsort((events.numeric_value, _ranks(events.code), *keys))
+            at = self._once(events, owners, at)
+        else:
+            at = np.lexsort(keys)
         counts = np.bincount(owners[at], minlength=len(names))
         made = {
             "sample_id": pa.array([names[one] for one in by_order.tolist()], pa.string()),
@@ -86,8 +90,6 @@ class Gather(Operation):
 
     def _once(self, events: Events, owners: np.ndarray, at: np.ndarray) -> np.ndarray:
         """Without events that are of the same resource and say the same as the one before."""
-        if not self.parameters["once"] or not len(at):
-            return at
         same = np.isin(events.origin[at], self.parameters["once"])
         for values in (events.row, events.origin, events.available_at, events.time, owners):
             same[1:] &= values[at][1:] == values[at][:-1]
@@ -96,8 +98,18 @@ class Gather(Operation):
         for texts in (events.code, events.unit, events.number, events.text):
             codes = texts.dictionary_encode().indices.to_numpy(zero_copy_only=False)[at]
             same[1:] &= codes[1:] == codes[:-1]
-        same[0] = False
+        same[:1] = False
         return at[~same]
+
+
+def _ranks(texts: pa.StringArray) -> np.ndarray:
+    """Of each text its place among all, sorted."""
+    known = texts.dictionary_encode()
+    words = np.array(known.dictionary.to_pylist(), object)
+    ranks = np.empty(len(words), np.int64)
+    ranks[np.argsort(words, kind="stable")] = np.arange(len(words))
+    found: np.ndarray = ranks[known.indices.to_numpy(zero_copy_only=False)]
+    return found
 
 
 def _runs(wanted: np.ndarray) -> list[tuple[int, int]]:
