@@ -20,7 +20,7 @@ from medray.formats.ome_zarr import OmeZarr
 from medray.storage.shards.samples import Layout, Sample
 from tests.contract.compound_examples import pairs, sdf, smiles
 from tests.contract.document_examples import brat, conll, marked, notes
-from tests.contract.record_examples import fhir, meds, records, subject
+from tests.contract.record_examples import RECORDS, subject
 from tests.contract.wfdb_examples import recorded, wfdb
 from tests.formats.edf.made import File, Lead, clocked, noise
 
@@ -217,13 +217,11 @@ SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "conll": conll,
     "dicom": dicom,
     "edf": edf,
-    "ehr": records,
     "expression": expression,
     "fasta": fasta,
-    "fhir": fhir,
     "gff": gff,
     "image": image,
-    "meds": meds,
+    **RECORDS,
     "nifti": nifti,
     "notes": notes,
     "ome_zarr": ome_zarr,
@@ -239,11 +237,9 @@ SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
 }
 IMAGES = ("dicom", "image", "nifti", "ome_zarr")
 # Text that is cut between two lines is a shorter text: nothing in it says that there was more.
-# Of records a letter of somebody's id makes another person, so rows are counted, not samples:
-# tests/formats/test_ehr.py, tests/formats/test_fhir.py.
+# Of records a letter of an id makes another person: rows are counted, in tests of these formats.
 UNCOUNTED = (
-    "signal-table", "bed", "fasta", "fhir", "gff", "meds", "ehr", "sequences", "sdf", "smiles",
-    "conll", "notes",
+    "signal-table", "bed", "fasta", "gff", "sequences", "sdf", "smiles", "conll", "notes", *RECORDS,
 )  # fmt: skip
 
 

@@ -108,6 +108,9 @@ def meds(root: Path) -> dict[str, Any]:
     return {"deidentify": {"method": "none"}}
 
 
+RECORDS = {"ehr": records, "fhir": fhir, "meds": meds}
+
+
 def subject(sample_id: str = "case") -> Sample:
     """Somebody with two events."""
     arrays = {
