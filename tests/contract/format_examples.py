@@ -275,7 +275,7 @@ def written(sample_id: str = "case") -> Sample:
 
 
 def flat(sample_id: str = "case") -> Sample:
-    """The same of two dimensions."""
+    """In two dimensions."""
     whole = written(sample_id)
     arrays = {"image": whole.arrays["image"][:, 0], "label": whole.arrays["label"][0]}
     return Sample(sample_id, {"subject": "subject-1", "spacing_mm": [0.9, 0.8]}, arrays)
@@ -290,8 +290,7 @@ def measured(sample_id: str = "case") -> Sample:
 def track(sample_id: str = "case") -> Sample:
     """A contig's track, one bin without a value."""
     row = {"contig": "chr1", "length": 30, "bin_bases": 8}
-    values = np.array([[0.5, 0.5, np.nan, 2]], np.float16)
-    return Sample(sample_id, row, {"track": values})
+    return Sample(sample_id, row, {"track": np.array([[0.5, 0.5, np.nan, 2]], np.float16)})
 
 
 def contig(sample_id: str = "case") -> Sample:
@@ -348,4 +347,4 @@ WRITTEN: dict[str, Callable[[str], Sample]] = {
 
 JOINED = ("annotated_vcf", "fhir", "intervals", "table", "wfdb-annotations")
 """Written from many units together: tests/steps/test_join.py, tests/jobs/test_annotated_vcf.py,
-tests/formats/wfdb/test_beats.py, tests/formats/test_intervals.py, tests/formats/test_fhir.py."""
+tests/formats/wfdb/test_beats.py, tests/formats/test_intervals.py, test_fhir.py."""
