@@ -38,6 +38,7 @@ OTHERWISE = {
     ("modalities/notation", "summary"): "of drawings",
     ("report/collect.py", "summary"): "of scores",
     ("steps/evaluate", "summary"): "of scores",
+    ("formats/fhir", "text"): "a field of FHIR",
     ("formats/molecules", "text"): "a kind of column",
     ("formats/table", "text"): "a kind of column",
     ("formats/wfdb", "text"): "a column",

@@ -122,6 +122,6 @@ def subject(sample_id: str = "case") -> Sample:
         "code": np.frombuffer("SEX//f\0LAB//µ\0".encode(), np.uint8),
         "unit": np.frombuffer(b"\0mg\0", np.uint8),
         "number": np.frombuffer(b"\00016777217\0", np.uint8),
-        "text": np.frombuffer(b"\0\0", np.uint8),
+        "words": np.frombuffer(b"\0\0", np.uint8),
     }
     return Sample(sample_id, {"subject": sample_id, "events": 2}, dict(arrays))

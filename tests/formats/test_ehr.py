@@ -141,9 +141,9 @@ def test_every_row_is_somewhere(tmp_path: Path) -> None:
 def test_words_are_kept_only_if_the_job_says_so(tmp_path: Path) -> None:
     mapping = changed("lab", "events", 0, "text", to="labname")
     vendor(tmp_path)
-    assert {one["text"] for one in read(tmp_path, mapping).codes("LAB//sodium")} == {""}
+    assert {one["words"] for one in read(tmp_path, mapping).codes("LAB//sodium")} == {""}
     found = read(tmp_path, mapping, keep_text=True)
-    assert {one["text"] for one in found.codes("LAB//sodium")} == {"sodium"}
+    assert {one["words"] for one in found.codes("LAB//sodium")} == {"sodium"}
 
 
 def test_people_leave_under_pseudonyms_and_on_other_days(

@@ -102,7 +102,7 @@ def test_values_of_every_kind(tmp_path: Path) -> None:
     ]
     assert "Canary" not in json.dumps(found.events)
     kept = read(tmp_path, keep_text=True)
-    assert [one["text"] for one in kept.events["a"]] == ["", "", "", "", "Mr. Canary", ""]
+    assert [one["words"] for one in kept.events["a"]] == ["", "", "", "", "Mr. Canary", ""]
 
 
 def test_what_is_no_resource_is_refused_by_itself(tmp_path: Path) -> None:

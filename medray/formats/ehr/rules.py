@@ -125,7 +125,7 @@ def _events(
         code=codes,
         unit=unit,
         number=number,
-        text=words if len(words) else pa.array([""] * len(at), pa.string()),
+        words=words if len(words) else pa.array([""] * len(at), pa.string()),
     )
     return events, at
 

@@ -27,7 +27,7 @@ NUMBERS = {
     "origin": "int16",
     "row": "int64",
 }
-TEXTS = ("code", "unit", "number", "text")
+TEXTS = ("code", "unit", "number", "words")
 EVENT_ARRAYS: Arrays = {
     **{name: ArraySpec((Axis("event"),), (dtype,), ragged=True) for name, dtype in NUMBERS.items()},
     **{name: ArraySpec((Axis("byte"),), ("uint8",), ragged=True) for name in TEXTS},
@@ -48,7 +48,7 @@ class Events:
         code: what, such as "ICD9CM//99591".
         unit: of the number; empty where there is none.
         number: the number as text, where float32 would change it or it is none, such as "<0.1".
-        text: what else stands there; empty where there is nothing.
+        words: what else stands there; empty where there is nothing.
     """
 
     time: np.ndarray
@@ -59,7 +59,7 @@ class Events:
     code: pa.StringArray
     unit: pa.StringArray
     number: pa.StringArray
-    text: pa.StringArray
+    words: pa.StringArray
 
     def __len__(self) -> int:
         return len(self.time)

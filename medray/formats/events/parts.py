@@ -79,7 +79,7 @@ def parts_of(
         code=made.code,
         unit=made.unit,
         number=made.number,
-        text=made.text if keep_text else blank,
+        words=made.words if keep_text else blank,
     )
     told = _told(source, of_subject, np.bincount(of_row, minlength=len(source.dropped)), len(given))
     table = pa.table(

@@ -266,6 +266,6 @@ def events_of(found: Read) -> tuple[Events, np.ndarray]:
         code=pa.array(found.code, pa.string()),
         unit=pa.array(found.unit, pa.string()),
         number=pa.array(number, pa.string()),
-        text=pa.array(found.text, pa.string()),
+        words=pa.array(found.text, pa.string()),
     )
     return events.take(np.flatnonzero(sound)), owner[sound]

@@ -204,7 +204,7 @@ def _events(table: pa.Table, codes: pa.StringArray, start: int) -> Events:
             code=codes.fill_null(""),
             unit=_texts(table, "unit"),
             number=number,
-            text=_texts(table, "text_value"),
+            words=_texts(table, "text_value"),
         )
     except _DAMAGE as error:
         raise DataError("a column has values of another type than MEDS", code="bad-type") from error

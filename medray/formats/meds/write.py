@@ -47,7 +47,7 @@ def write_meds(samples: Sequence[Sample], target: Path, *, numbers: bool) -> Pat
         "time": _times(held["time"]),
         "code": texts["code"],
         "numeric_value": _numbers(held["numeric_value"]),
-        "text_value": _blank(texts["text"]).cast(pa.large_string()),
+        "text_value": _blank(texts["words"]).cast(pa.large_string()),
         "available_at": _times(held["available_at"]),
         "unit": _blank(texts["unit"]),
         "number": _blank(texts["number"]),

@@ -95,7 +95,7 @@ class Gather(Operation):
             same[1:] &= values[at][1:] == values[at][:-1]
         value = events.numeric_value[at]
         same[1:] &= (value[1:] == value[:-1]) | (np.isnan(value[1:]) & np.isnan(value[:-1]))
-        for texts in (events.code, events.unit, events.number, events.text):
+        for texts in (events.code, events.unit, events.number, events.words):
             codes = texts.dictionary_encode().indices.to_numpy(zero_copy_only=False)[at]
             same[1:] &= codes[1:] == codes[:-1]
         same[:1] = False
