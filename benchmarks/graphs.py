@@ -186,12 +186,13 @@ class Training:
         made = []
         for number in range(len(self.data)):
             one = self.cases.molecules.take(np.array([number])).tree(torch.device("cpu"))
-            into = torch.repeat_interleave(torch.arange(len(one["atoms"])), one["degrees"])
+            columns = one["kinds"][one["kind"]]
+            into = torch.repeat_interleave(torch.arange(len(columns)), one["degrees"])
             edges, size = (
                 torch.stack([one["sources"], into]),
                 torch.tensor([float(one["sizes"][0])]),
             )
-            made.append(Data(x=one["atoms"], edge_index=edges, y=self.targets[number], atoms=size))
+            made.append(Data(x=columns, edge_index=edges, y=self.targets[number], atoms=size))
         drawn = (self.order.slice_at(number, 0, 1)[0] for number in range(self.steps))
         return [made[at] for batch in drawn for at in batch]
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from medray.data.batch import Part
 from medray.data.order import Order
 from medray.errors import MedrayError
 from medray.jobs.run import run
@@ -61,11 +62,13 @@ def test_stored_molecules_come_back_in_the_order_asked_for(make_dataset: Make) -
     chosen = np.array([2, 0])
     batch = cases.molecules.take(chosen).tree(CPU)
     wanted = [samples[11].arrays, samples[7].arrays]
-    assert np.array_equal(batch["atoms"], np.concatenate([one["atoms"] for one in wanted]))
+    columns = np.concatenate([one["atoms"] for one in wanted])
+    assert np.array_equal(batch["kinds"][batch["kind"]], columns)
+    assert len(batch["kinds"]) == len(np.unique(columns, axis=0))
     assert batch["sizes"].tolist() == [len(one["atoms"]) for one in wanted]
     assert np.array_equal(batch["bits"], np.concatenate([one["fingerprint"] for one in wanted]))
     # Each directed bond, from source to the atom that holds it, is a stored one; so is its reverse.
-    into = np.repeat(np.arange(len(batch["atoms"])), batch["degrees"])
+    into = np.repeat(np.arange(len(batch["kind"])), batch["degrees"])
     edges = list(zip(batch["sources"].tolist(), into.tolist(), strict=True))
     found, first = set(), 0
     for one in wanted:
@@ -80,6 +83,10 @@ def test_stored_molecules_come_back_in_the_order_asked_for(make_dataset: Make) -
     assert [edges[at] for at in batch["reverse"].tolist()] == [(v, u) for u, v in edges]
 
 
+def atoms(part: Part) -> torch.Tensor:
+    return part.inputs["kinds"][part.inputs["kind"]]
+
+
 def test_parts_of_a_batch_hold_whole_molecules(make_dataset: Make) -> None:
     cases = MoleculeCases(make_dataset("molecules", molecules(12)), range(12), plan())
     targets = torch.arange(12.0)[:, None]
@@ -88,7 +95,7 @@ def test_parts_of_a_batch_hold_whole_molecules(make_dataset: Make) -> None:
     parts = MoleculeLoader(cases, order, targets, parts=3).batch(1).parts
     assert len(parts) == 3
     assert torch.equal(torch.cat([one.target for one in parts]), whole.target)
-    assert torch.equal(torch.cat([one.inputs["atoms"] for one in parts]), whole.inputs["atoms"])
+    assert torch.equal(torch.cat([atoms(one) for one in parts]), atoms(whole))
     ranks = [MoleculeLoader(cases, order, targets, share=(at, 2)).batch(1) for at in (0, 1)]
     shares = [part.target for batch in ranks for part in batch.parts]
     assert torch.equal(torch.cat(shares), whole.target)

@@ -10,7 +10,7 @@ from torch import Tensor
 from medray.modalities.molecule.cases import Molecules, packed
 from medray.models import MODELS, model_options
 from medray.models.base import Network
-from medray.models.molecule.base import neighbour_mean, sums
+from medray.models.molecule.base import Around, neighbour_mean, sums
 from medray.models.molecule.message_passing import MeanLayer
 from tests.molecules import molecules, turned
 
@@ -69,7 +69,7 @@ def test_a_layer_is_the_mean_over_neighbours_as_written_densely() -> None:
     wanted = torch.relu(
         mean @ layer.neighbours.weight.T + layer.neighbours.bias + states @ layer.own.weight.T
     )
-    found = layer(states, batch)
+    found = layer(states, Around.of(batch))
     torch.testing.assert_close(found, wanted)
     weight = torch.randn_like(wanted)
     (by_found,) = torch.autograd.grad((found * weight).sum(), states)
@@ -77,11 +77,27 @@ def test_a_layer_is_the_mean_over_neighbours_as_written_densely() -> None:
     torch.testing.assert_close(by_found, by_wanted)
 
 
+def test_a_layer_over_kinds_of_atoms_is_that_over_their_atoms() -> None:
+    batch, generator = tree(some()), torch.Generator().manual_seed(2)
+    around, kind = Around.of(batch), batch["kind"]
+    assert len(batch["kinds"]) < len(kind)
+    kinds = torch.randn(len(batch["kinds"]), 5, generator=generator, dtype=torch.float64)
+    layer, found = MeanLayer(5, 4).double(), []
+    for told in (kinds.requires_grad_(), kinds):
+        made = layer(told, around, kind) if not found else layer(told[kind], around)
+        weight = torch.linspace(-1, 1, made.numel(), dtype=torch.float64).view_as(made)
+        gradients = torch.autograd.grad((made * weight).sum(), [kinds, *layer.parameters()])
+        found.append([made, *gradients])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_gradients_of_sums_are_right() -> None:
     batch = tree(some())
+    around = Around.of(batch)
     rows = torch.randn(int(batch["sizes"].sum()), 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: sums(x, batch["sizes"]), (rows,))
-    assert torch.autograd.gradcheck(lambda x: neighbour_mean(x, batch), (rows,))
+    assert torch.autograd.gradcheck(lambda x: neighbour_mean(x, around), (rows,))
 
 
 def test_directed_messages_are_those_written_bond_by_bond() -> None:
@@ -89,7 +105,7 @@ def test_directed_messages_are_those_written_bond_by_bond() -> None:
     network = built({"name": "dmpnn", "hidden": 6, "layers": 3, "readout": "mean"})
     batch = tree(arrays)
     with torch.no_grad():
-        x, wanted = network.atoms(batch["atoms"]), []
+        x, wanted = network.atoms(batch["kinds"])[batch["kind"]], []
         first = 0
         for one in arrays:
             states, features = {}, {}

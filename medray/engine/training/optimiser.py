@@ -24,5 +24,6 @@ def build_optimiser(network: nn.Module, chosen: OptimiserSettings) -> torch.opti
     ]
     groups = [group for group in groups if group["params"]]
     if chosen.name == "adamw":
-        return torch.optim.AdamW(groups, lr=chosen.lr, betas=chosen.betas)
+        # All tensors of a step in one call: of small networks a tenth of a training's time.
+        return torch.optim.AdamW(groups, lr=chosen.lr, betas=chosen.betas, fused=True)
     return torch.optim.SGD(groups, lr=chosen.lr, momentum=chosen.momentum, nesterov=True)

@@ -72,7 +72,7 @@ def load_optimiser(
         state: dict[str, Any] = optimiser.state[parameter]
         for key, tensor in by_parameter.get(name, {}).items():
             if tensor.shape != parameter.shape:
-                state[key] = tensor.clone()  # a step count, which torch keeps on the CPU
+                state[key] = tensor.to(parameter.device, copy=True)  # a count of steps
                 continue
             state[key] = torch.empty_like(parameter, requires_grad=False)
             _put(state[key], tensor)

@@ -28,9 +28,10 @@ def environments(graphs: Graphs) -> np.ndarray:
     count = len(graphs)
     batch = graphs.batch()
     owner = np.repeat(np.arange(count), graphs.sizes) * COLUMNS
-    into = np.repeat(np.arange(len(graphs.atoms)), graphs.degrees)
-    atoms = graphs.atoms.astype(np.uint8).astype(np.uint64)
-    states = mixed(atoms @ (np.uint64(256) ** np.arange(atoms.shape[1], dtype=np.uint64)))
+    into = np.repeat(np.arange(len(graphs.kind)), graphs.degrees)
+    kinds = graphs.kinds.astype(np.uint8).astype(np.uint64)
+    each = mixed(kinds @ (np.uint64(256) ** np.arange(kinds.shape[1], dtype=np.uint64)))
+    states = each[graphs.kind]
     orders = mixed(graphs.bonds[:, 0].astype(np.uint64) + np.uint64(1))
     made = np.zeros(count * COLUMNS)
     for radius in range(RADIUS + 1):

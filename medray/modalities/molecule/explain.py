@@ -1,7 +1,7 @@
 """What each atom has to do with an answer: integrated gradients (Sundararajan et al. 2017)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -71,9 +71,11 @@ class _Path:
     """Answers and gradients on the straight line from blank atoms to the atoms themselves."""
 
     def __init__(self, trained: Trained, molecules: Molecules, which: np.ndarray) -> None:
-        self._trained, self._inputs = trained, molecules.tree(trained.device)
+        graphs = molecules.graphs
+        apart = replace(molecules, graphs=None if graphs is None else graphs.apart())
+        self._trained, self._inputs = trained, apart.tree(trained.device)
         self._which = torch.from_numpy(which).to(trained.device)
-        self.ends = np.cumsum([] if molecules.graphs is None else molecules.graphs.sizes)
+        self.ends = np.cumsum([] if graphs is None else graphs.sizes)
 
     def at(self, share: float) -> tuple[np.ndarray, np.ndarray]:
         """The answers (molecules,), and states times gradients of each atom, (atoms,); float64."""

@@ -3,7 +3,9 @@
 The batch is ragged and has no padding: a tree of tensors, of B molecules with N atoms and E
 directed bonds together (each bond counts twice), end to end in the order of the molecules:
 
-- `atoms` int8 (N, 7): columns as `formats.molecules.graph.ATOM_COLUMNS` says.
+- `kinds` int8 (K, 7): what atoms there are, each once; columns as
+  `formats.molecules.graph.ATOM_COLUMNS` says. Some dozens, of thousands of atoms.
+- `kind` int64 (N,): which of these each atom is.
 - `sizes` int64 (B,): atoms of each molecule.
 - `degrees` int64 (N,): directed bonds that lead to each atom.
 - `sources` int64 (E,): the atom that each comes from; they are sorted by the atom they lead to.
@@ -18,7 +20,7 @@ No answer depends on the other molecules of its batch: nothing is averaged over 
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self, cast
+from typing import Any, ClassVar, Literal, NamedTuple, Self, cast
 
 import torch
 from pydantic import Field
@@ -93,11 +95,30 @@ def starts_of(lengths: Tensor) -> Tensor:
     return lengths.cumsum(0) - lengths
 
 
-def neighbour_mean(states: Tensor, batch: Batch) -> Tensor:
+class Around(NamedTuple):
+    """Who is around whom in a batch, for as many layers as ask.
+
+    Args:
+        sources: as of the batch.
+        starts: int64 (N,), where those of each atom begin.
+        share: (N, 1), of each atom's neighbours in their mean.
+    """
+
+    sources: Tensor
+    starts: Tensor
+    share: Tensor
+
+    @classmethod
+    def of(cls, batch: Batch) -> Self:
+        """Of a batch."""
+        degrees = batch["degrees"]
+        return cls(batch["sources"], starts_of(degrees), (1 / degrees.clamp(min=1))[:, None])
+
+
+def neighbour_mean(states: Tensor, around: Around) -> Tensor:
     """The mean of each atom's neighbours, (N, width); 0 where there are none."""
-    degrees = batch["degrees"]
-    share = (1 / degrees.clamp(min=1)).to(states.dtype)[:, None]
-    made: Tensor = _Among.apply(states, batch["sources"], starts_of(degrees), share)  # type: ignore[no-untyped-call]
+    sources, starts, share = around
+    made: Tensor = _Among.apply(states, sources, starts, share.to(states.dtype))  # type: ignore[no-untyped-call]
     return made
 
 
@@ -180,7 +201,7 @@ def head_of(options: MoleculeOptions, inward: int, outward: int) -> nn.Sequentia
 class MoleculeNetwork(Network):
     """A network of molecules: a tree as this module describes, to logits (B, out_channels).
 
-    One whose module `atoms` makes states (N, width) of the atoms' columns can be explained by them.
+    One whose module `atoms` makes states (K, width) of the atoms' columns can be explained by them.
     """
 
     answers: ClassVar[frozenset[Answers]] = frozenset({"sample"})

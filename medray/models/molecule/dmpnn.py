@@ -1,5 +1,7 @@
 """Directed message passing: states belong to bonds, each in both directions."""
 
+from typing import Any
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -17,6 +19,29 @@ from medray.models.molecule.base import (
     sums,
 )
 from medray.models.molecule.message_passing import Readout, pooled
+
+
+class _Others(torch.autograd.Function):
+    """Of each directed bond what reaches the atom that it comes from, less its own reverse.
+
+    Two bonds are in each other's sums or not, so the gradient is the same sum once bonds are turned
+    around, and nothing is added up row by row.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, states: Tensor, sources: Tensor, reverse: Tensor, degrees: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(sources, reverse, degrees)
+        into = sums(states, degrees)
+        return into.index_select(0, sources).sub_(states.index_select(0, reverse))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        sources, reverse, degrees = ctx.saved_tensors
+        turned = gradients[0].index_select(0, reverse)
+        into = sums(turned, degrees).index_select(0, sources.index_select(0, reverse))
+        return into.sub_(turned), None, None, None
 
 
 class Dmpnn(MoleculeNetwork):
@@ -51,12 +76,11 @@ class Dmpnn(MoleculeNetwork):
     def forward(self, batch: Batch) -> Tensor:
         """See MoleculeNetwork."""
         sources, degrees = batch["sources"], batch["degrees"]
-        atoms = self.atoms(batch["atoms"])
-        first = atoms.index_select(0, sources) + self.bonds(batch["bonds"])
+        atoms = functional.embedding(batch["kind"], self.atoms(batch["kinds"]))
+        first = functional.embedding(sources, atoms) + self.bonds(batch["bonds"])
         states = functional.relu(first)
         for _ in range(self.rounds):
-            into = sums(states, degrees)
-            others = into.index_select(0, sources).sub_(states.index_select(0, batch["reverse"]))
+            others: Tensor = _Others.apply(states, sources, batch["reverse"], degrees)  # type: ignore[no-untyped-call]
             states = (first + self.messages(others)).relu_()
         made = functional.relu(self.out(torch.cat([atoms, sums(states, degrees)], 1)))
         read = [*pooled(made, batch["sizes"], self.readout), *self.aside(batch)]

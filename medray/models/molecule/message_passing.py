@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from medray.models.molecule.base import (
     ATOMS,
+    Around,
     Aside,
     Batch,
     Columns,
@@ -37,10 +38,19 @@ class MeanLayer(nn.Module):
         self.neighbours = nn.Linear(inward, outward)
         self.own = nn.Linear(inward, outward, bias=False)
 
-    def forward(self, states: Tensor, batch: Batch) -> Tensor:
-        """(N, inward) to (N, outward)."""
-        mean = neighbour_mean(states, batch)
-        return functional.relu(self.neighbours(mean) + self.own(states))
+    def forward(self, states: Tensor, around: Around, kind: Tensor | None = None) -> Tensor:
+        """(N, inward) to (N, outward); or states are of kinds, (K, inward), and each atom has one.
+
+        Then both products are of K rows and not of N: what is made of a mean is the mean of what is
+        made of each.
+        """
+        if kind is None:
+            others = self.neighbours(neighbour_mean(states, around))
+            return torch.addmm(others, states, self.own.weight.T).relu_()
+        own = functional.linear(states, self.own.weight, self.neighbours.bias)
+        made = functional.linear(states, self.neighbours.weight)
+        others = neighbour_mean(functional.embedding(kind, made), around)
+        return (others + functional.embedding(kind, own)).relu_()
 
 
 class MessagePassing(MoleculeNetwork):
@@ -67,9 +77,10 @@ class MessagePassing(MoleculeNetwork):
 
     def forward(self, batch: Batch) -> Tensor:
         """See MoleculeNetwork."""
-        states = functional.relu(self.atoms(batch["atoms"]))
+        states, around = functional.relu(self.atoms(batch["kinds"])), Around.of(batch)
+        kind: Tensor | None = batch["kind"]
         for layer in self.layers:
-            states = layer(states, batch)
+            states, kind = layer(states, around, kind), None
         read = [*pooled(states, batch["sizes"], self.readout), *self.aside(batch)]
         logits: Tensor = self.head(torch.cat(read, 1))
         return logits
