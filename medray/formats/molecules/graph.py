@@ -17,11 +17,11 @@ atom looked at: of half a million atoms some hundreds.
 import re
 from collections.abc import Sequence
 from functools import cache
-from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from medray.formats.molecules.rings import in_rings
 from medray.storage.shards.rows import EndToEnd
 from medray.storage.shards.schema import ArraySpec, Axis
 
@@ -67,10 +67,13 @@ ARRAYS = {
 }
 
 _ISOTOPE = re.compile(r"\[\d")  # in a SMILES
-_ODD = "/\\~$<>"  # one of these: with E and Z, or bonds other than 1, 2, 3 and aromatic
+_ODD = re.compile(r"[/\\~$<>]")  # in it: E and Z, or bonds other than 1, 2, 3 and aromatic
+_LOOSE = re.compile(r"[~$<>]")  # in it: bonds that may not count when RDKit looks for rings
 _CODES = np.full(16, 5, np.uint8)  # of twice a bond's entry in a matrix: 1, 1.5, 2, 3; 6, 7
 _CODES[[2, 3, 4, 6, 12, 14]] = [1, 4, 2, 3, 6, 7]
-_FLAT = 2**18  # entries of matrices that are gone through at once, 2 MiB
+_FLAT = 2**16  # entries of matrices that are gone through at once: half a MiB stays in a cache
+# Elements whose bonds all count when RDKit looks for rings; those to metals may not.
+_COUNTED = frozenset((1, 5, 6, 7, 8, 9, 14, 15, 16, 17, 34, 35, 53))
 
 
 class Graphs:
@@ -83,11 +86,12 @@ class Graphs:
         self._matrix, self._invariants = GetAdjacencyMatrix, GetConnectivityInvariants
         self._kinds: dict[int, int] = {}  # invariant: row of the table
         self._table: list[list[int]] = []
+        self._uncounted: set[int] = set()  # of these rows
         self._atoms: list[int] = []  # rows of the table
         self._stereo: list[tuple[int, int]] = []  # number among all atoms, code
         self._sizes: list[int] = []
         self._matrices: list[np.ndarray] = []
-        self._rings: list[Sequence[Sequence[int]]] = []
+        self._told: dict[int, set[tuple[int, int]]] = {}  # number of a matrix: bonds in rings
         self._held = 0
         self._bonds: list[tuple[np.ndarray, ...]] = []
 
@@ -104,17 +108,19 @@ class Graphs:
             kinds = [self._kinds[kind] for kind in invariants]
         except KeyError:
             kinds = self._new(molecule, invariants)
-        matrix = self._matrix(molecule, useBO=True)
-        if text is None or any(map(text.__contains__, _ODD)):
+        matrix = self._matrix(
+            molecule, True
+        )  # of bonds' orders; by name it takes half as long again
+        if text is None or _ODD.search(text):
             _mark(molecule, matrix)
-        rings = molecule.GetRingInfo().AtomRings()
+        if text is None or _LOOSE.search(text) or not self._uncounted.isdisjoint(kinds):
+            self._told[len(self._matrices)] = _in_rings(molecule)
         if text is None or "@" in text or ("[" in text and _ISOTOPE.search(text)):
             before = len(self._atoms)
             self._stereo += [(before + atom, code) for atom, code in _stereo(molecule).items()]
         self._atoms += kinds
         self._sizes.append(len(invariants))
         self._matrices.append(matrix)
-        self._rings.append(rings)
         self._held += matrix.size
         if self._held >= _FLAT:
             self._flush()
@@ -123,6 +129,8 @@ class Graphs:
         """Rows of the table, of a molecule with atoms that were not seen before."""
         for atom, kind in zip(molecule.GetAtoms(), invariants, strict=True):
             if kind not in self._kinds:
+                if atom.GetAtomicNum() not in _COUNTED:
+                    self._uncounted.add(len(self._table))
                 self._kinds[kind] = len(self._table)
                 self._table.append(_features(atom))
         return [self._kinds[kind] for kind in invariants]
@@ -147,8 +155,16 @@ class Graphs:
         }
 
     def _flush(self) -> None:
-        self._bonds.append(_bonds(self._matrices, self._rings))
-        self._matrices, self._rings, self._held = [], [], 0
+        sizes = np.array([len(matrix) for matrix in self._matrices], np.int64)
+        ends, features, counts = _bonds(self._matrices, sizes)
+        first = np.repeat(np.cumsum(sizes) - sizes, counts)
+        features[:, 1] = in_rings(int(sizes.sum()), *(ends + first[:, None]).T)
+        stops = np.cumsum(counts).tolist()
+        for at, told in self._told.items():
+            mine = slice(stops[at] - int(counts[at]), stops[at])
+            features[mine, 1] = [tuple(bond) in told for bond in ends[mine].tolist()]
+        self._bonds.append((ends.astype(np.uint16), features, counts))
+        self._matrices, self._told, self._held = [], {}, 0
 
 
 def _features(atom: "Atom") -> list[int]:
@@ -166,10 +182,9 @@ def _features(atom: "Atom") -> list[int]:
 
 
 def _bonds(
-    matrices: list[np.ndarray], rings: list[Sequence[Sequence[int]]]
-) -> tuple[np.ndarray, ...]:
-    """Ends, features and how many, of the bonds of molecules by their matrices and rings."""
-    sizes = np.array([len(matrix) for matrix in matrices], np.int64)
+    matrices: list[np.ndarray], sizes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ends, features without rings, and how many, of the bonds of molecules by their matrices."""
     squares = sizes**2
     starts = np.cumsum(squares) - squares
     flat = np.concatenate([matrix.reshape(-1) for matrix in matrices])
@@ -179,28 +194,17 @@ def _bonds(
     begin, end = np.divmod(at - starts[owner], sizes[owner])
     once = begin < end
     at, owner, begin, end = at[once], owner[once], begin[once], end[once]
-    codes = _CODES[np.minimum(2 * flat[at], 15).astype(np.int64)]
+    features = np.zeros((len(at), 2), np.uint8)
+    features[:, 0] = _CODES[np.minimum(2 * flat[at], 15).astype(np.int64)]
     counts = np.bincount(owner, minlength=len(sizes)).astype(np.int64)
-    ends = np.stack([begin, end], axis=1).astype(np.uint16)
-    ring = _in_rings(len(flat), rings, sizes, starts)[at]
-    return ends, np.stack([codes, ring], axis=1).astype(np.uint8), counts
+    return np.stack([begin, end], axis=1), features, counts
 
 
-def _in_rings(
-    entries: int, rings: list[Sequence[Sequence[int]]], sizes: np.ndarray, starts: np.ndarray
-) -> np.ndarray:
-    """Which entries above the diagonals are of bonds in rings: neighbours along a smallest one."""
-    found = np.zeros(entries, bool)
-    atoms = np.array([*chain.from_iterable(chain.from_iterable(rings))], np.int64)
-    if len(atoms):
-        lengths = np.array([len(one) for several in rings for one in several], np.int64)
-        owner = np.repeat(np.repeat(np.arange(len(sizes)), [*map(len, rings)]), lengths)
-        following, last = np.arange(1, len(atoms) + 1), np.cumsum(lengths)
-        following[last - 1] = last - lengths
-        other = atoms[following]
-        low, high = np.minimum(atoms, other), np.maximum(atoms, other)
-        found[starts[owner] + low * sizes[owner] + high] = True
-    return found
+def _in_rings(molecule: "Mol") -> set[tuple[int, int]]:
+    """Ends of bonds in rings, the lower first, as RDKit has them."""
+    rings = molecule.GetRingInfo().AtomRings()
+    pairs = [pair for ring in rings for pair in zip(ring, (*ring[1:], ring[0]), strict=True)]
+    return {(min(pair), max(pair)) for pair in pairs}
 
 
 @cache
