@@ -5,11 +5,11 @@ of all processes, beside RDKit's `MolFromSmiles` in a loop and the bare network 
 stand in memory; answers are compared. What it takes to start the process for RDKit is taken off.
 
 `chemprop`: the command `medray run` beside `chemprop predict`, of the same rows, each with a
-network as wide and deep, random weights, one thread; with starts, and without (the same commands
-with 64 rows taken off). With `--clock` by the clock and not by the processor's time: two files and
-a worker each on Ray, beside chemprop with as many threads as it likes and a process that makes its
-batches. It needs an environment of its own: `python -m venv DIR`, then
-`DIR/bin/pip install 'chemprop==2.3.*'`, and `--chemprop DIR`.
+network as deep and with as many weights (`--as-wide`: as wide), random, one thread; with starts,
+and without (the same commands with 64 rows taken off). With `--clock` by the clock and not by the
+processor's time: two files and a worker each on Ray, beside chemprop with as many threads as it
+likes and a process that makes its batches. It needs an environment of its own:
+`python -m venv DIR`, then `DIR/bin/pip install 'chemprop==2.3.*'`, and `--chemprop DIR`.
 
 `memory`: peaks of the driver and of workers on Ray, N rows and ten (`--times`) times as many.
 """
@@ -168,19 +168,23 @@ def beside_chemprop(
     rows: list[str],
     nets: Path,
     where: Path,
-    width: tuple[int, int],
+    size: list[str],
     pairs: int,
     clock: bool,
 ) -> None:
-    """Ratios of the commands."""
+    """Ratios of the commands.
+
+    Args:
+        size: of chemprop's network, as `reference/chemprop_net.py` takes it.
+    """
     if not (where / "bin" / "chemprop").exists():
         print("chemprop is not there: see --help")
         return
     script = Path(__file__).parent / "reference" / "chemprop_net.py"
     model = folder / "chemprop.pt"
-    told = [str(where / "bin" / "python"), str(script), str(model), *map(str, width)]
-    size = subprocess.run(told, check=True, capture_output=True, text=True).stdout.split()[-1]
-    print(f"weights of chemprop's network: {size}")
+    told = [str(where / "bin" / "python"), str(script), str(model), *size]
+    made = subprocess.run(told, check=True, capture_output=True, text=True).stdout.split()
+    print(f"chemprop's network: width {made[-2]}, {made[-1]} weights")
 
     def medray(name: str, some: list[str]) -> Callable[[], float]:
         path = folder / f"{name}.yaml"
@@ -292,6 +296,7 @@ def main() -> None:
     asked.add_argument("--hidden", type=int, default=128)
     asked.add_argument("--layers", type=int, default=3)
     asked.add_argument("--clusters", nargs="*", default=["inline", "local"])
+    asked.add_argument("--as-wide", action="store_true", help="chemprop's network, not as large")
     asked.add_argument("--clock", action="store_true", help="commands by the clock, all cores")
     asked.add_argument("--chemprop", type=Path, default=Path("chemprop-venv"))
     options = asked.parse_args()
@@ -308,9 +313,10 @@ def main() -> None:
         if "bare" in options.what:
             bare(folder, rows, nets, options.pairs)
         if "chemprop" in options.what:
-            width = (options.hidden, options.layers)
+            same = ["--hidden", options.hidden] if options.as_wide else ["--weights", size]
+            told = [str(one) for one in (options.layers, *same)]
             beside_chemprop(
-                folder, rows, nets, options.chemprop, width, options.pairs, options.clock
+                folder, rows, nets, options.chemprop, told, options.pairs, options.clock
             )
         if "memory" in options.what:
             memory(folder, rows, nets, options.clusters, options.times)
