@@ -19,8 +19,10 @@ class Made:
         arrays: their names.
         columns: beside those of the sample that is answered.
         scorable: whether they are answers, which can be held against the truth.
+        of_kept: whether they take what a package keeps (medray.modalities.kept).
     """
 
     arrays: frozenset[str] = frozenset()
     columns: frozenset[str] = ANSWERED
     scorable: bool = True
+    of_kept: bool = False

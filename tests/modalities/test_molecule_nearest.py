@@ -108,3 +108,7 @@ def test_a_model_that_keeps_nothing_says_so(
     with pytest.raises(SpecError) as caught:
         predictor_of(load_model(objects, "net"), Asking(MoleculePredictOptions(nearest=True)))
     assert caught.value.code == "nothing-kept"
+    asked = {**job({"name": "regression"}, NET)[1], "options": {"nearest": True}}
+    with pytest.raises(SpecError) as caught:  # before any unit
+        run([asked], storage=objects, cluster="inline")
+    assert caught.value.code == "nothing-kept"

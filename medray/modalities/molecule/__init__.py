@@ -204,7 +204,8 @@ class MoleculeSamples(Modality):
                 code="no-attributions",
                 hint="train one that reads graphs, or ask without `attributions`",
             )
-        return Made(columns=Made().columns | names(name for name, asked in options if asked))
+        columns = Made().columns | names(name for name, asked in options if asked)
+        return Made(columns=columns, of_kept=options.nearest)
 
     def wire(self, plan: dict[str, Any]) -> Wire:
         """See medray.modalities.molecule.wire."""

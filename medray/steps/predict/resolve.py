@@ -5,7 +5,9 @@ from typing import Literal
 from pydantic import TypeAdapter
 
 from medray.engine.training.learnt import learnt_from
+from medray.errors import SpecError
 from medray.modalities import MODALITIES
+from medray.modalities.kept import FILE
 from medray.models import MODELS
 from medray.spec.check import check
 from medray.spec.documents import Place
@@ -21,7 +23,12 @@ OPERATION = "medray.steps.predict.operation:Predict"
 
 
 def resolve(spec: PredictSpec, objects: Objects, place: Place) -> Resolved[PredictSpec]:
-    """See medray.steps.base.step.Step."""
+    """See medray.steps.base.step.Step.
+
+    Raises:
+        SpecError: what is asked for takes what the model's package does not keep (code
+            "nothing-kept").
+    """
     model, data = open_model(objects, spec.model), open_dataset(objects, spec.data)
     network = MODELS.get(model.config["model"]["name"])
     modality = MODALITIES.get(network.takes)()
@@ -29,6 +36,13 @@ def resolve(spec: PredictSpec, objects: Objects, place: Place) -> Resolved[Predi
         TypeAdapter(modality.PredictOptions), spec.options, lambda *at: place("options", *at)
     )
     made = modality.outputs(network, build_task(model.config["task"]), asked)
+    if made.of_kept and FILE not in model.files:
+        raise SpecError(
+            "the model does not know what it learnt from",
+            code="nothing-kept",
+            about=model.reference,
+            hint="train it again, or ask without it",
+        )
     options = asked.model_dump(mode="json")
     held_out: Literal[False, "fold", "subject"] = False
     # Of others of that dataset, or a version that holds others, all networks can be asked.
