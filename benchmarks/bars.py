@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ class Bar:
 
     Args:
         limit: null: there is no bar, the value is told.
+        margin: it is held against its baseline's instead, which it may be this much worse than.
         scores: of which evaluation, where a job has several.
         baseline: it is the linear baseline's, beside which the network stands.
         of: the class whose metric it is; empty: it is of all.
@@ -28,6 +29,14 @@ class Bar:
     scores: str = ""
     baseline: bool = False
     of: str = ""
+    margin: float | None = None
+
+    def against(self, beside: dict[str, float]) -> "Bar":
+        """The bar with its limit, where that is what its baseline reaches; see `margin`."""
+        if self.margin is None:
+            return self
+        worse = self.margin if self.sign == "≥" else -self.margin
+        return replace(self, limit=beside[self.metric] - worse)
 
     def met(self, value: float) -> bool:
         """Whether the value reaches the bar."""

@@ -77,6 +77,9 @@ SCORES = {
     "bace": [Bar("auroc", "≥", 0.88)],
     "bbbp": [Bar("auroc", "≥", 0.75)],  # of a random part, and of scaffolds
     "hiv": [Bar("auroc", "≥", 0.76)],
+    "survival-metabric": [Bar("c_index", "≥", 0.642), Bar("brier", "≤", None)],
+    "survival-support": [Bar("c_index", "≥", 0.617), Bar("brier", "≤", None)],
+    "survival-folds": [Bar("c_index", "≥", None, margin=0.005), Bar("brier", "≤", None)],
     "brca1": [
         Bar("auroc", "≥", None, "brca1-windows-scores"),
         Bar("auroc", "≥", None, "brca1-scores"),
@@ -106,9 +109,10 @@ def judged(job: str, root: Path, steps: list[dict[str, Any]]) -> Iterator[Row]:
         name = step["output"].partition("@")[0]
         summary = open_dataset(objects, step["output"]).attributes["summary"]
         beside = next(iter(summary.get("baselines", {}).values()), {})
-        for bar in SCORES[job]:
-            if bar.scores not in ("", name):
+        for stated in SCORES[job]:
+            if stated.scores not in ("", name):
                 continue
+            bar = stated.against(beside)
             found = (summary["classes"][bar.of] if bar.of else summary["metrics"])[bar.metric]
             interval = f"n={found['cases']}"
             if found["low"] is not None:

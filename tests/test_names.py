@@ -48,6 +48,8 @@ OTHERWISE = {
     ("steps/transform/transforms", "signal"): "an array",
     ("steps/transform/transforms/genome_windows.py", "sequence"): "a column of text",
     ("steps/transform/transforms/variant_qc.py", "variants"): "a count",
+    ("tasks/survival", "cox"): "a loss",
+    ("tasks/survival", "risk"): "a column",
     ("storage/shards/forms/ome.py", "image"): "an array, as OME-Zarr has one",
 }
 

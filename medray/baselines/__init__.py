@@ -19,6 +19,7 @@ BASELINES: "Registry[Baseline]" = Registry(
         "t-learner": "medray.baselines.t_learner:TLearner",
         "boosted-trees": "medray.baselines.boosting:Boosting",
         "additive": "medray.baselines.additive:Additive",
+        "cox": "medray.baselines.cox:Cox",
         "principal": "medray.baselines.principal:Principal",
     },
 )

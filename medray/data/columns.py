@@ -14,11 +14,14 @@ class ColumnPlan(BaseModel):
     median: tuple[float, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    missing: int = 0
+    """Values that training rows lack."""
 
     @property
     def columns(self) -> "Columns":
         """Ready to be applied."""
-        return Columns(*(np.asarray(part) for part in (self.median, self.mean, self.std)))
+        median, mean, std = (np.asarray(part) for part in (self.median, self.mean, self.std))
+        return Columns(median, mean, std, self.missing)
 
 
 class Columns:
@@ -28,10 +31,11 @@ class Columns:
         median: (features,), takes the place of a value that is missing.
         mean: (features,)
         std: (features,); columns of one value have 1.
+        missing: how many values there were not.
     """
 
-    def __init__(self, median: np.ndarray, mean: np.ndarray, std: np.ndarray) -> None:
-        self.median, self.mean, self.std = median, mean, std
+    def __init__(self, median: np.ndarray, mean: np.ndarray, std: np.ndarray, missing: int) -> None:
+        self.median, self.mean, self.std, self.missing = median, mean, std, missing
 
     @classmethod
     def of(cls, matrix: np.ndarray) -> Self:
@@ -42,7 +46,8 @@ class Columns:
         median = np.nanmedian(np.where(np.isfinite(filled), filled, np.nan), 0)
         whole = np.where(known, matrix, median).astype(np.float64)
         std = whole.std(0)
-        return cls(median, whole.mean(0), np.where(std > 1e-12, std, 1.0))
+        missing = int(known.size - known.sum())
+        return cls(median, whole.mean(0), np.where(std > 1e-12, std, 1.0), missing)
 
     @property
     def plan(self) -> ColumnPlan:
@@ -51,6 +56,7 @@ class Columns:
             median=tuple(map(float, self.median)),
             mean=tuple(map(float, self.mean)),
             std=tuple(map(float, self.std)),
+            missing=self.missing,
         )
 
     def apply(self, matrix: np.ndarray) -> np.ndarray:

@@ -1,4 +1,5 @@
-"""Cross-validated models: one network for each value of a column, trained on all other samples.
+"""Models of several networks: of the same samples, or one for each value of a column, trained on
+all others.
 
 A sample of the data they were trained on is answered by the network that has not seen it; one of
 other data by the networks that learnt nothing of its subject; all others by the mean of all.
@@ -26,7 +27,7 @@ from medray.tasks import build_task
 
 
 def predictor_of(model: LoadedModel, asked: Asking) -> Predictor:
-    """How a model answers, of one network or of folds.
+    """How a model answers, of one network or of several.
 
     Args:
         model: as it was loaded.
@@ -41,7 +42,7 @@ def predictor_of(model: LoadedModel, asked: Asking) -> Predictor:
     """
     members = list(model.members.values())
     check_precision(asked.precision, members[0].device, [one.network for one in members])
-    if not model.folds:
+    if len(members) == 1:
         return model.only.modality.predictor(model.only, asked)
     return (HeldOut if asked.held_out == "fold" else Mean)(model, asked)
 

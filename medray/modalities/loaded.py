@@ -24,7 +24,8 @@ class LoadedModel:
 
     Args:
         package: what it was loaded from.
-        members: networks by the value of their fold, in order; a model of one has it under None.
+        members: networks by the value of their fold, or by number, in order; a model of one has it
+            under None.
     """
 
     package: ModelPackage
@@ -32,7 +33,7 @@ class LoadedModel:
 
     @property
     def folds(self) -> str:
-        """The column that tells which network has not seen a sample; "": it is one network."""
+        """The column that tells which network has not seen a sample; "": none does."""
         return str(self.package.config.get("folds", {}).get("column", ""))
 
     @property
@@ -40,14 +41,14 @@ class LoadedModel:
         """The network of a model that is one.
 
         Raises:
-            SpecError: it is one for each fold (code "folded-model").
+            SpecError: it is several (code "folded-model").
         """
-        if self.folds:
+        if len(self.members) > 1:
             raise SpecError(
-                "the model is one network for each fold",
+                f"the model is {len(self.members)} networks",
                 code="folded-model",
                 about=self.package.reference,
-                hint="train one network on all samples, without `folds`",
+                hint="train one on all samples, without `folds` or `members`",
             )
         return self.members[None]
 

@@ -6,6 +6,7 @@ from medray.storage.shards.holds import names
 
 ANSWERED = names(
     ("probability", "predicted", "prediction_set", "low", "high", "risk", "alerts"),
+    ("median", "times", "survival", "survival_at", "incidence"),
     ("y0", "y1", "effect", "propensity", "observed0", "observed1"),
 )
 """Columns that one task or another makes of an answer."""

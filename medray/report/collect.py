@@ -222,12 +222,14 @@ def _modality(predictions: Dataset) -> "Modality | None":
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as dotted names; lists stay together."""
+    """Nested settings as dotted names; lists stay together, those of mappings are counted."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping):
             flat |= _flat(value, f"{prefix}{key}.")
-        elif isinstance(value, list | tuple) and len(value) > 12:
+        elif isinstance(value, list | tuple) and (
+            len(value) > 12 or any(isinstance(one, Mapping) for one in value)
+        ):
             flat[prefix + key] = f"{len(value)} values"
         elif isinstance(value, float):
             flat[prefix + key] = float(np.format_float_positional(value, 6, fractional=False))

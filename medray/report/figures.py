@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from medray.report.drawing import INK, PALETTE, drawing
+from medray.report.steps import steps
 from medray.report.traces import trace
 from medray.tasks.section import Figure
 
@@ -148,15 +149,20 @@ def reliability(
     return svg[0]
 
 
-def calibration(title: str, curves: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
-    """Mean truth against mean prediction of tenths of the cases, in each value's own unit."""
+def calibration(title: str, curves: Mapping[str, Mapping[str, Numbers]]) -> str:
+    """Mean truth against mean prediction of equal parts of the cases, in each value's own unit;
+    with `low` and `high`, where they are known, its interval."""
     with drawing(title) as (axes, svg):
         for colour, (name, points) in zip(_colours(curves), curves.items(), strict=True):
-            axes.plot(points["predicted"], points["actual"], "o-", color=colour, label=name)
+            x, y = _numbers(points["predicted"]), _numbers(points["actual"])
+            axes.plot(x, y, "o-", color=colour, label=name)
+            if "low" in points:
+                apart = (y - _numbers(points["low"]), _numbers(points["high"]) - y)
+                axes.errorbar(x, y, apart, fmt="none", ecolor=colour, alpha=0.6, linewidth=1)
         ends = [*axes.get_xlim(), *axes.get_ylim()]
         line = [min(ends), max(ends)]
         axes.plot(line, line, color=INK, alpha=0.3, linewidth=1, linestyle="--")
-        axes.set_xlabel("mean prediction of a tenth of the cases")
+        axes.set_xlabel("mean prediction of an equal part of the cases")
         axes.set_ylabel("mean truth")
         axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
     return svg[0]
@@ -264,6 +270,7 @@ MAKERS: dict[str, Callable[..., str]] = {
     "roc": roc,
     "reliability": reliability,
     "calibration": calibration,
+    "steps": steps,
     "histogram": histogram,
     "scatter": scatter,
     "qq": qq,

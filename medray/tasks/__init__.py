@@ -19,6 +19,7 @@ TASKS: "Registry[Task]" = Registry(
         "anomaly": "medray.tasks.anomaly:Anomaly",
         "risk": "medray.tasks.risk:Risk",
         "treatment-effect": "medray.tasks.treatment:TreatmentEffect",
+        "survival": "medray.tasks.survival:Survival",
         "language": "medray.tasks.language:Language",
         "ner": "medray.tasks.text.ner:Ner",
         "summary": "medray.tasks.text.summary:Summary",

@@ -2,8 +2,8 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -15,16 +15,14 @@ from medray.formats.signal.rhythms import Stretches
 from medray.models.base import Answers
 from medray.spec.base import Settings
 from medray.storage.shards.holds import Needs, names
-from medray.storage.shards.sample_array import SampleArray
 from medray.storage.shards.samples import Sample
-from medray.storage.shards.stored import Sliceable, Stored
+from medray.storage.shards.stored import Stored
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.section import ScoredCases, Section, Verdict, section_of
 
 NO_LABEL = 255  # of a base: not judged, not learnt
 
-ClassWeights = Literal["none", "balanced"] | tuple[float, ...]
 Level = Annotated[float | None, Field(gt=0, lt=1)]
 """Share of new cases whose truth an answer shall hold; None: none is stated."""
 
@@ -69,6 +67,11 @@ class Task(ABC):
 
     def __init__(self, options: Any, frequencies: Sequence[float] | None = None) -> None:
         self.frequencies = frequencies
+
+    @property
+    def times(self) -> Sequence[float]:
+        """When answers are told, where they are curves over time."""
+        return ()
 
     @property
     @abstractmethod
@@ -134,6 +137,15 @@ class Task(ABC):
             return tuple(float(share) for share in counted)
         counts = np.bincount(values, minlength=len(self.classes))
         return tuple(float(count) / max(1, len(values)) for count in counts)
+
+    def settled(self, targets: Callable[[], np.ndarray]) -> dict[str, Any]:
+        """Options by the targets of all samples that are selected, for networks of all folds."""
+        return {}
+
+    def refitted(self, ask: Callable[[], tuple[np.ndarray, np.ndarray]]) -> tuple[float, ...]:
+        """As `statistics`, once it is learnt: by rows of `judge`, and targets, of the training
+        samples, where they are asked. Empty: nothing changes."""
+        return ()
 
     @abstractmethod
     def loss(self, outputs: Any, target: Any) -> Tensor:
@@ -300,35 +312,6 @@ class Task(ABC):
         return {"probability": [float(value) for value in probabilities]}
 
 
-def weights_of(
-    chosen: ClassWeights, classes: int, frequencies: Sequence[float] | None
-) -> np.ndarray | None:
-    """Weight of each class in the loss; None if all weigh the same.
-
-    Balanced weights are 1 / (classes * frequency), so the mean weight over the data is 1 and the
-    size of the loss stays as it is. They are at most 20: a class with few voxels would else
-    dictate every step it appears in.
-
-    Raises:
-        SpecError: not one weight per class (code "class-weights").
-    """
-    if chosen == "none":
-        return None
-    if chosen == "balanced":
-        if frequencies is None:
-            return None
-        shares = np.maximum(np.asarray(frequencies, np.float64), 1e-12)
-        return np.minimum(1 / (classes * shares), 20.0)
-    weights = np.asarray(chosen, np.float64)
-    if len(weights) != classes:
-        raise SpecError(
-            f"{len(weights)} class weights for {classes} classes",
-            code="class-weights",
-            hint="give one per class, background included",
-        )
-    return weights
-
-
 def whole(sample: Sample, name: str) -> np.ndarray:
     """An array of a sample that is held whole.
 
@@ -339,12 +322,3 @@ def whole(sample: Sample, name: str) -> np.ndarray:
     if not isinstance(array, np.ndarray):
         raise DataError(f"the sample has no array {name!r}", code="no-such-array", about=sample.id)
     return array
-
-
-def most_probable(probability: Sliceable) -> np.ndarray:
-    """Labels (*space) of probabilities (classes, *space), slab by slab; ties go to the first."""
-    label = np.empty(probability.shape[1:], np.uint8)
-    step = probability.chunk[1] if isinstance(probability, SampleArray) else len(label)
-    for start in range(0, len(label), step):
-        label[start : start + step] = probability[:, start : start + step].argmax(0)
-    return label

@@ -24,7 +24,8 @@ from medray.tasks.along import (
     score_along,
     section_along,
 )
-from medray.tasks.base import ClassWeights, Level, Task, TaskOptions, weights_of
+from medray.tasks.base import Level, Task, TaskOptions
+from medray.tasks.class_weights import ClassWeights, weights_of
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.classification import (

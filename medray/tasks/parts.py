@@ -17,6 +17,9 @@ from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from medray.storage.shards.sample_array import SampleArray
+from medray.storage.shards.stored import Sliceable
+
 Array = np.ndarray[Any, Any]
 Box = tuple[slice, ...]
 
@@ -143,3 +146,12 @@ def _pairs(one: Array, two: Array) -> Array:
         both = (a > 0) & (b > 0)
         found.append(np.unique(np.stack([a[both], b[both]], 1), axis=0))
     return np.unique(np.concatenate(found), axis=0)
+
+
+def most_probable(probability: Sliceable) -> np.ndarray:
+    """Labels (*space) of probabilities (classes, *space), slab by slab; ties go to the first."""
+    label = np.empty(probability.shape[1:], np.uint8)
+    step = probability.chunk[1] if isinstance(probability, SampleArray) else len(label)
+    for start in range(0, len(label), step):
+        label[start : start + step] = probability[:, start : start + step].argmax(0)
+    return label

@@ -86,6 +86,7 @@ class Figure:
         "roc",
         "reliability",
         "calibration",
+        "steps",
         "histogram",
         "scatter",
         "qq",

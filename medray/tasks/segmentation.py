@@ -15,12 +15,13 @@ from medray.errors import DataError, SpecError
 from medray.models.base import Answers, Logits
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.stored import Stored
-from medray.tasks.base import ClassWeights, Task, TaskOptions, most_probable, weights_of, whole
+from medray.tasks.base import Task, TaskOptions, whole
+from medray.tasks.class_weights import ClassWeights, weights_of
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.overlap import confusion, overlap
 from medray.tasks.metrics.segmentation import score_segmentation, summarise_segmentation
-from medray.tasks.parts import Rule, keep_parts
+from medray.tasks.parts import Rule, keep_parts, most_probable
 from medray.tasks.section import CASE, Picture, ScoredCases, Section, Table, dots, picked
 
 GAIN = "val_gain_largest"

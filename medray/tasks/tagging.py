@@ -22,7 +22,8 @@ from medray.tasks.along import (
     score_along,
     section_along,
 )
-from medray.tasks.base import NO_LABEL, ClassWeights, Task, TaskOptions, weights_of, whole
+from medray.tasks.base import NO_LABEL, Task, TaskOptions, whole
+from medray.tasks.class_weights import ClassWeights, weights_of
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.tagging import (

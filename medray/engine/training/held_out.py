@@ -1,7 +1,8 @@
-"""What samples that were held out say of networks, and of baselines that answer with them; and what
-networks of folds choose for each other by these."""
+"""What samples say of networks that have learnt, and of baselines that answer with them: those that
+were held out of how good they are, and what networks of folds choose for each other by these."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -43,10 +44,35 @@ def validate_blend(setup: TrainSetup, weights: Weights, fitted: Fitted) -> dict[
         )
     if not kinds or not setup.validation:
         return {}
+    return _metrics(setup, *_judged(setup, weights, fitted))
+
+
+def of_members(
+    setups: Sequence[TrainSetup], weights: Sequence[Weights], fitted: Sequence[Fitted]
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Metrics of the validation of the mean of networks that learnt from the same samples, and
+    options of the task that it chose; empty where nothing is validated. Arguments as of
+    `chosen_across`."""
+    setup = setups[0]
+    if not setup.validation:
+        return {}, {}
+    each = [_judged(*one) for one in zip(setups, weights, fitted, strict=True)]
+    table, targets = np.mean([rows for rows, _ in each], axis=0), each[0][1]
+    metrics = _metrics(setup, table, targets)
     task = build_task(setup.task, setup.plan.frequencies)
-    table, targets = _judged(setup, weights, fitted)
-    found = task.summarise(table, targets) if len(table) else {}
-    return {name: value for name, value in found.items() if np.isfinite(value)}
+    if task.calibrates and len(table):
+        return metrics, task.chosen_by(table, targets)
+    return metrics, task.chosen(metrics)
+
+
+def refitted(setup: TrainSetup, weights: Weights) -> TrainSetup:
+    """The setup with what its samples say of targets once a network has learnt; see
+    `Task.refitted`."""
+    task = build_task(setup.task, setup.plan.frequencies)
+    found = task.refitted(lambda: _judged(replace(setup, validation=setup.select), weights, {}))
+    if not found:
+        return setup
+    return replace(setup, plan=setup.plan.model_copy(update={"frequencies": found}))
 
 
 def chosen_alone(
@@ -84,6 +110,12 @@ def chosen_across(
     return task.chosen_across([_judged(*one) for one in each])
 
 
+def _metrics(setup: TrainSetup, table: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+    task = build_task(setup.task, setup.plan.frequencies)
+    found = task.summarise(table, targets) if len(table) else {}
+    return {name: value for name, value in found.items() if np.isfinite(value)}
+
+
 def _judged(setup: TrainSetup, weights: Weights, fitted: Fitted) -> tuple[np.ndarray, np.ndarray]:
     """Rows of `Task.judge` of what a network has not seen, and targets, both in order; where
     baselines answer with it, of the mean."""
@@ -100,7 +132,9 @@ def _judged(setup: TrainSetup, weights: Weights, fitted: Fitted) -> tuple[np.nda
     rows = modality.judge(network.to(device), cases, every, task, plan, device, precision)
     each = [np.array(list(rows), np.float64).reshape(len(cases), task.columns)]
     each += [
-        answers_of(setup.model, plan, fitted[kind], data, indices) for kind in modality.blends(plan)
+        answers_of(setup.model, plan, fitted[kind], data, indices)
+        for kind in modality.blends(plan)
+        if kind in fitted
     ]
     targets = task.targets(cases.rows)
     table: np.ndarray = each[0] if len(each) == 1 else np.mean(each, axis=0)

@@ -13,7 +13,13 @@ from medray.baselines.base import Baseline
 from medray.baselines.stored import encode, file_of
 from medray.engine.training.baseline_scores import fit_baselines, validate_baselines
 from medray.engine.training.checkpoint import Checkpoints
-from medray.engine.training.held_out import chosen_across, chosen_alone, validate_blend
+from medray.engine.training.held_out import (
+    chosen_across,
+    chosen_alone,
+    of_members,
+    refitted,
+    validate_blend,
+)
 from medray.engine.training.learnt import learnt
 from medray.engine.training.loop import TrainResult
 from medray.engine.training.objectives import models_of
@@ -47,6 +53,7 @@ def save_trained(
         parents: besides the data and the model it was initialised from.
     """
     weights = _weights(setup, result)
+    setup = refitted(setup, weights)
     beside, metrics = _baselines(setup, weights)
     found = {**result.metrics, **metrics}
     task = setup.task | chosen_alone(setup, weights, beside, found)
@@ -77,34 +84,45 @@ def save_trained(
 def save_folds(
     made: Sequence[tuple[Any, TrainSetup, TrainResult]], name: str, *, column: str, spec: str
 ) -> ModelPackage:
-    """Commit the networks of all folds as one model; see medray.modalities.folds.
+    """Commit networks of all folds, or several of the same samples, as one model; see
+    medray.modalities.folds.
 
     The package's config holds `model`, `task` and `folds`: the column, and `value` and `plan` of
     each member, whose weights have its number before their names; `task` of a member are options
-    that are its own. Metrics are means over the folds; history.json is the first fold's.
+    that are its own. Metrics are means over the folds, or those of the mean of networks of the same
+    samples; history.json is the first one's.
 
     Args:
-        made: value of the column, setup and result of each fold.
+        made: value of the column, setup and result of each fold; else a number in its place.
         name: of the model.
-        column: whose values part the folds.
+        column: whose values part the folds; "": the networks learnt from the same samples.
         spec: hash of the resolved training step.
     """
     each_weights = [_weights(setup, result) for _, setup, result in made]
     weights = {
         f"{at}.{key}": tensor for at, own in enumerate(each_weights) for key, tensor in own.items()
     }
-    _, setup, first = made[0]
-    setups = [one for _, one, _ in made]
-    beside = [_baselines(one, own) for one, own in zip(setups, each_weights, strict=True)]
-    chosen, own_chosen = chosen_across(setups, each_weights, [fitted for fitted, _ in beside])
+    setups = [refitted(one, own) for (_, one, _), own in zip(made, each_weights, strict=True)]
+    setup, first = setups[0], made[0][2]
+    fitted = [fit_baselines(one) for one in (setups if column else setups[:1])]
+    fitted = fitted if column else fitted * len(made)
+    pairs = zip(setups, each_weights, fitted, strict=True)
+    beside = [_validated(*one) for one in pairs]
+    if column:
+        chosen, own_chosen = chosen_across(setups, each_weights, fitted)
+    else:
+        together, chosen = of_members(setups, each_weights, fitted)
+        own_chosen = [{}] * len(made)
     task = setup.task | chosen
     members: list[dict[str, Any]] = [
         {"value": value, "plan": one.plan.model_dump(mode="json"), **({"task": own} if own else {})}
-        for (value, one, _), own in zip(made, own_chosen, strict=True)
+        for (value, _, _), one, own in zip(made, setups, own_chosen, strict=True)
     ]
-    each = [{**one.metrics, **more} for (_, _, one), (_, more) in zip(made, beside, strict=True)]
+    each = [{**one.metrics, **more} for (_, _, one), more in zip(made, beside, strict=True)]
     shared = [metric for metric in each[0] if all(metric in one for one in each)]
     metrics = {metric: fmean(one[metric] for one in each) for metric in shared}
+    if not column:
+        metrics |= together
     return save_model(
         setup.objects,
         name,
@@ -115,7 +133,11 @@ def save_folds(
             "folds": {"column": column, "members": members},
             **_shared(setups),
         },
-        metrics={"folds": len(made), "steps": sum(result.step for _, _, result in made), **metrics},
+        metrics={
+            "folds" if column else "members": len(made),
+            "steps": sum(result.step for _, _, result in made),
+            **metrics,
+        },
         parents=_origins(setup),
         spec=spec,
         card=_card(name, setup, task, metrics),
@@ -123,7 +145,7 @@ def save_folds(
             "history.json": _history(first),
             FILE: learnt(setups),
             **_kept(setups),
-            **_encoded([one for one, _ in beside]),
+            **_encoded(fitted),
         },
     )
 
@@ -154,8 +176,14 @@ def _baselines(
 ) -> tuple[dict[str, Baseline], dict[str, float]]:
     """What stands beside the network, and what the validation says of it, and of both together."""
     fitted = fit_baselines(setup)
+    return fitted, _validated(setup, weights, fitted)
+
+
+def _validated(
+    setup: TrainSetup, weights: dict[str, Tensor], fitted: Mapping[str, Baseline]
+) -> dict[str, float]:
     blend = validate_blend(setup, weights, fitted)
-    return fitted, {**validate_baselines(setup, fitted), **blend}
+    return {**validate_baselines(setup, fitted), **blend}
 
 
 def _encoded(members: Sequence[Mapping[str, Baseline]]) -> dict[str, bytes]:

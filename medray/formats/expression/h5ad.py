@@ -13,7 +13,17 @@ import numpy as np
 from blake3 import blake3
 
 from medray.errors import DataError
-from medray.formats.expression.hdf5 import (
+from medray.formats.expression.matrices import (
+    BLOCK_BYTES,
+    Block,
+    Faults,
+    Matrix,
+    Survey,
+    cuts,
+    dense,
+    finite,
+)
+from medray.formats.tabular.hdf5 import (
     DAMAGE,
     MAX_VALUES,
     attribute,
@@ -24,16 +34,6 @@ from medray.formats.expression.hdf5 import (
     opened,
     texts,
     texts_at,
-)
-from medray.formats.expression.matrices import (
-    BLOCK_BYTES,
-    Block,
-    Faults,
-    Matrix,
-    Survey,
-    cuts,
-    dense,
-    finite,
 )
 
 CELLS = 1024  # read together

@@ -14,7 +14,9 @@ import pyarrow.csv as pa_csv
 from blake3 import blake3
 
 from medray.errors import DataError
-from medray.formats.expression.hdf5 import (
+from medray.formats.expression.matrices import Block, Faults, Matrix, Survey, cuts, dense, digest_of
+from medray.formats.tabular import delimited
+from medray.formats.tabular.hdf5 import (
     ends_of_rows,
     examine,
     member,
@@ -22,8 +24,6 @@ from medray.formats.expression.hdf5 import (
     opened,
     texts_at,
 )
-from medray.formats.expression.matrices import Block, Faults, Matrix, Survey, cuts, dense, digest_of
-from medray.formats.tabular import delimited
 from medray.formats.tabular.text import BOM
 
 CELLS = 1024  # read together

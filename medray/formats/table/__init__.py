@@ -1,6 +1,8 @@
-"""Tables of samples and their features: CSV, TSV and Parquet, one or several that are joined."""
+"""Tables of samples and their features: CSV, TSV, Parquet, ARFF and HDF5, one or several that are
+joined."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,10 +13,12 @@ from medray.formats.base import FormatOptions, Found, Input, Source, joined
 from medray.formats.files import File, is_empty, nothing_found, open_path, stem, walk
 from medray.formats.joined import Joined, Look, Piece, Share, in_one_file
 from medray.formats.packed import grouped
+from medray.formats.table.features import Known
 from medray.formats.table.joins import decode, encode, join
+from medray.formats.table.kinds import SUFFIXES, grouped_by_name, sheet
 from medray.formats.table.options import FEATURES, TableOptions
 from medray.formats.table.rows import row_of
-from medray.formats.table.sheets import SUFFIXES, Record, Sheet, Survey, sheet
+from medray.formats.table.sheets import Record, Sheet, Survey
 from medray.formats.table.write import write_rows
 from medray.formats.tabular import delimited
 from medray.formats.tabular.text import mind_the_end
@@ -27,6 +31,16 @@ ROWS = ""  # the table of samples, among the names of arrays
 GROUP = 4  # inputs, of 512 samples each, in a unit
 
 __all__ = ["Table", "TableOptions"]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Tables that belong together: array → its file, if it is there, and which group of it."""
+
+    name: str
+    split: str | None
+    tables: Mapping[str, File | None]
+    group: str = ""
 
 
 class Table(Joined):
@@ -66,11 +80,11 @@ class Table(Joined):
         items: list[Input] = []
         columns: dict[str, list[str]] = {}
         seen: set[str] = set()
-        for part, split, tables in self._parts({file.path: file for file in files}):
+        for part in self._parts({file.path: file for file in files}):
             try:
-                items += self._items(source, part, split, tables, columns, seen)
+                items += self._items(source, part, columns, seen)
             except DataError as error:
-                refused.append(Refusal.of(part, error, files=len(tables)))
+                refused.append(Refusal.of(part.name, error, files=len(part.tables)))
         named = {name: features for name, features in columns.items() if features}
         return Found(grouped(items, samples=GROUP), refused, {FEATURES: named} if named else {})
 
@@ -96,7 +110,7 @@ class Table(Joined):
             wanted = {row: at for at, row in enumerate(rows) if row is not None}
             if wanted:
                 first, line, offset = extra["starts"][table]
-                reader = self._sheet(source, path, table)
+                reader = self._sheet(source, path, table, extra.get("group", ""))
                 for row, record in reader.records(sorted(wanted), (first, line, offset)):
                     records[wanted[row]][table] = record
         for number, one in enumerate(records, extra["start"]):
@@ -129,37 +143,38 @@ class Table(Joined):
         write_rows(pieces, target / file, self.options.file)
         yield target / file
 
-    def _parts(
-        self, files: Mapping[str, File]
-    ) -> Iterator[tuple[str, str | None, dict[str, File | None]]]:
-        """(name, split, array → its file, if it is there) of tables that belong together."""
+    def _parts(self, files: Mapping[str, File]) -> Iterator["_Part"]:
+        """Tables that belong together."""
         options = self.options
         named = {**({ROWS: options.rows} if options.rows else {}), **options.tables}
-        if not named:
-            for path, file in files.items():
-                yield path, None, {FEATURES: file}
+        for path, file in files.items() if not named else ():
+            if not grouped_by_name(path) or not options.parts:
+                yield _Part(path, None, {FEATURES: file})
+                continue
+            for group, told in options.parts.items():
+                yield _Part(f"{stem(path, SUFFIXES)}/{group}", told, {FEATURES: file}, group)
         parts: Mapping[str, str | None] = options.parts or {"": None}
         for part, split in parts.items() if named else ():
             paths = {name: path.replace("{part}", part) for name, path in named.items()}
-            yield part or "rows", split, {name: files.get(path) for name, path in paths.items()}
+            found = {name: files.get(path) for name, path in paths.items()}
+            yield _Part(part or "rows", split, found)
 
     def _items(
         self,
         source: Source,
-        part: str,
-        split: str | None,
-        tables: Mapping[str, File | None],
+        part: "_Part",
         columns: dict[str, list[str]],
         seen: set[str],
     ) -> list[Input]:
-        files = {name: file for name, file in tables.items() if file is not None}
-        if len(files) < len(tables):
-            lacking = ", ".join(name or "rows" for name in tables if name not in files)
+        files = {name: file for name, file in part.tables.items() if file is not None}
+        if len(files) < len(part.tables):
+            lacking = ", ".join(name or "rows" for name in part.tables if name not in files)
             raise DataError(f"tables that are not there: {lacking}", code="missing-file")
         surveys: dict[str, Survey] = {}
         for name, file in files.items():
             source.fetch(file.path)
-            surveys[name] = self._sheet(source, file.path, name).survey(self.options.id)
+            reader = self._sheet(source, file.path, name, part.group)
+            surveys[name] = reader.survey(self.options.id)
             if file.path.endswith(delimited.SUFFIXES):
                 mind_the_end(open_path(source, file.path), file.path)
             source.drop(file.path)
@@ -173,14 +188,15 @@ class Table(Joined):
         size = sum(file.size for file in files.values()) // len(cut)
         return [
             Input(
-                key=f"{part}:{one.start}",
+                key=f"{part.name}:{one.start}",
                 paths=tuple(file.path for file in files.values()),
                 fingerprint=one.fingerprint,
                 size=size,
                 stamp=joined([file.stamp for file in files.values()]),
                 extra={
-                    "name": stem(part, SUFFIXES).replace("/", "_"),
-                    "split": split,
+                    "name": stem(part.name, SUFFIXES).replace("/", "_"),
+                    "split": part.split,
+                    **({"group": part.group} if part.group else {}),
                     "start": one.start,
                     "rows": {name: encode(rows) for name, rows in one.rows.items()},
                     "starts": {name: list(start) for name, start in one.starts.items()},
@@ -196,7 +212,8 @@ class Table(Joined):
         """Every column that the options name is somewhere; whether rows are joined by ids."""
         options = self.options
         there = {name for survey in surveys.values() for name in survey.columns}
-        lacking = set(options.known) - set(options.drop) - there
+        named = {*options.known, *options.categories, *options.numbers}
+        lacking = named - set(options.drop) - there
         if options.transposed:
             lacking.discard(options.id or "")
         if lacking:
@@ -214,8 +231,7 @@ class Table(Joined):
         self, source: Source, name: str, survey: Survey, columns: dict[str, list[str]]
     ) -> None:
         """The features of a table are those of the array's other tables."""
-        known = self._known(name)
-        features = [column for column in survey.columns if column not in known]
+        features = list(survey.features)
         if name in self.options.feature_names:
             given = self._names(source, self.options.feature_names[name])
             if len(given) != len(features):
@@ -252,12 +268,15 @@ class Table(Joined):
             return options.known
         return frozenset({*options.drop, *([] if options.id is None else [options.id])})
 
-    def _sheet(self, source: Source, path: str, table: str) -> Sheet:
+    def _sheet(self, source: Source, path: str, table: str, group: str) -> Sheet:
+        options = self.options
+        unseen = options.unseen == "column"
         return sheet(
             open_path(source, path),
-            self._known(table),
-            header=self.options.header,
-            transposed=self.options.transposed and table != ROWS,
+            Known(self._known(table), options.categories, unseen, options.numbers),
+            group,
+            header=options.header,
+            transposed=options.transposed and table != ROWS,
         )
 
     def _sample(

@@ -24,7 +24,9 @@ class TableOptions(FormatOptions):
         {}, description="name of an array → file with the names of its features, one a line"
     )
     parts: dict[str, str] = Field(
-        {}, description="part in the tables' names → split of its samples, e.g. tr: train"
+        {},
+        description="part in the tables' names → split of its samples, e.g. tr: train; of HDF5 "
+        "files that are no `tables` their groups",
     )
     join: Literal["id", "order"] = Field(
         "id", description="rows of several tables belong together by their ids, or as they come"
@@ -52,6 +54,17 @@ class TableOptions(FormatOptions):
     columns: dict[str, Literal["text", "integer", "number"]] = Field(
         {}, description="further columns to keep beside the features, and what they hold"
     )
+    categories: dict[str, tuple[str, ...]] = Field(
+        {},
+        description="feature that holds words → all words that it may hold, a column of 0 and 1 "
+        "each, of two the second alone; ARFF says them itself",
+    )
+    unseen: Literal["refuse", "column"] = Field(
+        "refuse", description="a word that is none of these: its row is refused, or a column more"
+    )
+    numbers: tuple[str, ...] = Field(
+        (), description="features that ARFF calls nominal and whose values are numbers"
+    )
     drop: tuple[str, ...] = Field((), description="columns that are neither features nor kept")
     missing: Literal["keep", "refuse"] = Field(
         "keep", description="a feature without a value is NaN, or its sample is refused"
@@ -67,6 +80,10 @@ class TableOptions(FormatOptions):
             raise ValueError("`parts` and {part} in the names of all `tables` go together")
         if set(self.feature_names) - set(self.tables or {FEATURES: ""}):
             raise ValueError("`feature_names` names an array that is none of `tables`")
+        if clash := (set(self.categories) | set(self.numbers)) & self.known:
+            raise ValueError(f"columns that are no features: {', '.join(sorted(clash))}")
+        if any(len(set(words)) < len(words) for words in self.categories.values()):
+            raise ValueError("`categories` has a word twice")
         if set(self.columns) & OWN:
             raise ValueError(f"columns that have a meaning of their own: {', '.join(sorted(OWN))}")
         if self.transposed and not self.tables and (self.target or self.subject or self.columns):

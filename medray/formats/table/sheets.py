@@ -1,22 +1,18 @@
 """One table, however it is written: surveyed once while planning, read row by row on workers."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from blake3 import blake3
 
 from medray.errors import DataError
+from medray.formats.table.features import Features, Known
 from medray.formats.tabular import delimited
 from medray.formats.tabular.delimited import PIECE_ROWS
 
-SUFFIXES = (*delimited.SUFFIXES, ".parquet")
 Start = tuple[int, int, int]
 
 
@@ -26,6 +22,7 @@ class Survey:
 
     Args:
         columns: names; of a transposed table, of its features.
+        features: names of the numbers that records have, in order.
         rows: samples in it.
         keys: the samples' ids, where they were asked for.
         digests: of each `PIECE_ROWS` rows.
@@ -34,6 +31,7 @@ class Survey:
     """
 
     columns: tuple[str, ...]
+    features: tuple[str, ...]
     rows: int
     keys: tuple[str, ...]
     digests: tuple[str, ...]
@@ -67,10 +65,10 @@ class Sheet(ABC):
     Args:
         path: of it.
         header: whether its first line names the columns.
-        known: columns that are no features.
+        known: what the options say of its columns.
     """
 
-    def __init__(self, path: Path, known: Collection[str], *, header: bool) -> None:
+    def __init__(self, path: Path, known: Known, *, header: bool) -> None:
         self.path, self.known, self.header = path, known, header
 
     @abstractmethod
@@ -89,10 +87,6 @@ class Sheet(ABC):
             DataError: all of it is damaged.
         """
 
-    def features(self, columns: Sequence[str]) -> list[int]:
-        """Positions of the columns that are features."""
-        return [at for at, name in enumerate(columns) if name not in self.known]
-
 
 class Text(Sheet):
     """CSV and its kin: a line per sample."""
@@ -104,6 +98,7 @@ class Text(Sheet):
         about = delimited.fingerprint(names)
         return Survey(
             columns=names,
+            features=Features(names, self.known).names,
             rows=found.rows,
             keys=found.keys,
             digests=tuple(delimited.fingerprint([about, one.digest]) for one in found.pieces),
@@ -114,20 +109,20 @@ class Text(Sheet):
     def records(self, rows: Sequence[int], start: Start) -> Iterator[Found]:
         """See Sheet."""
         top = delimited.head(self.path, header=self.header)
-        places = self.features(top.names)
-        known = {name: at for at, name in enumerate(top.names) if name in self.known}
+        features = Features(top.names, self.known)
+        known = {name: at for at, name in enumerate(top.names) if name in self.known.columns}
         lines = delimited.read(
             self.path, rows, top.delimiter, row=start[0], line=start[1], offset=start[2]
         )
         for line in lines:
             place = f"line {line.line}"
             if len(line.cells) != len(top.names):
-                yield line.number, _ragged(place, len(line.cells), len(top.names))
+                yield line.number, ragged(place, len(line.cells), len(top.names))
                 continue
             try:
-                values = delimited.numbers([line.cells[at] for at in places])
+                values = features.of(line.cells)
             except ValueError as error:
-                yield line.number, _no_number(place, places[error.args[0]] + 1)
+                yield line.number, bad_value(place, error.args[0] + 1)
                 continue
             told = {name: line.cells[at].strip() for name, at in known.items()}
             yield line.number, Record(line.number, place, told, values)
@@ -152,6 +147,7 @@ class Transposed(Sheet):
         line, offset = top.first
         return Survey(
             columns=found.keys,
+            features=found.keys,
             rows=rows,
             keys=top.names[1:],
             digests=(found.digest,) * pieces,
@@ -169,7 +165,7 @@ class Transposed(Sheet):
         )
         for line in every:
             if len(line.cells) != len(top.names):
-                raise _ragged(f"line {line.line}", len(line.cells), len(top.names))
+                raise ragged(f"line {line.line}", len(line.cells), len(top.names))
             cells = [line.cells[row + 1] for row in rows]
             while True:
                 try:
@@ -177,7 +173,7 @@ class Transposed(Sheet):
                 except ValueError as error:
                     at = error.args[0]
                     cells[at] = ""
-                    bad.setdefault(rows[at], _no_number(f"line {line.line}", rows[at] + 2))
+                    bad.setdefault(rows[at], bad_value(f"line {line.line}", rows[at] + 2))
                 else:
                     break
         matrix = np.ascontiguousarray(np.stack(lines).T)
@@ -185,107 +181,15 @@ class Transposed(Sheet):
             yield row, bad.get(row) or Record(row, f"column {row + 2}", {}, matrix[at])
 
 
-class Parquet(Sheet):
-    """Apache Parquet."""
-
-    damage: ClassVar[tuple[type[Exception], ...]] = (pa.ArrowException, OSError, ValueError)
-
-    def survey(self, key: str | None) -> Survey:
-        """See Sheet."""
-        try:
-            with pq.ParquetFile(self.path) as file:
-                names, rows = tuple(file.schema_arrow.names), file.metadata.num_rows
-                keys: list[str] = []
-                if key is not None and key in names:
-                    column = file.read([key], use_threads=False)[key].to_pylist()
-                    keys = ["" if value is None else str(value) for value in column]
-        except self.damage as error:
-            raise _damaged() from error
-        if not rows:
-            raise DataError("the table holds no row", code="empty-table")
-        if len(set(names)) < len(names):
-            raise DataError("two columns have the same name", code="duplicate-column")
-        digest = blake3(max_threads=1).update_mmap(self.path).hexdigest()
-        pieces = -(-rows // PIECE_ROWS)
-        starts = tuple((number * PIECE_ROWS, 0, 0) for number in range(pieces))
-        return Survey(names, rows, tuple(keys), (digest,) * pieces, starts, sequential=False)
-
-    def records(self, rows: Sequence[int], start: Start) -> Iterator[Found]:
-        """See Sheet."""
-        wanted, number = set(rows), 0
-        try:
-            with pq.ParquetFile(self.path) as file:
-                names = file.schema_arrow.names
-                places = self.features(names)
-                for group in range(file.metadata.num_row_groups):
-                    size = file.metadata.row_group(group).num_rows
-                    if number + size <= rows[0] or number > rows[-1]:
-                        number += size
-                        continue
-                    for batch in file.iter_batches(PIECE_ROWS, [group], use_threads=False):
-                        if not wanted.isdisjoint(range(number, number + len(batch))):
-                            yield from self._of(batch, number, wanted, names, places)
-                        number += len(batch)
-        except self.damage as error:
-            raise _damaged() from error
-        if number <= rows[-1]:
-            raise DataError("the table is shorter than when it was planned", code="changed")
-
-    def _of(
-        self,
-        batch: pa.RecordBatch,
-        number: int,
-        wanted: set[int],
-        names: Sequence[str],
-        places: Sequence[int],
-    ) -> Iterator[Found]:
-        matrix = np.empty((len(batch), len(places)), np.float32)
-        for at, place in enumerate(places):
-            kind = batch.schema.types[place]
-            if not (pa.types.is_boolean(kind) or pa.types.is_primitive(kind)) or (
-                pa.types.is_temporal(kind)
-            ):
-                raise DataError(
-                    f"column {place + 1} holds no numbers", code="not-a-number", hint="drop it"
-                )
-            column = batch.column(place)
-            if pa.types.is_boolean(kind):
-                column = column.cast(pa.uint8())
-            values = pc.fill_null(column.cast(pa.float64(), safe=False), float("nan"))
-            with np.errstate(over="ignore"):
-                matrix[:, at] = values.to_numpy(zero_copy_only=False)
-        known = {name: batch.column(name).to_pylist() for name in names if name in self.known}
-        for at in range(len(batch)):
-            row = number + at
-            if row not in wanted:
-                continue
-            where = f"row {row + 1}"
-            beyond = np.flatnonzero(np.isinf(matrix[at]))
-            if beyond.size:
-                yield row, _no_number(where, places[int(beyond[0])] + 1)
-                continue
-            told = {name: values[at] for name, values in known.items()}
-            yield row, Record(row, where, told, matrix[at])
-
-
-def sheet(path: Path, known: Collection[str], *, header: bool, transposed: bool) -> Sheet:
-    """The reader of a file, by its name."""
-    if path.name.lower().endswith(".parquet"):
-        return Parquet(path, known, header=True)
-    return (Transposed if transposed else Text)(path, known, header=header)
-
-
-def _ragged(place: str, cells: int, columns: int) -> DataError:
+def ragged(place: str, cells: int, columns: int) -> DataError:
+    """What is wrong with a row of another width than the header's."""
     return DataError(f"{place} has {cells} cells where {columns} belong", code="ragged-row")
 
 
-def _no_number(place: str, column: int) -> DataError:
+def bad_value(place: str, column: int) -> DataError:
+    """What is wrong with a row one of whose features is none."""
     return DataError(
         f"{place}, column {column} holds no finite number",
         code="not-a-number",
-        hint="`drop` or `columns` takes columns that are no features",
+        hint="`drop` or `columns` takes columns that are no features, `categories` those of words",
     )
-
-
-def _damaged() -> DataError:
-    return DataError("the Parquet file cannot be read", code="damaged-table")

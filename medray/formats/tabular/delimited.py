@@ -124,7 +124,7 @@ def head(path: Path, *, header: bool, loose: bool = False) -> Head:
     found: list[tuple[int, int, list[str]]] = []
     delimiter, offset = "", 0
     with opened(path) as (file, packed):
-        for number, line in enumerate(_lines(file), start=1):
+        for number, line in enumerate(lines(file), start=1):
             if line.strip():
                 delimiter = delimiter or _delimiter(line, path, headed=header, loose=loose)
                 found.append((number, offset, parse(line, delimiter, number)))
@@ -171,8 +171,8 @@ def scan(path: Path, *, header: bool, key: str | None = None, loose: bool = Fals
     held, start, row, hashed = 0, top.first, 0, blake3()
     offset = top.first[1]
     with opened(path) as (file, _):
-        _to(file, offset)
-        for number, line in enumerate(_lines(file), start=top.first[0]):
+        skip_to(file, offset)
+        for number, line in enumerate(lines(file), start=top.first[0]):
             begin, offset = offset, offset + len(line)
             if not line.strip():
                 continue
@@ -209,8 +209,8 @@ def read(
     wanted = itertools.count(row) if rows is None else iter(rows)
     want = next(wanted, None)
     with opened(path) as (file, _):
-        _to(file, offset)
-        for at, text in enumerate(_lines(file), start=line):
+        skip_to(file, offset)
+        for at, text in enumerate(lines(file), start=line):
             if want is None:
                 return
             if not text.strip():
@@ -336,13 +336,15 @@ def _delimiter(line: bytes, path: Path, *, headed: bool, loose: bool) -> str:
     return "\t" if tabs > commas else ","
 
 
-def _lines(file: IO[bytes]) -> Iterator[bytes]:
+def lines(file: IO[bytes]) -> Iterator[bytes]:
+    """Lines with their ends, none longer than 64 MiB ("long-line")."""
     while line := file.readline(MAX_LINE):
         if len(line) == MAX_LINE:
             raise DataError("a line is longer than 64 MiB", code="long-line")
         yield line
 
 
-def _to(file: IO[bytes], offset: int) -> None:
+def skip_to(file: IO[bytes], offset: int) -> None:
+    """Go to an offset of the unpacked file, which must be that long ("changed")."""
     if file.seek(offset) != offset:
         raise DataError("the table is shorter than when it was planned", code="changed")

@@ -153,8 +153,13 @@ class Tables(Modality):
         return TablePredictor(trained, asked)
 
     def describe(self, plan: TablePlan) -> list[str]:
-        """Features of each modality."""
-        return [", ".join(f"{name}: {width} features" for name, width in plan.widths.items())]
+        """Features of each modality, and what is missing of them."""
+        told = [
+            f"{name}: {width} features"
+            + (f", {one.missing:,} values missing" if (one := plan.columns[name]).missing else "")
+            for name, width in plan.widths.items()
+        ]
+        return [", ".join(told)]
 
 
 def modalities_of(dataset: Dataset, indices: Sequence[int]) -> list[str]:

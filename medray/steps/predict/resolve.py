@@ -46,7 +46,9 @@ def resolve(spec: PredictSpec, objects: Objects, place: Place) -> Resolved[Predi
     options = asked.model_dump(mode="json")
     held_out: Literal[False, "fold", "subject"] = False
     # Of others of that dataset, or a version that holds others, all networks can be asked.
-    if "folds" in model.config and learnt_from(model, data, data.select(spec.select)):
+    if model.config.get("folds", {}).get("column") and learnt_from(
+        model, data, data.select(spec.select)
+    ):
         if data.name == model.parents[0].partition("@")[0]:
             held_out = "fold"
         elif "subject" in data.manifest.columns:

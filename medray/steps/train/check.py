@@ -44,6 +44,8 @@ def check(view: View, spec: TrainSpec) -> None:
     if found is not None:
         check_samples(view, "data", found[0], data)
         given = _given(view, spec, found[0])
+        if task is not None and spec.members > 1:
+            _averaged(view, found[0], task)
         if task is not None and not _pair(view, found[0], task):
             found = task = None  # what follows is not blamed
         elif task is not None:
@@ -99,6 +101,15 @@ def _objective(view: View, spec: TrainSpec, task: "Task", net: "type[Network] | 
         if net is not None:
             with view.at("train.objective"):
                 kind.accept(options, task, net, spec.train)
+
+
+def _averaged(view: View, kind: "type[Network]", task: "Task") -> None:
+    """Answers of several networks have a mean."""
+    from medray.modalities import MODALITIES
+
+    if not MODALITIES.get(kind.takes)().averages(task.answers):
+        message = "masks of several networks are not averaged"
+        view.add("members", "folds-of-masks", message, "leave `members` out")
 
 
 def _pair(view: View, kind: "type[Network]", task: "Task") -> bool:

@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import numpy as np
+
 from medray.clock import SYSTEM, Clock
+from medray.data.order import seed_of
 from medray.engine.training.leak import cautions, refuse, shared
 from medray.engine.training.loop import TrainResult
 from medray.engine.training.package import save_folds, save_trained
@@ -78,21 +81,42 @@ def _made_before(work: Work) -> ModelPackage | None:
 
 
 def _train(resolved: Resolved[TrainSpec], work: Work) -> ModelPackage:
-    spec, run = resolved.step, f"runs/{resolved.run}"
+    run = f"runs/{resolved.run}"
     data = open_dataset(work.objects, resolved.parents[0])
-    if spec.folds is None:
+    spec = _settled(resolved.step, data)
+    if spec.folds is None and spec.members == 1:
         setup = _setup(spec, data, work, run)
         (result,) = work.fit([setup], [work.tell])
         return save_trained(setup, result, resolved.output, spec=resolved.spec)
     made: list[tuple[Any, TrainSetup, TrainResult]] = []
-    folds = _folds(spec, data)
+    folds = _members(spec) if spec.folds is None else _folds(spec, data)
     for first in range(0, len(folds), TOGETHER):
         some = dict(enumerate(folds[first : first + TOGETHER], first))
         setups = [_setup(part, data, work, f"{run}/folds/{at}") for at, (_, part) in some.items()]
         tells = [_telling(work.tell, at + 1, len(folds)) for at in some]
         results = work.fit(setups, tells)
         made += zip((value for value, _ in some.values()), setups, results, strict=True)
-    return save_folds(made, resolved.output, column=spec.folds, spec=resolved.spec)
+    return save_folds(made, resolved.output, column=spec.folds or "", spec=resolved.spec)
+
+
+def _settled(spec: TrainSpec, data: Dataset) -> TrainSpec:
+    """The spec, with options of the task that all samples together choose."""
+    task = build_task(spec.task.model_dump(mode="json"))
+
+    def targets() -> np.ndarray:
+        found = task.targets(data.samples.take(data.select(spec.select)).to_pylist())
+        return np.zeros(0) if found is None else found.numpy()
+
+    chosen = task.settled(targets)
+    return spec.model_copy(update={"task": spec.task.model_copy(update=chosen)}) if chosen else spec
+
+
+def _members(spec: TrainSpec) -> list[tuple[Any, TrainSpec]]:
+    """For each of several networks of the same samples, by its number, a training from a seed of
+    its own."""
+    seeds = [seed_of(spec.train.seed, at) % 2**32 for at in range(spec.members)]
+    settings = [spec.train.model_copy(update={"seed": seed}) for seed in seeds]
+    return [(at, spec.model_copy(update={"train": one})) for at, one in enumerate(settings)]
 
 
 def _telling(tell: Listener, fold: int, folds: int) -> Listener:

@@ -1,8 +1,8 @@
 """Train: a dataset to a trained model."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from medray.spec.base import Name, Plugin, Reference
 from medray.spec.step import StepSpec, Where
@@ -21,6 +21,13 @@ class TrainSpec(StepSpec):
         description="column: for each value of it, a network learns from the samples of all "
         "others, and is validated on its own; one model of them all",
     )
+    members: int = Field(
+        1,
+        ge=1,
+        le=100,
+        description="networks that learn from the same samples, each from a seed of its own; one "
+        "model, which answers with their mean",
+    )
     task: Plugin
     model: Plugin
     output: Name
@@ -36,6 +43,12 @@ class TrainSpec(StepSpec):
         "channels and foreground; of sequences length and align; of molecules blend",
     )
 
+    @model_validator(mode="after")
+    def _parted_or_repeated(self) -> Self:
+        if self.folds is not None and self.members > 1:
+            raise ValueError("`folds` makes a network for each fold: leave `members` out")
+        return self
+
     @classmethod
     def kept(cls) -> frozenset[str]:
         """All but the settings, and of these where the weights come from."""
@@ -50,4 +63,6 @@ class TrainSpec(StepSpec):
         del made["train"]["checkpoint_every"]
         if not self.allow_leak:
             del made["allow_leak"]
+        if self.members == 1:
+            del made["members"]
         return made

@@ -42,6 +42,8 @@ ADVERSARIAL = Plugin(name="adversarial", features=[4], optimiser={"lr": 0.05})
 DISTILLATION = Plugin(name="distillation", decay=0.9)
 FILES = {
     "cox": {"model", "optimiser", "history"},
+    "hazard": {"model", "optimiser", "history"},
+    "partial": {"model", "optimiser", "history"},
     "adversarial": {"model", "optimiser", "discriminator", "optimiser-discriminator", "history"},
     "distillation": {"model", "optimiser", "teacher", "history"},
 }
@@ -81,6 +83,8 @@ def setups(balls: Dataset, make_dataset: Callable[..., Dataset]) -> dict[str, Tr
     mlp = {"name": "mlp", "hidden": [8], "dropout": 0.0}
     return {
         "cox": setup_of(table, COX, mlp, None),
+        "hazard": setup_of(table, {"name": "survival", "intervals": 4}, mlp, None),
+        "partial": setup_of(table, {"name": "survival", "loss": "cox"}, mlp, None),
         "adversarial": setup_of(balls, MASKS, UNET, ADVERSARIAL),
         "distillation": setup_of(balls, MASKS, dropout, DISTILLATION),
     }

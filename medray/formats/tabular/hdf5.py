@@ -14,7 +14,7 @@ import numpy as np
 
 from medray.errors import DataError
 from medray.extras import need
-from medray.formats.expression import hdf5_walk
+from medray.formats.tabular import hdf5_walk
 
 MAX_VALUES = 2**28  # of a list of names or ends: 2 GiB of numbers at most
 MAX_RATIO = 2048  # of unpacked to stored bytes: deflate reaches 1,032
