@@ -21,6 +21,7 @@ from medray.storage.shards.samples import Layout, Sample
 from tests.contract.compound_examples import pairs, sdf, smiles
 from tests.contract.document_examples import brat, conll, marked, notes
 from tests.contract.record_examples import RECORDS, subject
+from tests.contract.table_examples import table
 from tests.contract.wfdb_examples import recorded, wfdb
 from tests.formats.edf.made import File, Lead, clocked, noise
 
@@ -80,17 +81,6 @@ def dicom(root: Path) -> dict[str, Any]:
         file.PixelData = plane.tobytes()
         file.save_as(root / f"{z}.dcm", enforce_file_format=True)
     return {"deidentify": {"method": "none"}}
-
-
-def table(root: Path) -> dict[str, Any]:
-    lines = ["id,label,g1,g2,g3", *(f"p{n},{'ab'[n % 2]},{n},,{n * 1.5}" for n in range(20))]
-    (root / "t.csv.gz").write_bytes(gzip.compress("\n".join(lines).encode(), mtime=0))
-    head = ["@relation t", "@attribute id string", "@attribute label {a,b}"]
-    head += [f"@attribute 'g{n}' numeric" for n in (1, 2, 3)]
-    rows = [f"'q{n}',{'ab'[n % 2]},{n},?,{n * 1.5}" for n in range(20)]
-    text = "\n".join([*head, "% rows", "@data", *rows, ""])
-    (root / "u.arff.gz").write_bytes(gzip.compress(text.encode(), mtime=0))
-    return {"id": "id", "target": "label", "classes": ["a", "b"]}
 
 
 def expression(root: Path) -> dict[str, Any]:
