@@ -27,13 +27,18 @@ PLAIN = (".txt", ".txt.gz")
 SUFFIXES = (*TABLES, *LINES, *PLAIN)
 MAX_BYTES = 256 * 2**20  # of a table, which is read whole: a quoted cell may hold line ends
 MAX_REFUSED = 1000
+OF = "of"  # which of several columns a text is
 Cells = Mapping[str, Any]
 
 
 class NotesOptions(DocumentOptions):
     """Where the text stands, and what stands beside it."""
 
-    text: str = Field("text", description="column of the text; a plain file is all text")
+    text: str | tuple[str, ...] = Field(
+        TEXT,
+        description="column of the text, or several, each of which makes a document, whose column "
+        "`of` says which; a plain file is all text",
+    )
     id: str | None = Field(
         None, description="column that names a note; null: its file and the number of its row do"
     )
@@ -42,9 +47,14 @@ class NotesOptions(DocumentOptions):
 
     @model_validator(mode="after")
     def _not_ours(self) -> "NotesOptions":
-        if set(self.columns) & set(OURS):
-            raise ValueError(f"columns that have a meaning of their own: {', '.join(OURS)}")
+        if set(self.columns) & {*OURS, OF}:
+            raise ValueError(f"columns that have a meaning of their own: {', '.join((*OURS, OF))}")
         return self
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Columns of texts."""
+        return (self.text,) if isinstance(self.text, str) else self.text
 
 
 class Notes(Format):
@@ -57,7 +67,8 @@ class Notes(Format):
     def holds(self) -> Holds:
         """Texts, and what stands beside them."""
         split = "split" if self.options.splits else None
-        return Holds(names(), names("subject", TEXT, split, self.options.columns))
+        several = None if isinstance(self.options.text, str) else OF
+        return Holds(names(), names("subject", TEXT, several, split, self.options.columns))
 
     def ready(self) -> None:
         """Look for the site's key.
@@ -99,10 +110,10 @@ class Notes(Format):
             try:
                 if isinstance(cells, DataError):
                     raise cells
-                one = self._document(name, cells, split, gate, plain=not number)
-                if not seen.add(one.id):
+                several = self._documents(name, cells, split, gate, plain=not number)
+                if not all(seen.add(one.id) for one in several):
                     raise DataError("an earlier note has the same id", code="duplicate-id")
-                made.append(gate.passed(one))
+                made += [gate.passed(one) for one in several]
             except DataError as error:
                 refused += 1
                 if refused > MAX_REFUSED:
@@ -114,22 +125,30 @@ class Notes(Format):
         if made:
             yield rows_of(made, annotated=False)
 
-    def _document(
+    def _documents(
         self, name: str, cells: Cells, split: str | None, gate: Gate, *, plain: bool
-    ) -> Document:
+    ) -> list[Document]:
         options = self.options
-        text = _cell(cells, TEXT if plain else options.text)
-        if len(text) > options.max_characters:
-            raise DataError(f"it has {len(text)} characters", code="too-long")
-        if not text.strip():
-            raise DataError("the note has no text", code="no-text")
         if options.id and not plain:
             name = gate.name("document", _cell(cells, options.id))
             if not name:
                 raise DataError("the note has no id", code="no-id")
         subject = _cell(cells, options.subject) if options.subject and not plain else name
         kept = {one: "" if plain else _cell(cells, one) for one in options.columns}
-        return Document(name, text, subject or name, split, columns=kept)
+        made = []
+        for column in options.texts:
+            text = _cell(cells, TEXT if plain else column)
+            if len(text) > options.max_characters:
+                raise DataError(f"it has {len(text)} characters", code="too-long")
+            if not text.strip():
+                raise DataError("the note has no text", code="no-text")
+            several = not isinstance(options.text, str)
+            own = f"{name}-{column}" if several and not plain else name
+            told = {OF: column, **kept} if several else kept
+            made.append(Document(own, text, subject or name, split, columns=told))
+            if plain:
+                break
+        return made
 
 
 def _cell(cells: Cells, name: str) -> str:

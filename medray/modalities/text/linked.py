@@ -17,8 +17,9 @@ from medray.modalities.text.sentences import sentences
 from medray.modalities.text.tokens import split
 from medray.models.text.base import FIRST, OTHER, PADDING, REACH, SECOND
 
-AROUND = 40  # words before the first and behind the second span that are read
-MOST = 5000  # pairs of a document
+AROUND = 20  # words before the first and behind the second span that are read
+BETWEEN = 40  # words between them: of more the middle ones are left out
+MOST = 20_000  # pairs of a document
 
 Pair = tuple[int, int]
 
@@ -104,16 +105,23 @@ class Linked(Reading):
         base = np.array(words, np.int32)
         along = np.arange(len(base), dtype=np.int32)
         listed = [at for at in ordered if at in places]
+        ranks = {at: rank for rank, at in enumerate(listed)}
+        most = len(listed) if self.plan.between is None else self.plan.between + 1
         pairs = permutations(listed, 2) if self.task.directed else combinations(listed, 2)
         for one, other in pairs:
+            if abs(ranks[one] - ranks[other]) > most:
+                continue
             here, there = places[one], places[other]
+            near, far = min(here, there), max(here, there)
+            read = np.abs(2 * along - near - far) <= far - near + 2 * AROUND
+            if far - near > BETWEEN:
+                read &= (along - near <= BETWEEN // 2) | (far - along <= BETWEEN // 2)
             row = base.copy()
             row[there], row[here] = SECOND, FIRST
-            cut = slice(max(0, min(here, there) - AROUND), max(here, there) + AROUND + 1)
             made.pairs.append((one, other))
-            made.words.append(row[cut])
-            made.first.append((along - here).clip(-REACH, REACH)[cut] + REACH)
-            made.second.append((along - there).clip(-REACH, REACH)[cut] + REACH)
+            made.words.append(row[read])
+            made.first.append((along - here).clip(-REACH, REACH)[read] + REACH)
+            made.second.append((along - there).clip(-REACH, REACH)[read] + REACH)
 
     def inputs(self, several: Sequence[Pairs], device: torch.device) -> dict[str, Tree]:
         """A row a pair; without any pair a row of nothing, whose answer counts for none."""

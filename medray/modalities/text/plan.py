@@ -17,6 +17,9 @@ class TextPlan(Plan):
     words: tuple[str, ...] = Field(description="of the vocabulary, the most frequent first")
     letters: str = Field(description="that are known, the most frequent first")
     longest: int | None = Field(description="words that are read of a text; null: all")
+    between: int | None = Field(
+        None, description="other spans between two that may be related; null: any number"
+    )
     reads: tuple[str, ...] = Field((), description="what the network reads beside words")
     rarity: tuple[float, ...] = Field(
         (), description="of n-grams by their hashes, the logarithm of how rare they are"
@@ -28,6 +31,12 @@ class TextPlanOptions(PlanOptions):
 
     column: str = Field(TEXT, description="of the texts")
     least: int = Field(2, ge=1, description="times that a word of the vocabulary comes")
+    between: int | None = Field(
+        None,
+        ge=0,
+        description="of relations: other spans between two that are asked about, at most; in lists "
+        "of dozens most pairs are far apart, and unrelated. null: any number",
+    )
     longest: int | None = Field(
         None, ge=8, description="words that are read of a text, the first ones; null: all"
     )

@@ -48,7 +48,7 @@ def test_cells_with_line_ends_and_quotes_are_exact(tmp_path: Path) -> None:
 
 
 def test_lines_of_json_and_plain_files(tmp_path: Path) -> None:
-    lines = [{"id": 4, "who": "p", "text": "a"}, {"id": 5, "text": "b"}, [1], {"text": 3.5}]
+    lines = [{"id": 4, "who": "p", "text": "a"}, {"id": 5, "text": "b"}, [1], {"id": 6, "text": 3.5}]
     packed = gzip.compress("\n".join(map(json.dumps, lines)).encode(), mtime=0)
     (tmp_path / "n.jsonl.gz").write_bytes(packed)
     (tmp_path / "deep").mkdir()
@@ -84,6 +84,17 @@ def test_ids_that_come_twice_are_refused(tmp_path: Path) -> None:
     rows, refused = read(tmp_path, id="id")
     assert [one["text"] for one in rows] == ["a"]
     assert [one.code for one in refused] == ["duplicate-id", "no-id"]
+
+
+def test_several_texts_of_a_row_are_documents_of_one_subject(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,say,note,label\n1,b,c,X\n2,d,,Y\n")
+    rows, refused = read(tmp_path, text=["say", "note"], columns=["label"])
+    assert [(one["text"], one["of"], one["label"]) for one in rows] == [
+        ("b", "say", "X"), ("c", "note", "X"),
+    ]  # fmt: skip
+    assert {one["subject"] for one in rows} == {"a-0000001"}
+    assert len({one["sample_id"] for one in rows}) == 2
+    assert [one.code for one in refused] == ["no-text"]
 
 
 def test_columns_with_a_meaning_are_not_kept() -> None:
