@@ -48,7 +48,12 @@ def test_cells_with_line_ends_and_quotes_are_exact(tmp_path: Path) -> None:
 
 
 def test_lines_of_json_and_plain_files(tmp_path: Path) -> None:
-    lines = [{"id": 4, "who": "p", "text": "a"}, {"id": 5, "text": "b"}, [1], {"id": 6, "text": 3.5}]
+    lines = [
+        {"id": 4, "who": "p", "text": "a"},
+        {"id": 5, "text": "b"},
+        [1],
+        {"id": 6, "text": 3.5},
+    ]
     packed = gzip.compress("\n".join(map(json.dumps, lines)).encode(), mtime=0)
     (tmp_path / "n.jsonl.gz").write_bytes(packed)
     (tmp_path / "deep").mkdir()
