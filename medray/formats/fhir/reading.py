@@ -112,9 +112,14 @@ def read(path: Path, piece: Range | None) -> Read:
             document = orjson.loads(held)
         except orjson.JSONDecodeError as error:
             raise DataError("the file is no JSON", code="bad-json") from error
-        for resource, names in _resources(document):
-            _one(found, resource, names)
+        _take_all(found, document)
+        del document  # before the collector comes back: it would go through all of it
     return found
+
+
+def _take_all(found: Read, document: Any) -> None:
+    for resource, names in _resources(document):
+        _one(found, resource, names)
 
 
 def _limited(path: Path) -> Iterator[bytes]:
