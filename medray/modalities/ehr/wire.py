@@ -12,6 +12,7 @@ from medray.storage.shards.samples import Sample
 
 FORM = '{"codes": ["LAB//2951-2", …], "hours": [12.5, …], "sample_id": "…"}'
 OTHER = 1
+MOST_HOURS = 1e9
 
 
 class RecordWire(Wire):
@@ -54,8 +55,8 @@ class RecordWire(Wire):
                 raise DataError(f"{len(codes)} events", code="too-large")
             if not {type(hour) for hour in hours} <= {int, float, type(None)}:
                 raise _bad()
-            when = np.array([np.nan if hour is None else hour for hour in hours], np.float64)
-            if (when < 0).any() or np.isinf(when.astype(np.float32)).any():
+            when = np.array([np.nan if hour is None else _float(hour) for hour in hours])
+            if (when < 0).any() or (when > MOST_HOURS).any():
                 raise _bad()
             arrays = {
                 CODES: np.array([numbers.get(code, OTHER) for code in codes], np.int32),
@@ -63,6 +64,13 @@ class RecordWire(Wire):
             }
             made.append(Sample(name, {}, dict(arrays)))
         return Asked(distinct(made), many)
+
+
+def _float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise _bad() from error
 
 
 def _bad() -> DataError:
