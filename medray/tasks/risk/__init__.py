@@ -45,7 +45,8 @@ class Risk(Task):
             None, description="of a column of numbers: the event is a value above this"
         )
         calibration: Method = Field(
-            "platt", description="how risks are calibrated on the validation; none: not at all"
+            "temperature",
+            description="how risks are calibrated on the validation; none: not at all",
         )
         curve: tuple[float, ...] = Field(
             (), description="intercept and slope on the logit; of isotonic risks, then their "
@@ -90,7 +91,6 @@ class Risk(Task):
         "log_loss": Metric("log loss", higher_is_better=False, digits=4),
         "calibration_slope": Metric("calibration slope", best=1.0, headline=True),
         "calibration_intercept": Metric("calibration intercept", best=0.0, headline=True),
-        "ece": Metric("calibration error", higher_is_better=False),
         "net_benefit": Metric("net benefit", digits=4, headline=True),
         "sensitivity": Metric("sensitivity"),
         "specificity": Metric("specificity"),

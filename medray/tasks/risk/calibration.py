@@ -173,4 +173,5 @@ class Curve:
         if self.method == "isotonic":
             return f"risks are calibrated by {len(self.numbers) // 2} isotonic points"
         intercept, slope = self.numbers
-        return f"risks are calibrated: logit {slope:.4g} of the network's, {intercept:+.4g}"
+        moved = f", and {intercept:+.4g}" if intercept else ""
+        return f"risks are calibrated: the network's logit times {slope:.4g}{moved}"

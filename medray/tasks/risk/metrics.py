@@ -49,7 +49,6 @@ def statistics(risks: FloatArray, events: BoolArray) -> Callable[[FloatArray], d
             "log_loss": metric.log_loss(risks, truth, weights),
             "calibration_slope": recalibrated(scores, truth, weights)[:, 1],
             "calibration_intercept": np.where(mixed, large, np.nan),
-            "ece": metric.calibration_error(risks, events, weights),
         }
 
     return of

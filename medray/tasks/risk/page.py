@@ -13,7 +13,7 @@ DIGITS = 3
 CALIBRATED = (
     "The calibration slope is that of a logistic regression of events on the logit of their risks, "
     "1 where these are as far apart as they should be; the intercept is taken with slope 1 and is "
-    "below 0 where risks are too high."
+    "below 0 where risks are too high. Grey is how many cases have which risk."
 )
 BENEFIT = (
     "Net benefit is true alerts less false ones, these at the odds of the risk from which on there "
@@ -22,7 +22,7 @@ BENEFIT = (
 WORST = "A case without a prediction has the worst risk there is."
 BESIDE = (
     "auroc", "average_precision", "brier", "log_loss", "calibration_slope",
-    "calibration_intercept", "ece", "net_benefit",
+    "calibration_intercept", "net_benefit",
 )  # fmt: skip
 
 
@@ -89,7 +89,7 @@ def _figures(scores: ScoredCases) -> list[Figure | Table]:
         ),
         Figure(
             "reliability",
-            "Calibration in tenths, and how many have which risk",
+            "Calibration in tenths",
             {"curves": calibration, "histogram": scores.summary["curves"]["histogram"]},
         ),
         Figure(

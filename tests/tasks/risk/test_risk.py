@@ -72,13 +72,13 @@ def test_loss_is_the_cross_entropy_of_two_classes() -> None:
 
 def test_the_validation_chooses_a_curve_and_cutoffs_on_calibrated_risks() -> None:
     table, events = validated()
-    task = task_of(sensitivities=[0.9], alert_rates=[0.1])
+    task = task_of(calibration="platt", sensitivities=[0.9], alert_rates=[0.1])
     assert task.calibrates
     assert task.across
     chosen = task.chosen_by(table, events)
     wanted = fitted("platt", table[:, 0], events.astype(np.float64))
     assert chosen["curve"] == pytest.approx(wanted)
-    made = task_of(sensitivities=[0.9], alert_rates=[0.1], **chosen)
+    made = task_of(calibration="platt", sensitivities=[0.9], alert_rates=[0.1], **chosen)
     assert not made.calibrates
     logits = torch.tensor(np.stack([0 * table[:, 0], np.log(table[:, 0] / (1 - table[:, 0]))], 1))
     answers = made.probabilities(logits).numpy()
@@ -93,7 +93,7 @@ def test_the_validation_chooses_a_curve_and_cutoffs_on_calibrated_risks() -> Non
 def test_of_folds_each_curve_is_chosen_by_the_others() -> None:
     table, events = validated()
     parts = [(table[at::3], events[at::3]) for at in range(3)]
-    told, each = task_of().chosen_across(parts)
+    told, each = task_of(calibration="platt").chosen_across(parts)
     own = np.concatenate([parts[0][0], parts[2][0]]), np.concatenate([parts[0][1], parts[2][1]])
     wanted = fitted("platt", own[0][:, 0], own[1].astype(np.float64))
     assert each[1]["curve"] == pytest.approx(wanted)
