@@ -32,6 +32,8 @@ ESTIMATES: dict[str, tuple[Callable[[Nuisance], Terms], Callable[[Nuisance], Ter
     "doubly robust": (by.doubly_robust, by.doubly_robust_of_treated),
 }
 """In words → on all, and on the treated."""
+UNSURE = ("outcome models",)
+"""Have no intervals: those at hand would not say how sure the models themselves are."""
 EDGES = (0.01, 0.025, 0.05, 0.1)  # of overlap
 BARS = 20  # of the histograms of propensities
 LARGE = 0.1  # standardised difference that is often called an imbalance (Austin 2009)
@@ -116,8 +118,12 @@ def _row(
         terms = way(cases)
         row[what] = with_interval(terms, groups, bootstrap.level).to_dict()
         count = len(cases.treated)
-        drawn = bootstrap.estimate(partial(value_of, terms), count, groups)
-        row[f"{what}_bootstrap"] = drawn.to_dict()
+        drawn = bootstrap.estimate(partial(value_of, terms), count, groups).to_dict()
+        row[f"{what}_bootstrap"] = drawn
+        if name in UNSURE:
+            row |= {
+                one: row[one] | {"low": None, "high": None} for one in (what, f"{what}_bootstrap")
+            }
     return row
 
 

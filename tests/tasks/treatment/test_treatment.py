@@ -128,6 +128,11 @@ def test_overlap_is_counted_and_nothing_is_clipped() -> None:
     assert treated["worth"] == pytest.approx(weights.sum() ** 2 / (weights**2).sum())
     assert found["metrics"]["root_pehe"]["value"] == pytest.approx(0.5)
     assert found["metrics"]["ate_error"]["value"] == pytest.approx(0.5)
+    models, robust = found["estimates"][2:]
+    assert models["ate"]["low"] is None  # how sure the models are, nobody has said
+    assert models["ate"]["value"] == pytest.approx(2.0)
+    assert robust["ate"] == found["metrics"]["ate"]
+    assert robust["ate"]["low"] < robust["ate"]["value"] < robust["ate"]["high"]
     arm, other = found["balance"]
     assert (arm["feature"], arm["before"]) == ("arm", None)  # does not vary within an arm
     assert other["feature"] == "feature 2"
