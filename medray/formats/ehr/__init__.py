@@ -12,7 +12,7 @@ from medray.formats.base import Format, FormatOptions, Found, Input, Source
 from medray.formats.ehr.lookups import lookup
 from medray.formats.ehr.mapping import TableRule, load_mapping, shipped
 from medray.formats.ehr.planning import Plan, assigned
-from medray.formats.ehr.rules import made_of
+from medray.formats.ehr.rules import Written, made_of
 from medray.formats.ehr.tables import SUFFIXES, Stretch, sheet
 from medray.formats.events.columns import EVENT_ARRAYS
 from medray.formats.events.parts import PART_COLUMNS, Accounted, parts_of
@@ -109,7 +109,8 @@ class Ehr(Format):
             there = lookup(open_path(source, path), other, key, wanted, missing)
             more, lacks[by] = there.of(columns[by])
             columns |= {f"{other}.{name}": column for name, column in more.items()}
-        made = made_of(rule, columns, cells.rows, extra["number"], extra["format"], lacks)
+        how = Written(**extra["how"])
+        made = made_of(rule, columns, cells.rows, extra["number"], how, lacks)
         for bad in sorted([*cells.bad, *made.bad], key=lambda one: one.row):
             yield Refusal.of(item.key, bad.error, sample=f"{extra['of']}, row {bad.row + 1}")
         place = np.cumsum(made.sound) - 1  # of a row among those that are sound

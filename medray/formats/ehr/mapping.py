@@ -24,7 +24,7 @@ _AFTER = re.compile(r"(.*\S)\s*\+\s*(\d+(?:\.\d+)?\s*[smhd])\s*")
 class When(Settings):
     """A time: a column, or so many units since one."""
 
-    column: str
+    column: str = Field(description="its name; or text with {columns}, such as '{day} {clock}'")
     unit: Literal["second", "minute", "hour", "day", "year"] | None = Field(
         None, description="the column holds so many of these since `since`"
     )
@@ -45,7 +45,8 @@ class When(Settings):
     @property
     def columns(self) -> list[str]:
         """That it looks at."""
-        return [self.column, *([self.since] if self.since and not is_date(self.since) else [])]
+        named = fields_of(self.column) or [self.column]
+        return [*named, *([self.since] if self.since and not is_date(self.since) else [])]
 
 
 def _short(value: Any) -> Any:
@@ -66,7 +67,8 @@ def is_date(text: str) -> bool:
 
 
 class EventRule(Settings):
-    """An event that a row makes, unless a column that its code or time needs is blank."""
+    """An event that a row makes, unless a column that its code or time needs is blank; or, of a
+    code without columns, that of its number."""
 
     code: str = Field(description="text with {columns} in it, such as ICD9CM//{icd9_code}")
     time: Annotated[When | Literal["static"], BeforeValidator(_short)] = Field(
@@ -145,6 +147,7 @@ class Mapping(Settings):
 
     tables: dict[str, TableRule] = Field(min_length=1)
     time_format: str = Field("", description="of strptime, of all times; empty: ISO 8601")
+    decimal: Literal[".", ","] = Field(".", description="of numbers")
     missing: tuple[str, ...] = Field(
         ("", "NULL", "null", "NA", "N/A", "NaN", "nan", "None", "\\N"),
         description="cells that hold nothing",

@@ -58,7 +58,7 @@ class Plan:
             "rule": rule.model_dump(mode="json", exclude_defaults=True),
             "columns": own,
             "joins": joins,
-            "format": mapping.time_format,
+            "how": {"form": mapping.time_format, "decimal": mapping.decimal},
             "missing": list(mapping.missing),
         }
         stretches = here.stretches()

@@ -10,14 +10,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from medray.errors import DataError
-from medray.formats.ehr.mapping import EventRule, TableRule, When, is_date, pieces_of
+from medray.formats.ehr.mapping import EventRule, TableRule, When, fields_of, is_date, pieces_of
 from medray.formats.ehr.tables import Bad
 from medray.formats.events.columns import NEVER, Events
 from medray.formats.events.times import MICROSECONDS, duration, moment, moments, numbers
 
 _COMPARED = re.compile(r"[<>]=?\s*-?\d+(\.\d+)?|\d+(\.\d+)?\s*[-:/]\s*\d+(\.\d+)?")
 MOST = 1000 * MICROSECONDS["year"]  # between a time and what it is counted from
-NO_CODE, NO_TIME, NOT_ASKED = "no code", "no time", "no such values"
+NO_CODE, NO_TIME, NO_NUMBER = "no code", "no time", "no number"
+NOT_ASKED = "no such values"
+
+
+@dataclass(frozen=True)
+class Written:
+    """How a source writes values.
+
+    Args:
+        form: of times, as of strptime, where a rule has none; empty: ISO 8601.
+        decimal: point or comma of numbers.
+    """
+
+    form: str = ""
+    decimal: str = "."
 
 
 @dataclass(frozen=True)
@@ -44,7 +58,7 @@ def made_of(
     columns: Columns[str, pa.StringArray],
     rows: np.ndarray,
     table: int,
-    form: str,
+    how: Written,
     lacks: Columns[str, np.ndarray],
 ) -> Made:
     """Events of rows.
@@ -54,7 +68,7 @@ def made_of(
         columns: texts by name, joined ones among them, None where nothing stands.
         rows: numbers of the rows, int64 (rows,).
         table: its number.
-        form: of strptime, of times that have none of their own.
+        how: they are written.
         lacks: whose key is not in a table that is joined, by the key's column, bool (rows,).
     """
     count = len(rows)
@@ -66,7 +80,7 @@ def made_of(
     parts: list[Events] = []
     places: list[np.ndarray] = []
     for event in rule.events:
-        one, at = _events(event, columns, rows, table, form, faults, reasons)
+        one, at = _events(event, columns, rows, table, how, faults, reasons)
         parts.append(one)
         places.append(at)
     events, of_row = Events.joined(parts), np.concatenate(places)
@@ -83,7 +97,7 @@ def _events(
     columns: Columns[str, pa.StringArray],
     rows: np.ndarray,
     table: int,
-    form: str,
+    how: Written,
     faults: np.ndarray,
     reasons: np.ndarray,
 ) -> tuple[Events, np.ndarray]:
@@ -93,8 +107,13 @@ def _events(
         given = pa.array([values] if isinstance(values, str) else values, pa.string())
         wanted &= pc.is_in(columns[column], value_set=given).to_numpy(zero_copy_only=False)
     reasons[~wanted & (reasons == "")] = NOT_ASKED
-    times, blank = _times(rule.time, columns, len(rows), form, faults, wanted)
+    times, blank = _times(rule.time, columns, len(rows), how, faults, wanted)
     reasons[wanted & blank & (reasons == "")] = NO_TIME
+    if rule.number is not None and not fields_of(rule.code):
+        # Of a table with a column for each thing that is measured: nothing was.
+        unmeasured = _missing(columns[rule.number])
+        reasons[wanted & unmeasured & (reasons == "")] = NO_NUMBER
+        blank = blank | unmeasured
     at = np.flatnonzero(wanted & ~blank)
     codes = _filled(rule.code, columns).take(pa.array(at))
     coded = codes.is_valid().to_numpy(zero_copy_only=False)
@@ -106,10 +125,10 @@ def _events(
         codes = _named(rule.vocabularies, codes)
     available = times
     if rule.available is not None:
-        known, unknown = _times(rule.available, columns, len(rows), form, faults, wanted)
+        known, unknown = _times(rule.available, columns, len(rows), how, faults, wanted)
         available = np.maximum(np.where(unknown, times, known), times)
     where = pa.array(at)
-    value, number = _numbers(rule, columns, where)
+    value, number = _numbers(rule, columns, where, how)
     unit = pa.array([""] * len(at), pa.string())
     if rule.unit is not None:
         unit = pc.fill_null(_filled(rule.unit, columns).take(where), "")
@@ -134,30 +153,28 @@ def _times(
     when: When | str,
     columns: Columns[str, pa.StringArray],
     count: int,
-    form: str,
+    how: Written,
     faults: np.ndarray,
     wanted: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Times of rows, and which have none; what can't be read is a fault of its row."""
     if isinstance(when, str):  # static
         return np.full(count, NEVER, np.int64), np.zeros(count, bool)
-    form = when.format or form
-    cells = columns[when.column]
+    form = when.format or how.form
+    cells = _filled(when.column, columns) if "{" in when.column else columns[when.column]
     if when.unit is None:
         read = moments(cells, form)
         values, blank = read.values.copy(), _missing(cells)
         _note(faults, read.bad & wanted, f"bad-time {when.column}")
     else:
-        steps = numbers(_replaced(cells, when.values))
+        steps = numbers(_replaced(_pointed(cells, how), when.values))
         if is_date(when.since):
             since, none = np.full(count, moment(when.since), np.int64), np.zeros(count, bool)
         else:
             start = moments(columns[when.since], form)
             since, none = start.values, _missing(columns[when.since])
             _note(faults, start.bad & wanted, f"bad-time {when.since}")
-        far = (
-            np.abs(np.nan_to_num(steps.values)) > 1e6 * 86400 * 366 / MICROSECONDS[when.unit] * 1e4
-        )
+        far = np.abs(np.nan_to_num(steps.values)) > MOST / MICROSECONDS[when.unit]
         _note(faults, (steps.bad | far) & wanted, f"bad-number {when.column}")
         blank = _missing(cells) | none
         moved = np.where(far, 0, np.nan_to_num(steps.values)) * MICROSECONDS[when.unit]
@@ -169,12 +186,12 @@ def _times(
 
 
 def _numbers(
-    rule: EventRule, columns: Columns[str, pa.StringArray], where: pa.Array
+    rule: EventRule, columns: Columns[str, pa.StringArray], where: pa.Array, how: Written
 ) -> tuple[np.ndarray, pa.StringArray]:
     """Numbers of events, and their texts where float32 would change them or they are none."""
     if rule.number is None:
         return np.full(len(where), np.nan), pa.array([""] * len(where), pa.string())
-    cells = columns[rule.number].take(where)
+    cells = _pointed(columns[rule.number].take(where), how)
     read = numbers(_replaced(cells, rule.values))
     with np.errstate(over="ignore"):
         single = read.values.astype(np.float32).astype(np.float64)
@@ -185,6 +202,13 @@ def _numbers(
         if changed[at] or _COMPARED.fullmatch(cell):  # other words may be anything
             texts[at] = cell
     return read.values, pa.array(texts, pa.string())
+
+
+def _pointed(cells: pa.StringArray, how: Written) -> pa.StringArray:
+    """Numbers with a point."""
+    if how.decimal == ".":
+        return cells
+    return pc.replace_substring(cells, how.decimal, ".")
 
 
 def _replaced(cells: pa.StringArray, values: Columns[str, float]) -> pa.StringArray:
