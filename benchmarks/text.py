@@ -58,7 +58,7 @@ def prepared(root: Path, copies: int) -> Objects:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--copies", type=int, default=1, help="of 5,424 sentences")
+    parser.add_argument("--copies", type=int, default=4, help="of 5,424 sentences")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     torch.set_num_threads(1)

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import torch
 
 from medray.data.tree import Tree, to_device
-from medray.modalities.text.tokens import Codec, split
+from medray.modalities.text.tokens import Codec, cut
 from medray.models.text.base import PADDING
 from medray.tasks.base import NO_LABEL
 
@@ -40,9 +41,24 @@ def encoded(text: str, codec: Codec, longest: int | None) -> Encoded:
         codec: of the plan's vocabulary.
         longest: tokens that are read; None: all.
     """
-    tokens = split(text)[:longest]
-    places = np.array([(one.begin, one.end) for one in tokens], np.int32).reshape(-1, 2)
-    return Encoded(codec.forms.number([one.text for one in tokens]), places[:, 0], places[:, 1])
+    tokens, places = cut(text)
+    ends = np.array(places[:longest], np.int32).reshape(-1, 2)
+    return Encoded(codec.forms.number(tokens[:longest]), ends[:, 0], ends[:, 1])
+
+
+def encoded_all(texts: Sequence[str], codec: Codec, longest: int | None) -> list[Encoded]:
+    """As `encoded`, of many texts: a line end between two of them parts tokens as well."""
+    tokens, places = cut("\n".join(texts))
+    forms, ends = codec.forms.number(tokens), np.array(places, np.int64).reshape(-1, 2)
+    starts = np.cumsum([0, *(len(text) + 1 for text in texts)])
+    owned = ends[:, 0].searchsorted(starts)
+    own = (ends - np.repeat(starts[:-1], np.diff(owned))[:, None]).astype(np.int32)
+    begins, behind = np.ascontiguousarray(own[:, 0]), np.ascontiguousarray(own[:, 1])
+    made = []
+    for first, last in pairwise(owned.tolist()):
+        some = slice(first, last if longest is None else min(last, first + longest))
+        made.append(Encoded(forms[some], begins[some], behind[some]))
+    return made
 
 
 def filled(rows: Sequence[np.ndarray], value: int) -> np.ndarray:

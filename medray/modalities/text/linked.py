@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from medray.data.order import mixed
 from medray.data.tree import Tree
 from medray.errors import DataError
-from medray.formats.documents.columns import RELATIONS, Span, relations_of, spans_of
+from medray.formats.documents.columns import RELATIONS, SPANS, Span, relations_of, spans_of
 from medray.modalities.text.encoded import filled, on
 from medray.modalities.text.reading import Reading, Row
 from medray.modalities.text.sentences import sentences
 from medray.modalities.text.tokens import split
-from medray.models.text.base import FIRST, OTHER, PADDING, REACH, SECOND
+from medray.models.text.base import FIRST, HASHES, OTHER, PADDING, REACH, SECOND
 
 AROUND = 20  # words before the first and behind the second span that are read
 BETWEEN = 40  # words between them: of more the middle ones are left out
@@ -50,6 +51,11 @@ class Linked(Reading):
     whether it is the first, the second or another one, so that no pair is known by its names. The
     first class is for pairs that nothing relates.
     """
+
+    @property
+    def columns_read(self) -> tuple[str, ...]:
+        """See Reading; with spans."""
+        return (self.plan.column, SPANS)
 
     def encode(self, row: Row, *, learnt: bool) -> Pairs:
         """See Reading.
@@ -127,9 +133,11 @@ class Linked(Reading):
         """A row a pair; without any pair a row of nothing, whose answer counts for none."""
         if not sum(map(len, several)):
             blank = np.zeros((1, 1), np.int32)
-            rows = {"words": blank, "first": blank, "second": blank}
+            rows = {"words": blank, "first": blank, "second": blank, **_grams(list(blank))}
             return on({**rows, "lengths": np.ones(1, np.int64)}, device)
         words = [row for one in several for row in one.words]
+        if "grams" in self.plan.reads:
+            return on(_grams(words), device)
         arrays: dict[str, np.ndarray] = {
             "words": filled(words, PADDING),
             "first": filled([row for one in several for row in one.first], 0),
@@ -173,3 +181,20 @@ class Linked(Reading):
             first, second = (int(place) for place in there[at, -2:])
             told.append({"type": self.plan.classes[kinds[at]], "first": first, "second": second})
         return {RELATIONS: told}
+
+
+def _grams(rows: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """Single words and pairs of words of rows, told apart by whether they stand before both spans,
+    between them or behind, each row of length 1; see models.text.base."""
+    grams, weights, lengths = list[np.ndarray](), list[np.ndarray](), list[int]()
+    for row in rows:
+        marked = (row == FIRST) | (row == SECOND)
+        part = np.minimum(np.cumsum(marked), 2).astype(np.uint64)
+        words = row.astype(np.uint64) * np.uint64(4) + part
+        pairs = words[:-1] << np.uint64(32) | words[1:]
+        own = np.unique(np.concatenate([mixed(words), mixed(~pairs)]) % np.uint64(HASHES))
+        grams.append(own.astype(np.int32))
+        weights.append(np.full(len(own), 1 / np.sqrt(max(1, len(own))), np.float32))
+        lengths.append(len(own))
+    starts = np.cumsum([0, *lengths])[:-1].astype(np.int64)
+    return {"grams": np.concatenate(grams), "weights": np.concatenate(weights), "starts": starts}

@@ -12,7 +12,7 @@ import torch
 from medray.data.tree import Tree, to_device
 from medray.errors import DataError
 from medray.formats.documents.columns import SPANS, Span, spans_of, told
-from medray.modalities.text.encoded import Encoded, encoded, on, targets_of, words_tree
+from medray.modalities.text.encoded import Encoded, encoded, encoded_all, on, targets_of, words_tree
 from medray.modalities.text.grams import families, weighted
 from medray.modalities.text.plan import TextPlan
 from medray.modalities.text.tokens import Codec
@@ -33,6 +33,11 @@ class Reading(ABC):
     def __init__(self, plan: TextPlan, task: Task) -> None:
         self.plan, self.task = plan, task
         self.codec = Codec(plan.words, plan.letters)
+
+    @property
+    def columns_read(self) -> tuple[str, ...]:
+        """Columns of a row that an answer takes."""
+        return (self.plan.column,)
 
     def text(self, row: Row) -> str:
         """The text of a row.
@@ -62,6 +67,10 @@ class Reading(ABC):
         if self.codec.forms.full:
             self.codec = Codec(self.plan.words, self.plan.letters)
         return encoded(self.text(row), self.codec, self.plan.longest)
+
+    def encode_all(self, rows: Sequence[Row]) -> list[Any]:
+        """Rows as numbers, of which nothing is learnt."""
+        return [self.encode(row, learnt=False) for row in rows]
 
     def size(self, one: Any) -> int:
         """Of what is encoded, to batch like with like."""
@@ -164,6 +173,13 @@ class Marked(Reading):
                 tags[first] = 2 * kind + 1
         return Encoded(one.forms, one.begins, one.ends, tags)
 
+    def encode_all(self, rows: Sequence[Row]) -> list[Encoded]:
+        """See Reading; all texts are cut at once, which takes a third of the time."""
+        if self.codec.forms.full:
+            self.codec = Codec(self.plan.words, self.plan.letters)
+        texts = [self.text(row) for row in rows]
+        return encoded_all(texts, self.codec, self.plan.longest)
+
     def target(self, several: Sequence[Encoded], device: torch.device) -> Tree:
         """Tags, uint8 (B, L)."""
         return to_device(torch.from_numpy(targets_of(several)), device)
@@ -174,11 +190,14 @@ class Marked(Reading):
 
     def placed(self, one: Encoded, answer: np.ndarray) -> np.ndarray:
         """Tag, first character and the one behind the last of each token, (n, 3)."""
-        tags = answer[0, : len(one)]
-        return np.stack([tags, one.begins, one.ends], axis=1).astype(np.float32)
+        made = np.empty((len(one), 3), np.float32)
+        made[:, 0], made[:, 1], made[:, 2] = answer[0, : len(one)], one.begins, one.ends
+        return made
 
     def columns(self, placed: np.ndarray, row: Row) -> dict[str, Any]:
         """`spans`, in the order of the text."""
+        if not placed[:, 0].any():
+            return {SPANS: []}
         there = placed[~np.isnan(placed[:, 0])].astype(np.int64)
         spans = [
             Span(int(there[first, 1]), int(there[last - 1, 2]), self._types[kind])

@@ -3,9 +3,9 @@
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,7 +29,12 @@ class Token(NamedTuple):
 
 def split(text: str) -> list[Token]:
     """A text's tokens in order; what is between two of them is blank."""
-    return [Token(one[0], one.start(), one.end()) for one in _TOKEN.finditer(text)]
+    return [Token(token, *place) for token, place in zip(*cut(text), strict=True)]
+
+
+def cut(text: str) -> tuple[list[str], list[tuple[int, int]]]:
+    """The same, texts and places apart: half of the time."""
+    return _TOKEN.findall(text), [one.span() for one in _TOKEN.finditer(text)]
 
 
 def normal(token: str) -> str:
@@ -94,21 +99,19 @@ class Forms:
         self._codec = codec
         self._numbers: dict[str, int] = {}
         self._tokens: list[str] = []
-        self._rows: dict[str, list[np.ndarray]] = {"characters": [], "features": []}
-        self._words: list[int] = []
+        self._tables: dict[str, np.ndarray] = {}
 
     def number(self, tokens: Sequence[str]) -> np.ndarray:
         """Numbers of forms, int32 (tokens,)."""
         known = self._numbers
-        made = np.empty(len(tokens), np.int32)
-        for at, token in enumerate(tokens):
-            number = known.get(token)
-            if number is None:
-                number = known[token] = len(self._tokens)
-                self._tokens.append(token)
-                self._words.append(self._codec.word(token))
-            made[at] = number
-        return made
+        try:
+            return np.fromiter(map(known.__getitem__, tokens), np.int32, len(tokens))
+        except KeyError:
+            for token in tokens:
+                if token not in known:
+                    known[token] = len(self._tokens)
+                    self._tokens.append(token)
+            return self.number(tokens)
 
     @property
     def full(self) -> bool:
@@ -117,23 +120,37 @@ class Forms:
 
     def words(self, numbers: np.ndarray) -> np.ndarray:
         """Words of forms, int32, of the same shape."""
-        made: np.ndarray = np.array(self._words, np.int32)[numbers]
+        made: np.ndarray = self._table("words", self._codec.word, (), np.int32)[numbers]
         return made
 
     def characters(self, numbers: np.ndarray) -> np.ndarray:
         """Letters of forms, uint8 (forms, LONGEST)."""
-        rows = self._rows["characters"]
-        rows += [self._codec.spelt(token) for token in self._tokens[len(rows) :]]
-        return np.stack([rows[at] for at in numbers.tolist()])
+        made: np.ndarray = self._table("letters", self._codec.spelt, (LONGEST,), np.uint8)[numbers]
+        return made
 
     def features(self, numbers: np.ndarray) -> np.ndarray:
         """Hashes of forms' properties, int32 (forms, FEATURES)."""
-        rows = self._rows["features"]
-        rows += [hashed(_properties(token)) for token in self._tokens[len(rows) :]]
-        return np.stack([rows[at] for at in numbers.tolist()])
+        made: np.ndarray = self._table("features", featured, (FEATURES,), np.int32)[numbers]
+        return made
+
+    def _table(
+        self, name: str, make: Callable[[str], Any], shape: tuple[int, ...], kind: type[np.generic]
+    ) -> np.ndarray:
+        """What is made of each form, so far as there are some."""
+        known = self._tables.get(name)
+        done = 0 if known is None else len(known)
+        if known is None or done < len(self._tokens):
+            new = np.array([make(token) for token in self._tokens[done:]], kind).reshape(-1, *shape)
+            known = self._tables[name] = new if known is None else np.concatenate([known, new])
+        return known
 
 
 FEATURES = 12
+
+
+def featured(token: str) -> np.ndarray:
+    """Hashes of a token's properties, int32 (FEATURES,)."""
+    return hashed(_properties(token))
 
 
 def _properties(token: str) -> list[str]:

@@ -13,7 +13,7 @@ What goes in is a tree:
 - `seen` int32 (B, L), of networks that answer for words ("extract"): how often the word came
   before.
 - `grams` int32, `weights` float32 and `starts` int64 (B,), if it reads `grams`: hashes of n-grams
-  of each row, one row behind the other, with their tf-idf.
+  of each row, one row behind the other, and what each weighs.
 
 What it answers: for texts as a whole and for pairs (B, out_channels); for words (B, out_channels,
 L); for spans potentials (B, tags, tags, L), see `chain`.

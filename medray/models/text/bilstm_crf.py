@@ -6,6 +6,7 @@ from typing import ClassVar, Self, cast
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from medray.models.base import Answers, ModelOptions
@@ -78,7 +79,8 @@ class BilstmCrf(TextNetwork):
             hidden = torch.rand(words.shape, device=words.device) < self._unknown
             words = torch.where(hidden & (words != PADDING), UNKNOWN, words)
         letters = self.shape(self.letters(inputs["characters"].long()).transpose(1, 2))
-        shapes = letters.amax(2).relu()[inputs["forms"].long()]
+        # As a table: by an index gradients of words that come twice would be added up one by one.
+        shapes = functional.embedding(inputs["forms"].long(), letters.amax(2).relu())
         given = self.drop(torch.cat([self.words(words), shapes], 2))
         packed = pack_padded_sequence(
             given, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False

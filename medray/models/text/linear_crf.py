@@ -6,6 +6,7 @@ from typing import ClassVar, Self, cast
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional
 
 from medray.models.base import Answers, ModelOptions
 from medray.models.text.base import HASHES, TextNetwork, chain
@@ -51,7 +52,7 @@ class LinearCrf(TextNetwork):
         there = torch.arange(forms.shape[1], device=forms.device) < lengths[:, None]
         total = self.bias.expand(*forms.shape, -1)
         for table, offset in zip(self.tables, range(-self._around, self._around + 1), strict=True):
-            scores = table(features)[forms] * there[:, :, None]
+            scores = functional.embedding(forms, table(features)) * there[:, :, None]
             total = total + _moved(scores, offset)
         return chain(total.transpose(1, 2), self.transitions, lengths)
 

@@ -12,9 +12,10 @@ from medray.models.text.base import HASHES, TextNetwork
 
 
 class NgramLinear(TextNetwork):
-    """Logistic regression over n-grams of words and letters, hashed and weighted by tf-idf."""
+    """Logistic regression over n-grams, hashed: of a text those of words and letters, by tf-idf; of
+    a pair of spans those of words before, between and behind them."""
 
-    answers: ClassVar[frozenset[Answers]] = frozenset({"sample"})
+    answers: ClassVar[frozenset[Answers]] = frozenset({"sample", "links"})
     reads = frozenset({"grams"})
 
     class Options(ModelOptions):

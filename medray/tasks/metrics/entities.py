@@ -21,15 +21,13 @@ def strict_entities(tags: np.ndarray) -> list[tuple[int, int, int]]:
     Args:
         tags: 0 outside, 2k + 1 begin and 2k + 2 inside of type k.
     """
-    found = []
-    begun, kind = -1, -1
-    for at, tag in enumerate([*tags.tolist(), 0]):
-        if begun >= 0 and tag != 2 * kind + 2:
-            found.append((begun, at, kind))
-            begun = -1
-        if tag % 2:
-            begun, kind = at, tag // 2
-    return found
+    made = []
+    for at in np.flatnonzero(tags % 2).tolist():
+        kind, last = int(tags[at]) // 2, at + 1
+        while last < len(tags) and tags[last] == 2 * kind + 2:
+            last += 1
+        made.append((at, last, kind))
+    return made
 
 
 def counted(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from medray.jobs.run import run
 from medray.modalities.base import Asking, PredictOptions
 from medray.modalities.loaded import load_trained
 from medray.modalities.text import Texts
-from medray.modalities.text.encoded import encoded
+from medray.modalities.text.encoded import encoded, encoded_all
 from medray.modalities.text.plan import TextPlan, TextPlanOptions
 from medray.modalities.text.predictor import TextPredictor
 from medray.modalities.text.readings import reading_of
@@ -39,6 +40,7 @@ TASKS: dict[str, tuple[dict[str, Any], dict[str, Any], str, float]] = {
     "ner": (NER, {"name": "bilstm-crf", "hidden": 16, **SMALL}, "f1", 0.95),
     "linear ner": (NER, {"name": "linear-crf"}, "f1", 0.95),
     "relations": (LINKS, {"name": "relation-cnn", "filters": 16, **SMALL}, "f1", 0.95),
+    "linear relations": (LINKS, {"name": "ngram-linear"}, "f1", 0.85),
     "text-cnn": (CLASSES, {"name": "text-cnn", "filters": 16, **SMALL}, "auroc", 0.95),
     "ngrams": (CLASSES, {"name": "ngram-linear"}, "auroc", 0.95),
     "summary": (
@@ -233,6 +235,27 @@ def test_a_document_without_text_or_marks_is_told(objects: Objects, make_dataset
         run(steps[:1], storage=objects, cluster="inline")
 
 
+def test_what_is_found_is_exported_as_it_is_read(
+    objects: Objects, make_dataset: Make, tmp_path: Path
+) -> None:
+    make_dataset("texts", documents(60))
+    steps = job(*TASKS["linear ner"][:2])[:2]
+    for name in ("brat", "conll"):
+        form = {"name": name}
+        steps.append(
+            {"kind": "export", "data": "found", "format": form, "to": str(tmp_path / name)}
+        )
+    public = {"name": "brat", "phi": {"method": "none"}}
+    source = str(tmp_path / "brat")
+    steps.append({"kind": "ingest", "format": public, "source": source, "output": "again"})
+    run(steps, storage=objects, cluster="inline")
+    found = open_dataset(objects, "found").samples.to_pylist()
+    again = open_dataset(objects, "again").samples.to_pylist()
+    for name in ("text", "spans", "relations"):
+        assert [row[name] for row in again] == [row[name] for row in found]
+    assert len(list((tmp_path / "conll").glob("*.conll"))) == len(found)
+
+
 def test_an_empty_text_has_an_answer(objects: Objects, make_dataset: Make) -> None:
     make_dataset("texts", documents(40))
     run(job(*TASKS["ner"][:2], epochs=1)[:1], storage=objects, cluster="inline")
@@ -243,6 +266,17 @@ def test_an_empty_text_has_an_answer(objects: Objects, make_dataset: Make) -> No
     ]
     assert [one.row["spans"] for one in predictor.compute(prepared[:2])] == [[], []]
     assert len(list(predictor.compute(prepared))) == 3
+
+
+def test_many_texts_are_cut_as_each_alone() -> None:
+    texts = ["Given 5 mg.", "", "  \n", "x", "naïve 🩸 µg/kg\nagain and again", "end "]
+    for longest in (None, 3):
+        codec = Codec(("given",), "given")
+        together = encoded_all(texts, codec, longest)
+        for one, text in zip(together, texts, strict=True):
+            alone = encoded(text, codec, longest)
+            for name in ("forms", "begins", "ends"):
+                assert getattr(one, name).tolist() == getattr(alone, name).tolist()
 
 
 def test_a_batch_is_filled_up_without_a_say() -> None:
