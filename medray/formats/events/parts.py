@@ -1,9 +1,9 @@
 """What one input of a format says, by subject: rows of a dataset, and what became of its source."""
 
 import json
-from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -95,19 +95,19 @@ def parts_of(
 
 def _told(source: Accounted, of_subject: np.ndarray, made: np.ndarray, count: int) -> list[str]:
     """What became of the rows of each subject."""
-    rows: list[Counter[str]] = [Counter() for _ in range(count)]
-    events: list[Counter[str]] = [Counter() for _ in range(count)]
-    dropped: list[defaultdict[str, Counter[str]]] = [defaultdict(Counter) for _ in range(count)]
-    each = zip(of_subject.tolist(), source.tables, source.dropped, made.tolist(), strict=True)
-    for subject, table, why, number in each:
-        rows[subject][table] += 1
-        events[subject][table] += number
-        if why:
-            dropped[subject][table][why] += 1
-    return [
-        json.dumps(
-            {name: [mine[name], events[at][name], dropped[at][name]] for name in sorted(mine)},
-            sort_keys=True,
-        )
-        for at, mine in enumerate(rows)
-    ]
+    found: list[dict[str, list[Any]]] = [{} for _ in range(count)]
+    tables, of_table = np.unique(np.array(source.tables, object), return_inverse=True)
+    reasons, why = np.unique(np.array(source.dropped, object), return_inverse=True)
+    keys = (of_subject * len(tables) + of_table) * len(reasons) + why
+    kinds, place, rows = np.unique(keys, return_inverse=True, return_counts=True)
+    events = np.bincount(place, made, len(kinds)).astype(np.int64)
+    each = zip(kinds.tolist(), rows.tolist(), events.tolist(), strict=True)
+    for key, number, of_them in each:
+        rest, reason = divmod(key, len(reasons))
+        subject, table = divmod(rest, len(tables))
+        held = found[subject].setdefault(str(tables[table]), [0, 0, {}])
+        held[0] += number
+        held[1] += of_them
+        if reasons[reason]:
+            held[2][str(reasons[reason])] = number
+    return [json.dumps(one, sort_keys=True) for one in found]

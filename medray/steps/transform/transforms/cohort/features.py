@@ -15,6 +15,7 @@ from medray.storage.shards.rows import EndToEnd
 
 FEATURES, CODES, HOURS = "features", "codes", "hours"
 OTHER = 1  # number of a code in sequences that is none of the chosen; 0 stands for no event
+OLD = 90.0  # years: who is older is told to be of any age in records without names
 PAIRS = 2**22  # of a sample and an event that are looked at together
 
 
@@ -148,7 +149,8 @@ class Maker:
                     values[there] = ago / MICROSECONDS["hour"]
                 made.append(values.reshape(count, width))
         if wanted.age:
-            made.append(ages(subjects, who, time).astype(np.float32)[:, None])
+            years = np.minimum(ages(subjects, who, time), OLD)
+            made.append(years.astype(np.float32)[:, None])
         whole = np.concatenate(made, axis=1)
         return {FEATURES: EndToEnd(whole.ravel(), np.full(count, whole.shape[1], np.int64))}
 
