@@ -91,7 +91,7 @@ def _print_status(found: "JobStatus") -> None:
     if found.dashboard:
         click.echo(f"in Ray: {found.dashboard}")
     columns = ["step", "output", "units", "committed", "at work", "failed", "retries"]
-    columns += ["quarantined", "passed over"]
+    columns += ["quarantined", "and single samples", "passed over"]
     going = found.state == "running"
     rows = [_row(step, going=going and step.result is None) for step in found.steps]
     print_table([*columns, "MiB", "inputs/s", "left", "run"], rows)
@@ -109,6 +109,7 @@ def _row(step: "StepStatus", *, going: bool) -> list[object]:
         told.units.get("failed", 0),
         step.retries,
         step.result.units.quarantined if step.result else told.quarantined,
+        sum(step.result.samples_quarantined.values()) if step.result else told.samples_quarantined,
         step.result.units.passed_over if step.result else told.passed_over,
         round(told.bytes / 2**20, 1),
         told.per_s if going else "",

@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from medray.storage.catalog.datasets import Dataset
     from medray.storage.catalog.models import ModelPackage
 
+COLUMNS = {
+    **{name: name for name in ("name", "version", "kind", "samples", "quarantined")},
+    "samples_quarantined": "and single samples",
+    "passed_over": "passed over",
+    "created": "created",
+}  # of a list, and what they are called there
+
 
 @click.command()
 @storage_option
@@ -34,10 +41,9 @@ def ls(storage: str | None, as_json: bool) -> None:
     if as_json:
         print_json({"datasets": rows, "damaged": [str(error) for error in damaged]})
     else:
-        columns = ["name", "version", "kind", "samples", "quarantined", "passed_over", "created"]
         shown = [{**row, "version": row["version"][:8], "created": _minute(row)} for row in rows]
-        cells = [[row.get(column) for column in columns] for row in shown]
-        print_table([column.replace("_", " ") for column in columns], cells)
+        cells = [[row.get(column) for column in COLUMNS] for row in shown]
+        print_table(list(COLUMNS.values()), cells)
     say_damaged(damaged)
 
 

@@ -144,7 +144,7 @@ class _Count:
     def __init__(self) -> None:
         self.label = self.note = ""
         self.total = self.done = 0
-        self._refused = self._passed = self._fresh = self._rows = 0
+        self._refused = self._samples = self._passed = self._fresh = self._rows = 0
         self._since = time.monotonic()
 
     def take(self, event: Event) -> None:
@@ -153,17 +153,18 @@ class _Count:
             case "step":
                 self.label, self.note = f"{fields['kind']} {fields['output']}", ""
                 self.total, self.done = fields["inputs"], fields["inputs_done"]
-                self._refused = self._passed = self._fresh = self._rows = 0
+                self._refused = self._samples = self._passed = self._fresh = self._rows = 0
                 self._since = time.monotonic()
             case "unit" if fields["state"] in ("committed", "skipped"):
                 self.done += fields["inputs"]
                 self._fresh += fields["inputs"]
                 self._rows += fields["rows"]
                 self._refused += fields["quarantined"]
+                self._samples += fields["samples_quarantined"]
                 self._passed += fields["passed_over"]
                 self.note = self._speed(max(1e-3, time.monotonic() - self._since))
-                if self._refused:
-                    self.note += f", {self._refused} quarantined"
+                if self._refused or self._samples:
+                    self.note += f", {quarantined(self._refused, self._samples)}"
                 if self._passed:
                     self.note += f", {self._passed} passed over"
             case "epoch":
@@ -182,7 +183,9 @@ class _Count:
                 self.note = f"{fields['seconds']:.1f} s"
                 if KINDS.get(fields["kind"]).makes == "datasets":
                     passed = f"{units['passed_over']} passed over, " if units["passed_over"] else ""
-                    self.note = f"{units['quarantined']} quarantined, {passed}{self.note}"
+                    samples = sum(fields["samples_quarantined"].values())
+                    out = quarantined(units["quarantined"], samples)
+                    self.note = f"{out}, {passed}{self.note}"
 
     def _speed(self, seconds: float) -> str:
         """Of rows where inputs hold many, and how long it takes to the end."""
@@ -195,10 +198,17 @@ class _Count:
         return f"{speed}, {timedelta(seconds=left)} left"
 
 
+def quarantined(inputs: int, samples: int) -> str:
+    """In words: inputs, and single samples of others."""
+    several = "samples" if samples > 1 else "sample"
+    return f"{inputs} quarantined" + (f" and {samples} single {several}" if samples else "")
+
+
 def print_account(steps: Sequence[StepResult]) -> None:
     """The table that accounts for every input, why some were refused, and the scores."""
+    columns = ["step", "output", "planned", "committed", "skipped", "quarantined"]
     print_table(
-        ["step", "output", "planned", "committed", "skipped", "quarantined", "passed over", "s"],
+        [*columns, "and single samples", "passed over", "s"],
         [
             [
                 step.kind,
@@ -207,6 +217,7 @@ def print_account(steps: Sequence[StepResult]) -> None:
                 step.units.committed,
                 step.units.skipped,
                 step.units.quarantined,
+                sum(step.samples_quarantined.values()),
                 step.units.passed_over,
                 round(step.seconds, 1),
             ]
@@ -215,7 +226,12 @@ def print_account(steps: Sequence[StepResult]) -> None:
     )
     for step in steps:
         name = step.output.partition("@")[0]
-        for what, counts in (("quarantined", step.reasons), ("passed over", step.passed_over)):
+        for what, counts in (
+            ("quarantined", step.reasons),
+            ("single samples quarantined", step.samples_quarantined),
+            ("passed over", step.passed_over),
+            ("single samples passed over", step.samples_passed_over),
+        ):
             if counts:
                 why = ", ".join(f"{code} {count}" for code, count in counts.items())
                 click.echo(f"{what} in {name}: {why}")

@@ -25,7 +25,10 @@ DEMO_SUBJECTS = 12
 DEMO_SEED = 0
 
 # Of a step in --json; programs rely on it.
-SHOWN = ("kind", "run", "output", "digest", "units", "metrics", "cautions")
+SHOWN = (
+    *("kind", "run", "output", "digest", "units", "samples_quarantined"),
+    *("metrics", "cautions"),
+)
 
 Start = Callable[["Objects", "Listener", threading.Event], "Run"]
 

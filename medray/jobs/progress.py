@@ -7,7 +7,7 @@ from typing import Any
 
 from medray.clock import SYSTEM, Clock
 
-_AWAY = ("quarantined", "passed_over")
+_AWAY = ("quarantined", "samples_quarantined", "passed_over")
 WINDOW_S = 60.0  # that speed is taken over; longer where nothing ended for longer
 
 
@@ -23,7 +23,8 @@ class Progress:
         per_s: inputs a second over the last minute; 0: none.
         left_s: until the end, at that speed; None: nobody can tell.
         quarantined: of the inputs that are done.
-        passed_over: of these too.
+        samples_quarantined: samples of the others of these.
+        passed_over: of the inputs that are done, too.
     """
 
     units: dict[str, int] = field(default_factory=dict)
@@ -33,6 +34,7 @@ class Progress:
     per_s: float = 0.0
     left_s: float | None = None
     quarantined: int = 0
+    samples_quarantined: int = 0
     passed_over: int = 0
 
 

@@ -19,7 +19,7 @@ from medray.storage.catalog.ledger import Ledger
 from medray.storage.catalog.publish import publish
 from medray.storage.catalog.quarantine import keep_refusals
 from medray.storage.shards.reader import Shard
-from medray.storage.shards.records import whole_inputs
+from medray.storage.shards.records import single_samples, whole_inputs
 from medray.storage.store.objects import Objects
 
 if TYPE_CHECKING:
@@ -197,6 +197,7 @@ def _outset(
         "inputs": planned.inputs,
         "inputs_done": sum(before.column("inputs")) + len(planned.refused),
         "quarantined": budget.refused,
+        "samples_quarantined": sum(single_samples(before.refusals).values()),
         "passed_over": planned.inputs - budget.asked_for,
     }
 
@@ -210,6 +211,7 @@ def _of_receipt(resolved: Resolved[Any], receipt: "Receipt") -> dict[str, object
         "rows": receipt.rows,
         "inputs": receipt.inputs,
         "quarantined": receipt.quarantined,
+        "samples_quarantined": receipt.samples_quarantined,
         "passed_over": receipt.passed_over,
         "bytes": receipt.bytes,
         "seconds": {name: round(value, 3) for name, value in receipt.seconds.items()},
@@ -246,6 +248,8 @@ def _result(
         metrics=dataset.attributes.get("metrics", {}),
         reasons=reasons(commits, planned.refused),
         passed_over=reasons(commits, planned.refused, "passed-over"),
+        samples_quarantined=single_samples(commits.refusals),
+        samples_passed_over=single_samples(commits.refusals, "passed-over"),
         cautions=dataset.attributes.get("summary", {}).get("cautions", []),
         seconds=round(seconds, 3),
     )

@@ -143,6 +143,7 @@ def _dataset_step(step: Mapping[str, Any], dataset: Dataset) -> Step:
         planned=dataset.inputs.planned,
         committed=dataset.inputs.committed,
         quarantined=dataset.inputs.quarantined,
+        samples=dataset.manifest.refused.samples,
         passed_over=dataset.inputs.passed_over,
         units=dataset.manifest.units.count,
         reused=(step.get("units") or {}).get("skipped", 0),

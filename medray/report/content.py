@@ -11,6 +11,7 @@ from medray.tasks.section import Section
 Tone = Literal["good", "warn", "bad"]
 
 _SOURCES_SHOWN = 50
+OUT = ("quarantined", "samples")  # of a step, what is in quarantine
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Step:
         planned: accountable inputs; None for a step without units (train).
         committed: of these.
         quarantined: of these.
+        samples: single ones that are quarantined of inputs that are committed.
         passed_over: of these: sound, but nothing that was asked for.
         units: that the inputs were cut into.
         reused: inputs that an earlier run had committed.
@@ -41,6 +43,7 @@ class Step:
     planned: int | None = None
     committed: int = 0
     quarantined: int = 0
+    samples: int = 0
     passed_over: int = 0
     units: int = 0
     reused: int = 0
@@ -197,11 +200,13 @@ class Report:
         if self.unpredicted:
             text = f"{_count(self.unpredicted, 'case')} without a prediction scored as worst."
             return "warn", "Complete, with missing predictions", text
-        quarantined = sum(step.quarantined for step in self.steps)
-        if quarantined:
-            verb = "is" if quarantined == 1 else "are"
+        inputs, samples = (sum(getattr(step, of) for step in self.steps) for of in OUT)
+        if inputs or samples:
+            out = [_count(inputs, "input")] if inputs else []
+            out += [_count(samples, "single sample")] if samples else []
+            verb = "is" if inputs + samples == 1 else "are"
             text = (
-                f"Every input is accounted for: {_count(quarantined, 'input')} {verb} in "
+                f"Every input is accounted for: {' and '.join(out)} {verb} in "
                 "quarantine, with the reasons below."
             )
             return "warn", "Complete, with quarantine", text

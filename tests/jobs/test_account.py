@@ -9,16 +9,18 @@ import pytest
 from click.testing import CliRunner
 
 from medray.cli import main
+from medray.commands.progress import print_account
 from medray.engine.units.operation import Unit
 from medray.errors import DataError, PassedOver, SpecError
 from medray.formats import FORMATS
 from medray.jobs.run import run
 from medray.report.collect import collect
-from medray.steps.base.events import StepResult, Tally
+from medray.steps.base.events import Event, StepResult, Tally
 from medray.steps.base.sources import check_named
 from medray.steps.ingest.operation import Ingest
 from medray.storage.catalog.check import verify_all
 from medray.storage.catalog.datasets import open_dataset
+from medray.storage.catalog.versions import heads
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample
 from medray.storage.store.objects import Objects
@@ -77,6 +79,29 @@ def test_what_is_passed_over_has_a_column_and_costs_no_budget(
     assert rows[0]["path"] == "imagesTr/case_2.nii.gz"
     (shown,) = collect(objects, "page", [made.as_json()]).steps
     assert (shown.passed_over, shown.missing) == (2, 0)
+    assert (made.samples_passed_over, made.samples_quarantined) == ({"copy": 1}, {})
+
+
+def test_single_samples_of_inputs_that_are_committed_are_told_of(
+    objects: Objects, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "compounds.csv"
+    source.write_text("smiles\nCCO\nC1CC\nc1ccccc1\nnone\n")
+    step = {"kind": "ingest", "format": {"name": "smiles"}, "source": str(source)}
+    told: list[Event] = []
+    (made,) = run({**step, "output": "c"}, storage=objects, cluster="inline",
+                  on_event=told.append).steps  # fmt: skip
+    assert made.units == Tally(1, committed=1, skipped=0, quarantined=0)
+    assert made.samples_quarantined == {"unreadable": 2}
+    (unit,) = [event.fields for event in told if event.name == "unit"]
+    assert (unit["rows"], unit["quarantined"], unit["samples_quarantined"]) == (2, 0, 2)
+    assert open_dataset(objects, "c").manifest.refused.samples == 2
+    assert heads(objects, "datasets")["c"].known["samples_quarantined"] == 2
+    report = collect(objects, "page", [made.as_json()])
+    assert report.verdict[:2] == ("warn", "Complete, with quarantine")
+    assert "2 single samples are in quarantine" in report.verdict[2]
+    print_account([made])
+    assert "single samples quarantined in c: unreadable 2" in capsys.readouterr().out
 
 
 def test_an_empty_dataset_is_never_published(

@@ -38,7 +38,8 @@ def life_of(pulse: Pulse) -> Life:
 
 
 def unit(state: str = "committed", inputs: int = 10) -> tuple[str, dict[str, Any]]:
-    counts = {"inputs": inputs, "bytes": 1000, "quarantined": 1, "passed_over": 2}
+    counts = {"inputs": inputs, "bytes": 1000, "quarantined": 1, "passed_over": 2,
+              "samples_quarantined": 3}  # fmt: skip
     return "unit", {"state": state, **counts}
 
 
@@ -51,7 +52,7 @@ def test_units_are_counted_by_what_became_of_them() -> None:
     told = life_of(pulse).progress("r")
     units = {"skipped": 3, "committed": 2, "failed": 1, "drained": 1}
     # 30 of 80 inputs in 10 s.
-    away = {"quarantined": 3, "passed_over": 6}
+    away = {"quarantined": 3, "samples_quarantined": 9, "passed_over": 6}
     assert told == Progress(units, 100, 50, 2000, per_s=3.0, left_s=17, **away)
     assert life_of(pulse).progress("another run") == Progress()
     assert life_of(Pulse()).progress("r") == Progress(), "before the first step"

@@ -77,7 +77,9 @@ def sites() -> Scores:
 
 
 def page(**fields: object) -> str:
-    step = Step("ingest", "ct", "v" * 32, "d" * 32, 6, 3, 2, 1, 1, 0, 3725.0, stages={"read": 1.25})
+    step = Step(
+        "ingest", "ct", "v" * 32, "d" * 32, 6, 3, 2, 4, 1, 1, 0, 3725.0, stages={"read": 1.25}
+    )
     train = Step("train", "net", "m" * 32, "e" * 32, parents=("ct@" + "v" * 32,))
     refused = [
         asdict(Refusal(EVIL, "gantry-tilt", "18.5°", files=28, hint="interpolate it")),

@@ -21,7 +21,7 @@ from medray.log import event
 from medray.storage.catalog.attempts import Attempt
 from medray.storage.catalog.commit import Commit
 from medray.storage.catalog.ledger import Ledger
-from medray.storage.shards.records import Refusal, whole_inputs
+from medray.storage.shards.records import Refusal, single_samples, whole_inputs
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.writer import ShardWriter
 from medray.storage.store.objects import Objects
@@ -67,6 +67,7 @@ class Receipt:
         rows: samples in the shard.
         inputs: accountable inputs of the unit.
         quarantined: those refused.
+        samples_quarantined: samples refused of the others.
         passed_over: those that are nothing that was asked for.
         bytes: of the shard.
         seconds: by stage.
@@ -80,6 +81,7 @@ class Receipt:
     rows: int = 0
     inputs: int = 0
     quarantined: int = 0
+    samples_quarantined: int = 0
     passed_over: int = 0
     bytes: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
@@ -281,6 +283,7 @@ def _receipt(unit: Unit, state: State, commit: Commit) -> Receipt:
         rows=commit.shard.rows,
         inputs=commit.inputs,
         quarantined=quarantined,
+        samples_quarantined=sum(single_samples(commit.refused).values()),
         passed_over=passed_over,
         bytes=commit.shard.bytes,
         seconds=commit.seconds,

@@ -58,6 +58,8 @@ class StepResult:
         metrics: of a training or an evaluation.
         reasons: code → inputs quarantined for it.
         passed_over: code → inputs passed over for it.
+        samples_quarantined: code → samples quarantined for it, of inputs that are committed.
+        samples_passed_over: code → the same, passed over.
         cautions: what is to be known before the metrics are believed.
         seconds: wall time of this run.
     """
@@ -70,6 +72,8 @@ class StepResult:
     metrics: dict[str, float]
     reasons: dict[str, int] = field(default_factory=dict)
     passed_over: dict[str, int] = field(default_factory=dict)
+    samples_quarantined: dict[str, int] = field(default_factory=dict)
+    samples_passed_over: dict[str, int] = field(default_factory=dict)
     cautions: list[str] = field(default_factory=list)
     seconds: float = 0.0
 

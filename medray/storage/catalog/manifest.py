@@ -99,11 +99,13 @@ class Refused:
         table: hash of its rows, the name of its table; empty where nothing was refused.
         codes: how many rows there are of each code, most frequent first.
         passed_over: the same, of what was passed over.
+        samples: how many of the rows are quarantined samples of inputs that are committed.
     """
 
     table: str
     codes: dict[str, Count]
     passed_over: dict[str, Count]
+    samples: Count = 0
 
 
 @dataclass(frozen=True)
@@ -247,5 +249,6 @@ def head_of(manifest: Manifest) -> Head:
         manifest.created,
         manifest.samples,
         manifest.inputs.quarantined,
+        manifest.refused.samples,
         manifest.inputs.passed_over,
     )

@@ -11,7 +11,7 @@ from medray.ids import short
 from medray.storage.catalog.columns import column_of
 from medray.storage.catalog.commits import Commits
 from medray.storage.catalog.manifest import Refused
-from medray.storage.shards.records import Kind, Refusal, whole_inputs
+from medray.storage.shards.records import Kind, Refusal, single_samples, whole_inputs
 from medray.storage.store.damage import damage
 from medray.storage.store.objects import Objects
 
@@ -60,7 +60,9 @@ def write_quarantine(
     for rows in commits.refused.values():
         more, over = whole_inputs(rows)
         inputs, passed = inputs + more, passed + over
-    said = Refused(content, _codes(refused, "quarantined"), _codes(refused, "passed-over"))
+    samples = sum(single_samples(commits.refusals).values())
+    codes = _codes(refused, "quarantined"), _codes(refused, "passed-over")
+    said = Refused(content, *codes, samples)
     return Written(said, inputs, passed)
 
 

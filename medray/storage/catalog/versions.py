@@ -47,6 +47,7 @@ class Head:
         created: when; empty for a model.
         samples: that it has; None for a model.
         quarantined: inputs that it lacks; None for a model.
+        samples_quarantined: what it lacks of the others; None for a model.
         passed_over: inputs that nobody asked for; None for a model.
     """
 
@@ -55,6 +56,7 @@ class Head:
     created: str = ""
     samples: Count | None = None
     quarantined: Count | None = None
+    samples_quarantined: Count | None = None
     passed_over: Count | None = None
 
     @property
