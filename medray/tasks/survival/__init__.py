@@ -18,7 +18,7 @@ from medray.tasks.base import Task, TaskOptions
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.survival.brier import brier, integrated
-from medray.tasks.metrics.survival.curves import at_times, lost, median
+from medray.tasks.metrics.survival.curves import at_times, median
 from medray.tasks.metrics.survival.summary import concordance_of, judged_times, summarise_survival
 from medray.tasks.section import ScoredCases, Section
 from medray.tasks.survival.cox import Proportional, breslow, partial_likelihood
@@ -239,7 +239,7 @@ class Survival(Task):
         concordant, scores = [], []
         for cause in range(len(self.causes)):
             curves = incidence[:, cause]
-            concordant.append(concordance_of(lost(curves, times), time, event, cause + 1, one)[0])
+            concordant.append(concordance_of(curves.mean(1), time, event, cause + 1, one)[0])
             if len(judged):
                 told = at_times(curves, times, judged)
                 found = brier(told, time, event, cause + 1, judged, one)
@@ -255,15 +255,15 @@ class Survival(Task):
         return frozenset({"val_c_index", "val_brier"})
 
     def decide(self, probabilities: np.ndarray) -> dict[str, Any]:
-        """`risk`, the share of the time told that is expected to be lost: higher is earlier;
-        `survival` at `times`, without an event of any cause; `median`, null where it is not
+        """`risk`, the chance of an event, of any cause, by one of `times` drawn at random, which lie
+        as events do: higher is earlier; `survival` at `times`; `median`, null where it is not
         reached. With horizons `survival_at` them, null beyond the last time. Of several causes
         `incidence` of each by its name."""
         times = np.asarray(self.times)
         incidence = np.asarray(probabilities, np.float64).reshape(len(self.causes), -1)
         every = incidence.sum(0)
         row: dict[str, Any] = {
-            "risk": float(lost(every, times)),
+            "risk": float(every.mean()),
             "median": median(every, times),
             "times": times.tolist(),
             "survival": (1 - every).tolist(),
@@ -297,7 +297,7 @@ class Survival(Task):
                 **row,
                 "risk": given["risk"],
                 "median": given["median"],
-                "risks": lost(incidence, times).tolist(),
+                "risks": incidence.mean(1).tolist(),
                 "times": times.tolist(),
                 "incidence": incidence.ravel().tolist(),
             }

@@ -9,7 +9,7 @@ from medray.tasks.section import Figure, ScoredCases, Section, Table, Tile
 
 CALIBRATION = ("cases", "predicted", "actual", "low", "high")
 DEFINITIONS = (
-    "Risk is the share of the time told that is expected to be lost: higher is earlier.",
+    "Risk is the chance of an event by a time drawn from those of events: higher is earlier.",
     "C is the share of pairs, of which it is known who had the event first, that risks order so.",
     "Brier scores are means over time; cases weigh by how likely they were to be still watched.",
     "Curves are Kaplan-Meier's or Aalen-Johansen's, dashed is what was predicted on average.",

@@ -9,7 +9,7 @@ import pytest
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.concordance import concordance
 from medray.tasks.metrics.survival.brier import brier, integrated
-from medray.tasks.metrics.survival.curves import at_times, lost, median
+from medray.tasks.metrics.survival.curves import at_times, median
 from medray.tasks.metrics.survival.summary import concordance_of, judged_times, summarise_survival
 
 
@@ -89,8 +89,6 @@ def test_curves_are_straight_between_the_times_told() -> None:
     )
     assert median(curve, times) == pytest.approx(3.0)
     assert median(np.array([0.1, 0.4]), times) is None
-    # 0.1 on average up to 2, and 0.5 from there to 4.
-    assert lost(curve, times) == pytest.approx((0.1 * 2 + 0.5 * 2) / 4)
 
 
 def table(risk: np.ndarray, time: np.ndarray, event: np.ndarray, **more: list) -> pa.Table:

@@ -153,7 +153,7 @@ def test_an_answer_says_risk_survival_and_median() -> None:
     assert row["times"] == [2.0, 4.0]
     assert row["survival"] == pytest.approx([0.8, 0.2])
     assert row["median"] == pytest.approx(3.0)
-    assert row["risk"] == pytest.approx((0.1 * 2 + 0.5 * 2) / 4)
+    assert row["risk"] == pytest.approx(0.5)
     assert row["survival_at"][:2] == pytest.approx([0.9, 0.2])
     assert row["survival_at"][2] is None  # nobody was watched so long
     assert task.decide(np.array([0.1, 0.4]))["median"] is None

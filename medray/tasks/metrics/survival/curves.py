@@ -36,21 +36,6 @@ def at_times(incidence: FloatArray, times: FloatArray, wanted: FloatArray) -> Fl
     return made
 
 
-def lost(incidence: FloatArray, times: FloatArray) -> FloatArray:
-    """The share of the time up to the last of `times` that is expected to be lost, (…,): 1 less the
-    restricted mean of event-free time over it (Royston & Parmar 2013).
-
-    Args:
-        incidence: (…, times).
-        times: (times,), rising, above 0.
-    """
-    steps = np.diff(times, prepend=0.0)
-    # Each knot has half of the interval before it, and half of the one behind it.
-    share = (steps + np.append(steps[1:], 0.0)) / 2 / times[-1]
-    made: FloatArray = incidence @ share
-    return made
-
-
 def median(incidence: FloatArray, times: FloatArray) -> float | None:
     """When a curve reaches a half; None: not by the last of `times`.
 

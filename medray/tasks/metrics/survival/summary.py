@@ -228,8 +228,8 @@ class _Told:
 
     def _groups(self, *, sure: bool) -> dict[str, Any]:
         """Event-free survival of thirds of the cases by their risk of any event."""
-        risk = self.incidence[self.told].sum(1).mean(1) if len(self.times) else np.empty(0)
-        parts = np.array_split(self.told[np.argsort(risk, kind="stable")], len(RISK_GROUPS))
+        order = np.argsort(self.risk[self.told].sum(1), kind="stable")
+        parts = np.array_split(self.told[order], len(RISK_GROUPS))
         made = {}
         for name, part in zip(RISK_GROUPS, parts, strict=True):
             if not len(part) or not len(self.times):
