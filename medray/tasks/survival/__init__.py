@@ -255,8 +255,8 @@ class Survival(Task):
         return frozenset({"val_c_index", "val_brier"})
 
     def decide(self, probabilities: np.ndarray) -> dict[str, Any]:
-        """`risk`, the chance of an event, of any cause, by one of `times` drawn at random, which lie
-        as events do: higher is earlier; `survival` at `times`; `median`, null where it is not
+        """`risk`, the chance of an event, of any cause, by one of `times` drawn at random, which
+        lie as events do: higher is earlier; `survival` at `times`; `median`, null where it is not
         reached. With horizons `survival_at` them, null beyond the last time. Of several causes
         `incidence` of each by its name."""
         times = np.asarray(self.times)
