@@ -9,70 +9,11 @@ import numpy as np
 import pytest
 
 from medray.errors import MedrayError
-from medray.jobs.check import check_documents
 from medray.jobs.run import run
-from medray.spec.load import Source
-from medray.steps.base.view import Problem
 from medray.steps.transform.transforms.cohort import features as making
 from medray.storage.catalog.datasets import Dataset, open_dataset
 from medray.storage.store.objects import Objects
-
-DAY = dt.timedelta(days=1)
-MAPPING: dict[str, Any] = {
-    "tables": {
-        "events": {
-            "subject": "who",
-            "events": [
-                {"code": "{code}", "time": "time", "available": "known", "number": "value",
-                 "where": {"kind": "e"}},
-                {"code": "{code}", "time": "static", "where": {"kind": "s"}},
-            ],
-        }
-    }
-}  # fmt: skip
-COHORT: dict[str, Any] = {
-    "name": "cohort",
-    "at": {"event": ["IN//*"], "plus": "24h"},
-    "exclude": {"since": ["OUT", "DEATH"]},
-    "label": {"event": ["DEATH"], "until": ["OUT"]},
-    "features": {"windows": ["12h", "all"], "codes": 50, "min_subjects": 1,
-                 "make": ["count", "last", "since"]},
-}  # fmt: skip
-Row = tuple[str, str, dt.datetime | None, dt.datetime | None, float | None]
-
-
-def at(days: float) -> dt.datetime:
-    return dt.datetime(2020, 1, 1) + days * DAY  # noqa: DTZ001 - of a place, without offset
-
-
-def write(root: Path, rows: list[Row]) -> None:
-    lines = ["who,code,time,known,value,kind"]
-    for who, code, time, known, value in rows:
-        kind = "s" if time is None else "e"
-        cells = [who, code, time or "", known or "", "" if value is None else value, kind]
-        lines.append(",".join(map(str, cells)))
-    (root / "events.csv").write_text("\n".join(lines))
-
-
-def cohort(objects: Objects, root: Path, rows: list[Row], **changed: Any) -> Dataset:
-    root.mkdir(exist_ok=True)
-    write(root, rows)
-    form = {"name": "ehr", "mapping": MAPPING, "deidentify": {"method": "none"}}
-    operation = {name: one for name, one in {**COHORT, **changed}.items() if one is not None}
-    run(
-        [
-            {"kind": "ingest", "format": form, "source": str(root), "output": "parts"},
-            {"kind": "gather", "data": "parts", "output": "people", "shards": 2},
-            {"kind": "transform", "data": "people", "operation": operation, "output": "cohort"},
-        ],
-        storage=objects,
-        cluster="inline",
-    )
-    return open_dataset(objects, "cohort")
-
-
-def problems(steps: list[dict[str, Any]], objects: Objects) -> list[Problem]:
-    return check_documents(Source("job", steps), objects, cluster="inline")[1]
+from tests.cohorts import COHORT, DAY, HER, MAPPING, Row, at, cohort, write
 
 
 def drawn(seed: int, people: int = 30) -> list[Row]:
@@ -182,14 +123,6 @@ def test_every_candidate_is_a_sample_or_passed_over(objects: Objects, tmp_path: 
     assert {one["kind"] for one in refused} == {"passed-over"}
     counts = data.attributes["cohort"]["samples"]["all"]
     assert counts == [len(data), sum(row["target"] for row in data.samples.to_pylist())]
-
-
-HER: list[Row] = [
-    ("a", "IN//a", at(0), None, None),
-    ("a", "LAB//x", at(0.5), None, 1.0),
-    ("a", "OUT", at(5), None, None),
-    ("a", "LAB//y", at(6), None, 3.0),
-]
 
 
 @pytest.mark.parametrize(
@@ -312,38 +245,3 @@ def test_sequences_are_in_order_and_cut_at_the_front(objects: Objects, tmp_path:
     assert hours[1:] == [24, 12]
     short = cohort(objects, tmp_path, rows, features=None, sequence={"min_subjects": 1, "most": 1})
     assert np.asarray(short.sample(0).arrays["hours"]).tolist() == [12]
-
-
-@pytest.mark.parametrize(
-    ("changed", "code"),
-    [
-        ({"at": {"event": ["IN"], "every": "24h"}}, "bad-field"),
-        ({"at": {"event": ["IN"], "plus": "1 fortnight"}}, "bad-field"),
-        ({"label": {"event": ["DEATH"]}}, "bad-field"),
-        ({"sequence": {}}, "bad-field"),
-    ],
-)
-def test_options_that_make_no_sense_are_named(
-    objects: Objects, changed: dict[str, Any], code: str
-) -> None:
-    step = {
-        "kind": "transform",
-        "data": "people",
-        "operation": {**COHORT, **changed},
-        "output": "c",
-    }
-    assert code in [one.code for one in problems([step], objects)]
-
-
-def test_parts_of_subjects_are_no_subjects(objects: Objects, tmp_path: Path) -> None:
-    write(tmp_path, HER)
-    form = {"name": "ehr", "mapping": MAPPING, "deidentify": {"method": "none"}}
-    steps = [
-        {"kind": "ingest", "format": form, "source": str(tmp_path), "output": "parts"},
-        {"kind": "transform", "data": "parts", "operation": COHORT, "output": "cohort"},
-    ]
-    (problem,) = problems(steps, objects)
-    assert (problem.code, problem.hint) == (
-        "no-subjects",
-        "make whole subjects by a step of kind gather",
-    )

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from medray.errors import SpecError
 from medray.formats.events.columns import NEVER
 from medray.formats.events.times import MICROSECONDS, duration
 from medray.steps.transform.transforms.cohort.moments import ages
@@ -50,6 +51,9 @@ def chosen(codes: Sequence[Sequence[Any]], how: Features | Sequences) -> list[st
     Args:
         codes: [code, training subjects, events], the commonest first.
         how: the job's word.
+
+    Raises:
+        SpecError: there is none (code "no-codes").
     """
     allowed, refused = matcher(how.only or ("*",)), matcher(how.without)
     found = [
@@ -57,6 +61,12 @@ def chosen(codes: Sequence[Sequence[Any]], how: Features | Sequences) -> list[st
         for code, subjects, _ in codes
         if subjects >= how.min_subjects and allowed(code) and not refused(code)
     ]
+    if not found:
+        raise SpecError(
+            f"no code is had by {how.min_subjects} training subjects",
+            code="no-codes",
+            hint="lower `min_subjects`; where there are splits, codes are chosen on `train`",
+        )
     return found[: how.codes]
 
 
