@@ -27,9 +27,10 @@ def logit(risks: FloatArray) -> FloatArray:
 def fitted(method: Method, risks: FloatArray, events: FloatArray) -> tuple[float, ...]:
     """The curve of a method, as numbers for a package; none where a class has fewer than FEWEST.
 
-    `platt`: intercept and slope on the logit, for targets (n₁ + 1) / (n₁ + 2) and 1 / (n₀ + 2)
-    (Platt 1999), which keeps them finite where classes do not overlap. `temperature`: the same with
-    intercept 0 (Guo et al. 2017). A slope is never negative: a network that ranks the wrong way
+    `platt`: intercept and slope on the logit (Platt 1999). `temperature`: the same with intercept 0
+    (Guo et al. 2017). Where risks part the classes, and a slope would have no end, they are fitted
+    to Platt's targets (n₁ + 1) / (n₁ + 2) and 1 / (n₀ + 2); always, these would leave risks less
+    far apart than they are to be. A slope is never negative: a network that ranks the wrong way
     round is told by its AUROC, and not turned round. `isotonic`: the rising steps of least squares
     (Zadrozny and Elkan 2002), risks and then their values, these within 1 / (n + 2) of 0 and 1.
 
@@ -44,11 +45,13 @@ def fitted(method: Method, risks: FloatArray, events: FloatArray) -> tuple[float
     if method == "isotonic":
         return _isotonic(risks, events)
     smooth = np.where(events > 0.5, (count + 1) / (count + 2), 1 / (len(events) - count + 2))
-    scores, free = logit(risks), method == "platt"
-    found = recalibrated(scores, smooth, np.ones((1, len(scores))), intercept=free)[0]
+    scores, free, one = logit(risks), method == "platt", np.ones((1, len(events)))
+    found = recalibrated(scores, events, one, intercept=free)[0]
+    if np.isnan(found).any():
+        found = recalibrated(scores, smooth, one, intercept=free)[0]
     if found[1] > 0:
         return (float(found[0]), float(found[1]))
-    share = float(smooth.mean())
+    share = float(events.mean())
     return (float(np.log(share / (1 - share))) if free else 0.0, 0.0)
 
 

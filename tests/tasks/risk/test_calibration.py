@@ -48,27 +48,30 @@ def test_where_scores_part_the_classes_there_is_no_slope() -> None:
     assert np.isnan(recalibrated(logit(risks), events, np.ones((1, 4)))).all()
 
 
-def test_platt_minimises_the_loss_of_his_smoothed_targets() -> None:
-    risks, events = cases(count=50)
-    count, scores = events.sum(), logit(risks)
-    wanted = np.where(events > 0, (count + 1) / (count + 2), 1 / (50 - count + 2))
+def least(scores: np.ndarray, wanted: np.ndarray, free: bool) -> tuple[float, float]:
+    """Intercept and slope of the least cross-entropy, by another optimiser."""
 
     def loss(pair: np.ndarray) -> float:
-        at = pair[0] + pair[1] * scores
+        at = (pair[1] if free else 0.0) + pair[0] * scores
         return float((np.logaddexp(0, at) - wanted * at).sum())
 
-    best = minimize(loss, [0.0, 1.0], tol=1e-12).x
-    assert fitted("platt", risks, events) == pytest.approx(best, abs=1e-4)
-    intercept, slope = fitted("temperature", risks, events)
-    one = minimize(lambda pair: loss(np.array([0.0, pair[0]])), [1.0], tol=1e-12).x
-    assert (intercept, slope) == pytest.approx((0.0, one[0]), abs=1e-4)
+    slope, intercept = minimize(loss, [1.0, 0.0], tol=1e-12).x
+    return (intercept if free else 0.0), slope
 
 
-def test_platt_stays_finite_where_classes_do_not_overlap() -> None:
-    risks = np.array([0.1, 0.2, 0.8, 0.9])
-    intercept, slope = fitted("platt", risks, np.array([0.0, 0, 1, 1]))
-    assert 0 < slope < 10
-    assert abs(intercept) < 1
+@pytest.mark.parametrize("method", ["platt", "temperature"])
+def test_curves_lose_least(method: str) -> None:
+    risks, events = cases(count=50)
+    wanted = least(logit(risks), events, method == "platt")
+    assert fitted(method, risks, events) == pytest.approx(wanted, abs=1e-4)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("method", ["platt", "temperature"])
+def test_where_classes_do_not_overlap_targets_are_those_of_platt(method: str) -> None:
+    risks, events = np.array([0.1, 0.2, 0.7, 0.8, 0.9]), np.array([0.0, 0, 1, 1, 1])
+    targets = np.array([1 / 4, 1 / 4, 4 / 5, 4 / 5, 4 / 5])
+    wanted = least(logit(risks), targets, method == "platt")
+    assert fitted(method, risks, events) == pytest.approx(wanted, abs=1e-4)  # type: ignore[arg-type]
 
 
 def test_isotonic_is_that_of_scikit_learn_within_its_edges() -> None:
