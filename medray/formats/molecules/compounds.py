@@ -16,10 +16,9 @@ from medray.formats.molecules.graph import ARRAYS
 from medray.formats.molecules.guard import Guard
 from medray.formats.molecules.options import SMILES, Kind, MoleculeOptions
 from medray.formats.molecules.reading import attributes_of
-from medray.formats.molecules.rows import Asked, named
+from medray.formats.molecules.rows import Asked, names_of
 from medray.ids import Distinct
-from medray.storage.shards.holds import Holds, names
-from medray.storage.shards.holds import named as names_of
+from medray.storage.shards.holds import Holds, named, names
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays
@@ -72,7 +71,7 @@ class Compounds(Format):
         options = self.options
         made = names(SMILES, options.made)
         kept = None if options.columns is None else made | names(options.targets, options.columns)
-        return Holds(names_of(self.arrays()), kept)
+        return Holds(named(self.arrays()), kept)
 
     def plan(self, source: Source) -> Found:
         """Slices of files, each a unit."""
@@ -150,7 +149,7 @@ class Compounds(Format):
         for row, one in enumerate(texts):
             if len(one) > options.max_characters:
                 bad[row] = DataError(f"it has {len(one)} characters", code="too-long")
-        ids = [named(prefix, number) for number in block.numbers]
+        ids = names_of(prefix, block.numbers)
         if options.id is not None:
             ids = block.texts(options.id)
             for row, one in enumerate(ids):
@@ -164,7 +163,7 @@ class Compounds(Format):
             block.place,
             prefix,
             block.numbers,
-            ["" if row in bad else one for row, one in enumerate(texts)],
+            ["" if row in bad else one for row, one in enumerate(texts)] if bad else texts,
             {"sample_id": ids, **kept, **columns},
             bad,
             block.bad,

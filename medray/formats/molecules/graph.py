@@ -192,7 +192,7 @@ def _bonds(
     entries = np.diff(np.searchsorted(at, [*starts, len(flat)]))
     owner = np.repeat(np.arange(len(sizes)), entries)
     begin, end = np.divmod(at - starts[owner], sizes[owner])
-    once = begin < end
+    once = np.flatnonzero(begin < end)
     at, owner, begin, end = at[once], owner[once], begin[once], end[once]
     features = np.zeros((len(at), 2), np.uint8)
     features[:, 0] = _CODES[np.minimum(2 * flat[at], 15).astype(np.int64)]

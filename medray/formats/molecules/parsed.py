@@ -2,6 +2,7 @@
 
 import json
 import struct
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -30,7 +31,7 @@ class Parsed:
 
     def until(self, rows: int) -> "Parsed":
         """Of the first `rows` rows."""
-        count = sum(row < rows for row in self.taken)
+        count = bisect_left(self.taken, rows)
         if count == len(self.taken):
             arrays = self.arrays
         else:

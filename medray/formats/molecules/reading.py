@@ -53,6 +53,7 @@ class Reader:
             self._more[FINGERPRINT] = []
             how = asked["fingerprint"]
             self._morgan = GetMorganGenerator(radius=how["radius"], fpSize=how["bits"])
+        self._plain = not (self._columns or self._more)
 
     def read(self, texts: Sequence[str], marks: "Marks") -> Parsed:
         """Rows one after the other, as far as `marks` lets it."""
@@ -94,6 +95,9 @@ class Reader:
         if count > self._asked["max_atoms"]:
             raise DataError(f"the compound has {count} atoms", code="too-many-atoms")
         made: dict[str, str | None] = {}
+        if self._plain:
+            self._graphs.add(molecule, text)
+            return made
         if self._asked["standardise"]:
             molecule, changed = standard(molecule, self._asked["standardise"])
             made[STANDARDISED] = ", ".join(changed) or None

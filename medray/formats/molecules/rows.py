@@ -60,4 +60,9 @@ class Asked:
 
 def named(prefix: str, number: int) -> str:
     """The name of a row without an id."""
-    return f"{prefix}-{number:07d}"
+    return names_of(prefix, [number])[0]
+
+
+def names_of(prefix: str, numbers: Sequence[int]) -> list[str]:
+    """Names of rows without ids."""
+    return [f"{prefix}-{number:07d}" for number in numbers]

@@ -72,7 +72,7 @@ def read(shard: Shard, rows: np.ndarray, name: str) -> Ends:
     """
     about = shard.schema.get(name)
     found = shard.ragged(name) if about is not None and about.ragged else None
-    if found is None or not all(map(found.has, rows.tolist())):
+    if found is None or not found.has_all(rows):
         raise lacks(name, shard.path)
     first = int(rows.min())
     lengths = found.lengths[first : int(rows.max()) + 1]

@@ -187,6 +187,10 @@ class Ragged:
         """Whether a sample has the array, be it empty."""
         return self._absent is None or not self._absent[row]
 
+    def has_all(self, rows: np.ndarray) -> bool:
+        """Whether all these samples have it."""
+        return self._absent is None or not self._absent[rows].any()
+
     def span(self, row: int) -> tuple[int, int]:
         """Where a sample's values begin and end."""
         return int(self._ends[row]), int(self._ends[row + 1])
