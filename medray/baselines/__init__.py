@@ -18,6 +18,7 @@ BASELINES: "Registry[Baseline]" = Registry(
         "random-forest": "medray.baselines.forest:Forest",
         "t-learner": "medray.baselines.t_learner:TLearner",
         "boosted-trees": "medray.baselines.boosting:Boosting",
+        "kernel-ridge": "medray.baselines.kernel:Kernel",
         "additive": "medray.baselines.additive:Additive",
         "cox": "medray.baselines.cox:Cox",
         "principal": "medray.baselines.principal:Principal",

@@ -119,3 +119,18 @@ def test_one_that_learnt_nothing_can_not_answer(objects: Objects, make_dataset: 
     with pytest.raises(SpecError) as caught:
         run(steps, storage=objects, cluster="inline")
     assert caught.value.code == "no-baseline"
+
+
+def test_a_baseline_that_takes_long_is_fitted_where_it_is_to_answer(
+    objects: Objects, make_dataset: Make
+) -> None:
+    data = make_dataset("molecules", molecules(60))
+    steps = job({"name": "regression"}, NET, select="last")
+    run(steps[:1], storage=objects, cluster="inline")
+    assert "baseline-kernel-ridge.safetensors" not in open_model(objects, "net").files
+    steps[0] |= {"plan": {"blend": ["kernel-ridge"]}}
+    steps[1] |= {"select": {}}
+    made = run(steps, storage=objects, cluster="inline").steps
+    rows = open_dataset(objects, "found").samples["predicted"].to_pylist()
+    assert rows == pytest.approx(answered(objects, data, ["kernel-ridge"])[:, 0].tolist(), abs=1e-4)
+    assert "baseline-kernel-ridge_rmse" in made[2].metrics  # told beside, as others are

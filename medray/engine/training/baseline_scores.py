@@ -12,9 +12,10 @@ from medray.baselines.base import Baseline
 from medray.baselines.stored import decode, file_of
 from medray.engine.training.setup import TrainSetup
 from medray.errors import DataError, SpecError
-from medray.modalities import modality_of, read_plan
+from medray.modalities import modality_of, plans_of, read_plan
 from medray.modalities.base import Modality
 from medray.modalities.learnt import Learnt
+from medray.modalities.plan import Plan
 from medray.storage.catalog.datasets import Dataset, open_dataset
 from medray.storage.catalog.models import ModelPackage, open_model
 from medray.storage.shards.holds import Holds, names
@@ -28,19 +29,20 @@ from medray.tasks.metrics.bootstrap import Bootstrap, about
 TOGETHER = 20_000  # samples that are answered at once
 
 
-def kinds_of(task: Task, modality: Modality) -> list[str]:
-    """Names of the baselines beside a network."""
+def kinds_of(task: Task, modality: Modality, plan: Plan) -> list[str]:
+    """Names of the baselines beside a network, which may answer with it."""
     if not task.baseline:
         return []
     named = [kind or task.baseline for kind in modality.baselines]
-    return list(dict.fromkeys([*named, *task.beside]))
+    return list(dict.fromkeys([*named, *task.beside, *modality.blends(plan)]))
 
 
 def fit_baselines(setup: TrainSetup) -> dict[str, Baseline]:
     """Baselines of the training samples, by name; without those that the samples teach nothing."""
     task = build_task(setup.task, setup.plan.frequencies)
     modality = modality_of(setup.model)
-    found = {kind: _fitted(setup, kind, task, modality) for kind in kinds_of(task, modality)}
+    kinds = kinds_of(task, modality, setup.plan)
+    found = {kind: _fitted(setup, kind, task, modality) for kind in kinds}
     return {kind: one for kind, one in found.items() if one is not None}
 
 
@@ -110,7 +112,8 @@ def score_baselines(
     options = package.config["task"]
     of_network = build_task(options).of_network
     task = build_task({name: options[name] for name in options if name not in of_network})
-    kinds = kinds_of(task, modality_of(package.config["model"]))
+    plan = read_plan(plans_of(package)[0][1])
+    kinds = kinds_of(task, modality_of(package.config["model"]), plan)
     kinds = [kind for kind in kinds if file_of(kind) in package.files]
     if not kinds or not _takes(package, truth):
         return {}

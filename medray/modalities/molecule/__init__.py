@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 TOGETHER = 512  # molecules that are validated at once
 WIDTHS = {"fingerprint": 2048, "descriptors": 217}  # before there are data
+ASKED = ("kernel-ridge",)  # baselines that are fitted where they are to answer, and not else
 BATCH = 64  # molecules in a step at most, unless the job says
 
 
@@ -99,7 +100,7 @@ class MoleculeSamples(Modality):
 
     def sketch(self, model: dict[str, Any], given: Any, task: "Task", axes: int | None) -> Sketch:
         """With as much beside the graph as usual: only the data know."""
-        known = [*(kind or task.baseline for kind in self.baselines), *task.beside]
+        known = [*(kind or task.baseline for kind in self.baselines), *task.beside, *ASKED]
         if not set(given.blend or ()) <= set(known):
             raise SpecError(
                 "no such baseline stands beside the network",
