@@ -132,7 +132,8 @@ class Brat(Format):
                     except DataError as error:
                         yield Refusal.of(item.key, error, sample=_name(path, gate))
         if made:
-            yield rows_of(made, annotated=self.options.annotated)
+            marked = self.options.annotated
+            yield rows_of(made, spans=marked, relations=marked)
 
     def _parts(self, held: ZipFile, name: str) -> list[bytes]:
         most = 4 * self.options.max_characters

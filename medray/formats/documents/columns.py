@@ -104,12 +104,13 @@ def checked(text: str, spans: Iterable[Span]) -> None:
             )
 
 
-def rows_of(documents: Sequence[Document], annotated: bool) -> Rows:
+def rows_of(documents: Sequence[Document], *, spans: bool, relations: bool = False) -> Rows:
     """Documents as rows of one form, whatever each of them has.
 
     Args:
         documents: of which all keep the same columns.
-        annotated: whether there are spans and relations.
+        spans: whether there are spans.
+        relations: whether there are relations between these.
     """
     values: dict[str, list[Any]] = {
         "sample_id": [one.id for one in documents],
@@ -117,10 +118,11 @@ def rows_of(documents: Sequence[Document], annotated: bool) -> Rows:
         "split": [one.split for one in documents],
         TEXT: [one.text for one in documents],
     }
-    if annotated:
+    if spans:
         values[SPANS] = [
             None if one.spans is None else [told(span) for span in one.spans] for one in documents
         ]
+    if relations:
         values[RELATIONS] = [[vars(link) for link in one.relations] for one in documents]
     if all(split is None for split in values["split"]):
         del values["split"]

@@ -11,7 +11,6 @@ from pydantic import Field
 from medray.errors import DataError
 from medray.formats.base import Format, FormatOptions, Found, Input, Source
 from medray.formats.documents.columns import (
-    RELATIONS,
     SPANS,
     TEXT,
     Document,
@@ -67,7 +66,7 @@ class Conll(Format):
     def holds(self) -> Holds:
         """Documents with spans."""
         split = "split" if self.options.splits else None
-        return Holds(names(), names("subject", TEXT, SPANS, RELATIONS, split))
+        return Holds(names(), names("subject", TEXT, SPANS, split))
 
     def ready(self) -> None:
         """Look for the site's key.
@@ -148,7 +147,7 @@ class Conll(Format):
                         ) from error
                     yield Refusal.of(item.key, error, sample=name)
         if made:
-            yield rows_of(made, annotated=True)
+            yield rows_of(made, spans=True)
 
     def _units(
         self, path: Path, piece: Range, parted: bool

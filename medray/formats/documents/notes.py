@@ -123,7 +123,7 @@ class Notes(Format):
                     ) from error
                 yield Refusal.of(item.key, error, sample=name)
         if made:
-            yield rows_of(made, annotated=False)
+            yield rows_of(made, spans=False)
 
     def _documents(
         self, name: str, cells: Cells, split: str | None, gate: Gate, *, plain: bool

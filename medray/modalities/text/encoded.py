@@ -41,19 +41,23 @@ def encoded(text: str, codec: Codec, longest: int | None) -> Encoded:
         codec: of the plan's vocabulary.
         longest: tokens that are read; None: all.
     """
-    tokens, places = cut(text)
-    ends = np.array(places[:longest], np.int32).reshape(-1, 2)
-    return Encoded(codec.forms.number(tokens[:longest]), ends[:, 0], ends[:, 1])
+    tokens, begins, ends = cut(text)
+    some = slice(longest)
+    return Encoded(
+        codec.forms.number(tokens[some]),
+        begins[some].astype(np.int32),
+        ends[some].astype(np.int32),
+    )
 
 
 def encoded_all(texts: Sequence[str], codec: Codec, longest: int | None) -> list[Encoded]:
     """As `encoded`, of many texts: a line end between two of them parts tokens as well."""
-    tokens, places = cut("\n".join(texts))
-    forms, ends = codec.forms.number(tokens), np.array(places, np.int64).reshape(-1, 2)
+    tokens, begins, behind = cut("\n".join(texts))
+    forms = codec.forms.number(tokens)
     starts = np.cumsum([0, *(len(text) + 1 for text in texts)])
-    owned = ends[:, 0].searchsorted(starts)
-    own = (ends - np.repeat(starts[:-1], np.diff(owned))[:, None]).astype(np.int32)
-    begins, behind = np.ascontiguousarray(own[:, 0]), np.ascontiguousarray(own[:, 1])
+    owned = begins.searchsorted(starts)
+    own = np.repeat(starts[:-1], np.diff(owned))
+    begins, behind = (begins - own).astype(np.int32), (behind - own).astype(np.int32)
     made = []
     for first, last in pairwise(owned.tolist()):
         some = slice(first, last if longest is None else min(last, first + longest))

@@ -13,7 +13,8 @@ from medray.models.text.base import HASHES, LONGEST, PADDING, UNKNOWN, WORDS
 
 MOST_WORDS = 200_000  # of a vocabulary
 MOST_FORMS = 100_000  # that are kept while samples pass by
-_TOKEN = re.compile(r"[^\W_]+|\S")
+_NEW, _BLANK, _RUN, _ALONE = range(4)
+_KINDS = np.zeros(0x110000, np.uint8)  # of letters, each looked at when it first comes
 _DIGIT = re.compile(r"\d")
 _SHAPES = ((re.compile(r"[A-Z]"), "A"), (re.compile(r"[a-z]"), "a"), (_DIGIT, "0"))
 _RUNS = re.compile(r"(.)\1+")
@@ -29,12 +30,27 @@ class Token(NamedTuple):
 
 def split(text: str) -> list[Token]:
     """A text's tokens in order; what is between two of them is blank."""
-    return [Token(token, *place) for token, place in zip(*cut(text), strict=True)]
+    tokens, begins, ends = cut(text)
+    return [*map(Token, tokens, begins.tolist(), ends.tolist())]
 
 
-def cut(text: str) -> tuple[list[str], list[tuple[int, int]]]:
-    """The same, texts and places apart: half of the time."""
-    return _TOKEN.findall(text), [one.span() for one in _TOKEN.finditer(text)]
+def cut(text: str) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """The tokens, and where each begins and ends, int64: by columns, a third of the time that an
+    expression takes."""
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    kinds = _KINDS[codes]
+    new = codes[kinds == _NEW]
+    if len(new):
+        for code in np.unique(new).tolist():
+            letter = chr(code)
+            _KINDS[code] = _BLANK if letter.isspace() else _RUN if letter.isalnum() else _ALONE
+        kinds = _KINDS[codes]
+    run, alone = np.zeros(len(kinds) + 2, bool), kinds == _ALONE
+    run[1:-1] = kinds == _RUN
+    begins = np.flatnonzero(alone | (run[1:-1] & ~run[:-2]))
+    ends = np.flatnonzero(alone | (run[1:-1] & ~run[2:])) + 1
+    pairs = zip(begins.tolist(), ends.tolist(), strict=True)
+    return [text[begin:end] for begin, end in pairs], begins, ends
 
 
 def normal(token: str) -> str:
@@ -51,7 +67,7 @@ def vocabulary(texts: Iterable[str], least: int) -> tuple[tuple[str, ...], str]:
     """
     words, letters = Counter[str](), Counter[str]()
     for text in texts:
-        found = _TOKEN.findall(text)
+        found = cut(text)[0]
         words.update(map(normal, found))
         letters.update("".join(found))
     kept = [word for word, count in words.most_common(MOST_WORDS) if count >= least]

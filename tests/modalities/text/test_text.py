@@ -1,5 +1,6 @@
 """Texts to a network and back: tokens, batches, each task from data to scores."""
 
+import re
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -285,3 +286,12 @@ def test_a_batch_is_filled_up_without_a_say() -> None:
     assert (len(short), len(long)) == (1, 7)
     options = TextPlanOptions()
     assert options.least == 2
+
+
+def test_tokens_are_those_of_an_expression() -> None:
+    chance = np.random.default_rng(0)
+    letters = list("aZ09 _-.,µßé漢🩸\u00a0\u2009\n\t\x1f\u0663\u0301²½")
+    for _ in range(200):
+        text = "".join(chance.choice(letters, 30))
+        wanted = [(one[0], *one.span()) for one in re.finditer(r"[^\W_]+|\S", text)]
+        assert [tuple(one) for one in split(text)] == wanted
