@@ -11,6 +11,8 @@ from medray.models.base import Answers, ModelOptions
 from medray.models.text.base import PADDING, REACH, UNKNOWN, WORDS, TextNetwork
 from medray.models.text.convolutions import Convolutions
 
+TOGETHER = 128  # pairs that are filled up to one length: lists of dozens are long, most are not
+
 
 class RelationCnn(TextNetwork):
     """Convolution with positions (Zeng et al. 2014; of drugs Liu et al. 2016)."""
@@ -58,12 +60,22 @@ class RelationCnn(TextNetwork):
         return cls(cast("RelationCnn.Options", options), out_channels)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """See medray.models.text.base."""
-        words = inputs["words"].long()
+        """See medray.models.text.base; pairs of like lengths are read together."""
+        lengths = inputs["lengths"]
+        order = lengths.argsort(stable=True)
+        parts = [self._pooled(inputs, some, lengths[some]) for some in torch.split(order, TOGETHER)]
+        logits: Tensor = self.head(self.drop(torch.cat(parts)[order.argsort()]))
+        return logits
+
+    def _pooled(self, inputs: Mapping[str, Tensor], some: Tensor, lengths: Tensor) -> Tensor:
+        """What the convolutions find in some rows."""
+        cut = slice(int(lengths.max()))
+        words, first, second = (
+            inputs[name][some, cut].long() for name in ("words", "first", "second")
+        )
         if self.training and self._unknown:
             hidden = torch.rand(words.shape, device=words.device) < self._unknown
             words = torch.where(hidden & (words >= WORDS), UNKNOWN, words)
-        places = [self.first(inputs["first"].long()), self.second(inputs["second"].long())]
-        given = self.drop(torch.cat([self.words(words), *places], 2))
-        logits: Tensor = self.head(self.drop(self.convolutions(given, inputs["lengths"])))
-        return logits
+        given = self.drop(torch.cat([self.words(words), self.first(first), self.second(second)], 2))
+        made: Tensor = self.convolutions(given, lengths)
+        return made

@@ -52,7 +52,7 @@ def test_lines_of_json_and_plain_files(tmp_path: Path) -> None:
         {"id": 4, "who": "p", "text": "a"},
         {"id": 5, "text": "b"},
         [1],
-        {"id": 6, "text": 3.5},
+        {"id": 6, "who": "p", "text": 3.5},
     ]
     packed = gzip.compress("\n".join(map(json.dumps, lines)).encode(), mtime=0)
     (tmp_path / "n.jsonl.gz").write_bytes(packed)
