@@ -20,6 +20,7 @@ MICROSECONDS = {
     "day": 86400 * 10**6,
     "year": 31_557_600 * 10**6,  # of 365.25 days
 }
+_OFFSET = r"(Z|[+-]\d\d:?\d\d)$"
 _SHORT = {"s": "second", "m": "minute", "h": "hour", "d": "day"}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
 _EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - records tell the time of their place
@@ -94,11 +95,18 @@ def moments(texts: pa.StringArray, form: str = "") -> Read:
 
 
 def _plain(texts: pa.StringArray) -> Read | None:
-    """Times that all are ISO 8601 without an offset, read by Arrow in a fifth of the time."""
+    """Times that all are ISO 8601, read by Arrow in a fifth of the time."""
+    import pyarrow.compute as pc
+
+    zoned = pc.fill_null(pc.match_substring_regex(texts, _OFFSET), False)
+    none = pa.scalar(None, pa.string())
     try:
-        values = cast(cast(texts, pa.timestamp("us")), pa.int64())
+        here = cast(cast(pc.if_else(zoned, none, texts), pa.timestamp("us")), pa.int64())
+        utc = pa.timestamp("us", "UTC")
+        there = cast(cast(pc.if_else(zoned, texts, none), utc), pa.int64())
     except pa.ArrowInvalid:
         return None
+    values = pc.coalesce(here, there)
     found = values.fill_null(NEVER).to_numpy(zero_copy_only=False)
     inside = (found == NEVER) | ((found >= OLDEST) & (found <= LATEST))
     return Read(found, np.zeros(len(found), bool)) if inside.all() else None

@@ -19,6 +19,7 @@ from medray.formats.tabular.text import Range, blocks, lines
 
 MOST_BYTES = 2**30  # of a bundle, which is held whole
 UNMAPPED, TAKEN_BACK, NO_EVENT = "unmapped kind", "withdrawn", "no time"
+_NUMBERS = {kind: number for number, kind in enumerate(TABLES)}
 NAMING = ("subject", "patient", "individual", "beneficiary")
 
 
@@ -65,9 +66,9 @@ class Read:
         Raises:
             TypeError: what should be a text is none.
         """
-        for one in (code, time or "", available or "", unit, number, text):
-            if type(one) is not str:
-                raise TypeError
+        timed = (time is None or type(time) is str) and (not available or type(available) is str)
+        if not (timed and type(code) is type(unit) is type(number) is type(text) is str):
+            raise TypeError
         self.owner.append(len(self.subjects))
         self.code.append(code)
         self.time.append(time)
@@ -166,7 +167,8 @@ def _one(found: Read, resource: Any, names: dict[str, str]) -> None:
         subject = resource["id"] if kind == "Patient" else _subject(resource, names)
         if not isinstance(subject, str) or not subject:
             raise DataError("the resource names no patient", code="no-subject")
-        if resource.get("status") in WITHDRAWN or _is_withdrawn(resource):
+        withdrawn = "verificationStatus" in resource and _is_withdrawn(resource)
+        if withdrawn or resource.get("status") in WITHDRAWN:
             _note(found, subject, kind, TAKEN_BACK)
             return
         before = len(found.owner)
@@ -182,7 +184,7 @@ def _one(found: Read, resource: Any, names: dict[str, str]) -> None:
         return
     made = len(found.owner) - before
     row = xxh3_64_intdigest(f"{kind}/{resource.get('id', '')}".encode()) >> 1
-    found.table += [TABLES.index(kind)] * made
+    found.table += [_NUMBERS[kind]] * made
     found.row += [row] * made
     _note(found, subject, kind, "" if made else NO_EVENT)
 
