@@ -96,8 +96,8 @@ def parts_of(
 def _told(source: Accounted, of_subject: np.ndarray, made: np.ndarray, count: int) -> list[str]:
     """What became of the rows of each subject."""
     found: list[dict[str, list[Any]]] = [{} for _ in range(count)]
-    tables, of_table = np.unique(np.array(source.tables, object), return_inverse=True)
-    reasons, why = np.unique(np.array(source.dropped, object), return_inverse=True)
+    tables, of_table = _numbered(source.tables)
+    reasons, why = _numbered(source.dropped)
     keys = (of_subject * len(tables) + of_table) * len(reasons) + why
     kinds, place, rows = np.unique(keys, return_inverse=True, return_counts=True)
     events = np.bincount(place, made, len(kinds)).astype(np.int64)
@@ -105,9 +105,15 @@ def _told(source: Accounted, of_subject: np.ndarray, made: np.ndarray, count: in
     for key, number, of_them in each:
         rest, reason = divmod(key, len(reasons))
         subject, table = divmod(rest, len(tables))
-        held = found[subject].setdefault(str(tables[table]), [0, 0, {}])
+        held = found[subject].setdefault(tables[table], [0, 0, {}])
         held[0] += number
         held[1] += of_them
         if reasons[reason]:
-            held[2][str(reasons[reason])] = number
+            held[2][reasons[reason]] = number
     return [json.dumps(one, sort_keys=True) for one in found]
+
+
+def _numbered(texts: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """The different texts, and the number of each."""
+    numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+    return list(numbers), np.fromiter(map(numbers.__getitem__, texts), np.int64, len(texts))

@@ -275,4 +275,6 @@ def events_of(found: Read) -> tuple[Events, np.ndarray]:
         number=pa.array(number, pa.string()),
         words=pa.array(found.text, pa.string()),
     )
+    if sound.all():
+        return events, owner
     return events.take(np.flatnonzero(sound)), owner[sound]
