@@ -52,4 +52,8 @@ def test_errors_fall_as_a_model_gets_better() -> None:
         *(("anomaly", name) for name in ("surprise", "threshold")),
         ("tagging", "false_alarms_per_hour"),
         *(("language", name) for name in ("nats", "perplexity", "unknown")),
+        *(("risk", name) for name in ("brier", "log_loss", "alert_rate", "error")),
+        *(("survival", name) for name in ("brier", "brier_unknowing", "risk")),
+        *(("treatment-effect", name) for name in ("root_pehe", "ate_error", "rmse")),
+        ("treatment-effect", "propensity_log_loss"),
     }
