@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from medray.baselines.stored import baseline_of
 from medray.data.order import seed_of
 from medray.errors import SpecError
 from medray.jobs.run import run
+from medray.modalities import modality_of, read_plan
 from medray.report.collect import collect
 from medray.report.page import render
 from medray.storage.catalog.datasets import Dataset, open_dataset
@@ -143,6 +145,25 @@ def test_a_validation_of_members_is_of_their_mean(objects: Objects, cohort: Data
     assert trained.metrics["baseline_c_index"] == pytest.approx(scored.metrics["baseline_c_index"])
 
 
+def test_a_baseline_may_answer_with_the_network(objects: Objects, cohort: Dataset) -> None:
+    step = changed(TRAIN, validation={"split": "test"})
+    alone, both = (
+        job(objects, {**step, "plan": {"blend": blend}}, PREDICT, EVALUATE).steps
+        for blend in ([], ["cox"])
+    )
+    told = [
+        np.array(open_dataset(objects, made[1].output).samples["survival"].to_pylist())
+        for made in (alone, both)
+    ]
+    package = open_model(objects, both[0].output)
+    plan = read_plan(package.config["plan"])
+    indices = cohort.select({"split": "test"})
+    design = modality_of(package.config["model"]).design(cohort, indices, plan)
+    cox = 1 - baseline_of(package, 0, "cox").answers(design)
+    assert np.allclose(told[1], (told[0] + cox) / 2, atol=1e-6)
+    assert both[0].metrics["val_c_index"] == pytest.approx(both[2].metrics["c_index"])
+
+
 def test_folds_tell_curves_at_the_same_times(objects: Objects, cohort: Dataset) -> None:
     step = {**TRAIN, "folds": "fold", "select": {}}
     done = job(objects, step, {**PREDICT, "select": {}}, EVALUATE)
@@ -165,6 +186,7 @@ def test_one_member_is_the_training_that_it_was(objects: Objects, cohort: Datase
     [
         ({"members": 2, "folds": "fold"}, "members"),
         ({"members": 0}, "members"),
+        ({"plan": {"blend": ["ridge"]}}, "no-baseline"),
         ({"task": {"name": "survival", "time": "months"}}, "no-such-column"),
     ],
 )
@@ -187,7 +209,6 @@ def test_masks_of_members_have_no_mean(objects: Objects, balls: Dataset) -> None
 
 
 def test_an_endpoint_tells_risk_and_curve(objects: Objects, cohort: Dataset) -> None:
-    from medray.modalities import modality_of
     from medray.modalities.base import Asking
     from medray.modalities.folds import predictor_of
     from medray.modalities.loaded import load_model

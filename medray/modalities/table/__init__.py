@@ -9,7 +9,7 @@ from medray.data.order import Order
 from medray.errors import SpecError
 from medray.modalities.base import Answering, Asking, Modality, Precision, Trained
 from medray.modalities.plan import Sketch, Wanted, planned_fields
-from medray.modalities.table.plan import TablePlan
+from medray.modalities.table.plan import TablePlan, TablePlanOptions
 from medray.modalities.table.wire import TableWire
 from medray.modalities.wire import Wire
 from medray.spec.training import TrainSettings
@@ -34,6 +34,7 @@ class Tables(Modality):
 
     name: ClassVar[str] = "table"
     needs: ClassVar[Needs] = Needs(features=True)
+    PlanOptions: ClassVar[type[TablePlanOptions]] = TablePlanOptions
 
     @classmethod
     def plan_type(cls) -> type[TablePlan]:
@@ -61,12 +62,21 @@ class Tables(Modality):
                 "batch_size": wanted.settings.batch_size or max(2, min(BATCH, len(indices) // 10)),
                 "samples": len(indices),
                 "columns": columns,
+                "blend": (),
             },
             {"batch_size": f"at most {BATCH} and a tenth of the samples"},
         )
 
     def sketch(self, model: dict[str, Any], given: Any, task: "Task", axes: int | None) -> Sketch:
         """Of a table with a few features: only the data know them."""
+        known = [task.baseline, *task.beside] if task.baseline else []
+        if not set(given.blend or ()) <= set(known):
+            raise SpecError(
+                "no such baseline stands beside the network",
+                code="no-baseline",
+                about="plan.blend",
+                hint=f"of {task.name}: {', '.join(known) or 'none'}",
+            )
         return Sketch({"modalities": {"features": FEATURES}}, FEATURES)
 
     def build(self, model: dict[str, Any], plan: TablePlan) -> "Network":
@@ -141,6 +151,10 @@ class Tables(Modality):
 
         design: np.ndarray = np.nan_to_num(TableCases(dataset, indices, plan.scalers()).features)
         return design
+
+    def blends(self, plan: TablePlan) -> tuple[str, ...]:
+        """See Modality."""
+        return plan.blend
 
     def wire(self, plan: dict[str, Any]) -> Wire:
         """See medray.modalities.table.wire."""

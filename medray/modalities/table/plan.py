@@ -5,7 +5,15 @@ from typing import Literal
 from pydantic import Field
 
 from medray.data.columns import ColumnPlan, Columns
-from medray.modalities.plan import Plan
+from medray.modalities.plan import Plan, PlanOptions
+
+
+class TablePlanOptions(PlanOptions):
+    """What of it a job may fix."""
+
+    blend: tuple[str, ...] | None = Field(
+        None, description="baselines that answer with the network: the mean of all"
+    )
 
 
 class TablePlan(Plan):
@@ -13,6 +21,7 @@ class TablePlan(Plan):
 
     modality: Literal["table"] = "table"
     columns: dict[str, ColumnPlan] = Field(description="of each array of features, by its name")
+    blend: tuple[str, ...] = Field((), description="baselines that answer with the network")
 
     @property
     def widths(self) -> dict[str, int]:

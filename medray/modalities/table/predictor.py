@@ -25,6 +25,7 @@ class TablePredictor(Answering):
         super().__init__(trained, asked)
         self._plan = cast("TablePlan", trained.plan)
         self._scalers = self._plan.scalers()
+        self._blend = [trained.baseline(kind) for kind in self._plan.blend]
 
     def prepare(self, stored: Stored, together: int) -> Sample:
         """The sample's row, and its features float32 (features,), standardised."""
@@ -72,4 +73,11 @@ class TablePredictor(Answering):
     def _answer(self, features: np.ndarray) -> np.ndarray:
         trained = self.trained
         inputs = torch.from_numpy(features).to(trained.device)
-        return ask(trained.network, inputs, trained.task, self.asked.precision)
+        answers = ask(trained.network, inputs, trained.task, self.asked.precision)
+        if not self._blend:
+            return answers
+        columns = np.nan_to_num(features)
+        made: np.ndarray = np.mean(
+            [answers, *(one.answers(columns) for one in self._blend)], axis=0
+        )
+        return made

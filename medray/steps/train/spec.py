@@ -40,7 +40,7 @@ class TrainSpec(StepSpec):
     plan: dict[str, Any] = Field(
         {},
         description="what is not left to the data: of images patch, spacing_mm, normalise, "
-        "channels and foreground; of sequences length and align; of molecules blend",
+        "channels and foreground; of sequences length and align; of molecules and tables blend",
     )
 
     @model_validator(mode="after")
