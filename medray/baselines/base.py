@@ -22,7 +22,7 @@ class Baseline(ABC):
     @classmethod
     @abstractmethod
     def fit(cls, design: np.ndarray, targets: np.ndarray, task: Task) -> Self | None:
-        """Fitted to training samples; deterministic. None: they teach nothing.
+        """Fitted to training samples; deterministic. None: they teach nothing, or not this.
 
         Args:
             design: float32 (samples, columns) without NaN, as of `Modality.design`.

@@ -40,7 +40,7 @@ class Boosting(Trees):
     @classmethod
     def fit(cls, design: np.ndarray, targets: np.ndarray, task: Task) -> Self | None:
         """See Baseline; of each value or label those samples teach of which it is known. None where
-        all samples are of one class."""
+        all samples are of one class, or targets are not one for each answer."""
         if targets.ndim == 1:
             present = np.unique(targets)
             if len(present) < 2:
@@ -53,6 +53,8 @@ class Boosting(Trees):
             for at, own, value in zip(present.tolist(), groups, start.tolist(), strict=True):
                 every[at], from_start[at] = own, value
             return cls._of(every, from_start, "softmax")
+        if targets.shape[1] != len(task.classes):
+            return None
         labels = bool(np.isin(targets[~np.isnan(targets)], (0, 1)).all())
         several: list[list[Any]] = []
         starts: list[float] = []

@@ -23,7 +23,7 @@ class Forest(Trees):
     @classmethod
     def fit(cls, design: np.ndarray, targets: np.ndarray, task: Task) -> Self | None:
         """See Baseline; of each value or label those samples teach of which it is known. None where
-        all samples are of one class."""
+        all samples are of one class, or targets are not one for each answer."""
         from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
         if targets.ndim == 1:
@@ -33,6 +33,8 @@ class Forest(Trees):
             shares = np.zeros((len(grown.classes_), len(task.classes)))
             shares[np.arange(len(shares)), grown.classes_] = 1
             return cls._of([grown], shares)
+        if targets.shape[1] != len(task.classes):
+            return None
         labels = bool(np.isin(targets[~np.isnan(targets)], (0, 1)).all())
         forests = []
         for values in targets.T:

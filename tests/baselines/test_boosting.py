@@ -89,3 +89,9 @@ def test_trees_travel() -> None:
 @pytest.mark.parametrize("count", [0, 1])
 def test_of_one_class_there_are_none(count: int) -> None:
     assert Boosting.fit(np.ones((5, 2), np.float32), np.full(5, count), CLASSES) is None
+
+
+def test_targets_that_are_no_answers_teach_nothing() -> None:
+    design, values = problem()
+    effects = build_task({"name": "treatment-effect"})  # of outcome and treatment three answers
+    assert Boosting.fit(design, values, effects) is None

@@ -36,7 +36,7 @@ UNSURE = ("outcome models",)
 """Have no intervals: those at hand would not say how sure the models themselves are."""
 EDGES = (0.01, 0.025, 0.05, 0.1)  # of overlap
 BARS = 20  # of the histograms of propensities
-LARGE = 0.1  # standardised difference that is often called an imbalance (Austin 2009)
+THIN = 0.1  # share of an arm's cases that its weights have to be worth
 
 
 def summarise(
@@ -51,7 +51,8 @@ def summarise(
         bootstrap: how its intervals are made.
 
     Returns:
-        As Task.conclude without `task`, with `estimates` (a row for each way), `excluded` (why →
+        As Task.conclude without `task`, with `cautions` where few cases weigh for all,
+        `estimates` (a row for each way), `excluded` (why →
         cases), `overlap` and `balance`.
     """
     groups = subjects(cases)
@@ -86,6 +87,12 @@ def summarise(
         "dropouts": int((answered & np.isnan(told["outcome"])).sum()),
         "overlap": _overlap(told, answered, nuisance),
     }
+    found["cautions"] = [
+        f"weights of {row['cases']} cases {row['arm']} are worth {row['worth']:.1f} of them: what "
+        "is weighted is not to be believed; look at the overlap, and leave cases out by `trim`"
+        for row in found["overlap"]
+        if row["worth"] is not None and row["worth"] < THIN * row["cases"]
+    ]
     if "features" in cases.column_names:
         features = np.asarray(cases["features"].to_pylist(), np.float64)
         found["balance"] = _balance(features[used], nuisance, covariates)

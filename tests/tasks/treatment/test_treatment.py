@@ -141,6 +141,15 @@ def test_overlap_is_counted_and_nothing_is_clipped() -> None:
     assert told["excluded"] == {"no prediction": 1, "trimmed": 8, "no overlap": 0}
 
 
+def test_few_cases_that_weigh_for_all_are_warned_of() -> None:
+    task = task_of()
+    rows = scored(task)
+    assert task.conclude(table_of(rows), Bootstrap(repeats=0))["cautions"] == []
+    rows[1]["propensity"] = 1e-6  # of one of the treated
+    (said,) = task.conclude(table_of(rows), Bootstrap(repeats=0))["cautions"]
+    assert said.startswith("weights of 19 cases with treatment are worth 1.0 of them")
+
+
 def test_a_treatment_without_a_chance_is_left_out_by_name() -> None:
     task = task_of()
     rows = scored(task)
