@@ -85,6 +85,8 @@ class Ehr(Format):
         files, refused = walk(source, SUFFIXES, own=(told,) if isinstance(told, str) else ())
         if is_empty(files, refused):
             nothing_found(source, "table of records", f"files end in {', '.join(SUFFIXES)}")
+        if not files:  # all were refused, each with its reason
+            return Found([], refused)
         found = assigned(mapping, files, refused)
         plan = Plan(source, mapping, found, self._pseudonyms().fingerprint)
         items: list[Input] = []

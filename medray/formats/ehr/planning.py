@@ -103,6 +103,7 @@ def assigned(
     Raises:
         SpecError: a table that must be there has no file (code "no-such-table").
     """
+    away = "".join(f"{one.source} was refused ({one.code}); " for one in refused[:3])
     called = {(rule.file or name).lower(): name for name, rule in mapping.tables.items()}
     found: dict[str, list[File]] = {name: [] for name in mapping.tables}
     others: list[str] = []
@@ -124,7 +125,7 @@ def assigned(
                 f"table {name!r} of the mapping has no file",
                 code="no-such-table",
                 about=mapping.tables[name].file or name,
-                hint=f"files of other names: {', '.join(sorted(set(others))) or 'none'}; "
+                hint=f"{away}files of other names: {', '.join(sorted(set(others))) or 'none'}; "
                 "`file` gives a table's name, `optional: true` does without it",
             )
     if not any(found.values()):
