@@ -14,6 +14,7 @@ FORMATS: Registry[Format] = Registry(
         "nifti": "medray.formats.nifti:Nifti",
         "image": "medray.formats.image:Image",
         "ome_zarr": "medray.formats.ome_zarr:OmeZarr",
+        "slide": "medray.formats.slide:Slides",
         "bed": "medray.formats.bed:Bed",
         "bigwig": "medray.formats.bigwig:Bigwig",
         "gff": "medray.formats.gff:Gff",

@@ -21,6 +21,7 @@ from medray.storage.shards.samples import Layout, Sample
 from tests.contract.compound_examples import pairs, sdf, smiles
 from tests.contract.document_examples import brat, conll, marked, notes
 from tests.contract.record_examples import RECORDS, subject
+from tests.contract.slide_examples import slide
 from tests.contract.table_examples import table
 from tests.contract.wfdb_examples import recorded, wfdb
 from tests.formats.edf.made import File, Lead, clocked, noise
@@ -225,6 +226,7 @@ SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "signal-table": signal_table,
     "pairs": pairs,
     "sdf": sdf,
+    "slide": slide,
     "smiles": smiles,
     "table": table,
     "vcf": vcf,

@@ -1,0 +1,41 @@
+"""A small source of slides: two pyramids of TIFF with a spot of tissue on white glass."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tifffile import TiffWriter
+
+
+def picture(height: int = 96, width: int = 80, seed: int = 0) -> np.ndarray:
+    """Glass with noise, and a stained square of a third of its sides in the middle."""
+    rng = np.random.default_rng(seed)
+    made = rng.integers(238, 244, (height, width, 3)).astype(np.uint8)
+    spot = made[height // 3 : 2 * height // 3, width // 3 : 2 * width // 3]
+    spot[...] = (180, 80, 160)
+    spot += rng.integers(0, 20, spot.shape).astype(np.uint8)
+    return made
+
+
+def pyramid(path: Path, levels: list[np.ndarray], mpp: float | None, **options: Any) -> None:
+    """A TIFF whose coarser levels lie below its first page."""
+    told = {} if mpp is None else {"resolution": (1e4 / mpp, 1e4 / mpp), "resolutionunit": 3}
+    shared = {"photometric": "rgb", "tile": (16, 16), **options}
+    with TiffWriter(path) as file:
+        file.write(levels[0], subifds=len(levels) - 1, metadata=None, **shared, **told)
+        for level in levels[1:]:
+            file.write(level, subfiletype=1, metadata=None, **shared)
+
+
+def halved(pixels: np.ndarray) -> np.ndarray:
+    """The mean of 2 x 2 pixels."""
+    tall, wide = (n // 2 for n in pixels.shape[:2])
+    blocks = pixels[: 2 * tall, : 2 * wide].reshape(tall, 2, wide, 2, 3)
+    return np.rint(blocks.mean((1, 3))).astype(np.uint8)
+
+
+def slide(root: Path) -> dict[str, Any]:
+    for seed, (name, packing) in enumerate((("a", "deflate"), ("b", "jpeg"))):
+        whole = picture(seed=seed)
+        pyramid(root / f"{name}.tif", [whole, halved(whole)], 0.25, compression=packing)
+    return {"mpp": 0.25, "tile": 16}
