@@ -73,8 +73,10 @@ SCORES = {
     ],
     "affinity": [Bar("ci", "≥", 0.87), Bar("mse", "≤", 0.30)],
     "esol": [Bar("rmse", "≤", 0.60)],  # of the graph alone, and with descriptors
+    "freesolv": [Bar("rmse", "≤", 1.00)],
     "lipo": [Bar("rmse", "≤", 0.66)],
     "bace": [Bar("auroc", "≥", 0.88)],
+    "tox21": [Bar("auroc", "≥", 0.82)],
     "bbbp": [Bar("auroc", "≥", 0.75)],  # of a random part, and of scaffolds
     "hiv": [Bar("auroc", "≥", 0.76)],
     "survival-metabric": [Bar("c_index", "≥", 0.642), Bar("brier", "≤", None)],

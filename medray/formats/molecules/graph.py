@@ -26,7 +26,7 @@ from medray.storage.shards.rows import EndToEnd
 from medray.storage.shards.schema import ArraySpec, Axis
 
 if TYPE_CHECKING:
-    from rdkit.Chem import Atom, Bond, Mol, QueryAtom
+    from rdkit.Chem import Atom, BondStereo, BondType, Mol, QueryAtom
 
 # Name of each column, and how many values it has: 0 … n - 1, of the charge -8 … 8.
 ATOM_COLUMNS = {
@@ -66,9 +66,10 @@ ARRAYS = {
     ),
 }
 
-_ISOTOPE = re.compile(r"\[\d")  # in a SMILES
-_ODD = re.compile(r"[/\\~$<>]")  # in it: E and Z, or bonds other than 1, 2, 3 and aromatic
-_LOOSE = re.compile(r"[~$<>]")  # in it: bonds that may not count when RDKit looks for rings
+_SAID = re.compile(r"[/\\~$<>@]|\[\d")  # in a SMILES: what few say
+_ODD = frozenset("/\\~$<>")  # of these: E and Z, or bonds other than 1, 2, 3 and aromatic
+_LOOSE = frozenset("~$<>")  # bonds that may not count when RDKit looks for rings
+_CHIRAL = frozenset("@[")  # chirality, or an isotope
 _CODES = np.full(16, 5, np.uint8)  # of twice a bond's entry in a matrix: 1, 1.5, 2, 3; 6, 7
 _CODES[[2, 3, 4, 6, 12, 14]] = [1, 4, 2, 3, 6, 7]
 _FLAT = 2**16  # entries of matrices that are gone through at once: half a MiB stays in a cache
@@ -111,11 +112,12 @@ class Graphs:
         matrix = self._matrix(
             molecule, True
         )  # of bonds' orders; by name it takes half as long again
-        if text is None or _ODD.search(text):
+        said = "" if text is None else "".join(_SAID.findall(text))
+        if text is None or not _ODD.isdisjoint(said):
             _mark(molecule, matrix)
-        if text is None or _LOOSE.search(text) or not self._uncounted.isdisjoint(kinds):
+        if text is None or not (_LOOSE.isdisjoint(said) and self._uncounted.isdisjoint(kinds)):
             self._told[len(self._matrices)] = _in_rings(molecule)
-        if text is None or "@" in text or ("[" in text and _ISOTOPE.search(text)):
+        if text is None or not _CHIRAL.isdisjoint(said):
             before = len(self._atoms)
             self._stereo += [(before + atom, code) for atom, code in _stereo(molecule).items()]
         self._atoms += kinds
@@ -228,18 +230,20 @@ def _stereo(molecule: "Mol") -> dict[int, int]:
 
 def _mark(molecule: "Mol", matrix: np.ndarray) -> None:
     """Write codes of bonds that their order does not tell."""
+    codes = _codes()
     for bond in map(molecule.GetBondWithIdx, range(molecule.GetNumBonds())):
-        code = _code(bond)
+        code = codes.get((bond.GetBondType(), bond.GetStereo()), 5)
         if code:
             begin, end = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
             matrix[begin, end] = matrix[end, begin] = code
 
 
-def _code(bond: "Bond") -> int:
+@cache
+def _codes() -> "dict[tuple[BondType, BondStereo], int]":
+    """Codes of bonds by their kind and stereo, of those that their order tells."""
     from rdkit.Chem import BondStereo, BondType
 
-    kind, stereo = bond.GetBondType(), bond.GetStereo()
-    if kind == BondType.DOUBLE and stereo in (BondStereo.STEREOE, BondStereo.STEREOZ):
-        return 6 if stereo == BondStereo.STEREOE else 7
     plain = (BondType.SINGLE, BondType.DOUBLE, BondType.TRIPLE, BondType.AROMATIC)
-    return 0 if kind in plain else 5
+    told = {(kind, stereo): 0 for kind in plain for stereo in BondStereo.values.values()}
+    double = BondType.DOUBLE
+    return {**told, (double, BondStereo.STEREOE): 6, (double, BondStereo.STEREOZ): 7}

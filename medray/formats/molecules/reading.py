@@ -8,6 +8,7 @@ import numpy as np
 from medray.errors import DataError
 from medray.formats.molecules.graph import DESCRIPTORS, FINGERPRINT, Graphs
 from medray.formats.molecules.options import MADE, MoleculeOptions
+from medray.formats.molecules.parse import graph_parser
 from medray.formats.molecules.parsed import Parsed
 from medray.formats.molecules.standard import standard
 from medray.storage.shards.rows import EndToEnd
@@ -33,12 +34,11 @@ class Reader:
         from rdkit.Chem.rdinchi import MolToInchiKey
 
         # Bound once: an import in a function takes 3 us, and a row 200.
-        self._parse, self._smiles, self._murcko = (
-            Chem.MolFromSmiles,
+        self._smiles, self._murcko, self._key = (
             Chem.MolToSmiles,
             Chem.MurckoDecompose,
+            MolToInchiKey,
         )
-        self._key = MolToInchiKey
         RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]  # it quotes what it reads
         self._asked = asked
         if asked["selfies"]:
@@ -54,6 +54,7 @@ class Reader:
             how = asked["fingerprint"]
             self._morgan = GetMorganGenerator(radius=how["radius"], fpSize=how["bits"])
         self._plain = not (self._columns or self._more)
+        self._parse = graph_parser() if self._plain else Chem.MolFromSmiles
 
     def read(self, texts: Sequence[str], marks: "Marks") -> Parsed:
         """Rows one after the other, as far as `marks` lets it."""
