@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from medray.formats.molecules.draw import LOWERS, RAISES, Drawing, drawn
 from medray.modalities.molecule import MoleculeSamples
-from medray.modalities.molecule.draw import LOWERS, RAISES, Drawing, drawn
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.samples import Sample
 from medray.tasks import build_task

@@ -224,11 +224,12 @@ class MoleculeSamples(Modality):
         self, section: Section, task: "Task", truth: Dataset, predictions: Dataset
     ) -> Section:
         """With tables by scaffold and similarity, and the compounds that are furthest off."""
-        from medray.modalities.molecule.pages import by_scaffold, by_similarity, cases_of, worst
+        from medray.modalities.molecule.pages import by_scaffold, by_similarity, explained
+        from medray.modalities.worst import cases_of, worst
 
         cases = cases_of(task, truth, predictions)
         tables = [*section.tables, *by_similarity(cases), *by_scaffold(cases)]
-        return replace(section, pictures=worst(cases), tables=tables)
+        return replace(section, pictures=worst(cases, explained), tables=tables)
 
     def drawings(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[bytes | None]:
         """Of compounds whose SMILES is among what was kept."""

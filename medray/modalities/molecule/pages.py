@@ -2,70 +2,21 @@
 scaffold and by how like the training compounds are."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 
-from medray.errors import DataError
+from medray.formats.molecules.draw import Drawing, drawn
 from medray.formats.molecules.options import SMILES
-from medray.modalities.molecule.draw import LOWERS, RAISES, Drawing, drawn
 from medray.modalities.molecule.plan import ATTRIBUTIONS, NEAREST
-from medray.storage.catalog.datasets import Dataset
-from medray.storage.shards.samples import Sample
-from medray.tasks.base import Task
+from medray.modalities.worst import CANONICAL, Case
 from medray.tasks.metric import Metric
-from medray.tasks.section import Picture, Table
+from medray.tasks.section import Table
 
-CANONICAL, SCAFFOLD = "canonical", "scaffold"  # columns, where ingest made them
+SCAFFOLD = "scaffold"  # a column, where ingest made it
 SHOWN = 15  # scaffolds
-MOST = 20_000  # predictions that are looked at
-DRAWN = 6  # cases
 SIMILARITIES = (0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)  # where lines of the table begin
-EXPLAINED = "; atoms are coloured by integrated gradients, from blank atoms on"
-LEGEND = [("raises the answer", RAISES), ("lowers it", LOWERS)]
-
-
-@dataclass(frozen=True)
-class Case:
-    """How far off an answer is.
-
-    Args:
-        id: of the compound.
-        row: of the truth.
-        answer: row of the prediction.
-        error: as the task has it.
-    """
-
-    id: str
-    row: dict[str, Any]
-    answer: dict[str, Any]
-    error: float
-
-
-def cases_of(task: Task, truth: Dataset, predictions: Dataset) -> list[Case]:
-    """Of each prediction whose truth is known, the largest error first.
-
-    Args:
-        task: says how far off an answer is.
-        truth: of the compounds.
-        predictions: of some of them.
-    """
-    rows = {row["sample_id"]: row for row in truth.samples.to_pylist()}
-    found = []
-    for answer in predictions.samples.slice(0, MOST).to_pylist():
-        name = answer["sample_id"]
-        if name not in rows:
-            continue
-        try:
-            scored = task.score(Sample(name, rows[name]), Sample(name, answer))
-        except DataError:  # without a truth
-            continue
-        errors = [one["error"] for one in scored if one.get("error") is not None]
-        if errors:
-            found.append(Case(name, rows[name], answer, fmean(errors)))
-    return sorted(found, key=lambda case: (-case.error, case.id))
 
 
 def drawings(rows: Sequence[Mapping[str, Any]]) -> list[bytes | None]:
@@ -74,27 +25,8 @@ def drawings(rows: Sequence[Mapping[str, Any]]) -> list[bytes | None]:
     return drawn([Drawing(one) for one in smiles])
 
 
-def worst(cases: Sequence[Case]) -> list[Picture]:
-    """Drawings of the first cases, their atoms coloured where predictions have attributions; none
-    where their SMILES are not kept or can't be drawn."""
-    some = [case for case in cases[:DRAWN] if isinstance(case.row.get(CANONICAL), str)]
-    if not some:
-        return []
-    explained = any(case.answer.get(ATTRIBUTIONS) for case in some)
-    panels = [
-        (f"{case.id}: error {case.error:.3g}", picture)
-        for case, picture in zip(some, drawn([_drawing(case) for case in some]), strict=True)
-        if picture is not None
-    ]
-    if not panels:
-        return []
-    shown = [(case.id, "") for case in some]
-    caption = "the largest errors first" + EXPLAINED * explained
-    return [Picture("worst", caption, shown, panels=panels, legend=LEGEND if explained else [])]
-
-
-def _drawing(case: Case) -> Drawing:
-    """The compound, its atoms' attributions in parts of the largest."""
+def explained(case: Case) -> Drawing:
+    """The compound, with its atoms' attributions in parts of the largest where there are any."""
     canonical, written = case.row[CANONICAL], case.row.get(SMILES)
     weights = np.asarray(case.answer.get(ATTRIBUTIONS) or [], np.float64)
     if not (isinstance(written, str) and weights.any()):

@@ -9,6 +9,7 @@ import numpy as np
 
 from medray.data.tree import Tree
 from medray.errors import SpecError
+from medray.formats.molecules.draw import MOST as ATOMS
 from medray.modalities.ask import ask
 from medray.modalities.base import Answering, Asking, Trained
 from medray.modalities.lot import ROWS, Lot, Together
@@ -23,7 +24,6 @@ from medray.modalities.molecule.cases import (
     read,
 )
 from medray.modalities.molecule.design import design_of
-from medray.modalities.molecule.draw import MOST as ATOMS
 from medray.modalities.molecule.explain import explain, explains
 from medray.modalities.molecule.plan import ATTRIBUTIONS, NEAREST, MoleculePlan
 from medray.modalities.molecule.similarity import BITS, bits_of, nearest

@@ -1,6 +1,7 @@
 """Pairs of a compound and a protein: the graph of the one, the residues of the other."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from medray.modalities.wire import Wire
 from medray.spec.training import TrainSettings
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.holds import Needs, names
+from medray.tasks.section import Section
 
 if TYPE_CHECKING:
     import torch
@@ -146,6 +148,17 @@ class PairSamples(Modality):
         from medray.modalities.pair.predictor import PairPredictor
 
         return PairPredictor(trained, asked)
+
+    def illustrate(
+        self, section: Section, task: "Task", truth: Dataset, predictions: Dataset
+    ) -> Section:
+        """With the pairs that are furthest off, and how many equal pairs have unequal values."""
+        from medray.modalities.pair.pages import named, unequal
+        from medray.modalities.worst import cases_of, worst
+
+        cases = cases_of(task, truth, predictions)
+        notes = [*section.notes, *unequal(truth)]
+        return replace(section, pictures=worst(cases, name=named), notes=notes)
 
     def describe(self, plan: PairPlan) -> list[str]:
         """What is read of pairs."""

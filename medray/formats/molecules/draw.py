@@ -1,6 +1,6 @@
 """Drawings of compounds for pages, made by a process of its own: RDKit now and then hangs.
 
-python -m medray.modalities.molecule.draw    drawings that are asked for in JSON to SVG in JSON
+python -m medray.formats.molecules.draw    drawings that are asked for in JSON to SVG in JSON
 """
 
 import json
