@@ -238,6 +238,11 @@ class Segmentation(Task):
         """See Task."""
         return frozenset({"val_dice", *(f"val_dice_{name}" for name in self.classes[1:])})
 
+    @property
+    def across(self) -> bool:
+        """See Task; nnU-Net chooses by all that was held out in turn, too."""
+        return self.options.keep_largest == "validation"
+
     def chosen(self, metrics: dict[str, float]) -> dict[str, Any]:
         """Which largest parts are kept, by the gains in the validation."""
         if self.options.keep_largest != "validation":
