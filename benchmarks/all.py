@@ -130,6 +130,14 @@ BENCHMARKS = [
         },
     ),
     Benchmark(
+        "ensemble.py",
+        ["--rounds", "2", "--volumes", "1"],
+        {
+            "five networks / one, time": Limit("≤", 5.2, 5.05),
+            "five networks / one, memory": Limit("≤", 1.3, 1.1),
+        },
+    ),
+    Benchmark(
         "seg.py",
         [],
         {

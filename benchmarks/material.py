@@ -75,10 +75,13 @@ def store_unet(
     name: str,
     patch: tuple[int, int, int],
     features: tuple[int, ...] = FEATURES,
+    networks: int = 1,
     **task: object,
 ) -> None:
-    """A package of a 3-D U-Net with fresh weights; `task` are options of the segmentation."""
-    network = UNet.build(UNet.Options(dims=3, features=features), 1, len(CLASSES), patch)
+    """A package of 3-D U-Nets with fresh weights; `task` are options of the segmentation."""
+    options = UNet.Options(dims=3, features=features)
+    made = [UNet.build(options, 1, len(CLASSES), patch) for _ in range(networks)]
+    weights = made[0].state_dict()
     plan = ImagePlan(
         dims=3,
         in_channels=1,
@@ -97,10 +100,15 @@ def store_unet(
         "task": {"name": "segmentation", "classes": CLASSES, **task},
         "plan": plan.model_dump(mode="json"),
     }
+    if networks > 1:
+        weights = {f"{n}.{k}": v for n, one in enumerate(made) for k, v in one.state_dict().items()}
+        planned = config.pop("plan")
+        members = [{"value": number, "plan": planned} for number in range(networks)]
+        config["folds"] = {"column": "", "members": members}
     save_model(
         objects,
         name,
-        weights=save(network.state_dict()),
+        weights=save(weights),
         config=config,
         metrics={},
         parents=[],

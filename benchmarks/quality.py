@@ -30,6 +30,7 @@ from medray.tasks.metrics.probability import auroc
 
 SCORES = {
     "hippocampus": [Bar("dice", "≥", 0.89), Bar("hd95_mm", "≤", 1.5)],
+    "hippocampus-folds": [Bar("dice", "≥", 0.895), Bar("hd95_mm", "≤", 1.35)],
     "hippocampus-segnet": [Bar("dice", "≥", 0.85)],
     "em-membranes": [Bar("voxel_error", "≤", 0.085)],
     "pneumonia": [Bar("auroc", "≥", 0.955), Bar("accuracy", "≥", 0.865)],

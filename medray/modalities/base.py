@@ -292,6 +292,27 @@ class Modality(ABC):
         """Whether several networks that answer so can be asked together, for their mean."""
         return True
 
+    def plans_together(self, answers: str) -> bool:
+        """Whether networks of folds that answer so have one plan, of the samples of all folds, as
+        in nnU-Net; else each is planned by what it learns from."""
+        return False
+
+    def united(
+        self, networks: Sequence["Network"], plans: Sequence[Any], task: "Task"
+    ) -> "Network | None":
+        """One network in the place of several, for their mean where answers are too large to be
+        averaged when they are made; None: answers are averaged.
+
+        Args:
+            networks: in eval mode.
+            plans: of each.
+            task: of the mean.
+
+        Raises:
+            SpecError: these have no mean.
+        """
+        return None
+
     @abstractmethod
     def wire(self, plan: dict[str, Any]) -> Wire:
         """Which requests a model takes, whose package holds this plan, and what it answers; needs

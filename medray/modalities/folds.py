@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from medray.errors import DataError, SpecError
-from medray.modalities.base import Answering, Asking, Predictor, giving
+from medray.modalities.base import Answering, Asking, Predictor, Trained, giving
 from medray.modalities.learnt import Learnt
 from medray.modalities.loaded import LoadedModel
 from medray.modalities.lot import Lot, Together
@@ -44,18 +44,45 @@ def predictor_of(model: LoadedModel, asked: Asking) -> Predictor:
     check_precision(asked.precision, members[0].device, [one.network for one in members])
     if len(members) == 1:
         return model.only.modality.predictor(model.only, asked)
-    return (HeldOut if asked.held_out == "fold" else Mean)(model, asked)
+    if asked.held_out == "fold":
+        each = {key: one.modality.predictor(one, asked) for key, one in model.members.items()}
+        return HeldOut(members[0], asked, each, model.folds)
+    together = _united(model, range(len(members)))
+    if together is None:
+        return Mean(model, asked)
+    if asked.held_out:
+        return Unseen(model, asked)
+    return together.modality.predictor(together, asked)
+
+
+def _united(model: LoadedModel, chosen: Iterable[int]) -> Trained | None:
+    """Networks of a model, by their numbers, as one; None: their answers are averaged.
+
+    Of the mean it is decided by options of all networks together.
+    """
+    members = list(model.members.values())
+    some = [members[at] for at in chosen]
+    task = build_task(model.package.config["task"], members[0].plan.frequencies)
+    networks, plans = [one.network for one in some], [one.plan for one in some]
+    network = some[0].modality.united(networks, plans, task)
+    return None if network is None else replace(some[0], network=network, task=task)
 
 
 class HeldOut(Predictor):
-    """Each sample by the network of the fold that held it out."""
+    """Each sample by the network of the fold that held it out.
 
-    def __init__(self, model: LoadedModel, asked: Asking) -> None:
-        super().__init__(next(iter(model.members.values())), asked)
-        self._column = model.folds
-        self._members = {
-            value: one.modality.predictor(one, asked) for value, one in model.members.items()
-        }
+    Args:
+        first: any of the networks.
+        asked: how.
+        members: predictors by the value of their fold.
+        column: that holds it.
+    """
+
+    def __init__(
+        self, first: Trained, asked: Asking, members: dict[Any, Answering], column: str
+    ) -> None:
+        super().__init__(first, asked)
+        self._members, self._column = members, column
 
     @property
     def arrays(self) -> Arrays:
@@ -114,7 +141,7 @@ class HeldOut(Predictor):
         """See Predictor."""
         made: dict[int, Sample] = {}
         folds = [self._fold(one) for one in samples]
-        for value, member in self._members.items():
+        for value, member in list(self._members.items()):  # a thread that prepares may add one
             mine = [at for at, fold in enumerate(folds) if fold == value]
             if mine:
                 answered = member.compute([samples[at] for at in mine])
@@ -124,6 +151,29 @@ class HeldOut(Predictor):
     def _fold(self, one: Stored | Sample) -> Any:
         """The value of its fold; its id is no part of a sample's row."""
         return one.id if self._column == "sample_id" else one.row.get(self._column)
+
+
+class Unseen(HeldOut):
+    """Each sample by those networks as one that learnt from nobody of its subject."""
+
+    def __init__(self, model: LoadedModel, asked: Asking) -> None:
+        self._model, self._learnt = model, Learnt(model.package)
+        every = tuple(range(len(model.members)))
+        super().__init__(next(iter(model.members.values())), asked, {}, "subject")
+        self._member(every)
+
+    def _member(self, value: tuple[int, ...]) -> Answering:
+        if value not in self._members:
+            made = cast("Trained", _united(self._model, value))
+            self._members[value] = made.modality.predictor(made, self.asked)
+        return self._members[value]
+
+    def _fold(self, one: Stored | Sample) -> tuple[int, ...]:
+        """The numbers of the networks that are asked."""
+        if not self._learnt.members:
+            return tuple(range(len(self._model.members)))
+        asked = self._learnt.left_out([str(one.row.get("subject") or "")])
+        return tuple(np.flatnonzero(asked[0]).tolist())
 
 
 @dataclass
@@ -141,7 +191,7 @@ class Mean(Answering):
         self._model = model
         if not self.trained.modality.averages(self.trained.task.answers):
             raise SpecError(
-                "masks of several networks are not averaged",
+                "such answers of several networks are not averaged",
                 code="folds-of-masks",
                 about=model.package.reference,
                 hint="train one network on all samples to predict others",

@@ -22,6 +22,7 @@ from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.section import ScoredCases, Section, Verdict, section_of
 
 NO_LABEL = 255  # of a base: not judged, not learnt
+LEAST = 1e-30  # of probabilities whose logarithm is taken
 
 Level = Annotated[float | None, Field(gt=0, lt=1)]
 """Share of new cases whose truth an answer shall hold; None: none is stated."""
@@ -159,6 +160,11 @@ class Task(ABC):
     @abstractmethod
     def probabilities(self, logits: Tensor) -> Tensor:
         """Of logits (B, classes, …): the same shape."""
+
+    def logits(self, probabilities: Tensor) -> Tensor:
+        """Of probabilities (B, classes, …) such as `probabilities` makes: logits of which it makes
+        these; logarithms, of a softmax. By them several networks are blended as one is."""
+        return probabilities.clamp(min=LEAST).log()
 
     @property
     def calibrates(self) -> bool:

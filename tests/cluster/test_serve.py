@@ -226,15 +226,15 @@ def test_a_model_that_cannot_be_served_is_refused_by_name_and_makes_no_token(
 ) -> None:
     store = Objects(str(tmp_path / "store"))
     package = open_model(store, commit_model(store, "chest"))
-    plan = {**package.config["plan"], "answers": "place"}
+    plan = {"modality": "text", "answers": "spans"}
     folds = {"column": "fold", "members": [{"value": 0, "plan": plan}]}
     config = {"model": package.config["model"], "task": MASKS, "folds": folds}
-    save_model(store, "masks", weights=b"", config=config, metrics={}, parents=[], spec="", card="")
+    save_model(store, "tags", weights=b"", config=config, metrics={}, parents=[], spec="", card="")
     tokens = tmp_path / "home/tokens"
     serve = [sys.executable, "-m", "medray", "serve", "--token-file", str(tokens)]
     for said, code in {
         ("none",): "no-such-model",
-        ("masks",): "folds-of-masks",
+        ("tags",): "folds-of-masks",
         ("--set", "options={chest: {window: 3}}"): "bad-field",
         ("--set", "options={liver: {tta: true}}"): "bad-field",
     }.items():

@@ -198,16 +198,6 @@ def test_what_cannot_be_is_refused_before(
     assert code in str(caught.value) + caught.value.about
 
 
-def test_masks_of_members_have_no_mean(objects: Objects, balls: Dataset) -> None:
-    step = {
-        "kind": "train", "data": "balls", "members": 2, "output": "net",
-        "task": {"name": "segmentation", "classes": ["none", "a", "b"]},
-        "model": {"name": "unet", "features": [4, 8]},
-    }  # fmt: skip
-    with pytest.raises(SpecError, match="folds-of-masks"):
-        job(objects, step)
-
-
 def test_an_endpoint_tells_risk_and_curve(objects: Objects, cohort: Dataset) -> None:
     from medray.modalities.base import Asking
     from medray.modalities.folds import predictor_of

@@ -15,6 +15,7 @@ from medray.engine.training.setup import TrainSetup
 from medray.errors import SpecError
 from medray.modalities import modality_of
 from medray.modalities.base import Precision
+from medray.models.base import Network
 from medray.storage.catalog.datasets import open_dataset
 from medray.tasks import build_task
 
@@ -56,10 +57,15 @@ def of_members(
     setup = setups[0]
     if not setup.validation:
         return {}, {}
-    each = [_judged(*one) for one in zip(setups, weights, fitted, strict=True)]
-    table, targets = np.mean([rows for rows, _ in each], axis=0), each[0][1]
-    metrics = _metrics(setup, table, targets)
     task = build_task(setup.task, setup.plan.frequencies)
+    networks = [_network(*one) for one in zip(setups, weights, strict=True)]
+    united = modality_of(setup.model).united(networks, [one.plan for one in setups], task)
+    if united is not None:
+        table, targets = _asked(setup, united, {})
+    else:
+        each = [_asked(*one) for one in zip(setups, networks, fitted, strict=True)]
+        table, targets = np.mean([rows for rows, _ in each], axis=0), each[0][1]
+    metrics = _metrics(setup, table, targets)
     if task.calibrates and len(table):
         return metrics, task.chosen_by(table, targets)
     return metrics, task.chosen(metrics)
@@ -119,11 +125,18 @@ def _metrics(setup: TrainSetup, table: np.ndarray, targets: np.ndarray) -> dict[
 def _judged(setup: TrainSetup, weights: Weights, fitted: Fitted) -> tuple[np.ndarray, np.ndarray]:
     """Rows of `Task.judge` of what a network has not seen, and targets, both in order; where
     baselines answer with it, of the mean."""
+    return _asked(setup, _network(setup, weights), fitted)
+
+
+def _network(setup: TrainSetup, weights: Weights) -> Network:
+    network = modality_of(setup.model).build(setup.model, setup.plan)
+    network.load_state_dict(weights)
+    return network.eval().requires_grad_(False)
+
+
+def _asked(setup: TrainSetup, network: Network, fitted: Fitted) -> tuple[np.ndarray, np.ndarray]:
     data, plan = open_dataset(setup.objects, setup.data), setup.plan
     task, modality = build_task(setup.task, plan.frequencies), modality_of(setup.model)
-    network = modality.build(setup.model, plan)
-    network.load_state_dict(weights)
-    network.eval().requires_grad_(False)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     indices = data.select(setup.validation or {})
     cases = modality.cases(data, indices, plan, task, setup.settings)

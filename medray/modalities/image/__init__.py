@@ -166,9 +166,19 @@ class Images(Modality):
 
         return judge(network, cases, chosen, task, plan, device, precision)
 
-    def averages(self, answers: str) -> bool:
-        """Masks are not averaged: what is blended window by window would be, network by network."""
-        return answers != "place"
+    def plans_together(self, answers: str) -> bool:
+        """Networks that are blended as one have one grid, and see the same intensities."""
+        return answers == "place"
+
+    def united(
+        self, networks: "Sequence[Network]", plans: "Sequence[ImagePlan]", task: "Task"
+    ) -> "Network | None":
+        """See medray.modalities.image.averaged; of whole images answers are averaged."""
+        if task.answers != "place":
+            return None
+        from medray.modalities.image.averaged import averaged
+
+        return averaged(networks, plans, task)
 
     def wire(self, plan: dict[str, Any]) -> Wire:
         """See medray.modalities.image.wire."""

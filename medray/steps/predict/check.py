@@ -34,7 +34,7 @@ def check(view: View, spec: PredictSpec) -> None:
         alone = task is not None and not modality.averages(task.answers)
         if model.folds and alone and model.data not in ("", spec.data.partition("@")[0]):
             hint = "train one network on all samples to predict others"
-            message = "masks of several networks are not averaged"
+            message = "such answers of several networks are not averaged"
             view.add("model", "folds-of-masks", message, hint)
     holds, scorable = replace(data.holds, arrays=None), True
     if made is not None:

@@ -108,7 +108,7 @@ def _averaged(view: View, kind: "type[Network]", task: "Task") -> None:
     from medray.modalities import MODALITIES
 
     if not MODALITIES.get(kind.takes)().averages(task.answers):
-        message = "masks of several networks are not averaged"
+        message = "such answers of several networks are not averaged"
         view.add("members", "folds-of-masks", message, "leave `members` out")
 
 

@@ -89,10 +89,15 @@ def _train(resolved: Resolved[TrainSpec], work: Work) -> ModelPackage:
         (result,) = work.fit([setup], [work.tell])
         return save_trained(setup, result, resolved.output, spec=resolved.spec)
     made: list[tuple[Any, TrainSetup, TrainResult]] = []
+    task = build_task(spec.task.model_dump(mode="json"))
+    together = modality_of(spec.model.model_dump(mode="json")).plans_together(task.answers)
     folds = _members(spec) if spec.folds is None else _folds(spec, data)
     for first in range(0, len(folds), TOGETHER):
         some = dict(enumerate(folds[first : first + TOGETHER], first))
-        setups = [_setup(part, data, work, f"{run}/folds/{at}") for at, (_, part) in some.items()]
+        setups = [
+            _setup(part, data, work, f"{run}/folds/{at}", planned=spec if together else None)
+            for at, (_, part) in some.items()
+        ]
         tells = [_telling(work.tell, at + 1, len(folds)) for at in some]
         results = work.fit(setups, tells)
         made += zip((value for value, _ in some.values()), setups, results, strict=True)
@@ -160,7 +165,10 @@ def _folds(spec: TrainSpec, data: Dataset) -> list[tuple[Any, TrainSpec]]:
     ]
 
 
-def _setup(spec: TrainSpec, data: Dataset, work: Work, run: str) -> TrainSetup:
+def _setup(
+    spec: TrainSpec, data: Dataset, work: Work, run: str, *, planned: TrainSpec | None = None
+) -> TrainSetup:
+    """What a network is trained with; its plan is of the samples that `planned` selects, or it."""
     task = spec.task.model_dump(mode="json")
     model = spec.model.model_dump(mode="json")
     found = shared(data, spec.select, spec.validation)
@@ -169,7 +177,8 @@ def _setup(spec: TrainSpec, data: Dataset, work: Work, run: str) -> TrainSetup:
     modality = modality_of(model)
     given = modality.PlanOptions.model_validate(spec.plan)
     wanted = Wanted(model, spec.train, given, work.device)
-    plan = modality.plan(data, data.select(spec.select), build_task(task), wanted)
+    selected = data.select((planned or spec).select)
+    plan = modality.plan(data, selected, build_task(task), wanted)
     return TrainSetup(
         objects=work.objects,
         data=data.reference,
