@@ -6,23 +6,21 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional
 
 from medray.errors import DataError, SpecError
 from medray.models.base import Answers, Logits
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.stored import Stored
-from medray.tasks.base import Task, TaskOptions, whole
-from medray.tasks.class_weights import ClassWeights, weights_of
+from medray.tasks.base import Task, whole
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.overlap import confusion, overlap
 from medray.tasks.metrics.segmentation import score_segmentation, summarise_segmentation
 from medray.tasks.parts import Rule, keep_parts, most_probable
 from medray.tasks.section import CASE, Picture, ScoredCases, Section, Table, dots, picked
+from medray.tasks.voxel_loss import VoxelLoss, VoxelLossOptions
 
 GAIN = "val_gain_largest"
 DOTS = "Every dot is a case; the bar above them spans the quartiles, its dot is the median."
@@ -33,13 +31,12 @@ DEFINED = (
     "mask (absent) the case is left out of that mean and counted. Surface Dice has a tolerance of "
     "1 mm unless the job says otherwise."
 )
-SMOOTH = 1e-5  # of the Dice loss, as nnU-Net; matters for classes that a patch lacks
 
 
 class Segmentation(Task):
     """Dice and cross-entropy (Isensee et al. 2021), focal on request (Lin et al. 2017)."""
 
-    class Options(TaskOptions):
+    class Options(VoxelLossOptions):
         """What can be chosen."""
 
         classes: tuple[str, ...] = Field(min_length=2, description="of labels 0, 1, …")
@@ -48,17 +45,6 @@ class Segmentation(Task):
             description="labels hold one value more, behind those of the classes: its voxels take "
             "no part in loss and scores (nnU-Net's label `ignore`)",
         )
-        dice: float = Field(1, ge=0, description="weight of the Dice loss")
-        cross_entropy: float = Field(1, ge=0, description="weight of the cross-entropy")
-        dice_over: Literal["sample", "batch"] = Field(
-            "sample",
-            description="batch: of all samples together, steadier for rare classes, but it hangs "
-            "on how a batch is spread over workers",
-        )
-        dice_background: bool = Field(False, description="count class 0 in the Dice loss")
-        focal_gamma: float = Field(0, ge=0, description="0: plain cross-entropy")
-        class_weights: ClassWeights = Field("none", description="in the cross-entropy")
-        label_smoothing: float = Field(0, ge=0, lt=1)
         keep_largest: Literal["validation"] | tuple[str, ...] = Field(
             "validation",
             description="classes of which only the largest connected part is kept, `*` for all "
@@ -101,8 +87,7 @@ class Segmentation(Task):
                 about="keep_largest",
                 hint=f"*, {', '.join(options.classes[1:])}",
             )
-        weights = weights_of(options.class_weights, len(options.classes), frequencies)
-        self._weights = None if weights is None else torch.tensor(weights, dtype=torch.float32)
+        self._loss = VoxelLoss(options, len(options.classes), frequencies, ignored=self.ignored)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -114,65 +99,8 @@ class Segmentation(Task):
         return None
 
     def loss(self, outputs: Logits, target: Tensor) -> Tensor:
-        """See Task. With deep supervision each coarser output weighs half of the one before it;
-        targets are shrunk to it by nearest neighbour."""
-        if isinstance(outputs, Tensor):
-            return self._loss(outputs, target)
-        total, weight = torch.zeros(len(target), device=target.device), 0.0
-        for level, logits in enumerate(outputs):
-            shrunk = target
-            if level:
-                coarse = functional.interpolate(target[:, None].float(), logits.shape[2:])
-                shrunk = coarse[:, 0].long()
-            total = total + self._loss(logits, shrunk) * 0.5**level
-            weight += 0.5**level
-        return total / weight
-
-    def _loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        log_p = logits.float().log_softmax(1)
-        target = target[:, None]
-        known = None
-        if self.ignored:
-            known = target < logits.shape[1]
-            target = target * known
-        losses = []
-        if self.options.cross_entropy:
-            losses.append(self.options.cross_entropy * self._cross_entropy(log_p, target, known))
-        if self.options.dice:
-            losses.append(self.options.dice * self._dice(log_p.exp(), target, known))
-        return torch.stack(losses).sum(0)
-
-    def _cross_entropy(self, log_p: Tensor, target: Tensor, known: Tensor | None) -> Tensor:
-        smoothing = self.options.label_smoothing
-        loss = -log_p.gather(1, target)[:, 0]
-        if self.options.focal_gamma:
-            loss = loss * (1 - (-loss).exp()) ** self.options.focal_gamma
-        if smoothing:
-            loss = (1 - smoothing) * loss - smoothing * log_p.mean(1)
-        if self._weights is not None:
-            loss = loss * self._weights.to(loss.device)[target[:, 0]]
-        if known is not None:
-            loss = loss * known[:, 0]
-            return loss.flatten(1).sum(1) / known.flatten(1).sum(1).clamp(min=1)
-        return loss.flatten(1).mean(1)
-
-    def _dice(self, p: Tensor, target: Tensor, known: Tensor | None) -> Tensor:
-        first = 0 if self.options.dice_background else 1
-        names = torch.arange(first, p.shape[1], device=p.device)
-        p = p[:, first:]
-        mask = target == names.view(1, -1, *[1] * (p.ndim - 2))
-        if known is not None:
-            p = p * known  # the target is background there, which a mask of it must not count
-            mask = mask & known
-        over = list(range(2, p.ndim))
-        if self.options.dice_over == "batch":
-            over = [0, *over]
-        both = (p * mask).sum(over)
-        size = p.sum(over) + mask.sum(over)
-        dice = (2 * both + SMOOTH) / (size + SMOOTH)
-        if self.options.dice_over == "batch":
-            return (1 - dice.mean()).expand(len(p))
-        return 1 - dice.mean(1)
+        """See medray.tasks.voxel_loss."""
+        return self._loss(outputs, target)
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Softmax over the classes."""
