@@ -18,6 +18,7 @@ from medray.modalities.generation import Generation
 from medray.modalities.lot import Lot, Together
 from medray.modalities.made import Made
 from medray.modalities.plan import Augment, Plan, PlanOptions, Sketch, Wanted
+from medray.modalities.several import Several
 from medray.modalities.streamed import apart, held
 from medray.modalities.wire import Wire
 from medray.spec.base import Settings
@@ -185,7 +186,7 @@ class Answering(Predictor):
         return apart(samples, self.answers, self.finish)
 
 
-class Modality(ABC):
+class Modality(Several, ABC):
     """How one kind of sample goes from storage to a network. Stateless."""
 
     name: ClassVar[str]
@@ -230,7 +231,7 @@ class Modality(ABC):
         """
         return Sketch({})
 
-    def accept(self, network: "Network", sketch: Sketch) -> None:  # noqa: B027 - optional
+    def accept(self, network: "Network", sketch: Sketch) -> None:
         """Refuse a network that was built of a sketch.
 
         Raises:
@@ -288,31 +289,6 @@ class Modality(ABC):
     ) -> Iterator[list[float]]:
         """A row of `Task.judge` for each chosen case, in order, of a network in eval mode."""
 
-    def averages(self, answers: str) -> bool:
-        """Whether several networks that answer so can be asked together, for their mean."""
-        return True
-
-    def plans_together(self, answers: str) -> bool:
-        """Whether networks of folds that answer so have one plan, of the samples of all folds, as
-        in nnU-Net; else each is planned by what it learns from."""
-        return False
-
-    def united(
-        self, networks: Sequence["Network"], plans: Sequence[Any], task: "Task"
-    ) -> "Network | None":
-        """One network in the place of several, for their mean where answers are too large to be
-        averaged when they are made; None: answers are averaged.
-
-        Args:
-            networks: in eval mode.
-            plans: of each.
-            task: of the mean.
-
-        Raises:
-            SpecError: these have no mean.
-        """
-        return None
-
     @abstractmethod
     def wire(self, plan: dict[str, Any]) -> Wire:
         """Which requests a model takes, whose package holds this plan, and what it answers; needs
@@ -347,7 +323,7 @@ class Modality(ABC):
         """Baselines that answer with the network: its predictor gives the mean of all."""
         return ()
 
-    def layout(self, network: "Network", plan: Any, device: "torch.device") -> None:  # noqa: B027 - optional
+    def layout(self, network: "Network", plan: Any, device: "torch.device") -> None:
         """Arrange a network for inference, in place; its function stays."""
 
     def illustrate(

@@ -40,7 +40,7 @@ class Averaged(nn.Module):
 
 
 def averaged(networks: Sequence[Network], plans: Sequence[ImagePlan], task: Task) -> Network:
-    """See Modality.united.
+    """See Several.united.
 
     Raises:
         SpecError: the networks are not of one grid (code "other-grid").

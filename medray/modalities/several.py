@@ -1,0 +1,37 @@
+"""How several networks of one model, of folds or of seeds, answer together."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from medray.models.base import Network
+    from medray.tasks.base import Task
+
+
+class Several:
+    """The part of a modality that says so. By default answers are averaged once they are made."""
+
+    def averages(self, answers: str) -> bool:
+        """Whether several networks that answer so can be asked together, for their mean."""
+        return True
+
+    def plans_together(self, answers: str) -> bool:
+        """Whether networks of folds that answer so have one plan, of the samples of all folds, as
+        in nnU-Net; else each is planned by what it learns from."""
+        return False
+
+    def united(
+        self, networks: "Sequence[Network]", plans: Sequence[Any], task: "Task"
+    ) -> "Network | None":
+        """One network in the place of several, for their mean where answers are too large to be
+        averaged when they are made; None: answers are averaged.
+
+        Args:
+            networks: in eval mode.
+            plans: of each.
+            task: of the mean.
+
+        Raises:
+            SpecError: these have no mean.
+        """
+        return None
