@@ -332,6 +332,15 @@ class Modality(Several, ABC):
         """A page's section on scores, with the pictures that the task asks for, and more."""
         return replace(section, pictures=())
 
+    def conclude(self, options: Any, shards: Sequence[Shard | None]) -> dict[str, Any]:
+        """What predictions say together: attributes of their version.
+
+        Args:
+            options: an instance of `PredictOptions`.
+            shards: of all units, in order; None for those without a row.
+        """
+        return {}
+
     def drawings(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[bytes | None]:
         """A PNG or SVG of each sample by its row; None of one that can't be drawn so."""
         return [None] * len(rows)

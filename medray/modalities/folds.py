@@ -270,7 +270,8 @@ class Mean(Answering):
 
     def finish(self, sample: Sample, answer: np.ndarray) -> Sample:
         """As the first network does; they differ in weights alone."""
-        return self._members[0].finish(Sample(sample.id, sample.row), answer)
+        (first, *_) = cast("Parts", sample).parts.values()
+        return self._members[0].finish(first, answer)
 
     def _asked(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
         """Which networks are asked about samples, bool (samples, networks)."""
@@ -293,6 +294,12 @@ def _mean(asked: np.ndarray, ask: Callable[[int, np.ndarray], np.ndarray]) -> np
             answers = ask(at, mine)
             if total is None:
                 total = np.zeros((len(asked), *answers.shape[1:]), answers.dtype)
+            if total.shape[1:] != answers.shape[1:]:
+                raise SpecError(
+                    "the networks' answers are of different sizes, and have no mean",
+                    code="folds-differ",
+                    hint="fix in `plan` what each fold chose for itself: of images `patch`",
+                )
             total[mine] += answers
     counts = asked.sum(1).reshape(-1, *[1] * (total.ndim - 1)).astype(total.dtype)
     mean: np.ndarray = total / counts

@@ -82,7 +82,8 @@ class Answerer:
         kind = _chosen(wire.gives(media), accept)
         asked: Asked = wire.read(body, media, self._limits)
         count = len(asked.samples)
-        prepared = [self._predictor.prepare(InMemory(one), count) for one in asked.samples]
+        predictor = self._predictor.giving(outputs) if outputs else self._predictor
+        prepared = [predictor.prepare(InMemory(one), count) for one in asked.samples]
         return Question(prepared, [one.row for one in asked.samples], asked.many, kind, outputs)
 
     def compute(self, samples: Sequence[Sample], outputs: str = "") -> list[Sample]:

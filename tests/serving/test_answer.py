@@ -99,6 +99,34 @@ def test_masks_are_those_of_bulk_bit_by_bit(objects: Objects, tmp_path: Path) ->
     assert (probability.argmax(0) == wanted).mean() > 0.9999
 
 
+def test_maps_are_those_of_bulk(objects: Objects, tmp_path: Path) -> None:
+    commit_model(objects, "liver", UNET, MASKS, (16, 32, 32))
+    commit_model(objects, "chest")
+    source = tmp_path / "raw"
+    source.mkdir()
+    body = png(pixels(1))
+    (source / "0.png").write_bytes(body)
+    asked = {"outputs": "grad-cam"}
+    made = in_bulk(objects, "chest", source, "image", options=asked).sample(0)
+    wanted = np.asarray(made.arrays["attribution"])
+    answer = json.loads(ask(objects, "chest", body, media.PNG, **asked).body)
+    assert answer["explained"] == made.row["explained"]
+    assert answer["probability"] == pytest.approx(made.row["probability"])
+    np.testing.assert_allclose(answer["attribution"], wanted, rtol=1e-5, atol=1e-7)
+    reply = ask(objects, "chest", body, media.PNG, accept=media.NPY, **asked)
+    np.testing.assert_allclose(np.load(io.BytesIO(reply.body)), wanted, rtol=1e-5, atol=1e-7)
+    tensor = pa.FixedShapeTensorArray.from_numpy_ndarray(np.stack([pixels(1), pixels(2)]))
+    tensors = arrow({"sample_id": ["a", "b"], "image": tensor})
+    columns = ask(objects, "chest", tensors, media.ARROW, **asked)
+    row, _ = rows_of(columns.body)
+    found = np.frombuffer(row["attribution"], row["dtype"]).reshape(row["shape"])
+    assert found.shape == wanted.shape
+
+    volume = npy(np.random.default_rng(5).normal(30, 90, (1, 20, 44, 50)).astype(np.float32))
+    reply = ask(objects, "liver", volume, media.NPY, **asked)
+    assert np.load(io.BytesIO(reply.body)).shape == (1, 20, 44, 50)
+
+
 def test_requests_that_cannot_be_answered(objects: Objects) -> None:
     commit_model(objects, "chest")
     commit_model(objects, "liver", UNET, MASKS, (16, 32, 32))

@@ -47,6 +47,7 @@ class OmeZarrOptions(FormatOptions):
         "", description="regular expression whose first group in an image's path is its subject"
     )
     max_bytes: int = Field(8 * 2**30, gt=0, description="refuse larger images")
+    array: str = Field("image", description="which array of a sample stands as its image")
 
     _pattern = field_validator("subject_pattern")(check_pattern)
 
@@ -109,8 +110,12 @@ class OmeZarr(Format):
             arrays["label"] = label
         yield Sample(name.replace("/", "_"), row, arrays)
 
+    def takes(self, names: frozenset[str]) -> frozenset[str]:
+        """All, but of an image and what stands in its place the latter."""
+        return names if self.options.array == "image" else names - {"image"}
+
     def write(self, samples: Iterable[Sample], target: Path) -> Iterator[Path]:
-        """`<sample>.ome.zarr` each: the image where it has one, all other arrays as labels.
+        """`<sample>.ome.zarr` each: the image where it has one, arrays of whole numbers as labels.
 
         Raises:
             DataError: a sample has no arrays ("no-such-array"), or is no image ("no-spacing").
@@ -124,7 +129,7 @@ class OmeZarr(Format):
             }
             if not whole:
                 raise DataError("the sample has no arrays", code="no-such-array", about=sample.id)
-            image = whole.pop("image", None)
+            image = whole.pop(self.options.array, None)
             labels = {name: value for name, value in whole.items() if value.dtype.kind in "iu"}
             if not sample.row.get("spacing_mm"):
                 raise DataError("the sample has no spacing", code="no-spacing", about=sample.id)

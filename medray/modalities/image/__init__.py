@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from medray.data.order import Order
 from medray.modalities.base import (
@@ -16,14 +16,16 @@ from medray.modalities.base import (
     Trained,
 )
 from medray.modalities.image.augment import ImageAugment
+from medray.modalities.image.explain import EXPLAINED, HOW, MAP, How
 from medray.modalities.image.options import ImagePlanOptions
 from medray.modalities.image.wire import ImageWire
-from medray.modalities.made import Made
+from medray.modalities.made import ANSWERED, Made
 from medray.modalities.plan import Augment, PlanOptions, Sketch, Wanted
 from medray.modalities.wire import Wire
 from medray.spec.training import TrainSettings
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.holds import Needs, names
+from medray.storage.shards.reader import Shard
 from medray.tasks.section import Section
 
 if TYPE_CHECKING:
@@ -42,7 +44,20 @@ class ImageOptions(PredictOptions):
 
     overlap: float = Field(0.5, ge=0, lt=1, description="of neighbouring windows")
     tta: bool = Field(False, description="average over copies mirrored as in training")
-    outputs: Literal["labels", "probabilities"] = "labels"
+    outputs: Literal["labels", "probabilities"] | How = Field(
+        "labels", description="the others: what a network looks at, beside the labels"
+    )
+    checks: bool = Field(
+        False,
+        description="of maps: how soon the answer falls without what they show, and whether "
+        "they change with the weights",
+    )
+
+    @model_validator(mode="after")
+    def _of_maps(self) -> Self:
+        if self.checks and self.outputs not in HOW:
+            raise ValueError(f"`checks` are of maps: let `outputs` be one of {', '.join(HOW)}")
+        return self
 
 
 class Images(Modality):
@@ -185,13 +200,25 @@ class Images(Modality):
         return ImageWire(plan)
 
     def outputs(self, network: "type[Network]", task: "Task", options: ImageOptions) -> Made:
-        """A mask, or the probability of each class in each voxel; else columns."""
-        if task.answers != "place":
+        """A mask, or the probability of each class in each voxel; else columns. And maps."""
+        masks = names("label") if task.answers == "place" else names()
+        if options.outputs in HOW:
+            answered = names() if masks else ANSWERED
+            return Made(masks | names(MAP), answered | names(EXPLAINED))
+        if not masks:
             return Made()
         return Made(names("label" if options.outputs == "labels" else "probability"), names())
 
     def predictor(self, trained: Trained, asked: Asking) -> Answering:
-        """See medray.modalities.image.predictor."""
+        """See medray.modalities.image.predictor, and explain.predictor where maps are asked for.
+
+        Raises:
+            SpecError: Grad-CAM of a network that names no map of features ("no-attributions").
+        """
+        if asked.options.outputs in HOW:
+            from medray.modalities.image.explain.predictor import ExplainingPredictor
+
+            return ExplainingPredictor(trained, asked)
         from medray.modalities.image.predictor import ImagePredictor
 
         return ImagePredictor(trained, asked)
@@ -210,6 +237,21 @@ class Images(Modality):
         from medray.modalities.image.pages import drawn
 
         return replace(section, pictures=drawn(section.pictures, task, truth, predictions))
+
+    def conclude(self, options: ImageOptions, shards: Sequence[Shard | None]) -> dict[str, Any]:
+        """Of maps; see medray.modalities.image.explain.worth."""
+        if options.outputs not in HOW:
+            return {}
+        from medray.modalities.image.explain.worth import concluded
+
+        return concluded(options.outputs, shards)
+
+    def sections(self, predictions: Dataset, data: Dataset) -> list[Section]:
+        """Maps; see medray.modalities.image.explain.pages."""
+        from medray.modalities.image.explain.pages import section
+
+        made = section(predictions, data)
+        return [] if made is None else [made]
 
     def describe(self, plan: "ImagePlan") -> list[str]:
         """Patch and grid."""

@@ -10,7 +10,7 @@ import torch
 
 from medray.errors import DataError
 from medray.modalities.ask import ask
-from medray.modalities.base import Answering
+from medray.modalities.base import Answering, giving
 from medray.modalities.image.loader import whole_image
 from medray.modalities.image.normalise import stored_statistics
 from medray.modalities.image.plan import ImagePlan
@@ -34,6 +34,10 @@ class ImagePredictor(Answering):
     def plan(self) -> ImagePlan:
         """Of the model's training."""
         return cast("ImagePlan", self.trained.plan)
+
+    def giving(self, outputs: str) -> Answering:
+        """See Answering; maps of what the network looks at are another predictor's."""
+        return self.trained.modality.predictor(self.trained, giving(self.asked, outputs))
 
     @property
     def arrays(self) -> Arrays:
@@ -86,14 +90,16 @@ class ImagePredictor(Answering):
         """One output sample for each prepared one, in order; see `Predict`."""
         if self.trained.task.answers == "place":
             for sample in samples:
-                yield self._mask(sample)
+                yield self.mask(sample)
         else:
             yield from super().compute(samples)
 
-    def _mask(self, sample: Sample) -> Sample:
+    def mask(self, sample: Sample) -> Sample:
+        """The output sample of one that is streamed, with its mask or probabilities."""
         trained, asked = self.trained, self.asked
         plan, image = self.plan, sample.arrays["image"]
         space = image.shape[1:]
+        probabilities = asked.options.outputs == "probabilities"
         inner = plan.network_shape(space, sample.row.get("spacing_mm"))
         slabs = predict_volume(
             trained.network,
@@ -105,12 +111,12 @@ class ImagePredictor(Answering):
             batch=asked.batch,
             mirror_axes=plan.mirror_axes if asked.options.tta else (),
             precision=asked.precision,
-            outputs=asked.options.outputs,
+            outputs="probabilities" if probabilities else "labels",
             network_shape=inner,
             device=trained.device,
         )
         made = Sample(sample.id, dict(sample.row))
-        if asked.options.outputs == "probabilities":
+        if probabilities:
             shape = (len(plan.classes), *space)
             made.arrays["probability"] = Slabs(shape, np.dtype(np.float32), 1, slabs)
         else:

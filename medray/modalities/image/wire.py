@@ -1,11 +1,14 @@
 """Bodies of requests to images, by the formats that ingest reads; masks to files."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from medray.errors import DataError
 from medray.modalities.apart import decoder
+from medray.modalities.image.explain import HOW, MAP
 from medray.modalities.media import (
     ARROW,
     BINARY,
@@ -31,8 +34,8 @@ class ImageWire(Wire):
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """See Wire: of masks."""
-        return ("labels", "probabilities") if self.places else ()
+        """See Wire: of masks, and maps of what the model looks at."""
+        return ("labels", "probabilities", *HOW) if self.places else ("labels", *HOW)
 
     @property
     def samples(self) -> str:
@@ -89,11 +92,19 @@ class ImageWire(Wire):
         return Asked([read_file(body, media, limits)])
 
     def gives(self, media: str) -> tuple[str, ...]:
-        """See Wire: masks come as what was sent, where that can be."""
-        if media == ARROW or not self.places:
+        """See Wire: masks come as what was sent, where that can be; of whole images answers come
+        in JSON, and maps as files where a client accepts nothing else."""
+        if media == ARROW:
             return super().gives(media)
+        if not self.places:
+            return (JSON, NPY, NIFTI)
         own = media if media in (NIFTI, JSON) else NPY
         return tuple(dict.fromkeys((own, NPY, NIFTI, PNG, JSON)))
+
+    def write(self, model: str, answers: Sequence[Answer], media: str, *, many: bool) -> bytes:
+        """See Wire; what is explained comes as its map alone, in JSON and Arrow with the answer."""
+        mapped = [_mapped(one, media) if MAP in one.arrays else one for one in answers]
+        return super().write(model, mapped, media, many=many)
 
     def encode(self, answer: Answer, values: np.ndarray, media: str) -> bytes:
         """See Wire."""
@@ -109,6 +120,17 @@ class ImageWire(Wire):
 
             return encode_png(values)
         return super().encode(answer, values, media)
+
+
+def _mapped(answer: Answer, media: str) -> Answer:
+    """An answer with its map, as a body of that type holds it."""
+    values = np.ascontiguousarray(answer.arrays[MAP])
+    if media not in (JSON, ARROW):
+        return replace(answer, arrays={MAP: values})
+    told: dict[str, Any] = {MAP: values.tolist()}
+    if media == ARROW:
+        told = {MAP: values.tobytes(), "shape": values.shape, "dtype": str(values.dtype)}
+    return replace(answer, columns=answer.columns | told, arrays={})
 
 
 def _of_numbers(body: bytes, limits: Limits) -> Sample:

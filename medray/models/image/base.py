@@ -32,6 +32,9 @@ class ImageNetwork(Network):
     divisor: tuple[int, ...] = ()
     """Sizes that `forward` takes are multiples of this, by axis; tiling rounds up to it."""
 
+    deepest: str = ""
+    """Module whose output (B, K, *smaller) is the deepest map of features; "": there is none."""
+
     def check_input(self, x: Tensor) -> None:
         """Refuse sizes that pools and upsampling would not bring back.
 

@@ -37,6 +37,7 @@ class Cnn(ImageNetwork):
         super().__init__()
         dims, features = options.dims, options.features
         self.divisor = (1,) * dims
+        self.deepest = "body"
         layers: list[nn.Module] = []
         inward = in_channels
         for index, outward in enumerate(features):

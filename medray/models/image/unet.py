@@ -67,6 +67,7 @@ class UNet(ImageNetwork):
         kind: Norm = options.norm or ("batch" if paper else "instance")
         drop = options.dropout if options.dropout is not None else 0.5 * paper
         self.divisor = divisor_of(steps, dims)
+        self.deepest = f"encoder.{len(features) - 1}"
 
         def level(inward: int, index: int, *, encoder: bool) -> nn.Module:
             outward = features[index]

@@ -1,6 +1,7 @@
 """Predict: a model and a dataset to a dataset of predictions."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from medray.errors import SpecError
 from medray.steps.base.step import Step
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from medray.steps.base.resolved import Resolved
     from medray.steps.base.view import View
     from medray.storage.catalog.datasets import Dataset
+    from medray.storage.shards.reader import Shard
     from medray.storage.store.objects import Objects
     from medray.tasks.section import Section
 
@@ -48,3 +50,18 @@ class PredictStep(Step):
         from medray.steps.predict.resolve import resolve
 
         return resolve(spec, objects, place)
+
+    def conclude(
+        self,
+        resolved: "Resolved[PredictSpec]",
+        objects: "Objects",
+        shards: "Sequence[Shard | None]",
+    ) -> dict[str, Any]:
+        """What the model's modality has to say of all answers."""
+        from medray.modalities import modality_of
+        from medray.storage.catalog.models import open_model
+
+        model = open_model(objects, str(resolved.parameters["model"]))
+        modality = modality_of(model.config["model"])
+        options = modality.PredictOptions.model_validate(resolved.parameters["options"])
+        return modality.conclude(options, shards)

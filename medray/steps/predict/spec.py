@@ -22,7 +22,7 @@ class PredictSpec(StepSpec):
     batch: int = Field(1, ge=1, description="windows (or samples, in classification) at once")
     options: dict[str, Any] = Field(
         {},
-        description="of images overlap, tta and outputs; of sequences outputs; "
+        description="of images overlap, tta, outputs and checks; of sequences outputs; "
         "of molecules nearest and attributions; of signals min_s, gap_s, step_s, background, "
         "annotator and probabilities",
     )

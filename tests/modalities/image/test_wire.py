@@ -170,13 +170,16 @@ def test_masks_are_answered_as_they_were_asked() -> None:
     assert next(iter(volumes.takes)) == media.NIFTI
     assert next(iter(WIRE.takes)) == media.PNG
     assert set(volumes.takes) == set(WIRE.takes)
-    assert (volumes.outputs, WIRE.outputs) == (("labels", "probabilities"), ())
+    maps = ("grad-cam", "integrated-gradients", "occlusion")
+    assert volumes.outputs == ("labels", "probabilities", *maps)
+    assert WIRE.outputs == ("labels", *maps)
     assert [volumes.gives(kind)[0] for kind in (media.NIFTI, media.JSON, media.DICOM)] == [
         media.NIFTI,
         media.JSON,
         media.NPY,
     ]
-    assert (volumes.gives(media.ARROW), WIRE.gives(media.PNG)) == ((media.ARROW,), (media.JSON,))
+    assert volumes.gives(media.ARROW) == (media.ARROW,)
+    assert WIRE.gives(media.PNG) == (media.JSON, media.NPY, media.NIFTI)  # of maps
     mask = np.arange(8, dtype=np.uint8).reshape(2, 2, 2)
     answer = Answer("image", {}, {"label_voxels": [1]}, {"label": mask})
     told = json.loads(volumes.write("m@1", [answer], media.JSON, many=False))

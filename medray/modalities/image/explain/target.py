@@ -1,0 +1,60 @@
+"""What is explained: the logit of a class, or its mean over the region where it is predicted."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class OfClass:
+    """The logit of one class of each sample: logits (B, classes) to (B,).
+
+    Args:
+        which: class of each sample, int64 (B,).
+    """
+
+    which: Tensor
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """See above."""
+        return logits.gather(1, self.which[:, None])[:, 0]
+
+
+@dataclass(frozen=True)
+class OverRegion:
+    """The mean logit of a class over a region of each sample: (B, classes, *space) to (B,).
+
+    Args:
+        number: of the class.
+        region: bool (B, *space); of a sample without any it is 0.
+    """
+
+    number: int
+    region: Tensor
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """See above."""
+        inside = (logits[:, self.number] * self.region).flatten(1).sum(1)
+        return inside / self.region.flatten(1).sum(1).clamp(min=1)
+
+
+def regions(logits: Tensor) -> list[OverRegion]:
+    """The regions of a prediction, one for each class but the first, which is no finding.
+
+    Args:
+        logits: of windows, (B, classes, *space).
+    """
+    best = logits.argmax(1)
+    return [OverRegion(number, best == number) for number in range(1, logits.shape[1])]
+
+
+def explained(probabilities: Tensor) -> Tensor:
+    """Which class of each sample is explained, (B,): of two the second, of more the likeliest.
+
+    Args:
+        probabilities: (B, classes); of one value that one is explained.
+    """
+    if probabilities.shape[1] == 2:
+        return torch.ones(len(probabilities), dtype=torch.long, device=probabilities.device)
+    return probabilities.argmax(1)

@@ -1,0 +1,192 @@
+"""Maps hold what can be computed by hand, on networks whose answer is known."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+from torch import Tensor, nn
+from torch.nn import functional
+
+from medray.modalities.image.explain.methods import (
+    CLOSE,
+    attribute,
+    baseline,
+    grad_cam,
+    integrated_gradients,
+    occlusion,
+)
+from medray.modalities.image.explain.target import OfClass, OverRegion, explained, regions
+from medray.models import MODELS, model_options
+
+
+class Linear(nn.Module):
+    """Maps of features by fixed convolutions; the mean over space; one linear layer."""
+
+    def __init__(self, dims: int, channels: int = 2, classes: int = 3) -> None:
+        super().__init__()
+        torch.manual_seed(dims)
+        conv = nn.Conv3d if dims == 3 else nn.Conv2d
+        self.maps = conv(1, channels, 1, bias=False)
+        self.head = nn.Linear(channels, classes, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.maps(x)
+        answer: Tensor = self.head(maps.flatten(2).mean(2))
+        return answer
+
+
+class Sees(nn.Module):
+    """Its second logit is what stands in one box, and nothing else."""
+
+    def __init__(self, box: tuple[slice, ...]) -> None:
+        super().__init__()
+        self.box = box
+
+    def forward(self, x: Tensor) -> Tensor:
+        inside = x[:, 0][(slice(None), *self.box)].flatten(1).sum(1)
+        return torch.stack([torch.zeros_like(inside), inside], 1)
+
+
+def images(*shape: int) -> Tensor:
+    return torch.from_numpy(np.random.default_rng(1).normal(size=shape).astype(np.float32))
+
+
+def small(dims: int) -> nn.Module:
+    torch.manual_seed(0)
+    kind = MODELS.get("cnn")
+    options = model_options({"name": "cnn", "features": [4, 8], "convs": 1}, dims=dims)
+    network = kind.build(options, 2, 3, (16,) * dims).eval()
+    with torch.no_grad():
+        for one in network.parameters():
+            one *= 2
+    return network.requires_grad_(False)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_grad_cam_of_a_linear_network_is_its_weights_over_the_maps(dims: int) -> None:
+    net, inputs = Linear(dims).eval().requires_grad_(False), images(2, 1, *(6,) * dims)
+    which = torch.tensor([2, 0])
+    found = grad_cam(net, "maps", inputs, OfClass(which))
+    # The logit is sum_k w_k mean(A_k): the gradient of a map is w_k / voxels at every voxel.
+    maps, weights = net.maps(inputs), net.head.weight[which]
+    wanted = (weights.view(2, 2, *[1] * dims) * maps / 6**dims).sum(1).relu()
+    assert wanted.max() > 0
+    torch.testing.assert_close(found, wanted)
+
+
+def test_grad_cam_is_drawn_out_to_the_image() -> None:
+    class Pooled(Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(functional.avg_pool2d(x, 2))
+
+    net, inputs = Pooled(2).eval(), images(1, 1, 8, 12)
+    found = grad_cam(net, "maps", inputs, OfClass(torch.tensor([1])))
+    maps = net.maps(functional.avg_pool2d(inputs, 2))
+    small = (net.head.weight[1].view(1, 2, 1, 1) * maps / 24).sum(1, keepdim=True).relu()
+    wanted = functional.interpolate(small, size=(8, 12), mode="bilinear")[:, 0]
+    torch.testing.assert_close(found, wanted.detach())
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_integrated_gradients_add_up_to_the_difference_of_both_answers(dims: int) -> None:
+    net, inputs = small(dims), images(3, 2, *(16,) * dims)
+    target = OfClass(torch.tensor([0, 1, 2]))
+    found, off = integrated_gradients(net, inputs, target)
+    with torch.no_grad():
+        ends = target(net(inputs)) - target(net(torch.zeros_like(inputs)))
+    sums = found.flatten(1).sum(1)
+    assert ends.abs().min() > 0.01
+    # Of the size of attributions of channels, which are larger than those of their sum.
+    assert bool((off <= CLOSE).all())
+    assert ((sums - ends).abs() / ends.abs()).max() < 0.1
+    # Of a linear network the path is a line: values times weights, exactly.
+    line, inputs = Linear(dims).eval(), images(1, 1, *(4,) * dims)
+    found, off = integrated_gradients(line, inputs, OfClass(torch.tensor([1])))
+    weight = line.head.weight[1] @ line.maps.weight.flatten(1) / 4**dims
+    torch.testing.assert_close(found, (inputs[:, 0] * weight).detach())
+    assert off.max() < 1e-4
+
+
+@pytest.mark.parametrize(("shape", "size"), [((10, 7), (3, 2)), ((5, 4, 6), (2, 2, 3))])
+def test_occlusion_is_what_hiding_box_by_box_loses(
+    shape: tuple[int, ...], size: tuple[int, ...]
+) -> None:
+    net, inputs = small(len(shape)), images(2, 2, *shape)
+    target = OfClass(torch.tensor([2, 1]))
+    found = occlusion(net, inputs, target, size)
+    lost, times = np.zeros((2, *shape)), np.zeros(shape)
+    with torch.no_grad():
+        before = target(net(inputs)).numpy()
+        steps = [max(1, length // 2) for length in size]
+        # Every half a box, and one that ends at the border.
+        starts = [
+            sorted({*range(0, whole - box, step), whole - box})
+            for whole, box, step in zip(shape, size, steps, strict=True)
+        ]
+        for start in itertools.product(*starts):
+            box = tuple(slice(at, at + by) for at, by in zip(start, size, strict=True))
+            hidden = inputs.clone()
+            hidden[(slice(None), slice(None), *box)] = 0
+            drop = before - target(net(hidden)).numpy()
+            lost[(slice(None), *box)] += drop.reshape(2, *[1] * len(shape))
+            times[box] += 1
+    np.testing.assert_allclose(found.numpy(), lost / times, atol=1e-5)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("how", ["integrated-gradients", "occlusion"])
+def test_what_a_network_sees_is_what_is_shown(how: str, dims: int) -> None:
+    box = (slice(4, 8),) * dims
+    inputs = images(1, 1, *(16,) * dims).abs()
+    found = attribute(how, Sees(box), "", inputs, OfClass(torch.tensor([1])))[0]
+    inside = torch.zeros_like(found, dtype=torch.bool)
+    inside[box] = True
+    if how == "integrated-gradients":
+        torch.testing.assert_close(found, inputs[0, 0] * inside)
+    else:
+        assert inside.flatten()[found.argmax()]
+        far = found[(slice(12, None),) * dims]
+        assert float(far.abs().max()) < 1e-6
+
+
+def test_of_a_mask_the_mean_logit_over_the_region_is_explained() -> None:
+    logits = torch.zeros(2, 3, 2, 2)
+    logits[0, 1, 0] = torch.tensor([3.0, 5.0])
+    logits[0, 2, 1, 1] = 7.0
+    first, second = regions(logits)
+    assert (first.number, second.number) == (1, 2)
+    assert first(logits).tolist() == [4.0, 0.0]  # of the second sample nothing is predicted
+    assert second(logits).tolist() == [7.0, 0.0]
+    assert OverRegion(2, first.region)(logits).tolist() == [0.0, 0.0]
+
+
+def test_of_two_classes_the_second_is_explained_of_more_the_likeliest() -> None:
+    assert explained(torch.tensor([[0.9, 0.1], [0.2, 0.8]])).tolist() == [1, 1]
+    assert explained(torch.tensor([[0.1, 0.2, 0.7], [0.5, 0.4, 0.1]])).tolist() == [2, 0]
+    assert explained(torch.tensor([[3.5]])).tolist() == [0]
+
+
+def test_a_network_that_is_blind_to_contrast_is_asked_from_a_blurred_image() -> None:
+    class Blind(Linear):
+        def __init__(self) -> None:
+            super().__init__(2)
+            self.norm = nn.InstanceNorm2d(2, affine=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            answer: Tensor = self.head(self.norm(self.maps(x)).relu().flatten(2).mean(2))
+            return answer
+
+    net, inputs = Blind().eval().requires_grad_(False), images(1, 1, 16, 16)
+    base = baseline(net, inputs)
+    wanted = ndimage.gaussian_filter(inputs[0, 0].numpy(), 2, truncate=8)
+    inner = (slice(6, 10), slice(6, 10))  # where the border is far
+    np.testing.assert_allclose(base[0, 0][inner].numpy(), wanted[inner], atol=2e-3)
+    assert base.std() < 0.3 * inputs.std()
+    found, off = integrated_gradients(net, inputs, OfClass(torch.tensor([1])))
+    with torch.no_grad():
+        ends = (net(inputs) - net(base))[0, 1]
+    assert float(off) < CLOSE
+    assert float(found.sum()) == pytest.approx(float(ends), abs=float(found.abs().sum()) * CLOSE)
+    assert not baseline(Linear(2), inputs).any()
