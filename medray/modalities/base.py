@@ -6,7 +6,7 @@ Neither this nor a modality's entry loads torch: who asks what a model takes has
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -19,6 +19,7 @@ from medray.modalities.lot import Lot, Together
 from medray.modalities.made import Made
 from medray.modalities.plan import Augment, Plan, PlanOptions, Sketch, Wanted
 from medray.modalities.several import Several
+from medray.modalities.shows import Shows
 from medray.modalities.streamed import apart, held
 from medray.modalities.wire import Wire
 from medray.spec.base import Settings
@@ -29,7 +30,6 @@ from medray.storage.shards.reader import Shard
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays
 from medray.storage.shards.stored import Stored
-from medray.tasks.section import Section
 
 if TYPE_CHECKING:
     import torch
@@ -186,7 +186,7 @@ class Answering(Predictor):
         return apart(samples, self.answers, self.finish)
 
 
-class Modality(Several, ABC):
+class Modality(Several, Shows, ABC):
     """How one kind of sample goes from storage to a network. Stateless."""
 
     name: ClassVar[str]
@@ -325,29 +325,6 @@ class Modality(Several, ABC):
 
     def layout(self, network: "Network", plan: Any, device: "torch.device") -> None:
         """Arrange a network for inference, in place; its function stays."""
-
-    def illustrate(
-        self, section: Section, task: "Task", truth: Dataset, predictions: Dataset
-    ) -> Section:
-        """A page's section on scores, with the pictures that the task asks for, and more."""
-        return replace(section, pictures=())
-
-    def conclude(self, options: Any, shards: Sequence[Shard | None]) -> dict[str, Any]:
-        """What predictions say together: attributes of their version.
-
-        Args:
-            options: an instance of `PredictOptions`.
-            shards: of all units, in order; None for those without a row.
-        """
-        return {}
-
-    def drawings(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[bytes | None]:
-        """A PNG or SVG of each sample by its row; None of one that can't be drawn so."""
-        return [None] * len(rows)
-
-    def sections(self, predictions: Dataset, data: Dataset) -> list[Section]:
-        """What a page shows of predictions before they are scored, and of what they are made of."""
-        return []
 
     @abstractmethod
     def describe(self, plan: Any) -> list[str]:

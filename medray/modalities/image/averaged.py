@@ -28,6 +28,7 @@ class Averaged(nn.Module):
         super().__init__()
         self.networks = nn.ModuleList(networks)
         self.divisor = networks[0].divisor
+        self.deepest = ""  # each has its own
         self._task = task
 
     def forward(self, windows: Tensor) -> Tensor:
@@ -35,8 +36,9 @@ class Averaged(nn.Module):
         first, *others = self.networks
         total = self._task.probabilities(first(windows))
         for network in others:
-            total += self._task.probabilities(network(windows))
-        return self._task.logits(total.div_(len(self.networks)))
+            more = self._task.probabilities(network(windows))
+            total = total + more if total.requires_grad else total.add_(more)
+        return self._task.logits(total / len(self.networks))
 
 
 def averaged(networks: Sequence[Network], plans: Sequence[ImagePlan], task: Task) -> Network:

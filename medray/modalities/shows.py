@@ -1,0 +1,39 @@
+"""What a modality has to show of datasets, on pages and in versions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from medray.storage.catalog.datasets import Dataset
+from medray.storage.shards.reader import Shard
+from medray.tasks.section import Section
+
+if TYPE_CHECKING:
+    from medray.tasks.base import Task
+
+
+class Shows:
+    """The part of a modality that pages ask; nothing unless it says so."""
+
+    def illustrate(
+        self, section: Section, task: "Task", truth: Dataset, predictions: Dataset
+    ) -> Section:
+        """A page's section on scores, with the pictures that the task asks for, and more."""
+        return replace(section, pictures=())
+
+    def conclude(self, options: Any, shards: Sequence[Shard | None]) -> dict[str, Any]:
+        """What predictions say together: attributes of their version.
+
+        Args:
+            options: an instance of `PredictOptions`.
+            shards: of all units, in order; None for those without a row.
+        """
+        return {}
+
+    def drawings(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[bytes | None]:
+        """A PNG or SVG of each sample by its row; None of one that can't be drawn so."""
+        return [None] * len(rows)
+
+    def sections(self, predictions: Dataset, data: Dataset) -> list[Section]:
+        """What a page shows of predictions before they are scored, and of what they are made of."""
+        return []
