@@ -20,6 +20,7 @@ MODALITIES: "Registry[Modality]" = Registry(
         "ehr": "medray.modalities.ehr:HealthRecords",
         "sequence": "medray.modalities.sequence:Sequences",
         "signal": "medray.modalities.signal:Signals",
+        "slide": "medray.modalities.slide:SlideSamples",
         "text": "medray.modalities.text:Texts",
         "table": "medray.modalities.table:Tables",
     },

@@ -42,6 +42,7 @@ MODELS: "Registry[Network]" = Registry(
         "linear-crf": "medray.models.text.linear_crf:LinearCrf",
         "ngram-linear": "medray.models.text.ngrams:NgramLinear",
         "text-cnn": "medray.models.text.text_cnn:TextCnn",
+        "attention-pooling": "medray.models.slide.attention_pooling:AttentionPooling",
         "dual-encoder": "medray.models.pair.dual_encoder:DualEncoder",
     },
 )

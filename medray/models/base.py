@@ -34,6 +34,7 @@ class Network(nn.Module, ABC):
     - "pair": a tree, see `pair.base`. The answer is (B, out_channels).
     - "ehr": a tree, see `ehr.base`. The answer is (B, out_channels).
     - "signal": a tree, see `signal.base`. The answer is (B, out_channels).
+    - "slide": a tree, see `slide.base`. The answer is (B, out_channels).
     - "text": a tree, see `text.base`, and there what it answers.
     - "table": float32 (B, in_channels), the features of all modalities beside each other, NaN
       where a sample lacks a modality. The answer is (B, out_channels).
