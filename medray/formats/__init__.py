@@ -36,6 +36,8 @@ FORMATS: Registry[Format] = Registry(
         "vcf": "medray.formats.vcf:Vcf",
         "wfdb": "medray.formats.wfdb:Wfdb",
         "wfdb-annotations": "medray.formats.wfdb.beats:WfdbAnnotations",
+        "geojson": "medray.formats.heat.geojson:GeoJson",
+        "heat_map": "medray.formats.heat.zarr:HeatMap",
         # They draw with the engine; plugins, as those of outsiders are.
         "overlay": "medray.modalities.image.overlay_format:Overlay",
         "track_plot": "medray.modalities.sequence.track_format:TrackPlot",

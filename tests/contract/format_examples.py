@@ -21,7 +21,7 @@ from medray.storage.shards.samples import Layout, Sample
 from tests.contract.compound_examples import pairs, sdf, smiles
 from tests.contract.document_examples import brat, conll, marked, notes
 from tests.contract.record_examples import RECORDS, subject
-from tests.contract.slide_examples import slide
+from tests.contract.slide_examples import heat, slide
 from tests.contract.table_examples import table
 from tests.contract.wfdb_examples import recorded, wfdb
 from tests.formats.edf.made import File, Lead, clocked, noise
@@ -332,6 +332,8 @@ WRITTEN: dict[str, Callable[[str], Sample]] = {
     "edf": recorded,
     "expression": measured,
     "fasta": contig,
+    "geojson": heat,
+    "heat_map": heat,
     "image": flat,
     "meds": subject,
     "nifti": written,

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from tifffile import TiffWriter
 
+from medray.storage.shards.samples import Sample
+
 
 def picture(height: int = 96, width: int = 80, seed: int = 0) -> np.ndarray:
     """Glass with noise, and a stained square of a third of its sides in the middle."""
@@ -39,3 +41,24 @@ def slide(root: Path) -> dict[str, Any]:
         whole = picture(seed=seed)
         pyramid(root / f"{name}.tif", [whole, halved(whole)], 0.25, compression=packing)
     return {"mpp": 0.25, "tile": 16}
+
+
+def heat(sample_id: str = "case") -> Sample:
+    """A map of 2 x 3 tiles, the last of which has no tissue; the slide ends within its tiles."""
+    values = np.array(
+        [
+            [[0.5, 2.0, 0.5], [1.5, 0.5, np.nan]],
+            [[0.9, 0.25, 0.75], [0.5, 1.0, np.nan]],
+            [[0.1, 0.75, 0.25], [0.5, 0.0, np.nan]],
+        ],
+        np.float32,
+    )
+    row = {
+        "subject": "s",
+        "side": 100.5,
+        "width": 290,
+        "height": 180,
+        "slide_mpp": 0.25,
+        "heat_channels": ["attention", "normal", "tumour"],
+    }
+    return Sample(sample_id, row, {"heat": values})
