@@ -39,6 +39,7 @@ OTHERWISE = {
     ("report/collect.py", "summary"): "of scores",
     ("steps/evaluate", "summary"): "of scores",
     ("formats/fhir", "text"): "a field of FHIR",
+    ("formats/heat", "classification"): "a field of QuPath's",
     ("formats/molecules", "text"): "a kind of column",
     ("formats/table", "text"): "a kind of column",
     ("formats/wfdb", "text"): "a column",
