@@ -19,8 +19,8 @@ from scipy.signal import fftconvolve
 from tifffile import TiffWriter
 
 CLASSES = ("normal", "tumour")
-TILE = 64  # pixels at half a micrometre
-SIDE = 1024
+TILE = 32  # pixels at half a micrometre
+SIDE = 512
 RADIUS = 2.5  # of a nucleus, in pixels
 EVERY = 120  # pixels of tissue for each nucleus
 EOSIN, HAEMATOXYLIN = np.array([0.07, 0.99, 0.11]), np.array([0.65, 0.70, 0.29])
