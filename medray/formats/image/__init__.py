@@ -1,4 +1,4 @@
-"""Images of two dimensions: PNG, JPEG and TIFF with masks or classes, and MedMNIST's archives."""
+"""Images of two dimensions: PNG, JPEG, TIFF with masks, boxes or classes; MedMNIST's archives."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,6 +11,13 @@ from medray.errors import DataError
 from medray.formats.base import Format, FormatOptions, Found, Input, Source
 from medray.formats.files import open_path, place, replacing
 from medray.formats.image import npz
+from medray.formats.image.boxes import (
+    BoxLayout,
+    BoxOptions,
+    boxes_of_image,
+    named_paths,
+    plan_boxes,
+)
 from medray.formats.image.layouts import (
     Labels,
     Layout,
@@ -22,6 +29,7 @@ from medray.formats.image.layouts import (
     plan_plain,
 )
 from medray.formats.image.raster import encode_png, read_raster
+from medray.formats.imaging.objects import CLIPPED, OBJECTS
 from medray.formats.imaging.values import (
     as_image,
     as_label,
@@ -45,14 +53,23 @@ __all__ = ["Image"]
 class ImageOptions(FormatOptions):
     """How to read and write images."""
 
-    layout: Layout = "plain"
+    layout: Layout | BoxLayout = "plain"
     images: str = Field("images", description="masks: folder of the images")
     masks: str = Field("masks", description="masks: folder of the masks, of the images' names")
-    labels: Labels = Field("required", description="masks: whether every image must have one")
+    labels: Labels = Field(
+        "required", description="masks, voc, yolo: whether every image must have some"
+    )
     label_values: dict[int, int] | None = Field(
         None, description="value in a mask → class; None keeps the values, any that occur"
     )
-    classes: tuple[str, ...] = Field((), description="folders, csv: names of the classes, in order")
+    classes: tuple[str, ...] = Field(
+        (),
+        description="folders, csv, yolo: names of the classes, in order; voc, coco, boxes-csv: "
+        "those that are taken, others are refused",
+    )
+    boxes: BoxOptions | None = Field(
+        None, description="voc, yolo, coco, boxes-csv: where boxes and images lie"
+    )
     table: str = Field("labels.csv", description="csv: the table, below the source")
     file_column: str = Field("file", description="csv: column with the image's path")
     label_columns: tuple[str, ...] = Field(
@@ -80,26 +97,37 @@ class ImageOptions(FormatOptions):
 
 
 class Image(Format):
-    """Images with masks, classes or nothing beside them; each file is a sample of its own."""
+    """Images with masks, boxes, classes or nothing beside them; each file is a sample."""
 
     name: ClassVar[str] = "image"
     Options: ClassVar[type[FormatOptions]] = ImageOptions
     options: ImageOptions
 
+    @property
+    def boxed(self) -> BoxLayout | None:
+        """The layout, where it is one of boxes."""
+        match self.options.layout:
+            case "voc" | "coco" | "yolo" | "boxes-csv" as layout:
+                return layout
+        return None
+
     def arrays(self) -> Arrays:
         """Images, with masks where the layout and `labels` say so."""
         masks = self.options.layout == "masks"
         flat = self.options.pages == "refuse" and self.options.layout != "npz"
+        flat = flat or self.boxed is not None
         return images(labels=masks and self.options.labels != "none", axes=2 if flat else None)
 
     def holds(self) -> Holds:
         """Images with masks, or with classes, as the layout says."""
         options, masks = self.options, self.options.layout == "masks"
         told = () if masks or options.layout == "plain" else ("target", "class_name", "split")
+        if self.boxed is not None:
+            told = (OBJECTS, CLIPPED, "split")
         return Holds(
             named(self.arrays()),
             columns(*told),
-            classes=options.classes or None,
+            classes=None if self.boxed else options.classes or None,
             axes=space_axes(self.arrays()),
         )
 
@@ -117,6 +145,8 @@ class Image(Format):
     def named(self) -> list[tuple[str, str]]:
         """Folders of images and of masks, or the table, as the layout has them."""
         options = self.options
+        if self.boxed is not None:
+            return named_paths(self.boxed, options.boxes or BoxOptions())
         if options.layout == "csv":
             return [("table", options.table)]
         if options.layout != "masks":
@@ -146,7 +176,13 @@ class Image(Format):
                     code="label-grid-mismatch",
                 )
             label = as_label(mask[0], mapping=self.options.label_values)
-        yield self._sample(str(item.extra["id"]), image, label, item.extra, spacing)
+        made = self._sample(str(item.extra["id"]), image, label, item.extra, spacing)
+        if self.boxed is not None:
+            beside = open_path(source, item.paths[1]) if item.extra.get("beside") else None
+            columns, refused = boxes_of_image(item, beside, self.boxed, self.options.classes, image)
+            made.row.update(columns, has_label=columns[OBJECTS] is not None)
+            yield from refused
+        yield made
 
     def takes(self, names: frozenset[str]) -> frozenset[str]:
         """The array that the options name."""
@@ -191,6 +227,9 @@ class Image(Format):
                 )
             case "npz":
                 return plan_npz(source)
+            case layout:
+                boxes, required = options.boxes or BoxOptions(), options.labels == "required"
+                return plan_boxes(source, layout, boxes, required=required)
 
     def _read_npz(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
         split, start, stop = (item.extra[key] for key in ("split", "start", "stop"))
