@@ -14,6 +14,7 @@ MODELS: "Registry[Network]" = Registry(
         "segnet": "medray.models.image.segnet:SegNet",
         "resnet": "medray.models.image.resnet:ResNet",
         "cnn": "medray.models.image.cnn:Cnn",
+        "centernet": "medray.models.image.centernet:CenterNet",
         "lstm": "medray.models.sequence.lstm:Lstm",
         "attention_lstm": "medray.models.sequence.attention_lstm:AttentionLstm",
         "transformer": "medray.models.sequence.transformer:Transformer",

@@ -13,6 +13,7 @@ TASKS: "Registry[Task]" = Registry(
     "medray.tasks",
     {
         "segmentation": "medray.tasks.segmentation:Segmentation",
+        "detection": "medray.tasks.detection:Detection",
         "classification": "medray.tasks.classification:Classification",
         "regression": "medray.tasks.regression:Regression",
         "tagging": "medray.tasks.tagging:Tagging",

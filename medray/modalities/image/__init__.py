@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
 from pydantic import Field, model_validator
 
 from medray.data.order import Order
+from medray.errors import SpecError
 from medray.modalities.base import (
     Answering,
     Asking,
@@ -33,10 +34,12 @@ if TYPE_CHECKING:
 
     from medray.modalities.image.cases import Cases
     from medray.modalities.image.loader import Loader
+    from medray.modalities.image.objects.cases import ObjectCases
     from medray.modalities.image.plan import ImagePlan
     from medray.models.base import Network
     from medray.models.image.base import ImageNetwork
     from medray.tasks.base import Task
+    from medray.tasks.objects import ObjectTask
 
 
 class ImageOptions(PredictOptions):
@@ -124,7 +127,19 @@ class Images(Modality):
         task: "Task",
         settings: TrainSettings,
     ) -> "Cases":
-        """See medray.modalities.image.cases."""
+        """See medray.modalities.image.cases; of objects medray.modalities.image.objects.cases."""
+        if task.answers == "objects":
+            from medray.modalities.image.objects.cases import ObjectCases
+
+            return ObjectCases(
+                dataset,
+                indices,
+                plan.channels,
+                cast("ObjectTask", task),
+                dims=plan.dims,
+                spacing_mm=plan.spacing_mm,
+                cache_bytes=settings.cache_bytes,
+            )
         from medray.modalities.image.cases import Cases
 
         return Cases(
@@ -148,10 +163,12 @@ class Images(Modality):
         share: tuple[int, int],
         device: "torch.device",
     ) -> "Loader":
-        """See medray.modalities.image.loader."""
+        """See medray.modalities.image.loader; of objects medray.modalities.image.objects.loader."""
         from medray.modalities.image.loader import Loader
+        from medray.modalities.image.objects.loader import ObjectLoader
 
-        return Loader(
+        kind = ObjectLoader if task.answers == "objects" else Loader
+        return kind(
             cases,
             order,
             plan.patch,
@@ -176,10 +193,19 @@ class Images(Modality):
         device: "torch.device",
         precision: Precision,
     ) -> Iterator[list[float]]:
-        """See medray.modalities.image.judge."""
+        """See medray.modalities.image.judge; of objects medray.modalities.image.objects.judge."""
+        if task.answers == "objects":
+            from medray.modalities.image.objects.judge import judge_objects
+
+            boxes, boxed = cast("ObjectCases", cases), cast("ObjectTask", task)
+            return judge_objects(network, boxes, chosen, boxed, plan, device, precision)
         from medray.modalities.image.judge import judge
 
         return judge(network, cases, chosen, task, plan, device, precision)
+
+    def averages(self, answers: str) -> bool:
+        """Boxes are not averaged: networks find other ones."""
+        return answers != "objects"
 
     def plans_together(self, answers: str) -> bool:
         """Networks that are blended as one have one grid, and see the same intensities."""
@@ -200,7 +226,10 @@ class Images(Modality):
         return ImageWire(plan)
 
     def outputs(self, network: "type[Network]", task: "Task", options: ImageOptions) -> Made:
-        """A mask, or the probability of each class in each voxel; else columns. And maps."""
+        """A mask, or the probability of each class in each voxel; boxes; else columns. And maps."""
+        if task.answers == "objects":
+            self._explains_no_boxes(options)
+            return Made(columns=names("objects"))
         masks = names("label") if task.answers == "place" else names()
         if options.outputs in HOW:
             answered = names() if masks else ANSWERED
@@ -210,11 +239,18 @@ class Images(Modality):
         return Made(names("label" if options.outputs == "labels" else "probability"), names())
 
     def predictor(self, trained: Trained, asked: Asking) -> Answering:
-        """See medray.modalities.image.predictor, and explain.predictor where maps are asked for.
+        """See medray.modalities.image.predictor, of objects medray.modalities.image.objects, and
+        explain.predictor where maps are asked for.
 
         Raises:
-            SpecError: Grad-CAM of a network that names no map of features ("no-attributions").
+            SpecError: Grad-CAM of a network that names no map of features, or maps of boxes
+                ("no-attributions").
         """
+        if trained.task.answers == "objects":
+            from medray.modalities.image.objects.predictor import ObjectPredictor
+
+            self._explains_no_boxes(asked.options)
+            return ObjectPredictor(trained, asked)
         if asked.options.outputs in HOW:
             from medray.modalities.image.explain.predictor import ExplainingPredictor
 
@@ -222,6 +258,16 @@ class Images(Modality):
         from medray.modalities.image.predictor import ImagePredictor
 
         return ImagePredictor(trained, asked)
+
+    @staticmethod
+    def _explains_no_boxes(options: ImageOptions) -> None:
+        if options.outputs in HOW:
+            raise SpecError(
+                "there are no maps of what boxes are found by",
+                code="no-attributions",
+                about="outputs",
+                hint="leave `outputs` out",
+            )
 
     def layout(self, network: "Network", plan: "ImagePlan", device: "torch.device") -> None:
         """Channels last on a CPU."""

@@ -56,7 +56,7 @@ def _mask(
     inner = plan.network_shape(shape, cases.rows[case].get("spacing_mm"))
     slabs = predict_volume(
         network,
-        _slabs(cases, case, plan.in_channels),
+        slabs_of(cases, case, plan.in_channels),
         roi=plan.window(inner, cast("ImageNetwork", network).divisor),
         overlap=OVERLAP,
         precision=precision,
@@ -66,7 +66,7 @@ def _mask(
     return np.concatenate(list(slabs))
 
 
-def _slabs(cases: Cases, case: int, channels: int) -> Slabs:
+def slabs_of(cases: Cases, case: int, channels: int) -> Slabs:
     """A case as `predict_volume` takes it; already normalised."""
     shape = cases.shapes[case]
     boxes = [

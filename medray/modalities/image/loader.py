@@ -15,7 +15,7 @@ from medray.data.ahead import read_ahead
 from medray.data.batch import Batch, in_parts
 from medray.data.chance import Chance
 from medray.data.order import Draw, Order
-from medray.data.tree import channels_last, to_device
+from medray.data.tree import Tree, channels_last, to_device
 from medray.modalities.image.augment import ImageAugment
 from medray.modalities.image.cases import Cases
 from medray.modalities.image.intensity import augment_intensity
@@ -23,7 +23,7 @@ from medray.modalities.image.spatial import Pose, augment_pose, cut, draw_pose, 
 
 
 @dataclass(frozen=True)
-class _Raw:
+class Raw:
     """A sample as read, before what is done on the device."""
 
     draw: Draw
@@ -88,18 +88,18 @@ class Loader:
         """This rank's batch of one step."""
         return self._finish(step, self._read(step))
 
-    def _read(self, step: int) -> list[_Raw]:
+    def _read(self, step: int) -> list[Raw]:
         draws = self.order.share_at(step, self._rank, self._size)
         return [self._read_one(draw) for draw in draws]
 
-    def _read_one(self, draw: Draw) -> _Raw:
+    def _read_one(self, draw: Draw) -> Raw:
         chance, case = Chance(draw.seed), draw.sample
         if self._targets is not None:
             image = fit_image(self.cases.image(case), self.patch)
             pose = whole_pose(self.patch, image.shape[1:])
             if self._augment is not None:
                 pose = augment_pose(chance, pose.matrix, pose.centre, self.patch, self._augment)
-            return _Raw(draw, chance, pose, (0,) * len(self.patch), image, None)
+            return Raw(draw, chance, pose, (0,) * len(self.patch), image, None)
         shape = self.cases.shapes[case]
         pose = draw_pose(
             chance,
@@ -112,7 +112,7 @@ class Loader:
         box = window_of(pose, self.patch, shape)
         start = tuple(axis.start for axis in box)
         label = self.cases.label(case, box) if self.cases.classes else None
-        return _Raw(draw, chance, pose, start, self.cases.image(case, box), label)
+        return Raw(draw, chance, pose, start, self.cases.image(case, box), label)
 
     def _focus(self, draw: Draw, chance: Chance) -> Sequence[int] | None:
         """A voxel to centre on. Decided by the position in the order: an even share, no luck."""
@@ -126,7 +126,7 @@ class Loader:
         focus: Sequence[int] = voxels[chance.integer(0, len(voxels) - 1)].tolist()
         return focus
 
-    def _finish(self, step: int, raws: list[_Raw]) -> Batch:
+    def _finish(self, step: int, raws: list[Raw]) -> Batch:
         images, labels = [], []
         padding = self._augment.padding if self._augment else "zeros"
         for raw in raws:
@@ -144,14 +144,21 @@ class Loader:
             images.append(image)
             if label is not None:
                 labels.append(label)
-        if self._targets is not None:
-            target = to_device(self._targets[[raw.draw.sample for raw in raws]], self._device)
-        else:
-            target = torch.stack(labels)
         inputs = torch.stack(images)
         if self._channels_last:
             inputs = inputs.contiguous(memory_format=channels_last(len(self.patch)))
-        return in_parts(step, inputs, target, self._parts)
+        return in_parts(step, inputs, self.target(raws, labels), self._parts)
+
+    def target(self, raws: Sequence[Raw], labels: Sequence[Tensor]) -> Tree:
+        """What the task learns of a batch.
+
+        Args:
+            raws: its samples, and where their patches lie.
+            labels: cut as the images are, where the cases have some.
+        """
+        if self._targets is None:
+            return torch.stack(list(labels))
+        return to_device(self._targets[[raw.draw.sample for raw in raws]], self._device)
 
 
 def whole_pose(patch: Sequence[int], shape: Sequence[int]) -> Pose:

@@ -151,7 +151,7 @@ def make_plan(
             hint=f"give {found.channels}, or `normalise` for all",
         )
     reasons: dict[str, str] = {}
-    dense = task.answers == "place"
+    dense = task.answers != "sample"
     spacing = None if given.spacing_mm == "own" else given.spacing_mm
     if given.spacing_mm is None and dense:
         spacing = target_spacing(found, reasons)

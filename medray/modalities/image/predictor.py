@@ -23,8 +23,8 @@ from medray.storage.shards.stored import Sliceable, Stored
 
 AHEAD_BYTES = 16 * 2**20  # of a unit's images are read before its turn; larger ones stream
 
-# Columns that describe arrays which a prediction does not have.
-_DESCRIBE_ARRAYS = ("image_", "foreground_", "label_")
+# Columns that describe arrays which a prediction does not have, or hold the truth that it answers.
+_DESCRIBE_ARRAYS = ("image_", "foreground_", "label_", "objects")
 
 
 class ImagePredictor(Answering):
@@ -46,20 +46,25 @@ class ImagePredictor(Answering):
         return {"label": label, "probability": replace(IMAGE, dtypes=("float32",))}
 
     @property
+    def by_windows(self) -> bool:
+        """Whether an image is answered window by window; else it is taken whole."""
+        return self.trained.task.answers != "sample"
+
+    @property
     def batch(self) -> int:
         """Whole images go through the network together; windows are batched image by image."""
-        return 1 if self.trained.task.answers == "place" else self.asked.batch
+        return 1 if self.by_windows else self.asked.batch
 
     @property
     def short(self) -> bool:
         """See Predictor: masks are as large as their images, which are as large as they like."""
-        return self.trained.task.answers != "place"
+        return not self.by_windows
 
     def prepare(self, stored: Stored, together: int) -> Sample:
-        """The sample with its normalised image: `Slabs` for dense tasks, else (C, *patch).
+        """The sample with its normalised image: `Slabs` for windows, else (C, *patch).
 
         The image, (C, Z, Y, X) or (C, Y, X), is read at once where all that are held fit
-        AHEAD_BYTES; else dense tasks stream it.
+        AHEAD_BYTES; else what goes by windows is streamed.
         """
         row, image = stored.row, stored.array("image")
         held = math.prod(image.shape) * image.dtype.itemsize * together <= AHEAD_BYTES
@@ -76,7 +81,7 @@ class ImagePredictor(Answering):
         known = known or stored_statistics(row, plan.in_channels) is not None
         normalise = plan.normaliser(row, None if known else _statistics(_parts(image)))
         arrays: dict[str, np.ndarray | Slabs]
-        if self.trained.task.answers == "place":
+        if self.by_windows:
             parts = _parts(image[...] if held else image)
             normalised = (normalise(part) for part in parts)
             arrays = {"image": Slabs(image.shape, np.dtype(np.float32), 1, normalised)}
@@ -88,7 +93,7 @@ class ImagePredictor(Answering):
 
     def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
         """One output sample for each prepared one, in order; see `Predict`."""
-        if self.trained.task.answers == "place":
+        if self.by_windows:
             for sample in samples:
                 yield self.mask(sample)
         else:

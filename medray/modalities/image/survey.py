@@ -6,7 +6,7 @@ where a number is wanted that ingest did not write down.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from dask.base import compute
@@ -17,6 +17,7 @@ from medray.errors import DataError, SpecError
 from medray.modalities.image.options import ImagePlanOptions
 from medray.storage.catalog.datasets import Dataset
 from medray.tasks.base import Task
+from medray.tasks.objects import ObjectTask
 
 INTENSITY_SAMPLES = 500  # images whose voxels are drawn for data-set-wide intensities
 INTENSITY_VOXELS = 10_000  # drawn of each
@@ -137,6 +138,10 @@ def _frequencies(
     targets = task.targets(rows)
     if targets is not None:
         return task.statistics(targets.numpy())
+    if task.answers == "objects":
+        axes = len(dataset.array(indices[0], "image").shape) - 1
+        kinds = [cast("ObjectTask", task).boxes(row, axes)[:, -2] for row in rows]
+        return task.statistics(np.concatenate(kinds).astype(np.int64))
     counts = [row.get("label_voxels") for row in rows]
     missing = [at for at, count in enumerate(counts) if not count]
     read = [delayed(_count)(dataset, indices[at], classes) for at in missing]

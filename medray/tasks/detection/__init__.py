@@ -1,0 +1,222 @@
+"""Detection: which objects are in an image, each a box with a class and a score."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+from torch import Tensor
+
+from medray.errors import DataError
+from medray.formats.imaging.objects import OBJECTS, Object, boxes_of, objects_of
+from medray.storage.shards.holds import Needs, names
+from medray.storage.shards.samples import Sample
+from medray.tasks.base import TaskOptions
+from medray.tasks.detection.centres import centre_loss, peaks
+from medray.tasks.detection.merging import Merge, intersection_of, iou_of, merged, volume_of
+from medray.tasks.detection.validation import BINS, histogram, summary_of
+from medray.tasks.metric import Metric
+from medray.tasks.metrics.bootstrap import Bootstrap
+from medray.tasks.metrics.detection import CROWD, IGNORED
+from medray.tasks.objects import ObjectTask
+from medray.tasks.section import ScoredCases, Section
+
+
+class Detection(ObjectTask):
+    """Centres by a focal loss, boxes by 1 - GIoU; see medray.tasks.detection.centres."""
+
+    class Options(TaskOptions):
+        """What can be chosen."""
+
+        classes: tuple[str, ...] = Field(min_length=1, description="of objects")
+        box_weight: float = Field(5, ge=0, description="of the boxes' loss beside the centres'")
+        least_score: float = Field(0.01, gt=0, lt=1, description="of an object that is answered")
+        most: int = Field(100, ge=1, description="objects of a class in an image")
+        merge: Merge = Field(
+            "nms", description="of boxes that mean the same; fusion: their edges' mean, by scores"
+        )
+        merge_overlap: float = Field(
+            0.5, gt=0, le=1, description="intersection over union of boxes that mean the same"
+        )
+        called_at: Literal["validation"] | float = Field(
+            "validation",
+            description="score from which on an object is called on pages and overlays; "
+            "validation: that of the highest F1 there",
+        )
+        froc_overlap: float = Field(
+            0.1, gt=0, le=1, description="intersection over union of a hit in FROC"
+        )
+        sizes: tuple[float, float] = Field(
+            (32, 96), description="mean side up to which an object is small, and medium"
+        )
+        size_unit: Literal["voxel", "mm"] = Field("voxel", description="of `sizes`")
+
+    name: ClassVar[str] = "detection"
+    metric: ClassVar[str] = "val_map50"
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "map50": Metric("mAP50", headline=True, per_case=False),
+        "map50_95": Metric("mAP50-95", headline=True, per_case=False),
+        "froc": Metric("FROC, mean sensitivity", headline=True, per_case=False),
+        "called_at": Metric("score of a call", per_class=False, per_case=False),
+        "true": Metric("objects", kind="count"),
+        "found": Metric("found", kind="count"),
+        "missed": Metric("missed", higher_is_better=False, kind="count"),
+        "false": Metric("false alarms", higher_is_better=False, kind="count"),
+    }
+
+    def __init__(self, options: Options, frequencies: Sequence[float] | None = None) -> None:
+        super().__init__(options, frequencies)
+        self.options = options
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """See Task."""
+        return self.options.classes
+
+    @property
+    def called_at(self) -> float:
+        """Score from which on an object is called; a half, where no validation has chosen."""
+        return 0.5 if isinstance(self.options.called_at, str) else self.options.called_at
+
+    @property
+    def needs(self) -> Needs:
+        """Objects."""
+        return Needs(columns=names(OBJECTS))
+
+    def boxes(self, row: Mapping[str, Any], axes: int) -> np.ndarray:
+        """See ObjectTask.
+
+        Raises:
+            DataError: see `objects_of`; or an object is of a class that the task does not name
+                ("unknown-class"), or of other axes ("bad-objects").
+        """
+        objects = objects_of(row)
+        kinds = {name: number for number, name in enumerate(self.classes)}
+        if not all(one.kind in kinds for one in objects):
+            raise DataError(
+                "an object is of a class that the task does not name",
+                code="unknown-class",
+                hint="list every class in the task",
+            )
+        if not all(len(one.begin) == axes for one in objects):
+            raise DataError(f"a box is not of {axes} axes", code="bad-objects")
+        flags = [CROWD if one.crowd else IGNORED * one.difficult for one in objects]
+        told = np.array([(kinds[one.kind], flag) for one, flag in zip(objects, flags, strict=True)])
+        return np.concatenate([boxes_of(objects, axes), told.reshape(-1, 2)], 1).astype(np.float32)
+
+    def loss(self, outputs: Any, target: Any) -> Tensor:
+        """See `centre_loss`."""
+        return centre_loss(outputs, target, self.options.box_weight)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """As they are: boxes are read of logits."""
+        return logits
+
+    def found(self, maps: Tensor) -> list[np.ndarray]:
+        """See ObjectTask."""
+        return peaks(maps, self.options.least_score, self.options.most)
+
+    def merged(self, found: np.ndarray) -> np.ndarray:
+        """See ObjectTask."""
+        options = self.options
+        return merged(found, options.merge_overlap, options.merge, options.most)
+
+    def told(self, found: np.ndarray, spacing_mm: Sequence[float] | None) -> dict[str, Any]:
+        """See ObjectTask: `objects` with `class`, `begin` and `end` in voxels, `score`, `called`,
+        and `size_mm` where the image's grid is known."""
+        axes = (found.shape[1] - 2) // 2
+        objects = []
+        for one in found.astype(np.float64).round(4).tolist():
+            made = Object(
+                self.classes[int(one[-1])], tuple(one[:axes]), tuple(one[axes:-2]), one[-2]
+            ).told
+            made["called"] = one[-2] >= self.called_at
+            if spacing_mm:
+                edges = zip(made["begin"], made["end"], spacing_mm, strict=True)
+                made["size_mm"] = [round((end - begin) * mm, 4) for begin, end, mm in edges]
+            objects.append(made)
+        return {OBJECTS: objects}
+
+    @property
+    def columns(self) -> int:
+        """Of each class its objects, and histograms of scores: hits and false alarms, twice."""
+        return len(self.classes) * (1 + 4 * BINS)
+
+    def judge(self, answer: np.ndarray, truth: np.ndarray | None) -> list[float]:
+        """Counts that add up over images.
+
+        Args:
+            answer: (objects, 2 * axes + 2), as `found` has it, in voxels.
+            truth: as `boxes` has it.
+        """
+        if truth is None:
+            raise DataError("the case has no objects", code="no-objects")
+        row: list[float] = []
+        for kind in range(len(self.classes)):
+            some, real = answer[answer[:, -1] == kind], truth[truth[:, -2] == kind]
+            row += histogram(
+                some[:, -2], overlaps_of(some[:, :-2], real), real[:, -1], self.options.froc_overlap
+            )
+        return row
+
+    def summarise(self, table: np.ndarray, targets: np.ndarray | None) -> dict[str, float]:
+        """`val_map50` and `val_froc`, of scores in a hundredth's steps, of each class too, and
+        `val_called_at`, the score of the highest F1."""
+        return summary_of(table, self.classes)
+
+    @property
+    def validates(self) -> frozenset[str]:
+        """See Task."""
+        each = (f"val_{one}{of}" for one in ("map50", "froc") for of in self._ends)
+        return frozenset({*each, "val_called_at"})
+
+    @property
+    def _ends(self) -> list[str]:
+        return ["", *(f"_{name}" for name in self.classes if len(self.classes) > 1)]
+
+    def chosen(self, metrics: dict[str, float]) -> dict[str, Any]:
+        """The score of a call, by the validation."""
+        if self.options.called_at != "validation" or "val_called_at" not in metrics:
+            return {}
+        return {"called_at": metrics["val_called_at"]}
+
+    def describe(self) -> list[str]:
+        """When an object is called."""
+        if isinstance(self.options.called_at, str):
+            return []
+        return [f"objects are called from a score of {self.options.called_at:.2f} on"]
+
+    def score(self, truth: Sample, prediction: Sample | None) -> list[dict[str, Any]]:
+        """A row per class; see medray.tasks.detection.scoring."""
+        from medray.tasks.detection.scoring import rows_of
+
+        return rows_of(self, truth.row, None if prediction is None else prediction.row)
+
+    def conclude(self, cases: pa.Table, bootstrap: Bootstrap) -> dict[str, Any]:
+        """See medray.tasks.detection.scoring."""
+        from medray.tasks.detection.scoring import summary
+
+        return summary(cases, self.classes, bootstrap)
+
+    def section(self, scores: ScoredCases) -> Section:
+        """See medray.tasks.detection.page."""
+        from medray.tasks.detection.page import section
+
+        return section(super().section(scores), scores, self)
+
+
+def overlaps_of(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Intersection over union of boxes and objects, (boxes, objects); of a crowd the share of the
+    box that lies in it.
+
+    Args:
+        found: (boxes, 2 * axes).
+        truth: (objects, 2 * axes + 2), as `Detection.boxes` has it.
+    """
+    edges, crowd = truth[:, :-2], truth[:, -1] == CROWD
+    made = iou_of(found, edges)
+    if crowd.any():
+        share = intersection_of(found, edges) / np.maximum(volume_of(found)[:, None], 1e-12)
+        made = np.where(crowd[None], share, made)
+    return made

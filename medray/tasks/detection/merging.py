@@ -1,0 +1,75 @@
+"""Boxes that mean the same object, of one image or of tiles that overlap."""
+
+from typing import Literal
+
+import numpy as np
+
+Merge = Literal["nms", "fusion"]
+
+
+def iou_of(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Intersection over union of all pairs, float64 (n, m).
+
+    Args:
+        one: edges (n, 2 * axes), where boxes begin and where they end.
+        other: as many edges of each, (m, 2 * axes).
+    """
+    both = intersection_of(one, other)
+    either = volume_of(one)[:, None] + volume_of(other)[None] - both
+    made: np.ndarray = np.divide(both, either, out=np.zeros_like(both), where=either > 0)
+    return made
+
+
+def intersection_of(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Of all pairs, float64 (n, m); see `iou_of`."""
+    axes = one.shape[1] // 2
+    one, other = one.astype(np.float64), other.astype(np.float64)
+    low = np.maximum(one[:, None, :axes], other[None, :, :axes])
+    high = np.minimum(one[:, None, axes:], other[None, :, axes:])
+    both: np.ndarray = np.clip(high - low, 0, None).prod(2)
+    return both
+
+
+def volume_of(boxes: np.ndarray) -> np.ndarray:
+    """Area or volume of boxes (n, 2 * axes), float64 (n,)."""
+    axes = boxes.shape[1] // 2
+    edges = boxes.astype(np.float64)
+    made: np.ndarray = np.clip(edges[:, axes:] - edges[:, :axes], 0, None).prod(1)
+    return made
+
+
+def merged(found: np.ndarray, overlap: float, how: Merge, most: int) -> np.ndarray:
+    """The boxes without doubles, highest score first, class by class.
+
+    `nms` keeps the box of the highest score and drops those of its class that overlap it by more
+    than `overlap`. `fusion` has the edges of all of these count, each by its score, as weighted box
+    fusion does (Solovyev et al. 2021); the score is the highest still, since tiles that see an
+    object are more or fewer by where it lies.
+
+    Args:
+        found: (objects, 2 * axes + 2): begin, end, score and class.
+        overlap: intersection over union from which on boxes mean the same.
+        how: doubles are told.
+        most: that are kept of a class.
+    """
+    kept = []
+    for kind in np.unique(found[:, -1]):
+        mine = found[found[:, -1] == kind]
+        mine = mine[np.argsort(-mine[:, -2], kind="stable")]
+        rows, left = list[np.ndarray](), mine
+        while len(left) and len(rows) < most:
+            same = iou_of(left[:1, :-2], left[:, :-2])[0] > overlap
+            same[0] = True
+            best = left[0].copy()
+            if how == "fusion":
+                weights = left[same, -2:-1]
+                best[:-2] = (left[same, :-2] * weights).sum(0) / weights.sum()
+            rows.append(best)
+            left = left[~same]
+        kept.append(np.stack(rows))
+    if not kept:
+        return found[:0]
+    everything = np.concatenate(kept)
+    order = np.argsort(-everything[:, -2], kind="stable")
+    made: np.ndarray = everything[order]
+    return made

@@ -1,0 +1,52 @@
+"""What tasks of objects add to the contract: boxes in, boxes out."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import Tensor
+
+from medray.models.base import Answers
+from medray.tasks.base import Task
+
+
+class ObjectTask(Task):
+    """A task whose samples hold objects, each a box.
+
+    A box is a row of numbers: where it begins along each axis, where it ends, and two more.
+    """
+
+    answers: ClassVar[Answers] = "objects"
+    over: ClassVar[frozenset[str]] = frozenset({"space"})
+
+    def targets(self, rows: Sequence[dict[str, Any]]) -> Tensor | None:
+        """None: the target is made of boxes, and of where a patch lies."""
+        return None
+
+    @abstractmethod
+    def boxes(self, row: Mapping[str, Any], axes: int) -> np.ndarray:
+        """The truth of a row, float32 (objects, 2 * axes + 2): edges in voxels, class, and 0 or why
+        it need not be found (medray.tasks.metrics.detection).
+
+        Raises:
+            DataError: its objects are not known, can't be read, or are none of the task's.
+        """
+
+    @abstractmethod
+    def found(self, maps: Tensor) -> list[np.ndarray]:
+        """What a network's maps (B, channels, *cells) show of each sample, float32
+        (objects, 2 * axes + 2): edges in cells, score, class."""
+
+    @abstractmethod
+    def merged(self, found: np.ndarray) -> np.ndarray:
+        """Of all that was found in an image one box for each object, highest score first."""
+
+    @abstractmethod
+    def told(self, found: np.ndarray, spacing_mm: Sequence[float] | None) -> dict[str, Any]:
+        """Columns of a prediction's row.
+
+        Args:
+            found: with edges in voxels of the image.
+            spacing_mm: of the image; None: not known.
+        """
