@@ -2,13 +2,31 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from torch import Tensor
 
 from medray.models.base import Answers
 from medray.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class Compared:
+    """An object, or what was taken for one.
+
+    Args:
+        kind: its class.
+        begin: where it begins along each axis, in voxels.
+        end: where it ends.
+        what: `false` of what is none; `right` of a box that finds an object.
+    """
+
+    kind: str
+    begin: tuple[float, ...]
+    end: tuple[float, ...]
+    what: Literal["found", "missed", "right", "false"]
 
 
 class ObjectTask(Task):
@@ -49,4 +67,13 @@ class ObjectTask(Task):
         Args:
             found: with edges in voxels of the image.
             spacing_mm: of the image; None: not known.
+        """
+
+    @abstractmethod
+    def compared(self, truth: Mapping[str, Any], answer: Mapping[str, Any]) -> list[Compared]:
+        """What a page draws of an image: its objects, found or missed, and false alarms.
+
+        Args:
+            truth: its row.
+            answer: of the prediction.
         """

@@ -27,6 +27,7 @@ class Object:
         score: how sure an answer is of it; None: it is marked by hand.
         difficult: it need not be found, and finding it is no mistake.
         crowd: it stands for many that nobody has told apart; the same holds of them.
+        called: whether an answer's score is high enough to act on; None: nobody has said.
     """
 
     kind: str
@@ -35,6 +36,7 @@ class Object:
     score: float | None = None
     difficult: bool = False
     crowd: bool = False
+    called: bool | None = None
 
     @property
     def told(self) -> dict[str, Any]:
@@ -45,7 +47,7 @@ class Object:
             "end": list(self.end),
         }
         if self.score is not None:
-            return made | {"score": self.score}
+            return made | {"score": self.score, "called": self.called}
         return made | {"difficult": self.difficult, "crowd": self.crowd}
 
 
@@ -71,6 +73,7 @@ def objects_of(row: Mapping[str, Any]) -> list[Object]:
                 None if one.get("score") is None else float(one["score"]),
                 bool(one.get("difficult")),
                 bool(one.get("crowd")),
+                one.get("called"),
             )
             for one in row[OBJECTS]
         ]

@@ -279,7 +279,12 @@ class Images(Modality):
     def illustrate(
         self, section: Section, task: "Task", truth: Dataset, predictions: Dataset
     ) -> Section:
-        """See medray.modalities.image.pages."""
+        """See medray.modalities.image.pages; of objects medray.modalities.image.objects.pages."""
+        if task.answers == "objects":
+            from medray.modalities.image.objects.pages import drawn as boxed
+
+            pictures = boxed(section.pictures, cast("ObjectTask", task), truth, predictions)
+            return replace(section, pictures=pictures)
         from medray.modalities.image.pages import drawn
 
         return replace(section, pictures=drawn(section.pictures, task, truth, predictions))

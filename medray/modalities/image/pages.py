@@ -27,16 +27,16 @@ def drawn(
     """
     if not wanted or "image" not in truth.shards[0].names(0):
         return []
-    places = _positions(truth)
+    places = positions(truth)
     if task.answers != "place":
         return [_images(picture, truth, places) for picture in wanted]
-    answered = _positions(predictions)
+    answered = positions(predictions)
     return [
         _masks(
             replace(picture, caption=_joined(picture.caption, words), cases=[(case, words)]),
             task,
-            _stored(truth, places[case]),
-            _stored(predictions, answered[case]),
+            stored_at(truth, places[case]),
+            stored_at(predictions, answered[case]),
         )
         for picture in wanted
         for case, words in picture.cases
@@ -51,7 +51,7 @@ def _masks(picture: Picture, task: Task, truth: Stored, prediction: Stored) -> P
     slice_at = best_slice([actual, predicted]) if actual.ndim == 3 else None
     if slice_at is not None:
         caption = _joined(caption, f"slice {slice_at + 1} of {len(actual)}")
-    image = _plane(truth, slice_at)
+    image = plane_of(truth, slice_at)
     spacing = (truth.row.get("spacing_mm") or [1.0, 1.0])[-2:]
     panels = []
     for name, labels in (("image", None), ("truth", actual), ("prediction", predicted)):
@@ -71,20 +71,20 @@ def _images(picture: Picture, truth: Dataset, places: dict[str, int]) -> Picture
     """An image of each case; of a volume its middle slice."""
     panels = []
     for case, words in picture.cases:
-        stored = _stored(truth, places[case])
+        stored = stored_at(truth, places[case])
         shape = stored.array("image").shape
-        image = _plane(stored, shape[1] // 2 if len(shape) == 4 else None)
+        image = plane_of(stored, shape[1] // 2 if len(shape) == 4 else None)
         pixels = encode_png(draw_overlay(image, None, width=WIDTH))
         panels.append((f"{case}: {words}", pixels))
     return replace(picture, panels=panels)
 
 
-def _stored(dataset: Dataset, at: int) -> Stored:
+def stored_at(dataset: Dataset, at: int) -> Stored:
     shard, row = dataset.place(at)
     return InShard(dataset.shards[shard], row)
 
 
-def _positions(dataset: Dataset) -> dict[str, int]:
+def positions(dataset: Dataset) -> dict[str, int]:
     return {name: at for at, name in enumerate(dataset.samples["sample_id"].to_pylist())}
 
 
@@ -92,7 +92,7 @@ def _joined(*parts: str) -> str:
     return " · ".join(filter(None, parts))
 
 
-def _plane(stored: Stored, slice_at: int | None) -> np.ndarray:
+def plane_of(stored: Stored, slice_at: int | None) -> np.ndarray:
     """One slice of the image: (Y, X) of the first channel, or RGB (Y, X, 3)."""
     array = stored.array("image")
     if slice_at is not None:

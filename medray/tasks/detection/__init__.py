@@ -8,18 +8,20 @@ import pyarrow as pa
 from pydantic import Field
 from torch import Tensor
 
-from medray.errors import DataError
+from medray.errors import DataError, SpecError
 from medray.formats.imaging.objects import OBJECTS, Object, boxes_of, objects_of
 from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.samples import Sample
 from medray.tasks.base import TaskOptions
 from medray.tasks.detection.centres import centre_loss, peaks
-from medray.tasks.detection.merging import Merge, intersection_of, iou_of, merged, volume_of
+from medray.tasks.detection.merging import Merge, merged
+from medray.tasks.detection.page import section
+from medray.tasks.detection.scoring import compared, overlaps_of, rows_of, summary
 from medray.tasks.detection.validation import BINS, histogram, summary_of
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.detection import CROWD, IGNORED
-from medray.tasks.objects import ObjectTask
+from medray.tasks.objects import Compared, ObjectTask
 from medray.tasks.section import ScoredCases, Section
 
 
@@ -39,10 +41,10 @@ class Detection(ObjectTask):
         merge_overlap: float = Field(
             0.5, gt=0, le=1, description="intersection over union of boxes that mean the same"
         )
-        called_at: Literal["validation"] | float = Field(
+        called_at: Literal["validation"] | tuple[float, ...] = Field(
             "validation",
-            description="score from which on an object is called on pages and overlays; "
-            "validation: that of the highest F1 there",
+            description="score of each class from which on an object is called, in answers and on "
+            "pages; validation: those of the highest F1 there",
         )
         froc_overlap: float = Field(
             0.1, gt=0, le=1, description="intersection over union of a hit in FROC"
@@ -68,16 +70,24 @@ class Detection(ObjectTask):
     def __init__(self, options: Options, frequencies: Sequence[float] | None = None) -> None:
         super().__init__(options, frequencies)
         self.options = options
+        told = options.called_at
+        if not isinstance(told, str) and len(told) != len(options.classes):
+            raise SpecError(
+                f"{len(told)} scores for {len(options.classes)} classes",
+                code="bad-field",
+                about="called_at",
+                hint="give one for each class",
+            )
 
     @property
     def classes(self) -> tuple[str, ...]:
         """See Task."""
         return self.options.classes
 
-    @property
-    def called_at(self) -> float:
-        """Score from which on an object is called; a half, where no validation has chosen."""
-        return 0.5 if isinstance(self.options.called_at, str) else self.options.called_at
+    def called_at(self, kind: int) -> float:
+        """Score from which on an object of a class is called; a half, where nothing has chosen."""
+        told = self.options.called_at
+        return 0.5 if isinstance(told, str) else told[kind]
 
     @property
     def needs(self) -> Needs:
@@ -128,10 +138,9 @@ class Detection(ObjectTask):
         axes = (found.shape[1] - 2) // 2
         objects = []
         for one in found.astype(np.float64).round(4).tolist():
-            made = Object(
-                self.classes[int(one[-1])], tuple(one[:axes]), tuple(one[axes:-2]), one[-2]
-            ).told
-            made["called"] = one[-2] >= self.called_at
+            kind, begin, end = int(one[-1]), tuple(one[:axes]), tuple(one[axes:-2])
+            called = one[-2] >= self.called_at(kind)
+            made = Object(self.classes[kind], begin, end, one[-2], called=called).told
             if spacing_mm:
                 edges = zip(made["begin"], made["end"], spacing_mm, strict=True)
                 made["size_mm"] = [round((end - begin) * mm, 4) for begin, end, mm in edges]
@@ -162,61 +171,43 @@ class Detection(ObjectTask):
 
     def summarise(self, table: np.ndarray, targets: np.ndarray | None) -> dict[str, float]:
         """`val_map50` and `val_froc`, of scores in a hundredth's steps, of each class too, and
-        `val_called_at`, the score of the highest F1."""
+        `val_called_at_<class>`, the score of the highest F1."""
         return summary_of(table, self.classes)
 
     @property
     def validates(self) -> frozenset[str]:
         """See Task."""
-        each = (f"val_{one}{of}" for one in ("map50", "froc") for of in self._ends)
-        return frozenset({*each, "val_called_at"})
-
-    @property
-    def _ends(self) -> list[str]:
-        return ["", *(f"_{name}" for name in self.classes if len(self.classes) > 1)]
+        ends = ["", *(f"_{name}" for name in self.classes if len(self.classes) > 1)]
+        return frozenset(f"val_{one}{of}" for one in ("map50", "froc") for of in ends)
 
     def chosen(self, metrics: dict[str, float]) -> dict[str, Any]:
-        """The score of a call, by the validation."""
-        if self.options.called_at != "validation" or "val_called_at" not in metrics:
+        """The score of a call of each class, by the validation."""
+        found = [metrics.get(f"val_called_at_{name}") for name in self.classes]
+        if self.options.called_at != "validation" or None in found:
             return {}
-        return {"called_at": metrics["val_called_at"]}
+        return {"called_at": found}
 
     def describe(self) -> list[str]:
         """When an object is called."""
-        if isinstance(self.options.called_at, str):
+        told = self.options.called_at
+        if isinstance(told, str):
             return []
-        return [f"objects are called from a score of {self.options.called_at:.2f} on"]
+        each = zip(self.classes, told, strict=True)
+        named = ", ".join(f"{name} {score:.2f}" for name, score in each)
+        return [f"objects are called from these scores on: {named}"]
 
     def score(self, truth: Sample, prediction: Sample | None) -> list[dict[str, Any]]:
         """A row per class; see medray.tasks.detection.scoring."""
-        from medray.tasks.detection.scoring import rows_of
-
         return rows_of(self, truth.row, None if prediction is None else prediction.row)
 
     def conclude(self, cases: pa.Table, bootstrap: Bootstrap) -> dict[str, Any]:
         """See medray.tasks.detection.scoring."""
-        from medray.tasks.detection.scoring import summary
-
         return summary(cases, self.classes, bootstrap)
+
+    def compared(self, truth: Mapping[str, Any], answer: Mapping[str, Any]) -> list[Compared]:
+        """See ObjectTask; by the prediction's own calls, at an overlap of a half."""
+        return compared(self, truth, answer)
 
     def section(self, scores: ScoredCases) -> Section:
         """See medray.tasks.detection.page."""
-        from medray.tasks.detection.page import section
-
         return section(super().section(scores), scores, self)
-
-
-def overlaps_of(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Intersection over union of boxes and objects, (boxes, objects); of a crowd the share of the
-    box that lies in it.
-
-    Args:
-        found: (boxes, 2 * axes).
-        truth: (objects, 2 * axes + 2), as `Detection.boxes` has it.
-    """
-    edges, crowd = truth[:, :-2], truth[:, -1] == CROWD
-    made = iou_of(found, edges)
-    if crowd.any():
-        share = intersection_of(found, edges) / np.maximum(volume_of(found)[:, None], 1e-12)
-        made = np.where(crowd[None], share, made)
-    return made

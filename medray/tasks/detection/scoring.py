@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from medray.formats.imaging.objects import boxes_of, objects_of
-from medray.tasks.detection.merging import volume_of
+from medray.formats.imaging.objects import Object, boxes_of, objects_of
+from medray.tasks.detection.merging import intersection_of, iou_of, volume_of
 from medray.tasks.metrics.bootstrap import Bootstrap, subjects
 from medray.tasks.metrics.detection import (
     ALARMS,
     COCO,
+    CROWD,
     OUTSIDE,
     FloatArray,
     Matched,
@@ -20,6 +21,7 @@ from medray.tasks.metrics.detection import (
     froc,
     match,
 )
+from medray.tasks.objects import Compared
 
 if TYPE_CHECKING:
     from medray.tasks.detection import Detection
@@ -45,21 +47,14 @@ def rows_of(
     Raises:
         DataError: the truth is unusable.
     """
-    from medray.tasks.detection import overlaps_of
-
-    objects = objects_of(truth)
-    axes = len(objects[0].begin) if objects else 2
     given = [] if answer is None else objects_of(answer)
-    if not objects and given:
-        axes = len(given[0].begin)
+    axes = _axes(truth, given)
     real = task.boxes(truth, axes)
     mm = truth.get("spacing_mm") if task.options.size_unit == "mm" else None
     cell = np.prod(mm) if mm else 1.0
     made = []
     for kind, name in enumerate(task.classes):
-        mine = [one for one in given if one.kind == name]
-        mine.sort(key=lambda one: -(one.score or 0))
-        mine = mine[: task.options.most]
+        mine = _ranked(given, name, task.options.most)
         wanted = real[real[:, -2] == kind]
         boxes = boxes_of(mine, axes)
         scores = [float(one.score or 0) for one in mine]
@@ -68,7 +63,7 @@ def rows_of(
         levels = (*COCO, task.options.froc_overlap)
         whole = match(iou, flags.tolist(), levels)
         # Bit 0 is of the overlap of a half; what is called there is what pages count.
-        called = [score >= task.called_at for score in scores]
+        called = _called(task, kind, mine)
         found = int((whole.hits[0] & called).sum())
         false = int((~whole.hits[0] & ~whole.ignored[0] & called).sum())
         sizes = {}
@@ -90,6 +85,64 @@ def rows_of(
             }
         )
     return made
+
+
+def compared(
+    task: "Detection", truth: Mapping[str, Any], answer: Mapping[str, Any]
+) -> list[Compared]:
+    """Objects found and missed, and what was called and is right or false; what need not be found,
+    and what finds only that, is left out."""
+    given = objects_of(answer)
+    axes = _axes(truth, given)
+    real, made = task.boxes(truth, axes), list[Compared]()
+    for kind, name in enumerate(task.classes):
+        mine = _ranked(given, name, task.options.most)
+        mine = [one for one, called in zip(mine, _called(task, kind, mine), strict=True) if called]
+        wanted = real[real[:, -2] == kind]
+        matched = match(
+            overlaps_of(boxes_of(mine, axes), wanted), wanted[:, -1].astype(int).tolist(), COCO[:1]
+        )
+        taken = set(matched.taken[0].tolist())
+        for number, one in enumerate(wanted.tolist()):
+            if not one[-1]:
+                begin, end = tuple(one[:axes]), tuple(one[axes:-2])
+                made.append(Compared(name, begin, end, "found" if number in taken else "missed"))
+        for one, right, ignored in zip(mine, matched.hits[0], matched.ignored[0], strict=True):
+            if not ignored:
+                made.append(Compared(name, one.begin, one.end, "right" if right else "false"))
+    return made
+
+
+def overlaps_of(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Intersection over union of boxes and objects, (boxes, objects); of a crowd the share of the
+    box that lies in it.
+
+    Args:
+        found: (boxes, 2 * axes).
+        truth: (objects, 2 * axes + 2), as ObjectTask.boxes has it.
+    """
+    edges, crowd = truth[:, :-2], truth[:, -1] == CROWD
+    made = iou_of(found, edges)
+    if crowd.any():
+        share = intersection_of(found, edges) / np.maximum(volume_of(found)[:, None], 1e-12)
+        made = np.where(crowd[None], share, made)
+    return made
+
+
+def _axes(truth: Mapping[str, Any], given: Sequence[Object]) -> int:
+    """Axes of space, by the first box that there is."""
+    first = next(iter((*objects_of(truth), *given)), None)
+    return 2 if first is None else len(first.begin)
+
+
+def _ranked(given: Sequence[Object], kind: str, most: int) -> list[Object]:
+    mine = [one for one in given if one.kind == kind]
+    return sorted(mine, key=lambda one: -(one.score or 0))[:most]
+
+
+def _called(task: "Detection", kind: int, mine: Sequence[Object]) -> list[bool]:
+    least = task.called_at(kind)
+    return [(one.score or 0) >= least if one.called is None else one.called for one in mine]
 
 
 def _ranges(sizes: Sequence[float]) -> list[tuple[float, float]]:

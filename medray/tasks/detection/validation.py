@@ -52,9 +52,10 @@ def summary_of(table: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
         if len(classes) > 1:
             pairs = zip(classes, values, strict=True)
             metrics |= {f"val_{name}_{kind}": value for kind, value in pairs}
-    hits, alarms = (counts[:, at : at + BINS].sum(0)[::-1].cumsum() for at in (1, 1 + BINS))
-    f1 = 2 * hits / np.maximum(hits + alarms + counts[:, 0].sum(), 1)
-    metrics["val_called_at"] = float((BINS - 1 - f1.argmax()) / BINS)
+    for kind, row in zip(classes, counts, strict=True):
+        hits, alarms = (row[at : at + BINS][::-1].cumsum() for at in (1, 1 + BINS))
+        f1 = 2 * hits / np.maximum(hits + alarms + row[0], 1)
+        metrics[f"val_called_at_{kind}"] = float((BINS - 1 - f1.argmax()) / BINS)
     return metrics
 
 

@@ -58,31 +58,26 @@ def match(
         overlaps: that are enough.
         outside: boxes of another size than is asked for, which are no mistake if they find nothing.
     """
-    order = np.argsort(np.asarray(flags) > 0, kind="stable")
-    told = np.asarray(flags, np.int64)[order]
-    free_of, often = told > 0, (told == IGNORED) | (told == CROWD)
-    boxes, objects = iou.shape
-    hits = np.zeros((len(overlaps), boxes), bool)
+    told = np.asarray(flags, np.int64)
+    wanted, often = told == 0, (told == IGNORED) | (told == CROWD)
+    hits = np.zeros((len(overlaps), len(iou)), bool)
     ignored, taken = np.zeros_like(hits), np.full(hits.shape, -1, np.int64)
+    highest = iou.max(1, initial=0)
     for level, enough in enumerate(overlaps):
-        used = np.zeros(objects, bool)
-        for box in range(boxes):
-            best, at = min(enough, 1 - 1e-10), -1
-            for place, number in enumerate(order):
-                if used[place] and not often[place]:
+        least = min(enough, 1 - 1e-10)
+        free = np.ones(len(told), bool)
+        for box in np.flatnonzero(highest >= least):
+            for among in (wanted & free, ~wanted & (free | often)):
+                there = np.flatnonzero(among & (iou[box] >= least))
+                if not len(there):
                     continue
-                if at >= 0 and not free_of[at] and free_of[place]:
-                    break
-                if iou[box, number] < best:
-                    continue
-                best, at = iou[box, number], place
-            if at < 0:
-                ignored[level, box] = outside is not None and outside[box]
-                continue
-            used[at] = True
-            hits[level, box], ignored[level, box] = not free_of[at], free_of[at]
-            taken[level, box] = order[at]
-    return Matched(int((~free_of).sum()), hits, ignored, taken)
+                best = there[iou[box, there] == iou[box, there].max()][-1]
+                free[best], taken[level, box] = False, best
+                hits[level, box], ignored[level, box] = wanted[best], not wanted[best]
+                break
+        if outside is not None:
+            ignored[level] |= outside & (taken[level] < 0)
+    return Matched(int(wanted.sum()), hits, ignored, taken)
 
 
 @dataclass(frozen=True)
