@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from medray.errors import SpecError
 from medray.models.base import Network, freeze
 from medray.models.image.base import pool_steps
+from medray.models.image.centernet import CenterNet
 from medray.models.image.cnn import Cnn
 from medray.models.image.resnet import ResNet
 from medray.models.image.segnet import SegNet
@@ -22,6 +23,14 @@ SEGMENTERS: list[Case] = [
     (UNet, {"dims": 3, "preset": "ronneberger", "features": (4, 8)}, (8, 12, 8)),
     (SegNet, {"dims": 2, "features": (4, 8)}, (16, 24)),
     (SegNet, {"dims": 3, "features": (4, 8, 8), "norm": "instance"}, (8, 16, 32)),
+]
+DETECTORS: list[Case] = [
+    (CenterNet, {"dims": 2, "features": (4, 8, 8), "width": 8, "stride": 4}, (24, 32)),
+    (
+        CenterNet,
+        {"dims": 3, "features": (4, 8, 8), "width": 8, "stride": 2, "blocks": 2},
+        (16, 24, 16),
+    ),
 ]
 CLASSIFIERS: list[Case] = [
     (ResNet, {"dims": 2, "width": 4, "depth": 18}, (28, 28)),
@@ -52,6 +61,16 @@ def test_segmenters_answer_at_the_input_size(case: Case, precision: torch.dtype)
     assert torch.isfinite(logits).all()
 
 
+@pytest.mark.parametrize("case", DETECTORS)
+def test_detectors_answer_in_cells_with_empty_heat_maps(case: Case) -> None:
+    """Before anything is learnt: scores of a tenth, and faces three cells away."""
+    patch, stride = case[2], case[1]["stride"]
+    maps = build(case)(torch.zeros(2, 2, *patch)).detach()
+    assert maps.shape == (2, 3 + 2 * len(patch), *(size // stride for size in patch))
+    assert maps[:, :3].sigmoid() == pytest.approx(0.1, abs=0.02)
+    assert maps[:, 3:].exp() == pytest.approx(3, abs=0.5)
+
+
 @pytest.mark.parametrize("case", CLASSIFIERS)
 def test_classifiers_answer_per_sample_at_any_size(case: Case) -> None:
     network = build(case)
@@ -80,7 +99,7 @@ def test_parameter_counts_are_those_of_the_papers(
         assert parameters(build(case, channels, classes)) == expected
 
 
-@pytest.mark.parametrize("case", SEGMENTERS + CLASSIFIERS)
+@pytest.mark.parametrize("case", SEGMENTERS + DETECTORS + CLASSIFIERS)
 def test_every_parameter_gets_a_gradient(case: Case) -> None:
     torch.manual_seed(0)
     network = build(case)
@@ -94,7 +113,7 @@ def test_every_parameter_gets_a_gradient(case: Case) -> None:
     assert dead == []
 
 
-@pytest.mark.parametrize("case", SEGMENTERS + CLASSIFIERS)
+@pytest.mark.parametrize("case", SEGMENTERS + DETECTORS + CLASSIFIERS)
 def test_a_seed_fixes_the_start(case: Case) -> None:
     def start(seed: int) -> torch.Tensor:
         torch.manual_seed(seed)
