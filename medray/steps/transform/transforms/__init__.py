@@ -14,6 +14,7 @@ TRANSFORMS: "Registry[Transformation]" = Registry(
         "beats": "medray.steps.transform.transforms.beats:Beats",
         "cohort": "medray.steps.transform.transforms.cohort:Cohort",
         "filter": "medray.steps.transform.transforms.filter:Filter",
+        "mask-objects": "medray.steps.transform.transforms.mask_objects:MaskObjects",
         "resample": "medray.steps.transform.transforms.resample:Resample",
         "windows": "medray.steps.transform.transforms.windows:Windows",
         "expression-qc": "medray.steps.transform.transforms.expression_qc:ExpressionQc",
