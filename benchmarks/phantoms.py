@@ -1,8 +1,8 @@
 """Small lesions in synthesised CT: `python benchmarks/phantoms.py FOLDER`, for `jobs/lesions.yaml`.
 
-Nothing here comes from a patient. Each volume is a piece of lung of 1.5 mm voxels: vessels of 2 to 6 mm
-that branch through it, noise as of a low dose, and 0 to 6 round lesions of 3 to 12 mm, of a vessel's
-density. `train` has 48 volumes and `test` 32 of other seeds. Masks number the lesions.
+Nothing here comes from a patient. Each volume is a piece of lung of 1.5 mm voxels: vessels of 2 to
+6 mm that wander through it, noise as of a low dose, and 0 to 6 round lesions of 3 to 12 mm, of a
+vessel's density. `train` has 48 volumes, `test` 32 of another seed. Masks number the lesions.
 """
 
 import sys
