@@ -13,6 +13,7 @@ FORMATS: Registry[Format] = Registry(
         "dicom_seg": "medray.formats.dicom.segmentation:DicomSeg",
         "nifti": "medray.formats.nifti:Nifti",
         "image": "medray.formats.image:Image",
+        "detections": "medray.formats.image.boxes.detections:Detections",
         "ome_zarr": "medray.formats.ome_zarr:OmeZarr",
         "slide": "medray.formats.slide:Slides",
         "bed": "medray.formats.bed:Bed",
@@ -40,6 +41,7 @@ FORMATS: Registry[Format] = Registry(
         "heat_map": "medray.formats.heat.zarr:HeatMap",
         # They draw with the engine; plugins, as those of outsiders are.
         "overlay": "medray.modalities.image.overlay_format:Overlay",
+        "box_overlay": "medray.modalities.image.objects.overlay_format:BoxOverlay",
         "track_plot": "medray.modalities.sequence.track_format:TrackPlot",
     },
 )

@@ -324,8 +324,15 @@ def called(sample_id: str = "case") -> Sample:
     return Sample(sample_id, {"subject": "a.vcf"}, dict(arrays), layout)
 
 
+def boxed(sample_id: str) -> Sample:
+    whole = written(sample_id)
+    found = {"class": "one", "begin": [0.0, 1.0, 1.0], "end": [3.0, 5.0, 6.0], "score": 0.9}
+    return Sample(sample_id, {**whole.row, "objects": [found]}, whole.arrays)
+
+
 WRITTEN: dict[str, Callable[[str], Sample]] = {
     "bed": track,
+    "box_overlay": boxed,
     "brat": marked,
     "conll": marked,
     "dicom_seg": written,
@@ -344,6 +351,7 @@ WRITTEN: dict[str, Callable[[str], Sample]] = {
     "wfdb": recorded,
 }
 
-JOINED = ("annotated_vcf", "fhir", "intervals", "table", "wfdb-annotations")
+JOINED = ("annotated_vcf", "detections", "fhir", "intervals", "table", "wfdb-annotations")
 """Written from many units together: tests/steps/test_join.py, tests/jobs/test_annotated_vcf.py,
-tests/formats/wfdb/test_beats.py, tests/formats/test_intervals.py, test_fhir.py."""
+tests/formats/wfdb/test_beats.py; in tests/formats/ test_intervals.py, test_fhir.py and
+test_detections.py."""

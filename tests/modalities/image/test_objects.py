@@ -1,21 +1,33 @@
 """Boxes go where their voxels go, and windows tell each object once."""
 
+import json
 from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image as Pillow
 from torch import Tensor
 
 from medray.data.chance import Chance
 from medray.data.order import Order
+from medray.modalities.base import Asking, Trained
+from medray.modalities.image import Images
 from medray.modalities.image.augment import ImageAugment
 from medray.modalities.image.normalise import ChannelNorm
 from medray.modalities.image.objects.cases import ObjectCases
 from medray.modalities.image.objects.find import find
 from medray.modalities.image.objects.loader import ObjectLoader, posed
+from medray.modalities.image.objects.overlay_format import BoxOverlay
 from medray.modalities.image.objects.pages import COLOURS, Frame, draw_boxes
+from medray.modalities.image.overlay import COLOURS as CLASS_COLOURS
+from medray.modalities.image.plan import ImagePlan
 from medray.modalities.image.spatial import Pose, cut, draw_pose
+from medray.modalities.wire import Limits
+from medray.models.image.centernet import CenterNet
+from medray.serving.answer import Answerer
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.samples import Sample, Slabs
 from medray.tasks import build_task
@@ -185,3 +197,64 @@ def test_boxes_are_drawn_where_they_are() -> None:
         image, [Frame((5, 0, 10, 10), COLOURS["false"])], width=80, turn=(True, True)
     )
     assert bounds((turned == COLOURS["false"]).all(-1)) == [20, 60, 30, 80]
+
+
+def test_overlays_draw_what_is_called(tmp_path: Path) -> None:
+    image = np.zeros((1, 3, 20, 40), np.int16)
+    edges = {"begin": [1.0, 5.0, 10.0], "end": [2.0, 15.0, 30.0]}
+    objects = [
+        {"class": "b", "score": 0.9, "called": True, **edges},
+        {"class": "a", "score": 0.2, "called": False, "begin": [0, 0, 0], "end": [3, 4, 4]},
+    ]
+    sample = Sample("s", {"objects": objects, "spacing_mm": [5.0, 1.0, 1.0]}, {"image": image})
+
+    def drawn(**options: object) -> np.ndarray:
+        (path,) = BoxOverlay(BoxOverlay.Options(width=80, **options)).write([sample], tmp_path)
+        return np.asarray(Pillow.open(path))
+
+    called = drawn()
+    assert bounds((called == CLASS_COLOURS[1]).all(-1)) == [10, 20, 30, 60]
+    assert not (called == CLASS_COLOURS[0]).all(-1).any()
+    assert (drawn(least_score=0.1) == CLASS_COLOURS[0]).all(-1).any()
+
+
+def test_a_picture_is_answered_with_its_objects() -> None:
+    """As an endpoint does it: a PNG in, boxes in JSON out, in pixels of the picture."""
+    torch.manual_seed(0)
+    plan = ImagePlan(
+        answers="objects",
+        classes=("one", "two"),
+        batch_size=2,
+        frequencies=(0.5, 0.5),
+        samples=2,
+        dims=2,
+        in_channels=3,
+        spacing_mm=(2.0, 2.0),
+        patch=(16, 16),
+        channels=(ChannelNorm(),) * 3,
+        pool_steps=((2, 2), (2, 2)),
+        median_shape=(16, 16),
+    )
+    options = CenterNet.Options(features=(4, 8, 8), width=8, stride=4)
+    network = CenterNet.build(options, 3, 2, (16, 16)).eval()
+    task = build_task({**TASK, "least_score": 0.05, "most": 3, "called_at": [0.09, 0.9]})
+    trained = Trained(Images(), network, task, plan, torch.device("cpu"), "net@1")
+    predictor = Images().predictor(trained, Asking(Images.PredictOptions()))
+    wire = Images().wire(plan.model_dump(mode="json"))
+    answerer = Answerer(predictor, wire, "net@1", Limits(2**20))
+    picture = np.random.default_rng(0).integers(0, 255, (48, 40, 3), np.uint8)
+    buffer = BytesIO()
+    Pillow.fromarray(picture).save(buffer, "PNG")
+    question = answerer.read(buffer.getvalue(), "image/png")
+    reply = answerer.write(question, answerer.compute(question.samples))
+    answer = json.loads(reply.body)
+    assert set(answer) == {"model", "objects"}
+    objects = answer["objects"]
+    assert 1 <= len(objects) <= 6
+    assert [one["score"] for one in objects] == sorted(one["score"] for one in objects)[::-1]
+    for one in objects:
+        assert one["called"] is (one["class"] == "one" and one["score"] >= 0.09)
+        assert all(
+            0 <= b < e <= n for b, e, n in zip(one["begin"], one["end"], (48, 40), strict=True)
+        )
+        assert one["size_mm"] == pytest.approx(np.subtract(one["end"], one["begin"]).tolist())
