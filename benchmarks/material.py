@@ -39,6 +39,25 @@ def ct_like(shape: tuple[int, int, int], seed: int) -> np.ndarray:
     return (smooth + noise).astype(np.int16)[None]
 
 
+def store_samples(objects: Objects, name: str, samples: Sequence[Sample]) -> Dataset:
+    """A dataset of images in one unit."""
+    ledger = Ledger(objects, name)
+    attempt = ledger.begin("u0")
+    writer = ShardWriter(objects, ledger.shard_path(attempt), images(labels=False))
+    for sample in samples:
+        writer.add(sample)
+    commit = ledger.commit(attempt, Commit("u0", attempt.id, writer.finish(), len(samples), []))
+    return publish(
+        objects,
+        name,
+        kind="bench",
+        spec="",
+        commits=Commits.of([commit]),
+        refused=[],
+        parents=[],
+    )
+
+
 def store_volumes(
     objects: Objects, name: str, shapes: Sequence[tuple[int, int, int]], per_unit: int = 1
 ) -> Dataset:

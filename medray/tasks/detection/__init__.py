@@ -1,26 +1,24 @@
 """Detection: which objects are in an image, each a box with a class and a score."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field
 from torch import Tensor
 
 from medray.errors import DataError, SpecError
-from medray.formats.imaging.objects import OBJECTS, Object, boxes_of, objects_of
+from medray.formats.imaging.objects import OBJECTS, Object
 from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.samples import Sample
-from medray.tasks.base import TaskOptions
 from medray.tasks.detection.centres import centre_loss, peaks
-from medray.tasks.detection.merging import Merge, merged
+from medray.tasks.detection.merging import merged
+from medray.tasks.detection.options import DetectionOptions, boxes
 from medray.tasks.detection.page import section
 from medray.tasks.detection.scoring import compared, overlaps_of, rows_of, summary
 from medray.tasks.detection.validation import BINS, histogram, summary_of
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
-from medray.tasks.metrics.detection import CROWD, IGNORED
 from medray.tasks.objects import Compared, ObjectTask
 from medray.tasks.section import ScoredCases, Section
 
@@ -28,32 +26,7 @@ from medray.tasks.section import ScoredCases, Section
 class Detection(ObjectTask):
     """Centres by a focal loss, boxes by 1 - GIoU; see medray.tasks.detection.centres."""
 
-    class Options(TaskOptions):
-        """What can be chosen."""
-
-        classes: tuple[str, ...] = Field(min_length=1, description="of objects")
-        box_weight: float = Field(5, ge=0, description="of the boxes' loss beside the centres'")
-        least_score: float = Field(0.01, gt=0, lt=1, description="of an object that is answered")
-        most: int = Field(100, ge=1, description="objects of a class in an image")
-        merge: Merge = Field(
-            "nms", description="of boxes that mean the same; fusion: their edges' mean, by scores"
-        )
-        merge_overlap: float = Field(
-            0.5, gt=0, le=1, description="intersection over union of boxes that mean the same"
-        )
-        called_at: Literal["validation"] | tuple[float, ...] = Field(
-            "validation",
-            description="score of each class from which on an object is called, in answers and on "
-            "pages; validation: those of the highest F1 there",
-        )
-        froc_overlap: float = Field(
-            0.1, gt=0, le=1, description="intersection over union of a hit in FROC"
-        )
-        sizes: tuple[float, float] = Field(
-            (32, 96), description="mean side up to which an object is small, and medium"
-        )
-        size_unit: Literal["voxel", "mm"] = Field("voxel", description="of `sizes`")
-
+    Options: ClassVar[type[DetectionOptions]] = DetectionOptions
     name: ClassVar[str] = "detection"
     metric: ClassVar[str] = "val_map50"
     metrics: ClassVar[Mapping[str, Metric]] = {
@@ -67,7 +40,9 @@ class Detection(ObjectTask):
         "false": Metric("false alarms", higher_is_better=False, kind="count"),
     }
 
-    def __init__(self, options: Options, frequencies: Sequence[float] | None = None) -> None:
+    def __init__(
+        self, options: DetectionOptions, frequencies: Sequence[float] | None = None
+    ) -> None:
         super().__init__(options, frequencies)
         self.options = options
         told = options.called_at
@@ -84,36 +59,14 @@ class Detection(ObjectTask):
         """See Task."""
         return self.options.classes
 
-    def called_at(self, kind: int) -> float:
-        """Score from which on an object of a class is called; a half, where nothing has chosen."""
-        told = self.options.called_at
-        return 0.5 if isinstance(told, str) else told[kind]
-
     @property
     def needs(self) -> Needs:
         """Objects."""
         return Needs(columns=names(OBJECTS))
 
     def boxes(self, row: Mapping[str, Any], axes: int) -> np.ndarray:
-        """See ObjectTask.
-
-        Raises:
-            DataError: see `objects_of`; or an object is of a class that the task does not name
-                ("unknown-class"), or of other axes ("bad-objects").
-        """
-        objects = objects_of(row)
-        kinds = {name: number for number, name in enumerate(self.classes)}
-        if not all(one.kind in kinds for one in objects):
-            raise DataError(
-                "an object is of a class that the task does not name",
-                code="unknown-class",
-                hint="list every class in the task",
-            )
-        if not all(len(one.begin) == axes for one in objects):
-            raise DataError(f"a box is not of {axes} axes", code="bad-objects")
-        flags = [CROWD if one.crowd else IGNORED * one.difficult for one in objects]
-        told = np.array([(kinds[one.kind], flag) for one, flag in zip(objects, flags, strict=True)])
-        return np.concatenate([boxes_of(objects, axes), told.reshape(-1, 2)], 1).astype(np.float32)
+        """See ObjectTask and `boxes`."""
+        return boxes(row, self.classes, axes)
 
     def loss(self, outputs: Any, target: Any) -> Tensor:
         """See `centre_loss`."""
@@ -139,7 +92,7 @@ class Detection(ObjectTask):
         objects = []
         for one in found.astype(np.float64).round(4).tolist():
             kind, begin, end = int(one[-1]), tuple(one[:axes]), tuple(one[axes:-2])
-            called = one[-2] >= self.called_at(kind)
+            called = one[-2] >= self.options.calls_at(kind)
             made = Object(self.classes[kind], begin, end, one[-2], called=called).told
             if spacing_mm:
                 edges = zip(made["begin"], made["end"], spacing_mm, strict=True)
@@ -198,7 +151,7 @@ class Detection(ObjectTask):
 
     def score(self, truth: Sample, prediction: Sample | None) -> list[dict[str, Any]]:
         """A row per class; see medray.tasks.detection.scoring."""
-        return rows_of(self, truth.row, None if prediction is None else prediction.row)
+        return rows_of(self.options, truth.row, None if prediction is None else prediction.row)
 
     def conclude(self, cases: pa.Table, bootstrap: Bootstrap) -> dict[str, Any]:
         """See medray.tasks.detection.scoring."""
@@ -206,8 +159,8 @@ class Detection(ObjectTask):
 
     def compared(self, truth: Mapping[str, Any], answer: Mapping[str, Any]) -> list[Compared]:
         """See ObjectTask; by the prediction's own calls, at an overlap of a half."""
-        return compared(self, truth, answer)
+        return compared(self.options, truth, answer)
 
     def section(self, scores: ScoredCases) -> Section:
         """See medray.tasks.detection.page."""
-        return section(super().section(scores), scores, self)
+        return section(super().section(scores), scores, self.options)

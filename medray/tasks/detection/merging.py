@@ -5,6 +5,7 @@ from typing import Literal
 import numpy as np
 
 Merge = Literal["nms", "fusion"]
+BLOCK = 512  # boxes that are held against each other at once
 
 
 def iou_of(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -42,9 +43,9 @@ def merged(found: np.ndarray, overlap: float, how: Merge, most: int) -> np.ndarr
     """The boxes without doubles, highest score first, class by class.
 
     `nms` keeps the box of the highest score and drops those of its class that overlap it by more
-    than `overlap`. `fusion` has the edges of all of these count, each by its score, as weighted box
-    fusion does (Solovyev et al. 2021); the score is the highest still, since tiles that see an
-    object are more or fewer by where it lies.
+    than `overlap`. `fusion` has the edges of all that overlap a kept box so count, each by its
+    score, as weighted box fusion does (Solovyev et al. 2021); the score is the highest still, since
+    tiles that see an object are more or fewer by where it lies.
 
     Args:
         found: (objects, 2 * axes + 2): begin, end, score and class.
@@ -52,24 +53,34 @@ def merged(found: np.ndarray, overlap: float, how: Merge, most: int) -> np.ndarr
         how: doubles are told.
         most: that are kept of a class.
     """
-    kept = []
+    made = [found[:0]]
     for kind in np.unique(found[:, -1]):
         mine = found[found[:, -1] == kind]
         mine = mine[np.argsort(-mine[:, -2], kind="stable")]
-        rows, left = list[np.ndarray](), mine
-        while len(left) and len(rows) < most:
-            same = iou_of(left[:1, :-2], left[:, :-2])[0] > overlap
-            same[0] = True
-            best = left[0].copy()
-            if how == "fusion":
-                weights = left[same, -2:-1]
-                best[:-2] = (left[same, :-2] * weights).sum(0) / weights.sum()
-            rows.append(best)
-            left = left[~same]
-        kept.append(np.stack(rows))
-    if not kept:
-        return found[:0]
-    everything = np.concatenate(kept)
-    order = np.argsort(-everything[:, -2], kind="stable")
-    made: np.ndarray = everything[order]
-    return made
+        kept = _suppressed(mine, overlap, most)
+        if how == "fusion":
+            weights = (iou_of(kept[:, :-2], mine[:, :-2]) > overlap) * mine[:, -2]
+            kept = kept.copy()
+            kept[:, :-2] = weights @ mine[:, :-2] / weights.sum(1, keepdims=True)
+        made.append(kept)
+    everything = np.concatenate(made)
+    ordered: np.ndarray = everything[np.argsort(-everything[:, -2], kind="stable")]
+    return ordered
+
+
+def _suppressed(mine: np.ndarray, overlap: float, most: int) -> np.ndarray:
+    """Of boxes by falling score those that no better one overlaps, in blocks: the matrix of one is
+    2 MiB, however many boxes a slide has."""
+    kept = mine[:0]
+    for start in range(0, len(mine), BLOCK):
+        block = mine[start : start + BLOCK]
+        block = block[~(iou_of(kept[:, :-2], block[:, :-2]) > overlap).any(0)]
+        same = iou_of(block[:, :-2], block[:, :-2]) > overlap
+        free = np.ones(len(block), bool)
+        for at in range(len(block)):
+            if free[at]:
+                free[at + 1 :] &= ~same[at, at + 1 :]
+        kept = np.concatenate([kept, block[free]])
+        if len(kept) >= most:
+            break
+    return kept[:most]

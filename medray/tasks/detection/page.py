@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from medray.tasks.detection.options import DetectionOptions
 from medray.tasks.metric import Metric
 from medray.tasks.section import CASE, Figure, Picture, ScoredCases, Section, Table
-
-if TYPE_CHECKING:
-    from medray.tasks.detection import Detection
 
 SHOWN = 6  # images with most mistakes that are drawn
 DEFINED = (
@@ -33,20 +31,19 @@ _CALLED = {
 }
 
 
-def section(plain: Section, scores: ScoredCases, task: "Detection") -> Section:
+def section(plain: Section, scores: ScoredCases, options: DetectionOptions) -> Section:
     """The section of any task, with curves, a table of sizes, and the images with most mistakes.
 
     Args:
         plain: of any task.
         scores: as `evaluate` found them.
-        task: with its options.
+        options: of the task.
     """
     summary = scores.summary
     curves = summary["curves"]
-    unit = "mm" if task.options.size_unit == "mm" else "voxels"
-    small, medium = task.options.sizes
+    unit = "mm" if options.size_unit == "mm" else "voxels"
+    small, medium = options.sizes
     sizes = [{"size": name, **row} for name, row in summary["sizes"].items()]
-    # The page has the task as the job names it, without what the validation chose.
     counted = [_rates(name, row) for name, row in summary["objects"].items()]
     return replace(
         plain,
@@ -65,7 +62,7 @@ def section(plain: Section, scores: ScoredCases, task: "Detection") -> Section:
         pictures=_pictures(scores),
         definitions=[
             *plain.definitions,
-            DEFINED.format(task.options.froc_overlap),
+            DEFINED.format(options.froc_overlap),
         ],
     )
 

@@ -1,13 +1,14 @@
 """Detections held against the truth: rows of each image and class, and what they come to."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from medray.formats.imaging.objects import Object, boxes_of, objects_of
 from medray.tasks.detection.merging import intersection_of, iou_of, volume_of
+from medray.tasks.detection.options import DetectionOptions, boxes
 from medray.tasks.metrics.bootstrap import Bootstrap, subjects
 from medray.tasks.metrics.detection import (
     ALARMS,
@@ -23,15 +24,12 @@ from medray.tasks.metrics.detection import (
 )
 from medray.tasks.objects import Compared
 
-if TYPE_CHECKING:
-    from medray.tasks.detection import Detection
-
 SIZES = ("small", "medium", "large")
 CURVE = 200  # points of a curve of precision at most
 
 
 def rows_of(
-    task: "Detection", truth: Mapping[str, Any], answer: Mapping[str, Any] | None
+    options: DetectionOptions, truth: Mapping[str, Any], answer: Mapping[str, Any] | None
 ) -> list[dict[str, Any]]:
     """A row per class.
 
@@ -40,7 +38,7 @@ def rows_of(
     `sizes` has the same of objects that are small, medium and large, as COCO's areas.
 
     Args:
-        task: with its options.
+        options: of the task.
         truth: row of the image.
         answer: row of the prediction; None: there is none, and nothing is found.
 
@@ -49,27 +47,27 @@ def rows_of(
     """
     given = [] if answer is None else objects_of(answer)
     axes = _axes(truth, given)
-    real = task.boxes(truth, axes)
-    mm = truth.get("spacing_mm") if task.options.size_unit == "mm" else None
+    real = boxes(truth, options.classes, axes)
+    mm = truth.get("spacing_mm") if options.size_unit == "mm" else None
     cell = np.prod(mm) if mm else 1.0
     made = []
-    for kind, name in enumerate(task.classes):
-        mine = _ranked(given, name, task.options.most)
+    for kind, name in enumerate(options.classes):
+        mine = _ranked(given, name, options.most)
         wanted = real[real[:, -2] == kind]
-        boxes = boxes_of(mine, axes)
+        given_boxes = boxes_of(mine, axes)
         scores = [float(one.score or 0) for one in mine]
-        iou = overlaps_of(boxes, wanted)
+        iou = overlaps_of(given_boxes, wanted)
         flags = wanted[:, -1].astype(int)
-        levels = (*COCO, task.options.froc_overlap)
+        levels = (*COCO, options.froc_overlap)
         whole = match(iou, flags.tolist(), levels)
         # Bit 0 is of the overlap of a half; what is called there is what pages count.
-        called = _called(task, kind, mine)
+        called = _called(options, kind, mine)
         found = int((whole.hits[0] & called).sum())
         false = int((~whole.hits[0] & ~whole.ignored[0] & called).sum())
         sizes = {}
-        for label, (low, high) in zip(SIZES, _ranges(task.options.sizes), strict=True):
+        for label, (low, high) in zip(SIZES, _ranges(options.sizes), strict=True):
             outside = [_outside(volume_of(of) * cell, low, high, axes)
-                       for of in (wanted[:, :-2], boxes)]  # fmt: skip
+                       for of in (wanted[:, :-2], given_boxes)]  # fmt: skip
             some = np.where((flags == 0) & outside[0], OUTSIDE, flags)
             sizes[label] = _packed(match(iou, some.tolist(), COCO, outside=outside[1]))
         made.append(
@@ -88,16 +86,18 @@ def rows_of(
 
 
 def compared(
-    task: "Detection", truth: Mapping[str, Any], answer: Mapping[str, Any]
+    options: DetectionOptions, truth: Mapping[str, Any], answer: Mapping[str, Any]
 ) -> list[Compared]:
     """Objects found and missed, and what was called and is right or false; what need not be found,
     and what finds only that, is left out."""
     given = objects_of(answer)
     axes = _axes(truth, given)
-    real, made = task.boxes(truth, axes), list[Compared]()
-    for kind, name in enumerate(task.classes):
-        mine = _ranked(given, name, task.options.most)
-        mine = [one for one, called in zip(mine, _called(task, kind, mine), strict=True) if called]
+    real, made = boxes(truth, options.classes, axes), list[Compared]()
+    for kind, name in enumerate(options.classes):
+        mine = _ranked(given, name, options.most)
+        mine = [
+            one for one, called in zip(mine, _called(options, kind, mine), strict=True) if called
+        ]
         wanted = real[real[:, -2] == kind]
         matched = match(
             overlaps_of(boxes_of(mine, axes), wanted), wanted[:, -1].astype(int).tolist(), COCO[:1]
@@ -140,8 +140,8 @@ def _ranked(given: Sequence[Object], kind: str, most: int) -> list[Object]:
     return sorted(mine, key=lambda one: -(one.score or 0))[:most]
 
 
-def _called(task: "Detection", kind: int, mine: Sequence[Object]) -> list[bool]:
-    least = task.called_at(kind)
+def _called(options: DetectionOptions, kind: int, mine: Sequence[Object]) -> list[bool]:
+    least = options.calls_at(kind)
     return [(one.score or 0) >= least if one.called is None else one.called for one in mine]
 
 
