@@ -47,6 +47,7 @@ OTHERWISE = {
     ("jobs/provision", "image"): "of a container",
     ("steps/export", "image"): "the array beside a mask",
     ("steps/transform/transforms", "signal"): "an array",
+    ("steps/transform/transforms/mask_objects.py", "image"): "an array",
     ("steps/transform/transforms/genome_windows.py", "sequence"): "a column of text",
     ("steps/transform/transforms/variant_qc.py", "variants"): "a count",
     ("tasks/survival", "cox"): "a loss",

@@ -20,6 +20,7 @@ from medray.formats.ome_zarr import OmeZarr
 from medray.storage.shards.samples import Layout, Sample
 from tests.contract.compound_examples import pairs, sdf, smiles
 from tests.contract.document_examples import brat, conll, marked, notes
+from tests.contract.object_examples import boxed
 from tests.contract.record_examples import RECORDS, subject
 from tests.contract.slide_examples import heat, slide
 from tests.contract.table_examples import table
@@ -322,12 +323,6 @@ def called(sample_id: str = "case") -> Sample:
     chunks = {name: values.shape for name, values in arrays.items()}
     layout = Layout({"vcf_zarr_version": "0.5"}, axes, chunks)
     return Sample(sample_id, {"subject": "a.vcf"}, dict(arrays), layout)
-
-
-def boxed(sample_id: str) -> Sample:
-    whole = written(sample_id)
-    found = {"class": "one", "begin": [0.0, 1.0, 1.0], "end": [3.0, 5.0, 6.0], "score": 0.9}
-    return Sample(sample_id, {**whole.row, "objects": [found]}, whole.arrays)
 
 
 WRITTEN: dict[str, Callable[[str], Sample]] = {

@@ -146,7 +146,7 @@ def test_doubles_of_a_class_are_told_once() -> None:
 
 
 def test_fused_edges_are_the_mean_by_scores() -> None:
-    best = merged(DOUBLES, 0.5, "fusion", 100)[0]
+    best = merged(DOUBLES, 0.5, "weighted", 100)[0]
     share = 0.6 / 1.5
     assert best.tolist() == pytest.approx([share, 0, 10 + share, 10, 0.9, 0])
 

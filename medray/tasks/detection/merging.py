@@ -4,7 +4,7 @@ from typing import Literal
 
 import numpy as np
 
-Merge = Literal["nms", "fusion"]
+Merge = Literal["nms", "weighted"]
 BLOCK = 512  # boxes that are held against each other at once
 
 
@@ -43,7 +43,7 @@ def merged(found: np.ndarray, overlap: float, how: Merge, most: int) -> np.ndarr
     """The boxes without doubles, highest score first, class by class.
 
     `nms` keeps the box of the highest score and drops those of its class that overlap it by more
-    than `overlap`. `fusion` has the edges of all that overlap a kept box so count, each by its
+    than `overlap`. `weighted` has the edges of all that overlap a kept box so count, each by its
     score, as weighted box fusion does (Solovyev et al. 2021); the score is the highest still, since
     tiles that see an object are more or fewer by where it lies.
 
@@ -58,7 +58,7 @@ def merged(found: np.ndarray, overlap: float, how: Merge, most: int) -> np.ndarr
         mine = found[found[:, -1] == kind]
         mine = mine[np.argsort(-mine[:, -2], kind="stable")]
         kept = _suppressed(mine, overlap, most)
-        if how == "fusion":
+        if how == "weighted":
             weights = (iou_of(kept[:, :-2], mine[:, :-2]) > overlap) * mine[:, -2]
             kept = kept.copy()
             kept[:, :-2] = weights @ mine[:, :-2] / weights.sum(1, keepdims=True)

@@ -21,7 +21,7 @@ class DetectionOptions(TaskOptions):
     least_score: float = Field(0.05, gt=0, lt=1, description="of an object that is answered")
     most: int = Field(100, ge=1, description="objects of a class in an image")
     merge: Merge = Field(
-        "nms", description="of boxes that mean the same; fusion: their edges' mean, by scores"
+        "nms", description="of boxes that mean the same; weighted: their edges' mean, by scores"
     )
     merge_overlap: float = Field(
         0.5, gt=0, le=1, description="intersection over union of boxes that mean the same"
