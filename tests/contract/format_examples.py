@@ -347,6 +347,4 @@ WRITTEN: dict[str, Callable[[str], Sample]] = {
 }
 
 JOINED = ("annotated_vcf", "detections", "fhir", "intervals", "table", "wfdb-annotations")
-"""Written from many units together: tests/steps/test_join.py, tests/jobs/test_annotated_vcf.py,
-tests/formats/wfdb/test_beats.py; in tests/formats/ test_intervals.py, test_fhir.py and
-test_detections.py."""
+"""Written from many units together: each has tests of its own."""
