@@ -42,7 +42,10 @@ def prepared(root: Path, copies: int) -> Objects:
     source = Path(os.environ["MEDRAY_DATA"]) / "text/ner_ncbi_disease"
     (raw / "a.tsv").write_text((source / "train.tsv").read_text() * copies)
     ingest = {"kind": "ingest", "format": {"name": "conll", "phi": {"method": "none"}}}
-    train = {"epochs": 1, "batch_size": 16, "threads": 1, "steps_per_epoch": 40, "clip_norm": 5}
+    train = {
+        "epochs": 1, "batch_size": 16, "threads": 1, "steps_per_epoch": 150, "clip_norm": 5,
+        "optimiser": {"lr": 1e-2},
+    }  # fmt: skip  # enough to find spans
     steps = [
         {**ingest, "source": str(source), "output": "learnt"},
         {

@@ -95,13 +95,14 @@ class Linked(Reading):
     ) -> None:
         ordered = sorted(inside, key=lambda at: (spans[at].begin, spans[at].end, at))
         places, words = dict[int, int](), list[int]()
-        owner = -1
-        for token in split(text):
+        owner, tokens = -1, split(text)
+        numbers = self.codec.words([token.text for token in tokens]).tolist()
+        for token, number in zip(tokens, numbers, strict=True):
             first, last = token.begin + begin, token.end + begin
             over = [at for at in ordered if spans[at].begin < last and first < spans[at].end]
             if not over:
                 owner = -1
-                words.append(self.codec.word(token.text))
+                words.append(number)
                 continue
             if over[0] != owner:
                 owner = over[0]

@@ -93,16 +93,30 @@ def test_a_vocabulary_has_what_comes_often_and_folds_digits() -> None:
     assert words == ("pain", "00")
     assert letters[0] in "nia"
     codec = Codec(words, letters)
-    assert [codec.word(one) for one in ("Pain", "99", "once", "7")] == [
+    assert codec.words(("Pain", "99", "once", "7")).tolist() == [
         WORDS, WORDS + 1, UNKNOWN, UNKNOWN,
     ]  # fmt: skip
+    assert codec.words(()).tolist() == []
+
+
+def test_words_are_the_same_together_and_one_by_one() -> None:
+    # A sigma is written in two ways in lower case, by whether it ends its word.
+    tokens = ["ΟΔΟΣ", "Σ", "ΟΔΟΣΑ", "İ", "٣٤", "B12"]
+    words, letters = vocabulary([" ".join(tokens)], 1)
+    assert "οδος" in words
+    codec = Codec(words, letters)
+    one_by_one = [int(codec.words([token])[0]) for token in tokens]
+    assert codec.words(tokens).tolist() == one_by_one
+    assert UNKNOWN not in one_by_one
+    several = [codec.spelt([token])[0].tolist() for token in tokens]
+    assert codec.spelt(tokens).tolist() == several
 
 
 def test_letters_of_long_words_are_their_ends() -> None:
     codec = Codec((), "ab")
-    spelt = codec.spelt("a" * 15 + "b" * 15)
-    assert spelt.tolist() == codec.spelt("a" * 10 + "b" * 10).tolist()
-    assert codec.spelt("ab?").tolist()[:4] == [2, 3, 1, 0]
+    long, short = codec.spelt(["a" * 15 + "b" * 15, "a" * 10 + "b" * 10])
+    assert long.tolist() == short.tolist()
+    assert codec.spelt(["ab?"])[0, :4].tolist() == [2, 3, 1, 0]
 
 
 def test_spans_become_tags_and_come_back() -> None:
