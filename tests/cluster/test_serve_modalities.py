@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from endpoint import (
     arrow,
     commit_beats,
     commit_dna,
+    commit_ner,
     commit_table,
     free_port,
     npy,
@@ -48,6 +50,7 @@ TEXTS = ["".join(CHANCE.choice(list("ACGT"), n)) for n in (5, 20, 33, 12, 20, 7)
 DIGITAL = CHANCE.integers(-300, 300, (6, 2, 20), np.int16)  # of beats, at 200 a millivolt
 LOUD = np.repeat(CHANCE.uniform(0.1, 1.5, (5, 1, 8)), 50, axis=2)
 STRIPS = (CHANCE.normal(0, 1, (5, 1, 400)) * LOUD).astype(np.float32)  # of four seconds
+NOTES = ["Aspirin raises warfarin.", "", "naïve 🩸 rats\nand µg/kg"] * 2
 ROWS = [{"rna": [float(n), 1.0, 2.5], "cnv": [0.5 * n, 1.0]} for n in range(6)]
 
 SCORE = {"kind": "variants", "model": "scorer", "data": "sites", "genome": "genome"}
@@ -69,6 +72,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     commit_dna(objects, "genes", per_base=True)
     commit_table(objects, "omics", {"rna": 3, "cnv": 2})
     commit_beats(objects, "beats")
+    commit_ner(objects, "marks")
     (folder / "raw").mkdir()
     (folder / "beats").mkdir()
     rr = CHANCE.uniform(0.5, 1.2, (6, 2)).astype(np.float32)
@@ -115,17 +119,25 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         },
         {"kind": "predict", "model": "rhythms", "data": "whole", "output": "whole-plain"},
     ]
+    (folder / "notes").mkdir()
+    lines = [json.dumps({"text": text}) for text in NOTES]
+    (folder / "notes/n.ndjson").write_text("\n".join(lines))
+    form = {"name": "notes", "phi": {"method": "none"}}
+    steps += [
+        {"kind": "ingest", "format": form, "source": str(folder / "notes"), "output": "notes"},
+        {"kind": "predict", "model": "marks", "data": "notes", "output": "marks-plain"},
+    ]
     save_network(objects, "scorer")
     steps += ingest_steps(folder, write_vcf(folder / "vcf/sites.vcf", records()))
     steps.append({**SCORE, "output": "scores-plain"})
     run(steps, storage=objects, cluster="inline")
     token, port = add_token(folder / "tokens"), free_port()
     args = {
-        "models": ("dna", "dna-folds", "genes", "omics", "beats", "rhythms", "scorer"),
+        "models": ("dna", "dna-folds", "genes", "omics", "beats", "rhythms", "marks", "scorer"),
         "storage": objects.url,
         "token_file": str(folder / "tokens"),
         "cpus": 0.2,
-        "timeout_s": 20,
+        "timeout_s": 60,
     }
     with serving(args, port=port, num_cpus=2):
         yield Served(objects, Client(port, token))
@@ -230,12 +242,48 @@ def test_a_recording_is_answered_by_its_intervals(served: Served) -> None:
         assert answer.json["annotations"] == wanted[name]["annotations"]
 
 
+def test_texts_are_answered_as_in_bulk(served: Served) -> None:
+    stored = {row["sample_id"]: row["text"] for row in _rows(served, "notes")}
+    assert sorted(stored.values()) == sorted(NOTES)
+    wanted = {row["sample_id"]: row["spans"] for row in _rows(served, "marks-plain")}
+    assert len({str(spans) for spans in wanted.values()}) == 3
+    listed = [{"sample_id": name, "text": text} for name, text in stored.items()]
+    many = served.client.predict("marks", json.dumps(listed).encode(), JSON)
+    assert many.status == 200, many.body
+    assert {one["sample_id"]: one["spans"] for one in many.json["answers"]} == wanted
+    long = ("warfarin " * 111_112)[:1_000_000]
+    answer = served.client.predict("marks", json.dumps({"text": long}).encode(), JSON)
+    assert answer.status == 200, answer.body
+    spans = answer.json["spans"]
+    assert len(spans) > 10_000
+    assert all(0 <= a["end"] <= b["begin"] < len(long) for a, b in pairwise(spans))
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"", 422, "bad-json"),
+        (b"\xff\x00{", 422, "bad-json"),
+        (b"Aspirin raises warfarin.", 422, "bad-json"),
+        (b'{"text": null}', 422, "bad-json"),
+        (b'{"text": "a", "spans": []}', 422, "bad-json"),
+        (json.dumps({"text": "a" * 1_000_001}).encode(), 422, "too-large"),
+    ],
+)
+def test_what_is_no_text_is_refused(served: Served, body: bytes, status: int, code: str) -> None:
+    answer = served.client.predict("marks", body, JSON)
+    assert (answer.status, answer.json["error"]["code"]) == (status, code)
+    assert "Aspirin" not in answer.body.decode()
+
+
 def test_each_model_has_a_path_and_schemas_of_its_own(served: Served) -> None:
     paths = served.client.ask("GET", "/openapi.json").json["paths"]
     for model in served.client.ask("GET", "/v1/models").json["models"]:
         operation = paths[f"/v1/models/{model['name']}:predict"]["post"]
         assert set(operation["requestBody"]["content"]) == set(model["takes"])
-        assert set(model["takes"]) - {NPY} == {JSON, ARROW}
+        assert set(model["takes"]) - {NPY} == (
+            {JSON} if model["name"] == "marks" else {JSON, ARROW}
+        )
         assert set(operation["responses"]["200"]["content"]) == set(model["gives"])
     page = served.client.ask("GET", "/docs").body.decode()
     assert "sequences of 20 bases" in page

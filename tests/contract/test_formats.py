@@ -263,7 +263,7 @@ def test_mutated_files_are_read_or_refused(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "files"),
     [
-        *((name, "*") for name in (*examples.UNCOUNTED, "bigwig", "edf", "wfdb")),
+        *((name, "*") for name in (*examples.UNCOUNTED, "bigwig", "brat", "edf", "wfdb")),
         ("wfdb", "*.atr"),
     ],
 )

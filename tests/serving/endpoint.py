@@ -23,6 +23,7 @@ from medray.modalities.plan import Plan
 from medray.modalities.sequence.plan import SequencePlan
 from medray.modalities.signal.plan import SignalPlan
 from medray.modalities.table.plan import ColumnPlan, TablePlan
+from medray.modalities.text.plan import TextPlan
 from medray.models import MODELS
 from medray.serving.answer import answerer_of
 from medray.serving.replies import Reply, failure
@@ -143,6 +144,24 @@ def commit_beats(objects: Objects, name: str, folds: int = 0) -> str:
     )
     task = {"name": "classification", "classes": ["no", "yes"]}
     return _commit(objects, name, model, task, plan, folds)
+
+
+def commit_ner(objects: Objects, name: str) -> str:
+    """A model that marks stretches of texts, which random weights choose."""
+    plan = TextPlan(
+        answers="spans",
+        classes=("O", "B-DRUG", "I-DRUG"),
+        batch_size=4,
+        frequencies=(6.0,),
+        samples=8,
+        column="text",
+        words=("raises", "and"),
+        letters="aeinrst",
+        longest=None,
+        reads=("characters",),
+    )
+    task = {"name": "ner", "types": ["DRUG"]}
+    return _commit(objects, name, {"name": "bilstm-crf", "hidden": 6}, task, plan, 0)
 
 
 def _commit(

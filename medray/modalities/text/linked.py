@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations, permutations
-from typing import Any
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -13,16 +13,28 @@ from medray.data.tree import Tree
 from medray.errors import DataError
 from medray.formats.documents.columns import RELATIONS, SPANS, Span, relations_of, spans_of
 from medray.modalities.text.encoded import filled, on
+from medray.modalities.text.plan import TextPlan
 from medray.modalities.text.reading import Reading, Row
 from medray.modalities.text.sentences import sentences
 from medray.modalities.text.tokens import split
-from medray.models.text.base import FIRST, HASHES, OTHER, PADDING, REACH, SECOND
+from medray.models.text.base import FIRST, HASHES, OTHER, PADDING, REACH, SECOND, UNKNOWN
+from medray.tasks.base import Task
 
 AROUND = 20  # words before the first and behind the second span that are read
 BETWEEN = 40  # words between them: of more the middle ones are left out
 MOST = 20_000  # pairs of a document
+LISTING = (",", ";", "/", "and", "or")  # what stands between spans that are listed
+LISTED = 3  # words at most from one of them to the next
 
 Pair = tuple[int, int]
+
+
+class Linking(Protocol):
+    """What a task says that relates spans."""
+
+    @property
+    def threshold(self) -> float:
+        """Probability of the first class below which a pair is related."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +60,15 @@ class Pairs:
 
 class Linked(Reading):
     """All pairs of spans that stand in one sentence; of the words of a span one is left, which says
-    whether it is the first, the second or another one, so that no pair is known by its names. The
-    first class is for pairs that nothing relates.
+    whether it is the first, the second or another one, so that no pair is known by its names.
+    Others that are listed one behind the other are read as one. The first class is for pairs that
+    nothing relates, as it is of two spans of the same text where `alike` says so.
     """
+
+    def __init__(self, plan: TextPlan, task: Task) -> None:
+        super().__init__(plan, task)
+        self._linking = cast("Linking", task)
+        self._listing = [one for one in self.codec.words(LISTING).tolist() if one != UNKNOWN]
 
     @property
     def columns_read(self) -> tuple[str, ...]:
@@ -110,25 +128,42 @@ class Linked(Reading):
             for at in over:
                 places.setdefault(at, len(words) - 1)
         base = np.array(words, np.int32)
-        along = np.arange(len(base), dtype=np.int32)
         listed = [at for at in ordered if at in places]
         ranks = {at: rank for rank, at in enumerate(listed)}
+        told = {at: text[spans[at].begin - begin : spans[at].end - begin].lower() for at in listed}
         most = len(listed) if self.plan.between is None else self.plan.between + 1
         pairs = permutations(listed, 2) if self.task.directed else combinations(listed, 2)
         for one, other in pairs:
             if abs(ranks[one] - ranks[other]) > most:
                 continue
-            here, there = places[one], places[other]
+            if not self.plan.alike and told[one] == told[other]:
+                continue
+            row = base.copy()
+            row[places[other]], row[places[one]] = SECOND, FIRST
+            kept = self._kept(row)
+            row, moved = row[kept], kept.cumsum() - 1
+            here, there = int(moved[places[one]]), int(moved[places[other]])
+            along = np.arange(len(row), dtype=np.int32)
             near, far = min(here, there), max(here, there)
             read = np.abs(2 * along - near - far) <= far - near + 2 * AROUND
             if far - near > BETWEEN:
                 read &= (along - near <= BETWEEN // 2) | (far - along <= BETWEEN // 2)
-            row = base.copy()
-            row[there], row[here] = SECOND, FIRST
             made.pairs.append((one, other))
             made.words.append(row[read])
             made.first.append((along - here).clip(-REACH, REACH)[read] + REACH)
             made.second.append((along - there).clip(-REACH, REACH)[read] + REACH)
+
+    def _kept(self, row: np.ndarray) -> np.ndarray:
+        """Which words stay, bool (words,), where of other spans in a list the first stands for
+        all: "with OTHER, OTHER and OTHER" is "with OTHER"."""
+        kept, others = np.ones(len(row), bool), np.flatnonzero(row == OTHER)
+        if len(others) > 1:
+            parting = np.cumsum(~np.isin(row, self._listing))
+            begins, ends = others[:-1], others[1:]
+            joined = (ends - begins <= LISTED) & (parting[begins] + 1 == parting[ends])
+            for begin, end in zip(begins[joined].tolist(), ends[joined].tolist(), strict=True):
+                kept[begin + 1 : end + 1] = False
+        return kept
 
     def inputs(self, several: Sequence[Pairs], device: torch.device) -> dict[str, Tree]:
         """A row a pair; without any pair a row of nothing, whose answer counts for none."""
@@ -174,11 +209,12 @@ class Linked(Reading):
         return np.concatenate([answer, places], axis=1)
 
     def columns(self, placed: np.ndarray, row: Row) -> dict[str, Any]:
-        """`relations`: of each pair whose likeliest class is one."""
+        """`relations`: of each pair that is likely enough to be related, by its likeliest type."""
         there = placed[~np.isnan(placed[:, 0])]
-        kinds = there[:, :-2].argmax(1)
+        kinds = there[:, 1:-2].argmax(1) + 1
+        related = there[:, 0] < self._linking.threshold
         told = []
-        for at in np.flatnonzero(kinds).tolist():
+        for at in np.flatnonzero(related).tolist():
             first, second = (int(place) for place in there[at, -2:])
             told.append({"type": self.plan.classes[kinds[at]], "first": first, "second": second})
         return {RELATIONS: told}

@@ -20,6 +20,7 @@ class TextPlan(Plan):
     between: int | None = Field(
         None, description="other spans between two that may be related; null: any number"
     )
+    alike: bool = Field(True, description="whether spans of the same text may be related")
     reads: tuple[str, ...] = Field((), description="what the network reads beside words")
     rarity: tuple[float, ...] = Field(
         (), description="of n-grams by their hashes, the logarithm of how rare they are"
@@ -36,6 +37,11 @@ class TextPlanOptions(PlanOptions):
         ge=0,
         description="of relations: other spans between two that are asked about, at most; in lists "
         "of dozens most pairs are far apart, and unrelated. null: any number",
+    )
+    alike: bool = Field(
+        True,
+        description="of relations: whether two spans of the same text are asked about; a drug that "
+        "is named twice does not act on itself",
     )
     longest: int | None = Field(
         None, ge=8, description="words that are read of a text, the first ones; null: all"

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable
 
 _ENDS = re.compile(
-    r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9])|(?<=[a-z)\]%][.!?])(?=[A-Z][a-z])|\s*\n\s*"
+    r"(?<=[.!?])[\"')\]]*\s+(?=(?:[-*•]\s+)?[\"'(\[]?[A-Z0-9])|"
+    r"(?<=[a-z)\]%][.!?])(?=[A-Z][a-z])|\s*\n\s*"
 )
 _SHORT = re.compile(
     r"(?:\b(?:dr|mr|mrs|ms|prof|vs|fig|no|st|approx|e\.g|i\.e|et al|ca|resp|incl|spp?)|\b[A-Z])\.$",

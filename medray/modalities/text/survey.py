@@ -59,6 +59,7 @@ def survey(dataset: Dataset, indices: Sequence[int], task: Task, wanted: Wanted)
         "letters": letters,
         "longest": given.longest,
         "between": given.between,
+        "alike": given.alike,
         "reads": tuple(sorted(kind.reads)) if issubclass(kind, TextNetwork) else (),
     }
     if task.answers == "sample":  # what classical models beside a network read, too

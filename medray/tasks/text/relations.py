@@ -1,11 +1,9 @@
 """Relations: which spans of a sentence are related, and how."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
-import pyarrow as pa
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -15,18 +13,17 @@ from medray.formats.documents.columns import RELATIONS, SPANS, Span, relations_o
 from medray.models.base import Answers
 from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.samples import Sample
-from medray.tasks.base import Task, TaskOptions
+from medray.tasks.base import TaskOptions
 from medray.tasks.metric import Metric
-from medray.tasks.metrics.bootstrap import Bootstrap
-from medray.tasks.metrics.entities import counted, summarise_counts
-from medray.tasks.section import ScoredCases, Section, Table
+from medray.tasks.metrics.entities import counted
+from medray.tasks.text.annotating import Annotating, metrics_of
 
 NONE = "none"
-LISTED = 200
+THRESHOLDS = np.arange(1, 20) / 20
 Link = tuple[Span, Span, str]
 
 
-class Relations(Task):
+class Relations(Annotating):
     """Cross-entropy over types and none of each pair of spans in a sentence.
 
     What the plan keeps as `frequencies` is how many pairs a training text has in the mean, by which
@@ -43,25 +40,39 @@ class Relations(Task):
         directed: bool = Field(
             False, description="whether a relation of two spans differs from that turned round"
         )
-        none_weight: float = Field(
-            1.0, gt=0, le=1, description="of pairs that nothing relates, in the loss"
+        threshold: float | None = Field(
+            None,
+            gt=0,
+            lt=1,
+            description="probability that nothing relates a pair, below which it is called by its "
+            "likeliest type; null: the validation says",
         )
 
     name: ClassVar[str] = "relations"
     answers: ClassVar[Answers] = "links"
-    metric: ClassVar[str] = "val_f1"
     metrics: ClassVar[Mapping[str, Metric]] = {
-        "f1": Metric("micro F1", headline=True, digits=4, per_case=False),
-        "precision": Metric("precision", headline=True, per_case=False),
-        "recall": Metric("recall", headline=True, per_case=False),
-        "true": Metric("true relations", kind="count"),
-        "called": Metric("called", kind="count"),
-        "right": Metric("right", kind="count"),
+        **metrics_of("micro F1"),
+        "threshold": Metric("threshold", higher_is_better=False),
     }
+    mistake = (
+        {
+            "type": Metric("truth", kind="text"),
+            "called_type": Metric("called", kind="text"),
+            "first": Metric("first begins", kind="count"),
+            "second": Metric("second begins", kind="count"),
+        },
+        ("type", "called_type"),
+        Metric("pairs", kind="count"),
+    )
+    definition = (
+        "A relation is right where both spans and its type are; pairs that nothing "
+        "relates count in no score, and a relation across sentences is missed."
+    )
 
     def __init__(self, options: Options, frequencies: Sequence[float] | None = None) -> None:
         super().__init__(options, frequencies)
         self.options = options
+        self.found_types = options.types
         self.directed = options.directed
         self._pairs = frequencies[0] if frequencies else 1.0
 
@@ -74,18 +85,6 @@ class Relations(Task):
     def needs(self) -> Needs:
         """Spans and what relates them."""
         return Needs(columns=names(SPANS, RELATIONS))
-
-    def targets(self, rows: Sequence[dict[str, Any]]) -> Tensor | None:
-        """None: the target is made of spans and relations."""
-        return None
-
-    def statistics(self, values: np.ndarray) -> tuple[float, ...]:
-        """Pairs of a text in the mean.
-
-        Args:
-            values: pairs of each training text.
-        """
-        return (max(1.0, float(values.mean())),)
 
     def loss(self, outputs: Any, target: Any) -> Tensor:
         """See Task.
@@ -101,8 +100,7 @@ class Relations(Task):
             nothing: Tensor = outputs.float().sum() * 0
             return made + nothing
         nats = functional.cross_entropy(outputs.float(), labels, reduction="none")
-        weights = torch.where(labels == 0, self.options.none_weight, 1.0)
-        each: Tensor = made.index_add(0, target["owners"], nats * weights) / self._pairs
+        each: Tensor = made.index_add(0, target["owners"], nats) / self._pairs
         return each
 
     def probabilities(self, logits: Tensor) -> Tensor:
@@ -110,35 +108,61 @@ class Relations(Task):
         return logits.float().softmax(1)
 
     @property
+    def threshold(self) -> float:
+        """Probability of none below which a pair is called."""
+        return 0.5 if self.options.threshold is None else self.options.threshold
+
+    @property
     def columns(self) -> int:
-        """Relations that are right, called and true."""
-        return 3
+        """Relations that are right, called and true, by each threshold."""
+        return 3 * len(THRESHOLDS)
 
     def judge(self, answer: np.ndarray, truth: np.ndarray | None) -> list[float]:
-        """Counts over the pairs of a text.
+        """Counts over the pairs of a text, by each threshold.
 
         Args:
             answer: probabilities (pairs, classes).
             truth: classes (pairs,).
         """
         labels = np.zeros(len(answer), np.int64) if truth is None else truth.astype(np.int64)
-        called = answer.argmax(1) if len(answer) else labels
-        right = (called == labels) & (labels > 0)
-        return [float(right.sum()), float((called > 0).sum()), float((labels > 0).sum())]
+        likeliest = answer[:, 1:].argmax(1) + 1 if len(answer) else labels
+        called = answer[:, 0] < THRESHOLDS[:, None]
+        right = (called & (likeliest == labels)).sum(1)
+        true = np.full(len(THRESHOLDS), (labels > 0).sum())
+        return [float(one) for one in np.stack([right, called.sum(1), true], 1).ravel()]
 
     def summarise(self, table: np.ndarray, targets: np.ndarray | None) -> dict[str, float]:
-        """`val_f1`, `val_precision` and `val_recall` of all pairs of sentences together."""
-        right, called, true = table.sum(0)
-        return {
-            "val_f1": _share(2 * right, called + true),
-            "val_precision": _share(right, called),
-            "val_recall": _share(right, true),
-        }
+        """See Annotating, by the threshold of the best F1 or the job's, and `val_threshold`."""
+        each = table.reshape(len(table), -1, 3)
+        right, called, true = each.sum(0).T
+        f1 = 2 * right / np.maximum(1, called + true)
+        far = np.abs(THRESHOLDS - self.threshold)
+        # Of those that are as good as the best the one nearest to a half.
+        best = int(np.where(f1 == f1.max(), far, np.inf).argmin())
+        if self.options.threshold is not None:
+            best = int(far.argmin())
+        told = super().summarise(each[:, best], targets)
+        return {**told, "val_threshold": float(THRESHOLDS[best])}
 
     @property
     def validates(self) -> frozenset[str]:
         """See Task."""
-        return frozenset({"val_f1", "val_precision", "val_recall"})
+        return super().validates | {"val_threshold"}
+
+    @property
+    def calibrates(self) -> bool:
+        """See Task: a threshold that the job does not give."""
+        return self.options.threshold is None
+
+    def chosen(self, metrics: dict[str, float]) -> dict[str, Any]:
+        """The threshold, by the validation, unless the job gives it."""
+        if self.options.threshold is not None or "val_threshold" not in metrics:
+            return {}
+        return {"threshold": round(metrics["val_threshold"], 4)}
+
+    def describe(self) -> list[str]:
+        """The threshold."""
+        return [f"pairs are related where none has a probability below {self.threshold:g}"]
 
     def score(self, truth: Sample, prediction: Sample | None) -> list[dict[str, Any]]:
         """One row; a relation is right if both spans and its type are."""
@@ -160,58 +184,6 @@ class Relations(Task):
             made.add((first, second, one.type))
         return made
 
-    def conclude(self, cases: pa.Table, bootstrap: Bootstrap) -> dict[str, Any]:
-        """Precision, recall and F1 over the relations of all documents, as SemEval-2013 task 9
-        scored them (micro-averaged, without the negative class); see Task."""
-        made = summarise_counts(cases, self.options.types, bootstrap)
-        return {"task": self.name, **made}
-
-    def section(self, scores: ScoredCases) -> Section:
-        """With what was taken for what, and where."""
-        section = super().section(scores)
-        kinds: dict[tuple[str, str], int] = {}
-        listed = []
-        for row in scores.cases:
-            for one in row["mistakes"] or ():
-                kinds[one["type"], one["called_type"]] = (
-                    kinds.get((one["type"], one["called_type"]), 0) + 1
-                )
-                listed.append({"case": row["case"], **one})
-        heads = {
-            "type": Metric("truth", kind="text"),
-            "called_type": Metric("called", kind="text"),
-            "count": Metric("pairs", kind="count"),
-        }
-        counts = [
-            {"type": kind, "called_type": called, "count": count}
-            for (kind, called), count in sorted(kinds.items(), key=lambda one: -one[1])
-        ]
-        told = Table(
-            MISTAKES,
-            listed[:LISTED],
-            folded=f"Mistakes, {min(LISTED, len(listed))} of {len(listed)}",
-        )
-        return replace(
-            section,
-            tables=[*section.tables, Table(heads, counts, title="Mistakes by type")],
-            listings=[told, *section.listings],
-            definitions=[
-                (
-                    "A relation is right where both spans and its type are; pairs that nothing "
-                    "relates count in no score, and a relation across sentences is missed."
-                )
-            ],
-        )
-
-
-MISTAKES = {
-    "case": Metric("case", kind="id"),
-    "type": Metric("truth", kind="text"),
-    "called_type": Metric("called", kind="text"),
-    "first": Metric("first begins", kind="count"),
-    "second": Metric("second begins", kind="count"),
-}
-
 
 def _place(span: Span) -> tuple[int, int, str]:
     return span.begin, span.end, span.type
@@ -230,7 +202,3 @@ def _mistakes(wanted: set[Link], found: set[Link]) -> list[dict[str, Any]]:
         }
         for pair in pairs
     ]
-
-
-def _share(part: float, whole: float) -> float:
-    return float(part / whole) if whole else 0.0

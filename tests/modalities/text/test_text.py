@@ -162,6 +162,32 @@ def test_pairs_are_of_one_sentence_and_blind_to_names() -> None:
     assert [pair for pair, label in zip(both.pairs, both.labels, strict=True) if label] == [(1, 0)]
 
 
+def test_lists_of_other_spans_are_read_as_one() -> None:
+    text = "abmycin and nuxolol, corolol and / or abmycin raises pilolol, and lemmycin"
+    spans = [
+        {"begin": one.begin, "end": one.end, "type": "DRUG", "parts": []}
+        for one in split(text)
+        if len(one.text) > 6
+    ]
+    own = plan(answers="links", classes=("none", "RAISES"), words=("and", ",", "/", "or", "raises"))
+    one = reading_of(own, build_task(LINKS)).encode({"text": text, "spans": spans}, learnt=False)
+    told = {pair: words.tolist() for pair, words in zip(one.pairs, one.words, strict=True)}
+    joins, comma, slash, either, raises = range(WORDS, WORDS + 5)
+    # Three words stand between the third and the fourth, which is more than lists have.
+    tail = [raises, OTHER]
+    assert told[0, 1] == [
+        FIRST, joins, SECOND, comma, OTHER, joins, slash, either, OTHER, *tail,
+    ]  # fmt: skip
+    assert told[2, 4] == [OTHER, comma, FIRST, joins, slash, either, OTHER, raises, SECOND, comma,
+                          joins, OTHER]  # fmt: skip
+    places = dict(zip(one.pairs, one.first, strict=True))
+    assert (places[2, 4] - places[2, 4][2]).tolist() == list(range(-2, 10))
+    assert (0, 3) in told
+    distinct = reading_of(own.model_copy(update={"alike": False}), build_task(LINKS))
+    left = distinct.encode({"text": text, "spans": spans}, learnt=False)
+    assert left.pairs == [pair for pair in one.pairs if pair != (0, 3)]
+
+
 def test_sentences_end_where_readers_end_them() -> None:
     text = "Seen by Dr. Who at 3.5 mg. No pain (e.g. of legs).\nPlan: rest! Is it 5 vs. 6? Yes."
     found = [text[begin:end] for begin, end in sentences(text)]
@@ -170,6 +196,10 @@ def test_sentences_end_where_readers_end_them() -> None:
         "Yes.",
     ]  # fmt: skip
     assert len(sentences("One. Two", [(0, 8)])) == 1
+    items = "These are listed: - One . - Two - of 3. * Four"
+    assert [items[begin:end] for begin, end in sentences(items)] == [
+        "These are listed: - One .", "- Two - of 3.", "* Four",
+    ]  # fmt: skip
     assert sentences("") == []
 
 
@@ -230,7 +260,7 @@ def test_relations_of_folds_are_those_of_their_mean(objects: Objects, make_datas
     make_dataset("texts", samples)
     make_dataset("others", documents(10, seed=5))
     steps = job(*TASKS["relations"][:2])
-    steps[0] |= {"select": {}, "folds": "fold"}
+    steps[0] |= {"select": {}, "folds": "fold", "task": {**steps[0]["task"], "threshold": 0.5}}
     steps[1] |= {"data": "others", "select": {}}
     steps[2] |= {"data": "others"}
     *_, scored = run(steps, storage=objects, cluster="inline").steps

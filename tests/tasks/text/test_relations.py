@@ -61,7 +61,23 @@ def test_a_loss_belongs_to_the_document_of_its_pairs() -> None:
     assert torch.equal(blank.grad, torch.zeros(1, 3))
 
 
-def test_validation_counts_pairs() -> None:
-    answer = np.array([[0.1, 0.8, 0.1], [0.9, 0.1, 0], [0, 0.6, 0.4], [0.8, 0.1, 0.1]])
-    assert TASK.judge(answer, np.array([1, 0, 2, 2], np.uint8)) == [1, 2, 3]
-    assert TASK.summarise(np.array([[1, 2, 3], [1, 1, 1]]), None)["val_f1"] == pytest.approx(4 / 7)
+def test_validation_chooses_from_what_probability_on_pairs_are_related() -> None:
+    answers = np.array([[0.1, 0.8, 0.1], [0.9, 0.1, 0], [0, 0.6, 0.4], [0.62, 0.08, 0.3]])
+    rows = np.array([TASK.judge(answers, np.array([1, 0, 2, 2], np.uint8))]).reshape(1, -1, 3)
+    # None has less than .5: the first and the third are called, and one is right.
+    assert rows[0, 9].tolist() == [1, 2, 3]
+    assert rows[0, 12].tolist() == [2, 3, 3]
+    assert rows[0, 18].tolist() == [2, 4, 3]
+    found = TASK.summarise(rows.reshape(1, -1), None)
+    assert found["val_f1"] == pytest.approx(2 / 3)
+    assert found["val_threshold"] == pytest.approx(0.65)
+    assert TASK.chosen(found) == {"threshold": pytest.approx(0.65)}
+    given = Relations(Relations.Options(types=("X", "Y"), threshold=0.5))
+    assert given.summarise(rows.reshape(1, -1), None)["val_f1"] == pytest.approx(2 / 5)
+    assert given.chosen(found) == {}
+    assert TASK.judge(np.zeros((0, 3)), None) == [0.0] * 57
+
+
+def test_validation_counts_over_all_documents() -> None:
+    table = np.tile([1, 2, 3], (1, 19)), np.tile([1, 1, 1], (1, 19))
+    assert TASK.summarise(np.concatenate(table), None)["val_f1"] == pytest.approx(4 / 7)
