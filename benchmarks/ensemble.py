@@ -21,7 +21,7 @@ from pathlib import Path
 from pairs import interleave
 
 NETWORKS = 5
-PATCH, SHAPE, FEATURES = (32, 96, 96), (96, 192, 192), (16, 32, 64)
+PATCH, SHAPE, FEATURES = (32, 96, 96), (64, 192, 192), (16, 32, 64)
 HOW = {"batch": 1, "precision": "bf16", "held_out": False, "options": {"overlap": 0.5}}
 
 

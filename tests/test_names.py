@@ -28,6 +28,7 @@ OTHERWISE = {
     ("formats", "image"): "an array",
     ("formats", "sequence"): "an array, or a column of text",
     ("formats", "signal"): "an array",
+    ("formats/image", "instances"): "a layout",
     ("models/signal", "signal"): "what comes in, beside its context",
     ("formats/molecules", "smiles"): "a header, or a column of text",
     ("formats/vcf", "filter"): "the column FILTER",

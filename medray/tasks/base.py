@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -19,10 +19,10 @@ from medray.storage.shards.samples import Sample
 from medray.storage.shards.stored import Stored
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
+from medray.tasks.places import Places
 from medray.tasks.section import ScoredCases, Section, Verdict, section_of
 
 NO_LABEL = 255  # of a base: not judged, not learnt
-LEAST = 1e-30  # of probabilities whose logarithm is taken
 
 Level = Annotated[float | None, Field(gt=0, lt=1)]
 """Share of new cases whose truth an answer shall hold; None: none is stated."""
@@ -32,7 +32,7 @@ class TaskOptions(Settings):
     """Base of a task's options: frozen, unknown keys refused."""
 
 
-class Task(ABC):
+class Task(Places, ABC):
     """What is learnt. Stateless; built from options and the classes' frequencies in the data.
 
     A loss is one number per sample, so that the mean over a global batch is the same however the
@@ -63,8 +63,6 @@ class Task(ABC):
     `loss` gets the whole global batch, and each sample's share of the loss is what it returns."""
     directed: bool = False
     """Of relations: whether one of two spans differs from that turned round."""
-    ignored: bool = False
-    """Of places: whether labels hold one value more, behind the classes, that takes no part."""
 
     def __init__(self, options: Any, frequencies: Sequence[float] | None = None) -> None:
         self.frequencies = frequencies
@@ -73,11 +71,6 @@ class Task(ABC):
     def times(self) -> Sequence[float]:
         """When answers are told, where they are curves over time."""
         return ()
-
-    @property
-    @abstractmethod
-    def classes(self) -> tuple[str, ...]:
-        """Names, in the order of the network's output channels."""
 
     def metric_of(self, name: str) -> Metric:
         """What there is to know of a metric.
@@ -160,11 +153,6 @@ class Task(ABC):
     @abstractmethod
     def probabilities(self, logits: Tensor) -> Tensor:
         """Of logits (B, classes, …): the same shape."""
-
-    def logits(self, probabilities: Tensor) -> Tensor:
-        """Of probabilities (B, classes, …) such as `probabilities` makes: logits of which it makes
-        these; logarithms, of a softmax. By them several networks are blended as one is."""
-        return probabilities.clamp(min=LEAST).log()
 
     @property
     def calibrates(self) -> bool:
@@ -270,14 +258,6 @@ class Task(ABC):
             answer: the prediction's row; None: there is none.
         """
         return None
-
-    def postprocess(self, slabs: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Dense tasks: the mask of a whole image (*space) as it is to be written.
-
-        Args:
-            slabs: of the mask, one after another along its first axis.
-        """
-        yield from slabs
 
     def chosen(self, metrics: dict[str, float]) -> dict[str, Any]:
         """Options that the validation chose, by its metrics; they go into the model's package."""

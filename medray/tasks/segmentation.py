@@ -11,6 +11,7 @@ from torch import Tensor
 
 from medray.errors import DataError, SpecError
 from medray.models.base import Answers, Logits
+from medray.spec.base import Settings
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.stored import Stored
 from medray.tasks.base import Task, whole
@@ -20,7 +21,7 @@ from medray.tasks.metrics.overlap import confusion, overlap
 from medray.tasks.metrics.segmentation import score_segmentation, summarise_segmentation
 from medray.tasks.parts import Rule, keep_parts, most_probable
 from medray.tasks.section import CASE, Picture, ScoredCases, Section, Table, dots, picked
-from medray.tasks.voxel_loss import VoxelLoss, VoxelLossOptions
+from medray.tasks.voxel_loss import DeepLoss, RegionLoss, VoxelLoss, VoxelLossOptions
 
 GAIN = "val_gain_largest"
 DOTS = "Every dot is a case; the bar above them spans the quartiles, its dot is the median."
@@ -31,6 +32,14 @@ DEFINED = (
     "mask (absent) the case is left out of that mean and counted. Surface Dice has a tolerance of "
     "1 mm unless the job says otherwise."
 )
+
+
+class Region(Settings):
+    """Classes that are learnt as one; regions may overlap."""
+
+    name: str
+    classes: tuple[str, ...] = Field(min_length=1, description="that it is made of")
+    paints: str = Field(description="class that a mask gets where the region is found")
 
 
 class Segmentation(Task):
@@ -44,6 +53,11 @@ class Segmentation(Task):
             False,
             description="labels hold one value more, behind those of the classes: its voxels take "
             "no part in loss and scores (nnU-Net's label `ignore`)",
+        )
+        regions: tuple[Region, ...] = Field(
+            (),
+            description="learnt in place of the classes, by a sigmoid each; later ones are painted "
+            "over earlier ones (nnU-Net's `regions_class_order`)",
         )
         keep_largest: Literal["validation"] | tuple[str, ...] = Field(
             "validation",
@@ -79,6 +93,7 @@ class Segmentation(Task):
         super().__init__(options, frequencies)
         self.options = options
         self.ignored = options.ignore
+        _require_classes(options)
         strange = set(options.keep_largest) - {"*", *options.classes[1:]}
         if options.keep_largest != "validation" and strange:
             raise SpecError(
@@ -87,12 +102,30 @@ class Segmentation(Task):
                 about="keep_largest",
                 hint=f"*, {', '.join(options.classes[1:])}",
             )
-        self._loss = VoxelLoss(options, len(options.classes), frequencies, ignored=self.ignored)
+        self._loss: DeepLoss
+        if options.regions:
+            self.channel_threshold = 0.5
+            labels = [[options.classes.index(c) for c in one.classes] for one in options.regions]
+            ignored = len(options.classes) if self.ignored else None
+            self._loss = RegionLoss(options, labels, ignored)
+        else:
+            self._loss = VoxelLoss(options, len(options.classes), frequencies, ignored=self.ignored)
 
     @property
     def classes(self) -> tuple[str, ...]:
         """See Task."""
         return self.options.classes
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """See Places: the regions, where there are some."""
+        return tuple(one.name for one in self.options.regions) or self.classes
+
+    @property
+    def paints(self) -> tuple[int, ...]:
+        """See Places."""
+        regions = self.options.regions
+        return tuple(self.classes.index(one.paints) for one in regions) or super().paints
 
     def targets(self, rows: Sequence[dict[str, Any]]) -> Tensor | None:
         """None: the target is the label array."""
@@ -103,8 +136,12 @@ class Segmentation(Task):
         return self._loss(outputs, target)
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Softmax over the classes."""
-        return logits.float().softmax(1)
+        """Softmax over the classes, or a sigmoid of each region."""
+        return logits.float().sigmoid() if self.options.regions else logits.float().softmax(1)
+
+    def logits(self, probabilities: Tensor) -> Tensor:
+        """See Places."""
+        return probabilities.logit(1e-6) if self.options.regions else super().logits(probabilities)
 
     @property
     def columns(self) -> int:
@@ -196,7 +233,11 @@ class Segmentation(Task):
         """With its mask; of probabilities that of the most probable classes, postprocessed."""
         if "label" in prediction.names or "probability" not in prediction.names:
             return super().given(prediction)
-        label = most_probable(prediction.array("probability"))
+        probability = prediction.array("probability")
+        if self.channel_threshold is None:
+            label = most_probable(probability)
+        else:
+            label = self.painted(np.asarray(probability[...]) > self.channel_threshold)
         mask = np.concatenate(list(self.postprocess([label])))
         return Sample(prediction.id, dict(prediction.row), {"label": mask})
 
@@ -260,6 +301,32 @@ class Segmentation(Task):
     def _kept(self, labels: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
         options = self.options.model_copy(update={"keep_largest": names, "min_voxels": 0})
         return np.concatenate(list(Segmentation(options).postprocess([labels])))
+
+
+def _require_classes(options: Segmentation.Options) -> None:
+    """Refuse regions of what is no class, and with them what is of classes that exclude each other.
+
+    Raises:
+        SpecError: there is such a one ("unknown-class", "region-options").
+    """
+    for at, region in enumerate(options.regions):
+        strange = {*region.classes, region.paints} - set(options.classes)
+        if strange:
+            raise SpecError(
+                f"{min(strange)!r} is no class",
+                code="unknown-class",
+                about=f"regions.{at}",
+                hint=", ".join(options.classes),
+            )
+    if options.regions:
+        for name in ("dice_background", "focal_gamma", "class_weights", "label_smoothing"):
+            if getattr(options, name) != type(options).model_fields[name].default:
+                raise SpecError(
+                    "regions may overlap: this option is of classes that exclude each other",
+                    code="region-options",
+                    about=name,
+                    hint="leave it out, or learn classes",
+                )
 
 
 def _means(part: np.ndarray) -> np.ndarray:

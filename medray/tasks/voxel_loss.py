@@ -1,8 +1,9 @@
-"""Loss of classes that exclude each other, for every voxel: Dice and cross-entropy.
+"""Loss of voxels: Dice and cross-entropy, of classes that exclude each other, or of regions.
 
 After Isensee et al. 2021 (nnU-Net); focal on request (Lin et al. 2017).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Literal
 
@@ -34,8 +35,34 @@ class VoxelLossOptions(TaskOptions):
     label_smoothing: float = Field(0, ge=0, lt=1)
 
 
-class VoxelLoss:
-    """The loss of each sample.
+class DeepLoss(ABC):
+    """The loss of each sample, of one output or of those of several resolutions."""
+
+    def __call__(self, outputs: Logits, target: Tensor) -> Tensor:
+        """Loss per sample, (B,), of logits (B, channels, *space) and targets int64 (B, *space).
+
+        With deep supervision each coarser output weighs half of the one before it; targets are
+        shrunk to it by nearest neighbour.
+        """
+        if isinstance(outputs, Tensor):
+            return self._loss(outputs, target)
+        total, weight = torch.zeros(len(target), device=target.device), 0.0
+        for level, logits in enumerate(outputs):
+            shrunk = target
+            if level:
+                coarse = functional.interpolate(target[:, None].float(), logits.shape[2:])
+                shrunk = coarse[:, 0].long()
+            total = total + self._loss(logits, shrunk) * 0.5**level
+            weight += 0.5**level
+        return total / weight
+
+    @abstractmethod
+    def _loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Of one output."""
+
+
+class VoxelLoss(DeepLoss):
+    """Of classes that exclude each other: softmax.
 
     Args:
         options: of it.
@@ -56,24 +83,6 @@ class VoxelLoss:
         weights = weights_of(options.class_weights, classes, frequencies)
         self._weights = None if weights is None else torch.tensor(weights, dtype=torch.float32)
 
-    def __call__(self, outputs: Logits, target: Tensor) -> Tensor:
-        """Loss per sample, (B,), of logits (B, classes, *space) and targets int64 (B, *space).
-
-        With deep supervision each coarser output weighs half of the one before it; targets are
-        shrunk to it by nearest neighbour.
-        """
-        if isinstance(outputs, Tensor):
-            return self._loss(outputs, target)
-        total, weight = torch.zeros(len(target), device=target.device), 0.0
-        for level, logits in enumerate(outputs):
-            shrunk = target
-            if level:
-                coarse = functional.interpolate(target[:, None].float(), logits.shape[2:])
-                shrunk = coarse[:, 0].long()
-            total = total + self._loss(logits, shrunk) * 0.5**level
-            weight += 0.5**level
-        return total / weight
-
     def _loss(self, logits: Tensor, target: Tensor) -> Tensor:
         log_p = logits.float().log_softmax(1)
         target = target[:, None]
@@ -85,7 +94,11 @@ class VoxelLoss:
         if self.options.cross_entropy:
             losses.append(self.options.cross_entropy * self._cross_entropy(log_p, target, known))
         if self.options.dice:
-            losses.append(self.options.dice * self._dice(log_p.exp(), target, known))
+            first = 0 if self.options.dice_background else 1
+            names = torch.arange(first, logits.shape[1], device=logits.device)
+            mask = target == names.view(1, -1, *[1] * (logits.ndim - 2))
+            dice = dice_loss(log_p.exp()[:, first:], mask, known, self.options.dice_over)
+            losses.append(self.options.dice * dice)
         return torch.stack(losses).sum(0)
 
     def _cross_entropy(self, log_p: Tensor, target: Tensor, known: Tensor | None) -> Tensor:
@@ -102,20 +115,61 @@ class VoxelLoss:
             return loss.flatten(1).sum(1) / known.flatten(1).sum(1).clamp(min=1)
         return loss.flatten(1).mean(1)
 
-    def _dice(self, p: Tensor, target: Tensor, known: Tensor | None) -> Tensor:
-        first = 0 if self.options.dice_background else 1
-        names = torch.arange(first, p.shape[1], device=p.device)
-        p = p[:, first:]
-        mask = target == names.view(1, -1, *[1] * (p.ndim - 2))
-        if known is not None:
-            p = p * known  # the target is background there, which a mask of it must not count
-            mask = mask & known
-        over = list(range(2, p.ndim))
-        if self.options.dice_over == "batch":
-            over = [0, *over]
-        both = (p * mask).sum(over)
-        size = p.sum(over) + mask.sum(over)
-        dice = (2 * both + SMOOTH) / (size + SMOOTH)
-        if self.options.dice_over == "batch":
-            return (1 - dice.mean()).expand(len(p))
-        return 1 - dice.mean(1)
+
+class RegionLoss(DeepLoss):
+    """Of regions that may overlap, each of one class or more: a sigmoid for each.
+
+    Args:
+        options: of it; those of classes that exclude each other have no say.
+        regions: the labels that each region is made of.
+        ignored: the label whose voxels take no part; None: there is none.
+    """
+
+    def __init__(
+        self, options: VoxelLossOptions, regions: Sequence[Sequence[int]], ignored: int | None
+    ) -> None:
+        self.options, self._regions, self._ignored = options, regions, ignored
+
+    def _loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        known = None if self._ignored is None else (target != self._ignored)[:, None]
+        masks = [torch.isin(target, target.new_tensor(one)) for one in self._regions]
+        mask, logits = torch.stack(masks, 1), logits.float()
+        losses = []
+        if self.options.cross_entropy:
+            each = functional.binary_cross_entropy_with_logits(
+                logits, mask.float(), reduction="none"
+            ).mean(1, keepdim=True)
+            if known is None:
+                entropy = each.flatten(1).mean(1)
+            else:
+                count = known.flatten(1).sum(1).clamp(min=1)
+                entropy = (each * known).flatten(1).sum(1) / count
+            losses.append(self.options.cross_entropy * entropy)
+        if self.options.dice:
+            dice = dice_loss(logits.sigmoid(), mask, known, self.options.dice_over)
+            losses.append(self.options.dice * dice)
+        return torch.stack(losses).sum(0)
+
+
+def dice_loss(
+    p: Tensor, mask: Tensor, known: Tensor | None, over_what: Literal["sample", "batch"]
+) -> Tensor:
+    """1 - the mean soft Dice of the channels, (B,).
+
+    Args:
+        p: probabilities (B, channels, *space).
+        mask: bool of the same shape.
+        known: bool (B, 1, *space), which voxels take part; None: all.
+        over_what: batch: of all samples together, and the same for each.
+    """
+    if known is not None:
+        p, mask = p * known, mask & known
+    over = list(range(2, p.ndim))
+    if over_what == "batch":
+        over = [0, *over]
+    both = (p * mask).sum(over)
+    size = p.sum(over) + mask.sum(over)
+    dice = (2 * both + SMOOTH) / (size + SMOOTH)
+    if over_what == "batch":
+        return (1 - dice.mean()).expand(len(p))
+    return 1 - dice.mean(1)

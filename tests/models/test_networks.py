@@ -5,12 +5,14 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
+from torch import nn
 
 from medray.errors import SpecError
 from medray.models.base import Network, freeze
 from medray.models.image.base import pool_steps
 from medray.models.image.centernet import CenterNet
 from medray.models.image.cnn import Cnn
+from medray.models.image.layers import Residual
 from medray.models.image.resnet import ResNet
 from medray.models.image.segnet import SegNet
 from medray.models.image.unet import UNet
@@ -21,6 +23,7 @@ SEGMENTERS: list[Case] = [
     (UNet, {"dims": 2, "features": (4, 8, 16)}, (20, 32)),
     (UNet, {"dims": 3, "features": (4, 8, 16), "residual": True}, (8, 16, 24)),
     (UNet, {"dims": 3, "preset": "ronneberger", "features": (4, 8)}, (8, 12, 8)),
+    (UNet, {"dims": 3, "preset": "resenc", "features": (4, 8, 8), "blocks": (1, 2, 2)}, (8, 8, 16)),
     (SegNet, {"dims": 2, "features": (4, 8)}, (16, 24)),
     (SegNet, {"dims": 3, "features": (4, 8, 8), "norm": "instance"}, (8, 16, 32)),
 ]
@@ -90,6 +93,9 @@ def test_classifiers_answer_per_sample_at_any_size(case: Case) -> None:
         # head 6_924.
         ((SegNet, {"dims": 2}, (224, 224)), 3, 12, 29_441_996),
         ((UNet, {"dims": 3}, (32, 48, 32)), 1, 3, 5_601_187),
+        # By hand: 44 of the first convolution, 304 and 944 + 1,184 of three blocks, 132 of the
+        # upsampling, 296 of the decoder, 15 of the head.
+        ((UNet, {"preset": "resenc", "features": (4, 8), "blocks": (1, 2)}, (8, 8)), 1, 3, 2_919),
     ],
 )
 def test_parameter_counts_are_those_of_the_papers(
@@ -127,6 +133,23 @@ def test_a_seed_fixes_the_start(case: Case) -> None:
 def test_unknown_options_are_refused(network: type[Network]) -> None:
     with pytest.raises(ValidationError, match="featurez"):
         network.Options.model_validate({"dims": 2, "featurez": [8, 16]})
+
+
+def test_a_pooled_shortcut_is_the_mean_where_channels_stay() -> None:
+    body = nn.Conv2d(2, 2, 3, 2, 1, bias=False)
+    nn.init.zeros_(body.weight)
+    block = Residual(2, 2, 2, body, norm_kind="instance", stride=(2, 2), pooled=True)
+    image = torch.arange(32.0).reshape(1, 2, 4, 4)
+    assert block(image)[0, 0].tolist() == [[2.5, 4.5], [10.5, 12.5]]
+    assert not list(block.shortcut.parameters())
+    wider = Residual(2, 2, 4, nn.Conv2d(2, 4, 3, 2, 1), norm_kind="instance", stride=2, pooled=True)
+    assert wider(image).shape == (1, 4, 2, 2)
+
+
+def test_levels_without_a_number_of_blocks_are_refused() -> None:
+    case = (UNet, {"preset": "resenc", "features": (4, 8, 8), "blocks": (1, 1)}, (32, 32))
+    with pytest.raises(SpecError, match="bad-blocks"):
+        build(case)
 
 
 def test_short_axes_are_pooled_less() -> None:

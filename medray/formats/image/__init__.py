@@ -1,4 +1,4 @@
-"""Images of two dimensions: PNG, JPEG, TIFF with masks, boxes or classes; MedMNIST's archives."""
+"""Pictures: PNG, JPEG, TIFF with masks, instances, boxes or classes; MedMNIST's archives."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -18,12 +18,14 @@ from medray.formats.image.boxes import (
     named_paths,
     plan_boxes,
 )
+from medray.formats.image.instances import grey, numbered
 from medray.formats.image.layouts import (
     Labels,
     Layout,
     Planned,
     plan_csv,
     plan_folders,
+    plan_instances,
     plan_masks,
     plan_npz,
     plan_plain,
@@ -46,6 +48,7 @@ from medray.storage.shards.samples import Sample, Slabs
 from medray.storage.shards.schema import Arrays, space_axes
 
 GROUP_SAMPLES = 256
+MASKED = ("masks", "instances")  # layouts of images with masks
 
 __all__ = ["Image"]
 
@@ -54,8 +57,15 @@ class ImageOptions(FormatOptions):
     """How to read and write images."""
 
     layout: Layout | BoxLayout = "plain"
-    images: str = Field("images", description="masks: folder of the images")
-    masks: str = Field("masks", description="masks: folder of the masks, of the images' names")
+    images: str = Field("images", description="masks, instances: folder of the images")
+    masks: str = Field(
+        "masks",
+        description="masks: folder of the masks, of the images' names; instances: so of label "
+        "images, or in each picture's own folder that of a mask for each instance",
+    )
+    colour: Literal["own", "grey"] = Field(
+        "own", description="grey: of images in colour only the luma (BT.601) is kept"
+    )
     labels: Labels = Field(
         "required", description="masks, voc, yolo: whether every image must have some"
     )
@@ -113,14 +123,14 @@ class Image(Format):
 
     def arrays(self) -> Arrays:
         """Images, with masks where the layout and `labels` say so."""
-        masks = self.options.layout == "masks"
+        masks = self.options.layout in MASKED
         flat = self.options.pages == "refuse" and self.options.layout != "npz"
         flat = flat or self.boxed is not None
         return images(labels=masks and self.options.labels != "none", axes=2 if flat else None)
 
     def holds(self) -> Holds:
         """Images with masks, or with classes, as the layout says."""
-        options, masks = self.options, self.options.layout == "masks"
+        options, masks = self.options, self.options.layout in MASKED
         told = () if masks or options.layout == "plain" else ("target", "class_name", "split")
         if self.boxed is not None:
             told = (OBJECTS, CLIPPED, "split")
@@ -150,7 +160,7 @@ class Image(Format):
         if options.layout == "csv":
             return [("table", options.table)]
         if options.layout != "masks":
-            return []
+            return []  # of instances each picture may have a folder of its own
         masks = [("masks", options.masks)] if options.labels == "required" else []
         return [("images", options.images), *masks]
 
@@ -163,9 +173,11 @@ class Image(Format):
         limit = self.options.max_pixels
         path = open_path(source, item.paths[0])
         values, spacing = read_raster(path, limit, volume=stacked, indices=False)
-        image = as_image(values)
+        image = as_image(grey(values) if self.options.colour == "grey" else values)
         label = None
-        if item.extra.get("mask"):
+        if item.extra.get("each"):
+            label = numbered(self._instances(source, item), image.shape[1:])
+        elif item.extra.get("mask"):
             path = open_path(source, item.paths[1])
             mask, _ = read_raster(path, limit, volume=stacked, indices=True)
             if mask.shape[0] != 1:
@@ -183,6 +195,14 @@ class Image(Format):
             made.row.update(columns, has_label=columns[OBJECTS] is not None)
             yield from refused
         yield made
+
+    def _instances(self, source: Source, item: Input) -> Iterator[tuple[str, np.ndarray]]:
+        """Name and pixels of each mask; of one in colour where any channel is not 0."""
+        for path in item.paths[1:]:
+            values, _ = read_raster(
+                open_path(source, path), self.options.max_pixels, volume=False, indices=True
+            )
+            yield path.rpartition("/")[2], (values != 0).max(0)
 
     def takes(self, names: frozenset[str]) -> frozenset[str]:
         """The array that the options name."""
@@ -215,6 +235,8 @@ class Image(Format):
                 return plan_plain(source)
             case "masks":
                 return plan_masks(source, options.images, options.masks, options.labels)
+            case "instances":
+                return plan_instances(source, options.images, options.masks)
             case "folders":
                 return plan_folders(source, options.classes)
             case "csv":

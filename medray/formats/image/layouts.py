@@ -26,7 +26,7 @@ from medray.formats.image.raster import SUFFIXES
 from medray.formats.imaging.values import OTHER_IMAGES
 from medray.storage.shards.records import Refusal
 
-Layout = Literal["plain", "masks", "folders", "csv", "npz"]
+Layout = Literal["plain", "masks", "instances", "folders", "csv", "npz"]
 Labels = Literal["required", "optional", "none"]
 Planned = tuple[Iterable[Input], list[Refusal]]  # the refused are whole when the inputs are out
 
@@ -80,6 +80,38 @@ def plan_masks(source: Source, images: str, masks: str, labels: Labels) -> Plann
         refused += [
             Refusal(file.path, "no-image", "the mask has no image of its own") for file in left
         ]
+    if is_empty(items, refused):
+        nothing_found(source, f"image in the folder {images!r}", "name it by `images`")
+    return unique(items, refused), refused
+
+
+def plan_instances(source: Source, images: str, masks: str) -> Planned:
+    """Pictures with numbered instances: as `plan_masks` has them, or a folder for each picture.
+
+    In such a folder lie the picture, alone in a folder `images`, and in a folder `masks` a file for
+    each instance (the Data Science Bowl of 2018).
+    """
+    found, refused = _images(source)
+    if any(_inside(file, images) for file in found):
+        return plan_masks(source, images, masks, "required")
+    pictures: dict[str, tuple[list[File], list[File]]] = {}
+    for file in found:
+        folder, _, kind = file.path.rpartition("/")[0].rpartition("/")
+        if not folder or kind not in (images, masks):
+            refused.append(Refusal.of(file.path, ELSEWHERE))
+            continue
+        pictures.setdefault(folder, ([], []))[kind == masks].append(file)
+    items = []
+    for folder, (own, instances) in pictures.items():
+        name = folder.replace("/", "_")
+        if len(own) == 1 and instances:
+            items.append(item(name, [*own, *instances], id=name, mask=True, each=True))
+        elif not own:
+            refused.append(Refusal(name, "no-image", "the masks have no image of their own"))
+        elif not instances:
+            refused.append(Refusal(name, "no-label", "the image has no mask"))
+        else:
+            refused.append(Refusal(name, "ambiguous-label", "several images share their masks"))
     if is_empty(items, refused):
         nothing_found(source, f"image in the folder {images!r}", "name it by `images`")
     return unique(items, refused), refused

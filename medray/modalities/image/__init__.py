@@ -150,6 +150,7 @@ class Images(Modality):
             spacing_mm=plan.spacing_mm,
             classes=len(task.classes) if task.answers == "place" else 0,
             ignored=task.ignored,
+            places=task.places,
             cache_bytes=settings.cache_bytes,
         )
 

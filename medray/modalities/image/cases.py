@@ -3,7 +3,7 @@
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,7 @@ class Cases:
         spacing_mm: grid of the network; None: every image's own grid.
         classes: of the label; 0 where samples have no label array.
         ignored: labels hold one value more, behind the classes, which is none.
+        places: makes classes of stored labels.
         cache_bytes: decoded samples are kept if all of them fit.
 
     Raises:
@@ -57,6 +58,7 @@ class Cases:
         spacing_mm: Sequence[float] | None = None,
         classes: int = 0,
         ignored: bool = False,
+        places: Callable[[np.ndarray], np.ndarray] = np.asarray,
         cache_bytes: int = 0,
     ) -> None:
         if not indices:
@@ -69,7 +71,7 @@ class Cases:
         self.dataset, self.indices, self.classes = dataset, list(indices), classes
         self.values = classes + ignored  # that labels may hold
         self.rows: list[dict[str, Any]] = dataset.samples.take(self.indices).to_pylist()
-        self._channels, self._spacing = tuple(channels), spacing_mm
+        self._channels, self._spacing, self._places = tuple(channels), spacing_mm, places
         self._local = threading.local()
         self._normalisers: dict[int, Normaliser] = {}
         self._images: dict[int, Tensor] = {}
@@ -118,6 +120,10 @@ class Cases:
             return self._labels[case][box]
         return self._read_label(case, box)
 
+    def truth(self, case: int) -> np.ndarray:
+        """The label as it is stored, (*space)."""
+        return self._array(case, "label")[...]
+
     def foreground(self, case: int) -> list[np.ndarray]:
         """Of each class from 1 on, up to 512 of its voxels, drawn evenly: (voxels, axes).
 
@@ -144,7 +150,7 @@ class Cases:
         return torch.from_numpy(self.normaliser(case)(raw))
 
     def _read_label(self, case: int, box: Box) -> Tensor:
-        raw = self._array(case, "label")[box]
+        raw = self._places(self._array(case, "label")[box])
         return torch.from_numpy(raw.astype(np.uint8 if self.values <= 256 else np.int16))
 
     def _array(self, case: int, name: str) -> SampleArray:

@@ -11,6 +11,7 @@ from medray.modalities.base import Precision
 from medray.modalities.image.cases import Cases
 from medray.modalities.image.loader import whole_image
 from medray.modalities.image.plan import ImagePlan
+from medray.modalities.image.predictor import labels_of
 from medray.modalities.image.sliding.infer import predict_volume
 from medray.models.base import Network
 from medray.models.image.base import ImageNetwork
@@ -34,8 +35,8 @@ def judge(
     """See Modality.judge."""
     if task.answers == "place":
         for case in chosen:
-            mask = _mask(network, cases, case, plan, device, precision)
-            yield task.judge(mask, cases.label(case).numpy())
+            mask = _mask(network, cases, case, task, plan, device, precision)
+            yield task.judge(mask, cases.truth(case))
         return
     for start in range(0, len(chosen), TOGETHER):
         some = chosen[start : start + TOGETHER]
@@ -48,6 +49,7 @@ def _mask(
     network: Network,
     cases: Cases,
     case: int,
+    task: Task,
     plan: ImagePlan,
     device: torch.device,
     precision: Precision,
@@ -60,10 +62,11 @@ def _mask(
         roi=plan.window(inner, cast("ImageNetwork", network).divisor),
         overlap=OVERLAP,
         precision=precision,
+        threshold=task.channel_threshold,
         network_shape=None if inner == shape else inner,
         device=device,
     )
-    return np.concatenate(list(slabs))
+    return np.concatenate(list(labels_of(task, slabs)))
 
 
 def slabs_of(cases: Cases, case: int, channels: int) -> Slabs:

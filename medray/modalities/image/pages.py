@@ -62,8 +62,9 @@ def _masks(picture: Picture, task: Task, truth: Stored, prediction: Stored) -> P
             turn=flips(truth.row.get("affine")),
         )
         panels.append((name, encode_png(pixels)))
-    colours = [COLOURS[number % len(COLOURS)] for number in range(len(task.classes) - 1)]
-    legend = list(zip(task.classes[1:], colours, strict=True))
+    named = () if task.numbered else task.classes[1:]
+    colours = [COLOURS[number % len(COLOURS)] for number in range(len(named))]
+    legend = list(zip(named, colours, strict=True))
     return replace(picture, caption=caption, panels=panels, legend=legend)
 
 

@@ -176,7 +176,7 @@ def make_plan(
         "dims": axes,
         "in_channels": found.channels,
         "answers": task.answers,
-        "classes": task.classes,
+        "classes": task.channels,
         "spacing_mm": spacing,
         "patch": patch,
         "batch_size": batch_size,

@@ -20,6 +20,7 @@ from medray.storage.shards.forms.ome import IMAGE, LABEL
 from medray.storage.shards.samples import Sample, Slabs
 from medray.storage.shards.schema import Arrays
 from medray.storage.shards.stored import Sliceable, Stored
+from medray.tasks.base import Task
 
 AHEAD_BYTES = 16 * 2**20  # of a unit's images are read before its turn; larger ones stream
 
@@ -42,13 +43,17 @@ class ImagePredictor(Answering):
     @property
     def arrays(self) -> Arrays:
         """A mask, or its probabilities."""
-        label = replace(LABEL, dtypes=("uint8",))
+        label = replace(LABEL, dtypes=(self._mask_dtype,))
         return {"label": label, "probability": replace(IMAGE, dtypes=("float32",))}
 
     @property
     def by_windows(self) -> bool:
         """Whether an image is answered window by window; else it is taken whole."""
         return self.trained.task.answers != "sample"
+
+    @property
+    def _mask_dtype(self) -> str:
+        return "uint16" if self.trained.task.numbered else "uint8"
 
     @property
     def batch(self) -> int:
@@ -117,6 +122,7 @@ class ImagePredictor(Answering):
             mirror_axes=plan.mirror_axes if asked.options.tta else (),
             precision=asked.precision,
             outputs="probabilities" if probabilities else "labels",
+            threshold=trained.task.channel_threshold,
             network_shape=inner,
             device=trained.device,
         )
@@ -125,9 +131,9 @@ class ImagePredictor(Answering):
             shape = (len(plan.classes), *space)
             made.arrays["probability"] = Slabs(shape, np.dtype(np.float32), 1, slabs)
         else:
-            kept = trained.task.postprocess(slabs)
-            counted = _counted(kept, len(plan.classes), made.row)
-            made.arrays["label"] = Slabs(space, np.dtype(np.uint8), 0, counted)
+            kept = trained.task.postprocess(labels_of(trained.task, slabs))
+            counted = _counted(kept, trained.task, made.row)
+            made.arrays["label"] = Slabs(space, np.dtype(self._mask_dtype), 0, counted)
         return made
 
     def answers(self, samples: Sequence[Sample]) -> np.ndarray:
@@ -146,15 +152,21 @@ class ImagePredictor(Answering):
         )
 
 
-def _counted(
-    slabs: Iterator[np.ndarray], classes: int, row: dict[str, Any]
-) -> Iterator[np.ndarray]:
-    """The slabs as they are; once they have passed, `row` holds `label_voxels`, as after ingest."""
-    voxels = np.zeros(classes, np.int64)
+def labels_of(task: Task, slabs: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Slabs of labels (depth, *rest), of what `predict_volume` gives with the task's threshold."""
     for slab in slabs:
-        voxels += np.bincount(slab.reshape(-1), minlength=classes)
+        yield slab if task.channel_threshold is None else task.painted(slab)
+
+
+def _counted(slabs: Iterator[np.ndarray], task: Task, row: dict[str, Any]) -> Iterator[np.ndarray]:
+    """The slabs as they are; once they have passed, `row` holds what the task counts of them."""
+    voxels = np.zeros(1, np.int64)
+    for slab in slabs:
+        found = np.bincount(slab.reshape(-1), minlength=len(voxels))
+        found[: len(voxels)] += voxels
+        voxels = found
         yield slab
-    row["label_voxels"] = voxels.tolist()
+    row |= task.counted(voxels)
 
 
 def _parts(image: Sliceable) -> Iterator[np.ndarray]:

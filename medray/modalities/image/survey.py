@@ -105,7 +105,7 @@ def fingerprint(
 def _check_names(dataset: Dataset, task: Task) -> None:
     """Classes that the data name must have the numbers that the task gives them."""
     labels = dataset.attributes.get("labels")
-    if task.answers != "place" or not isinstance(labels, dict):
+    if task.answers != "place" or task.numbered or not isinstance(labels, dict):
         return
     count = len(task.classes)
     if "ignore" in labels and not (task.ignored and labels["ignore"] == count):
@@ -142,9 +142,9 @@ def _frequencies(
         axes = len(dataset.array(indices[0], "image").shape) - 1
         kinds = [cast("ObjectTask", task).boxes(row, axes)[:, -2] for row in rows]
         return task.statistics(np.concatenate(kinds).astype(np.int64))
-    counts = [row.get("label_voxels") for row in rows]
+    counts = [None if task.numbered else row.get("label_voxels") for row in rows]
     missing = [at for at, count in enumerate(counts) if not count]
-    read = [delayed(_count)(dataset, indices[at], classes) for at in missing]
+    read = [delayed(_count)(dataset, indices[at], task) for at in missing]
     for at, count in zip(missing, _compute(read, threads), strict=True):
         counts[at] = count
     total = np.zeros(classes)
@@ -161,9 +161,9 @@ def _frequencies(
     return tuple(float(share) for share in total / max(total.sum(), 1))
 
 
-def _count(dataset: Dataset, index: int, classes: int) -> list[int]:
-    label = dataset.array(index, "label")[...]
-    counts: list[int] = np.bincount(label.ravel(), minlength=classes).tolist()
+def _count(dataset: Dataset, index: int, task: Task) -> list[int]:
+    label = task.places(dataset.array(index, "label")[...])
+    counts: list[int] = np.bincount(label.ravel(), minlength=len(task.classes)).tolist()
     return counts
 
 

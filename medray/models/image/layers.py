@@ -28,6 +28,12 @@ def max_pool(dims: int, step: tuple[int, ...], *, indices: bool = False) -> nn.M
     return make(step, step, return_indices=indices)
 
 
+def mean_pool(dims: int, step: int | tuple[int, ...]) -> nn.Module:
+    """Mean pooling by `step`."""
+    make = nn.AvgPool3d if dims == 3 else nn.AvgPool2d
+    return make(step, step)  # type: ignore[arg-type]
+
+
 def global_pool(dims: int) -> nn.Module:
     """Mean over all spatial axes: (B, C, *spatial) to (B, C)."""
     make = nn.AdaptiveAvgPool3d if dims == 3 else nn.AdaptiveAvgPool2d
@@ -95,7 +101,8 @@ class Residual(nn.Module):
     """Body plus shortcut, then the activation (He et al. 2016).
 
     The shortcut is the identity where shapes agree, else a 1x1 convolution with normalisation,
-    strided as the body.
+    strided as the body. With `pooled` the mean is taken over what a stride leaves out, and channels
+    are convolved only where they differ (ResNet-D, He et al. 2019).
     """
 
     def __init__(
@@ -108,16 +115,21 @@ class Residual(nn.Module):
         norm_kind: Norm,
         stride: int | tuple[int, ...] = 1,
         slope: float = 0.0,
+        pooled: bool = False,
     ) -> None:
         super().__init__()
         self.body = body
         strided = stride > 1 if isinstance(stride, int) else max(stride) > 1
-        self.shortcut = (
-            ConvNorm(dims, inward, outward, norm_kind=norm_kind, kernel=1, stride=stride,
-                     slope=None)
-            if strided or inward != outward
-            else nn.Identity()
-        )  # fmt: skip
+        shortcut = nn.Sequential()
+        if strided and pooled:
+            shortcut.append(mean_pool(dims, stride))
+            strided, stride = False, 1
+        if strided or inward != outward:
+            fitted = ConvNorm(
+                dims, inward, outward, norm_kind=norm_kind, kernel=1, stride=stride, slope=None
+            )
+            shortcut.append(fitted)
+        self.shortcut = shortcut[0] if len(shortcut) == 1 else shortcut
         self.activation = nn.LeakyReLU(slope, inplace=True) if slope else nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from medray.errors import SpecError
 from medray.models.base import Answers, Logits, ModelOptions
 from medray.models.image.base import (
     ImageNetwork,
@@ -16,9 +17,11 @@ from medray.models.image.base import (
     start_weights,
 )
 from medray.models.image.layers import ConvNorm, Norm, Residual, conv, max_pool, upsample
+from medray.models.image.residual import residual_level
 
 # nnU-Net's leaky ReLU; the paper of 2015 has plain ReLU.
-SLOPE = {"dynunet": 0.01, "ronneberger": 0.0}
+SLOPE = {"dynunet": 0.01, "resenc": 0.01, "ronneberger": 0.0}
+BLOCKS = (1, 3, 4, 6, 6, 6)  # of the residual encoder, by level
 
 
 class UNet(ImageNetwork):
@@ -30,23 +33,36 @@ class UNet(ImageNetwork):
 
     `dynunet`: as in nnU-Net (Isensee et al. 2021): 32 features doubling to at most 320 (512 in
     2-D), strided convolutions, instance normalisation, leaky ReLU.
+
+    `resenc`: the same with a residual encoder (Isensee et al. 2024, arXiv 2404.09556): a
+    convolution, then levels of 1, 3, 4, 6, 6 and 6 residual blocks, whose shortcuts are pooled
+    where the level is; one convolution per level of the decoder.
     """
 
     class Options(ImageOptions):
         """What can be chosen; None takes the preset's value."""
 
-        preset: Literal["dynunet", "ronneberger"] = Field(
-            "dynunet", description="family: nnU-Net's network, or that of the paper of 2015"
+        preset: Literal["dynunet", "resenc", "ronneberger"] = Field(
+            "dynunet",
+            description="family: nnU-Net's network, that with a residual encoder, or that of the "
+            "paper of 2015",
         )
         features: tuple[int, ...] | None = Field(
             None, min_length=2, description="channels per level, full resolution first"
         )
-        convs: int = Field(2, ge=1, le=6, description="convolutions per level")
+        convs: int | None = Field(
+            None, ge=1, le=6, description="convolutions per level; of resenc in the decoder"
+        )
+        blocks: tuple[int, ...] | None = Field(
+            None, description="of resenc: residual blocks per level, full resolution first"
+        )
         norm: Norm | None = Field(None, description="normalisation after each convolution")
         dropout: float | None = Field(
             None, ge=0, lt=1, description="share of channels dropped on the two deepest levels"
         )
-        residual: bool = Field(False, description="shortcuts around the encoder's levels")
+        residual: bool = Field(
+            False, description="shortcuts around the encoder's levels; resenc has its own"
+        )
         deep_supervision: bool = Field(
             False, description="logits of every decoder level while training"
         )
@@ -68,6 +84,15 @@ class UNet(ImageNetwork):
         drop = options.dropout if options.dropout is not None else 0.5 * paper
         self.divisor = divisor_of(steps, dims)
         self.deepest = f"encoder.{len(features) - 1}"
+        blocks = (options.blocks or BLOCKS) if options.preset == "resenc" else ()
+        count = options.convs or (1 if blocks else 2)
+        if blocks and len(blocks) < len(features):
+            raise SpecError(
+                f"{len(features)} levels need as many numbers of blocks",
+                code="bad-blocks",
+                about="blocks",
+                hint=f"give {len(features)}",
+            )
 
         def level(inward: int, index: int, *, encoder: bool) -> nn.Module:
             outward = features[index]
@@ -75,10 +100,15 @@ class UNet(ImageNetwork):
             step = steps[index - 1] if pooled else (1,) * dims
             deep = drop if encoder and index >= len(features) - 2 else 0.0
             stride = (1,) * dims if paper else step
+            if encoder and blocks:
+                return residual_level(
+                    dims, inward, outward, blocks[index], stride, stem=not index, norm_kind=kind,
+                    slope=slope, drop=deep,
+                )  # fmt: skip
             residual = encoder and options.residual
             convs = nn.Sequential()
-            for turn in range(options.convs):
-                last = turn == options.convs - 1
+            for turn in range(count):
+                last = turn == count - 1
                 convs.append(
                     ConvNorm(
                         dims,

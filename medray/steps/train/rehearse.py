@@ -75,7 +75,7 @@ def _look(
     try:
         options = model_options(model, **sketch.planned)
         with torch.device("meta"), _Undrawn():
-            network = kind.build(options, sketch.inward, len(task.classes), sketch.size)
+            network = kind.build(options, sketch.inward, len(task.channels), sketch.size)
         if sketch.sure:
             modality.accept(network, sketch)
     except SpecError as error:
