@@ -35,7 +35,9 @@ from medray.modalities.loaded import load_trained
 from medray.models.image.centernet import CenterNet
 from medray.steps.base.planned import plan_shards
 from medray.steps.predict.resolve import OPERATION
+from medray.storage.catalog.ledger import Ledger
 from medray.storage.catalog.models import save_model
+from medray.storage.catalog.publish import publish
 from medray.storage.shards.samples import Sample
 from medray.storage.store.objects import Objects
 
@@ -95,12 +97,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--flat", action="store_true", help="pictures, not volumes")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--images", type=int, default=0, help="0: 6 volumes or 48 pictures")
-    parser.add_argument("--least", type=float, default=0.1014, help="score of a box")
+    parser.add_argument("--images", type=int, default=0, help="0: 12 volumes or 48 pictures")
+    parser.add_argument("--least", type=float, default=0.1016, help="score of a box")
     args = parser.parse_args()
     options = FLAT if args.flat else DEEP
     shape, patch = ((480, 640), (240, 320)) if args.flat else ((40, 80, 80), (24, 48, 48))
-    count = args.images or (48 if args.flat else 6)
+    count = args.images or (48 if args.flat else 12)
     windows = 1 if args.flat else len(plan_grid(shape, patch, 0.5))
     keep_freed_memory()
     torch.set_num_threads(1)
@@ -112,7 +114,7 @@ def main() -> None:
         network = load_trained(objects, "net").network
         window = torch.randn(1, channels, *patch).to(torch.bfloat16)
         window = window.contiguous(memory_format=channels_last(len(patch)))
-        runs, told = iter(range(10**6)), list[int]()
+        runs, told = iter(range(10**6)), list[float]()
 
         def medray() -> float:
             planned = plan_shards(data, "predict", identity={}, select={})
@@ -123,7 +125,17 @@ def main() -> None:
             took = time.process_time() - began
             if any(one.state != "committed" or one.quarantined for one in receipts):
                 raise SystemExit(f"not all committed: {receipts}")
-            told.append(sum(one.inputs for one in receipts))
+            commits = Ledger(objects, spec.dataset).committed([one.id for one in planned.units])
+            made = publish(
+                objects,
+                spec.dataset,
+                kind="bench",
+                spec="",
+                commits=commits,
+                refused=[],
+                parents=[],
+            )
+            told.append(np.mean([len(one) for one in made.samples["objects"].to_pylist()]))
             return took
 
         def bare() -> float:
@@ -136,8 +148,7 @@ def main() -> None:
         for name, took in seconds.items():
             print(f"{name:8} {1000 * statistics.median(took) / count:6.1f} ms an image")
         ratio(seconds, "medray", "bare")
-        if set(told) != {count}:
-            raise SystemExit(f"answered {set(told)} of {count} images")
+        print(f"boxes an image: {told[0]:.1f}")
 
 
 if __name__ == "__main__":

@@ -103,11 +103,14 @@ def test_images_and_boxes_without_each_other_are_told(tmp_path: Path) -> None:
     voc(tmp_path, "gone", [])
     (tmp_path / "JPEGImages" / "gone.png").unlink()
     picture(tmp_path / "JPEGImages" / "bare.png")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "a.xml").write_text("<annotation/>")
     samples, _, plan = read(tmp_path, layout="voc")
     assert edges(samples["a"]) == []
     assert {one.source: one.code for one in plan.refused} == {
         "JPEGImages/bare.png": "no-label",
         "Annotations/gone.xml": "missing-file",
+        "other/a.xml": "other-folder",
     }
     samples, _, _ = read(tmp_path, layout="voc", labels="optional")
     assert samples["bare"].row["objects"] is None

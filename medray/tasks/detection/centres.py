@@ -121,6 +121,19 @@ def _giou(low: Tensor, high: Tensor, begin: Tensor, end: Tensor) -> Tensor:
     return both / either - (hull - either) / hull
 
 
+def _highest_near(heat: Tensor) -> Tensor:
+    """The highest of a cell and all its neighbours, axis by axis: a fifth of what torch's pooling
+    of volumes takes."""
+    for axis in range(2, heat.ndim):
+        size = heat.shape[axis]
+        if size > 1:
+            pairs = torch.maximum(heat.narrow(axis, 0, size - 1), heat.narrow(axis, 1, size - 1))
+            first, last = pairs.narrow(axis, 0, 1), pairs.narrow(axis, size - 2, 1)
+            low, high = torch.cat([first, pairs], axis), torch.cat([pairs, last], axis)
+            heat = torch.maximum(low, high)
+    return heat
+
+
 def peaks(maps: Tensor, least: float, most: int) -> list[np.ndarray]:
     """Boxes of each sample, in cells: (objects, 2 * axes + 2), begin, end, score and class.
 
@@ -135,9 +148,8 @@ def peaks(maps: Tensor, least: float, most: int) -> list[np.ndarray]:
     maps = maps.float()
     axes = maps.ndim - 2
     classes = maps.shape[1] - 2 * axes
-    pool = functional.max_pool3d if axes == 3 else functional.max_pool2d
     heat = maps[:, :classes].sigmoid()
-    high = heat * ((pool(heat, 3, 1, 1) == heat) & (heat >= least))
+    high = heat * ((_highest_near(heat) == heat) & (heat >= least))
     made = []
     for one, scores in zip(maps, high, strict=True):
         found = []

@@ -25,9 +25,11 @@ def intersection_of(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Of all pairs, float64 (n, m); see `iou_of`."""
     axes = one.shape[1] // 2
     one, other = one.astype(np.float64), other.astype(np.float64)
-    low = np.maximum(one[:, None, :axes], other[None, :, :axes])
-    high = np.minimum(one[:, None, axes:], other[None, :, axes:])
-    both: np.ndarray = np.clip(high - low, 0, None).prod(2)
+    both: np.ndarray = np.ones((len(one), len(other)))
+    for axis in range(axes):
+        low = np.maximum(one[:, axis, None], other[:, axis])
+        high = np.minimum(one[:, axes + axis, None], other[:, axes + axis])
+        both *= np.maximum(high - low, 0)
     return both
 
 

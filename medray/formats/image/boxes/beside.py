@@ -47,11 +47,14 @@ def plan_beside(
     pictures = [file for file in found if not file.path.lower().endswith(ending)]
     if is_empty(pictures, refused):
         nothing_found(source, "image", f"files end in {', '.join(SUFFIXES)}")
-    beside = {
-        stem(file.path, (ending,)).removeprefix(f"{annotations}/"): file
-        for file in found
-        if file.path.lower().endswith(ending) and file.path.startswith(f"{annotations}/")
-    }
+    beside = dict[str, File]()
+    for file in found:
+        if not file.path.lower().endswith(ending):
+            continue
+        if file.path.startswith(f"{annotations}/"):
+            beside[stem(file.path, (ending,)).removeprefix(f"{annotations}/")] = file
+        elif file.path not in own:
+            refused.append(Refusal.of(file.path, ELSEWHERE))
     named = _listed(source, lists) if lists else {}
     items = []
     for file in pictures:
@@ -93,8 +96,9 @@ def _listed(source: Source, lists: str) -> dict[str, list[str]]:
     for split in SPLITS:
         path = f"{lists}/{split}.txt"
         try:
+            there = open_path(source, path)
             source.fetch(path)
-            text = text_of(open_path(source, path))
+            text = text_of(there)
         except DataError as error:
             if error.code == "missing-file":
                 continue

@@ -89,10 +89,10 @@ def plan_coco(source: Source, folder: str, annotations: Mapping[str, str]) -> Pl
                 file = images.take(str(one["file_name"]))
                 found = boxes.pop(one["id"], [])
                 if file is not None:
-                    size = [one.get("width"), one.get("height")]
+                    size = [number(one.get(side) or 0) for side in ("width", "height")]
                     told = {"size": size} if all(size) else {}
                     images.add(file, found, **told, **({"split": split} if split else {}))
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
             raise SpecError(
                 "the file lacks what COCO's have: images, annotations, categories",
                 code="bad-table",
