@@ -13,12 +13,14 @@ from torch import Tensor
 
 from medray.data.chance import Chance
 from medray.data.order import Order
+from medray.errors import SpecError
 from medray.modalities.base import Asking, Trained
 from medray.modalities.image import Images
 from medray.modalities.image.augment import ImageAugment
 from medray.modalities.image.normalise import ChannelNorm
 from medray.modalities.image.objects.cases import ObjectCases
 from medray.modalities.image.objects.find import find
+from medray.modalities.image.objects.judge import judge_objects
 from medray.modalities.image.objects.loader import ObjectLoader, posed
 from medray.modalities.image.objects.overlay_format import BoxOverlay
 from medray.modalities.image.objects.pages import COLOURS, Frame, draw_boxes
@@ -199,6 +201,28 @@ def test_boxes_are_drawn_where_they_are() -> None:
     assert bounds((turned == COLOURS["false"]).all(-1)) == [20, 60, 30, 80]
 
 
+def plan_of(
+    channels: int,
+    patch: tuple[int, ...],
+    norms: list[ChannelNorm],
+    spacing: tuple[float, ...] | None = None,
+) -> ImagePlan:
+    return ImagePlan(
+        answers="objects",
+        classes=("one", "two"),
+        batch_size=2,
+        frequencies=(0.5, 0.5),
+        samples=2,
+        dims=2,
+        in_channels=channels,
+        spacing_mm=spacing,
+        patch=patch,
+        channels=tuple(norms),
+        pool_steps=((2, 2), (2, 2)),
+        median_shape=patch,
+    )
+
+
 def test_overlays_draw_what_is_called(tmp_path: Path) -> None:
     image = np.zeros((1, 3, 20, 40), np.int16)
     edges = {"begin": [1.0, 5.0, 10.0], "end": [2.0, 15.0, 30.0]}
@@ -221,20 +245,7 @@ def test_overlays_draw_what_is_called(tmp_path: Path) -> None:
 def test_a_picture_is_answered_with_its_objects() -> None:
     """As an endpoint does it: a PNG in, boxes in JSON out, in pixels of the picture."""
     torch.manual_seed(0)
-    plan = ImagePlan(
-        answers="objects",
-        classes=("one", "two"),
-        batch_size=2,
-        frequencies=(0.5, 0.5),
-        samples=2,
-        dims=2,
-        in_channels=3,
-        spacing_mm=(2.0, 2.0),
-        patch=(16, 16),
-        channels=(ChannelNorm(),) * 3,
-        pool_steps=((2, 2), (2, 2)),
-        median_shape=(16, 16),
-    )
+    plan = plan_of(3, (16, 16), [ChannelNorm()] * 3, (2.0, 2.0))
     options = CenterNet.Options(features=(4, 8, 8), width=8, stride=4)
     network = CenterNet.build(options, 3, 2, (16, 16)).eval()
     task = build_task({**TASK, "least_score": 0.05, "most": 3, "called_at": [0.09, 0.9]})
@@ -258,3 +269,34 @@ def test_a_picture_is_answered_with_its_objects() -> None:
             0 <= b < e <= n for b, e, n in zip(one["begin"], one["end"], (48, 40), strict=True)
         )
         assert one["size_mm"] == pytest.approx(np.subtract(one["end"], one["begin"]).tolist())
+
+
+def test_a_network_learns_where_objects_are(squares: Dataset) -> None:
+    """The whole way of a training and of its verdict, on pictures that are easy."""
+    torch.manual_seed(0)
+    task = build_task(TASK)
+    options = CenterNet.Options(features=(8, 16, 16), width=16, stride=2)
+    network = CenterNet.build(options, 1, 2, (24, 24))
+    channels = [ChannelNorm(scheme="dataset", mean=20, std=60)]
+    cases = ObjectCases(squares, range(6), channels, task, dims=2, cache_bytes=2**20)
+    loader = ObjectLoader(cases, Order(6, 6, 1), (24, 24))
+    optimiser = torch.optim.AdamW(network.parameters(), lr=0.01)
+    for batch in loader.batches(0, 60):
+        (part,) = batch.parts
+        loss = task.loss(network.train()(part.inputs), part.target).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    plan = plan_of(1, (24, 24), channels)
+    device = torch.device("cpu")
+    judged = judge_objects(network.eval(), cases, range(6), task, plan, device, "fp32")
+    found = task.summarise(np.array(list(judged)), None)
+    assert found["val_map50_one"] > 0.95
+    assert found["val_froc_one"] > 0.95
+
+
+def test_boxes_have_no_maps_to_explain_them() -> None:
+    options = Images.PredictOptions(outputs="grad-cam")
+    with pytest.raises(SpecError) as caught:
+        Images().outputs(CenterNet, build_task(TASK), options)
+    assert caught.value.code == "no-attributions"
