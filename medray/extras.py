@@ -11,7 +11,7 @@ from medray.errors import SpecError
 EXTRAS = {
     "captum": ("genomics",),
     "fastapi": ("serve",),
-    "h5py": ("genomics",),
+    "h5py": ("genomics", "records"),
     "hdf5plugin": ("hdf5",),
     "highdicom": ("imaging",),
     "imagecodecs": ("imaging",),

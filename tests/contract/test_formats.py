@@ -36,6 +36,7 @@ from tests.stored import found  # noqa: E402
 
 READABLE, WRITABLE = sorted(examples.SOURCES), sorted(examples.WRITTEN)
 MUTATIONS = 200
+DRILLED = ("bigwig", "brat", "edf", "ehr", "fhir", "meds", "wfdb")
 
 
 def made(name: str, root: Path) -> tuple[Format, Source]:
@@ -263,7 +264,7 @@ def test_mutated_files_are_read_or_refused(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "files"),
     [
-        *((name, "*") for name in (*examples.UNCOUNTED, "bigwig", "brat", "edf", "wfdb")),
+        *((name, "*") for name in (*examples.UNCOUNTED, *DRILLED)),
         ("wfdb", "*.atr"),
     ],
 )
