@@ -36,6 +36,7 @@ OTHERWISE = {
     ("formats/vcf", "variants"): "a count, or the first axis of VCF Zarr",
     ("engine/quality", "variants"): "a count",
     ("commands/look.py", "summary"): "of scores",
+    ("modalities/image/drawn", "summary"): "of drawings",
     ("modalities/notation", "summary"): "of drawings",
     ("report/collect.py", "summary"): "of scores",
     ("steps/evaluate", "summary"): "of scores",

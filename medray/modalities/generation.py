@@ -1,17 +1,19 @@
 """The contract of generation: new samples from a trained model, and what is to be said of them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import pyarrow as pa
 
 from medray.spec.base import Settings
 from medray.storage.catalog.datasets import Dataset
-from medray.storage.shards.holds import Names
+from medray.storage.shards.holds import Holds
+from medray.storage.shards.reader import Shard
 from medray.storage.shards.rows import Rows
+from medray.storage.shards.samples import Sample
+from medray.storage.shards.schema import Arrays
 from medray.tasks.section import Section
 
 if TYPE_CHECKING:
@@ -19,10 +21,30 @@ if TYPE_CHECKING:
 
     from medray.data.batch import Part
     from medray.models.base import Network
+    from medray.tasks.base import Task
 
 
 class GenerateOptions(Settings):
     """Base of how a modality's models draw samples: frozen, unknown keys refused."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained network, and what it takes to use it.
+
+    Args:
+        network: in evaluation mode, on `device`.
+        plan: of its training.
+        task: that it has learnt.
+        device: where it is.
+        reference: of the package, "name@version".
+    """
+
+    network: "Network"
+    plan: Any
+    task: "Task"
+    device: "torch.device"
+    reference: str
 
 
 @dataclass(frozen=True)
@@ -57,8 +79,12 @@ class Generation(ABC):
     Options: ClassVar[type[GenerateOptions]]
     answers: ClassVar[str]
     """What a task's networks answer for, if they can draw; see `Task.answers`."""
-    columns: ClassVar[Names]
-    """Of what is drawn."""
+    holds: ClassVar[Holds]
+    """What is drawn has."""
+    arrays: ClassVar[Arrays] = {}
+    """What is drawn may have, by name."""
+    compares: ClassVar[bool] = False
+    """Whether `appraise` holds samples against each other by the features of a trained network."""
     libraries: ClassVar[tuple[str, ...]] = ()
     """That it stands on, of an extra."""
     rewards: ClassVar[Mapping[str, type[Settings]]] = {}
@@ -75,37 +101,38 @@ class Generation(ABC):
 
     @abstractmethod
     def draw(
-        self,
-        network: "Network",
-        plan: Any,
-        options: Any,
-        device: "torch.device",
-        drawn: range,
-        seed: int,
-    ) -> Rows:
-        """Some of the samples that a model draws: a function of the arguments alone.
+        self, model: Model, options: Any, drawn: range, seed: int
+    ) -> "Iterator[Rows | Sample]":
+        """Some of the samples that a model draws, in order: a function of the arguments alone.
 
         Args:
-            network: in evaluation mode, on `device`.
-            plan: of its training.
+            model: that draws.
             options: an instance of `Options`.
-            device: where it is.
-            drawn: numbers of the samples, which are their ids.
+            drawn: numbers of the samples, by which they are named.
             seed: of all of them.
         """
 
     @abstractmethod
     def appraise(
-        self, drawn: pa.Table, plan: Any, learnt: Dataset, indices: Sequence[int], seed: int
+        self,
+        drawn: Sequence[Shard],
+        plan: Any,
+        task: "Task",
+        learnt: Dataset,
+        indices: Sequence[int],
+        seed: int,
+        features: Model | None,
     ) -> dict[str, Any]:
         """What all samples say together.
 
         Args:
             drawn: all of them, as `draw` made them.
             plan: of the training.
+            task: that was learnt.
             learnt: the dataset that the model learnt from, and
             indices: which samples of it.
             seed: of all choices.
+            features: of a generation that `compares`, by which it does so, if by any.
 
         Returns:
             `metrics`, numbers by name, and `summary`, with `cautions`: what is to be known before
@@ -113,11 +140,11 @@ class Generation(ABC):
         """
 
     @abstractmethod
-    def section(self, name: str, summary: dict[str, Any]) -> Section:
+    def section(self, drawn: Dataset, summary: dict[str, Any]) -> Section:
         """What a page shows of the samples.
 
         Args:
-            name: of the dataset.
+            drawn: they.
             summary: as `appraise` made it.
         """
 

@@ -15,6 +15,7 @@ MODELS: "Registry[Network]" = Registry(
         "resnet": "medray.models.image.resnet:ResNet",
         "cnn": "medray.models.image.cnn:Cnn",
         "centernet": "medray.models.image.centernet:CenterNet",
+        "dcgan": "medray.models.image.dcgan:Dcgan",
         "lstm": "medray.models.sequence.lstm:Lstm",
         "attention_lstm": "medray.models.sequence.attention_lstm:AttentionLstm",
         "transformer": "medray.models.sequence.transformer:Transformer",

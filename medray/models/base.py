@@ -12,7 +12,7 @@ from medray.spec.base import Settings
 
 Logits = Tensor | list[Tensor]
 Answers = Literal[
-    "sample", "place", "objects", "curve", "text", "surprise", "spans", "links", "extract"
+    "sample", "place", "objects", "curve", "text", "surprise", "spans", "links", "extract", "image"
 ]  # fmt: skip
 
 

@@ -22,6 +22,7 @@ TASKS: "Registry[Task]" = Registry(
         "risk": "medray.tasks.risk:Risk",
         "treatment-effect": "medray.tasks.treatment:TreatmentEffect",
         "survival": "medray.tasks.survival:Survival",
+        "synthesis": "medray.tasks.synthesis:Synthesis",
         "language": "medray.tasks.language:Language",
         "ner": "medray.tasks.text.ner:Ner",
         "summary": "medray.tasks.text.summary:Summary",

@@ -61,6 +61,8 @@ class Task(Places, ABC):
     whole_batch: ClassVar[bool] = False
     """Whether a sample's loss hangs on the others of its step, as a rank in a list does; then
     `loss` gets the whole global batch, and each sample's share of the loss is what it returns."""
+    by_loss: ClassVar[bool] = True
+    """Whether `loss` says what is to be learnt; else an objective does."""
     directed: bool = False
     """Of relations: whether one of two spans differs from that turned round."""
 
@@ -141,7 +143,6 @@ class Task(Places, ABC):
         samples, where they are asked. Empty: nothing changes."""
         return ()
 
-    @abstractmethod
     def loss(self, outputs: Any, target: Any) -> Tensor:
         """Loss per sample, (B,), float32.
 
@@ -149,6 +150,7 @@ class Task(Places, ABC):
             outputs: logits, or a list of them, full resolution first (deep supervision), or a tree.
             target: as a part of a batch holds it, a tensor or a tree.
         """
+        raise NotImplementedError
 
     @abstractmethod
     def probabilities(self, logits: Tensor) -> Tensor:
@@ -249,6 +251,10 @@ class Task(Places, ABC):
         Pictures name the cases to be shown; their modality draws them (Modality.illustrate).
         """
         return section_of(scores, self.metrics)
+
+    def drawn(self, kind: int) -> dict[str, Any]:
+        """Columns of a sample that was drawn, of its class; by default none."""
+        return {}
 
     def verdict(self, truth: Mapping[str, Any], answer: Mapping[str, Any] | None) -> Verdict | None:
         """In words what stands in the rows of a case, for pages; None: they do not say.

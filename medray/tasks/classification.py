@@ -26,6 +26,7 @@ from medray.tasks.along import (
 )
 from medray.tasks.base import Level, Task, TaskOptions
 from medray.tasks.class_weights import ClassWeights, weights_of
+from medray.tasks.classes import bad_target, class_of
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.classification import (
@@ -132,20 +133,13 @@ class Classification(Task):
         columns = (column,) if isinstance(column, str) else column
         found = [row.get(name) for name in columns]
         value = found[0] if isinstance(column, str) else found
-        if self.options.multi_label:
-            if not isinstance(value, list) or len(value) != len(self.classes):
-                raise _bad_target(row, f"expected {len(self.classes)} values of 0 or 1")
-            if not all(one is None or one in (0, 1) for one in value):
-                raise _bad_target(row, "a label is neither 0 nor 1, nor missing")
-            return [float("nan") if one is None else float(one) for one in value]
-        if isinstance(value, list) and len(value) == 1:
-            value = value[0]
-        if isinstance(value, str) and value in self.classes:
-            return self.classes.index(value)
-        # Numbers of columns that have blanks come as floats.
-        if isinstance(value, int | float) and value in range(len(self.classes)):
-            return int(value)
-        raise _bad_target(row, "the value names no class")
+        if not self.options.multi_label:
+            return class_of(value, self.classes, row)
+        if not isinstance(value, list) or len(value) != len(self.classes):
+            raise bad_target(row, f"expected {len(self.classes)} values of 0 or 1")
+        if not all(one is None or one in (0, 1) for one in value):
+            raise bad_target(row, "a label is neither 0 nor 1, nor missing")
+        return [float("nan") if one is None else float(one) for one in value]
 
     def loss(self, outputs: Logits, target: Tensor) -> Tensor:
         """See Task; of labels the mean over those that are known, 0 where none is."""
@@ -336,12 +330,3 @@ class Classification(Task):
         if self.options.least:
             row["prediction_set"] = self._sets.of(row["probability"])
         return row
-
-
-def _bad_target(row: dict[str, Any], why: str) -> DataError:
-    return DataError(
-        f"no usable target: {why}",
-        code="bad-target",
-        about=str(row.get("sample_id", "")),
-        hint="check the task's `target` and `classes`",
-    )

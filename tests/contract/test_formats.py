@@ -263,10 +263,7 @@ def test_mutated_files_are_read_or_refused(name: str, tmp_path: Path) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("name", "files"),
-    [
-        *((name, "*") for name in (*examples.UNCOUNTED, *DRILLED)),
-        ("wfdb", "*.atr"),
-    ],
+    [*((name, "*") for name in (*examples.UNCOUNTED, *DRILLED)), ("wfdb", "*.atr")],
 )
 def test_five_thousand_mutations(name: str, files: str, tmp_path: Path) -> None:
     mutate(name, tmp_path, 5000, reach=2**20, files=files)

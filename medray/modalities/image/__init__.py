@@ -16,6 +16,7 @@ from medray.modalities.base import (
     PredictOptions,
     Trained,
 )
+from medray.modalities.generation import Generation
 from medray.modalities.image.augment import ImageAugment
 from medray.modalities.image.explain import EXPLAINED, HOW, MAP, How
 from medray.modalities.image.options import ImagePlanOptions
@@ -27,6 +28,7 @@ from medray.spec.training import TrainSettings
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.reader import Shard
+from medray.tasks.drawing import draws_only
 from medray.tasks.section import Section
 
 if TYPE_CHECKING:
@@ -85,19 +87,27 @@ class Images(Modality):
     ) -> "ImagePlan":
         """See medray.modalities.image.plan."""
         from medray.modalities.image.build import levels_of
+        from medray.modalities.image.drawn.plan import alike, stored_as
         from medray.modalities.image.plan import make_plan
         from medray.modalities.image.survey import fingerprint
 
-        return make_plan(
-            fingerprint(dataset, indices, task, given=wanted.given),
+        draws = task.answers == "image"
+        given = alike(wanted.given) if draws else wanted.given
+        found = fingerprint(dataset, indices, task, given=given)
+        plan = make_plan(
+            found,
             task,
             dims=wanted.model.get("dims"),
             levels=levels_of(wanted.model),
             batch_size=wanted.settings.batch_size,
             augment=self.augmented(wanted.settings),
             device=wanted.device,
-            given=wanted.given,
+            given=given,
         )
+        if not draws:
+            return plan
+        dtype = str(dataset.array(indices[0], "image").dtype)
+        return plan.model_copy(update={"stored": stored_as(dtype, found.spacings)})
 
     def sketch(
         self, model: dict[str, Any], given: ImagePlanOptions, task: "Task", axes: int | None
@@ -194,12 +204,17 @@ class Images(Modality):
         device: "torch.device",
         precision: Precision,
     ) -> Iterator[list[float]]:
-        """See medray.modalities.image.judge; of objects medray.modalities.image.objects.judge."""
+        """See medray.modalities.image.judge; of objects objects.judge, of what is drawn
+        drawn.judge."""
         if task.answers == "objects":
             from medray.modalities.image.objects.judge import judge_objects
 
             boxes, boxed = cast("ObjectCases", cases), cast("ObjectTask", task)
             return judge_objects(network, boxes, chosen, boxed, plan, device, precision)
+        if task.answers == "image":
+            from medray.modalities.image.drawn.judge import judged
+
+            return judged(network, cases, chosen, task, plan, device)
         from medray.modalities.image.judge import judge
 
         return judge(network, cases, chosen, task, plan, device, precision)
@@ -222,12 +237,24 @@ class Images(Modality):
 
         return averaged(networks, plans, task)
 
+    def generation(self) -> Generation:
+        """See medray.modalities.image.drawn.generation."""
+        from medray.modalities.image.drawn.generation import NewImages
+
+        return NewImages()
+
     def wire(self, plan: dict[str, Any]) -> Wire:
         """See medray.modalities.image.wire."""
         return ImageWire(plan)
 
     def outputs(self, network: "type[Network]", task: "Task", options: ImageOptions) -> Made:
-        """A mask, or the probability of each class in each voxel; boxes; else columns. And maps."""
+        """A mask, or the probability of each class in each voxel; boxes; else columns. And maps.
+
+        Raises:
+            SpecError: such models draw new images (code "draws-only"), or there are no such maps.
+        """
+        if task.answers == "image":
+            raise draws_only(task.name)
         if task.answers == "objects":
             self._explains_no_boxes(options)
             return Made(columns=names("objects"))
@@ -245,8 +272,10 @@ class Images(Modality):
 
         Raises:
             SpecError: Grad-CAM of a network that names no map of features, or maps of boxes
-                ("no-attributions").
+                ("no-attributions"); or the model draws new images ("draws-only").
         """
+        if trained.task.answers == "image":
+            raise draws_only(trained.reference)
         if trained.task.answers == "objects":
             from medray.modalities.image.objects.predictor import ObjectPredictor
 

@@ -67,6 +67,27 @@ def normaliser(
     return apply
 
 
+def restored(image: np.ndarray, channels: Sequence[ChannelNorm], dtype: str) -> np.ndarray:
+    """A normalised image (C, *space) with intensities as they are stored, where all images were
+    normalised alike.
+
+    Args:
+        image: float32.
+        channels: how; none by the image's own statistics.
+        dtype: that they are stored as; whole numbers are rounded, and clipped to what it holds.
+    """
+    out = image.astype(np.float64)
+    for index, channel in enumerate(channels):
+        if channel.scheme != "none":
+            out[index] = out[index] * max(channel.std, 1e-8) + channel.mean
+        if channel.scheme == "ct":
+            np.clip(out[index], channel.low, channel.high, out=out[index])
+    if np.dtype(dtype).kind in "iu":
+        limits = np.iinfo(dtype)
+        out = np.clip(np.rint(out), limits.min, limits.max)
+    return out.astype(dtype)
+
+
 def image_statistics(image: np.ndarray) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of each channel of (C, *space)."""
     flat = image.reshape(image.shape[0], -1)

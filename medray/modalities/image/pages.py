@@ -68,6 +68,11 @@ def _masks(picture: Picture, task: Task, truth: Stored, prediction: Stored) -> P
     return replace(picture, caption=caption, panels=panels, legend=legend)
 
 
+def pictured(picture: Picture, data: Dataset) -> Picture:
+    """A picture with an image of each of its cases."""
+    return _images(picture, data, _positions(data))
+
+
 def _images(picture: Picture, truth: Dataset, places: dict[str, int]) -> Picture:
     """An image of each case; of a volume its middle slice."""
     panels = []

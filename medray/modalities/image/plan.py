@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from medray.errors import SpecError
 from medray.modalities.image.augment import ImageAugment
@@ -42,6 +42,15 @@ WHOLE = 2.0  # images of up to so many patches are taken whole: no borders insid
 IMAGES = 64  # in a batch of whole images at most
 
 
+class Stored(BaseModel):
+    """As what new images are stored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    dtype: str
+    spacing_mm: tuple[float, ...] | None = Field(description="null: the real ones' differ")
+
+
 class ImagePlan(Plan):
     """The plan of a training on images."""
 
@@ -61,6 +70,7 @@ class ImagePlan(Plan):
     foreground: float = Field(
         0, description="share of training patches centred on a voxel of a drawn class"
     )
+    stored: Stored | None = Field(None, description="of what is drawn; null: nothing is")
 
     def network_shape(
         self, shape: Sequence[int], spacing_mm: Sequence[float] | None

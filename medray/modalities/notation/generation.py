@@ -1,6 +1,6 @@
 """New molecules, drawn token by token; what is said of them stands in `appraisal`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -10,7 +10,7 @@ from pydantic import Field
 
 from medray.data.batch import Part
 from medray.data.order import seed_of
-from medray.modalities.generation import GenerateOptions, Generation, Rollout, Verdict
+from medray.modalities.generation import GenerateOptions, Generation, Model, Rollout, Verdict
 from medray.modalities.notation.cases import filled, texts_of
 from medray.modalities.notation.plan import NotationPlan
 from medray.modalities.notation.rewards import REWARDS
@@ -19,8 +19,10 @@ from medray.models.base import Network
 from medray.models.notation.base import END, NotationNetwork
 from medray.spec.base import Settings
 from medray.storage.catalog.datasets import Dataset
-from medray.storage.shards.holds import Names, names
+from medray.storage.shards.holds import Holds, names
+from medray.storage.shards.reader import Shard
 from medray.storage.shards.rows import Rows
+from medray.tasks.base import Task
 from medray.tasks.section import Section
 
 TEXT = pa.schema(
@@ -56,7 +58,7 @@ class Molecules(Generation):
 
     Options: ClassVar[type[GenerateOptions]] = MoleculeOptions
     answers: ClassVar[str] = "text"
-    columns: ClassVar[Names] = names(TEXT.names) - {"sample_id"}
+    holds: ClassVar[Holds] = Holds(names(), names(TEXT.names) - {"sample_id"})
     libraries: ClassVar[tuple[str, ...]] = ("rdkit",)
     rewards: ClassVar[Mapping[str, type[Settings]]] = REWARDS
 
@@ -66,27 +68,19 @@ class Molecules(Generation):
             return False
         return network.draws and (network.likely or not likely)
 
-    def draw(
-        self,
-        network: Network,
-        plan: Any,
-        options: Any,
-        device: torch.device,
-        drawn: range,
-        seed: int,
-    ) -> Rows:
+    def draw(self, model: Model, options: Any, drawn: range, seed: int) -> Iterator[Rows]:
         """See Generation."""
         from medray.modalities.notation.looks import look
 
-        chosen, known = cast("MoleculeOptions", options), cast("NotationPlan", plan)
+        chosen, known = cast("MoleculeOptions", options), cast("NotationPlan", model.plan)
         longest = chosen.longest or 2 * known.longest
         made = draw_tokens(
-            cast("NotationNetwork", network),
+            cast("NotationNetwork", model.network),
             len(drawn),
             longest,
             chosen.temperature,
             _chance(seed_of(seed, drawn.start)),
-            device,
+            model.device,
         )
         codec, rows = Codec(known.classes), []
         texts = [codec.decode(tokens) for tokens, _, _ in made]
@@ -101,16 +95,25 @@ class Molecules(Generation):
             pa.array(column, kind)
             for column, kind in zip(zip(*rows, strict=True), TEXT.types, strict=True)
         ]
-        return Rows(pa.Table.from_arrays(columns, schema=TEXT))
+        yield Rows(pa.Table.from_arrays(columns, schema=TEXT))
 
     def appraise(
-        self, drawn: pa.Table, plan: Any, learnt: Dataset, indices: Sequence[int], seed: int
+        self,
+        drawn: Sequence[Shard],
+        plan: Any,
+        task: Task,
+        learnt: Dataset,
+        indices: Sequence[int],
+        seed: int,
+        features: Model | None,
     ) -> dict[str, Any]:
         """See medray.modalities.notation.appraisal."""
         from medray.modalities.notation.appraisal import appraise
 
         texts = texts_of(learnt, indices, plan.column)
-        forms, others = drawn["canonical"].to_pylist(), []
+        forms, others = list[Any](), list[str]()
+        for shard in drawn:
+            forms += shard.columns(["canonical"])["canonical"].to_pylist()
         if plan.notation != "selfies" and "selfies" in learnt.manifest.columns:
             column = learnt.columns(["selfies"])["selfies"].take(pa.array(indices, pa.int64()))
             others = column.drop_null().to_pylist()
@@ -153,11 +156,11 @@ class Molecules(Generation):
         """See Generation."""
         return {"smiles": name}
 
-    def section(self, name: str, summary: dict[str, Any]) -> Section:
+    def section(self, drawn: Dataset, summary: dict[str, Any]) -> Section:
         """See medray.modalities.notation.appraisal."""
         from medray.modalities.notation.appraisal import section
 
-        return section(name, summary)
+        return section(drawn.name, summary)
 
 
 def _chance(seed: int) -> np.random.Generator:

@@ -15,7 +15,7 @@ Payloads, by operation; never pixels:
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 from typing import Any
 
@@ -133,6 +133,19 @@ def plan_rows(
                 )
             )
     return Planned(units, [])
+
+
+def joined(plans: Iterable[Planned]) -> Planned:
+    """Units of several plans, one plan behind the other.
+
+    Raises:
+        SpecError: two have an input of the same key (code "duplicate-input").
+    """
+    parts = list(plans)
+    units = [unit for part in parts for unit in part.units]
+    no_key_twice(key for unit in units for key in unit.inputs)
+    numbered = [replace(unit, index=number) for number, unit in enumerate(units)]
+    return Planned(numbered, [one for part in parts for one in part.refused])
 
 
 @dataclass(frozen=True)

@@ -39,9 +39,7 @@ class GenerateStep(Step):
         except SpecError:
             return []
         generation = modality_of(model.config["model"]).generation()
-        return (
-            [generation.section(dataset.name, dataset.attributes["summary"])] if generation else []
-        )
+        return [generation.section(dataset, dataset.attributes["summary"])] if generation else []
 
     def resolve(
         self, spec: GenerateSpec, objects: "Objects", place: "Place"

@@ -8,12 +8,14 @@ from medray.steps.base.facts import Data
 from medray.steps.base.fits import network_of, task_of
 from medray.steps.base.view import View
 from medray.steps.generate.spec import GenerateSpec
-from medray.storage.shards.holds import Holds, names
+from medray.storage.shards.holds import Holds
 
 
 def check(view: View, spec: GenerateSpec) -> None:
     """See medray.steps.base.step.Step."""
-    model, holds = view.model("model", spec.model), Holds(arrays=names())
+    model, holds = view.model("model", spec.model), Holds()
+    if spec.features is not None:
+        view.model("features", spec.features)
     kind = network_of(view, model)
     task = None if model.task is None else task_of(view, model.task)
     if kind is not None:
@@ -35,5 +37,8 @@ def check(view: View, spec: GenerateSpec) -> None:
                 view.bad(found, "options")
             for library in generation.libraries:
                 view.library("model", library)
-            holds = Holds(names(), generation.columns)
+            holds = generation.holds
+            if spec.features is not None and not generation.compares:
+                message = "its samples are not compared by features"
+                view.add("features", "no-comparison", message, "leave `features` out")
     view.makes("output", spec.output, Data(spec.kind, holds))

@@ -3,17 +3,18 @@
 from collections.abc import Sequence
 from typing import Any
 
-import pyarrow as pa
-
 from medray.engine.training.learnt import samples_learnt
 from medray.modalities import read_plan
+from medray.modalities.loaded import load_trained
 from medray.steps.base.resolved import Resolved
+from medray.steps.generate.operation import model_of
 from medray.steps.generate.resolve import generation_of
 from medray.steps.generate.spec import GenerateSpec
 from medray.storage.catalog.datasets import open_dataset
 from medray.storage.catalog.models import open_model
 from medray.storage.shards.reader import Shard
 from medray.storage.store.objects import Objects
+from medray.tasks import build_task
 
 
 def conclude(
@@ -22,7 +23,15 @@ def conclude(
     """See medray.steps.base.step.Step."""
     model = open_model(objects, resolved.parameters["model"])
     data = open_dataset(objects, model.parents[0])
-    drawn = pa.concat_tables([shard.table for shard in shards if shard])
-    plan = read_plan(model.config["plan"])
-    learnt = samples_learnt(model, data)
-    return generation_of(model).appraise(drawn, plan, data, learnt, resolved.step.seed)
+    drawn = [shard for shard in shards if shard]
+    plan, task = read_plan(model.config["plan"]), build_task(model.config["task"])
+    learnt, features = samples_learnt(model, data), resolved.step.features
+    return generation_of(model).appraise(
+        drawn,
+        plan,
+        task,
+        data,
+        learnt,
+        resolved.step.seed,
+        None if features is None else model_of(load_trained(objects, features)),
+    )

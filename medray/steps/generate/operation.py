@@ -7,9 +7,11 @@ from typing import ClassVar
 from medray.engine.units.operation import Operation, Unit
 from medray.errors import SpecError
 from medray.modalities.base import Trained
+from medray.modalities.generation import Generation, Model
 from medray.modalities.loaded import load_trained
 from medray.storage.shards.rows import Rows
 from medray.storage.shards.samples import Sample
+from medray.storage.shards.schema import Arrays
 
 
 class Generate(Operation):
@@ -37,22 +39,31 @@ class Generate(Operation):
         """What is to be drawn."""
         yield Sample(key, dict(unit.payload))
 
-    def compute(self, samples: Sequence[Sample]) -> Iterator[Rows]:
-        """See Operation."""
+    @property
+    def arrays(self) -> Arrays:
+        """As the modality's Generation says."""
+        return self._generation.arrays
+
+    @cached_property
+    def _generation(self) -> Generation:
         trained = self._trained
-        generation = trained.modality.generation()
-        if generation is None:
+        found = trained.modality.generation()
+        if found is None:
             raise SpecError(
                 "the model draws nothing", code="no-generation", about=trained.reference
             )
-        options = generation.Options.model_validate(self.parameters["options"])
+        return found
+
+    def compute(self, samples: Sequence[Sample]) -> Iterator[Rows | Sample]:
+        """See Operation."""
+        options = self._generation.Options.model_validate(self.parameters["options"])
         for sample in samples:
             drawn = range(sample.row["start"], sample.row["stop"])
-            yield generation.draw(
-                trained.network,
-                trained.plan,
-                options,
-                trained.device,
-                drawn,
-                self.parameters["seed"],
+            yield from self._generation.draw(
+                model_of(self._trained), options, drawn, self.parameters["seed"]
             )
+
+
+def model_of(trained: Trained) -> Model:
+    """A trained network as generations take it."""
+    return Model(trained.network, trained.plan, trained.task, trained.device, trained.reference)

@@ -34,6 +34,15 @@ def resolve(spec: GenerateSpec, objects: Objects, place: Place) -> Resolved[Gene
         lambda *at: place("options", *at),
     ).model_dump(mode="json")
     identity = {"options": options, "seed": spec.seed}
+    features = None if spec.features is None else open_model(objects, spec.features)
+    if features is not None and not generation_of(model).compares:
+        raise SpecError(
+            "its samples are not compared by features",
+            code="no-comparison",
+            about=place("features"),
+            hint="leave `features` out",
+        )
+    compared = {} if features is None else {"features": features.reference}
     units: list[Unit] = []
     for start in range(0, spec.count, spec.unit):
         stop = min(start + spec.unit, spec.count)
@@ -47,13 +56,13 @@ def resolve(spec: GenerateSpec, objects: Objects, place: Place) -> Resolved[Gene
             )
         )
     return Resolved(
-        spec.model_copy(update={"options": options}),
+        spec.model_copy(update={"options": options, **compared}),
         spec.output,
-        parents=[model.reference],
+        parents=[model.reference, *compared.values()],
         operation=OPERATION,
         parameters={**identity, "model": model.reference},
         planned=Planned(units, []),
-        attributes={"model": model.reference, "generation": identity},
+        attributes={"model": model.reference, "generation": identity, "synthetic": True},
     )
 
 

@@ -19,6 +19,9 @@ class GenerateSpec(StepSpec):
     options: dict[str, Any] = Field(
         {}, description="how the modality's models draw; of line notations temperature and longest"
     )
+    features: Reference | None = Field(
+        None, description="a model whose features tell how far drawn images are from real ones"
+    )
     output: Name
 
     @classmethod

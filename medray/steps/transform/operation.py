@@ -40,7 +40,7 @@ class Transform(Operation):
     @property
     def arrays(self) -> Arrays:
         """See Transformation."""
-        return self._made.arrays(self._made.options, frozenset(self._made.using))
+        return self._made.declared
 
     def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:
         """What the transformation makes of one sample, or of all rows of the unit."""

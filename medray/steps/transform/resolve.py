@@ -2,7 +2,7 @@
 
 from medray.errors import SpecError
 from medray.spec.documents import Place
-from medray.steps.base.planned import plan_rows, plan_shards
+from medray.steps.base.planned import joined, plan_rows, plan_shards
 from medray.steps.base.resolved import Resolved, filled
 from medray.steps.transform.spec import TransformSpec
 from medray.steps.transform.transforms import TRANSFORMS
@@ -42,7 +42,10 @@ def resolve(spec: TransformSpec, objects: Objects, place: Place) -> Resolved[Tra
             )
         planned = plan_rows(data, "transform", identity=identity, rows=ROWS)
     else:
-        planned = plan_shards(data, "transform", identity=identity, select=spec.select)
+        parts = [data, *(using[role] for role in kind.adds)]
+        planned = joined(
+            plan_shards(part, "transform", identity=identity, select=spec.select) for part in parts
+        )
     references = {role: dataset.reference for role, dataset in using.items()}
     return Resolved(
         spec.model_copy(update={"operation": plugin}),

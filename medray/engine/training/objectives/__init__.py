@@ -16,6 +16,7 @@ OBJECTIVES: "Registry[Objective]" = Registry(
         "whole-batch": "medray.engine.training.objectives.whole_batch:WholeBatch",
         "adversarial": "medray.engine.training.objectives.adversarial:Adversarial",
         "reinforce": "medray.engine.training.objectives.reinforce:Reinforce",
+        "gan": "medray.engine.training.objectives.gan:Gan",
         "wgan-gp": "medray.engine.training.objectives.wgan_gp:WganGp",
         "distillation": "medray.engine.training.objectives.distillation:Distillation",
     },

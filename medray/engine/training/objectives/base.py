@@ -156,6 +156,13 @@ def check_objective(kind: type[Objective], settings: TrainSettings, task: Task) 
             about="workers",
             hint="leave workers at 1",
         )
+    if kind.by_task and not task.by_loss:
+        raise SpecError(
+            f"no loss says what {task.name} is to learn",
+            code="no-loss",
+            about="objective",
+            hint="take one that has networks learn from each other",
+        )
     if settings.early_stopping is not None and not kind.by_task:
         raise SpecError(
             f"{kind.name} does not learn the task, whose metrics can't say when to stop",

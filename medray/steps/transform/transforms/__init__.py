@@ -20,6 +20,7 @@ TRANSFORMS: "Registry[Transformation]" = Registry(
         "expression-qc": "medray.steps.transform.transforms.expression_qc:ExpressionQc",
         "pseudo-outcomes": ("medray.steps.transform.transforms.pseudo_outcomes:PseudoOutcomes"),
         "split-compounds": "medray.steps.transform.transforms.split_compounds:SplitCompounds",
+        "union": "medray.steps.transform.transforms.union:Union",
         "variant-qc": "medray.steps.transform.transforms.variant_qc:VariantQc",
     },
 )

@@ -35,6 +35,8 @@ class Transformation:
     """Further datasets that it looks things up in; a step names them under `using`."""
     required: ClassVar[frozenset[str]] = frozenset()
     """Those of `roles` that a step has to name."""
+    adds: ClassVar[tuple[str, ...]] = ()
+    """Those of `roles` whose samples are gone over too, behind those of `data`."""
     whole: ClassVar[bool] = False
     """What it makes of a sample hangs on all samples of `data`: one more changes them all."""
     together: ClassVar[bool] = False
@@ -56,6 +58,11 @@ class Transformation:
     def arrays(cls, options: Any, using: frozenset[str]) -> Arrays:
         """Every array that new samples may have, by name, given the roles that a step names."""
         return {}
+
+    @property
+    def declared(self) -> Arrays:
+        """Every array that new samples may have; by default as `arrays` says."""
+        return self.arrays(self.options, frozenset(self.using))
 
     @classmethod
     def holds(cls, options: Any, using: frozenset[str]) -> Holds:

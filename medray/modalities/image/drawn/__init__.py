@@ -1,0 +1,1 @@
+"""New images, drawn by models that have learnt what images are like."""
