@@ -70,7 +70,7 @@ def _masks(picture: Picture, task: Task, truth: Stored, prediction: Stored) -> P
 
 def pictured(picture: Picture, data: Dataset) -> Picture:
     """A picture with an image of each of its cases."""
-    return _images(picture, data, _positions(data))
+    return _images(picture, data, positions(data))
 
 
 def _images(picture: Picture, truth: Dataset, places: dict[str, int]) -> Picture:

@@ -114,13 +114,23 @@ def test_drawn_images_are_united_with_real_ones_and_never_scored(
         "output": "both",
     }
     short = {**TRAIN, "train": {**TRAIN["train"], "epochs": 1, "steps_per_epoch": 2}}
-    assert check_documents(read_job([short, DRAW, unite]), objects, cluster="inline")[1] == []
-    run([short, DRAW, unite], storage=objects, cluster="inline")
+    learn = {
+        "kind": "train",
+        "data": "both",
+        "task": {"name": "classification", "classes": ["left", "right"]},
+        "model": {"name": "cnn", "features": [4]},
+        "train": {"epochs": 1, "steps_per_epoch": 2},
+        "output": "reader",
+    }
+    steps = [short, DRAW, unite, learn]
+    assert check_documents(read_job(steps), objects, cluster="inline")[1] == []
+    run(steps, storage=objects, cluster="inline")
     both = open_dataset(objects, "both")
     assert len(both) == 96 + 50
     assert both.samples["synthetic"].to_pylist() == [None] * 96 + [True] * 50
     assert len(both.select({"split": "val"})) == 24
     assert len(both.select({"split": "train"})) == 72 + 50
+    assert both.attributes["synthetic_samples"] == 50
     first, last = both.sample(0), both.sample(145)
     assert np.array_equal(first.arrays["image"], halves.sample(0).arrays["image"])
     assert last.id == open_dataset(objects, "drawn").sample(49).id
