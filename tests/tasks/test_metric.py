@@ -45,6 +45,9 @@ def test_errors_fall_as_a_model_gets_better() -> None:
     assert lower == {
         *(("segmentation", n) for n in ("hd95_mm", "voxel_error", "lesions_false")),
         ("segmentation", "lesions_missed"),
+        *(("detection", name) for name in ("false", "missed")),
+        ("relations", "threshold"),
+        ("synthesis", "sliced_wasserstein"),
         *(("classification", name) for name in ("brier", "ece", "error", "set_size")),
         ("classification", "false_alarms_per_hour"),
         *(("regression", name) for name in ("rmse", "mse", "mae", "error", "margin", "width")),
