@@ -14,7 +14,7 @@ TASKS: "Registry[Task]" = Registry(
     {
         "segmentation": "medray.tasks.segmentation:Segmentation",
         "detection": "medray.tasks.detection:Detection",
-        "instances": "medray.tasks.instances:Instances",
+        "instances": "medray.tasks.masks.instances:Instances",
         "classification": "medray.tasks.classification:Classification",
         "regression": "medray.tasks.regression:Regression",
         "tagging": "medray.tasks.tagging:Tagging",

@@ -15,13 +15,13 @@ from medray.spec.base import Settings
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.stored import Stored
 from medray.tasks.base import Task, whole
+from medray.tasks.masks.parts import Rule, keep_parts, most_probable
+from medray.tasks.masks.voxel_loss import DeepLoss, RegionLoss, VoxelLoss, VoxelLossOptions
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.overlap import confusion, overlap
 from medray.tasks.metrics.segmentation import score_segmentation, summarise_segmentation
-from medray.tasks.parts import Rule, keep_parts, most_probable
 from medray.tasks.section import CASE, Picture, ScoredCases, Section, Table, dots, picked
-from medray.tasks.voxel_loss import DeepLoss, RegionLoss, VoxelLoss, VoxelLossOptions
 
 GAIN = "val_gain_largest"
 DOTS = "Every dot is a case; the bar above them spans the quartiles, its dot is the median."
@@ -132,7 +132,7 @@ class Segmentation(Task):
         return None
 
     def loss(self, outputs: Logits, target: Tensor) -> Tensor:
-        """See medray.tasks.voxel_loss."""
+        """See medray.tasks.masks.voxel_loss."""
         return self._loss(outputs, target)
 
     def probabilities(self, logits: Tensor) -> Tensor:

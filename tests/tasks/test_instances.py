@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from medray.errors import DataError
 from medray.tasks import build_task
-from medray.tasks.instances import MOST, Instances, grow
+from medray.tasks.masks.instances import MOST, Instances, grow
 
 
 def task_of(**options: object) -> Instances:

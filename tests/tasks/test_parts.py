@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from medray.tasks.parts import Rule, keep_parts
+from medray.tasks.masks.parts import Rule, keep_parts
 
 
 def whole(labels: np.ndarray, rules: list[Rule]) -> np.ndarray:

@@ -13,8 +13,8 @@ from medray.modalities.image.averaged import Averaged
 from medray.storage.catalog.datasets import Dataset, open_dataset
 from medray.storage.store.objects import Objects
 from medray.tasks import build_task
+from medray.tasks.masks.voxel_loss import SMOOTH
 from medray.tasks.segmentation import Segmentation
-from medray.tasks.voxel_loss import SMOOTH
 
 # As the labels of brain tumours: 1 oedema, 2 core, 3 enhancing; whole, core and enhancing tumour.
 CLASSES = ["none", "oedema", "core", "enhancing"]

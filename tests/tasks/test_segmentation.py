@@ -6,7 +6,7 @@ from torch.nn import functional
 from medray.errors import DataError, SpecError
 from medray.storage.shards.samples import Sample
 from medray.tasks import TASKS, build_task
-from medray.tasks.voxel_loss import SMOOTH
+from medray.tasks.masks.voxel_loss import SMOOTH
 
 CLASSES = ["background", "a", "b"]
 

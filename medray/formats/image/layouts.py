@@ -111,7 +111,8 @@ def plan_instances(source: Source, images: str, masks: str) -> Planned:
         elif not instances:
             refused.append(Refusal(name, "no-label", "the image has no mask"))
         else:
-            refused.append(Refusal(name, "ambiguous-label", "several images share their masks"))
+            reason = "several images share their masks: is the source a folder below?"
+            refused.append(Refusal(name, "ambiguous-label", reason))
     if is_empty(items, refused):
         nothing_found(source, f"image in the folder {images!r}", "name it by `images`")
     return unique(items, refused), refused

@@ -21,12 +21,12 @@ from medray.models.base import Answers, Logits
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.stored import Stored
 from medray.tasks.base import Task, whole
+from medray.tasks.masks.parts import most_probable
+from medray.tasks.masks.voxel_loss import VoxelLoss, VoxelLossOptions
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.instances import score_instances, summarise_instances
-from medray.tasks.parts import most_probable
 from medray.tasks.section import Picture, ScoredCases, Section, Table, case_table, picked
-from medray.tasks.voxel_loss import VoxelLoss, VoxelLossOptions
 
 NONE, INSIDE, BORDER = 0, 1, 2
 MOST = 2**16 - 1  # numbers that a mask of 16 bits holds
@@ -91,7 +91,7 @@ class Instances(Task):
         return np.where(label > 0, np.where(other, BORDER, INSIDE), NONE).astype(np.uint8)
 
     def loss(self, outputs: Logits, target: Tensor) -> Tensor:
-        """See medray.tasks.voxel_loss."""
+        """See medray.tasks.masks.voxel_loss."""
         return self._loss(outputs, target)
 
     def probabilities(self, logits: Tensor) -> Tensor:
