@@ -18,6 +18,7 @@ import csv
 import gzip
 import resource
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -27,7 +28,8 @@ from pairs import interleave, ratio
 from rdkit import Chem, RDLogger
 from sleeper import HANGS
 
-from medray.engine.units.worker import Worker, WorkerSpec
+from medray.engine.units.inline import run_inline
+from medray.engine.units.worker import Receipt, WorkerSpec
 from medray.formats.base import Source
 from medray.formats.molecules import compounds, nursery
 from medray.formats.molecules.guard import Guard
@@ -39,6 +41,7 @@ from medray.storage.catalog.ledger import Ledger
 from medray.storage.store.objects import Objects
 
 EVERY = 10_000
+FILES = 4  # each a unit; as in jobs two are under way at a time
 BARE = {"canonical": False, "scaffold": False}
 
 
@@ -91,12 +94,14 @@ class Bench:
     def ingest(self, name: str, options: dict[str, Any], hangs: bool = False) -> float:
         source = self.folder / ("hangs" if hangs else "rows")
         source.mkdir(exist_ok=True)
-        if not (source / "a.csv").exists():
+        if not any(source.iterdir()):
             rows = list(self.rows)
             rows[EVERY // 2 :: EVERY] = [
                 HANGS if hangs else one for one in rows[EVERY // 2 :: EVERY]
             ]
-            (source / "a.csv").write_text("smiles\n" + "\n".join(rows) + "\n")
+            for number in range(FILES):
+                some = rows[len(rows) * number // FILES : len(rows) * (number + 1) // FILES]
+                (source / f"{number}.csv").write_text("smiles\n" + "\n".join(some) + "\n")
         with tempfile.TemporaryDirectory(dir=self.folder) as root:
             objects = Objects(root)
             began, spent = time.perf_counter(), cpu()
@@ -104,8 +109,9 @@ class Bench:
             planned = plan_ingest(found, name="smiles", identity={})
             parameters = {"format": {"name": "smiles", **options}, "source": str(source)}
             operation = "medray.steps.ingest.operation:Ingest"
-            worker = Worker(WorkerSpec(operation, parameters, objects, "raw", session="bench"))
-            receipts = [worker.run(unit) for unit in planned.units]
+            spec = WorkerSpec(operation, parameters, objects, "raw", session="bench")
+            receipts: list[Receipt] = []
+            run_inline(spec, planned.units, receipts.append, threading.Event())
             took = time.perf_counter() - began
             nursery.close()  # its processor seconds are told when it ends
             self.spent.setdefault(name, []).append(cpu() - spent)

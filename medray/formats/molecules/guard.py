@@ -20,6 +20,7 @@ from medray.formats.molecules.parsed import Parsed, joined
 
 SUSPECT_S = 0.1  # ordinary rows take 0.1 to 10 ms
 TICK_S = 0.02
+LOOK_S = 0.2  # between looks at rows that were let alone: each asks the system, and there are 16
 SLOWEST = 20  # times as long may a row take where processors are busy
 AHEAD_BYTES = 64 * 2**10  # of texts that wait in a pipe, which holds 200 KiB
 WINDOW = 256  # batches that are held while one of them waits for a deadline
@@ -104,6 +105,7 @@ class Guard:
         self._suspects: list[_Reading] = []
         self._todo = deque[_Job]()
         self._next = 0
+        self._looked = 0.0
         self._unexplained = 0
         self.deaths = 0
 
@@ -154,11 +156,16 @@ class Guard:
 
     def _wait(self) -> None:
         everyone = [*self._suspects, *filter(None, [self._current])]
-        ready = wait([one.child.connection for one in everyone], TICK_S)
+        tick = LOOK_S if self._current is None else TICK_S
+        ready = wait([one.child.connection for one in everyone], tick)
         now = time.monotonic()
+        if look := now >= self._looked + LOOK_S:
+            self._looked = now
         for one in everyone:
             if one.child.connection in ready:
                 self._take(one)
+                continue
+            if one is not self._current and not look:
                 continue
             stood = one.stood(now)
             if stood >= self._row_s:
