@@ -16,6 +16,14 @@ DRAWN = {  # of each is told what the floor has
         Bar("nearest", "≥", 0.33),
         Bar("qed", "≥", 0.65),
     ],
+    "generate-gan": [  # beside those of `generate`; its training refuses codes that are not exact
+        Bar("valid", "≥", None),
+        Bar("unique", "≥", None),
+        Bar("product", "≥", None),
+        Bar("distance", "≤", None),
+        Bar("nearest", "≥", None),
+        Bar("qed", "≥", None),
+    ],
     "generate-qed": [
         Bar("valid", "≥", None),
         Bar("unique", "≥", 0.90),

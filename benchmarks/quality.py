@@ -74,7 +74,7 @@ SCORES = {
     ],
     "affinity": [Bar("ci", "≥", 0.87), Bar("mse", "≤", 0.30)],
     "esol": [Bar("rmse", "≤", 0.60)],  # of the graph alone, and with descriptors
-    "freesolv": [Bar("rmse", "≤", 1.00)],
+    "freesolv": [Bar("rmse", "≤", None)],  # of 65 compounds: `seeds.py` has the mean of parts
     "lipo": [Bar("rmse", "≤", 0.66)],
     "bace": [Bar("auroc", "≥", 0.88)],
     "tox21": [Bar("auroc", "≥", 0.82)],

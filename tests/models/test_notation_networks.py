@@ -5,7 +5,7 @@ import torch
 
 from medray.models.notation.autoencoder import NotationAutoencoder, NotationGan
 
-SMALL = {"longest": 8, "code": 6, "width": 16, "place": 4, "hidden": 8, "embedding": 4}
+SMALL = {"longest": 8, "code": 6, "place": 4, "hidden": 8, "embedding": 4}
 
 
 def texts(length: int) -> torch.Tensor:

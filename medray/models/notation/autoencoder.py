@@ -19,7 +19,8 @@ class NotationAutoencoder(NotationNetwork):
 
     The encoder sees the tokens at their places all at once. The decoder unfolds a code into a
     vector for each place, which a recurrent network reads beside the token before: it need not
-    remember where in the text it is.
+    remember where in the text it is. Both are linear: with dense layers of 1,024 units between,
+    training texts are learnt by heart, and .875 of ZINC's held out ones come back, not .98.
     """
 
     class Options(ModelOptions):
@@ -29,7 +30,6 @@ class NotationAutoencoder(NotationNetwork):
 
         longest: int = Field(64, ge=1, description="tokens that a code has places for")
         code: int = Field(128, ge=2, description="numbers that a text is squeezed into")
-        width: int = Field(512, ge=1, description="units of the dense layers")
         place: int = Field(32, ge=1, description="numbers that a code is unfolded into at a place")
         hidden: int = Field(128, ge=1, description="units of the recurrent layer")
         embedding: int = Field(32, ge=1, description="size of a token's learnt vector")
@@ -45,16 +45,8 @@ class NotationAutoencoder(NotationNetwork):
         self.code, self._noise = options.code, options.noise
         self._longest, self._place = options.longest, options.place
         self.embed = nn.Embedding(vocabulary, options.embedding)
-        self.encoder = nn.Sequential(
-            nn.Linear(options.longest * options.embedding, options.width),
-            nn.ReLU(),
-            nn.Linear(options.width, options.code),
-        )
-        self.unfold = nn.Sequential(
-            nn.Linear(options.code, options.width),
-            nn.ReLU(),
-            nn.Linear(options.width, options.longest * options.place),
-        )
+        self.encoder = nn.Linear(options.longest * options.embedding, options.code)
+        self.unfold = nn.Linear(options.code, options.longest * options.place)
         self.lstm = nn.LSTM(options.embedding + options.place, options.hidden, batch_first=True)
         self.head = nn.Linear(options.hidden + options.place, answers)
 

@@ -10,9 +10,10 @@ import torch
 
 from medray.engine.training.checkpoint import Checkpoints
 from medray.engine.training.loop import fit, outcome
+from medray.engine.training.objectives.wgan_gp import apart
 from medray.engine.training.ranks import World
 from medray.engine.training.setup import TrainSetup
-from medray.errors import SpecError
+from medray.errors import FatalError, SpecError
 from medray.jobs.check import check_documents
 from medray.jobs.run import run
 from medray.modalities.notation.plan import NotationPlan
@@ -25,7 +26,7 @@ from medray.storage.shards.samples import Sample
 from medray.storage.store.objects import Objects
 
 Make = Callable[[str, list[Sample]], Dataset]
-SMALL = {"code": 16, "width": 64, "place": 8, "hidden": 16, "embedding": 8}
+SMALL = {"code": 16, "place": 8, "hidden": 16, "embedding": 8}
 GAN = {"name": "notation-gan", **SMALL, "chance": 8, "generator": 32}
 OBJECTIVE = {"name": "wgan-gp", "width": 32, "turns": 2}
 ENCODE: dict[str, Any] = {
@@ -101,6 +102,26 @@ def test_it_is_not_begun_before_texts_come_back(chains: Dataset, objects: Object
     open_model(objects, "encoder")
     with pytest.raises(SpecError):
         open_model(objects, "maker")
+
+
+def test_a_generator_that_makes_the_same_again_and_again_ends_the_training(
+    make_dataset: Make, objects: Objects
+) -> None:
+    texts = ["C" * before + "N" + "C" * behind for before in range(9) for behind in range(9)]
+    rows = [{"canonical": one, "split": "val" if one[0] == "N" else "train"} for one in texts]
+    make_dataset("chains", [Sample(f"s{at:03d}", row) for at, row in enumerate(rows)])
+    short = {**ENCODE, "train": {**ENCODE["train"], "epochs": 1}}
+    wide = adversarial("encoder", least_exact=0, least_apart=50)
+    wide["train"]["batch_size"] = 2  # of 72 texts: none is there twice
+    with pytest.raises(FatalError, match=r"in step 1 the codes") as told:
+        run([short, wide], storage=objects, cluster="inline")
+    assert told.value.code == "collapsed"
+
+
+def test_few_modes_are_not_apart_however_far_they_are() -> None:
+    corners = torch.tensor([[0.0, 0.0], [3.0, 4.0], [30.0, 44.0]])
+    assert float(apart(corners)) == 5.0  # 5, 5 and the 48.26 from (3, 4) to (30, 44)
+    assert float(apart(corners.repeat(2, 1))) == 0.0
 
 
 def test_an_autoencoder_alone_draws_nothing(chains: Dataset, objects: Objects) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from medray.data.batch import Batch
 from medray.engine.training.hands import MODEL, Hands
 from medray.engine.training.objectives.base import Given, Objective, ObjectiveOptions
-from medray.errors import SpecError
+from medray.errors import FatalError, SpecError
 from medray.models.base import Network
 from medray.models.latent import Latent
 from medray.spec.training import OptimiserSettings, TrainSettings
@@ -30,6 +30,12 @@ class WganGpOptions(ObjectiveOptions):
     )
     least_exact: float = Field(
         0.9, ge=0, le=1, description="share of held out samples that come back exactly from codes"
+    )
+    least_apart: float = Field(
+        0.2,
+        ge=0,
+        description="how far the nearest of a step's made up codes are apart, in parts of how far "
+        "codes of samples are, or the training ends",
     )
 
 
@@ -116,11 +122,28 @@ class WganGp(Objective):
             hands.backward(passing - found + self.options.penalty * penalty)
         hands.update(CRITIC)
         if batch.step % self.options.turns == self.options.turns - 1:
+            self._look_out(made, real, batch.step)
             with hands.part(MODEL, last=True), hands.frozen(CRITIC) as judge:
                 hands.backward(-judge(network.make(_noise(network, real))))
             hands.update(MODEL)
         made_of = (-passing, found - passing, penalty)
         return {name: one.detach() for name, one in zip(self.losses, made_of, strict=True)}
+
+    def _look_out(self, made: Tensor, real: Tensor, step: int) -> None:
+        """End a training whose generator makes the same codes again and again.
+
+        Raises:
+            FatalError: it does (code "collapsed").
+        """
+        share = float(apart(made) / apart(real))
+        if share < self.options.least_apart:
+            raise FatalError(
+                f"the generator has collapsed: in step {step} the codes that it makes up are "
+                f"{share:.2f} as far apart as those of samples",
+                code="collapsed",
+                about=self.name,
+                hint="lower the learning rate; the last checkpoint is sound",
+            )
 
     def _penalty(self, critic: nn.Module, made: Tensor, real: Tensor) -> Tensor:
         """Of each pair, (B,), how far from 1 the gradient is somewhere between the two, squared."""
@@ -129,6 +152,13 @@ class WganGp(Objective):
         (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
         penalty: Tensor = (slope.norm(2, dim=1) - 1).square()
         return penalty
+
+
+def apart(codes: Tensor) -> Tensor:
+    """How far codes (B, code) are from the nearest other one, in the median; of few modes little,
+    however far these are from each other."""
+    distances = torch.cdist(codes, codes, compute_mode="donot_use_mm_for_euclid_dist")
+    return distances.fill_diagonal_(torch.inf).amin(1).median()
 
 
 def _noise(network: Latent, like: Tensor) -> Tensor:
