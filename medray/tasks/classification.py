@@ -25,8 +25,8 @@ from medray.tasks.along import (
     section_along,
 )
 from medray.tasks.base import Level, Task, TaskOptions
-from medray.tasks.class_weights import ClassWeights, weights_of
-from medray.tasks.classes import bad_target, class_of
+from medray.tasks.labels.class_weights import ClassWeights, weights_of
+from medray.tasks.labels.classes import bad_target, class_of
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.classification import (

@@ -15,8 +15,8 @@ from medray.models.base import Answers
 from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.samples import Sample
 from medray.tasks.base import Task, TaskOptions
-from medray.tasks.classes import class_of
 from medray.tasks.drawing import draws_only
+from medray.tasks.labels.classes import class_of
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
 

@@ -23,7 +23,7 @@ from medray.tasks.along import (
     section_along,
 )
 from medray.tasks.base import NO_LABEL, Task, TaskOptions, whole
-from medray.tasks.class_weights import ClassWeights, weights_of
+from medray.tasks.labels.class_weights import ClassWeights, weights_of
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.tagging import (

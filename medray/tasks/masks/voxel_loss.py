@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from medray.models.base import Logits
 from medray.tasks.base import TaskOptions
-from medray.tasks.class_weights import ClassWeights, weights_of
+from medray.tasks.labels.class_weights import ClassWeights, weights_of
 
 SMOOTH = 1e-5  # of the Dice loss, as nnU-Net; matters for classes that a patch lacks
 

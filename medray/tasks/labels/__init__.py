@@ -1,0 +1,1 @@
+"""What rows say of classes, and what classes weigh: shared by tasks."""
