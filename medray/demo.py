@@ -97,8 +97,11 @@ def synthesise(root: Path, subjects: int, seed: int) -> None:
     key.write_text(hashlib.sha256(f"medray demo {seed}".encode()).hexdigest())
 
 
-def phantom(subject: Subject) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.uint8]]:
-    """Hounsfield units and lesions of a subject, both (Z, Y, X) with 24 to 32 slices."""
+def phantom(
+    subject: Subject, *, sound: bool = False
+) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.uint8]]:
+    """Hounsfield units and lesions of a subject, both (Z, Y, X) with 24 to 32 slices; of one that
+    is `sound` there are no lesions."""
     random = subject.random()
     depth = int(random.integers(24, 33))
     axes = [(np.arange(n) - (n - 1) / 2) / (n / 2) for n in (depth, SIZE, SIZE)]
@@ -112,7 +115,7 @@ def phantom(subject: Subject) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.uin
     inside = _ellipsoid(z, y, x, organ, (0.85, 0.36, 0.38))
     image[inside] = 65.0
     lesions = np.zeros(image.shape, np.uint8)
-    for _ in range(int(random.integers(1, 4))):
+    for _ in range(0 if sound else int(random.integers(1, 4))):
         turn, out = random.uniform(0, 2 * np.pi), random.uniform(0, 0.55)
         centre = (
             organ[0] + random.uniform(-0.45, 0.45),

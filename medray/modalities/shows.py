@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.reader import Shard
-from medray.tasks.section import Section
+from medray.tasks.section import ScoredCases, Section, Table
 
 if TYPE_CHECKING:
     from medray.tasks.base import Task
@@ -20,6 +20,14 @@ class Shows:
     ) -> Section:
         """A page's section on scores, with the pictures that the task asks for, and more."""
         return replace(section, pictures=())
+
+    def grouped(self, task: "Task", scores: ScoredCases, truth: Dataset) -> list[Table]:
+        """Scores by what parts the samples into groups, such as the machine that made them."""
+        return []
+
+    def ingested(self, dataset: Dataset) -> list[Section]:
+        """What a page shows of a dataset of any samples that were ingested; nothing of others'."""
+        return []
 
     def conclude(self, options: Any, shards: Sequence[Shard | None]) -> dict[str, Any]:
         """What predictions say together: attributes of their version.

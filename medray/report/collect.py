@@ -17,6 +17,7 @@ from medray.errors import SpecError
 from medray.modalities import modality_of
 from medray.report.content import Failure, Report, Scores, Step, Training, group_refusals
 from medray.report.curves import History
+from medray.report.index import write_index
 from medray.report.numbers import metrics_table
 from medray.report.page import render
 from medray.steps.base.step import named
@@ -45,7 +46,7 @@ def write_report(
     failure: Failure | None = None,
     clock: Clock = SYSTEM,
 ) -> str:
-    """Write the page of a job's run to storage, and its numbers beside it.
+    """Write the page of a job's run to storage, its numbers beside it, and the index of all pages.
 
     Args:
         objects: the storage root.
@@ -62,6 +63,7 @@ def write_report(
     path = f"reports/{name}/report.html"
     objects.put(path, render(report).encode())
     objects.put(f"reports/{name}/metrics.parquet", metrics_table(report))
+    write_index(objects, name, report)
     return path
 
 
@@ -210,6 +212,8 @@ def _scores(dataset: Dataset) -> Scores:
         section = replace(section, pictures=())
     else:
         section = modality.illustrate(section, task, truth, predictions)
+        tables = modality.grouped(task, scores, truth)
+        section = replace(section, tables=[*section.tables, *tables])
     return Scores(scores.name, summary, scores.cases, section)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from medray.report.agreement import agreement, pairs
 from medray.report.drawing import INK, PALETTE, drawing
 from medray.report.steps import steps
 from medray.report.traces import trace
@@ -275,6 +276,8 @@ MAKERS: dict[str, Callable[..., str]] = {
     "scatter": scatter,
     "qq": qq,
     "heat": heat,
+    "agreement": agreement,
+    "paired": pairs,
 }
 
 

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from medray.report.content import Report
 from medray.report.curves import training_curves
 from medray.report.figures import draw
+from medray.report.volumes import PLANES, ends, fingerprint, packed, script, told
 from medray.tasks.metrics.bootstrap import LEAST_SUBJECTS
 from medray.tasks.section import Figure, Table
 
@@ -31,6 +32,8 @@ def render(report: Report) -> str:
         stages=list(dict.fromkeys(name for step in report.steps for name in step.stages)),
         definitions=list(dict.fromkeys(one for found in sections for one in found.definitions)),
         drawn=_drawn,
+        script=_script(any(one.volumes for one in sections)),
+        planes=PLANES,
         few=_few,
         tone_of=_tone,
     )
@@ -48,7 +51,16 @@ def environment_of() -> Environment:
     environment.tests["tabular"] = lambda part: isinstance(part, Table)
     environment.tests["wide"] = lambda part: isinstance(part, Figure) and part.kind == "trace"
     environment.filters |= {"fixed": _fixed, "duration": _duration, "data_uri": _data_uri}
+    environment.filters |= {"packed": packed, "told": told, "ends": ends}
     return environment
+
+
+def _script(needed: bool) -> Mapping[str, Markup]:
+    """The script that draws volumes and what allows it to run; nothing where there are none."""
+    if not needed:
+        return {}
+    found = {"source": script(), "allowed": fingerprint()}
+    return {name: Markup(text) for name, text in found.items()}  # noqa: S704 - our own
 
 
 def _drawn(figure: Figure) -> Markup:

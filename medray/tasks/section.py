@@ -7,9 +7,12 @@ A cell holds words, a number, None where nothing is defined, or an estimate: {"v
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from medray.tasks.metric import Metric
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Rows = Sequence[Mapping[str, Any]]
 Colour = tuple[int, int, int]
@@ -91,6 +94,8 @@ class Figure:
         "scatter",
         "qq",
         "heat",
+        "agreement",
+        "paired",
     ]
     title: str
     data: Mapping[str, Any]
@@ -118,6 +123,38 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Volume:
+    """A volume to be leafed through in three planes.
+
+    Args:
+        title: a word: best, worst.
+        caption: a sentence.
+        case: its id.
+        values: uint16 (Z, Y, X): from feet to head, front to back, the patient's right to left,
+            where `lettered`.
+        slope: of the image's own values by these, with
+        intercept: their value at 0.
+        masks: by name, uint8 on the same grid; 0 is not drawn.
+        sizes_mm: of a voxel along each axis.
+        lettered: whether it is known how the patient lies.
+        window: level and width to begin with, in the image's own values.
+        legend: (name, colour) of classes 1, 2, ….
+    """
+
+    title: str
+    caption: str
+    case: str
+    values: "np.ndarray"
+    slope: float
+    intercept: float
+    masks: Mapping[str, "np.ndarray"]
+    sizes_mm: tuple[float, float, float]
+    lettered: bool
+    window: tuple[float, float]
+    legend: Sequence[tuple[str, Colour]] = ()
+
+
+@dataclass(frozen=True)
 class Section:
     """One section, its parts in the order of the page.
 
@@ -128,6 +165,7 @@ class Section:
         figures: beside each other; a table among them stands there too.
         notes: sentences below the figures.
         pictures: of cases.
+        volumes: of cases.
         listings: tables at the end.
         definitions: sentences at the foot of the page, each once.
         cautions: why what is shown is not to be believed or used; the page begins with them.
@@ -139,6 +177,7 @@ class Section:
     figures: Sequence[Figure | Table] = ()
     notes: Sequence[str] = ()
     pictures: Sequence[Picture] = ()
+    volumes: Sequence[Volume] = ()
     listings: Sequence[Table] = ()
     definitions: Sequence[str] = ()
     cautions: Sequence[str] = ()

@@ -21,10 +21,12 @@ from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
 from medray.tasks.metrics.overlap import confusion, overlap
 from medray.tasks.metrics.segmentation import score_segmentation, summarise_segmentation
+from medray.tasks.metrics.volumes import volume_figures
 from medray.tasks.section import CASE, Picture, ScoredCases, Section, Table, dots, picked
 
 GAIN = "val_gain_largest"
 DOTS = "Every dot is a case; the bar above them spans the quartiles, its dot is the median."
+DOTTED = (("Dice of each case", "Dice", "dice"), ("HD95 of each case", "mm", "hd95_mm"))
 DEFINED = (
     "HD95 is the larger of the two directed 95th percentiles of the distances between surfaces, in "
     "mm, each surface voxel weighing the area it carries. Where a structure is missed or invented, "
@@ -274,15 +276,11 @@ class Segmentation(Task):
             )
             for title, case, dice in picked(scores.cases, "dice", self.metrics["dice"])
         ]
+        figures = [dots(title, unit, scores.cases, name) for title, unit, name in DOTTED]
+        figures += volume_figures(scores.cases)
+        made = super().section(scores)
         return replace(
-            super().section(scores),
-            figures=[
-                dots("Dice of each case", "Dice", scores.cases, "dice"),
-                dots("HD95 of each case", "mm", scores.cases, "hd95_mm"),
-            ],
-            notes=[DOTS],
-            pictures=pictures,
-            definitions=[DEFINED],
+            made, figures=figures, notes=[DOTS], pictures=pictures, definitions=[DEFINED]
         )
 
     def postprocess(self, slabs: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

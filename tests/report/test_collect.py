@@ -143,7 +143,10 @@ def test_the_page_is_written_to_storage(objects: Objects, steps: list[dict]) -> 
     assert path == "reports/ct-job/report.html"
     html = objects.get(path).decode()
     assert "2026-01-02 03:04 UTC" in html
-    assert html.count("data:image/png") == 9
+    assert html.count("data:image/png") == 9 + 4  # three of each of three cases, and what came in
+    assert html.count('class="card viewer"') == 3
+    assert "By spacing" not in html  # all are alike
+    assert b"ct-job/report.html" in objects.get("reports/index.html")
 
 
 def test_its_numbers_stand_beside_it(objects: Objects, steps: list[dict]) -> None:

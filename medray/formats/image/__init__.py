@@ -74,8 +74,8 @@ class ImageOptions(FormatOptions):
     )
     classes: tuple[str, ...] = Field(
         (),
-        description="folders, csv, yolo: names of the classes, in order; voc, coco, boxes-csv: "
-        "those that are taken, others are refused",
+        description="folders, csv, masks, yolo: names of the classes, in order (masks: of folders "
+        "below `images`); voc, coco, boxes-csv: those that are taken, others are refused",
     )
     boxes: BoxOptions | None = Field(
         None, description="voc, yolo, coco, boxes-csv: where boxes and images lie"
@@ -131,7 +131,10 @@ class Image(Format):
     def holds(self) -> Holds:
         """Images with masks, or with classes, as the layout says."""
         options, masks = self.options, self.options.layout in MASKED
-        told = () if masks or options.layout == "plain" else ("target", "class_name", "split")
+        told: tuple[str, ...] = ("target", "class_name", "split")
+        if masks or options.layout == "plain":
+            classed = options.layout == "masks" and options.classes
+            told = ("target", "class_name") if classed else ()
         if self.boxed is not None:
             told = (OBJECTS, CLIPPED, "split")
         return Holds(
@@ -234,7 +237,9 @@ class Image(Format):
             case "plain":
                 return plan_plain(source)
             case "masks":
-                return plan_masks(source, options.images, options.masks, options.labels)
+                return plan_masks(
+                    source, options.images, options.masks, options.labels, options.classes
+                )
             case "instances":
                 return plan_instances(source, options.images, options.masks)
             case "folders":

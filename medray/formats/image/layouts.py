@@ -45,8 +45,14 @@ def _plain(found: Files) -> Iterator[Input]:
         yield from block.inputs(names, [{"id": name} for name in names])
 
 
-def plan_masks(source: Source, images: str, masks: str, labels: Labels) -> Planned:
-    """An image each in the folder `images`, its mask under the same path in the folder `masks`."""
+def plan_masks(
+    source: Source, images: str, masks: str, labels: Labels, classes: tuple[str, ...] = ()
+) -> Planned:
+    """An image each in the folder `images`, its mask under the same path in the folder `masks`.
+
+    With `classes` the first folder below `images` is an image's class; where it is none of them
+    the image is refused ("no-class").
+    """
     found, refused = _images(source)
     named: dict[str, list[File]] = {}
     for file in found:
@@ -74,7 +80,14 @@ def plan_masks(source: Source, images: str, masks: str, labels: Labels) -> Plann
             refused.append(Refusal(name, "no-label", "the image has no mask"))
             continue
         taken = named.pop(below)[0] if there else None
-        items.append(item(name, [file, taken] if taken else [file], id=name, mask=bool(taken)))
+        told: dict[str, Any] = {"id": name, "mask": bool(taken)}
+        if classes:
+            of = below.partition("/")[0] if "/" in below else ""
+            if of not in classes:
+                refused.append(Refusal(name, "no-class", "the image lies in no folder of a class"))
+                continue
+            told |= {"target": classes.index(of), "class_name": of}
+        items.append(item(name, [file, taken] if taken else [file], **told))
     left = [file for files in named.values() for file in files]
     if labels != "none":
         refused += [

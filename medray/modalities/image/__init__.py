@@ -2,12 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
-
-from pydantic import Field, model_validator
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from medray.data.order import Order
-from medray.errors import SpecError
 from medray.modalities.base import (
     Answering,
     Asking,
@@ -18,8 +15,8 @@ from medray.modalities.base import (
 )
 from medray.modalities.generation import Generation
 from medray.modalities.image.augment import ImageAugment
-from medray.modalities.image.explain import EXPLAINED, HOW, MAP, How
-from medray.modalities.image.options import ImagePlanOptions
+from medray.modalities.image.explain import EXPLAINED, HOW, MAP, no_maps
+from medray.modalities.image.options import ImageOptions, ImagePlanOptions
 from medray.modalities.image.wire import ImageWire
 from medray.modalities.made import ANSWERED, Made
 from medray.modalities.plan import Augment, PlanOptions, Sketch, Wanted
@@ -29,7 +26,7 @@ from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.reader import Shard
 from medray.tasks.drawing import draws_only
-from medray.tasks.section import Section
+from medray.tasks.section import ScoredCases, Section, Table
 
 if TYPE_CHECKING:
     import torch
@@ -42,27 +39,6 @@ if TYPE_CHECKING:
     from medray.models.image.base import ImageNetwork
     from medray.tasks.base import Task
     from medray.tasks.objects import ObjectTask
-
-
-class ImageOptions(PredictOptions):
-    """How models of images may be asked."""
-
-    overlap: float = Field(0.5, ge=0, lt=1, description="of neighbouring windows")
-    tta: bool = Field(False, description="average over copies mirrored as in training")
-    outputs: Literal["labels", "probabilities"] | How = Field(
-        "labels", description="the others: what a network looks at, beside the labels"
-    )
-    checks: bool = Field(
-        False,
-        description="of maps: how soon the answer falls without what they show, and whether "
-        "they change with the weights",
-    )
-
-    @model_validator(mode="after")
-    def _of_maps(self) -> Self:
-        if self.checks and self.outputs not in HOW:
-            raise ValueError(f"`checks` are of maps: let `outputs` be one of {', '.join(HOW)}")
-        return self
 
 
 class Images(Modality):
@@ -255,8 +231,9 @@ class Images(Modality):
         """
         if task.answers == "image":
             raise draws_only(task.name)
+        if options.outputs in HOW and not _has_maps(task):
+            raise no_maps(task.name)
         if task.answers == "objects":
-            self._explains_no_boxes(options)
             return Made(columns=names("objects"))
         masks = names("label") if task.answers == "place" else names()
         if options.outputs in HOW:
@@ -276,10 +253,11 @@ class Images(Modality):
         """
         if trained.task.answers == "image":
             raise draws_only(trained.reference)
+        if asked.options.outputs in HOW and not _has_maps(trained.task):
+            raise no_maps(trained.reference)
         if trained.task.answers == "objects":
             from medray.modalities.image.objects.predictor import ObjectPredictor
 
-            self._explains_no_boxes(asked.options)
             return ObjectPredictor(trained, asked)
         if asked.options.outputs in HOW:
             from medray.modalities.image.explain.predictor import ExplainingPredictor
@@ -288,16 +266,6 @@ class Images(Modality):
         from medray.modalities.image.predictor import ImagePredictor
 
         return ImagePredictor(trained, asked)
-
-    @staticmethod
-    def _explains_no_boxes(options: ImageOptions) -> None:
-        if options.outputs in HOW:
-            raise SpecError(
-                "there are no maps of what boxes are found by",
-                code="no-attributions",
-                about="outputs",
-                hint="leave `outputs` out",
-            )
 
     def layout(self, network: "Network", plan: "ImagePlan", device: "torch.device") -> None:
         """Channels last on a CPU."""
@@ -315,9 +283,24 @@ class Images(Modality):
 
             pictures = boxed(section.pictures, cast("ObjectTask", task), truth, predictions)
             return replace(section, pictures=pictures)
-        from medray.modalities.image.pages import drawn
+        from medray.modalities.image.pages import drawn, leafed
 
-        return replace(section, pictures=drawn(section.pictures, task, truth, predictions))
+        pictures = drawn(section.pictures, task, truth, predictions)
+        volumes = leafed(section.pictures, task, truth, predictions)
+        return replace(section, pictures=pictures, volumes=volumes)
+
+    def grouped(self, task: "Task", scores: ScoredCases, truth: Dataset) -> list[Table]:
+        """By scanner, site and spacing; see medray.modalities.image.radiology.groups."""
+        from medray.modalities.image.radiology.groups import grouped
+
+        return grouped(task.metrics, scores, truth)
+
+    def ingested(self, dataset: Dataset) -> list[Section]:
+        """Some of the images, and their spacing and size; see radiology.ingested."""
+        from medray.modalities.image.radiology.ingested import section
+
+        made = section(dataset)
+        return [] if made is None else [made]
 
     def conclude(self, options: ImageOptions, shards: Sequence[Shard | None]) -> dict[str, Any]:
         """Of maps; see medray.modalities.image.explain.worth."""
@@ -338,3 +321,9 @@ class Images(Modality):
         """Patch and grid."""
         grid = list(plan.spacing_mm or ()) or "of each image"
         return [f"{plan.dims}-D, patch {list(plan.patch)}, grid {grid} (mm)"]
+
+
+def _has_maps(task: "Task") -> bool:
+    """Whether it is told what the answer hangs on: of whole images, and of classes of voxels."""
+    alone = task.channel_threshold is None and not task.numbered
+    return task.answers == "sample" or (task.answers == "place" and alone)

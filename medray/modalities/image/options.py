@@ -1,9 +1,11 @@
-"""What a job may fix of the plan of a training on images."""
+"""What a job may fix of the plan of a training on images, and how models of them are asked."""
 
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from medray.modalities.base import PredictOptions
+from medray.modalities.image.explain import HOW, How
 from medray.modalities.image.normalise import ChannelNorm, Scheme
 from medray.modalities.plan import PlanOptions
 
@@ -34,4 +36,25 @@ class ImagePlanOptions(PlanOptions):
     def _one_normalisation(self) -> Self:
         if self.normalise is not None and self.channels is not None:
             raise ValueError("give `normalise` or `channels`")
+        return self
+
+
+class ImageOptions(PredictOptions):
+    """How models of images may be asked."""
+
+    overlap: float = Field(0.5, ge=0, lt=1, description="of neighbouring windows")
+    tta: bool = Field(False, description="average over copies mirrored as in training")
+    outputs: Literal["labels", "probabilities"] | How = Field(
+        "labels", description="the others: what a network looks at, beside the labels"
+    )
+    checks: bool = Field(
+        False,
+        description="of maps: how soon the answer falls without what they show, and whether "
+        "they change with the weights",
+    )
+
+    @model_validator(mode="after")
+    def _of_maps(self) -> Self:
+        if self.checks and self.outputs not in HOW:
+            raise ValueError(f"`checks` are of maps: let `outputs` be one of {', '.join(HOW)}")
         return self

@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 
 from medray.modalities.image.overlay import COLOURS, best_slice, draw_overlay, encode_png, flips
+from medray.modalities.image.radiology.planes import volume_of
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.stored import InShard, Stored
 from medray.tasks.base import Task, whole
-from medray.tasks.section import Picture
+from medray.tasks.section import Colour, Picture, Volume
 
 WIDTH = 220  # of a picture among several, in pixels
 
@@ -43,6 +44,35 @@ def drawn(
     ]
 
 
+def leafed(
+    wanted: Sequence[Picture], task: Task, truth: Dataset, predictions: Dataset
+) -> list[Volume]:
+    """The cases that a task asks for, to be leafed through with truth and prediction; of volumes.
+
+    Args:
+        wanted: see `drawn`, as the other arguments.
+    """
+    if task.answers != "place" or not wanted or "image" not in truth.shards[0].names(0):
+        return []
+    places, answered = positions(truth), positions(predictions)
+    made = []
+    for picture, (case, words) in [(one, case) for one in wanted for case in one.cases]:
+        stored = stored_at(truth, places[case])
+        if len(stored.array("image").shape) != 4:
+            continue
+        given = whole(task.given(stored_at(predictions, answered[case])), "label")
+        masks = {"truth": stored.array("label"), "prediction": given}
+        said = _joined(picture.caption, words)
+        made.append(volume_of(picture.title, said, stored, masks, _legend(task)))
+    return made
+
+
+def _legend(task: Task) -> list[tuple[str, Colour]]:
+    named = () if task.numbered else task.classes[1:]
+    colours = [COLOURS[number % len(COLOURS)] for number in range(len(named))]
+    return list(zip(named, colours, strict=True))
+
+
 def _masks(picture: Picture, task: Task, truth: Stored, prediction: Stored) -> Picture:
     """Image, truth and prediction of one slice: that where the masks cover most."""
     actual = np.asarray(truth.array("label")[...])
@@ -62,10 +92,7 @@ def _masks(picture: Picture, task: Task, truth: Stored, prediction: Stored) -> P
             turn=flips(truth.row.get("affine")),
         )
         panels.append((name, encode_png(pixels)))
-    named = () if task.numbered else task.classes[1:]
-    colours = [COLOURS[number % len(COLOURS)] for number in range(len(named))]
-    legend = list(zip(named, colours, strict=True))
-    return replace(picture, caption=caption, panels=panels, legend=legend)
+    return replace(picture, caption=caption, panels=panels, legend=_legend(task))
 
 
 def pictured(picture: Picture, data: Dataset) -> Picture:

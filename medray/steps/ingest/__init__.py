@@ -1,5 +1,6 @@
 """Ingest: raw files of one format to a dataset."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from medray.steps.base.step import Step
@@ -9,7 +10,9 @@ if TYPE_CHECKING:
     from medray.spec.documents import Place
     from medray.steps.base.resolved import Resolved
     from medray.steps.base.view import View
+    from medray.storage.catalog.datasets import Dataset
     from medray.storage.store.objects import Objects
+    from medray.tasks.section import Section
 
 
 class IngestStep(Step):
@@ -24,6 +27,17 @@ class IngestStep(Step):
         from medray.steps.ingest.check import check
 
         check(view, spec)
+
+    def sections(self, dataset: "Dataset") -> "list[Section]":
+        """What any modality that is installed has to show of such samples."""
+        from medray.errors import SpecError
+        from medray.modalities import MODALITIES
+
+        made = []
+        for name in MODALITIES.names():
+            with suppress(SpecError):  # its library is not here
+                made += MODALITIES.get(name)().ingested(dataset)
+        return made
 
     def resolve(
         self, spec: IngestSpec, objects: "Objects", place: "Place"
