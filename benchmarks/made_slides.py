@@ -55,7 +55,7 @@ def stained(tissue: np.ndarray, dark: np.ndarray, rng: np.random.Generator) -> n
 
 
 def drawn(rng: np.random.Generator, *, tumour: bool, side: int = SIDE) -> tuple[np.ndarray, list]:
-    """A slide, and row and column of the tiles that are tumour through and through."""
+    """A slide, and row and column of the tiles that are tumour for the most part."""
     field = gaussian_filter(rng.standard_normal((side // 8, side // 8)), side / 80)
     tissue = np.kron(field > np.quantile(field, 0.45), np.ones((8, 8), bool))
     sick = np.zeros_like(tissue)
@@ -63,11 +63,11 @@ def drawn(rng: np.random.Generator, *, tumour: bool, side: int = SIDE) -> tuple[
         inside = np.argwhere(tissue)
         down, across = inside[rng.integers(len(inside))]
         y, x = np.ogrid[:side, :side]
-        sick = ((y - down) ** 2 + (x - across) ** 2 < (2.2 * TILE) ** 2) & tissue
+        sick = ((y - down) ** 2 + (x - across) ** 2 < (3 * TILE) ** 2) & tissue
     dark = nuclei(tissue & ~sick, RADIUS, rng) + nuclei(sick, 2 * RADIUS, rng)
     blocks = sick.reshape(side // TILE, TILE, side // TILE, TILE).mean((1, 3))
     pixels = stained(tissue.astype(float), np.clip(dark, 0, 1), rng)
-    return pixels, np.argwhere(blocks > 0.9).tolist()
+    return pixels, np.argwhere(blocks > 0.5).tolist()
 
 
 def halved(pixels: np.ndarray) -> np.ndarray:

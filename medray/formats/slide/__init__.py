@@ -1,6 +1,6 @@
 """Slides of stained tissue: SVS, pyramidal TIFF and OME-TIFF, as tiles of their tissue."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -11,23 +11,16 @@ from medray.formats.base import Format, FormatOptions, Found, Input, Source
 from medray.formats.files import open_path
 from medray.formats.imaging.values import check_pattern, subject_of
 from medray.formats.packed import grouped
+from medray.formats.slide.arrays import ARRAYS, SLAB_BYTES, summed
 from medray.formats.slide.sources import plan_slides
 from medray.formats.slide.tiff import open_tiff
-from medray.formats.slide.tiles import SLAB_BYTES, Grid
+from medray.formats.slide.tiles import Grid
 from medray.storage.shards.holds import Holds, named, names
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample, Slabs
-from medray.storage.shards.schema import Arrays, ArraySpec, Axis
+from medray.storage.shards.schema import Arrays
 
 MOST_TILES = 4_000_000
-_Y, _X, _C = Axis("y", "index"), Axis("x", "index"), Axis("c", "channel")
-_TILE = Axis("tile")
-ARRAYS = {
-    "tiles": ArraySpec((_TILE, _C, _Y, _X), ("uint8",), chunk=(1, None, None, None)),
-    "places": ArraySpec((_TILE, Axis("axis")), ("int32",), chunk=(2**16, None)),
-    "overview": ArraySpec((_C, _Y, _X), ("uint8",), chunk=(None, None, None)),
-    "tissue": ArraySpec((_Y, _X), ("uint8",), chunk=(None, None)),
-}
 
 __all__ = ["Slides"]
 
@@ -184,7 +177,7 @@ class Slides(Format):
             **{key: extra[key] for key in ("target", "class_name", "split") if key in extra},
         }
         shape = (len(places), 3, grid.tile, grid.tile)
-        parts = summed(grid.slabs(places), grid, row)
+        parts = summed(grid.slabs(places), grid.damaged, row)
         tiles = Slabs(shape, np.dtype(np.uint8), 0, parts)
         # In memory where they are few; all of them are read before the row is looked at, else.
         few = 3 * grid.tile**2 * len(places) <= SLAB_BYTES
@@ -195,24 +188,3 @@ class Slides(Format):
             "tissue": tissue.mask.astype(np.uint8),
         }
         return Sample(name, row, arrays)
-
-
-def summed(slabs: Iterable[np.ndarray], grid: Grid, row: dict[str, Any]) -> Iterator[np.ndarray]:
-    """The slabs as they are; once they have passed, `row` holds `damaged`, `tile_mean` and
-    `tile_std`, of each colour over the tiles that could be read."""
-    pixels, sums, squares, seen = 0, np.zeros(3), np.zeros(3), 0
-    for slab in slabs:
-        bad = {number - seen for number in grid.damaged}
-        sound = slab[[at not in bad for at in range(len(slab))]]
-        seen += len(slab)
-        values = np.arange(256.0)
-        for colour in range(3):
-            counts = np.bincount(sound[:, colour].reshape(-1), minlength=256)
-            sums[colour] += counts @ values
-            squares[colour] += counts @ values**2
-        pixels += sound.size // 3
-        yield slab
-    mean = sums / pixels
-    row["damaged"] = list(grid.damaged)
-    row["tile_mean"] = mean.tolist()
-    row["tile_std"] = np.sqrt(np.maximum(squares / pixels - mean**2, 0)).tolist()

@@ -13,10 +13,9 @@ import numpy as np
 from PIL import Image as Pillow
 
 from medray.errors import DataError
+from medray.formats.slide.arrays import SLAB_BYTES
 from medray.formats.slide.levels import LIKE, Array, Slide
 from medray.formats.slide.tissue import Tissue, find_tissue
-
-SLAB_BYTES = 16 * 2**20
 
 
 @dataclass

@@ -15,19 +15,12 @@ from medray.data.batch import Batch, Part
 from medray.data.held import HeldLoader
 from medray.data.tree import to_device
 from medray.errors import SpecError
+from medray.formats.slide.arrays import sound
 from medray.modalities.slide.plan import SlideAugment, SlidePlan
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.stored import Sliceable
 
 OPEN_ARRAYS = 256  # whose shard indices a thread keeps
-SLAB_BYTES = 16 * 2**20
-
-
-def sound(row: dict[str, Any], tiles: int) -> np.ndarray:
-    """Numbers of the tiles that could be read, int64."""
-    keep = np.ones(tiles, bool)
-    keep[list(row.get("damaged") or ())] = False
-    return np.flatnonzero(keep)
 
 
 def standardised(tiles: np.ndarray, plan: SlidePlan) -> np.ndarray:
@@ -90,7 +83,7 @@ class SlideCases:
         self._held: dict[int, np.ndarray] = {}
         size = sum(math.prod(dataset.array(index, "tiles").shape) for index in self._indices)
         self._fits = size <= cache_bytes
-        self._sound = [sound(row, int(row["tiles"])) for row in self.rows]
+        self._sound = [sound(row.get("damaged"), int(row["tiles"])) for row in self.rows]
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -7,8 +7,9 @@ from typing import cast
 import numpy as np
 
 from medray.errors import DataError
+from medray.formats.slide.arrays import sound
 from medray.modalities.base import Answering
-from medray.modalities.slide.cases import along, sound
+from medray.modalities.slide.cases import along
 from medray.modalities.slide.heat import HEAT, heat_of
 from medray.modalities.slide.plan import LIKE, SlidePlan
 from medray.modalities.slide.reading import Reading, read_slide
@@ -77,7 +78,7 @@ class SlidePredictor(Answering):
         if abs(mpp - self.plan.mpp) > LIKE * self.plan.mpp:
             reason = f"tiles of {mpp:.3g} micrometres a pixel, for a model of {self.plan.mpp:.3g}"
             raise _mismatch(stored.id, reason)
-        if not len(sound(row, tiles.shape[0])):
+        if not len(sound(row.get("damaged"), tiles.shape[0])):
             raise DataError("the slide has no tile that could be read", code="no-tiles")
         places = np.asarray(stored.array("places")[...]) if "places" in stored.names else None
         return Bag(stored.id, row, tiles=tiles, places=places, predictors=(self,))
@@ -102,7 +103,7 @@ class SlidePredictor(Answering):
     def read(self, bag: Bag) -> Reading:
         """What this predictor's network says of a slide."""
         trained = self.trained
-        numbers = sound(bag.row, bag.tiles.shape[0])
+        numbers = sound(bag.row.get("damaged"), bag.tiles.shape[0])
         return read_slide(
             cast("SlideNetwork", trained.network),
             along(bag.tiles, numbers, self.asked.options.tiles),

@@ -8,7 +8,8 @@ import torch
 
 from medray.data.order import Order
 from medray.errors import DataError, SpecError
-from medray.modalities.slide.cases import SlideLoader, along, changed, sound, standardised, taken
+from medray.formats.slide.arrays import sound
+from medray.modalities.slide.cases import SlideLoader, along, changed, standardised, taken
 from medray.modalities.slide.plan import SlideAugment, SlidePlan
 from medray.modalities.slide.reading import read_slide
 from medray.models import MODELS, model_options
@@ -87,7 +88,7 @@ def test_a_trunk_that_makes_masks_is_refused() -> None:
 
 
 def test_tiles_that_could_not_be_read_are_left_out() -> None:
-    numbers = sound({"damaged": [0, 3]}, 6)
+    numbers = sound([0, 3], 6)
     assert numbers.tolist() == [1, 2, 4, 5]
     stored = tiles(6)
     parts = list(along(stored, numbers, 3))

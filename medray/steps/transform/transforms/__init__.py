@@ -21,6 +21,8 @@ TRANSFORMS: "Registry[Transformation]" = Registry(
         "pseudo-outcomes": ("medray.steps.transform.transforms.pseudo_outcomes:PseudoOutcomes"),
         "split-compounds": "medray.steps.transform.transforms.split_compounds:SplitCompounds",
         "union": "medray.steps.transform.transforms.union:Union",
+        "stain": "medray.steps.transform.transforms.stain:Stain",
+        "tiles": "medray.steps.transform.transforms.tiles:Tiles",
         "variant-qc": "medray.steps.transform.transforms.variant_qc:VariantQc",
     },
 )
