@@ -1,11 +1,15 @@
-"""A small source of slides: two pyramids of TIFF with a spot of tissue on white glass."""
+"""A small source of slides: pyramids of TIFF and DICOM with a spot of tissue on white glass."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
 from tifffile import TiffWriter
 
+from medray.formats.slide.wsi import WSI
 from medray.storage.shards.samples import Sample
 
 
@@ -29,6 +33,55 @@ def pyramid(path: Path, levels: list[np.ndarray], mpp: float | None, **options: 
             file.write(level, subfiletype=1, metadata=None, **shared)
 
 
+def write_level(
+    path: Path, pixels: np.ndarray, mpp: float = 0.25, *, kind: str = "VOLUME",
+    sparse: set[tuple[int, int]] | None = None, **more: Any,
+) -> None:  # fmt: skip
+    """A level in tiles of 16, all of them or some; a canary stands in its patient."""
+    height, width = pixels.shape[:2]
+    down, across = -(-height // 16), -(-width // 16)
+    padded = np.full((16 * down, 16 * across, 3), 255, np.uint8)
+    padded[:height, :width] = pixels
+    places = [(r, c) for r in range(down) for c in range(across) if not sparse or (r, c) in sparse]
+    made = Dataset()
+    made.file_meta = FileMetaDataset()
+    made.file_meta.MediaStorageSOPClassUID, made.SOPClassUID = WSI, WSI
+    uid = f"1.2.3.{sum(path.name.encode())}"
+    made.file_meta.MediaStorageSOPInstanceUID, made.SOPInstanceUID = uid, uid
+    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    made.StudyInstanceUID, made.SeriesInstanceUID = "1.2.3", "1.2.3.4"
+    made.PatientName, made.PatientID, made.StudyDate = "CANARY^A", "CANARY", "20200101"
+    made.ImageType = ["ORIGINAL", "PRIMARY", kind, "NONE"]
+    made.Rows = made.Columns = 16
+    made.TotalPixelMatrixRows, made.TotalPixelMatrixColumns = height, width
+    made.NumberOfFrames = len(places)
+    made.SamplesPerPixel, made.PhotometricInterpretation = 3, "RGB"
+    made.PlanarConfiguration = made.PixelRepresentation = 0
+    made.BitsAllocated = made.BitsStored = 8
+    made.HighBit = 7
+    measures, shared = Dataset(), Dataset()
+    measures.PixelSpacing = [mpp / 1000] * 2
+    shared.PixelMeasuresSequence = [measures]
+    made.SharedFunctionalGroupsSequence = [shared]
+    made.DimensionOrganizationType = "TILED_SPARSE" if sparse else "TILED_FULL"
+    if sparse:
+        made.PerFrameFunctionalGroupsSequence = [placed(*one) for one in places]
+    for name, value in more.items():
+        setattr(made, name, value)
+    made.PixelData = b"".join(
+        padded[16 * r : 16 * r + 16, 16 * c : 16 * c + 16].tobytes() for r, c in places
+    )
+    made.save_as(path, enforce_file_format=True)
+
+
+def placed(row: int, column: int) -> Dataset:
+    place, groups = Dataset(), Dataset()
+    place.RowPositionInTotalImagePixelMatrix = 16 * row + 1
+    place.ColumnPositionInTotalImagePixelMatrix = 16 * column + 1
+    groups.PlanePositionSlideSequence = [place]
+    return groups
+
+
 def halved(pixels: np.ndarray) -> np.ndarray:
     """The mean of 2 x 2 pixels."""
     tall, wide = (n // 2 for n in pixels.shape[:2])
@@ -40,6 +93,8 @@ def slide(root: Path) -> dict[str, Any]:
     for seed, (name, packing) in enumerate((("a", "deflate"), ("b", "jpeg"))):
         whole = picture(seed=seed)
         pyramid(root / f"{name}.tif", [whole, halved(whole)], 0.25, compression=packing)
+    for name, level, mpp in (("c0", whole, 0.25), ("c1", halved(whole), 0.5)):
+        write_level(root / f"{name}.dcm", level, mpp)
     return {"mpp": 0.25, "tile": 16}
 
 

@@ -1,4 +1,4 @@
-"""Slides of stained tissue: SVS, pyramidal TIFF and OME-TIFF, as tiles of their tissue."""
+"""Slides of stained tissue: SVS, pyramidal TIFF, OME-TIFF and DICOM, as tiles of their tissue."""
 
 from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
@@ -12,9 +12,10 @@ from medray.formats.files import open_path
 from medray.formats.imaging.values import check_pattern, subject_of
 from medray.formats.packed import grouped
 from medray.formats.slide.arrays import ARRAYS, SLAB_BYTES, summed
-from medray.formats.slide.sources import plan_slides
+from medray.formats.slide.sources import DICOM, plan_slides
 from medray.formats.slide.tiff import open_tiff
 from medray.formats.slide.tiles import Grid
+from medray.formats.slide.wsi import open_wsi
 from medray.storage.shards.holds import Holds, named, names
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample, Slabs
@@ -77,7 +78,7 @@ class Slides(Format):
 
     name: ClassVar[str] = "slide"
     Options: ClassVar[type[FormatOptions]] = SlideOptions
-    libraries: ClassVar[tuple[str, ...]] = ("tifffile", "imagecodecs")
+    libraries: ClassVar[tuple[str, ...]] = ("tifffile", "imagecodecs", "pydicom")
     options: SlideOptions
 
     def arrays(self) -> Arrays:
@@ -114,10 +115,12 @@ class Slides(Format):
 
         Raises:
             DataError: "no-mpp", "too-coarse", "no-tissue", "too-many-tiles", "damaged-slide", and
-                what medray.formats.slide.tiff adds.
+                what medray.formats.slide.tiff and wsi add.
         """
         name = str(item.extra["id"])
-        with open_tiff(open_path(source, item.paths[0])) as slide:
+        paths = [open_path(source, path) for path in item.paths]
+        dicom = paths[0].name.lower().endswith(DICOM)
+        with open_wsi(paths) if dicom else open_tiff(paths[0]) as slide:
             grid = self._grid(slide.mpp, slide)
             sample = self._sample(name, grid, item.extra)
             yield sample

@@ -39,7 +39,10 @@ class SlideAugment(Augment):
 
     turn: bool = Field(True, description="each tile by quarter turns, and mirrored, at random")
     colour: float = Field(
-        0.1, ge=0, lt=1, description="factor of each colour, uniform in 1 ±, one for all of a slide"
+        0.05,
+        ge=0,
+        lt=1,
+        description="factor of each colour, uniform in 1 ±, one for all of a slide",
     )
 
 
