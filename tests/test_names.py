@@ -42,6 +42,8 @@ OTHERWISE = {
     ("steps/evaluate", "summary"): "of scores",
     ("formats/fhir", "text"): "a field of FHIR",
     ("formats/heat", "classification"): "a field of QuPath's",
+    ("steps/transform/transforms/slide_tiles.py", "image"): "an array",
+    ("steps/transform/transforms/slide_tiles.py", "slide"): "a column",
     ("formats/molecules", "text"): "a kind of column",
     ("formats/table", "text"): "a kind of column",
     ("formats/wfdb", "text"): "a column",

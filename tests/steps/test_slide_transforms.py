@@ -83,7 +83,7 @@ def test_a_slide_of_one_colour_is_refused_by_itself(tmp_path: Path, objects: Obj
 def test_tiles_are_pictures_with_their_slides_class(tmp_path: Path, objects: Objects) -> None:
     slide(tmp_path / "a/x.tif")
     slide(tmp_path / "b/y.tif", seed=1)
-    before, after = through(tmp_path, objects, {"name": "tiles", "most": 10})
+    before, after = through(tmp_path, objects, {"name": "slide-tiles", "most": 10})
     assert len(after) == 20
     first = after[9]  # of sixteen the last
     assert first.id == "a_x:3:3"
@@ -104,7 +104,7 @@ def test_tiles_are_pictures_with_their_slides_class(tmp_path: Path, objects: Obj
 def test_a_network_of_images_learns_from_tiles(tmp_path: Path, objects: Objects) -> None:
     for name in ("a/x", "a/y", "b/z", "b/w"):
         slide(tmp_path / f"{name}.tif", seed=ord(name[-1]))
-    _, tiles = through(tmp_path, objects, {"name": "tiles"})
+    _, tiles = through(tmp_path, objects, {"name": "slide-tiles"})
     train = {"epochs": 1, "steps_per_epoch": 1, "batch_size": 4, "threads": 1, "augment": None}
     task = {"name": "classification", "classes": ["a", "b"]}
     run(

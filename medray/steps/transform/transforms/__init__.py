@@ -22,7 +22,7 @@ TRANSFORMS: "Registry[Transformation]" = Registry(
         "split-compounds": "medray.steps.transform.transforms.split_compounds:SplitCompounds",
         "union": "medray.steps.transform.transforms.union:Union",
         "stain": "medray.steps.transform.transforms.stain:Stain",
-        "tiles": "medray.steps.transform.transforms.tiles:Tiles",
+        "slide-tiles": "medray.steps.transform.transforms.slide_tiles:SlideTiles",
         "variant-qc": "medray.steps.transform.transforms.variant_qc:VariantQc",
     },
 )

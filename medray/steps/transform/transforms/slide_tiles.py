@@ -28,7 +28,7 @@ class TileOptions(TransformOptions):
     )
 
 
-class Tiles(Transformation):
+class SlideTiles(Transformation):
     """A slide to its tiles, each an `image` (3, side, side) with the slide's class.
 
     Rows have `slide`, `row` and `column` of the tile in the slide's grid, `x` and `y` of its upper
@@ -36,7 +36,7 @@ class Tiles(Transformation):
     `target`, `class_name`, `mpp`, `side` and `slide_mpp`.
     """
 
-    name: ClassVar[str] = "tiles"
+    name: ClassVar[str] = "slide-tiles"
     Options: ClassVar[type[TransformOptions]] = TileOptions
     options: TileOptions
 
