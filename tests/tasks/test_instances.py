@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from medray.errors import DataError
 from medray.tasks import build_task
-from medray.tasks.masks.instances import MOST, Instances, grow
+from medray.tasks.masks.instances import MOST, Instances, grow, parted
 
 
 def task_of(**options: object) -> Instances:
@@ -72,6 +72,47 @@ def test_seeds_grow_at_one_pace_and_not_over_gaps() -> None:
     seeds = np.array([[1, 0, 0, 0, 0, 2, 0, 0, 0]])
     inside = np.array([[1, 1, 1, 1, 1, 1, 0, 1, 1]], bool)
     assert grow(seeds, inside).tolist() == [[1, 1, 1, 2, 2, 2, 0, 0, 0]]
+
+
+def discs(*columns: float) -> np.ndarray:
+    """One seed of discs of radius 6 in a row."""
+    y, x = np.indices((20, 60))
+    inside = np.zeros(y.shape, bool)
+    for column in columns:
+        inside |= (y - 10) ** 2 + (x - column) ** 2 <= 36
+    return inside.astype(int)
+
+
+def test_seeds_are_parted_at_necks_that_are_deep_enough() -> None:
+    # Discs 11 apart meet in a chord of half sqrt(36 - 5.5²) = 2.4, those 5 apart of 5.5.
+    whole = discs(12, 23)
+    parts, count = parted(whole, 1)
+    assert count == 2
+    assert {parts[10, 12], parts[10, 23]} == {1, 2}
+    assert parted(discs(12, 17), 1)[1] == 1
+    # Centres are 7 deep and the neck 2 to 3, so they are no more than 5 deeper.
+    assert parted(whole, 5.5)[1] == 1
+
+
+def test_a_convex_seed_stays_whole_and_others_keep_apart() -> None:
+    label = np.zeros((30, 50), int)
+    label[2:6, 2:45] = 1
+    label[10:28, 3:20] = 2
+    y, x = np.indices(label.shape)
+    label[((y - 19) / 9) ** 2 + ((x - 35) / 12) ** 2 <= 1] = 3
+    parts, count = parted(label, 0.5)
+    assert count == 3
+    assert (parts == label).all()
+
+
+def test_nuclei_whose_border_was_missed_are_told_apart() -> None:
+    classes = discs(12, 23).astype(np.uint8)
+    assert task_of(neck=0).split(classes).max() == 1
+    made = task_of().split(classes)
+    assert made.max() == 2
+    assert ((made > 0) == (classes > 0)).all(), "what was parted is grown again"
+    left, right = made[10, 12], made[10, 23]
+    assert abs(int((made == left).sum()) - int((made == right).sum())) <= 15
 
 
 def test_more_than_a_mask_can_number_is_refused() -> None:
