@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -131,57 +131,69 @@ class InTurns:
 
 def adversarial(rounds: int) -> None:
     """Print the ratio to the steps by hand, and how far the losses are apart."""
+    from medray.spec.base import Plugin
+
+    steps = (rounds + 2) * PAIR
+    asked = {"objective": Plugin(name="adversarial"), "epochs": 1, "steps_per_epoch": steps}
+    with tempfile.TemporaryDirectory() as root:
+        planned(root)
+        chosen = setup(root, "adversarial", **asked)
+        beside_hand(chosen, lambda: by_hand(root, "by-hand", **asked), rounds)
+
+
+def beside_hand(chosen: Any, by_hand: Callable[[], list[float]], rounds: int) -> None:
+    """Print the ratio of a training by medray to one by hand, and how far their losses are apart.
+
+    Args:
+        chosen: set-up of the training, of (rounds + 2) x PAIR steps.
+        by_hand: trains as much on the loader that `assemble` gives it; its losses.
+        rounds: pairs.
+    """
     import torch
 
     from medray.engine.training import loop
-    from medray.spec.base import Plugin
+    from medray.engine.training.ranks import World
 
     torch.set_num_threads(1)
-    whole, turns = loop.assemble, {"adversarial": Semaphore(1), "by hand": Semaphore(0)}
+    name, hand = chosen.settings.objective.name, "by hand"
+    whole, turns = loop.assemble, {name: Semaphore(1), hand: Semaphore(0)}
     loaders: dict[str, InTurns] = {}
     one_at_a_time = Lock()
 
-    def assemble(chosen: Any, world: Any) -> Any:
-        name = current_thread().name
+    def assemble(setup: Any, world: Any) -> Any:
+        own = current_thread().name
         with one_at_a_time:  # torch's seed is of the process
-            parts = whole(chosen, world)
-        (other,) = turns.keys() - {name}
-        loaders[name] = InTurns(parts.loader, turns[name], turns[other])
-        return replace(parts, loader=loaders[name])
+            parts = whole(setup, world)
+        (other,) = turns.keys() - {own}
+        loaders[own] = InTurns(parts.loader, turns[own], turns[other])
+        return replace(parts, loader=loaders[own])
 
     losses: dict[str, list[float]] = {}
     steps = (rounds + 2) * PAIR
-    asked = {"objective": Plugin(name="adversarial"), "epochs": 1, "steps_per_epoch": steps}
 
-    def ours(root: str) -> None:
-        from medray.engine.training.ranks import World
+    def ours() -> None:
+        losses[name] = [row["loss"] for row in loop.fit(chosen, World()).rows]
 
-        result = loop.fit(setup(root, "adversarial", **asked), World())
-        losses["adversarial"] = [row["loss"] for row in result.rows]
-
-    def theirs(root: str) -> None:
-        losses["by hand"] = by_hand(root, "by-hand", **asked)
+    def theirs() -> None:
+        losses[hand] = by_hand()
 
     loop.assemble = assemble
-    with tempfile.TemporaryDirectory() as root:
-        planned(root)
-        threads = [
-            Thread(target=train, args=(root,), name=name)
-            for name, train in zip(turns, (ours, theirs), strict=True)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+    threads = [
+        Thread(target=train, name=own) for own, train in zip(turns, (ours, theirs), strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     loop.assemble = whole
     seconds = {
-        name: [sum(loader.seconds[at : at + PAIR]) for at in range(PAIR, steps - PAIR, PAIR)]
-        for name, loader in loaders.items()
+        own: [sum(loader.seconds[at : at + PAIR]) for at in range(PAIR, steps - PAIR, PAIR)]
+        for own, loader in loaders.items()
     }
-    for name, took in seconds.items():
-        print(f"{name:12} {PAIR / sorted(took)[len(took) // 2]:6.2f} steps/s")
-    ratio(seconds, "adversarial", "by hand")
-    pairs = zip(losses["adversarial"], losses["by hand"], strict=True)
+    for own, took in seconds.items():
+        print(f"{own:12} {PAIR / sorted(took)[len(took) // 2]:6.2f} steps/s")
+    ratio(seconds, name, hand)
+    pairs = zip(losses[name], losses[hand], strict=True)
     apart = max(abs(one - other) for one, other in list(pairs)[: ddp.CHECKED])
     print(f"losses of the first {ddp.CHECKED} steps differ by {apart:.1e} at most")
     if apart > 1e-4:
