@@ -32,6 +32,7 @@ SCORES = {
     "hippocampus": [Bar("dice", "≥", 0.89), Bar("hd95_mm", "≤", 1.5)],
     "hippocampus-folds": [Bar("dice", "≥", 0.895), Bar("hd95_mm", "≤", 1.35)],
     "hippocampus-segnet": [Bar("dice", "≥", 0.85)],
+    "blood-cells": [Bar("map50", "≥", 0.88)],
     "em-membranes": [Bar("voxel_error", "≤", 0.085)],
     "pneumonia": [Bar("auroc", "≥", 0.955), Bar("accuracy", "≥", 0.865)],
     "splice": [Bar("accuracy", "≥", 0.955)],
