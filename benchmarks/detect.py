@@ -6,7 +6,8 @@ precision of `jobs/lesions.yaml` on volumes of 40 x 80 x 80, or, with `--flat`, 
 window that lies in memory, as many times as there are windows. Both have one thread; times are the
 processor's own, since what is done ahead costs too. Imports are outside of both, the opening of
 the model is inside of medray's. Weights are fresh, and a tenth is the score of nearly every cell:
-`--least` says from which score on there are boxes.
+`--least` says from which score on there are boxes. With `--trained` network and volumes are those
+of `jobs/lesions.yaml` where it has run.
 """
 
 import argparse
@@ -35,6 +36,7 @@ from medray.modalities.loaded import load_trained
 from medray.models.image.centernet import CenterNet
 from medray.steps.base.planned import plan_shards
 from medray.steps.predict.resolve import OPERATION
+from medray.storage.catalog.datasets import open_dataset
 from medray.storage.catalog.ledger import Ledger
 from medray.storage.catalog.models import save_model
 from medray.storage.catalog.publish import publish
@@ -43,7 +45,7 @@ from medray.storage.store.objects import Objects
 
 DEEP: dict[str, Any] = {"dims": 3, "features": (16, 32, 64), "width": 32, "stride": 2}
 FLAT: dict[str, Any] = {"dims": 2}
-OPTIONS = {"batch": 1, "held_out": False, "options": {}, "precision": "bf16", "model": "net"}
+OPTIONS = {"batch": 1, "held_out": False, "options": {}, "precision": "bf16"}
 
 
 def balls(shape: tuple[int, ...], channels: int, number: int) -> Sample:
@@ -99,6 +101,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--images", type=int, default=0, help="0: 12 volumes or 48 pictures")
     parser.add_argument("--least", type=float, default=0.1016, help="score of a box")
+    parser.add_argument("--trained", default="", help="storage where `jobs/lesions.yaml` has run")
     args = parser.parse_args()
     options = FLAT if args.flat else DEEP
     shape, patch = ((480, 640), (240, 320)) if args.flat else ((40, 80, 80), (24, 48, 48))
@@ -107,18 +110,24 @@ def main() -> None:
     keep_freed_memory()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        objects = Objects(folder)
-        store_network(objects, options, patch, args.least)
-        channels = 3 if args.flat else 1
-        data = store_samples(objects, "d", [balls(shape, channels, at) for at in range(count)])
-        network = load_trained(objects, "net").network
+        objects, channels = Objects(args.trained or folder), 3 if args.flat else 1
+        if args.trained:
+            name, data = "lesions-net", open_dataset(objects, "lesions-test")
+            chosen = data.samples["sample_id"].to_pylist()[:count]
+        else:
+            name = "net"
+            store_network(objects, options, patch, args.least)
+            data = store_samples(objects, "d", [balls(shape, channels, at) for at in range(count)])
+            chosen = data.samples["sample_id"].to_pylist()
+        network = load_trained(objects, name).network
         window = torch.randn(1, channels, *patch).to(torch.bfloat16)
         window = window.contiguous(memory_format=channels_last(len(patch)))
         runs, told = iter(range(10**6)), list[float]()
 
         def medray() -> float:
-            planned = plan_shards(data, "predict", identity={}, select={})
-            spec = WorkerSpec(OPERATION, OPTIONS, objects, f"out-{next(runs)}")
+            planned = plan_shards(data, "predict", identity={}, select={"sample_id": chosen})
+            output = f"out-{time.time_ns()}-{next(runs)}"
+            spec = WorkerSpec(OPERATION, OPTIONS | {"model": name}, objects, output)
             receipts: list[Receipt] = []
             began = time.process_time()
             run_inline(spec, planned.units, receipts.append, threading.Event())
