@@ -1,6 +1,7 @@
 """Slides that nobody has given: drawn tissue, some of which has nuclei of another size in places.
 
-    python benchmarks/made_slides.py FOLDER      # for jobs/slides.yaml
+    python benchmarks/made_slides.py FOLDER                   # for jobs/slides.yaml
+    python benchmarks/made_slides.py FOLDER --against ROOT    # where its maps point, in storage
 
 Colours follow Beer and Lambert's law with the stain vectors of Ruifrok and Johnston (2001): glass
 of 245, eosin in all tissue, haematoxylin in nuclei, each slide with concentrations and vectors of
@@ -129,13 +130,45 @@ def _tiles(pixels: np.ndarray, size: int) -> Iterator[np.ndarray]:
             yield np.ascontiguousarray(pixels[rows[:, None], columns])
 
 
+def against(root: Path, store: str) -> None:
+    """Print where maps of the job's predictions point: on planted tiles, or beside them."""
+    from sklearn.metrics import roc_auc_score
+
+    from medray.storage.catalog.datasets import open_dataset
+    from medray.storage.store.objects import Objects
+
+    planted = json.loads((root / ".planted.json").read_text())
+    top, mass, share, attended, called = [], [], [], [], []
+    for sample in open_dataset(Objects(store), "slide-answers"):
+        if not planted[sample.id]:
+            continue
+        heat = np.asarray(sample.arrays["heat"])
+        truth = np.zeros(heat.shape[1:], bool)
+        truth[tuple(np.array(planted[sample.id]).T)] = True
+        read = ~np.isnan(heat[0])
+        attention, sick, probability = heat[0][read], truth[read], heat[2][read]
+        top.append(sick[attention.argmax()])
+        mass.append(attention[sick].sum() / attention.sum())
+        share.append(sick.mean())
+        attended.append(roc_auc_score(sick, attention))
+        called.append(roc_auc_score(sick, probability))
+    print(f"slides with planted tiles: {len(top)}, which are {np.mean(share):.3f} of their tiles")
+    print(f"the most attended tile is planted: {np.mean(top):.3f}")
+    print(f"attention on planted tiles: {np.mean(mass):.3f}")
+    print(f"AUROC of tiles by attention: {np.mean(attended):.3f}, by class: {np.mean(called):.3f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--train", type=int, default=64)
     parser.add_argument("--val", type=int, default=24)
     parser.add_argument("--test", type=int, default=64)
+    parser.add_argument("--against", metavar="ROOT", help="storage that the job ran in")
     args = parser.parse_args()
+    if args.against:
+        against(args.folder, args.against)
+        return
     cohort(args.folder, {"train": args.train, "val": args.val, "test": args.test})
 
 

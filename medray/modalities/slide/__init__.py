@@ -1,6 +1,7 @@
 """Slides: tiles of tissue, of which a whole slide's answer is made."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
@@ -24,6 +25,7 @@ from medray.modalities.wire import Wire
 from medray.spec.training import TrainSettings
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.holds import Needs, names
+from medray.tasks.section import Section
 
 if TYPE_CHECKING:
     import torch
@@ -161,6 +163,14 @@ class SlideSamples(Modality):
 
         if device.type == "cpu":
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def illustrate(
+        self, section: Section, task: "Task", truth: Dataset, predictions: Dataset
+    ) -> Section:
+        """See medray.modalities.slide.pages."""
+        from medray.modalities.slide.pages import drawn
+
+        return replace(section, pictures=drawn(section.pictures, truth, predictions))
 
     def describe(self, plan: SlidePlan) -> list[str]:
         """Tiles and their resolution."""

@@ -1,10 +1,12 @@
 """Slides from files to answers: learnt, answered in bulk and by requests alike, with maps."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 
 from medray.errors import DataError
 from medray.jobs.run import run
@@ -12,12 +14,14 @@ from medray.modalities.base import Asking
 from medray.modalities.loaded import load_trained
 from medray.modalities.media import NPY, npy_of
 from medray.modalities.slide import SlideOptions
+from medray.modalities.slide.pages import drawn
 from medray.modalities.slide.wire import SlideWire
 from medray.modalities.wire import Limits
 from medray.storage.catalog.datasets import open_dataset
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.stored import InMemory
 from medray.storage.store.objects import Objects
+from medray.tasks.section import Picture
 from tests.modalities.slide.made import CLASSES, COLUMNS, ROWS, TILE, write
 
 LIMITS = Limits(decoded_bytes=2**20)
@@ -94,6 +98,15 @@ def test_maps_show_which_tiles_tell(
             hits.append((int(down), int(across)) in striped)
     assert len(hits) == 16 * 5
     assert np.mean(hits) > 0.9
+
+
+def test_a_page_shows_slides_and_where_a_model_looks(trained: Objects) -> None:
+    truth, answers = open_dataset(trained, "ask"), open_dataset(trained, "answers")
+    name = truth[1].id
+    (made,) = drawn([Picture("worst", "", [(name, "striped"), ("gone", "")])], truth, answers)
+    assert [words for words, _ in made.panels] == ["striped", "attention"]
+    sizes = [Pillow.open(BytesIO(png)).size for _, png in made.panels]
+    assert sizes == [(360, 309), (360, 309)]  # 112 x 96 pixels
 
 
 def test_requests_are_answered_as_bulk_is(trained: Objects) -> None:
