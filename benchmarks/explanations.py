@@ -97,7 +97,11 @@ def main() -> None:
                 for row in data.samples.to_pylist()
                 if row["class_name"] == "lesion"
             ]
-            print(f"{kind}: lesions are {np.mean(shares):.4f} of an image with any")
+            summary = open_dataset(objects, f"phantoms-{kind}-scores").attributes["summary"]
+            area = summary["metrics"]["auroc"]["value"]
+            print(
+                f"{kind}: AUROC {area:.3f}; lesions are {np.mean(shares):.4f} of an image with any"
+            )
             for how in METHODS:
                 print(told(objects, f"phantoms-{kind}-{how}"), flush=True)
 

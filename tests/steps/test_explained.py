@@ -107,7 +107,7 @@ def test_large_maps_come_in_slabs(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("how", METHODS)
 def test_of_masks_each_class_has_a_map(objects: Objects, how: str) -> None:
     net = model(objects, UNET, MASKS, (8, 16, 16), scale=2.0)
-    samples = volumes()[: 1 if how == "occlusion" else 2]
+    samples = volumes()[: 2 if how == "grad-cam" else 1]  # the others take hundreds of passes
     data = dataset(objects, samples)
     made, _ = run(objects, data, outputs=how)
     plain, _ = run(objects, data)

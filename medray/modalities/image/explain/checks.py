@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from medray.modalities.image.explain import How
 from medray.modalities.image.explain.fidelity import centre_map, curves, random_maps
-from medray.modalities.image.explain.methods import Score, attribute
+from medray.modalities.image.explain.methods import Score, attribute, hidden
 from medray.modalities.image.explain.randomised import (
     STAGES,
     randomised,
@@ -65,9 +65,8 @@ class Checks:
         seeds = [zlib.crc32(one.encode()) for one in ids]
         space = images.shape[2:]
         guesses = [maps, random_maps(space, seeds), centre_map(space).expand(len(maps), *space)]
-        parts = [
-            area for each in guesses for area in curves(answer, images, each.to(images.device))
-        ]
+        base, device = hidden(images), images.device
+        parts = [area for each in guesses for area in curves(answer, images, base, each.to(device))]
         own = maps.cpu().numpy()
         ranks, alike = [], []
         for other in self._others:

@@ -9,22 +9,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-STEPS = 16  # between the image and its mean
+STEPS = 16  # between the image and what is left of it
 CELLS = 8  # along an axis of the random map: patches as large as a map's, not single voxels
 
 Answer = Callable[[Tensor], Tensor]
 """Images (B, C, *space) to how sure the network is, (B,)."""
 
 
-def curves(answer: Answer, images: Tensor, maps: Tensor) -> tuple[np.ndarray, np.ndarray]:
+def curves(
+    answer: Answer, images: Tensor, base: Tensor, maps: Tensor
+) -> tuple[np.ndarray, np.ndarray]:
     """Areas under the insertion and the deletion curve, each (B,).
 
-    What is taken away becomes 0, the mean. Curves have STEPS + 1 points, of equal shares of the
-    voxels, and areas are trapezoids; of voxels of equal worth the first come first.
+    What is taken away becomes what `base` holds there. Curves have STEPS + 1 points, of equal
+    shares of the voxels, and areas are trapezoids; of voxels of equal worth the first come first.
 
     Args:
         answer: of the network.
-        images: (B, C, *space), normalised.
+        images: (B, C, *space).
+        base: the same without anything to be seen.
         maps: (B, *space).
     """
     count = maps[0].numel()
@@ -36,8 +39,8 @@ def curves(answer: Answer, images: Tensor, maps: Tensor) -> tuple[np.ndarray, np
     inserted, deleted = [], []
     for step in range(STEPS + 1):
         first = ranks < step * count / STEPS
-        inserted.append(answer(images * first).double().cpu().numpy())
-        deleted.append(answer(images * ~first).double().cpu().numpy())
+        inserted.append(answer(torch.where(first, images, base)).double().cpu().numpy())
+        deleted.append(answer(torch.where(first, base, images)).double().cpu().numpy())
     return _area(inserted), _area(deleted)
 
 

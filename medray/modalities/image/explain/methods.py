@@ -22,7 +22,6 @@ STEPS, MOST_STEPS = 16, 128  # points on the path: as many as it takes
 CLOSE = 0.01  # of the attributions' size, that their sum may be off
 BLUR = 1 / 8  # of the image's size: the deviation of the Gaussian that hides what is small
 PARTS = {2: 8, 3: 4}  # boxes that cover an axis in occlusion, by axes: 225 and 343 passes
-_BLIND = (nn.InstanceNorm2d, nn.InstanceNorm3d, nn.GroupNorm)  # to an image's contrast
 _LINEAR = {2: "bilinear", 3: "trilinear"}
 
 
@@ -33,7 +32,7 @@ def attribute(how: How, network: nn.Module, features: str, images: Tensor, score
         how: one of the methods below.
         network: in evaluation mode.
         features: the module that Grad-CAM weighs (`ImageNetwork.features_of`).
-        images: (B, C, *space), normalised; 0 is the mean.
+        images: (B, C, *space), normalised.
         score: what is explained.
     """
     if how == "grad-cam":
@@ -82,9 +81,7 @@ def grad_cam(network: nn.Module, features: str, images: Tensor, score: Score) ->
 def integrated_gradients(network: nn.Module, images: Tensor, score: Score) -> tuple[Tensor, Tensor]:
     """Integrated gradients (Sundararajan et al. 2017) from a baseline on, added up over channels.
 
-    The baseline is the image's mean all over (0 once normalised). Behind an instance or a group
-    norm an image looks the same at any contrast, so that all would change next to that baseline: of
-    such networks it is the image blurred by an eighth of its size (Sturmfels et al. 2020).
+    The baseline is the image blurred; see `hidden`.
 
     A sample's attributions add up to the difference of the scores of both images but for the sum
     over the path, whose points double until that is within CLOSE of their size, or they are
@@ -93,7 +90,7 @@ def integrated_gradients(network: nn.Module, images: Tensor, score: Score) -> tu
     Returns:
         Maps, float32 (B, *space), and how far their sums are off, of the attributions' size, (B,).
     """
-    base = baseline(network, images)
+    base = hidden(images)
     ends = _scores(network, images, score) - _scores(network, base, score)
     away, steps = images - base, STEPS
     while True:
@@ -109,10 +106,13 @@ def integrated_gradients(network: nn.Module, images: Tensor, score: Score) -> tu
         steps *= 2
 
 
-def baseline(network: nn.Module, images: Tensor) -> Tensor:
-    """Where the path of integrated gradients begins, (B, C, *space)."""
-    if not any(isinstance(one, _BLIND) for one in network.modules()):
-        return torch.zeros_like(images)
+def hidden(images: Tensor) -> Tensor:
+    """Images in which nothing small can be seen: blurred by an eighth of their size, (B, C, *space)
+    (Fong & Vedaldi 2017; Sturmfels et al. 2020).
+
+    A constant would be seen itself where the image is darker or brighter than it, as air in a CT;
+    and behind an instance norm a dim image is no other than a bright one.
+    """
     for axis, size in enumerate(images.shape[2:], start=2):
         at = torch.arange(size, dtype=images.dtype, device=images.device)
         weights = torch.exp(-0.5 * ((at[:, None] - at) / (BLUR * size)) ** 2)
@@ -127,8 +127,8 @@ def occlusion(
     score: Score,
     size: Sequence[int] | None = None,
 ) -> Tensor:
-    """Occlusion (Zeiler & Fergus 2014): what the score loses where a box is put to the mean (0),
-    averaged over all boxes that cover a voxel.
+    """Occlusion (Zeiler & Fergus 2014): what the score loses where a box is hidden, averaged over
+    all boxes that cover a voxel; see `hidden`.
 
     Args:
         network: see above.
@@ -141,14 +141,14 @@ def occlusion(
     """
     shape = tuple(images.shape[2:])
     size = tuple(size or (max(1, -(-length // PARTS[len(shape)])) for length in shape))
-    whole = _scores(network, images, score)
+    whole, base = _scores(network, images, score), hidden(images)
     lost, times = images.new_zeros((len(images), *shape)), images.new_zeros(shape)
     starts = (axis_starts(*pair, 0.5) for pair in zip(shape, size, strict=True))
     for start in itertools.product(*starts):
         here = box(start, size)
-        hidden = images.clone()
-        hidden[:, :, *here] = 0
-        drop = whole - _scores(network, hidden, score)
+        changed = images.clone()
+        changed[:, :, *here] = base[:, :, *here]
+        drop = whole - _scores(network, changed, score)
         lost[:, *here] += drop.view(-1, *[1] * len(shape))
         times[*here] += 1
     return (lost / times).float()

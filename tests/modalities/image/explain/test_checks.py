@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from medray.modalities.image.explain.checks import COUNT, Checks, columns
 from medray.modalities.image.explain.fidelity import STEPS, centre_map, curves, random_maps
+from medray.modalities.image.explain.methods import attribute
 from medray.modalities.image.explain.randomised import (
     STAGES,
     WINDOW,
@@ -34,7 +35,9 @@ def test_curves_of_a_network_that_sees_a_quarter() -> None:
         return (changed[:, 0] * seen).flatten(1).sum(1) / 16
 
     # The right map puts it back in the first quarter of the steps, the wrong one in the last.
-    inserted, deleted = curves(answer, images, torch.stack([seen, 1 - seen]))
+    inserted, deleted = curves(
+        answer, images, torch.zeros_like(images), torch.stack([seen, 1 - seen])
+    )
     rising = STEPS / 4  # steps: a ramp of that length has half its area
     high = (STEPS - rising / 2) / STEPS
     assert inserted == pytest.approx([high, rising / 2 / STEPS])
@@ -104,7 +107,7 @@ def test_a_map_that_does_not_change_with_the_weights_is_seen() -> None:
     images = torch.from_numpy(np.random.default_rng(0).normal(size=(2, 1, 8, 8))).float()
     target = OfClass(torch.tensor([1, 1]))
     check = Checks(Edges().eval(), "", "integrated-gradients", lambda made: made.softmax(1))
-    maps = images[:, 0] ** 2
+    maps = attribute("integrated-gradients", Edges(), "", images, target)
     numbers = check.of(images, maps, target, ["a", "b"])
     assert numbers.shape == (2, COUNT)
     row = columns(numbers[0])

@@ -12,8 +12,8 @@ from torch.nn import functional
 from medray.modalities.image.explain.methods import (
     CLOSE,
     attribute,
-    baseline,
     grad_cam,
+    hidden,
     integrated_gradients,
     occlusion,
 )
@@ -95,7 +95,7 @@ def test_integrated_gradients_add_up_to_the_difference_of_both_answers(dims: int
     target = OfClass(torch.tensor([0, 1, 2]))
     found, off = integrated_gradients(net, inputs, target)
     with torch.no_grad():
-        ends = target(net(inputs)) - target(net(torch.zeros_like(inputs)))
+        ends = target(net(inputs)) - target(net(hidden(inputs)))
     sums = found.flatten(1).sum(1)
     assert ends.abs().min() > 0.01
     # Of the size of attributions of channels, which are larger than those of their sum.
@@ -105,7 +105,8 @@ def test_integrated_gradients_add_up_to_the_difference_of_both_answers(dims: int
     line, inputs = Linear(dims).eval(), images(1, 1, *(4,) * dims)
     found, off = integrated_gradients(line, inputs, OfClass(torch.tensor([1])))
     weight = line.head.weight[1] @ line.maps.weight.flatten(1) / 4**dims
-    torch.testing.assert_close(found, (inputs[:, 0] * weight).detach())
+    away = (inputs - hidden(inputs))[:, 0]
+    torch.testing.assert_close(found, (away * weight).detach())
     assert off.max() < 1e-4
 
 
@@ -116,7 +117,7 @@ def test_occlusion_is_what_hiding_box_by_box_loses(
     net, inputs = small(len(shape)), images(2, 2, *shape)
     target = OfClass(torch.tensor([2, 1]))
     found = occlusion(net, inputs, target, size)
-    lost, times = np.zeros((2, *shape)), np.zeros(shape)
+    lost, times, base = np.zeros((2, *shape)), np.zeros(shape), hidden(inputs)
     with torch.no_grad():
         before = target(net(inputs)).numpy()
         steps = [max(1, length // 2) for length in size]
@@ -127,9 +128,9 @@ def test_occlusion_is_what_hiding_box_by_box_loses(
         ]
         for start in itertools.product(*starts):
             box = tuple(slice(at, at + by) for at, by in zip(start, size, strict=True))
-            hidden = inputs.clone()
-            hidden[(slice(None), slice(None), *box)] = 0
-            drop = before - target(net(hidden)).numpy()
+            changed, every = inputs.clone(), (slice(None), slice(None), *box)
+            changed[every] = base[every]
+            drop = before - target(net(changed)).numpy()
             lost[(slice(None), *box)] += drop.reshape(2, *[1] * len(shape))
             times[box] += 1
     np.testing.assert_allclose(found.numpy(), lost / times, atol=1e-5)
@@ -139,12 +140,13 @@ def test_occlusion_is_what_hiding_box_by_box_loses(
 @pytest.mark.parametrize("how", ["integrated-gradients", "occlusion"])
 def test_what_a_network_sees_is_what_is_shown(how: str, dims: int) -> None:
     box = (slice(4, 8),) * dims
-    inputs = images(1, 1, *(16,) * dims).abs()
+    inputs = torch.zeros(1, 1, *(16,) * dims)
+    inputs[(0, 0, *box)] = 1
     found = attribute(how, Sees(box), "", inputs, OfClass(torch.tensor([1])))[0]
     inside = torch.zeros_like(found, dtype=torch.bool)
     inside[box] = True
     if how == "integrated-gradients":
-        torch.testing.assert_close(found, inputs[0, 0] * inside)
+        torch.testing.assert_close(found, (inputs - hidden(inputs))[0, 0] * inside)
     else:
         assert inside.flatten()[found.argmax()]
         far = found[(slice(12, None),) * dims]
@@ -168,7 +170,19 @@ def test_of_two_classes_the_second_is_explained_of_more_the_likeliest() -> None:
     assert explained(torch.tensor([[3.5]])).tolist() == [0]
 
 
-def test_a_network_that_is_blind_to_contrast_is_asked_from_a_blurred_image() -> None:
+def test_what_is_hidden_is_blurred() -> None:
+    inputs = images(1, 1, 16, 16)
+    base = hidden(inputs)
+    wanted = ndimage.gaussian_filter(inputs[0, 0].numpy(), 2, truncate=8)
+    inner = (slice(6, 10), slice(6, 10))  # where the border is far
+    np.testing.assert_allclose(base[0, 0][inner].numpy(), wanted[inner], atol=2e-3)
+    assert base.std() < 0.3 * inputs.std()
+    torch.testing.assert_close(
+        hidden(torch.full((1, 2, 5, 6, 7), 3.0)), torch.full((1, 2, 5, 6, 7), 3.0)
+    )
+
+
+def test_a_network_that_is_blind_to_contrast_is_explained() -> None:
     class Blind(Linear):
         def __init__(self) -> None:
             super().__init__(2)
@@ -179,14 +193,8 @@ def test_a_network_that_is_blind_to_contrast_is_asked_from_a_blurred_image() -> 
             return answer
 
     net, inputs = Blind().eval().requires_grad_(False), images(1, 1, 16, 16)
-    base = baseline(net, inputs)
-    wanted = ndimage.gaussian_filter(inputs[0, 0].numpy(), 2, truncate=8)
-    inner = (slice(6, 10), slice(6, 10))  # where the border is far
-    np.testing.assert_allclose(base[0, 0][inner].numpy(), wanted[inner], atol=2e-3)
-    assert base.std() < 0.3 * inputs.std()
     found, off = integrated_gradients(net, inputs, OfClass(torch.tensor([1])))
     with torch.no_grad():
-        ends = (net(inputs) - net(base))[0, 1]
+        ends = (net(inputs) - net(hidden(inputs)))[0, 1]
     assert float(off) < CLOSE
     assert float(found.sum()) == pytest.approx(float(ends), abs=float(found.abs().sum()) * CLOSE)
-    assert not baseline(Linear(2), inputs).any()
