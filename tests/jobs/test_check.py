@@ -295,7 +295,7 @@ def test_on_another_machine_folders_are_not_looked_for(
 def test_what_is_shipped_has_nothing_wrong(
     path: Path, objects: Objects, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for name in ("MEDRAY_DATA", "MEDRAY_DEMO", "MEDRAY_NUCLEI"):
+    for name in ("MEDRAY_DATA", "MEDRAY_DEMO", "MEDRAY_NUCLEI", "MEDRAY_SLIDES"):
         monkeypatch.setenv(name, os.environ.get(name, str(tmp_path)))
     source = read_job(path)
     assert check_documents(source, objects, cluster="local", elsewhere=True)[1] == []

@@ -163,7 +163,7 @@ def test_storage_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("path", sorted(shipped("jobs").rglob("*.yaml")), ids=lambda p: p.stem)
 def test_every_job_that_ships_is_valid(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("MEDRAY_DATA", "MEDRAY_DEMO", "MEDRAY_NUCLEI"):
+    for name in ("MEDRAY_DATA", "MEDRAY_DEMO", "MEDRAY_NUCLEI", "MEDRAY_SLIDES"):
         monkeypatch.setenv(name, "/raw")
     source = read_job(path)
     for index in range(len(source.documents)):
