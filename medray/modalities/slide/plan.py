@@ -1,14 +1,16 @@
 """What training and prediction need to know of slides, and what a job may fix of it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
 from medray.errors import SpecError
 from medray.modalities.plan import Augment, Plan, PlanOptions, Wanted, planned_fields
-from medray.tasks.base import Task
+
+if TYPE_CHECKING:
+    from medray.tasks.base import Task
 
 SLIDES = 4  # in a step at most, unless the job says
 MOST_TILES = 64
@@ -47,7 +49,7 @@ class SlideAugment(Augment):
 
 
 def make_plan(
-    rows: Sequence[Mapping[str, Any]], task: Task, wanted: Wanted, frequencies: tuple[float, ...]
+    rows: Sequence[Mapping[str, Any]], task: "Task", wanted: Wanted, frequencies: tuple[float, ...]
 ) -> SlidePlan:
     """Plan a training.
 
