@@ -161,6 +161,9 @@ def giving(asked: Asking, outputs: str) -> Asking:
 class Answering(Predictor):
     """A predictor whose samples are answered by arrays, many at a time."""
 
+    ragged: ClassVar[bool] = False
+    """Whether answers differ in size, those of one call filled up with NaN to the longest."""
+
     def giving(self, outputs: str) -> "Answering":
         """The same model with other outputs; see `Wire.outputs`."""
         return type(self)(self.trained, giving(self.asked, outputs))

@@ -240,7 +240,11 @@ class Mean(Answering):
         if self._learnt is not None and "subject" in lot.shard.table.column_names:
             rows = lot.shard.table.select(["subject"]).take(pa.array(lot.numbers)).to_pylist()
         asked = self._asked(rows)
-        return _mean(asked, lambda at, mine: self._members[at].of_shard(lot.take(mine)))
+        return _mean(
+            asked,
+            lambda at, mine: self._members[at].of_shard(lot.take(mine)),
+            ragged=self._members[0].ragged,
+        )
 
     def columns_of(self, answer: np.ndarray) -> dict[str, Any]:
         """See Predictor."""
@@ -266,6 +270,7 @@ class Mean(Answering):
             lambda at, mine: self._members[at].answers(
                 [prepared[one][at] for one in mine.tolist()]
             ),
+            ragged=self._members[0].ragged,
         )
 
     def finish(self, sample: Sample, answer: np.ndarray) -> Sample:
@@ -280,20 +285,28 @@ class Mean(Answering):
         return self._learnt.left_out([str(row.get("subject") or "") for row in rows])
 
 
-def _mean(asked: np.ndarray, ask: Callable[[int, np.ndarray], np.ndarray]) -> np.ndarray:
+def _mean(
+    asked: np.ndarray, ask: Callable[[int, np.ndarray], np.ndarray], *, ragged: bool
+) -> np.ndarray:
     """The mean of what the networks answer that are asked.
 
     Args:
         asked: bool (samples, networks).
         ask: a network, by its number, about some samples.
+        ragged: see Answering.
     """
     total: Any = None
+    told = np.zeros(len(asked), bool)
     for at in range(asked.shape[1]):
         mine = np.flatnonzero(asked[:, at])
         if len(mine):
             answers = ask(at, mine)
             if total is None:
                 total = np.zeros((len(asked), *answers.shape[1:]), answers.dtype)
+            if total.shape[1:] != answers.shape[1:] and ragged:
+                shape = np.maximum(total.shape[1:], answers.shape[1:])
+                total = _filled(total, shape, np.where(told, np.nan, 0))
+                answers = _filled(answers, shape, np.full(len(mine), np.nan))
             if total.shape[1:] != answers.shape[1:]:
                 raise SpecError(
                     "the networks' answers are of different sizes, and have no mean",
@@ -301,6 +314,15 @@ def _mean(asked: np.ndarray, ask: Callable[[int, np.ndarray], np.ndarray]) -> np
                     hint="fix in `plan` what each fold chose for itself: of images `patch`",
                 )
             total[mine] += answers
+            told[mine] = True
     counts = asked.sum(1).reshape(-1, *[1] * (total.ndim - 1)).astype(total.dtype)
     mean: np.ndarray = total / counts
     return mean
+
+
+def _filled(answers: np.ndarray, shape: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Answers (samples, …) as (samples, *shape), each with its own value behind its end."""
+    made = np.empty((len(answers), *shape), answers.dtype)
+    made[:] = values.reshape(-1, *[1] * len(shape))
+    made[(slice(None), *map(slice, answers.shape[1:]))] = answers
+    return made

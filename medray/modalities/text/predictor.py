@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +29,8 @@ class Prepared(Sample):
 
 class TextPredictor(Answering):
     """How a model of texts answers: by columns, in place of a document's own where it has some."""
+
+    ragged: ClassVar[bool] = True
 
     def __init__(self, trained: Trained, asked: Asking) -> None:
         super().__init__(trained, asked)
