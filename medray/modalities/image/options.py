@@ -44,7 +44,7 @@ class ImageOptions(PredictOptions):
 
     overlap: float = Field(0.5, ge=0, lt=1, description="of neighbouring windows")
     tta: bool = Field(False, description="average over copies mirrored as in training")
-    outputs: Literal["labels", "probabilities"] | How = Field(
+    outputs: Literal["labels", "probabilities", How] = Field(
         "labels", description="the others: what a network looks at, beside the labels"
     )
     checks: bool = Field(
