@@ -87,12 +87,9 @@ def appraise(
                 for at in closest
             ],
             "features": None if by is None else by.reference,
-            "cautions": [SYNTHETIC, *_cautions(metrics)],
+            "cautions": _cautions(metrics),
         },
     }
-
-
-SYNTHETIC = "these images are synthetic: they are of nobody, and prove nothing of anybody"
 
 
 def drawn_id(place: tuple[Shard, int]) -> str:

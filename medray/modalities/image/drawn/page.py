@@ -18,6 +18,7 @@ METRICS = {
 }
 """Those of `appraise`; a name with `_held_out` is that of images held out of the training."""
 SHOWN = 16
+SYNTHETIC = "These images are synthetic: they are of nobody, and prove nothing of anybody."
 DEFINITIONS = (
     (
         "Copies: images are compared as means of normalised intensities over 16 places along each "
@@ -52,7 +53,8 @@ def section(drawn: Dataset, summary: dict[str, Any]) -> Section:
         summary["closest"],
         title="Closest to what was learnt",
     )
-    notes = [f"Features are those of {summary['features']}."] if summary["features"] else []
+    notes = [SYNTHETIC]
+    notes += [f"Features are those of {summary['features']}."] if summary["features"] else []
     return Section(
         title=f"Synthetic images: {drawn.name}",
         tiles=tiles,

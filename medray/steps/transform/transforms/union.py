@@ -66,8 +66,8 @@ class Union(Transformation):
         if not attributes.get(SYNTHETIC):
             return []
         count = attributes["synthetic_samples"]
-        said = f"{count} of these samples are synthetic: they are of nobody"
-        return [Section(title=f"Union: {name}", cautions=[said])]
+        said = f"{count} of these samples are synthetic: they are of nobody."
+        return [Section(title=f"Union: {name}", notes=[said])]
 
     @cached_property
     def _columns(self) -> list[str]:
