@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from medray.spec.base import Settings
 from medray.spec.training import TrainSettings
+from medray.storage.shards.holds import Needs
 
 
 class Augment(Settings):
@@ -18,6 +19,11 @@ class PlanOptions(Settings):
 
     What is None is left to the data. Most fields are named as those of the plan.
     """
+
+    @property
+    def needs(self) -> Needs:
+        """What samples must have for it, beside what the modality needs."""
+        return Needs()
 
 
 class Plan(BaseModel):

@@ -16,6 +16,7 @@ from medray.modalities.base import (
 from medray.modalities.generation import Generation
 from medray.modalities.image.augment import ImageAugment
 from medray.modalities.image.explain import EXPLAINED, HOW, MAP, no_maps
+from medray.modalities.image.guide import needs_guide
 from medray.modalities.image.options import ImageOptions, ImagePlanOptions
 from medray.modalities.image.wire import ImageWire
 from medray.modalities.made import ANSWERED, Made
@@ -64,9 +65,11 @@ class Images(Modality):
         """See medray.modalities.image.plan."""
         from medray.modalities.image.build import levels_of
         from medray.modalities.image.drawn.plan import alike, stored_as
+        from medray.modalities.image.guide.masks import guide_of, require_places
         from medray.modalities.image.plan import make_plan
         from medray.modalities.image.survey import fingerprint
 
+        require_places(wanted.given, task)
         draws = task.answers == "image"
         given = alike(wanted.given) if draws else wanted.given
         found = fingerprint(dataset, indices, task, given=given)
@@ -80,6 +83,8 @@ class Images(Modality):
             device=wanted.device,
             given=given,
         )
+        if wanted.given.guide:
+            return plan.model_copy(update={"guide": guide_of(dataset, indices)})
         if not draws:
             return plan
         dtype = str(dataset.array(indices[0], "image").dtype)
@@ -90,7 +95,9 @@ class Images(Modality):
     ) -> Sketch:
         """See medray.modalities.image.build."""
         from medray.modalities.image.build import sketch_of
+        from medray.modalities.image.guide.masks import require_places
 
+        require_places(given, task)
         return sketch_of(given, model.get("dims"), axes)
 
     def accept(self, network: "Network", sketch: Sketch) -> None:
@@ -137,6 +144,7 @@ class Images(Modality):
             classes=len(task.classes) if task.answers == "place" else 0,
             ignored=task.ignored,
             places=task.places,
+            guide=plan.guide,
             cache_bytes=settings.cache_bytes,
         )
 
@@ -220,7 +228,14 @@ class Images(Modality):
         return NewImages()
 
     def wire(self, plan: dict[str, Any]) -> Wire:
-        """See medray.modalities.image.wire."""
+        """See medray.modalities.image.wire.
+
+        Raises:
+            SpecError: a request has no place for the guide that the model takes (code
+                "needs-guide").
+        """
+        if plan.get("guide"):
+            raise needs_guide()
         return ImageWire(plan)
 
     def outputs(self, network: "type[Network]", task: "Task", options: ImageOptions) -> Made:
@@ -253,7 +268,8 @@ class Images(Modality):
         """
         if trained.task.answers == "image":
             raise draws_only(trained.reference)
-        if asked.options.outputs in HOW and not _has_maps(trained.task):
+        guided = cast("ImagePlan", trained.plan).guide
+        if asked.options.outputs in HOW and (guided or not _has_maps(trained.task)):
             raise no_maps(trained.reference)
         if trained.task.answers == "objects":
             from medray.modalities.image.objects.predictor import ObjectPredictor
@@ -318,9 +334,14 @@ class Images(Modality):
         return [] if made is None else [made]
 
     def describe(self, plan: "ImagePlan") -> list[str]:
-        """Patch and grid."""
+        """Patch and grid, how much a patch shows of an image, and what guides the network."""
         grid = list(plan.spacing_mm or ()) or "of each image"
-        return [f"{plan.dims}-D, patch {list(plan.patch)}, grid {grid} (mm)"]
+        lines = [f"{plan.dims}-D, patch {list(plan.patch)}, grid {grid} (mm)"]
+        if why := plan.reasons.get("median_shape"):
+            lines.append(f"median image {list(plan.median_shape)}: {why}")
+        if plan.guide:
+            lines.append(f"guided by masks of {', '.join(plan.guide)}")
+        return lines
 
 
 def _has_maps(task: "Task") -> bool:

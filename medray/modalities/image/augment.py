@@ -32,6 +32,12 @@ class ImageAugment(Augment):
     lowres_zoom: tuple[float, float] = (0.5, 1.0)
     gamma_chance: float = Field(0.3, ge=0, le=1)
     gamma: tuple[float, float] = (0.7, 1.5)
+    guide_shape_chance: float = Field(
+        0.4, ge=0, le=1, description="of a guide's masks being grown, shrunk, opened or closed"
+    )
+    guide_part_chance: float = Field(
+        0.2, ge=0, le=1, description="of connected parts of a guide's masks being taken away"
+    )
     padding: Literal["zeros", "border"] = Field(
         "zeros", description="image beyond its border: its mean (0 once normalised), or continued"
     )

@@ -28,7 +28,7 @@ def build_network(model: dict[str, Any], plan: ImagePlan) -> ImageNetwork:
     """
     kind = MODELS.get(model["name"])
     options = model_options(model, dims=plan.dims)
-    made = kind.build(options, plan.in_channels, len(plan.classes), plan.patch)
+    made = kind.build(options, plan.inputs, len(plan.classes), plan.patch)
     network = cast("ImageNetwork", made)
     require_fitting(plan.patch, network)
     return network

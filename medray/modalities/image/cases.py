@@ -12,6 +12,8 @@ from torch import Tensor
 
 from medray.data.order import seed_of
 from medray.errors import DataError, SpecError
+from medray.modalities.image.guide import GUIDE, require_guide
+from medray.modalities.image.guide.channels import one_hot
 from medray.modalities.image.normalise import (
     ChannelNorm,
     Normaliser,
@@ -42,10 +44,12 @@ class Cases:
         classes: of the label; 0 where samples have no label array.
         ignored: labels hold one value more, behind the classes, which is none.
         places: makes classes of stored labels.
+        guide: classes of the masks that are further channels; none: there are no such.
         cache_bytes: decoded samples are kept if all of them fit.
 
     Raises:
         SpecError: there are no samples ("no-samples"), or they have other axes ("dims-mismatch").
+        DataError: one has no guide ("no-guide"), or one of other classes ("other-guide").
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class Cases:
         classes: int = 0,
         ignored: bool = False,
         places: Callable[[np.ndarray], np.ndarray] = np.asarray,
+        guide: tuple[str, ...] = (),
         cache_bytes: int = 0,
     ) -> None:
         if not indices:
@@ -72,6 +77,7 @@ class Cases:
         self.values = classes + ignored  # that labels may hold
         self.rows: list[dict[str, Any]] = dataset.samples.take(self.indices).to_pylist()
         self._channels, self._spacing, self._places = tuple(channels), spacing_mm, places
+        self.channels, self._guide = len(self._channels), guide
         self._local = threading.local()
         self._normalisers: dict[int, Normaliser] = {}
         self._images: dict[int, Tensor] = {}
@@ -79,7 +85,7 @@ class Cases:
         self._foreground: dict[int, list[np.ndarray]] = {}
         self.shapes: list[tuple[int, ...]] = []
         size = 0
-        for index in self.indices:
+        for case, index in enumerate(self.indices):
             shape = dataset.array(index, "image").shape
             if len(shape) != dims + 1:
                 raise SpecError(
@@ -88,8 +94,11 @@ class Cases:
                     about=dataset.reference,
                     hint="set the model's dims",
                 )
+            if guide:
+                require_guide(self.id(case), self.rows[case], guide)
             self.shapes.append(shape[1:])
-            size += math.prod(shape) * 4 + (math.prod(shape[1:]) if classes else 0)
+            inputs = shape[0] + max(0, len(guide) - 1)
+            size += math.prod(shape[1:]) * (4 * inputs + bool(classes))
         self.cached = size <= cache_bytes
 
     def __len__(self) -> int:
@@ -105,7 +114,8 @@ class Cases:
         return grid_ratio(self._spacing, stored, len(self.shapes[case]))
 
     def image(self, case: int, box: Box = ()) -> Tensor:
-        """The normalised image inside `box` (spatial): float32 (C, *box)."""
+        """The normalised image inside `box` (spatial), and behind its channels those of the guide:
+        float32 (C, *box)."""
         if self.cached:
             if case not in self._images:
                 self._images[case] = self._read_image(case, ())
@@ -147,7 +157,11 @@ class Cases:
 
     def _read_image(self, case: int, box: Box) -> Tensor:
         raw = self._array(case, "image")[(slice(None), *box)]
-        return torch.from_numpy(self.normaliser(case)(raw))
+        image = self.normaliser(case)(raw)
+        if self._guide:
+            mask = self._array(case, GUIDE)[box]
+            image = np.concatenate([image, one_hot(mask, len(self._guide), self.id(case))])
+        return torch.from_numpy(image)
 
     def _read_label(self, case: int, box: Box) -> Tensor:
         raw = self._places(self._array(case, "label")[box])

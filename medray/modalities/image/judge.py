@@ -58,7 +58,7 @@ def _mask(
     inner = plan.network_shape(shape, cases.rows[case].get("spacing_mm"))
     slabs = predict_volume(
         network,
-        slabs_of(cases, case, plan.in_channels),
+        slabs_of(cases, case, plan.inputs),
         roi=plan.window(inner, cast("ImageNetwork", network).divisor),
         overlap=OVERLAP,
         precision=precision,

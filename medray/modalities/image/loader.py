@@ -18,6 +18,7 @@ from medray.data.order import Draw, Order
 from medray.data.tree import Tree, channels_last, to_device
 from medray.modalities.image.augment import ImageAugment
 from medray.modalities.image.cases import Cases
+from medray.modalities.image.guide.augment import augment_guide
 from medray.modalities.image.intensity import augment_intensity
 from medray.modalities.image.spatial import Pose, augment_pose, cut, draw_pose, window_of
 
@@ -140,7 +141,11 @@ class Loader:
                 padding,
             )
             if self._augment is not None:
+                image, guide = image[: self.cases.channels], image[self.cases.channels :]
                 image = augment_intensity(image, raw.chance, self._augment)
+                if len(guide):
+                    guide = augment_guide(guide, raw.chance, self._augment)
+                    image = torch.cat([image, guide])
             images.append(image)
             if label is not None:
                 labels.append(label)

@@ -6,8 +6,10 @@ from pydantic import Field, model_validator
 
 from medray.modalities.base import PredictOptions
 from medray.modalities.image.explain import HOW, How
+from medray.modalities.image.guide import GUIDE
 from medray.modalities.image.normalise import ChannelNorm, Scheme
 from medray.modalities.plan import PlanOptions
+from medray.storage.shards.holds import Needs, names
 
 Voxels = Annotated[int, Field(ge=1)]
 Grid = Annotated[
@@ -31,12 +33,26 @@ class ImagePlanOptions(PlanOptions):
     foreground: float = Field(
         1 / 3, ge=0, le=1, description="share of patches centred on a voxel of a drawn class"
     )
+    coarse: bool = Field(
+        False, description="a grid so coarse that a patch covers a quarter of the median image"
+    )
+    guide: bool = Field(
+        False, description="masks of another network, which samples have, are further channels"
+    )
 
     @model_validator(mode="after")
     def _one_normalisation(self) -> Self:
         if self.normalise is not None and self.channels is not None:
             raise ValueError("give `normalise` or `channels`")
+        if self.coarse and self.spacing_mm is not None:
+            raise ValueError("give `coarse` or `spacing_mm`")
         return self
+
+    @property
+    def needs(self) -> Needs:
+        """See PlanOptions: a guide, where it is wanted."""
+        hint = "make them by `kind: transform`, `operation: {name: cascade}`"
+        return Needs((names(GUIDE),), hint=hint) if self.guide else Needs()
 
 
 class ImageOptions(PredictOptions):

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from medray.errors import SpecError
 from medray.modalities.image.augment import ImageAugment
+from medray.modalities.image.guide.coarse import COVER, coarse_spacing, shown
 from medray.modalities.image.normalise import (
     ChannelNorm,
     Normaliser,
@@ -57,6 +58,9 @@ class ImagePlan(Plan):
     modality: Literal["image"] = "image"
     dims: Literal[2, 3]
     in_channels: int
+    guide: tuple[str, ...] = Field(
+        (), description="classes of the mask beside each image; none: there is no such mask"
+    )
     spacing_mm: tuple[float, ...] | None = Field(
         None, description="grid of the network; null: the grid of each image"
     )
@@ -71,6 +75,12 @@ class ImagePlan(Plan):
         0, description="share of training patches centred on a voxel of a drawn class"
     )
     stored: Stored | None = Field(None, description="of what is drawn; null: nothing is")
+
+    @property
+    def inputs(self) -> int:
+        """Channels that the network takes: the image's, and one for each class of a guide but the
+        first."""
+        return self.in_channels + max(0, len(self.guide) - 1)
 
     def network_shape(
         self, shape: Sequence[int], spacing_mm: Sequence[float] | None
@@ -165,12 +175,20 @@ def make_plan(
     spacing = None if given.spacing_mm == "own" else given.spacing_mm
     if given.spacing_mm is None and dense:
         spacing = target_spacing(found, reasons)
-    shapes = _resampled(found, spacing)
-    median = tuple(int(size) for size in np.median(np.asarray(shapes), axis=0).round())
     most, total = VOXELS["cuda" if device == "cuda" else "cpu", axes]
-    patch = given.patch
-    if patch is None:
-        patch = choose_patch(median, spacing, most, levels or LEVELS, divisible=dense)
+
+    def sizes(grid: tuple[float, ...] | None) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        shapes = np.asarray(_resampled(found, grid))
+        median = tuple(int(size) for size in np.median(shapes, axis=0).round())
+        patch = given.patch or choose_patch(median, grid, most, levels or LEVELS, divisible=dense)
+        return median, patch
+
+    if given.coarse:
+        spacing = coarse_spacing(found, spacing, sizes)
+        reasons["spacing_mm"] = f"a patch covers {COVER:.0%} of the median image"
+    shapes = _resampled(found, spacing)
+    median, patch = sizes(spacing)
+    if given.patch is None:
         reasons["patch"] = (
             f"median image is {median}; at most {most} voxels on a {device}, rounded to what "
             "the network can halve"
@@ -198,6 +216,8 @@ def make_plan(
         "mirror_axes": _mirrored(augment, axes),
         "foreground": given.foreground if dense else 0.0,
     }
+    if task.answers == "place":
+        reasons["median_shape"] = shown(patch, median)
     fixed = given.model_dump(include={"patch", "spacing_mm", "channels"}, exclude_none=True)
     reasons.update(dict.fromkeys(fixed, "given by the job"))
     return ImagePlan.model_validate({**found_out, "reasons": reasons})
@@ -319,7 +339,9 @@ def _resampled(found: Fingerprint, spacing: Sequence[float] | None) -> list[tupl
     if spacing is None:
         return list(found.shapes)
     return [
-        tuple(round(size * own / to) for size, own, to in zip(shape, at, spacing, strict=True))
+        tuple(
+            max(1, round(size * own / to)) for size, own, to in zip(shape, at, spacing, strict=True)
+        )
         if at
         else shape
         for shape, at in zip(found.shapes, found.spacings, strict=True)

@@ -11,6 +11,8 @@ import torch
 from medray.errors import DataError
 from medray.modalities.ask import ask
 from medray.modalities.base import Answering, giving
+from medray.modalities.image.guide.channels import beside
+from medray.modalities.image.guide.masks import read_guide
 from medray.modalities.image.loader import whole_image
 from medray.modalities.image.normalise import stored_statistics
 from medray.modalities.image.plan import ImagePlan
@@ -25,7 +27,7 @@ from medray.tasks.base import Task
 AHEAD_BYTES = 16 * 2**20  # of a unit's images are read before its turn; larger ones stream
 
 # Columns that describe arrays which a prediction does not have, or hold the truth that it answers.
-_DESCRIBE_ARRAYS = ("image_", "foreground_", "label_", "objects")
+_DESCRIBE_ARRAYS = ("image_", "foreground_", "label_", "guide_", "objects")
 
 
 class ImagePredictor(Answering):
@@ -66,7 +68,8 @@ class ImagePredictor(Answering):
         return not self.by_windows
 
     def prepare(self, stored: Stored, together: int) -> Sample:
-        """The sample with its normalised image: `Slabs` for windows, else (C, *patch).
+        """The sample with its normalised image, the guide's channels behind its own: `Slabs` for
+        windows, else (C, *patch).
 
         The image, (C, Z, Y, X) or (C, Y, X), is read at once where all that are held fit
         AHEAD_BYTES; else what goes by windows is streamed.
@@ -88,8 +91,13 @@ class ImagePredictor(Answering):
         arrays: dict[str, np.ndarray | Slabs]
         if self.by_windows:
             parts = _parts(image[...] if held else image)
-            normalised = (normalise(part) for part in parts)
-            arrays = {"image": Slabs(image.shape, np.dtype(np.float32), 1, normalised)}
+            normalised: Iterator[np.ndarray] = map(normalise, parts)
+            if plan.guide:
+                guide = read_guide(stored, plan.guide, image.shape[1:])
+                mask = guide[...] if held else guide
+                normalised = beside(normalised, mask, len(plan.guide), stored.id)
+            shape = (plan.inputs, *image.shape[1:])
+            arrays = {"image": Slabs(shape, np.dtype(np.float32), 1, normalised)}
         else:
             fitted = whole_image(torch.from_numpy(normalise(image[...])), plan.patch)
             arrays = {"image": fitted.numpy()}

@@ -44,6 +44,8 @@ def check(view: View, spec: TrainSpec) -> None:
     if found is not None:
         check_samples(view, "data", found[0], data)
         given = _given(view, spec, found[0])
+        with view.at("plan"):
+            given.needs.check(data.holds)
         if task is not None and spec.members > 1:
             _averaged(view, found[0], task)
         if task is not None and not _pair(view, found[0], task):

@@ -4,6 +4,7 @@ from medray.errors import SpecError
 from medray.spec.documents import Place
 from medray.steps.base.planned import joined, plan_rows, plan_shards
 from medray.steps.base.resolved import Resolved, filled
+from medray.steps.transform.operation import transformation
 from medray.steps.transform.spec import TransformSpec
 from medray.steps.transform.transforms import TRANSFORMS
 from medray.storage.catalog.datasets import open_dataset
@@ -47,12 +48,14 @@ def resolve(spec: TransformSpec, objects: Objects, place: Place) -> Resolved[Tra
             plan_shards(part, "transform", identity=identity, select=spec.select) for part in parts
         )
     references = {role: dataset.reference for role, dataset in using.items()}
+    parameters = {**identity, "using": references, "data": data.reference}
+    transformation(parameters, objects).accept()
     return Resolved(
         spec.model_copy(update={"operation": plugin}),
         spec.output,
         parents=[data.reference, *references.values()],
         operation=OPERATION,
-        parameters={**identity, "using": references, "data": data.reference},
+        parameters=parameters,
         planned=planned,
         attributes={"operation": plugin.name, "data": data.reference},
     )

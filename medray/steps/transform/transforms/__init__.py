@@ -12,6 +12,7 @@ TRANSFORMS: "Registry[Transformation]" = Registry(
     {
         "genome-windows": "medray.steps.transform.transforms.genome_windows:Windows",
         "beats": "medray.steps.transform.transforms.beats:Beats",
+        "cascade": "medray.steps.transform.transforms.cascade:Cascade",
         "cohort": "medray.steps.transform.transforms.cohort:Cohort",
         "filter": "medray.steps.transform.transforms.filter:Filter",
         "mask-objects": "medray.steps.transform.transforms.mask_objects:MaskObjects",

@@ -85,6 +85,13 @@ class Transformation:
         """
         return []
 
+    def accept(self) -> None:
+        """Refuse datasets that it can do nothing with, before any unit is begun.
+
+        Raises:
+            SpecError: it can't.
+        """
+
     def apply(self, sample: InShard) -> Iterator[Sample | Refusal]:
         """New samples of one; their ids are unique in the dataset that is made.
 

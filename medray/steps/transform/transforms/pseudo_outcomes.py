@@ -70,6 +70,10 @@ class PseudoOutcomes(Transformation):
         tiles = [Tile(Metric(labels[key]), value) for key, value in found.items() if key in labels]
         return [Section(title=f"Pseudo-outcomes: {name}", tiles=tiles)]
 
+    def accept(self) -> None:
+        """See Transformation and `_task`."""
+        _ = self._task
+
     def apply(self, sample: InShard) -> Iterator[Sample | Refusal]:
         """The sample, with its columns.
 
