@@ -2,12 +2,13 @@
 
 medray: the engine's worker in this process, from a shard to committed boxes, with network, grid and
 precision of `jobs/lesions.yaml` on volumes of 40 x 80 x 80, or, with `--flat`, of
-`jobs/blood-cells.yaml` on pictures of 480 x 640. Bare: that network, in the same layout, on a
-window that lies in memory, as many times as there are windows. Both have one thread; times are the
-processor's own, since what is done ahead costs too. Imports are outside of both, the opening of
-the model is inside of medray's. Weights are fresh, and a tenth is the score of nearly every cell:
-`--least` says from which score on there are boxes. With `--trained` network and volumes are those
-of `jobs/lesions.yaml` where it has run.
+`jobs/blood-cells.yaml` on pictures of 480 x 640. Bare: that network as a script would load it, in
+medray's layout of memory, on a window that lies there, as many times as there are windows. Fused:
+the same with its batch norms in its convolutions, as medray runs it. All have one thread; times are
+the processor's own, since what is done ahead costs too. Imports are outside of all, the opening of
+the model is inside of medray's, where a few pictures weigh it as hundreds would not. Weights are
+fresh, and a tenth is the score of nearly every cell: `--least` says from which score on there are
+boxes. With `--trained` network and images are those of the job where it has run.
 """
 
 import argparse
@@ -16,11 +17,14 @@ import statistics
 import tempfile
 import threading
 import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from material import store_samples
+from material import store_samples, written_network
 from pairs import interleave, ratio
 from safetensors.torch import save
 
@@ -99,27 +103,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--flat", action="store_true", help="pictures, not volumes")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--images", type=int, default=0, help="0: 12 volumes or 48 pictures")
+    parser.add_argument("--images", type=int, default=0, help="0: 12 volumes or 192 pictures")
     parser.add_argument("--least", type=float, default=0.1016, help="score of a box")
-    parser.add_argument("--trained", default="", help="storage where `jobs/lesions.yaml` has run")
+    parser.add_argument("--trained", default="", help="storage where the job has run")
     args = parser.parse_args()
     options = FLAT if args.flat else DEEP
     shape, patch = ((480, 640), (240, 320)) if args.flat else ((40, 80, 80), (24, 48, 48))
-    count = args.images or (48 if args.flat else 12)
+    count = args.images or (192 if args.flat else 12)
     windows = 1 if args.flat else len(plan_grid(shape, patch, 0.5))
     keep_freed_memory()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         objects, channels = Objects(args.trained or folder), 3 if args.flat else 1
         if args.trained:
-            name, data = "lesions-net", open_dataset(objects, "lesions-test")
+            name, of = ("blood-cells",) * 2 if args.flat else ("lesions", "lesions-test")
+            name, data = f"{name}-net", open_dataset(objects, of)
             chosen = data.samples["sample_id"].to_pylist()[:count]
         else:
             name = "net"
             store_network(objects, options, patch, args.least)
-            data = store_samples(objects, "d", [balls(shape, channels, at) for at in range(count)])
+            made = [balls(shape, channels, at) for at in range(min(count, 24))]
+            samples = [replace(made[at % 24], id=f"s{at}") for at in range(count)]
+            data = store_samples(objects, "d", samples)
             chosen = data.samples["sample_id"].to_pylist()
-        network = load_trained(objects, name).network
+        written = written_network(Path(objects.url.removeprefix("file://")), name)
+        networks = {
+            "bare": written.to(memory_format=channels_last(len(patch))),
+            "fused": load_trained(objects, name).network,
+        }
         window = torch.randn(1, channels, *patch).to(torch.bfloat16)
         window = window.contiguous(memory_format=channels_last(len(patch)))
         runs, told = iter(range(10**6)), list[float]()
@@ -147,16 +158,18 @@ def main() -> None:
             told.append(np.mean([len(one) for one in made.samples["objects"].to_pylist()]))
             return took
 
-        def bare() -> float:
+        def alone(name: str) -> float:
             began = time.process_time()
             for _ in range(count * windows):
-                forward(network, window, "bf16")
+                forward(networks[name], window, "bf16")
             return time.process_time() - began
 
-        seconds = interleave({"medray": medray, "bare": bare}, args.rounds)
+        each = {name: partial(alone, name) for name in networks}
+        seconds = interleave({"medray": medray, **each}, args.rounds)
         for name, took in seconds.items():
             print(f"{name:8} {1000 * statistics.median(took) / count:6.1f} ms an image")
-        ratio(seconds, "medray", "bare")
+        for name in networks:
+            ratio(seconds, "medray", name)
         print(f"boxes an image: {told[0]:.1f}")
 
 

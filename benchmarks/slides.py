@@ -4,7 +4,8 @@ A drawn slide of --side pixels along each edge (`made_slides.large`: JPEG, tiles
 levels) is ingested and scored by `medray run --cluster inline`, driver and worker in one process,
 whose peak is the kernel's (VmHWM). Then the worker scores it again, from stored tiles to a
 committed row and map; `bare` is the network alone (tile embeddings, attention, tile answers) on
-batches that are in memory, of as many tiles. Seconds are CPU time of the whole process, one thread,
+batches that are in memory, of as many tiles, as a script would load it, and `fused` with its batch
+norms in its convolutions, as medray runs it. Seconds are CPU time of the whole process, one thread,
 after one round that does not count; with --clock those of the clock. Answers of the first tiles are
 held against each other. With --rounds 0 it is peak memory alone.
 """
@@ -18,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,6 +34,7 @@ from medray.engine.units.worker import Receipt, WorkerSpec
 from medray.modalities.loaded import load_trained
 from medray.modalities.slide.plan import SlidePlan
 from medray.models import MODELS, model_options
+from medray.models.base import Network
 from medray.steps.base.planned import plan_shards
 from medray.steps.predict.resolve import OPERATION
 from medray.storage.catalog.datasets import open_dataset
@@ -59,11 +62,16 @@ options: {{tiles: {batch}}}
 """
 
 
-def untrained(objects: Objects) -> None:
-    """A model with fresh weights: what a network costs does not hang on them."""
+def written() -> Network:
+    """The network with fresh weights, as it is written."""
     torch.manual_seed(0)
     kind = MODELS.get(MODEL["name"])
-    network = kind.build(model_options(MODEL), 3, len(CLASSES), (TILE, TILE))
+    return kind.build(model_options(MODEL), 3, len(CLASSES), (TILE, TILE))
+
+
+def untrained(objects: Objects) -> None:
+    """A model with fresh weights: what a network costs does not hang on them."""
+    network = written()
     plan = SlidePlan(
         answers="sample", classes=CLASSES, batch_size=2, frequencies=(0.5, 0.5), samples=1,
         tile=TILE, mpp=0.5, mean=(200, 150, 200), std=(40, 40, 40), most_tiles=64,
@@ -94,12 +102,9 @@ def score(objects: Objects, clock: Callable[[], float]) -> tuple[float, np.ndarr
 
 
 def bare(
-    objects: Objects, batch: torch.Tensor, tiles: int, clock: Callable[[], float]
+    network: Any, batch: torch.Tensor, tiles: int, clock: Callable[[], float]
 ) -> tuple[float, np.ndarray]:
     """The network alone on resident tiles, again and again; seconds, and answers of the first."""
-    model = load_trained(objects, "net")
-    network = model.network
-    model.modality.layout(network, model.plan, torch.device("cpu"))
     start = clock()
     with torch.inference_mode():
         for at in range(0, tiles, BATCH):
@@ -147,7 +152,9 @@ def main() -> None:
         raw = np.asarray(data.array(0, "tiles")[:BATCH]).astype(np.float32)
         mean, std = (np.array(one, np.float32)[:, None, None] for one in (plan.mean, plan.std))
         batch = torch.from_numpy((raw - mean) / std).contiguous(memory_format=torch.channels_last)
-        ours, theirs = score(objects, clock), bare(objects, batch, row["tiles"], clock)
+        fused: Any = load_trained(objects, "net").network
+        alone: Any = written().eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        ours, theirs = score(objects, clock), bare(fused, batch, row["tiles"], clock)
         places = np.asarray(data.array(0, "places")[:BATCH])
         same = ours[1][1:, places[:, 0], places[:, 1]].T
         if not np.allclose(same, theirs[1], atol=1e-5):
@@ -155,11 +162,13 @@ def main() -> None:
         seconds = interleave(
             {
                 "medray": lambda: score(objects, clock)[0],
-                "bare": lambda: bare(objects, batch, row["tiles"], clock)[0],
+                "bare": lambda: bare(alone, batch, row["tiles"], clock)[0],
+                "fused": lambda: bare(fused, batch, row["tiles"], clock)[0],
             },
             args.rounds,
         )
-        ratio(seconds, "medray", "bare")
+        for name in ("bare", "fused"):
+            ratio(seconds, "medray", name)
         each = {name: np.median(some) / row["tiles"] * 1e3 for name, some in seconds.items()}
         print(", ".join(f"{name} {one:.2f} ms a tile" for name, one in each.items()))
 

@@ -284,11 +284,10 @@ class Images(Modality):
         return ImagePredictor(trained, asked)
 
     def layout(self, network: "Network", plan: "ImagePlan", device: "torch.device") -> None:
-        """Channels last on a CPU."""
-        from medray.modalities.image.channels_last import channels_last
+        """See medray.modalities.image.channels_last."""
+        from medray.modalities.image.channels_last import for_inference
 
-        if device.type == "cpu":
-            channels_last(network, plan.dims)
+        for_inference(network, plan.dims, device)
 
     def illustrate(
         self, section: Section, task: "Task", truth: Dataset, predictions: Dataset

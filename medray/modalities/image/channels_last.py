@@ -1,9 +1,18 @@
 """The layout of a network's memory that suits a CPU."""
 
+import torch
 from torch import nn
 
 from medray.data import tree
 from medray.models.base import Network
+from medray.models.image.fusion import fuse_norms
+
+
+def for_inference(network: Network, dims: int, device: torch.device) -> None:
+    """Batch norms within their convolutions, and channels last on a CPU, in place."""
+    fuse_norms(network)
+    if device.type == "cpu":
+        channels_last(network, dims)
 
 
 def channels_last(network: Network, dims: int) -> None:

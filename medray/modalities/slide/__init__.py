@@ -158,9 +158,12 @@ class SlideSamples(Modality):
         return SlidePredictor(trained, asked)
 
     def layout(self, network: "Network", plan: SlidePlan, device: "torch.device") -> None:
-        """Channels last on a CPU."""
+        """Batch norms within their convolutions; channels last on a CPU."""
         import torch
 
+        from medray.models.image.fusion import fuse_norms
+
+        fuse_norms(network)
         if device.type == "cpu":
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

@@ -77,9 +77,9 @@ def _suppressed(mine: np.ndarray, overlap: float, most: int) -> np.ndarray:
     for start in range(0, len(mine), BLOCK):
         block = mine[start : start + BLOCK]
         block = block[~(iou_of(kept[:, :-2], block[:, :-2]) > overlap).any(0)]
-        same = iou_of(block[:, :-2], block[:, :-2]) > overlap
+        same = np.triu(iou_of(block[:, :-2], block[:, :-2]) > overlap, 1)
         free = np.ones(len(block), bool)
-        for at in range(len(block)):
+        for at in np.flatnonzero(same.any(1)):  # most overlap none that is worse
             if free[at]:
                 free[at + 1 :] &= ~same[at, at + 1 :]
         kept = np.concatenate([kept, block[free]])

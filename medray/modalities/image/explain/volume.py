@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from medray.data.ahead import read_ahead
 from medray.modalities.image.explain import How
 from medray.modalities.image.explain.methods import attribute
 from medray.modalities.image.explain.target import OverRegion, regions
 from medray.modalities.image.sliding.blend import blend_windows
 from medray.modalities.image.sliding.grid import gather_windows, plan_grid
+from medray.modalities.image.sliding.incoming import incoming
 from medray.modalities.image.sliding.resample import resample_slabs
 from medray.storage.shards.samples import Slabs
 
@@ -70,8 +70,7 @@ def explain_volume(
     """
     native, inner = tuple(image.shape[1:]), tuple(network_shape)
     grid = plan_grid(inner, roi, overlap)
-    parts = (torch.from_numpy(np.ascontiguousarray(one, np.float32)) for one in image.parts)
-    slabs = read_ahead(resample_slabs(parts, native, inner))
+    slabs = incoming(image, inner, torch.float32)
     best: list[Window] = []
 
     def windows() -> Iterator[tuple[tuple[int, ...], Tensor]]:

@@ -1,17 +1,16 @@
 """Boxes of an image that is never held whole: found window by window, told once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from medray.data.ahead import read_ahead
 from medray.modalities.ask import Net, forward, require_finite
 from medray.modalities.base import Precision
 from medray.modalities.image.sliding.grid import Grid, gather_windows, plan_grid
-from medray.modalities.image.sliding.resample import resample_slabs
+from medray.modalities.image.sliding.incoming import incoming
 from medray.storage.shards.samples import Slabs
 from medray.tasks.objects import ObjectTask
 
@@ -59,7 +58,7 @@ def find(
     inner = native if network_shape is None else tuple(network_shape)
     grid = plan_grid(inner, roi, overlap)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    slabs = read_ahead(slab.to(dtype) for slab in resample_slabs(_read(image), native, inner))
+    slabs = incoming(image, inner, dtype)
     try:
         found = [np.zeros((0, 2 * len(roi) + 2), np.float32)]
         for starts, windows in gather_windows(slabs, grid, batch):
@@ -74,11 +73,6 @@ def find(
     scale = np.tile(np.asarray(native) / np.asarray(inner), 2)
     everything[:, :-2] = np.clip(everything[:, :-2] * scale, 0, np.tile(native, 2))
     return everything
-
-
-def _read(image: Slabs) -> Iterator[Tensor]:
-    for slab in image.parts:
-        yield torch.from_numpy(np.ascontiguousarray(slab, dtype=np.float32))
 
 
 def _placed(boxes: np.ndarray, start: Sequence[int], cell: np.ndarray, grid: Grid) -> np.ndarray:

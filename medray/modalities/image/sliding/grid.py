@@ -116,7 +116,8 @@ def wrap(start: int, stop: int, depth: int) -> Iterator[tuple[slice, slice]]:
 def gather_windows(
     slabs: Iterable[Tensor], grid: Grid, batch: int
 ) -> Iterator[tuple[list[tuple[int, ...]], Tensor]]:
-    """Cut the windows of a grid out of consecutive slabs, holding one roi-deep ring of the image.
+    """Cut the windows of a grid out of consecutive slabs, holding one roi-deep ring of the image;
+    an image that is one window and one slab is handed on as it is.
 
     Args:
         slabs: (channels, depth, *rest), consecutive along axis 1, together of shape `grid.shape`.
@@ -128,6 +129,9 @@ def gather_windows(
     """
     slabs = iter(slabs)
     first = next(slabs)
+    if tuple(first.shape[1:]) == grid.roi == grid.padded:
+        yield list(grid.windows()), first[None]
+        return
     planes = _Planes(first, slabs, grid)
     windows = first.new_empty((min(batch, len(grid)), first.shape[0], *grid.roi))
     starts: list[tuple[int, ...]] = []

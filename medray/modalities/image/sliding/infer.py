@@ -1,7 +1,8 @@
 """Sliding-window inference over images that are never held whole.
 
-Slabs flow: taken on a thread of their own, resampled to the network's grid, cut into
-windows, through the network, blended, resampled back, reduced to labels or probabilities.
+Slabs flow: taken on a thread of their own where there are several, resampled to the network's
+grid, cut into windows, through the network, blended, resampled back, reduced to labels or
+probabilities.
 """
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -11,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from medray.data.ahead import read_ahead
 from medray.errors import FatalError
 from medray.modalities.ask import Net, forward
 from medray.modalities.base import Precision
 from medray.modalities.image.sliding.blend import blend_windows
 from medray.modalities.image.sliding.grid import gather_windows, plan_grid
+from medray.modalities.image.sliding.incoming import incoming
 from medray.modalities.image.sliding.resample import resample_slabs
 from medray.storage.shards.samples import Slabs
 
@@ -46,7 +47,7 @@ def predict_volume(
     Args:
         net: maps (batch, channels, *roi) to (batch, classes, *roi) logits.
         image: (channels, *spatial) on its native grid, normalised, any real dtype, in slabs along
-            axis 1. They are taken on a thread of their own, one ahead.
+            axis 1; see `incoming`.
         roi: window size on the network's grid, in voxels, slow axis first.
         overlap: share of a window that neighbours have in common, per axis or for all.
         batch: windows per call of the network; the last call may have fewer.
@@ -75,7 +76,7 @@ def predict_volume(
     grid = plan_grid(inner, roi, overlap)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     device = torch.device(device)
-    slabs = read_ahead(slab.to(dtype) for slab in resample_slabs(_read(image), native, inner))
+    slabs = incoming(image, inner, dtype)
     try:
         logits = blend_windows(
             _run(net, gather_windows(slabs, grid, batch), precision, tuple(mirror_axes), device),
@@ -86,11 +87,6 @@ def predict_volume(
             yield _reduce(slab, outputs, threshold).cpu().numpy()
     finally:
         slabs.close()
-
-
-def _read(image: Slabs) -> Iterator[Tensor]:
-    for slab in image.parts:
-        yield torch.from_numpy(np.ascontiguousarray(slab, dtype=np.float32))
 
 
 def _run(

@@ -115,11 +115,13 @@ def _sources(old: int, new: int, mode: Mode) -> tuple[np.ndarray, np.ndarray, np
 
 
 def _mix(planes: Tensor, lower: np.ndarray, upper: np.ndarray, share: np.ndarray) -> Tensor:
-    below = planes[:, torch.from_numpy(lower).to(planes.device)]
+    # Of whole planes: indexing would look each voxel up.
+    below = planes.index_select(1, torch.from_numpy(lower).to(planes.device))
     if not share.any():
         return below
     weight = torch.from_numpy(share).to(planes).view(-1, *[1] * (planes.ndim - 2))
-    return below.lerp_(planes[:, torch.from_numpy(upper).to(planes.device)], weight)
+    above = planes.index_select(1, torch.from_numpy(upper).to(planes.device))
+    return below.lerp_(above, weight)
 
 
 def _resample_planes(slab: Tensor, plane: Sequence[int], mode: Mode) -> Tensor:
