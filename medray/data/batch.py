@@ -19,16 +19,32 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Views:
+    """The same samples without targets, seen twice: other noise, and where places are answered the
+    same places.
+
+    Args:
+        student: what the network that learns sees.
+        teacher: what it is held against has seen.
+    """
+
+    student: Tree
+    teacher: Tree
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """A rank's share of a global batch.
 
     Args:
         step: of the run.
         parts: of the share, in its order; gradients add up over them.
+        unlabelled: a share of as large a batch as the training takes of samples without targets.
     """
 
     step: int
     parts: tuple[Part, ...]
+    unlabelled: Views | None = None
 
 
 def in_parts(step: int, inputs: Tree, target: Tree, parts: int) -> Batch:

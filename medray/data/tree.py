@@ -1,7 +1,7 @@
 """Trees of tensors: what networks take and targets are, one tensor or several by name."""
 
-from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias, cast
 
 import torch
 from torch import Tensor
@@ -14,6 +14,15 @@ def map_tree(function: Callable[[Tensor], Tensor], tree: Tree) -> Tree:
     if isinstance(tree, Tensor):
         return function(tree)
     return {name: map_tree(function, branch) for name, branch in tree.items()}
+
+
+def joined(*trees: Tree) -> Tree:
+    """Trees of the same names as one, tensors one after the other along their first axis."""
+    first = trees[0]
+    if isinstance(first, Tensor):
+        return torch.cat(cast("Sequence[Tensor]", trees))
+    branches = cast("Sequence[Mapping[str, Tree]]", trees)
+    return {name: joined(*(one[name] for one in branches)) for name in first}
 
 
 def device_of(tree: Tree) -> torch.device:

@@ -279,6 +279,14 @@ class Modality(Several, Shows, ABC):
     ) -> Loader:
         """Batches of `cases` for rank share[0] of share[1]."""
 
+    def takes_unlabelled(self, task: "Task") -> bool:
+        """Whether samples without targets can be learnt from, as `seen_twice` draws them."""
+        return False
+
+    def seen_twice(self, cases: Any, order: Order, plan: Any, *more: Any) -> Loader:
+        """Batches of `Batch.unlabelled`, where targets are not looked at; arguments of `loader`."""
+        raise NotImplementedError
+
     @abstractmethod
     def judge(
         self,

@@ -7,7 +7,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from medray.spec.base import Plugin, Settings
+from medray.spec.base import Plugin, Reference, Settings
+from medray.spec.step import Where
 
 
 class OptimiserSettings(Settings):
@@ -37,6 +38,13 @@ class EarlyStopping(Settings):
     min_delta: float = Field(0, ge=0, description="less than this is no improvement")
 
 
+class Unlabelled(Settings):
+    """Samples to learn from beside those with targets; targets that they have are not looked at."""
+
+    data: Reference | None = Field(None, description="null: the dataset of the training")
+    select: Where = Field(description="samples: column: value(s); {}: all of them")
+
+
 class TrainSettings(Settings):
     """How a network is trained."""
 
@@ -46,6 +54,9 @@ class TrainSettings(Settings):
     epochs: int = Field(100, ge=1)
     steps_per_epoch: int | None = Field(None, ge=1, description="null: one pass over the samples")
     batch_size: int | None = Field(None, ge=1, description="samples per step over all workers")
+    unlabelled_batch_size: int | None = Field(
+        None, ge=1, description="samples without targets per step; null: as many as with"
+    )
     accumulate: int = Field(1, ge=1, description="parts that a worker's share is computed in")
     seed: int = 0
     workers: int | tuple[int, int] = Field(1, description="ranks, or [min, max] to be elastic")

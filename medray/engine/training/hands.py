@@ -65,6 +65,8 @@ class Hands:
         """Whether all updates of the step were made."""
         self.seed = 0
         """Of whatever all ranks draw alike in the step."""
+        self.done = 0.0
+        """Share of the training that lies behind the step."""
 
     def begin(self, step: int, total: int) -> float:
         """Make ready for a step of `total`; returns the learning rate of the model."""
@@ -76,6 +78,7 @@ class Hands:
         else:
             torch.manual_seed(seed)
         self.finite = True
+        self.done = step / total
         for name, optimiser in self.optimisers.items():
             lr = learning_rate(step, total, self._peaks[name], self._settings.schedule)
             for group in optimiser.param_groups:
@@ -123,6 +126,17 @@ class Hands:
             return rows
 
         return map_tree(gathered, tree)
+
+    def spread(self, values: Tensor, total: int) -> Tensor:
+        """What is known of other samples than the batch's, over the batch's: one number for each
+        of this rank's samples, whose mean over the global batch is the mean of all values.
+
+        Args:
+            values: (n,), those of this rank, of which gradients come back.
+            total: how many all ranks have.
+        """
+        own = self.own.stop - self.own.start
+        return (values.sum() * (self.batch_size / (total * own))).expand(own)
 
     def autocast(self) -> AbstractContextManager[None]:
         """Around a forward pass, in the training's precision; losses are left outside."""

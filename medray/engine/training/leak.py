@@ -38,6 +38,30 @@ def shared(data: Dataset, select: dict[str, Any], validation: dict[str, Any]) ->
     return found
 
 
+def met(
+    data: Dataset, validation: dict[str, Any], other: Dataset, chosen: dict[str, Any]
+) -> dict[str, int]:
+    """How many samples, subjects and records are both validated on and learnt from without targets;
+    none: it is left out.
+
+    Args:
+        data: that is validated on.
+        validation: which samples of it.
+        other: that is learnt from without targets; names are compared across datasets.
+        chosen: which samples of it.
+    """
+    found = {}
+    for column in ("sample_id", *GROUPS):
+        values = [
+            set(one.columns([column])[column].take(one.select(where)).to_pylist())
+            for one, where in ((data, validation), (other, chosen))
+            if column in ("sample_id", *one.manifest.columns)
+        ]
+        if len(values) == 2 and (count := len((values[0] & values[1]) - {None, ""})):
+            found["sample" if column == "sample_id" else column] = count
+    return found
+
+
 def refuse(found: Mapping[str, int], about: str) -> None:
     """Refuse a training whose parts share somebody.
 

@@ -20,7 +20,8 @@ from medray.storage.store.objects import Objects
 
 
 def learnt(setups: Sequence[TrainSetup]) -> bytes:
-    """What a package keeps: of each network the samples and subjects that it learnt from.
+    """What a package keeps: of each network the samples and subjects that it learnt from, with
+    their targets or without.
 
     Of a network that began with another's weights these are also what that one learnt from.
     """
@@ -28,6 +29,10 @@ def learnt(setups: Sequence[TrainSetup]) -> bytes:
     for at, setup in enumerate(setups):
         data = open_dataset(setup.objects, setup.data)
         found = _names(data, data.select(setup.select))
+        if setup.unlabelled is not None:
+            other = open_dataset(setup.objects, setup.unlabelled.data or setup.data)
+            more = _names(other, other.select(setup.unlabelled.select))
+            found = {kind: np.concatenate([found[kind], more[kind]]) for kind in found}
         if setup.settings.init_from:
             before = Learnt(open_model(setup.objects, setup.settings.init_from))
             for one in before.members:

@@ -184,7 +184,7 @@ class _Training:
             draws = self.parts.loader.order.batch_at(batch.step)
             spoilt = [
                 self.parts.ids[draw.sample]
-                for draw, spoils in zip(draws, ~losses[-1].isfinite().all(0), strict=True)
+                for draw, spoils in zip(draws, ~losses[-1, 0].isfinite(), strict=True)
                 if spoils
             ]
             named = spoilt or [self.parts.ids[draw.sample] for draw in draws]

@@ -62,6 +62,7 @@ def save_trained(
         "task": task,
         "plan": setup.plan.model_dump(mode="json"),
         **_shared([setup]),
+        **_unlabelled(setup),
     }
     return save_model(
         setup.objects,
@@ -132,6 +133,7 @@ def save_folds(
             "task": task,
             "folds": {"column": column, "members": members},
             **_shared(setups),
+            **_unlabelled(setup),
         },
         metrics={
             "folds" if column else "members": len(made),
@@ -157,6 +159,22 @@ def _shared(setups: Sequence[TrainSetup]) -> dict[str, Any]:
         for column, count in setup.shared.items():
             found[column] = max(count, found.get(column, 0))
     return {"shared": found} if found else {}
+
+
+def _unlabelled(setup: TrainSetup) -> dict[str, Any]:
+    """Samples that were learnt from without targets, and how many of them with theirs as well."""
+    wanted = setup.unlabelled
+    if wanted is None:
+        return {}
+    names = [
+        set(data.columns(["sample_id"])["sample_id"].take(data.select(where)).to_pylist())
+        for data, where in (
+            (open_dataset(setup.objects, setup.data), setup.select),
+            (open_dataset(setup.objects, wanted.data or setup.data), wanted.select),
+        )
+    ]
+    both = len(names[0] & names[1])
+    return {"unlabelled": {"data": wanted.data, "samples": len(names[1]), "labelled_too": both}}
 
 
 def _kept(setups: Sequence[TrainSetup]) -> dict[str, bytes]:
@@ -208,11 +226,21 @@ def _history(result: TrainResult) -> bytes:
 def _origins(setup: TrainSetup) -> list[str]:
     settings = setup.settings
     first = [settings.init_from] if settings.init_from else []
-    return [setup.data, *first, *(model for _, model in models_of(settings.objective))]
+    more = setup.unlabelled and setup.unlabelled.data
+    others = [more] if more and more != setup.data else []
+    return [setup.data, *others, *first, *(model for _, model in models_of(settings.objective))]
 
 
 def _task(options: dict[str, Any], setup: TrainSetup) -> Task:
     return build_task(options, setup.plan.frequencies)
+
+
+def _told(found: dict[str, Any] | None) -> list[str]:
+    """Of samples without targets, a line of the card."""
+    if found is None:
+        return []
+    too = f", {found['labelled_too']} of them with theirs too" if found["labelled_too"] else ""
+    return [f"- and without targets from: `{found['data']}`, {found['samples']} samples{too}"]
 
 
 def _card(name: str, setup: TrainSetup, task: dict[str, Any], metrics: dict[str, float]) -> str:
@@ -224,6 +252,7 @@ def _card(name: str, setup: TrainSetup, task: dict[str, Any], metrics: dict[str,
         f"{setup.model['name']}, {setup.task['name']}: {', '.join(plan.classes)}.",
         "",
         f"- learnt from: `{setup.data}`, {plan.samples} samples, {setup.select}",
+        *_told(_unlabelled(setup).get("unlabelled")),
         f"- validated on: {setup.validation or 'nothing'}",
         *(f"- {line}" for line in modality_of(setup.model).describe(plan)),
         *(f"- {line}" for line in _task(task, setup).describe()),

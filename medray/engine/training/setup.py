@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from medray.data.beside import Beside
 from medray.data.cases import Cases, Loader
-from medray.data.order import Order
+from medray.data.order import Order, seed_of
 from medray.data.tree import channels_last
 from medray.engine.training.objectives import objective_of
 from medray.engine.training.objectives.base import Given, Objective, check_objective
@@ -21,12 +22,14 @@ from medray.modalities.base import Modality
 from medray.modalities.plan import Plan
 from medray.models import MODELS
 from medray.models.base import Network, freeze
-from medray.spec.training import TrainSettings
+from medray.spec.training import TrainSettings, Unlabelled
 from medray.storage.catalog.datasets import open_dataset
 from medray.storage.catalog.models import open_model
 from medray.storage.store.objects import Objects
 from medray.tasks import build_task
 from medray.tasks.base import Task
+
+UNLABELLED = 1  # of a training's seeds: that of the order of samples without targets
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class TrainSetup:
         settings: of this training.
         run: folder of this run below the root: its checkpoints lie there.
         select: which samples to learn from.
+        unlabelled: samples to learn from without their targets; their dataset is named, and pinned.
         validation: which samples to validate on; none may match.
         shared: how many subjects and records are in both, by column.
     """
@@ -56,6 +60,7 @@ class TrainSetup:
     select: dict[str, Any] = field(default_factory=lambda: {"split": "train"})
     validation: dict[str, Any] = field(default_factory=lambda: {"split": "val"})
     shared: dict[str, int] = field(default_factory=dict)
+    unlabelled: Unlabelled | None = None
 
     @property
     def batch_size(self) -> int:
@@ -87,6 +92,7 @@ def assemble(setup: TrainSetup, world: World) -> Parts:
     modality = modality_of(setup.model)
     cases = modality.cases(dataset, dataset.select(setup.select), plan, task, settings)
     held_out = dataset.select(setup.validation) if setup.validation else []
+    share = (world.rank, world.size)
     torch.manual_seed(settings.seed)
     objective = _objective(setup, task, modality)
     for network in (*objective.networks.values(), *objective.followers.values()):
@@ -94,16 +100,36 @@ def assemble(setup: TrainSetup, world: World) -> Parts:
         if settings.channels_last:
             _channels_last(network)
     order = Order(len(cases), setup.batch_size, settings.seed)
-    share = (world.rank, world.size)
+    loader = modality.loader(cases, order, plan, task, settings, share, world.device)
+    if setup.unlabelled is not None:
+        where = (share, world.device)
+        loader = _beside(loader, setup.unlabelled, setup, modality, task, where)
     judged = modality.cases(dataset, held_out, plan, task, settings) if held_out else None
     return Parts(
         modality=modality,
         task=task,
         objective=objective,
-        loader=modality.loader(cases, order, plan, task, settings, share, world.device),
+        loader=loader,
         held_out=judged,
         ids=[str(row["sample_id"]) for row in cases.rows],
     )
+
+
+def _beside(
+    loader: Loader,
+    wanted: Unlabelled,
+    setup: TrainSetup,
+    modality: Modality,
+    task: Task,
+    where: tuple[tuple[int, int], torch.device],
+) -> Loader:
+    """The loader, with samples without targets beside its own."""
+    settings, plan = setup.settings, setup.plan
+    data = open_dataset(setup.objects, wanted.data or setup.data)
+    cases = modality.cases(data, data.select(wanted.select), plan, task, settings)
+    count = settings.unlabelled_batch_size or setup.batch_size
+    order = Order(len(cases), count, seed_of(settings.seed, UNLABELLED))
+    return Beside(loader, modality.seen_twice(cases, order, plan, task, settings, *where))
 
 
 def _objective(setup: TrainSetup, task: Task, modality: Modality) -> Objective:
@@ -118,7 +144,7 @@ def _objective(setup: TrainSetup, task: Task, modality: Modality) -> Objective:
         return network
 
     kind = objective_of(settings.objective, task)
-    check_objective(kind, settings, task)
+    check_objective(kind, settings, task, unlabelled=setup.unlabelled is not None)
     options = kind.Options.model_validate(settings.objective.options if settings.objective else {})
     kind.accept(options, task, MODELS.get(setup.model["name"]), settings)
     return kind(options, Given(task, build, modality, setup.plan, setup.objects, settings))

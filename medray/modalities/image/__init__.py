@@ -178,6 +178,16 @@ class Images(Modality):
             channels_last=settings.channels_last,
         )
 
+    def takes_unlabelled(self, task: "Task") -> bool:
+        """Whole images, and voxels; not boxes."""
+        return task.answers in ("sample", "place")
+
+    def seen_twice(self, cases: "Cases", order: Order, plan: "ImagePlan", *more: Any) -> "Loader":
+        """See medray.modalities.image.pairs."""
+        from medray.modalities.image.pairs import PairLoader
+
+        return PairLoader.of(cases, order, plan, *more)
+
     def judge(
         self,
         network: "Network",

@@ -55,6 +55,8 @@ class Loader:
         channels_last: lay images out so.
     """
 
+    labelled = True  # labels are cut with images, where cases have some
+
     def __init__(
         self,
         cases: Cases,
@@ -91,11 +93,17 @@ class Loader:
 
     def _read(self, step: int) -> list[Raw]:
         draws = self.order.share_at(step, self._rank, self._size)
-        return [self._read_one(draw) for draw in draws]
+        return [self.read(draw) for draw in draws]
 
-    def _read_one(self, draw: Draw) -> Raw:
+    @property
+    def whole(self) -> bool:
+        """Whether images are seen whole."""
+        return self._targets is not None
+
+    def read(self, draw: Draw) -> Raw:
+        """A sample, and where its patch lies."""
         chance, case = Chance(draw.seed), draw.sample
-        if self._targets is not None:
+        if self.whole:
             image = fit_image(self.cases.image(case), self.patch)
             pose = whole_pose(self.patch, image.shape[1:])
             if self._augment is not None:
@@ -112,7 +120,7 @@ class Loader:
         )
         box = window_of(pose, self.patch, shape)
         start = tuple(axis.start for axis in box)
-        label = self.cases.label(case, box) if self.cases.classes else None
+        label = self.cases.label(case, box) if self.labelled and self.cases.classes else None
         return Raw(draw, chance, pose, start, self.cases.image(case, box), label)
 
     def _focus(self, draw: Draw, chance: Chance) -> Sequence[int] | None:
@@ -128,6 +136,12 @@ class Loader:
         return focus
 
     def _finish(self, step: int, raws: list[Raw]) -> Batch:
+        inputs, labels = self.images(raws)
+        return in_parts(step, inputs, self.target(raws, labels), self._parts)
+
+    def images(self, raws: Sequence[Raw]) -> tuple[Tensor, list[Tensor]]:
+        """Images of a batch, (B, C, *patch), cut and augmented, and the labels of those that have
+        some."""
         images, labels = [], []
         padding = self._augment.padding if self._augment else "zeros"
         for raw in raws:
@@ -152,7 +166,7 @@ class Loader:
         inputs = torch.stack(images)
         if self._channels_last:
             inputs = inputs.contiguous(memory_format=channels_last(len(self.patch)))
-        return in_parts(step, inputs, self.target(raws, labels), self._parts)
+        return inputs, labels
 
     def target(self, raws: Sequence[Raw], labels: Sequence[Tensor]) -> Tree:
         """What the task learns of a batch.

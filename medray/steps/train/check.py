@@ -8,7 +8,8 @@ from medray.errors import SpecError
 from medray.models import MODELS
 from medray.spec.check import tried
 from medray.spec.profiles import Inline
-from medray.steps.base.facts import Model
+from medray.spec.training import Unlabelled
+from medray.steps.base.facts import Data, Model
 from medray.steps.base.fits import check_samples, same_classes, task_of
 from medray.steps.base.view import View
 from medray.steps.train.spec import TrainSpec
@@ -31,6 +32,8 @@ def check(view: View, spec: TrainSpec) -> None:
     elif spec.validation and spec.validation != TrainSpec.model_fields["validation"].default:
         with view.at("validation"):
             data.holds.check_where(spec.validation)
+    if spec.unlabelled is not None:
+        _unlabelled(view, spec.unlabelled, data, found and found[0], task)
     if spec.train.init_from:
         view.model("train.init_from", spec.train.init_from)
     if task is not None:
@@ -67,6 +70,27 @@ def check(view: View, spec: TrainSpec) -> None:
     view.makes("output", spec.output, made)
 
 
+def _unlabelled(
+    view: View,
+    wanted: Unlabelled,
+    data: Data,
+    kind: "type[Network] | None",
+    task: "Task | None",
+) -> None:
+    """Samples without targets are there, and of a kind that can be learnt from so."""
+    from medray.modalities import MODALITIES
+
+    other = data if wanted.data is None else view.data("unlabelled.data", wanted.data)
+    with view.at("unlabelled.select"):
+        other.holds.check_where(wanted.select)
+    if kind is None:
+        return
+    check_samples(view, "unlabelled", kind, other, learnt=False)
+    if task is not None and not MODALITIES.get(kind.takes)().takes_unlabelled(task):
+        message = f"samples of kind {kind.takes!r} for {task.name} are learnt from by targets alone"
+        view.add("unlabelled", "targets-only", message, "leave `unlabelled` out")
+
+
 def _given(view: View, spec: TrainSpec, kind: "type[Network]") -> Any:
     """What the job fixes of the plan, or nothing where that cannot be; the samples' modality says
     so, and how they may be augmented."""
@@ -94,7 +118,9 @@ def _objective(view: View, spec: TrainSpec, task: "Task", net: "type[Network] | 
     found = None if chosen is None else view.plugin(OBJECTIVES, chosen, "train.objective")
     if chosen is None or found is not None:
         with view.at("train.objective"):
-            check_objective(objective_of(chosen, task), spec.train, task)
+            unlabelled = spec.unlabelled is not None
+            kind = objective_of(chosen, task)
+            check_objective(kind, spec.train, task, unlabelled=unlabelled)
     if found is not None:
         kind, options = found
         for field in kind.Options.models:

@@ -33,6 +33,10 @@ def resolve(spec: TrainSpec, objects: Objects, place: Place) -> Resolved[TrainSp
     data = open_dataset(objects, spec.data)
     # By what the data hold: a version of the same samples, repaired, is not learnt from again.
     parents, made_of = [data.reference], [f"{data.name} {data.digest}"]
+    if spec.unlabelled is not None and spec.unlabelled.data is not None:
+        other = open_dataset(objects, spec.unlabelled.data)
+        parents.append(other.reference)
+        made_of.append(f"{other.name} {other.digest}")
     if spec.train.init_from:
         first = open_model(objects, spec.train.init_from).reference
         parents.append(first)

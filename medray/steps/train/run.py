@@ -6,7 +6,7 @@ import numpy as np
 
 from medray.clock import SYSTEM, Clock
 from medray.data.order import seed_of
-from medray.engine.training.leak import cautions, refuse, shared
+from medray.engine.training.leak import cautions, met, refuse, shared
 from medray.engine.training.loop import TrainResult
 from medray.engine.training.package import save_folds, save_trained
 from medray.engine.training.setup import TrainSetup
@@ -83,7 +83,7 @@ def _made_before(work: Work) -> ModelPackage | None:
 def _train(resolved: Resolved[TrainSpec], work: Work) -> ModelPackage:
     run = f"runs/{resolved.run}"
     data = open_dataset(work.objects, resolved.parents[0])
-    spec = _settled(resolved.step, data)
+    spec = _settled(_pinned(resolved), data)
     if spec.folds is None and spec.members == 1:
         setup = _setup(spec, data, work, run)
         (result,) = work.fit([setup], [work.tell])
@@ -102,6 +102,17 @@ def _train(resolved: Resolved[TrainSpec], work: Work) -> ModelPackage:
         results = work.fit(setups, tells)
         made += zip((value for value, _ in some.values()), setups, results, strict=True)
     return save_folds(made, resolved.output, column=spec.folds or "", spec=resolved.spec)
+
+
+def _pinned(resolved: Resolved[TrainSpec]) -> TrainSpec:
+    """The spec, with the version of samples without targets; theirs is the second parent where
+    they are of another dataset."""
+    spec = resolved.step
+    if spec.unlabelled is None:
+        return spec
+    at = 0 if spec.unlabelled.data is None else 1
+    found = spec.unlabelled.model_copy(update={"data": resolved.parents[at]})
+    return spec.model_copy(update={"unlabelled": found})
 
 
 def _settled(spec: TrainSpec, data: Dataset) -> TrainSpec:
@@ -172,6 +183,9 @@ def _setup(
     task = spec.task.model_dump(mode="json")
     model = spec.model.model_dump(mode="json")
     found = shared(data, spec.select, spec.validation)
+    if spec.unlabelled is not None and spec.validation:
+        other = open_dataset(work.objects, str(spec.unlabelled.data))
+        found |= met(data, spec.validation, other, spec.unlabelled.select)
     if not spec.allow_leak:
         refuse(found, data.reference)
     modality = modality_of(model)
@@ -190,4 +204,5 @@ def _setup(
         select=spec.select,
         validation=spec.validation,
         shared=found,
+        unlabelled=spec.unlabelled,
     )

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from medray.spec.base import Name, Plugin, Reference
 from medray.spec.step import StepSpec, Where
-from medray.spec.training import TrainSettings
+from medray.spec.training import TrainSettings, Unlabelled
 
 
 class TrainSpec(StepSpec):
@@ -16,6 +16,9 @@ class TrainSpec(StepSpec):
     data: Reference
     select: Where = Field({"split": "train"}, description="samples to learn from: column: value(s)")
     validation: Where = Field({"split": "val"}, description="samples to validate on")
+    unlabelled: Unlabelled | None = Field(
+        None, description="samples to learn from without their targets; the objective takes them"
+    )
     folds: str | None = Field(
         None,
         description="column: for each value of it, a network learns from the samples of all "
@@ -61,6 +64,10 @@ class TrainSpec(StepSpec):
         for name in ("workers", "threads", "cache_bytes", "prefetch", "max_failures", "keep"):
             del made["train"][name]
         del made["train"]["checkpoint_every"]
+        if self.unlabelled is None:
+            del made["unlabelled"]
+        if self.train.unlabelled_batch_size is None:
+            del made["train"]["unlabelled_batch_size"]
         if not self.allow_leak:
             del made["allow_leak"]
         if self.members == 1:

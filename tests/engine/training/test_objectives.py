@@ -21,7 +21,7 @@ from medray.errors import SpecError
 from medray.modalities import modality_of
 from medray.modalities.plan import Wanted
 from medray.spec.base import Plugin
-from medray.spec.training import OptimiserSettings, TrainSettings
+from medray.spec.training import OptimiserSettings, TrainSettings, Unlabelled
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.samples import Sample
 from medray.tasks import build_task
@@ -39,13 +39,14 @@ MASKS = {"name": "segmentation", "classes": ["background", "a", "b"]}
 UNET = {"name": "unet", "features": [4, 8], "convs": 1}
 COX = {"name": "toy-cox", "target": ["time", "event"]}
 ADVERSARIAL = Plugin(name="adversarial", features=[4], optimiser={"lr": 0.05})
-DISTILLATION = Plugin(name="distillation", decay=0.9)
+MEAN_TEACHER = Plugin(name="mean-teacher", decay=0.9)
+EVERY = Unlabelled(select={"split": "train"})
 FILES = {
     "cox": {"model", "optimiser", "history"},
     "hazard": {"model", "optimiser", "history"},
     "partial": {"model", "optimiser", "history"},
     "adversarial": {"model", "optimiser", "discriminator", "optimiser-discriminator", "history"},
-    "distillation": {"model", "optimiser", "teacher", "history"},
+    "mean-teacher": {"model", "optimiser", "teacher", "history"},
 }
 
 
@@ -86,7 +87,7 @@ def setups(balls: Dataset, make_dataset: Callable[..., Dataset]) -> dict[str, Tr
         "hazard": setup_of(table, {"name": "survival", "intervals": 4}, mlp, None),
         "partial": setup_of(table, {"name": "survival", "loss": "cox"}, mlp, None),
         "adversarial": setup_of(balls, MASKS, UNET, ADVERSARIAL),
-        "distillation": setup_of(balls, MASKS, dropout, DISTILLATION),
+        "mean-teacher": replace(setup_of(balls, MASKS, dropout, MEAN_TEACHER), unlabelled=EVERY),
     }
 
 
@@ -130,7 +131,7 @@ def test_a_run_resumed_at_every_step_is_the_same_bit_for_bit(
 
 def test_two_ranks_train_as_one(setups: dict[str, TrainSetup], tmp_path: Path) -> None:
     """Seven samples a step: three and four. Without dropout, which ranks draw each for itself."""
-    setups["distillation"] = replace(setups["distillation"], model=UNET)
+    setups["mean-teacher"] = replace(setups["mean-teacher"], model=UNET)
     both = {name: replace(one, run=f"runs/both-{name}") for name, one in setups.items()}
     assert launch(*both.values(), size=2, folder=tmp_path) == [0, 0]
     for name, one in both.items():
@@ -219,7 +220,7 @@ def _decayed(network: nn.Module, optimiser: torch.optim.Optimizer) -> None:
 
 
 def test_the_teacher_is_judged_and_becomes_the_model(setups: dict[str, TrainSetup]) -> None:
-    setup = setups["distillation"]
+    setup = setups["mean-teacher"]
     result = fit(setup, World())
     assert set(result.rows[0]) >= {"loss", "loss_teacher", "lr", "seconds"}
     assert result.rows[0]["loss_teacher"] > 0
@@ -254,7 +255,9 @@ def test_an_update_that_is_not_finite_leaves_out_those_after_it() -> None:
         ("cox", {"accumulate": 2}, "needs-whole-batch"),
         ("cox", {"objective": Plugin(name="supervised")}, "needs-whole-batch"),
         ("adversarial", {"strategy": "fsdp"}, "one-network"),
-        ("distillation", {"strategy": "fsdp"}, "one-network"),
+        ("mean-teacher", {"strategy": "fsdp"}, "one-network"),
+        ("mean-teacher", {"accumulate": 2}, "needs-whole-batch"),
+        ("mean-teacher", {"objective": None}, "targets-only"),
         ("cox", {"objective": Plugin(name="adversarial")}, "needs-whole-batch"),
         ("cox", {"objective": Plugin(name="adversariel")}, "unknown-plugin"),
     ],

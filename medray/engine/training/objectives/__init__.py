@@ -18,7 +18,7 @@ OBJECTIVES: "Registry[Objective]" = Registry(
         "reinforce": "medray.engine.training.objectives.reinforce:Reinforce",
         "gan": "medray.engine.training.objectives.gan:Gan",
         "wgan-gp": "medray.engine.training.objectives.wgan_gp:WganGp",
-        "distillation": "medray.engine.training.objectives.distillation:Distillation",
+        "mean-teacher": "medray.engine.training.objectives.mean_teacher:MeanTeacher",
     },
 )
 # Where a job is silent: of tasks whose samples have losses of their own, and of others.

@@ -72,6 +72,8 @@ class Objective(ABC):
     """Whether it has the model alone, which may then be spread over the ranks (fsdp)."""
     alone: ClassVar[bool] = False
     """Whether it takes one worker, and no more."""
+    unlabelled: ClassVar[bool] = False
+    """Whether it learns from samples without targets too (`Batch.unlabelled`), and needs some."""
     by_task: ClassVar[bool] = True
     """Whether it is the task's loss of the samples that is learnt. Else they are not to blame where
     nothing is finite, and as metrics of what is held out don't say which weights are best, the last
@@ -122,12 +124,34 @@ class Objective(ABC):
         """Change the followers after a step whose updates were all made."""
 
 
-def check_objective(kind: type[Objective], settings: TrainSettings, task: Task) -> None:
+def check_objective(
+    kind: type[Objective], settings: TrainSettings, task: Task, *, unlabelled: bool
+) -> None:
     """Refuse settings that an objective can't do with.
+
+    Args:
+        kind: the objective.
+        settings: of the training.
+        task: that is to be learnt.
+        unlabelled: whether there are samples without targets.
 
     Raises:
         SpecError: see the codes.
     """
+    if unlabelled and not kind.unlabelled:
+        raise SpecError(
+            f"{kind.name} learns from targets alone",
+            code="targets-only",
+            about="unlabelled",
+            hint="take an objective that learns without, or leave `unlabelled` out",
+        )
+    if kind.unlabelled and not unlabelled:
+        raise SpecError(
+            f"{kind.name} learns from samples without targets, and there are none",
+            code="needs-unlabelled",
+            about="objective",
+            hint="say by `unlabelled` which they are",
+        )
     if settings.accumulate > 1 and not kind.accumulates:
         raise SpecError(
             f"{kind.name} takes a worker's share at once",
