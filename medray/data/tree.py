@@ -20,7 +20,7 @@ def joined(*trees: Tree) -> Tree:
     """Trees of the same names as one, tensors one after the other along their first axis."""
     first = trees[0]
     if isinstance(first, Tensor):
-        return torch.cat(cast("Sequence[Tensor]", trees))
+        return torch.cat(cast("tuple[Tensor, ...]", trees))
     branches = cast("Sequence[Mapping[str, Tree]]", trees)
     return {name: joined(*(one[name] for one in branches)) for name in first}
 

@@ -136,7 +136,8 @@ class Hands:
             total: how many all ranks have.
         """
         own = self.own.stop - self.own.start
-        return (values.sum() * (self.batch_size / (total * own))).expand(own)
+        even: Tensor = values.sum() * (self.batch_size / (total * own))
+        return even.expand(own)
 
     def autocast(self) -> AbstractContextManager[None]:
         """Around a forward pass, in the training's precision; losses are left outside."""

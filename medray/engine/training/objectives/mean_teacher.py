@@ -77,15 +77,16 @@ class MeanTeacher(Objective):
         mine = share(total, hands.world.rank, hands.world.size)
         generator = torch.Generator(hands.world.device).manual_seed(hands.seed)
 
-        def noisy(seen: Tensor) -> Tensor:
+        def veiled(seen: Tensor) -> Tensor:
             # Drawn for the samples of all ranks, so that it does not hang on their number.
             if not self.options.noise or not seen.is_floating_point():
                 return seen
             size = (total, *seen.shape[1:])
             noise = torch.randn(size, generator=generator, device=seen.device)[mine]
-            return seen + self.options.noise * noise.clamp(-2, 2)
+            noisy: Tensor = seen + self.options.noise * noise.clamp(-2, 2)
+            return noisy
 
-        seen, shown = (map_tree(noisy, view) for view in (views.student, views.teacher))
+        seen, shown = (map_tree(veiled, view) for view in (views.student, views.teacher))
         with hands.part(MODEL, last=True) as network:
             with hands.autocast():
                 # At once: batch norm sees both kinds of samples as one batch.
@@ -127,7 +128,8 @@ class MeanTeacher(Objective):
         else:
             apart = functional.binary_cross_entropy(found, wanted, reduction="none")
         sure = torch.maximum(wanted, 1 - wanted).amin(1, keepdim=True) >= self.options.threshold
-        return (apart * sure).flatten(1).mean(1)
+        heard: Tensor = apart * sure
+        return heard.flatten(1).mean(1)
 
 
 def _rows(outputs: Any, some: slice) -> Any:
