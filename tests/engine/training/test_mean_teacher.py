@@ -187,3 +187,21 @@ def test_what_is_validated_on_is_not_learnt_from(spots: Dataset) -> None:
     found = open_model(spots.objects, "net").config
     assert found["shared"] == {"sample": 4}
     assert found["unlabelled"]["labelled_too"] == 8
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({"unlabelled": None}, "needs-unlabelled"),
+        ({"train": {"epochs": 1}}, "targets-only"),
+        ({"unlabelled": {"data": "more", "select": {}}}, "no-such-dataset"),
+        ({"unlabelled": {"select": {"ward": 1}}}, "no-such-column"),
+        ({"unlabelled": {"select": {"split": "moer"}}}, "nothing-selected"),
+    ],
+)
+def test_what_cannot_be_is_told_before_a_job_begins(
+    spots: Dataset, changed: dict[str, Any], code: str
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        run([job(**changed)], storage=spots.objects, cluster="inline")
+    assert caught.value.code == code
