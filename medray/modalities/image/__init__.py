@@ -18,6 +18,7 @@ from medray.modalities.image.augment import ImageAugment
 from medray.modalities.image.explain import EXPLAINED, HOW, MAP, no_maps
 from medray.modalities.image.guide import needs_guide
 from medray.modalities.image.options import ImageOptions, ImagePlanOptions
+from medray.modalities.image.pairs import Pairs
 from medray.modalities.image.wire import ImageWire
 from medray.modalities.made import ANSWERED, Made
 from medray.modalities.plan import Augment, PlanOptions, Sketch, Wanted
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from medray.tasks.objects import ObjectTask
 
 
-class Images(Modality):
+class Images(Pairs, Modality):
     """Samples with an array `image`; of dense tasks with an array `label` besides."""
 
     name: ClassVar[str] = "image"
@@ -178,16 +179,6 @@ class Images(Modality):
             channels_last=settings.channels_last,
         )
 
-    def takes_unlabelled(self, task: "Task") -> bool:
-        """Whole images, and voxels; not boxes."""
-        return task.answers in ("sample", "place")
-
-    def seen_twice(self, cases: "Cases", order: Order, plan: "ImagePlan", *more: Any) -> "Loader":
-        """See medray.modalities.image.pairs."""
-        from medray.modalities.image.pairs import PairLoader
-
-        return PairLoader.of(cases, order, plan, *more)
-
     def judge(
         self,
         network: "Network",
@@ -241,8 +232,7 @@ class Images(Modality):
         """See medray.modalities.image.wire.
 
         Raises:
-            SpecError: a request has no place for the guide that the model takes (code
-                "needs-guide").
+            SpecError: a request has no place for the guide that it takes (code "needs-guide").
         """
         if plan.get("guide"):
             raise needs_guide()

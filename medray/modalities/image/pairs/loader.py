@@ -42,9 +42,9 @@ class PairLoader(Loader):
             SpecError: images have other channels than those with targets (code "channel-mismatch").
         """
         counts = {cases.dataset.array(at, "image").shape[0] for at in cases.indices}
-        if others := counts - {plan.in_channels}:
+        if others := counts - {cases.channels}:
             raise SpecError(
-                f"images without targets have {min(others)} channels, others {plan.in_channels}",
+                f"images without targets have {min(others)} channels, others {cases.channels}",
                 code="channel-mismatch",
                 about=cases.dataset.reference,
                 hint="select images of the same kind",
