@@ -18,7 +18,7 @@ from medray.formats.molecules.marks import IDLE
 from medray.formats.molecules.nursery import Child, nursery
 from medray.formats.molecules.parsed import Parsed, joined
 
-SUSPECT_S = 0.1  # ordinary rows take 0.1 to 10 ms
+SUSPECT_S = 0.05  # ordinary rows take 0.1 to 10 ms
 TICK_S = 0.02
 LOOK_S = 0.2  # between looks at rows that were let alone: each asks the system, and there are 16
 SLOWEST = 20  # times as long may a row take where processors are busy
