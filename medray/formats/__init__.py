@@ -23,6 +23,7 @@ FORMATS: Registry[Format] = Registry(
         "expression": "medray.formats.expression:Expression",
         "sequences": "medray.formats.sequences:Sequences",
         "fhir": "medray.formats.fhir:Fhir",
+        "document_reference": "medray.formats.fhir.document_reference:DocumentReference",
         "meds": "medray.formats.meds:Meds",
         "ehr": "medray.formats.ehr:Ehr",
         "pairs": "medray.formats.pairs:Pairs",

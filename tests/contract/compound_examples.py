@@ -1,5 +1,6 @@
 """Small sources of the formats of compounds."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,3 +28,10 @@ def pairs(root: Path) -> dict[str, Any]:
     (root / "folds" / "train_fold.txt").write_text("[[0, 3], [4]]")
     (root / "folds" / "test_fold.txt").write_text("[1, 2]")
     return {}
+
+
+COMPOUNDS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "pairs": pairs,
+    "sdf": sdf,
+    "smiles": smiles,
+}

@@ -1,5 +1,8 @@
 """Texts as formats of documents read them."""
 
+import base64
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,33 @@ def notes(root: Path) -> dict[str, Any]:
     rows = "".join(f'n{n},"seen\nagain {n}",x\n' for n in range(20))
     (root / "a.csv").write_text(f"id,text,label\n{rows}")
     return {**PUBLIC, "id": "id", "columns": ["label"]}
+
+
+def document_reference(root: Path) -> dict[str, Any]:
+    made = [referenced(f"n{n}", f"seen\nagain {n}") for n in range(20)]
+    (root / "a.ndjson").write_text("".join(f"{json.dumps(one)}\n" for one in made))
+    bundle = {"resourceType": "Bundle", "entry": [{"resource": referenced("x", "once")}]}
+    (root / "b.json").write_text(json.dumps(bundle))
+    return PUBLIC
+
+
+def referenced(name: str, text: str, **more: Any) -> dict[str, Any]:
+    """A DocumentReference as servers write it."""
+    data = base64.b64encode(text.encode()).decode()
+    return {
+        "resourceType": "DocumentReference", "id": name, "status": "current",
+        "subject": {"reference": f"Patient/p{name}"},
+        "content": [{"attachment": {"contentType": "text/plain; charset=utf-8", "data": data}}],
+        **more,
+    }  # fmt: skip
+
+
+DOCUMENTS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "brat": brat,
+    "conll": conll,
+    "document_reference": document_reference,
+    "notes": notes,
+}
 
 
 def marked(sample_id: str = "case") -> Sample:

@@ -18,8 +18,8 @@ from PIL import Image as Pillow
 
 from medray.formats.ome_zarr import OmeZarr
 from medray.storage.shards.samples import Layout, Sample
-from tests.contract.compound_examples import pairs, sdf, smiles
-from tests.contract.document_examples import brat, conll, marked, notes
+from tests.contract.compound_examples import COMPOUNDS
+from tests.contract.document_examples import DOCUMENTS, marked
 from tests.contract.object_examples import boxed
 from tests.contract.record_examples import RECORDS, subject
 from tests.contract.slide_examples import heat, slide
@@ -210,8 +210,8 @@ def signal_table(root: Path) -> dict[str, Any]:
 SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "bed": bed,
     "bigwig": bigwig,
-    "brat": brat,
-    "conll": conll,
+    **COMPOUNDS,
+    **DOCUMENTS,
     "dicom": dicom,
     "edf": edf,
     "expression": expression,
@@ -220,15 +220,11 @@ SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "image": image,
     **RECORDS,
     "nifti": nifti,
-    "notes": notes,
     "ome_zarr": ome_zarr,
     "sequences": sequences,
     "signal-npz": signal_npz,
     "signal-table": signal_table,
-    "pairs": pairs,
-    "sdf": sdf,
     "slide": slide,
-    "smiles": smiles,
     "table": table,
     "vcf": vcf,
     "wfdb": wfdb,
@@ -237,7 +233,8 @@ IMAGES = ("dicom", "image", "nifti", "ome_zarr")
 # Text that is cut between two lines is a shorter text: nothing in it says that there was more.
 # Of records a letter of an id makes another person: rows are counted, in tests of these formats.
 UNCOUNTED = (
-    "signal-table", "bed", "fasta", "gff", "sequences", "sdf", "smiles", "conll", "notes", *RECORDS,
+    "signal-table", "bed", "fasta", "gff", "sequences", "sdf", "smiles",
+    *(DOCUMENTS.keys() - {"brat"}), *RECORDS,
 )  # fmt: skip
 
 
@@ -346,5 +343,8 @@ WRITTEN: dict[str, Callable[[str], Sample]] = {
     "wfdb": recorded,
 }
 
-JOINED = ("annotated_vcf", "detections", "fhir", "intervals", "table", "wfdb-annotations")
+JOINED = (
+    "annotated_vcf", "detections", "document_reference", "fhir", "intervals", "table",
+    "wfdb-annotations",
+)  # fmt: skip
 """Written from many units together: each has tests of its own."""

@@ -36,7 +36,7 @@ from tests.stored import found  # noqa: E402
 
 READABLE, WRITABLE = sorted(examples.SOURCES), sorted(examples.WRITTEN)
 MUTATIONS = 200
-DRILLED = ("bigwig", "brat", "edf", "ehr", "fhir", "meds", "wfdb")
+DRILLED = ("bigwig", "brat", "document_reference", "edf", "ehr", "fhir", "meds", "wfdb")
 
 
 def made(name: str, root: Path) -> tuple[Format, Source]:

@@ -6,28 +6,25 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
-from blake3 import blake3
 from pydantic import Field
 
-from medray.errors import DataError, PassedOver
+from medray.errors import PassedOver
 from medray.formats.base import FormatOptions, Found, Input, Source
 from medray.formats.events.columns import EVENT_ARRAYS
 from medray.formats.events.parts import PART_COLUMNS, Accounted, parts_of
+from medray.formats.fhir.files import inputs_of, piece_of
 from medray.formats.fhir.reading import Read, events_of, read
 from medray.formats.fhir.resources import TABLES
 from medray.formats.fhir.risk import write_risks
-from medray.formats.files import File, is_empty, item, nothing_found, open_path, walk
+from medray.formats.files import open_path
 from medray.formats.joined import Joined, Look, Piece, Share, in_one_file
 from medray.formats.packed import grouped
 from medray.formats.signal.deidentify import Deidentify, Pseudonyms
-from medray.formats.tabular.text import Range, blocks, ranges
 from medray.storage.shards.holds import Holds, Needs, named, names
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays
 
-LINES = (".ndjson", ".ndjson.gz", ".jsonl", ".jsonl.gz")
-SUFFIXES = (".json", ".json.gz", *LINES)
 GROUP = 64  # files in a unit
 
 
@@ -67,28 +64,8 @@ class Fhir(Joined):
     def plan(self, source: Source) -> Found:
         """A bundle is an input, and so is each piece of a file of lines. Of a file and its gzipped
         copy one is read."""
-        files, refused = walk(source, SUFFIXES)
-        if is_empty(files, refused):
-            nothing_found(source, "FHIR resource", f"files end in {', '.join(SUFFIXES)}")
-        hidden = self._pseudonyms()
-        plain = {file.path: file for file in files if not file.path.endswith(".gz")}
-        items: list[Input] = []
-        for file in files:
-            key = hidden.name("file", file.path)
-            try:
-                source.fetch(file.path)
-                if file.path.endswith(".gz") and file.path[:-3] in plain:
-                    _no_copy(source, file.path)
-                if file.path.lower().endswith(LINES):
-                    items += self._pieces(source, key, file, hidden.fingerprint)
-                else:
-                    items.append(item(key, [file], piece=None, secret=hidden.fingerprint))
-            except DataError as error:
-                path = "" if hidden.keyed else file.path
-                refused.append(hidden.refusal(Refusal.of(file.path, error, path=path)))
-            finally:
-                source.drop(file.path)
-        groups = grouped(items, samples=GROUP)
+        inputs, refused = inputs_of(source, self._pseudonyms())
+        groups = grouped(inputs, samples=GROUP)
         once = list(range(len(TABLES)))
         return Found(groups, refused, {"tables": list(TABLES), "once": once})
 
@@ -99,8 +76,7 @@ class Fhir(Joined):
     def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
         """What the resources of an input say, by patient; those that can't be read are refused, and
         those that are of nobody are passed over."""
-        piece = item.extra["piece"]
-        found = read(open_path(source, item.paths[0]), Range(**piece) if piece else None)
+        found = read(open_path(source, item.paths[0]), piece_of(item))
         events, owner = events_of(found)
         _of_nobody(found)
         for number, error in sorted(found.bad.items()):
@@ -152,12 +128,6 @@ class Fhir(Joined):
         write_risks(pieces, target / file, about, self.options.outcome)
         yield target / file
 
-    def _pieces(self, source: Source, key: str, file: File, secret: str) -> Iterator[Input]:
-        whole = list(ranges(open_path(source, file.path)))
-        for at, piece in enumerate(whole):
-            one = item(f"{key}:{at}", [file], piece=vars(piece), secret=secret)
-            yield one._replace(size=piece.size)
-
     def _pseudonyms(self) -> Pseudonyms:
         return Pseudonyms(self.options.deidentify)
 
@@ -173,17 +143,3 @@ def _of_nobody(found: Read) -> None:
             found.subjects[number] = next(iter(patients))
         else:
             found.bad[number] = PassedOver("the resource is of no patient", code="of-nobody")
-
-
-def _no_copy(source: Source, path: str) -> None:
-    """Raise PassedOver where a gzipped file is the same as the plain one beside it."""
-    source.fetch(path[:-3])
-    hashes = []
-    for one in (path, path[:-3]):
-        hashed = blake3()
-        for block in blocks(open_path(source, one)):
-            hashed.update(block)
-        hashes.append(hashed.digest())
-    source.drop(path[:-3])
-    if hashes[0] == hashes[1]:
-        raise PassedOver("a gzipped copy of the file beside it", code="copy")

@@ -90,37 +90,43 @@ def read(path: Path, piece: Range | None) -> Read:
     """Resources of a bundle, or of a piece of lines.
 
     Raises:
+        DataError: as of `resources`.
+    """
+    found = Read()
+    with without_collector():
+        for resource, names in resources(path, piece):
+            if isinstance(resource, DataError):
+                _refuse(found, "?", resource)
+            else:
+                _one(found, resource, names)
+    return found
+
+
+def resources(path: Path, piece: Range | None) -> Iterator[tuple[Any, dict[str, str]]]:
+    """Each resource of a bundle, or of a piece of lines, and the ids of patients by the addresses
+    that others name them by; a DataError in place of a line that is no JSON ("bad-json").
+
+    Raises:
         DataError: it is no JSON ("bad-json"), no bundle and no resource ("no-resource"), or too
             large to be held ("too-large"); as of `blocks`.
     """
     import orjson
 
-    found = Read()
-    with _no_collector():
-        if piece is not None:
-            for line in lines(path, piece):
-                if not line.strip():
-                    continue
-                try:
-                    resource = orjson.loads(line)
-                except orjson.JSONDecodeError:
-                    _refuse(found, "?", DataError("the line is no JSON", code="bad-json"))
-                    continue
-                _one(found, resource, {})
-            return found
-        held = b"".join(_limited(path))
-        try:
-            document = orjson.loads(held)
-        except orjson.JSONDecodeError as error:
-            raise DataError("the file is no JSON", code="bad-json") from error
-        _take_all(found, document)
-        del document  # before the collector comes back: it would go through all of it
-    return found
-
-
-def _take_all(found: Read, document: Any) -> None:
-    for resource, names in _resources(document):
-        _one(found, resource, names)
+    if piece is not None:
+        for line in lines(path, piece):
+            if not line.strip():
+                continue
+            try:
+                resource = orjson.loads(line)
+            except orjson.JSONDecodeError:
+                resource = DataError("the line is no JSON", code="bad-json")
+            yield resource, {}
+        return
+    try:
+        document = orjson.loads(b"".join(_limited(path)))
+    except orjson.JSONDecodeError as error:
+        raise DataError("the file is no JSON", code="bad-json") from error
+    yield from _of_document(document)
 
 
 def _limited(path: Path) -> Iterator[bytes]:
@@ -134,8 +140,7 @@ def _limited(path: Path) -> Iterator[bytes]:
         yield block
 
 
-def _resources(document: Any) -> Iterator[tuple[Any, dict[str, str]]]:
-    """Each resource, and the ids of patients by the addresses that others name them by."""
+def _of_document(document: Any) -> Iterator[tuple[Any, dict[str, str]]]:
     kind = document.get("resourceType") if isinstance(document, dict) else None
     if kind is None:
         raise DataError("the file holds no FHIR resource", code="no-resource")
@@ -162,9 +167,9 @@ def _one(found: Read, resource: Any, names: dict[str, str]) -> None:
         kind = resource["resourceType"]
         known = KINDS.get(kind)
         if known is None:
-            _note(found, _subject(resource, names), _name(kind), UNMAPPED)
+            _note(found, subject_of(resource, names), _name(kind), UNMAPPED)
             return
-        subject = resource["id"] if kind == "Patient" else _subject(resource, names)
+        subject = resource["id"] if kind == "Patient" else subject_of(resource, names)
         if not isinstance(subject, str) or not subject:
             raise DataError("the resource names no patient", code="no-subject")
         withdrawn = "verificationStatus" in resource and _is_withdrawn(resource)
@@ -200,7 +205,7 @@ def _refuse(found: Read, kind: str, error: DataError) -> None:
     _note(found, "", kind, "")
 
 
-def _subject(resource: Any, names: dict[str, str]) -> str:
+def subject_of(resource: Any, names: dict[str, str]) -> str:
     """Id of the patient that a resource names; empty where it names none."""
     for name in NAMING:
         held = resource.get(name)
@@ -230,7 +235,7 @@ def _name(kind: Any) -> str:
 
 
 @contextmanager
-def _no_collector() -> Iterator[None]:
+def without_collector() -> Iterator[None]:
     """Without the collector of cycles, which looks at all that was parsed again and again: there
     are none in JSON, and orjson alone takes twice as long with it."""
     was = gc.isenabled()
