@@ -5,7 +5,7 @@ import binascii
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -107,15 +107,16 @@ class DocumentReference(Joined):
         split = self.options.split_of(item.paths[0])
         made = list[Document]()
         with without_collector():
-            found = resources(open_path(source, item.paths[0]), piece_of(item))
-            for number, (resource, people) in enumerate(found, start=1):
+            found = list(resources(open_path(source, item.paths[0]), piece_of(item)))
+            called = _called(resource for resource, _ in found)
+            for number, (resource, patients) in enumerate(found, start=1):
                 try:
                     if isinstance(resource, DataError):
                         raise resource
                     if not isinstance(resource, dict) or resource.get("resourceType") != KIND:
                         others += 1
                         continue
-                    one = self._document(resource, people, split, gate)
+                    one = self._document(resource, patients, split, gate, called)
                     if not seen.add(one.id):
                         raise DataError("an earlier document has the same id", code="duplicate-id")
                     made.append(one)
@@ -129,14 +130,18 @@ class DocumentReference(Joined):
                         ) from error
                     yield Refusal.of(item.key, error, sample=f"{KIND}, row {number}")
         if others:
-            told = f"{others} resources are no {KIND}"
-            error = PassedOver(told, code="other-resources")
-            yield Refusal.of(item.key, error, sample="resources of other kinds")
+            rest = PassedOver(f"{others} resources are no {KIND}", code="other-resources")
+            yield Refusal.of(item.key, rest, sample="resources of other kinds")
         if made:
             yield rows_of(made, spans=self.options.annotated, relations=self.options.annotated)
 
     def _document(
-        self, resource: Mapping[str, Any], people: dict[str, str], split: str | None, gate: Gate
+        self,
+        resource: Mapping[str, Any],
+        patients: dict[str, str],
+        split: str | None,
+        gate: Gate,
+        called: Mapping[str, Sequence[str]],
     ) -> Document:
         status, name = resource.get("status"), resource.get("id")
         if status == "entered-in-error":
@@ -155,13 +160,11 @@ class DocumentReference(Joined):
                 marks["spans"], marks["relations"] = marks_of(_json(_data(page)), text)
         # A code is none of a person's: digits in it are not to be taken for a telephone's.
         coded = {STATUS: str(status or ""), TYPE: _type(resource)}
-        subject = subject_of(resource, people) or name
-        passed = gate.passed(
-            Document(
-                gate.name("document", name), text, subject, split,
-                columns={DATE: _date(resource)}, **marks,
-            )
-        )  # fmt: skip
+        subject = subject_of(resource, patients) or name
+        told = {DATE: _date(resource)}
+        name = gate.name("document", name)
+        document = Document(name, text, subject, split, columns=told, **marks)
+        passed = gate.passed(document, called.get(subject, ()))
         return replace(passed, columns={**coded, **passed.columns})
 
     def shares(
@@ -186,6 +189,24 @@ class DocumentReference(Joined):
                 for row in piece.rows().to_pylist():
                     lines.write(f"{json.dumps(_resource(row, model), ensure_ascii=False)}\n")
         yield path
+
+
+def _called(resources: Iterable[Any]) -> dict[str, list[str]]:
+    """What patients are called, by their ids: a bundle has them beside their notes."""
+    called: dict[str, list[str]] = {}
+    for one in resources:
+        if not isinstance(one, dict) or one.get("resourceType") != "Patient":
+            continue
+        words = called.setdefault(str(one.get("id")), [])
+        for name in _list(one.get("name")):
+            if isinstance(name, dict):
+                parts = (name.get("text"), name.get("family"), *_list(name.get("given")))
+                words += [part for part in parts if isinstance(part, str)]
+    return called
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _attached(resource: Mapping[str, Any], media_type: str) -> dict[str, Any] | None:

@@ -166,6 +166,22 @@ def test_names_and_dates_do_not_leave(tmp_path: Path, monkeypatch: pytest.Monkey
     assert rows[0]["date"] in rows[0]["text"]
 
 
+def test_what_a_patient_is_called_is_taken_out_of_its_notes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDRAY_DEID_KEY", "k" * 64)
+    patient = {
+        "resourceType": "Patient", "id": "pa",
+        "name": [{"family": "Xyloph", "given": ["Qwerina7", 3]}, {"text": "Zed", "given": 1}, None],
+    }  # fmt: skip
+    entries = [referenced("a", "Qwerina7\n is well. XYLOPH, Zed and a zed."), patient]
+    bundle = {"resourceType": "Bundle", "entry": [{"resource": one} for one in entries]}
+    (tmp_path / "b.json").write_text(json.dumps(bundle))
+    (row,), _ = read(tmp_path, phi={"method": "keyed"})
+    assert not any(name in row["text"] for name in ("Qwerina", "XYLOPH", "Zed"))
+    assert row["text"].endswith(" and a zed.")
+
+
 def test_what_is_written_is_read_again(objects: Objects, tmp_path: Path) -> None:
     first, last = NOTE.index("aspirin"), NOTE.index("warfarin")
     spans = [tag("a", (first, first + 7)), tag("b", (first, first + 3), (last, last + 8))]
@@ -205,3 +221,18 @@ def test_notes_of_synthea(data_dir: Path) -> None:
     rows, refused = read(data_dir / "ehr/fhir_synthea")
     assert len(rows) == sum("# Assessment and Plan" in row["text"] for row in rows)
     assert {one.code for one in refused} == {"other-resources", "copy"}
+
+
+def test_names_of_synthea_do_not_leave(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDRAY_DEID_KEY", "k" * 64)
+    told = json.dumps(read(data_dir / "ehr/fhir_synthea", phi={"method": "keyed"})[0])
+    called = set[str]()
+    for path in (data_dir / "ehr/fhir_synthea").glob("*.json.gz"):
+        with gzip.open(path) as file:
+            entries = json.load(file)["entry"]
+        people = (
+            one["resource"] for one in entries if one["resource"]["resourceType"] == "Patient"
+        )
+        called |= {name for one in people for name in one["name"][0]["given"]}
+    assert len(called) > 8
+    assert not [name for name in called if name in told]

@@ -82,11 +82,12 @@ class Gate:
         """A refusal as the quarantine may show it."""
         return self._hidden.refusal(refused)
 
-    def passed(self, document: Document) -> Document:
+    def passed(self, document: Document, people: Iterable[str] = ()) -> Document:
         """The document without what names people: text, and every text that is kept beside it.
 
         Args:
             document: with the subject's name as the file has it.
+            people: names that are known to stand in it, as the patient's.
 
         Raises:
             DataError: something that may name people is left (code "phi-left"), or the text has
@@ -94,23 +95,26 @@ class Gate:
         """
         if not self._hidden.keyed:
             return document
-        text, moves = self._cleaned(document.text, document.subject)
+        known = {word for name in people for word in _words(name)}
+        text, moves = self._cleaned(document.text, document.subject, known)
         columns = {
-            name: self._cleaned(value, document.subject)[0] if isinstance(value, str) else value
+            name: self._cleaned(value, document.subject, known)[0]
+            if isinstance(value, str)
+            else value
             for name, value in document.columns.items()
         }
         spans = None if document.spans is None else [_moved(one, moves) for one in document.spans]
         subject = self.name("subject", document.subject)
         return replace(document, text=text, spans=spans, columns=columns, subject=subject)
 
-    def _cleaned(self, text: str, subject: str) -> tuple[str, list[Found]]:
+    def _cleaned(self, text: str, subject: str, known: set[str]) -> tuple[str, list[Found]]:
         if any(_hides(letter) for letter in text):
             raise DataError(
                 "the text has letters or digits that look like others",
                 code="phi-unreadable",
                 hint="normalise it (NFKC), and take characters without width out",
             )
-        taken = [*self._dates(text, subject), *self._forms(text), *self._people(text)]
+        taken = [*self._dates(text, subject), *self._forms(text), *self._people(text, known)]
         found = _apart(taken)
         rest = text
         for begin, end, *_ in found:
@@ -144,12 +148,12 @@ class Gate:
                 new = "[90 or over]" if kind == "age" else self._pseudonym(kind, one[group])
                 yield one.start(group), one.end(group), kind, new
 
-    def _people(self, text: str) -> Iterable[Found]:
+    def _people(self, text: str, known: set[str]) -> Iterable[Found]:
         """Every word of a name, and each other place in the text where such a word stands."""
-        words = set[str]()
+        words = set(known)
         for pattern in (_TITLED, _NAMED, _SIGNED):
             for one in pattern.finditer(text):
-                words |= {word.casefold() for word in _WORDS.findall(one["name"])}
+                words |= _words(one["name"])
         for one in _WORDS.finditer(text):
             word = _OWN.sub("", one[0]).casefold()
             if word in self._names:
@@ -160,19 +164,23 @@ class Gate:
                 words.add(word)
                 beside = _BESIDE.match(text, one.end())
                 if beside is not None:
-                    words |= {part.casefold() for part in _WORDS.findall(beside["name"])}
+                    words |= _words(beside["name"])
             elif word in SURNAMES and word not in EPONYMS:
                 words.add(word)
         words = {word for word in words if len(word) > 1 and word not in _COMMON}
         for one in _WORDS.finditer(text):
             own = _OWN.sub("", one[0]).casefold()
-            known = own in self._names or own in GIVEN or own in SURNAMES
-            if own in words and (one[0][0].isupper() or known):
+            in_list = own in self._names or own in GIVEN or own in SURNAMES
+            if own in words and (one[0][0].isupper() or in_list):
                 yield one.start(), one.start() + len(own), "name", self._pseudonym("name", own)
 
     def _pseudonym(self, kind: str, value: str) -> str:
         plain = re.sub(r"\W", "", value).casefold()
         return f"[{self.name(kind, plain)[: len(kind) + 1 + DIGITS]}]"
+
+
+def _words(name: str) -> set[str]:
+    return {word.casefold() for word in _WORDS.findall(name)}
 
 
 def _moved(span: Span, moves: Sequence[Found]) -> Span:
