@@ -1,14 +1,15 @@
 """What a modality has to show of datasets, on pages and in versions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.reader import Shard
-from medray.tasks.section import ScoredCases, Section, Table
+from medray.tasks.section import Picture, ScoredCases, Section, Table
 
 if TYPE_CHECKING:
+    from medray.models.base import Network
     from medray.tasks.base import Task
 
 
@@ -37,6 +38,18 @@ class Shows:
             shards: of all units, in order; None for those without a row.
         """
         return {}
+
+    def examples(
+        self, task: "Task", plan: Any, of: "Callable[[], tuple[Network, Any]]"
+    ) -> list[Picture]:
+        """Pictures of validation samples that say what a network has learnt, where no scores will.
+
+        Args:
+            task: that was learnt.
+            plan: of the training.
+            of: makes the network, in evaluation mode, and the cases, which takes time.
+        """
+        return []
 
     def drawings(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[bytes | None]:
         """A PNG or SVG of each sample by its row; None of one that can't be drawn so."""

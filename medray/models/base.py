@@ -1,7 +1,7 @@
 """The contract of a network: built from options, fed with a batch, answers with logits."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import ClassVar, Literal, Self
 
 from torch import Tensor, nn
@@ -12,7 +12,8 @@ from medray.spec.base import Settings
 
 Logits = Tensor | list[Tensor]
 Answers = Literal[
-    "sample", "place", "objects", "curve", "text", "surprise", "spans", "links", "extract", "image"
+    "sample", "place", "objects", "curve", "text", "surprise", "spans", "links", "extract", "image",
+    "restored",
 ]  # fmt: skip
 
 
@@ -88,11 +89,40 @@ def _learns(module: nn.Module) -> bool:
     return any(parameter.requires_grad for parameter in module.parameters())
 
 
-def freeze(network: Network, prefixes: Sequence[str]) -> int:
-    """Stop the training of every parameter whose dotted name begins with one of `prefixes`.
+def parts_of(names: Iterable[str], prefixes: Iterable[str], about: str = "") -> dict[str, set[str]]:
+    """Those of a network's dotted names that begin with each of `prefixes`, by prefix.
 
-    A prefix matches whole parts of a name: "encoder.1" freezes "encoder.1.0.weight" and not
+    A prefix matches whole parts of a name: "encoder.1" matches "encoder.1.0.weight" and not
     "encoder.10.weight".
+
+    Args:
+        names: of parameters, or of all tensors.
+        prefixes: to be looked for.
+        about: what an error is about.
+
+    Raises:
+        SpecError: a prefix matches nothing (code "unknown-layer").
+    """
+    names, found = list(names), {}
+    for prefix in prefixes:
+        found[prefix] = {name for name in names if begins(name, prefix)}
+        if not found[prefix]:
+            raise SpecError(
+                f"no parameter's name begins with {prefix!r}",
+                code="unknown-layer",
+                about=about,
+                hint=f"the parts are {', '.join(dict.fromkeys(n.split('.')[0] for n in names))}",
+            )
+    return found
+
+
+def begins(name: str, prefix: str) -> bool:
+    """Whether a dotted name is `prefix`, or a part of it."""
+    return name == prefix or name.startswith(f"{prefix}.")
+
+
+def freeze(network: Network, prefixes: Iterable[str]) -> int:
+    """Stop the training of every parameter whose dotted name begins with one of `prefixes`.
 
     Returns:
         How many parameters (tensors) were frozen.
@@ -100,24 +130,9 @@ def freeze(network: Network, prefixes: Sequence[str]) -> int:
     Raises:
         SpecError: a prefix matches nothing (code "unknown-layer").
     """
-    frozen = set()
-    for prefix in prefixes:
-        matched = {
-            name
-            for name, _ in network.named_parameters()
-            if name == prefix or name.startswith(f"{prefix}.")
-        }
-        if not matched:
-            tops = ", ".join(name for name, _ in network.named_children())
-            raise SpecError(
-                f"no parameter's name begins with {prefix!r}",
-                code="unknown-layer",
-                about=type(network).__name__,
-                hint=f"its parts are {tops}",
-            )
-        frozen |= matched
-    for name, parameter in network.named_parameters():
-        if name in frozen:
-            parameter.requires_grad_(False)
+    named = dict(network.named_parameters())
+    frozen = set[str]().union(*parts_of(named, prefixes, type(network).__name__).values())
+    for name in frozen:
+        named[name].requires_grad_(False)
     network.train(network.training)
     return len(frozen)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medray.clock import SYSTEM, Clock
+from medray.engine.training.examples import read_examples
 from medray.engine.training.leak import cautions
 from medray.errors import SpecError
 from medray.modalities import modality_of
@@ -27,7 +28,7 @@ from medray.storage.catalog.models import ModelPackage, open_model
 from medray.storage.catalog.quarantine import read_refusals
 from medray.storage.store.objects import Objects
 from medray.tasks import build_task
-from medray.tasks.section import ScoredCases
+from medray.tasks.section import ScoredCases, Section
 
 if TYPE_CHECKING:
     from medray.modalities.base import Modality
@@ -100,6 +101,9 @@ def collect(
             model = open_model(objects, step["output"])
             shown.append(_model_step(step, model))
             trainings.append(_training(model))
+            pictures = read_examples(objects, str(step.get("run", "")))
+            if pictures:
+                sections.append(Section(f"Validation of {name}", pictures=pictures))
         else:
             dataset = open_dataset(objects, step["output"])
             shown.append(_dataset_step(step, dataset))

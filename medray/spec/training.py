@@ -3,9 +3,11 @@
 Values that are None are the plan's to decide (medray.modalities).
 """
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, GetJsonSchemaHandler, field_validator, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from medray.spec.base import Plugin, Reference, Settings
 from medray.spec.step import Where
@@ -45,6 +47,51 @@ class Unlabelled(Settings):
     select: Where = Field(description="samples: column: value(s); {}: all of them")
 
 
+class OrName(Settings):
+    """Settings of which the first is enough: that alone may stand in their place."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_the_first(cls, given: Any) -> Any:
+        return {next(iter(cls.model_fields)): given} if isinstance(given, str) else given
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Of both forms."""
+        return {"anyOf": [{"type": "string"}, handler(core)]}
+
+
+class InitialWeights(OrName):
+    """Where a network's first weights come from. Parts of another shape, such as heads, stay fresh,
+    unless `map` names them."""
+
+    model: str = Field(description="a trained model, as name or name@version")
+    map: dict[str, str] = Field(
+        {},
+        description="parts of that network, by the beginning of their names: what they are called "
+        "here. The longest beginning counts; parts that none names keep their names",
+    )
+    only: tuple[str, ...] | None = Field(
+        None, min_length=1, description="parts of this network that are taken over; null: all"
+    )
+
+
+class Frozen(OrName):
+    """Parts of a network that don't learn, or not from the beginning."""
+
+    parts: tuple[str, ...] = Field(min_length=1, description="by the beginning of their names")
+    until: int | None = Field(
+        None, ge=1, description="epochs after which they learn, too; null: they never do"
+    )
+
+    @field_validator("parts", mode="before")
+    @classmethod
+    def _one_alone(cls, given: Any) -> Any:
+        return [given] if isinstance(given, str) else given
+
+
 class TrainSettings(Settings):
     """How a network is trained."""
 
@@ -82,8 +129,15 @@ class TrainSettings(Settings):
     )
     checkpoint_every: int | None = Field(None, ge=1, description="steps; null: every epoch")
     keep: int = Field(2, ge=1, description="newest checkpoints kept, besides the best")
-    init_from: str | None = Field(None, description="a trained model, as name or name@version")
-    freeze: tuple[str, ...] = Field((), description="parts of the network that don't learn")
+    init_from: InitialWeights | None = Field(None, description="a trained model, or its name alone")
+    freeze: tuple[Frozen, ...] = Field(
+        (), description="parts of the network that don't learn: names, or with `until`"
+    )
+    rates: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        {},
+        description="factor of the learning rate of parts of the network, by the beginning of "
+        "their names; the longest counts",
+    )
     nan_patience: int = Field(3, ge=1, description="steps in a row without a finite gradient")
     max_failures: int = Field(3, ge=0, description="restarts after the loss of a worker")
 
@@ -92,6 +146,16 @@ class TrainSettings(Settings):
         low, high = self.world_sizes
         if not 1 <= low <= high:
             raise ValueError("workers: at least 1, and [min, max] in this order")
+        return self
+
+    @model_validator(mode="after")
+    def _thawed_in_time(self) -> Self:
+        late = [one.until for one in self.freeze if one.until and one.until >= self.epochs]
+        if late:
+            raise ValueError(
+                f"freeze: until {late[0]} of {self.epochs} epochs they would never learn; leave "
+                "`until` out where that is meant"
+            )
         return self
 
     @property

@@ -23,6 +23,7 @@ TASKS: "Registry[Task]" = Registry(
         "treatment-effect": "medray.tasks.treatment:TreatmentEffect",
         "survival": "medray.tasks.survival:Survival",
         "synthesis": "medray.tasks.synthesis:Synthesis",
+        "masked-image": "medray.tasks.masked_image:MaskedImage",
         "language": "medray.tasks.language:Language",
         "ner": "medray.tasks.text.ner:Ner",
         "summary": "medray.tasks.text.summary:Summary",

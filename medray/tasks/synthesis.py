@@ -15,10 +15,10 @@ from medray.models.base import Answers
 from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.samples import Sample
 from medray.tasks.base import Task, TaskOptions
-from medray.tasks.drawing import draws_only
 from medray.tasks.labels.classes import class_of
 from medray.tasks.metric import Metric
 from medray.tasks.metrics.bootstrap import Bootstrap
+from medray.tasks.silent import draws_only
 
 DIRECTIONS = 64  # that samples are looked at from
 SEED = 0  # of these

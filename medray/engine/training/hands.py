@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from medray.data.order import seed_of, share
 from medray.data.tree import Tree, map_tree
+from medray.engine.training.freezing import Thaw
 from medray.engine.training.optimiser import build_optimiser
 from medray.engine.training.ranks import Gathered, World
 from medray.engine.training.rate import learning_rate
@@ -43,13 +44,18 @@ class Hands:
     ) -> None:
         self.world, self._settings, self.batch_size = world, settings, batch_size
         self._raw = networks
+        later = {MODEL} if any(one.until for one in settings.freeze) else set()
         self._called = {
-            name: world.wrap(network, settings.strategy) for name, network in networks.items()
+            name: world.wrap(network, settings.strategy, thaws=name in later)
+            for name, network in networks.items()
         }
         # After the networks were wrapped: their parameters may be others now.
+        rates = {MODEL: settings.rates}
         self.optimisers = {
-            name: build_optimiser(network, optimisers[name]) for name, network in networks.items()
+            name: build_optimiser(network, optimisers[name], rates.get(name, {}))
+            for name, network in networks.items()
         }
+        self._thaw = Thaw(networks[MODEL], settings.freeze) if later else None
         self._peaks = {name: chosen.lr for name, chosen in optimisers.items()}
         self._clip_norm = settings.clip_norm or math.inf
         self._half = settings.precision != "fp32"
@@ -79,12 +85,14 @@ class Hands:
             torch.manual_seed(seed)
         self.finite = True
         self.done = step / total
+        if self._thaw is not None:
+            self._thaw.begin(step * self._settings.epochs // total)
+        rates = {}
         for name, optimiser in self.optimisers.items():
-            lr = learning_rate(step, total, self._peaks[name], self._settings.schedule)
+            rates[name] = learning_rate(step, total, self._peaks[name], self._settings.schedule)
             for group in optimiser.param_groups:
-                group["lr"] = lr
-        rate: float = self.optimisers[MODEL].param_groups[0]["lr"]
-        return rate
+                group["lr"] = rates[name] * group["factor"]
+        return rates[MODEL]
 
     @contextmanager
     def part(self, name: str, *, last: bool) -> Iterator[nn.Module]:

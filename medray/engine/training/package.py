@@ -13,6 +13,7 @@ from medray.baselines.base import Baseline
 from medray.baselines.stored import encode, file_of
 from medray.engine.training.baseline_scores import fit_baselines, validate_baselines
 from medray.engine.training.checkpoint import Checkpoints
+from medray.engine.training.examples import keep_examples
 from medray.engine.training.held_out import (
     chosen_across,
     chosen_alone,
@@ -20,6 +21,7 @@ from medray.engine.training.held_out import (
     refitted,
     validate_blend,
 )
+from medray.engine.training.initial import told
 from medray.engine.training.learnt import learnt
 from medray.engine.training.loop import TrainResult
 from medray.engine.training.objectives import models_of
@@ -42,7 +44,8 @@ def save_trained(
 ) -> ModelPackage:
     """Commit the weights that a training chose as a model.
 
-    The package's config holds `model` and `task`, options with `name`, and `plan`; history.json the
+    The package's config holds `model` and `task`, options with `name`, and `plan`, and how it was
+    `initialised` by another model, if it was; history.json the
     loss curve, a row per step. Seconds are left out of it: equal trainings make equal packages.
 
     Args:
@@ -54,6 +57,7 @@ def save_trained(
     """
     weights = _weights(setup, result)
     setup = refitted(setup, weights)
+    keep_examples(setup, weights)
     beside, metrics = _baselines(setup, weights)
     found = {**result.metrics, **metrics}
     task = setup.task | chosen_alone(setup, weights, beside, found)
@@ -61,6 +65,7 @@ def save_trained(
         "model": setup.model,
         "task": task,
         "plan": setup.plan.model_dump(mode="json"),
+        **told(setup.settings.init_from, setup.objects, weights),
         **_shared([setup]),
         **_unlabelled(setup),
     }
@@ -132,6 +137,7 @@ def save_folds(
             "model": setup.model,
             "task": task,
             "folds": {"column": column, "members": members},
+            **told(setup.settings.init_from, setup.objects, each_weights[0]),
             **_shared(setups),
             **_unlabelled(setup),
         },
@@ -225,7 +231,7 @@ def _history(result: TrainResult) -> bytes:
 
 def _origins(setup: TrainSetup) -> list[str]:
     settings = setup.settings
-    first = [settings.init_from] if settings.init_from else []
+    first = [settings.init_from.model] if settings.init_from else []
     more = setup.unlabelled and setup.unlabelled.data
     others = [more] if more and more != setup.data else []
     return [setup.data, *others, *first, *(model for _, model in models_of(settings.objective))]

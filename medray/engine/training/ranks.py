@@ -1,5 +1,6 @@
 """One rank's view of the group that trains: alone, under torchrun, or under Ray Train."""
 
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
@@ -33,19 +34,28 @@ class World:
         self.rank = dist.get_rank() if self._group else 0
         self.size = dist.get_world_size() if self._group else 1
 
-    def wrap(self, network: nn.Module, strategy: Strategy) -> nn.Module:
+    def wrap(self, network: nn.Module, strategy: Strategy, *, thaws: bool = False) -> nn.Module:
         """The network as it is to be called while training; its parameters are the same objects,
-        but under fsdp, where they are replaced by their shards."""
+        but under fsdp, where they are replaced by their shards.
+
+        Args:
+            network: to be trained.
+            strategy: how ranks share it.
+            thaws: some of its parameters learn in some steps only.
+        """
         if not self._group or (self.size == 1 and strategy == "ddp"):
             return network
         if strategy == "fsdp":
             self.shard(network)
             return network
         on_gpu = self.device.type == "cuda"
+        if thaws:  # once all parts learn, torch says that none had to be looked for
+            warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
         return DistributedDataParallel(
             network,
             device_ids=[self.device] if on_gpu else None,
             gradient_as_bucket_view=True,
+            find_unused_parameters=thaws,
         )
 
     def shard(self, network: nn.Module) -> None:

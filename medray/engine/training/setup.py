@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -11,20 +10,18 @@ from medray.data.beside import Beside
 from medray.data.cases import Cases, Loader
 from medray.data.order import Order, seed_of
 from medray.data.tree import channels_last
+from medray.engine.training.freezing import freeze_for_good
+from medray.engine.training.initial import initialise
 from medray.engine.training.objectives import objective_of
 from medray.engine.training.objectives.base import Given, Objective, check_objective
 from medray.engine.training.ranks import World
-from medray.engine.training.tensors import load_matching
-from medray.errors import SpecError
-from medray.log import event
 from medray.modalities import modality_of
 from medray.modalities.base import Modality
 from medray.modalities.plan import Plan
 from medray.models import MODELS
-from medray.models.base import Network, freeze
+from medray.models.base import Network
 from medray.spec.training import TrainSettings, Unlabelled
 from medray.storage.catalog.datasets import open_dataset
-from medray.storage.catalog.models import open_model
 from medray.storage.store.objects import Objects
 from medray.tasks import build_task
 from medray.tasks.base import Task
@@ -138,9 +135,8 @@ def _objective(setup: TrainSetup, task: Task, modality: Modality) -> Objective:
     def build() -> Network:
         network = modality.build(setup.model, setup.plan)
         if settings.init_from is not None:
-            _initialise(network, setup)
-        if settings.freeze:
-            freeze(network, settings.freeze)
+            initialise(network, settings.init_from, setup.objects)
+        freeze_for_good(network, settings.freeze)
         return network
 
     kind = objective_of(settings.objective, task)
@@ -156,19 +152,3 @@ def _channels_last(network: nn.Module) -> None:
         if parameter.ndim in (4, 5):
             layout = channels_last(parameter.ndim - 2)
             parameter.data = parameter.data.contiguous(memory_format=layout)
-
-
-def _initialise(network: Network, setup: TrainSetup) -> None:
-    """Start from a trained model's weights; parts of another shape, such as heads, stay fresh."""
-    reference = str(setup.settings.init_from)
-    package = open_model(setup.objects, reference)
-    tensors = {name: torch.from_numpy(np.array(v)) for name, v in package.weights().items()}
-    left = load_matching(network, tensors)
-    if len(left) == len(network.state_dict()):
-        raise SpecError(
-            "none of its weights fits this network",
-            code="wrong-model",
-            about=reference,
-            hint="use the model and options that it was trained with",
-        )
-    event("initialised", model=package.reference, fresh=len(left))

@@ -35,19 +35,7 @@ def load_network(network: nn.Module, tensors: dict[str, Tensor], about: str) -> 
         )
     with torch.no_grad():
         for name, tensor in state.items():
-            _put(tensor, tensors[name])
-
-
-def load_matching(network: nn.Module, tensors: dict[str, Tensor]) -> list[str]:
-    """Put in what fits by name and shape; returns the names that were left as they were."""
-    left = []
-    with torch.no_grad():
-        for name, tensor in network.state_dict().items():
-            if name in tensors and tensors[name].shape == tensor.shape:
-                _put(tensor, tensors[name])
-            else:
-                left.append(name)
-    return left
+            put(tensor, tensors[name])
 
 
 def gather_optimiser(network: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -75,7 +63,7 @@ def load_optimiser(
                 state[key] = tensor.to(parameter.device, copy=True)  # a count of steps
                 continue
             state[key] = torch.empty_like(parameter, requires_grad=False)
-            _put(state[key], tensor)
+            put(state[key], tensor)
 
 
 def _named(
@@ -104,7 +92,8 @@ def _whole(tensor: Tensor) -> Tensor:
     return whole(tensor).detach().cpu().contiguous()
 
 
-def _put(tensor: Tensor, value: Tensor) -> None:
+def put(tensor: Tensor, value: Tensor) -> None:
+    """Copy a whole value into a tensor that may be spread over the ranks."""
     spread = sys.modules.get("torch.distributed.tensor")
     if spread is not None and isinstance(tensor, spread.DTensor):
         value = spread.distribute_tensor(

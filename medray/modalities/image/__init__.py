@@ -1,7 +1,7 @@
 """Images: patches or whole ones, normalised, on the grid of the network."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from medray.data.order import Order
@@ -19,6 +19,8 @@ from medray.modalities.image.explain import EXPLAINED, HOW, MAP, no_maps
 from medray.modalities.image.guide import needs_guide
 from medray.modalities.image.options import ImageOptions, ImagePlanOptions
 from medray.modalities.image.pairs import Pairs
+from medray.modalities.image.radiology.shows import ImageShows
+from medray.modalities.image.restored import refuse_silent
 from medray.modalities.image.wire import ImageWire
 from medray.modalities.made import ANSWERED, Made
 from medray.modalities.plan import Augment, PlanOptions, Sketch, Wanted
@@ -26,9 +28,6 @@ from medray.modalities.wire import Wire
 from medray.spec.training import TrainSettings
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.holds import Needs, names
-from medray.storage.shards.reader import Shard
-from medray.tasks.drawing import draws_only
-from medray.tasks.section import ScoredCases, Section, Table
 
 if TYPE_CHECKING:
     import torch
@@ -41,9 +40,10 @@ if TYPE_CHECKING:
     from medray.models.image.base import ImageNetwork
     from medray.tasks.base import Task
     from medray.tasks.objects import ObjectTask
+    from medray.tasks.restoring import RestoringTask
 
 
-class Images(Pairs, Modality):
+class Images(Pairs, ImageShows, Modality):
     """Samples with an array `image`; of dense tasks with an array `label` besides."""
 
     name: ClassVar[str] = "image"
@@ -84,6 +84,8 @@ class Images(Pairs, Modality):
             device=wanted.device,
             given=given,
         )
+        if task.answers == "restored":
+            cast("RestoringTask", task).hidden(plan.patch, 0)  # says what can't be
         if wanted.given.guide:
             return plan.model_copy(update={"guide": guide_of(dataset, indices)})
         if not draws:
@@ -99,7 +101,7 @@ class Images(Pairs, Modality):
         from medray.modalities.image.guide.masks import require_places
 
         require_places(given, task)
-        return sketch_of(given, model.get("dims"), axes)
+        return sketch_of(given, task, model.get("dims"), axes)
 
     def accept(self, network: "Network", sketch: Sketch) -> None:
         """See medray.modalities.image.build."""
@@ -159,12 +161,17 @@ class Images(Pairs, Modality):
         share: tuple[int, int],
         device: "torch.device",
     ) -> "Loader":
-        """See medray.modalities.image.loader; of objects medray.modalities.image.objects.loader."""
+        """See medray.modalities.image.loader; of objects objects.loader, of what is hidden
+        restored.loader."""
         from medray.modalities.image.loader import Loader
         from medray.modalities.image.objects.loader import ObjectLoader
+        from medray.modalities.image.restored.loader import RestoringLoader
 
-        kind = ObjectLoader if task.answers == "objects" else Loader
-        return kind(
+        kinds: dict[str, Callable[..., Loader]] = {
+            "objects": ObjectLoader,
+            "restored": partial(RestoringLoader, cast("RestoringTask", task)),
+        }
+        return kinds.get(task.answers, Loader)(
             cases,
             order,
             plan.patch,
@@ -205,8 +212,8 @@ class Images(Pairs, Modality):
         return judge(network, cases, chosen, task, plan, device, precision)
 
     def averages(self, answers: str) -> bool:
-        """Boxes are not averaged: networks find other ones."""
-        return answers != "objects"
+        """Boxes are not averaged: networks find other ones. What was hidden nobody asks for."""
+        return answers not in ("objects", "restored")
 
     def plans_together(self, answers: str) -> bool:
         """Networks that are blended as one have one grid, and see the same intensities."""
@@ -242,10 +249,10 @@ class Images(Pairs, Modality):
         """A mask, or the probability of each class in each voxel; boxes; else columns. And maps.
 
         Raises:
-            SpecError: such models draw new images (code "draws-only"), or there are no such maps.
+            SpecError: such models draw new images (code "draws-only") or restore hidden parts
+                ("restores-only"), or there are no such maps.
         """
-        if task.answers == "image":
-            raise draws_only(task.name)
+        refuse_silent(task.answers, task.name)
         if options.outputs in HOW and not _has_maps(task):
             raise no_maps(task.name)
         if task.answers == "objects":
@@ -264,10 +271,10 @@ class Images(Pairs, Modality):
 
         Raises:
             SpecError: Grad-CAM of a network that names no map of features, or maps of boxes
-                ("no-attributions"); or the model draws new images ("draws-only").
+                ("no-attributions"); or the model draws new images ("draws-only") or restores hidden
+                parts ("restores-only").
         """
-        if trained.task.answers == "image":
-            raise draws_only(trained.reference)
+        refuse_silent(trained.task.answers, trained.reference)
         guided = cast("ImagePlan", trained.plan).guide
         if asked.options.outputs in HOW and (guided or not _has_maps(trained.task)):
             raise no_maps(trained.reference)
@@ -288,49 +295,6 @@ class Images(Pairs, Modality):
         from medray.modalities.image.channels_last import for_inference
 
         for_inference(network, plan.dims, device)
-
-    def illustrate(
-        self, section: Section, task: "Task", truth: Dataset, predictions: Dataset
-    ) -> Section:
-        """See medray.modalities.image.pages; of objects medray.modalities.image.objects.pages."""
-        if task.answers == "objects":
-            from medray.modalities.image.objects.pages import drawn as boxed
-
-            pictures = boxed(section.pictures, cast("ObjectTask", task), truth, predictions)
-            return replace(section, pictures=pictures)
-        from medray.modalities.image.pages import drawn, leafed
-
-        pictures = drawn(section.pictures, task, truth, predictions)
-        volumes = leafed(section.pictures, task, truth, predictions)
-        return replace(section, pictures=pictures, volumes=volumes)
-
-    def grouped(self, task: "Task", scores: ScoredCases, truth: Dataset) -> list[Table]:
-        """By scanner, site and spacing; see medray.modalities.image.radiology.groups."""
-        from medray.modalities.image.radiology.groups import grouped
-
-        return grouped(task.metrics, scores, truth)
-
-    def ingested(self, dataset: Dataset) -> list[Section]:
-        """Some of the images, and their spacing and size; see radiology.ingested."""
-        from medray.modalities.image.radiology.ingested import section
-
-        made = section(dataset)
-        return [] if made is None else [made]
-
-    def conclude(self, options: ImageOptions, shards: Sequence[Shard | None]) -> dict[str, Any]:
-        """Of maps; see medray.modalities.image.explain.worth."""
-        if options.outputs not in HOW:
-            return {}
-        from medray.modalities.image.explain.worth import concluded
-
-        return concluded(options.outputs, shards)
-
-    def sections(self, predictions: Dataset, data: Dataset) -> list[Section]:
-        """Maps; see medray.modalities.image.explain.pages."""
-        from medray.modalities.image.explain.pages import section
-
-        made = section(predictions, data)
-        return [] if made is None else [made]
 
     def describe(self, plan: "ImagePlan") -> list[str]:
         """Patch and grid, how much a patch shows of an image, and what guides the network."""

@@ -9,6 +9,8 @@ from medray.modalities.image.plan import ImagePlan, require_axes
 from medray.modalities.plan import Sketch
 from medray.models import MODELS, model_options
 from medray.models.image.base import ImageNetwork
+from medray.tasks.base import Task
+from medray.tasks.restoring import RestoringTask
 
 
 def levels_of(model: dict[str, Any]) -> int | None:
@@ -28,17 +30,19 @@ def build_network(model: dict[str, Any], plan: ImagePlan) -> ImageNetwork:
     """
     kind = MODELS.get(model["name"])
     options = model_options(model, dims=plan.dims)
-    made = kind.build(options, plan.inputs, len(plan.classes), plan.patch)
+    outward = plan.in_channels if plan.answers == "restored" else len(plan.classes)
+    made = kind.build(options, plan.inputs, outward, plan.patch)
     network = cast("ImageNetwork", made)
     require_fitting(plan.patch, network)
     return network
 
 
-def sketch_of(given: ImagePlanOptions, dims: int | None, axes: int | None) -> Sketch:
+def sketch_of(given: ImagePlanOptions, task: Task, dims: int | None, axes: int | None) -> Sketch:
     """See Modality.sketch.
 
     Args:
         given: what the job fixes of the plan.
+        task: that is to be learnt.
         dims: as of the network's options.
         axes: of the images, where known.
     """
@@ -51,6 +55,8 @@ def sketch_of(given: ImagePlanOptions, dims: int | None, axes: int | None) -> Sk
         )
     likely = dims or axes or (len(given.patch) if given.patch else 2)
     require_axes(given, likely)
+    if task.answers == "restored" and given.patch:
+        cast("RestoringTask", task).hidden(given.patch, 0)  # says what can't be
     return Sketch({"dims": likely}, size=given.patch, sure=given.patch is not None)
 
 

@@ -12,11 +12,13 @@ from medray.modalities.image.cases import Cases
 from medray.modalities.image.loader import whole_image
 from medray.modalities.image.plan import ImagePlan
 from medray.modalities.image.predictor import labels_of
+from medray.modalities.image.restored.judge import judge_restored
 from medray.modalities.image.sliding.infer import predict_volume
 from medray.models.base import Network
 from medray.models.image.base import ImageNetwork
 from medray.storage.shards.samples import Slabs
 from medray.tasks.base import Task
+from medray.tasks.restoring import RestoringTask
 
 OVERLAP = 0.25  # of windows; prediction takes 0.5: here the verdict is wanted soon
 SLAB_DEPTH = 64  # planes read at a time
@@ -33,6 +35,10 @@ def judge(
     precision: Precision,
 ) -> Iterator[list[float]]:
     """See Modality.judge."""
+    if task.answers == "restored":
+        restoring = cast("RestoringTask", task)
+        yield from judge_restored(network, cases, chosen, restoring, plan, device, precision)
+        return
     if task.answers == "place":
         for case in chosen:
             mask = _mask(network, cases, case, task, plan, device, precision)

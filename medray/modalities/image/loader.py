@@ -137,7 +137,7 @@ class Loader:
 
     def _finish(self, step: int, raws: list[Raw]) -> Batch:
         inputs, labels = self.images(raws)
-        return in_parts(step, inputs, self.target(raws, labels), self._parts)
+        return in_parts(step, *self.given(raws, inputs, labels), self._parts)
 
     def images(self, raws: Sequence[Raw]) -> tuple[Tensor, list[Tensor]]:
         """Images of a batch, (B, C, *patch), cut and augmented, and the labels of those that have
@@ -167,6 +167,18 @@ class Loader:
         if self._channels_last:
             inputs = inputs.contiguous(memory_format=channels_last(len(self.patch)))
         return inputs, labels
+
+    def given(
+        self, raws: Sequence[Raw], inputs: Tensor, labels: Sequence[Tensor]
+    ) -> tuple[Tree, Tree]:
+        """What the network takes of a batch, and what the task learns of it.
+
+        Args:
+            raws: its samples, and where their patches lie.
+            inputs: images, (B, C, *patch).
+            labels: cut as the images are, where the cases have some.
+        """
+        return inputs, self.target(raws, labels)
 
     def target(self, raws: Sequence[Raw], labels: Sequence[Tensor]) -> Tree:
         """What the task learns of a batch.

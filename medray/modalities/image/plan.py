@@ -214,7 +214,7 @@ def make_plan(
         "median_shape": median,
         "samples": len(found.shapes),
         "mirror_axes": _mirrored(augment, axes),
-        "foreground": given.foreground if dense else 0.0,
+        "foreground": given.foreground if task.answers in ("place", "objects") else 0.0,
     }
     if task.answers == "place":
         reasons["median_shape"] = shown(patch, median)

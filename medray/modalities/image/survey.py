@@ -138,6 +138,8 @@ def _frequencies(
     targets = task.targets(rows)
     if targets is not None:
         return task.statistics(targets.numpy())
+    if task.answers == "restored":
+        return (1.0,)
     if task.answers == "objects":
         axes = len(dataset.array(indices[0], "image").shape) - 1
         kinds = [cast("ObjectTask", task).boxes(row, axes)[:, -2] for row in rows]

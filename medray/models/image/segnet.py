@@ -43,7 +43,7 @@ class SegNet(ImageNetwork):
             0.0, ge=0, lt=1, description="share of channels dropped on the two deepest levels"
         )
 
-    answers: ClassVar[frozenset[Answers]] = frozenset({"place"})
+    answers: ClassVar[frozenset[Answers]] = frozenset({"place", "restored"})
 
     def __init__(
         self,

@@ -67,7 +67,7 @@ class UNet(ImageNetwork):
             False, description="logits of every decoder level while training"
         )
 
-    answers: ClassVar[frozenset[Answers]] = frozenset({"place"})
+    answers: ClassVar[frozenset[Answers]] = frozenset({"place", "restored"})
 
     def __init__(
         self,

@@ -35,7 +35,7 @@ def check(view: View, spec: TrainSpec) -> None:
     if spec.unlabelled is not None:
         _unlabelled(view, spec.unlabelled, data, found and found[0], task)
     if spec.train.init_from:
-        view.model("train.init_from", spec.train.init_from)
+        view.model("train.init_from", spec.train.init_from.model)
     if task is not None:
         _objective(view, spec, task, found and found[0])
         with view.at("task"):

@@ -1,16 +1,18 @@
 """Rehearse a training before there are data: build its network without memory, and look at it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 
+from medray.engine.training.freezing import freeze_for_good
 from medray.errors import SpecError
 from medray.modalities import MODALITIES
 from medray.modalities.base import Modality
 from medray.models import MODELS, model_options
-from medray.models.base import Network, freeze
+from medray.models.base import Network, parts_of
+from medray.spec.training import TrainSettings
 from medray.steps.train.spec import TrainSpec
 from medray.tasks.base import Task
 
@@ -82,21 +84,19 @@ def _look(
         if sketch.sure or error.code in _SURE:
             raise SpecError(error.message, code=error.code, hint=error.hint) from error
         return
-    if spec.train.freeze:
-        _freeze(network, spec.train.freeze)
+    _parts(network, spec.train)
 
 
-def _freeze(network: Network, layers: Sequence[str]) -> None:
+def _parts(network: Network, settings: TrainSettings) -> None:
+    """Parts of the network that settings name are there, and not all of them are frozen."""
+    named, first = dict(network.named_parameters()), settings.init_from
+    if first is not None:
+        parts_of(named, first.map.values(), "train.init_from.map")
+        parts_of(named, first.only or (), "train.init_from.only")
+    parts_of(named, settings.rates, "train.rates")
     try:
-        freeze(network, layers)
+        freeze_for_good(network, settings.freeze)
     except SpecError as error:
         raise SpecError(
             error.message, code=error.code, about="train.freeze", hint=error.hint
         ) from error
-    if not any(one.requires_grad for one in network.parameters()):
-        raise SpecError(
-            "every parameter is frozen",
-            code="nothing-to-learn",
-            about="train.freeze",
-            hint="freeze less",
-        )

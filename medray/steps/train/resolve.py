@@ -38,10 +38,11 @@ def resolve(spec: TrainSpec, objects: Objects, place: Place) -> Resolved[TrainSp
         parents.append(other.reference)
         made_of.append(f"{other.name} {other.digest}")
     if spec.train.init_from:
-        first = open_model(objects, spec.train.init_from).reference
+        first = open_model(objects, spec.train.init_from.model).reference
         parents.append(first)
         made_of.append(first)
-        settings = spec.train.model_copy(update={"init_from": first})
+        pinned_first = spec.train.init_from.model_copy(update={"model": first})
+        settings = spec.train.model_copy(update={"init_from": pinned_first})
         spec = spec.model_copy(update={"train": settings})
     objective = spec.train.objective
     pinned = {f: open_model(objects, one).reference for f, one in models_of(objective)}

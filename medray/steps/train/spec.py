@@ -72,4 +72,6 @@ class TrainSpec(StepSpec):
             del made["allow_leak"]
         if self.members == 1:
             del made["members"]
+        if not self.train.rates:
+            del made["train"]["rates"]
         return made

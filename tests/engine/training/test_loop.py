@@ -21,7 +21,13 @@ from medray.modalities.image.options import ImagePlanOptions
 from medray.modalities.image.plan import make_plan
 from medray.modalities.image.survey import fingerprint
 from medray.modalities.plan import Wanted
-from medray.spec.training import EarlyStopping, OptimiserSettings, TrainSettings
+from medray.spec.training import (
+    EarlyStopping,
+    Frozen,
+    InitialWeights,
+    OptimiserSettings,
+    TrainSettings,
+)
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.samples import Sample
 from medray.tasks import build_task
@@ -29,6 +35,8 @@ from medray.tasks import build_task
 TASK = {"name": "segmentation", "classes": ["background", "a", "b"]}
 PATCH = ImagePlanOptions(patch=(8, 8, 8))
 MODEL = {"name": "unet", "features": [4, 8], "convs": 1, "dropout": 0.1}
+FIRST = InitialWeights(model="first")
+ENCODER = Frozen(parts=("encoder",))
 FAST = TrainSettings(
     epochs=3,
     steps_per_epoch=4,
@@ -222,7 +230,7 @@ def test_init_from_and_freeze(setup: TrainSetup) -> None:
 
     # Another task: the head has another shape and stays fresh, all else is taken over.
     other = replace(
-        with_(setup, "runs/second", init_from="first", freeze=("encoder",), ema=None),
+        with_(setup, "runs/second", init_from=FIRST, freeze=(ENCODER,), ema=None),
         task={**TASK, "classes": ["background", "a", "b", "c"]},
         plan=setup.plan.model_copy(
             update={"classes": ("background", "a", "b", "c"), "frequencies": (0.7, 0.1, 0.1, 0.1)}
@@ -239,9 +247,9 @@ def test_init_from_and_freeze(setup: TrainSetup) -> None:
     assert not any(name.startswith("encoder") for name in optimised)
 
     with pytest.raises(SpecError, match="unknown-layer"):
-        fit(with_(setup, "runs/third", freeze=("encodr",)), World())
+        fit(with_(setup, "runs/third", freeze=(Frozen(parts=("encodr",)),)), World())
     cnn = replace(
-        with_(setup, "runs/4", init_from="first"), model={"name": "segnet", "features": [6]}
+        with_(setup, "runs/4", init_from=FIRST), model={"name": "segnet", "features": [6]}
     )
     with pytest.raises(SpecError, match="wrong-model"):
         fit(cnn, World())

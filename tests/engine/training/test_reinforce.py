@@ -31,7 +31,12 @@ from medray.modalities.notation.plan import NotationPlan
 from medray.models.notation.lstm import NotationLstm
 from medray.spec.base import Plugin, Settings
 from medray.spec.load import read_job
-from medray.spec.training import OptimiserSettings, ScheduleSettings, TrainSettings
+from medray.spec.training import (
+    InitialWeights,
+    OptimiserSettings,
+    ScheduleSettings,
+    TrainSettings,
+)
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.catalog.models import open_model
 from medray.storage.shards.samples import Sample
@@ -175,7 +180,7 @@ def setup_of(objects: Objects, writer: str, objective: Plugin, **settings: Any) 
         "epochs": 3,
         "steps_per_epoch": 1,
         "batch_size": 15,
-        "init_from": writer,
+        "init_from": InitialWeights(model=writer),
         "objective": objective,
         "optimiser": OptimiserSettings(lr=1e-2),
     }

@@ -19,7 +19,7 @@ from medray.jobs.run import run
 from medray.modalities.notation.plan import NotationPlan
 from medray.spec.base import Plugin
 from medray.spec.load import read_job
-from medray.spec.training import OptimiserSettings, TrainSettings
+from medray.spec.training import InitialWeights, OptimiserSettings, TrainSettings
 from medray.storage.catalog.datasets import Dataset, open_dataset
 from medray.storage.catalog.models import open_model
 from medray.storage.shards.samples import Sample
@@ -161,7 +161,7 @@ def test_a_run_resumed_at_every_step_is_the_same_bit_for_bit(
         epochs=4,
         steps_per_epoch=1,
         batch_size=7,
-        init_from=package.reference,
+        init_from=InitialWeights(model=package.reference),
         objective=Plugin.model_validate(OBJECTIVE),
         optimiser=OptimiserSettings(lr=1e-3),
     )
