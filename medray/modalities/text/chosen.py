@@ -15,6 +15,8 @@ from medray.formats.documents.columns import EXTRACT, EXTRACT_AT
 from medray.modalities.text.encoded import Encoded, filled, targets_of
 from medray.modalities.text.plan import TextPlan
 from medray.modalities.text.reading import Reading, Row
+from medray.modalities.text.spoken import written
+from medray.modalities.text.tokens import Codec, cut
 from medray.models.text.base import SEEN
 from medray.tasks.base import NO_LABEL, Task
 from medray.tasks.metrics.rouge import words
@@ -56,15 +58,18 @@ class Chosen(Reading):
 
     def encode(self, row: Row, *, learnt: bool) -> Counted:
         """See Reading."""
-        one: Encoded = super().encode(row, learnt=learnt)
-        text = self.text(row)
-        tokens = [text[a:b].lower() for a, b in zip(one.begins, one.ends, strict=True)]
+        if self.codec.forms.full:
+            self.codec = Codec(self.plan.words, self.plan.letters)
+        told, begins, ends = self._cut(self.text(row))
+        forms = self.codec.forms.number(told)
+        begins, ends = begins.astype(np.int32), ends.astype(np.int32)
+        tokens = [token.lower() for token in told]
         before, seen = Counter[str](), np.zeros(len(tokens), np.int32)
         for at, token in enumerate(tokens):
             seen[at] = min(before[token], SEEN - 1)
             before[token] += 1
         if not learnt:
-            return Counted(one.forms, one.begins, one.ends, seen=seen)
+            return Counted(forms, begins, ends, seen=seen)
         reference = row.get(self._taking.target)
         if not isinstance(reference, str):
             raise DataError("the sample has no reference summary", code="bad-target")
@@ -79,7 +84,7 @@ class Chosen(Reading):
         judged = np.zeros((2, len(tokens) + 1), np.int64)
         judged[0, :-1], judged[1, :-1] = kinds, there * is_word
         judged[1, -1] = len(wanted)
-        return Counted(one.forms, one.begins, one.ends, target, seen, judged)
+        return Counted(forms, begins, ends, target, seen, judged)
 
     def inputs(self, several: Sequence[Any], device: torch.device) -> dict[str, Tree]:
         """See Reading, with `seen`."""
@@ -101,14 +106,19 @@ class Chosen(Reading):
 
     def columns(self, placed: np.ndarray, row: Row) -> dict[str, Any]:
         """The words that are taken as a text, and where each begins."""
-        text = self.text(row)
+        tokens, begins, _ = self._cut(self.text(row))
+        told = dict(zip(begins.tolist(), tokens, strict=True))
         there = placed[placed[:, 0] >= np.float32(self._taking.threshold)].astype(np.float64)
-        places = [(int(begin), int(end)) for _, begin, end in there]
-        kept = [(a, b) for a, b in places if not _NONE.match(text[a:b])]
-        return {
-            EXTRACT: " ".join(text[a:b] for a, b in kept),
-            EXTRACT_AT: [begin for begin, _ in kept],
-        }
+        kept = [begin for begin in map(int, there[:, 1]) if not _NONE.match(told[begin])]
+        return {EXTRACT: " ".join(told[begin] for begin in kept), EXTRACT_AT: kept}
+
+    def _cut(self, text: str) -> tuple[list[str], np.ndarray, np.ndarray]:
+        """The tokens that are read of a text, and where each begins and ends."""
+        tokens, begins, ends = cut(text)
+        if self.plan.spoken:
+            tokens, begins, ends = written(tokens, begins, ends)
+        some = slice(self.plan.longest)
+        return tokens[some], begins[some], ends[some]
 
 
 def _nth(tokens: Sequence[str]) -> np.ndarray:

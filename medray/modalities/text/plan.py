@@ -21,6 +21,7 @@ class TextPlan(Plan):
         None, description="other spans between two that may be related; null: any number"
     )
     alike: bool = Field(True, description="whether spans of the same text may be related")
+    spoken: bool = Field(False, description="whether what is spelled out is read as it is written")
     reads: tuple[str, ...] = Field((), description="what the network reads beside words")
     rarity: tuple[float, ...] = Field(
         (), description="of n-grams by their hashes, the logarithm of how rare they are"
@@ -42,6 +43,11 @@ class TextPlanOptions(PlanOptions):
         True,
         description="of relations: whether two spans of the same text are asked about; a drug that "
         "is named twice does not act on itself",
+    )
+    spoken: bool = Field(
+        False,
+        description="of summaries: numbers and abbreviations that a speaker spells out are read, "
+        "and stand in the summary, as they are written: 'seventy six' as 76, 'E K G' as EKG",
     )
     longest: int | None = Field(
         None, ge=8, description="words that are read of a text, the first ones; null: all"

@@ -27,8 +27,8 @@ def survey(dataset: Dataset, indices: Sequence[int], task: Task, wanted: Wanted)
         wanted: by the job.
 
     Raises:
-        SpecError: no sample is selected ("no-samples"), or the task is none of texts
-            ("task-mismatch").
+        SpecError: no sample is selected ("no-samples"), or the task is none of texts, or none of
+            those that the job's plan is for ("task-mismatch").
         DataError: a sample has no text ("no-text"), or nothing that can be learnt.
     """
     given, kind = wanted.given, MODELS.get(wanted.model["name"])
@@ -43,6 +43,13 @@ def survey(dataset: Dataset, indices: Sequence[int], task: Task, wanted: Wanted)
         raise SpecError(
             "texts have no such places to answer for", code="task-mismatch", about=task.name
         )
+    if given.spoken and task.answers != "extract":
+        raise SpecError(
+            f"only summaries are written anew; {task.name} keeps to the words of the text",
+            code="task-mismatch",
+            about="plan.spoken",
+            hint="leave it out of the training",
+        )
     rows = dataset.samples.take(list(indices)).to_pylist()
     texts = [row.get(given.column) for row in rows]
     if not all(isinstance(text, str) for text in texts):
@@ -52,7 +59,7 @@ def survey(dataset: Dataset, indices: Sequence[int], task: Task, wanted: Wanted)
             about=dataset.reference,
             hint="name another column in `plan: column`, or leave such samples out by `select`",
         )
-    words, letters = vocabulary(texts, given.least)
+    words, letters = vocabulary(texts, given.least, spoken=given.spoken)
     found: dict[str, Any] = {
         "column": given.column,
         "words": words,
@@ -60,6 +67,7 @@ def survey(dataset: Dataset, indices: Sequence[int], task: Task, wanted: Wanted)
         "longest": given.longest,
         "between": given.between,
         "alike": given.alike,
+        "spoken": given.spoken,
         "reads": tuple(sorted(kind.reads)) if issubclass(kind, TextNetwork) else (),
     }
     if task.answers == "sample":  # what classical models beside a network read, too

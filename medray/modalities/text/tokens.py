@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from medray.modalities.text.spoken import written
 from medray.models.text.base import HASHES, LONGEST, PADDING, UNKNOWN, WORDS
 
 MOST_WORDS = 200_000  # of a vocabulary
@@ -58,16 +59,19 @@ def normal(token: str) -> str:
     return _DIGIT.sub("0", token.lower())
 
 
-def vocabulary(texts: Iterable[str], least: int) -> tuple[tuple[str, ...], str]:
+def vocabulary(
+    texts: Iterable[str], least: int, *, spoken: bool = False
+) -> tuple[tuple[str, ...], str]:
     """Words that come often enough, the most frequent first, and every letter.
 
     Args:
         texts: of the training.
         least: times that a word has to come.
+        spoken: whether what is spelled out counts as it is written.
     """
     words, letters = Counter[str](), Counter[str]()
     for text in texts:
-        found = cut(text)[0]
+        found = written(*cut(text))[0] if spoken else cut(text)[0]
         words.update(map(normal, found))
         letters.update("".join(found))
     kept = [word for word, count in words.most_common(MOST_WORDS) if count >= least]
