@@ -79,7 +79,7 @@ def told(objects: Objects, name: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--flat", type=int, default=160, help="slices")
-    parser.add_argument("--deep", type=int, default=80, help="volumes")
+    parser.add_argument("--deep", type=int, default=160, help="volumes")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--root", type=Path, default=None)
     asked = parser.parse_args()

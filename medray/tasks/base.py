@@ -152,10 +152,6 @@ class Task(Places, ABC):
         """
         raise NotImplementedError
 
-    @abstractmethod
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """Of logits (B, classes, …): the same shape."""
-
     @property
     def calibrates(self) -> bool:
         """Whether its answers lack something that only a validation can choose (`chosen`)."""

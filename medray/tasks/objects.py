@@ -56,6 +56,15 @@ class ObjectTask(Task):
         """What a network's maps (B, channels, *cells) show of each sample, float32
         (objects, 2 * axes + 2): edges in cells, score, class."""
 
+    @property
+    def findings(self) -> tuple[int, ...]:
+        """See Places: all classes."""
+        return tuple(range(len(self.classes)))
+
+    @abstractmethod
+    def regions(self, logits: Tensor) -> Tensor:
+        """See Places: the cells of a network's maps in which an object of the class is called."""
+
     @abstractmethod
     def merged(self, found: np.ndarray) -> np.ndarray:
         """Of all that was found in an image one box for each object, highest score first."""

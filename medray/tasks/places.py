@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
 LEAST = 1e-30  # of probabilities whose logarithm is taken
@@ -38,6 +39,33 @@ class Places(ABC):
     def paints(self) -> tuple[int, ...]:
         """The label that each channel paints where it is on, over those before it."""
         return tuple(range(len(self.channels)))
+
+    @property
+    def findings(self) -> tuple[int, ...]:
+        """Channels that say something was found: by default all but the first, which is of none;
+        all where several may be on."""
+        return tuple(range(int(self.channel_threshold is None), len(self.channels)))
+
+    def regions(self, logits: Tensor) -> Tensor:
+        """Where each of `findings` is the answer, bool (B, findings, *cells).
+
+        Args:
+            logits: (B, channels, *cells).
+        """
+        if self.channel_threshold is not None:
+            return self.probabilities(logits) > self.channel_threshold
+        best = logits.argmax(1, keepdim=True)
+        return best == torch.tensor(self.findings, device=best.device).view(
+            -1, *[1] * (logits.ndim - 2)
+        )
+
+    def sure(self, logits: Tensor) -> Tensor:
+        """How sure each channel is, 0 … 1, of logits (B, channels, *cells): the same shape."""
+        return self.probabilities(logits)
+
+    @abstractmethod
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Of logits (B, classes, …): the same shape."""
 
     def places(self, label: np.ndarray) -> np.ndarray:
         """Classes that are learnt of a stored label (*space): by default it holds these."""

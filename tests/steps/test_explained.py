@@ -61,7 +61,7 @@ def test_maps_stand_beside_the_answer(objects: Objects, how: str) -> None:
         assert isinstance(image, np.ndarray)
         inputs = torch.from_numpy((image - image.mean()) / image.std())[None]
         target = OfClass(torch.tensor([1]))  # of two classes the second
-        wanted = attribute(how, net, "body", inputs, target).numpy()  # type: ignore[arg-type]
+        wanted = attribute(how, net, net.feature_maps, inputs, target).numpy()  # type: ignore[arg-type]
         found = made.shards[0].array(at, "attribution")[...]
         assert found.shape == (1, 16, 16)
         np.testing.assert_allclose(found, wanted, atol=1e-3 * np.abs(wanted).max())
@@ -125,7 +125,7 @@ def test_of_masks_each_class_has_a_map(objects: Objects, how: str) -> None:
             with torch.no_grad():
                 region = net(inputs).argmax(1) == 1
             target = OverRegion(1, region)
-            wanted = attribute(how, net, "encoder.1", inputs, target).numpy()  # type: ignore[arg-type]
+            wanted = attribute(how, net, net.feature_maps, inputs, target).numpy()  # type: ignore[arg-type]
             np.testing.assert_allclose(found, wanted, atol=1e-2 * np.abs(wanted).max())
 
 
@@ -194,7 +194,7 @@ def test_what_cannot_be_asked_is_refused(options: dict[str, Any]) -> None:
 def test_a_network_without_maps_of_features_has_no_grad_cam(objects: Objects) -> None:
     model(objects, CNN, IMAGES, (16, 16))
     trained = load_trained(objects, "m", torch.device("cpu"))
-    trained.network.deepest = ""  # type: ignore[assignment]
+    trained.network.feature_maps = ()  # type: ignore[assignment]
     with pytest.raises(SpecError) as caught:
         Images().predictor(trained, Asking(ImageOptions(outputs="grad-cam")))
     assert caught.value.code == "no-attributions"

@@ -15,7 +15,7 @@ from medray.modalities.base import (
 )
 from medray.modalities.generation import Generation
 from medray.modalities.image.augment import ImageAugment
-from medray.modalities.image.explain import EXPLAINED, HOW, MAP, no_maps
+from medray.modalities.image.explain import EXPLAINED, HOW, MAP, no_grad_cam, no_maps
 from medray.modalities.image.guide import needs_guide
 from medray.modalities.image.options import ImageOptions, ImagePlanOptions
 from medray.modalities.image.pairs import Pairs
@@ -250,15 +250,17 @@ class Images(Pairs, ImageShows, Modality):
 
         Raises:
             SpecError: such models draw new images (code "draws-only") or restore hidden parts
-                ("restores-only"), or there are no such maps.
+                ("restores-only"), or boxes are to have Grad-CAM ("no-attributions").
         """
         refuse_silent(task.answers, task.name)
-        if options.outputs in HOW and not _has_maps(task):
-            raise no_maps(task.name)
+        maps = options.outputs in HOW
         if task.answers == "objects":
-            return Made(columns=names("objects"))
+            if options.outputs == "grad-cam":
+                raise no_grad_cam(task.name)
+            found = names("objects")
+            return Made(names(MAP), found | names(EXPLAINED)) if maps else Made(columns=found)
         masks = names("label") if task.answers == "place" else names()
-        if options.outputs in HOW:
+        if maps:
             answered = names() if masks else ANSWERED
             return Made(masks | names(MAP), answered | names(EXPLAINED))
         if not masks:
@@ -270,22 +272,21 @@ class Images(Pairs, ImageShows, Modality):
         explain.predictor where maps are asked for.
 
         Raises:
-            SpecError: Grad-CAM of a network that names no map of features, or maps of boxes
-                ("no-attributions"); or the model draws new images ("draws-only") or restores hidden
-                parts ("restores-only").
+            SpecError: Grad-CAM of a network that names no map of features, or maps of one that
+                masks guide ("no-attributions"); or the model draws new images ("draws-only") or
+                restores hidden parts ("restores-only").
         """
         refuse_silent(trained.task.answers, trained.reference)
-        guided = cast("ImagePlan", trained.plan).guide
-        if asked.options.outputs in HOW and (guided or not _has_maps(trained.task)):
+        if asked.options.outputs in HOW and cast("ImagePlan", trained.plan).guide:
             raise no_maps(trained.reference)
-        if trained.task.answers == "objects":
-            from medray.modalities.image.objects.predictor import ObjectPredictor
-
-            return ObjectPredictor(trained, asked)
         if asked.options.outputs in HOW:
             from medray.modalities.image.explain.predictor import ExplainingPredictor
 
             return ExplainingPredictor(trained, asked)
+        if trained.task.answers == "objects":
+            from medray.modalities.image.objects.predictor import ObjectPredictor
+
+            return ObjectPredictor(trained, asked)
         from medray.modalities.image.predictor import ImagePredictor
 
         return ImagePredictor(trained, asked)
@@ -305,9 +306,3 @@ class Images(Pairs, ImageShows, Modality):
         if plan.guide:
             lines.append(f"guided by masks of {', '.join(plan.guide)}")
         return lines
-
-
-def _has_maps(task: "Task") -> bool:
-    """Whether it is told what the answer hangs on: of whole images, and of classes of voxels."""
-    alone = task.channel_threshold is None and not task.numbered
-    return task.answers == "sample" or (task.answers == "place" and alone)

@@ -28,7 +28,7 @@ class Averaged(nn.Module):
         super().__init__()
         self.networks = nn.ModuleList(networks)
         self.divisor = networks[0].divisor
-        self.deepest = ""  # each has its own
+        self.feature_maps: tuple[str, ...] = ()  # each has its own
         self._task = task
 
     def forward(self, windows: Tensor) -> Tensor:

@@ -32,8 +32,9 @@ class ImageNetwork(Network):
     divisor: tuple[int, ...] = ()
     """Sizes that `forward` takes are multiples of this, by axis; tiling rounds up to it."""
 
-    deepest: str = ""
-    """Module whose output (B, K, *smaller) is the deepest map of features; "": there is none."""
+    feature_maps: tuple[str, ...] = ()
+    """Modules whose outputs (B, K, *smaller) are maps of features, each coarser than the one before
+    or as coarse; the last is the deepest. Empty: it has none."""
 
     def check_input(self, x: Tensor) -> None:
         """Refuse sizes that pools and upsampling would not bring back.

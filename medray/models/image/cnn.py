@@ -37,8 +37,8 @@ class Cnn(ImageNetwork):
         super().__init__()
         dims, features = options.dims, options.features
         self.divisor = (1,) * dims
-        self.deepest = "body"
         layers: list[nn.Module] = []
+        ends = []
         inward = in_channels
         for index, outward in enumerate(features):
             if index:
@@ -46,8 +46,11 @@ class Cnn(ImageNetwork):
             for _ in range(options.convs):
                 layers.append(ConvNorm(dims, inward, outward, norm_kind=options.norm))
                 inward = outward
-            layers.append(dropout(dims, options.dropout))
-        self.body = nn.Sequential(*(one for one in layers if not isinstance(one, nn.Identity)))
+            if options.dropout:
+                layers.append(dropout(dims, options.dropout))
+            ends.append(len(layers) - 1)
+        self.body = nn.Sequential(*layers)
+        self.feature_maps = tuple(f"body.{end}" for end in ends)
         start_weights(self)
         self.head = whole_head(dims, inward, out_channels, options.dropout)
 

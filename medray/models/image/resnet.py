@@ -40,7 +40,7 @@ class ResNet(ImageNetwork):
         super().__init__()
         dims, kind, width = options.dims, options.norm, options.width
         self.divisor = (1,) * dims
-        self.deepest = "stages"
+        self.feature_maps = tuple(f"stages.{stage}" for stage in range(len(BLOCKS[options.depth])))
         self.stem = (
             ConvNorm(dims, in_channels, width, norm_kind=kind)
             if small

@@ -57,7 +57,7 @@ class SegNet(ImageNetwork):
         super().__init__()
         dims = options.dims
         self.divisor = divisor_of(steps, dims)
-        self.deepest = f"encoder.{len(features) - 1}"
+        self.feature_maps = tuple(f"encoder.{index}" for index in range(len(features)))
         self.steps = steps
 
         def level(channels: list[int], index: int) -> nn.Module:

@@ -83,7 +83,7 @@ class UNet(ImageNetwork):
         kind: Norm = options.norm or ("batch" if paper else "instance")
         drop = options.dropout if options.dropout is not None else 0.5 * paper
         self.divisor = divisor_of(steps, dims)
-        self.deepest = f"encoder.{len(features) - 1}"
+        self.feature_maps = tuple(f"encoder.{index}" for index in range(len(features)))
         blocks = (options.blocks or BLOCKS) if options.preset == "resenc" else ()
         count = options.convs or (1 if blocks else 2)
         if blocks and len(blocks) < len(features):

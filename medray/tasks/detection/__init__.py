@@ -11,7 +11,7 @@ from medray.errors import DataError, SpecError
 from medray.formats.imaging.objects import OBJECTS, Object
 from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.samples import Sample
-from medray.tasks.detection.centres import centre_loss, peaks
+from medray.tasks.detection.centres import centre_loss, middles, peaks
 from medray.tasks.detection.merging import merged
 from medray.tasks.detection.options import DetectionOptions, boxes
 from medray.tasks.detection.page import section
@@ -79,6 +79,15 @@ class Detection(ObjectTask):
     def found(self, maps: Tensor) -> list[np.ndarray]:
         """See ObjectTask."""
         return peaks(maps, self.options.least_score, self.options.most)
+
+    def regions(self, logits: Tensor) -> Tensor:
+        """See ObjectTask: the middles of objects, from the score of a call on."""
+        scores = [self.options.calls_at(kind) for kind in range(len(self.classes))]
+        return middles(logits[:, : len(scores)], scores)
+
+    def sure(self, logits: Tensor) -> Tensor:
+        """See Places: the scores of objects; of edges nothing that is asked for."""
+        return logits.sigmoid()
 
     def merged(self, found: np.ndarray) -> np.ndarray:
         """See ObjectTask."""

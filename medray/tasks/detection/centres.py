@@ -5,7 +5,7 @@ each axis the logarithm of the distance from the cell's middle to the face towar
 opposite, all in cells.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -134,6 +134,18 @@ def _highest_near(heat: Tensor) -> Tensor:
     return heat
 
 
+def middles(logits: Tensor, least: Sequence[float]) -> Tensor:
+    """The cells in which `peaks` has an object, bool (B, classes, *cells).
+
+    Args:
+        logits: of a centre, (B, classes, *cells).
+        least: score of an object of each class.
+    """
+    heat = logits.float().sigmoid()
+    scores = heat.new_tensor(least).view(-1, *[1] * (heat.ndim - 2))
+    return (_highest_near(heat) == heat) & (heat >= scores)
+
+
 def peaks(maps: Tensor, least: float, most: int) -> list[np.ndarray]:
     """Boxes of each sample, in cells: (objects, 2 * axes + 2), begin, end, score and class.
 
@@ -149,7 +161,7 @@ def peaks(maps: Tensor, least: float, most: int) -> list[np.ndarray]:
     axes = maps.ndim - 2
     classes = maps.shape[1] - 2 * axes
     heat = maps[:, :classes].sigmoid()
-    high = heat * ((_highest_near(heat) == heat) & (heat >= least))
+    high = heat * middles(maps[:, :classes], [least] * classes)
     # All samples at once: a window of a volume has few peaks, and each call its price.
     places = high.nonzero()
     sample, kind, *cell = places.unbind(1)

@@ -17,6 +17,8 @@ from medray.errors import SpecError
 from medray.modalities.base import Asking, Trained
 from medray.modalities.image import Images
 from medray.modalities.image.augment import ImageAugment
+from medray.modalities.image.explain.methods import hidden
+from medray.modalities.image.explain.target import OverRegion
 from medray.modalities.image.normalise import ChannelNorm
 from medray.modalities.image.objects.cases import ObjectCases
 from medray.modalities.image.objects.find import find
@@ -32,6 +34,7 @@ from medray.models.image.centernet import CenterNet
 from medray.serving.answer import Answerer
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.samples import Sample, Slabs
+from medray.storage.shards.stored import InMemory
 from medray.tasks import build_task
 from tests.tasks.test_detection import maps_of
 
@@ -269,6 +272,12 @@ def test_a_picture_is_answered_with_its_objects() -> None:
             0 <= b < e <= n for b, e, n in zip(one["begin"], one["end"], (48, 40), strict=True)
         )
         assert one["size_mm"] == pytest.approx(np.subtract(one["end"], one["begin"]).tolist())
+    how = "integrated-gradients"
+    question = answerer.read(buffer.getvalue(), "image/png", outputs=how)
+    reply = answerer.write(question, answerer.compute(question.samples, how))
+    mapped = json.loads(reply.body)
+    assert mapped["objects"] == objects
+    assert np.shape(mapped["attribution"]) == (2, 48, 40)
 
 
 def test_a_network_learns_where_objects_are(squares: Dataset) -> None:
@@ -295,8 +304,44 @@ def test_a_network_learns_where_objects_are(squares: Dataset) -> None:
     assert found["val_froc_one"] > 0.95
 
 
-def test_boxes_have_no_maps_to_explain_them() -> None:
+def test_boxes_are_told_with_maps_of_what_they_hang_on() -> None:
+    torch.manual_seed(0)
+    plan = plan_of(1, (16, 16), [ChannelNorm(scheme="none")])
+    network = CenterNet.build(CenterNet.Options(features=(4, 8, 8), width=8), 1, 2, (16, 16)).eval()
+    task = build_task({**TASK, "called_at": [0.05, 0.99]})
+    trained = Trained(Images(), network, task, plan, torch.device("cpu"), "net@1")
+    plain = Images().predictor(trained, Asking(Images.PredictOptions()))
+    asked = Asking(Images.PredictOptions(outputs="integrated-gradients", checks=True))
+    image = np.random.default_rng(0).normal(0, 1, (1, 16, 16)).astype(np.float32)
+    sample = Sample("s", {"spacing_mm": [1.0, 1.0]}, {"image": image})
+    (answer,) = plain.compute([plain.prepare(InMemory(sample), 1)])
+    predictor = Images().predictor(trained, asked)
+    (made,) = predictor.compute([predictor.prepare(InMemory(sample), 1)])
+    assert made.row["objects"] == answer.row["objects"] != []
+    assert made.row["explained"] == ["one", "two"]
+    found = np.asarray(made.arrays["attribution"])
+    assert found.shape == (2, 16, 16)
+    assert not found[1].any()  # none of the second class is called
+    inputs = torch.from_numpy(image)[None]
+    with torch.no_grad():
+        target = OverRegion(0, task.regions(network(inputs))[:, 0])
+        ends = target(network(inputs)) - target(network(hidden(inputs)))
+    # As maps of windows are blended, one of one window comes through as it is.
+    assert found[0].sum() == pytest.approx(float(ends), abs=0.02 * float(np.abs(found[0]).sum()))
+    assert len(made.row["randomised_rank"]) == 4
+    assert 0 <= made.row["deletion"] <= 1
+    held = Images().outputs(CenterNet, task, asked.options)
+    assert {"objects", "explained"} <= set(held.columns)
+
+
+def test_boxes_have_no_grad_cam() -> None:
     options = Images.PredictOptions(outputs="grad-cam")
     with pytest.raises(SpecError) as caught:
         Images().outputs(CenterNet, build_task(TASK), options)
+    assert caught.value.code == "no-attributions"
+    plan = plan_of(1, (16, 16), [ChannelNorm(scheme="none")])
+    network = CenterNet.build(CenterNet.Options(features=(4, 8, 8), width=8), 1, 2, (16, 16)).eval()
+    trained = Trained(Images(), network, build_task(TASK), plan, torch.device("cpu"), "net@1")
+    with pytest.raises(SpecError) as caught:
+        Images().predictor(trained, Asking(options))
     assert caught.value.code == "no-attributions"

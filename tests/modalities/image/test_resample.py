@@ -39,6 +39,15 @@ def test_equal_to_the_whole_image(sizes: list[tuple[int, int]], depth: int, mode
     torch.testing.assert_close(streamed, _whole(image, new, mode), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize(("old", "new"), [((9, 8, 6), (5, 4, 3)), ((8, 12), (4, 6))])
+def test_halves_are_means_of_two(old: tuple[int, ...], new: tuple[int, ...]) -> None:
+    image = torch.randn(2, *old, generator=torch.Generator().manual_seed(0))
+    modes: tuple[Mode, ...] = ("linear", "nearest")
+    for mode in modes:
+        streamed = _streamed(image, new, mode, 3)
+        torch.testing.assert_close(streamed, _whole(image, new, mode), atol=1e-6, rtol=0)
+
+
 @pytest.mark.parametrize("mode", ["linear", "nearest"])
 @pytest.mark.parametrize(("old", "new"), [(1500, 977), (613, 1500)])
 def test_equal_for_deep_images_where_coordinates_round(old: int, new: int, mode: Mode) -> None:

@@ -14,10 +14,22 @@ EXPLAINED = "explained"
 
 
 def no_maps(about: str) -> SpecError:
-    """What to raise where boxes, instances or regions that overlap are to be explained."""
+    """What to raise where a network that a coarse mask guides is to be explained."""
     return SpecError(
-        "there are no maps of what such answers hang on",
+        "what a guided network's answers hang on is the coarse mask, too, which no map shows",
         code="no-attributions",
         about=about,
-        hint="leave `outputs` out; maps are of whole images, and of masks of classes",
+        hint="leave `outputs` out, or explain the coarse model",
+    )
+
+
+def no_grad_cam(about: str) -> SpecError:
+    """What to raise where boxes are to be explained by Grad-CAM: weighed by the mean its maps show
+    no more than chance, and weighed cell by cell they point at the boxes with random weights too
+    (docs/explanations.md)."""
+    return SpecError(
+        "Grad-CAM does not show what boxes hang on",
+        code="no-attributions",
+        about=about,
+        hint="ask for integrated-gradients or occlusion",
     )

@@ -32,13 +32,13 @@ class Checks:
 
     Args:
         network: in evaluation mode.
-        features: the module that Grad-CAM weighs.
+        levels: modules that Grad-CAM may weigh.
         how: maps are made.
         sure: logits to what curves show, as (B, classes, …).
     """
 
     network: nn.Module
-    features: str
+    levels: Sequence[str]
     how: How
     sure: Callable[[Tensor], Tensor]
 
@@ -70,7 +70,7 @@ class Checks:
         own = maps.cpu().numpy()
         ranks, alike = [], []
         for other in self._others:
-            theirs = attribute(self.how, other, self.features, images, target).cpu().numpy()
+            theirs = attribute(self.how, other, self.levels, images, target).cpu().numpy()
             pairs = list(zip(own, theirs, strict=True))
             ranks.append([rank_correlation(*pair) for pair in pairs])
             alike.append([similarity(*pair) for pair in pairs])

@@ -2,22 +2,23 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
 import torch
 
 from medray.errors import SpecError
-from medray.modalities.base import Asking, Trained
-from medray.modalities.image.explain import EXPLAINED, MAP
+from medray.modalities.base import Asking, Trained, giving
+from medray.modalities.image.explain import EXPLAINED, MAP, no_grad_cam
 from medray.modalities.image.explain.checks import COUNT, Checks, columns
 from medray.modalities.image.explain.grids import SLAB_BYTES, drawn, on_own_grid, peaked
 from medray.modalities.image.explain.methods import attribute
-from medray.modalities.image.explain.target import OfClass, explained
+from medray.modalities.image.explain.target import OfClass, explained, regions
 from medray.modalities.image.explain.volume import Window, explain_volume
 from medray.modalities.image.predictor import ImagePredictor
 from medray.models.image.base import ImageNetwork
-from medray.storage.shards.forms.ome import IMAGE, LABEL
+from medray.storage.shards.forms.ome import IMAGE
 from medray.storage.shards.samples import Sample, Slabs
 from medray.storage.shards.schema import Arrays
 from medray.storage.shards.stored import Sliceable, Stored, whole
@@ -39,35 +40,37 @@ class Prepared(Sample):
 
 
 class ExplainingPredictor(ImagePredictor):
-    """Answers as ImagePredictor does, and array `attribution` besides, on the image's own grid: of
-    whole images (1, *space), of masks a map for each class but the first. With `checks` there are
-    columns that say what the maps are worth. Behind an answer to a whole image stand its checks and
-    its map, so that of several networks all of it is averaged.
+    """Answers as without it, and array `attribution` besides, on the image's own grid: of whole
+    images (1, *space), of masks and boxes a map for each of the task's findings. With `checks`
+    there are columns that say what the maps are worth. Behind an answer to a whole image stand its
+    checks and its map, so that of several networks all of it is averaged.
 
     Raises:
-        SpecError: Grad-CAM of a network that names no map of features (code "no-attributions").
+        SpecError: Grad-CAM of boxes, or of a network that names no map of features (code
+            "no-attributions").
     """
 
     def __init__(self, trained: Trained, asked: Asking) -> None:
         super().__init__(trained, asked)
         self._how = asked.options.outputs
-        self._features = cast("ImageNetwork", trained.network).deepest
-        if self._how == "grad-cam" and not self._features:
+        self._levels = cast("ImageNetwork", trained.network).feature_maps
+        if self._how == "grad-cam" and trained.task.answers == "objects":
+            raise no_grad_cam(trained.reference)
+        if self._how == "grad-cam" and not self._levels:
             raise SpecError(
                 "the network names no map of features",
                 code="no-attributions",
                 about=trained.reference,
                 hint="ask for integrated-gradients or occlusion",
             )
-        places = trained.task.answers == "place"
-        sure = (lambda made: made.softmax(1)) if places else trained.task.probabilities
-        self._checks = Checks(trained.network, self._features, self._how, sure)
+        # Masks and boxes are another predictor's; maps stand beside them.
+        self._plain = trained.modality.predictor(trained, giving(asked, "labels"))
+        self._checks = Checks(trained.network, self._levels, self._how, trained.task.sure)
 
     @property
     def arrays(self) -> Arrays:
         """See ImagePredictor; and maps."""
-        label = replace(LABEL, dtypes=("uint8",))
-        return {"label": label, MAP: replace(IMAGE, dtypes=("float32",))}
+        return {**self._plain.arrays, MAP: replace(IMAGE, dtypes=("float32",))}
 
     @property
     def short(self) -> bool:
@@ -75,9 +78,9 @@ class ExplainingPredictor(ImagePredictor):
         return False
 
     def prepare(self, stored: Stored, together: int) -> Sample:
-        """See ImagePredictor; of masks with the image once more."""
+        """See ImagePredictor; of what goes by windows with the image once more."""
         made = super().prepare(stored, together)
-        if self.trained.task.answers == "place":
+        if self.by_windows:
             made.arrays[AGAIN] = super().prepare(stored, together).arrays["image"]
         mask, space = None, tuple(stored.array("image").shape[1:])
         if "label" in stored.names:
@@ -93,7 +96,7 @@ class ExplainingPredictor(ImagePredictor):
         images = images.float().to(device)
         target = OfClass(explained(torch.from_numpy(answers)).to(device))
         network = self.trained.network
-        maps = attribute(self._how, network, self._features, images, target)
+        maps = attribute(self._how, network, self._levels, images, target)
         parts = [answers]
         if self.asked.options.checks:
             parts.append(self._checks.of(images, maps, target, [one.id for one in samples]))
@@ -119,15 +122,16 @@ class ExplainingPredictor(ImagePredictor):
         return made
 
     def mask(self, sample: Sample) -> Sample:
-        """See ImagePredictor; and maps of its classes."""
+        """Its mask, or its boxes, and maps of what was found."""
         again, prepared = sample.arrays.pop(AGAIN), cast("Prepared", sample)
         image = (
             again if isinstance(again, Slabs) else Slabs(again.shape, again.dtype, 1, iter([again]))
         )
-        made, plan, trained = super().mask(sample), self.plan, self.trained
+        (made,) = self._plain.compute([sample])
+        plan, trained, task = self.plan, self.trained, self.trained.task
         network = cast("ImageNetwork", trained.network)
         inner = plan.network_shape(prepared.space, sample.row.get("spacing_mm"))
-        made.row[EXPLAINED] = list(plan.classes[1:])
+        made.row[EXPLAINED] = [task.channels[number] for number in task.findings]
 
         def tell(window: Window) -> None:
             parts = (window.image, window.found, window.target)
@@ -137,8 +141,9 @@ class ExplainingPredictor(ImagePredictor):
         slabs = explain_volume(
             self._how,
             network,
-            self._features,
+            self._levels,
             image,
+            partial(regions, task),
             roi=plan.window(inner, network.divisor),
             overlap=self.asked.options.overlap,
             batch=self.asked.batch,
@@ -146,7 +151,7 @@ class ExplainingPredictor(ImagePredictor):
             device=trained.device,
             tell=tell if self.asked.options.checks else None,
         )
-        shape = (len(plan.classes) - 1, *prepared.space)
+        shape = (len(task.findings), *prepared.space)
         made.arrays[MAP] = self._put(slabs, shape, made.row, None)
         return made
 

@@ -1,9 +1,12 @@
-"""What is explained: the logit of a class, or its mean over the region where it is predicted."""
+"""What is explained: the logit of a class, or its mean over where it is predicted, be that a region
+or the middles of objects."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from medray.tasks.base import Task
 
 
 @dataclass(frozen=True)
@@ -23,11 +26,11 @@ class OfClass:
 
 @dataclass(frozen=True)
 class OverRegion:
-    """The mean logit of a class over a region of each sample: (B, classes, *space) to (B,).
+    """The mean logit of a channel over a region of each sample: (B, channels, *cells) to (B,).
 
     Args:
-        number: of the class.
-        region: bool (B, *space); of a sample without any it is 0.
+        number: of the channel.
+        region: bool (B, *cells); of a sample without any it is 0.
     """
 
     number: int
@@ -39,14 +42,15 @@ class OverRegion:
         return inside / self.region.flatten(1).sum(1).clamp(min=1)
 
 
-def regions(logits: Tensor) -> list[OverRegion]:
-    """The regions of a prediction, one for each class but the first, which is no finding.
+def regions(task: Task, logits: Tensor) -> list[OverRegion]:
+    """The regions of a prediction, one for each of the task's findings.
 
     Args:
-        logits: of windows, (B, classes, *space).
+        task: of masks or of objects.
+        logits: of windows, (B, channels, *cells).
     """
-    best = logits.argmax(1)
-    return [OverRegion(number, best == number) for number in range(1, logits.shape[1])]
+    found = task.regions(logits)
+    return [OverRegion(number, found[:, at]) for at, number in enumerate(task.findings)]
 
 
 def explained(probabilities: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from medray.modalities.image.explain import How
 from medray.modalities.image.explain.methods import attribute
-from medray.modalities.image.explain.target import OverRegion, regions
+from medray.modalities.image.explain.target import OverRegion
 from medray.modalities.image.sliding.blend import blend_windows
 from medray.modalities.image.sliding.grid import gather_windows, plan_grid
 from medray.modalities.image.sliding.incoming import incoming
@@ -24,7 +24,7 @@ class Window:
     Args:
         image: (1, C, *roi).
         found: its map, (1, *roi).
-        target: the region of the class that covers most of it.
+        target: the largest of its regions.
         voxels: of that region.
     """
 
@@ -37,8 +37,9 @@ class Window:
 def explain_volume(
     how: How,
     network: nn.Module,
-    features: str,
+    levels: Sequence[str],
     image: Slabs,
+    regions: Callable[[Tensor], Sequence[OverRegion]],
     *,
     roi: Sequence[int],
     overlap: float,
@@ -47,17 +48,17 @@ def explain_volume(
     device: torch.device,
     tell: Callable[[Window], None] | None = None,
 ) -> Iterator[np.ndarray]:
-    """A map for each class but the first: how much each voxel has to do with the mean logit of the
-    class over the region where the network predicts it.
+    """A map for each region: how much each voxel has to do with the mean logit over it.
 
     Region and mean are of each window; maps of windows are blended as predictions are. A window
-    where a class is not predicted has a map of zeros of it.
+    without a region has a map of zeros of it.
 
     Args:
         how: see `methods.attribute`.
-        network: in evaluation mode; answers (B, classes, *roi).
-        features: see `methods.attribute`.
+        network: in evaluation mode; answers (B, channels, *cells).
+        levels: see `methods.attribute`.
         image: (C, *space), normalised, in slabs along axis 1.
+        regions: of what the network answers; as many of each window.
         roi: window on the network's grid.
         overlap: of windows.
         batch: windows at once.
@@ -66,7 +67,7 @@ def explain_volume(
         tell: is given the window whose region is the largest, once all have passed.
 
     Yields:
-        float32 (classes - 1, depth, *rest), consecutive slabs on the image's own grid.
+        float32 (regions, depth, *rest), consecutive slabs on the image's own grid.
     """
     native, inner = tuple(image.shape[1:]), tuple(network_shape)
     grid = plan_grid(inner, roi, overlap)
@@ -81,7 +82,7 @@ def explain_volume(
             maps = torch.zeros((len(inputs), len(wanted), *roi), device=device)
             for at, target in enumerate(wanted):
                 if target.region.any():
-                    maps[:, at] = attribute(how, network, features, inputs, target)
+                    maps[:, at] = attribute(how, network, levels, inputs, target)
             for at in range(len(inputs)) if tell is not None else ():
                 _keep(best, inputs, maps, wanted, at)
             yield from zip(starts, maps, strict=True)

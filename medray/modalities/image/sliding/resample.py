@@ -125,6 +125,11 @@ def _mix(planes: Tensor, lower: np.ndarray, upper: np.ndarray, share: np.ndarray
 
 
 def _resample_planes(slab: Tensor, plane: Sequence[int], mode: Mode) -> Tensor:
+    for axis, size in enumerate(plane, start=2):
+        if mode == "linear" and slab.shape[axis] == 2 * size:
+            # Right between two voxels each: half of what interpolation takes, which looks them up.
+            pairs = slab.unflatten(axis, (size, 2))
+            slab = pairs.select(axis + 1, 0).lerp(pairs.select(axis + 1, 1), 0.5)
     if tuple(slab.shape[2:]) == tuple(plane):
         return slab
     flat = slab.flatten(0, 1).unsqueeze(0)

@@ -19,6 +19,8 @@ from medray.modalities.image.explain.methods import (
 )
 from medray.modalities.image.explain.target import OfClass, OverRegion, explained, regions
 from medray.models import MODELS, model_options
+from medray.models.image.base import ImageNetwork
+from medray.tasks import build_task
 
 
 class Linear(nn.Module):
@@ -68,7 +70,7 @@ def small(dims: int) -> nn.Module:
 def test_grad_cam_of_a_linear_network_is_its_weights_over_the_maps(dims: int) -> None:
     net, inputs = Linear(dims).eval().requires_grad_(False), images(2, 1, *(6,) * dims)
     which = torch.tensor([2, 0])
-    found = grad_cam(net, "maps", inputs, OfClass(which))
+    found = grad_cam(net, ["maps"], inputs, OfClass(which))
     # The logit is sum_k w_k mean(A_k): the gradient of a map is w_k / voxels at every voxel.
     maps, weights = net.maps(inputs), net.head.weight[which]
     wanted = (weights.view(2, 2, *[1] * dims) * maps / 6**dims).sum(1).relu()
@@ -82,7 +84,7 @@ def test_grad_cam_is_drawn_out_to_the_image() -> None:
             return super().forward(functional.avg_pool2d(x, 2))
 
     net, inputs = Pooled(2).eval(), images(1, 1, 8, 12)
-    found = grad_cam(net, "maps", inputs, OfClass(torch.tensor([1])))
+    found = grad_cam(net, ["maps"], inputs, OfClass(torch.tensor([1])))
     maps = net.maps(functional.avg_pool2d(inputs, 2))
     small = (net.head.weight[1].view(1, 2, 1, 1) * maps / 24).sum(1, keepdim=True).relu()
     wanted = functional.interpolate(small, size=(8, 12), mode="bilinear")[:, 0]
@@ -133,7 +135,13 @@ def test_occlusion_is_what_hiding_box_by_box_loses(
             drop = before - target(net(changed)).numpy()
             lost[(slice(None), *box)] += drop.reshape(2, *[1] * len(shape))
             times[box] += 1
-    np.testing.assert_allclose(found.numpy(), lost / times, atol=1e-5)
+    wanted = lost / times
+    for axis, (whole, box) in enumerate(zip(shape, size, strict=True), start=1):
+        away = np.arange(whole)[:, None] - np.arange(whole)
+        near = np.exp(-0.5 * (away / (box / 8)) ** 2)
+        near /= near.sum(1, keepdims=True)
+        wanted = np.moveaxis(np.tensordot(wanted, near, (axis, 1)), -1, axis)
+    np.testing.assert_allclose(found.numpy(), wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize("dims", [2, 3])
@@ -142,7 +150,7 @@ def test_what_a_network_sees_is_what_is_shown(how: str, dims: int) -> None:
     box = (slice(4, 8),) * dims
     inputs = torch.zeros(1, 1, *(16,) * dims)
     inputs[(0, 0, *box)] = 1
-    found = attribute(how, Sees(box), "", inputs, OfClass(torch.tensor([1])))[0]
+    found = attribute(how, Sees(box), (), inputs, OfClass(torch.tensor([1])))[0]
     inside = torch.zeros_like(found, dtype=torch.bool)
     inside[box] = True
     if how == "integrated-gradients":
@@ -153,15 +161,91 @@ def test_what_a_network_sees_is_what_is_shown(how: str, dims: int) -> None:
         assert float(far.abs().max()) < 1e-6
 
 
+def test_coarse_maps_give_way_to_finer_ones() -> None:
+    """A lesion of two voxels: the deepest of 4 cells an axis can't point at it, the next can."""
+
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fine, self.coarse = nn.AvgPool3d(2), nn.AvgPool3d(2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            mean = self.coarse(self.fine(x)).flatten(1).mean(1)
+            return torch.stack([torch.zeros_like(mean), mean], 1)
+
+    inputs, target = torch.zeros(1, 1, 16, 16, 16), OfClass(torch.tensor([1]))
+    inputs[0, 0, 6:8, 8:10, 4:6] = 1
+    found = grad_cam(Two(), ["fine", "coarse"], inputs, target)[0]
+    assert inputs[0, 0].flatten()[found.argmax()] == 1
+    coarse = grad_cam(Two(), ["coarse"], inputs, target)[0]
+    assert (coarse == coarse.max()).nonzero().float().mean(0).tolist() == [5.5, 9.5, 5.5]
+    # Of 7 cells an axis or more the deepest are taken, weighed as Grad-CAM does.
+    large = torch.randn(1, 1, 28, 28, 28)
+    torch.testing.assert_close(
+        grad_cam(Two(), ["fine", "coarse"], large, target),
+        grad_cam(Two(), ["coarse"], large, target),
+    )
+
+
+@pytest.mark.parametrize("name", ["unet", "segnet", "resnet", "cnn"])
+def test_networks_name_their_levels_from_fine_to_coarse(name: str) -> None:
+    kind = MODELS.get(name)
+    network = kind.build(model_options({"name": name}, dims=2), 1, 2, (64, 64)).eval()
+    assert isinstance(network, ImageNetwork)
+    sizes: list[int] = []
+    for level in network.feature_maps:
+        module = network.get_submodule(level)
+        module.register_forward_hook(lambda _, __, made: sizes.append(made.shape[2]))
+    with torch.no_grad():
+        network(images(1, 1, 64, 64))
+    assert len(sizes) == len(network.feature_maps) > 1
+    assert sizes == sorted(sizes)[::-1]
+    assert sizes[0] > sizes[-1]
+
+
 def test_of_a_mask_the_mean_logit_over_the_region_is_explained() -> None:
     logits = torch.zeros(2, 3, 2, 2)
     logits[0, 1, 0] = torch.tensor([3.0, 5.0])
     logits[0, 2, 1, 1] = 7.0
-    first, second = regions(logits)
+    task = build_task({"name": "segmentation", "classes": ["none", "organ", "tumour"]})
+    first, second = regions(task, logits)
     assert (first.number, second.number) == (1, 2)
     assert first(logits).tolist() == [4.0, 0.0]  # of the second sample nothing is predicted
     assert second(logits).tolist() == [7.0, 0.0]
     assert OverRegion(2, first.region)(logits).tolist() == [0.0, 0.0]
+
+
+def test_of_regions_that_overlap_each_is_explained_where_it_is_on() -> None:
+    classes = ["none", "oedema", "core"]
+    overlapping = [
+        {"name": "whole", "classes": ["oedema", "core"], "paints": "oedema"},
+        {"name": "core", "classes": ["core"], "paints": "core"},
+    ]
+    task = build_task({"name": "segmentation", "classes": classes, "regions": overlapping})
+    logits = torch.tensor([[2.0, 1.0, -1.0], [3.0, -2.0, -3.0]])[None, :, None]
+    whole, core = regions(task, logits)
+    assert (whole.number, core.number) == (0, 1)
+    assert [float(whole(logits)), float(core(logits))] == [1.5, 3.0]
+
+
+def test_of_instances_inside_and_border_are_explained() -> None:
+    task = build_task({"name": "instances"})
+    logits = torch.tensor([[5.0, 0, 0, 0], [0, 4.0, 2.0, 0], [0, 0, 0, 1.0]])[None, :, None]
+    inside, border = regions(task, logits)
+    assert [task.classes[one.number] for one in (inside, border)] == ["inside", "border"]
+    assert [float(inside(logits)), float(border(logits))] == [3.0, 1.0]
+
+
+def test_of_boxes_the_middles_of_what_is_called_are_explained() -> None:
+    task = build_task({"name": "detection", "classes": ["one", "two"], "called_at": [0.5, 0.9]})
+    maps = torch.full((1, 6, 1, 5), -9.0)
+    maps[0, 0, 0] = torch.tensor([1.0, 2.0, 1.0, -3.0, 0.5])  # the third is no peak
+    maps[0, 1, 0, 0] = 2.0  # .88: not called
+    one, two = regions(task, maps)
+    assert (one.number, two.number) == (0, 1)
+    assert one.region[0, 0].tolist() == [False, True, False, False, True]
+    assert not two.region.any()
+    assert float(one(maps)) == pytest.approx(1.25)
 
 
 def test_of_two_classes_the_second_is_explained_of_more_the_likeliest() -> None:
