@@ -14,7 +14,7 @@ from medray.modalities.base import Answering, giving
 from medray.modalities.image.guide.channels import beside
 from medray.modalities.image.guide.masks import read_guide
 from medray.modalities.image.loader import whole_image
-from medray.modalities.image.normalise import stored_statistics
+from medray.modalities.image.normalise import Normaliser, stored_statistics
 from medray.modalities.image.plan import ImagePlan
 from medray.modalities.image.sliding.infer import predict_volume
 from medray.models.image.base import ImageNetwork
@@ -72,11 +72,13 @@ class ImagePredictor(Answering):
         """The sample with its normalised image, the guide's channels behind its own: `Slabs` for
         windows, else (C, *patch).
 
-        The image, (C, Z, Y, X) or (C, Y, X), is read at once where all that are held fit
-        AHEAD_BYTES; else what goes by windows is streamed.
+        The image, (C, Z, Y, X) or (C, Y, X), is read now where all that are held fit AHEAD_BYTES.
+        Else what goes by windows is read at once when its turn comes, and streamed where it alone
+        does not fit.
         """
         row, image = stored.row, stored.array("image")
-        held = math.prod(image.shape) * image.dtype.itemsize * together <= AHEAD_BYTES
+        size = math.prod(image.shape) * image.dtype.itemsize
+        held = size * together <= AHEAD_BYTES
         plan = self.plan
         if image.ndim != plan.dims + 1 or image.shape[0] != plan.in_channels:
             raise DataError(
@@ -86,13 +88,10 @@ class ImagePredictor(Answering):
                 about=stored.id,
                 hint="select samples like those the model was trained on",
             )
-        known = all(channel.scheme != "zscore" for channel in plan.channels)
-        known = known or stored_statistics(row, plan.in_channels) is not None
-        normalise = plan.normaliser(row, None if known else _statistics(_parts(image)))
         arrays: dict[str, np.ndarray | Slabs]
         if self.by_windows:
-            parts = _parts(image[...] if held else image)
-            normalised: Iterator[np.ndarray] = map(normalise, parts)
+            late = size <= AHEAD_BYTES and not held
+            normalised = self._later(row, image) if late else self._slabs(row, image, held=held)
             if plan.guide:
                 guide = read_guide(stored, plan.guide, image.shape[1:])
                 mask = guide[...] if held else guide
@@ -100,10 +99,26 @@ class ImagePredictor(Answering):
             shape = (plan.inputs, *image.shape[1:])
             arrays = {"image": Slabs(shape, np.dtype(np.float32), 1, normalised)}
         else:
-            fitted = whole_image(torch.from_numpy(normalise(image[...])), plan.patch)
-            arrays = {"image": fitted.numpy()}
+            pixels = image[...]
+            whole = self._normaliser(row, pixels)(pixels)
+            arrays = {"image": whole_image(torch.from_numpy(whole), plan.patch).numpy()}
         kept = {name: row[name] for name in row if not name.startswith(_DESCRIBE_ARRAYS)}
         return Sample(stored.id, kept, arrays)
+
+    def _normaliser(self, row: dict[str, Any], image: Sliceable) -> Normaliser:
+        plan = self.plan
+        known = all(channel.scheme != "zscore" for channel in plan.channels)
+        known = known or stored_statistics(row, plan.in_channels) is not None
+        return plan.normaliser(row, None if known else _statistics(_parts(image)))
+
+    def _slabs(self, row: dict[str, Any], image: Sliceable, *, held: bool) -> Iterator[np.ndarray]:
+        """Of the normalised image, which is read now where it is to be held."""
+        source = image[...] if held else image
+        return map(self._normaliser(row, source), _parts(source))
+
+    def _later(self, row: dict[str, Any], image: Sliceable) -> Iterator[np.ndarray]:
+        """The same, read at once when the first is asked for."""
+        yield from self._slabs(row, image, held=True)
 
     def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
         """One output sample for each prepared one, in order; see `Predict`."""
