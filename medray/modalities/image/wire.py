@@ -34,8 +34,10 @@ class ImageWire(Wire):
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """See Wire: of masks, and maps of what the model looks at."""
-        return ("labels", "probabilities", *HOW) if self.places else ("labels", *HOW)
+        """See Wire: of masks, and maps of what the model looks at; boxes have no Grad-CAM."""
+        boxes = self.plan["answers"] == "objects"
+        maps = tuple(one for one in HOW if one != "grad-cam" or not boxes)
+        return ("labels", "probabilities", *maps) if self.places else ("labels", *maps)
 
     @property
     def samples(self) -> str:

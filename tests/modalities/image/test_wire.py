@@ -173,6 +173,8 @@ def test_masks_are_answered_as_they_were_asked() -> None:
     maps = ("grad-cam", "integrated-gradients", "occlusion")
     assert volumes.outputs == ("labels", "probabilities", *maps)
     assert WIRE.outputs == ("labels", *maps)
+    boxes = ImageWire({"dims": 3, "in_channels": 1, "answers": "objects"})
+    assert boxes.outputs == ("labels", *maps[1:])
     assert [volumes.gives(kind)[0] for kind in (media.NIFTI, media.JSON, media.DICOM)] == [
         media.NIFTI,
         media.JSON,
