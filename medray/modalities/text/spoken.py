@@ -57,7 +57,8 @@ def _joined(tokens: Sequence[str]) -> Iterator[tuple[str, int, int]]:
         if words[at] in _NUMBERS:
             behind = _numbers(words, at)
             number = _number(words[at:behind])
-            if number is not None and number >= _LEAST and not _goes_on(words, behind):
+            whole = words[at - 1 : at] != ["point"] and not _goes_on(words, behind)
+            if number is not None and number >= _LEAST and whole:
                 yield str(number), at, behind
             else:
                 yield from ((tokens[one], one, one + 1) for one in range(at, behind))
@@ -89,6 +90,8 @@ def _number(words: Sequence[str]) -> int | None:
             low = _number(rest) if rest else 0
             if not high or low is None or low >= value or (value == 100 and high >= 20):
                 return None
+            if value == 1000 and low < 100 and high > 20 and words[at - 1] == "two":
+                return None  # "June thirty two thousand four"
             return high * value + low
     if len(words) == 3 and words[1] == "-":
         return _number([words[0], words[2]])
