@@ -128,7 +128,7 @@ def _resample_planes(slab: Tensor, plane: Sequence[int], mode: Mode) -> Tensor:
     for axis, size in enumerate(plane, start=2):
         if mode == "linear" and slab.shape[axis] == 2 * size:
             # Right between two voxels each: half of what interpolation takes, which looks them up.
-            pairs = slab.unflatten(axis, (size, 2))
+            pairs = slab.reshape(*slab.shape[:axis], size, 2, *slab.shape[axis + 1 :])
             slab = pairs.select(axis + 1, 0).lerp(pairs.select(axis + 1, 1), 0.5)
     if tuple(slab.shape[2:]) == tuple(plane):
         return slab
