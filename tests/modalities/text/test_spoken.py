@@ -128,3 +128,35 @@ def test_only_summaries_are_written_anew(objects: Objects, make_dataset: Make) -
     with pytest.raises(MedrayError, match="task-mismatch") as caught:
         run([step], storage=objects, cluster="inline")
     assert caught.value.about == "plan.spoken"
+
+
+def test_quantities_of_what_was_said_are_found(objects: Objects, make_dataset: Make) -> None:
+    chance, samples = np.random.default_rng(0), []
+    for number in range(90):
+        age = int(chance.integers(20, 99))
+        filler = " ".join(chance.choice(["well", "so", "the", "of"], 4))
+        row = {
+            "subject": f"s{number}", "split": "test" if number % 3 == 0 else "train",
+            "text": f"Doctor: {filler} age? Patient: I am {said(age)} years old, {filler}.",
+            "summary": f"{age} years",
+        }  # fmt: skip
+        samples.append(Sample(f"d{number:02d}", row))
+    make_dataset("texts", samples)
+    train = {"epochs": 8, "batch_size": 8, "optimiser": {"lr": 2e-2}, "threads": 1}
+    steps = [
+        {
+            "kind": "train", "data": "texts", "output": "net", "plan": {"spoken": True},
+            "task": {"name": "summary", "threshold": 0.5}, "train": train,
+            "model": {"name": "word-selector", "hidden": 16, "embedding": 16, "dropout": 0.1},
+        },
+        {
+            "kind": "predict", "model": "net", "data": "texts", "select": {"split": "test"},
+            "output": "found",
+        },
+        {"kind": "evaluate", "predictions": "found", "data": "texts", "output": "scores",
+         "bootstrap": 20},
+    ]  # fmt: skip
+    *_, scored = run(steps, storage=objects, cluster="inline").steps
+    assert scored.metrics["quantities_found"] == 1
+    assert scored.metrics["quantities_right"] == 1
+    assert scored.metrics["rouge1"] > 0.95
