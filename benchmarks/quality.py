@@ -31,6 +31,7 @@ from medray.tasks.metrics.probability import auroc
 SCORES = {
     "hippocampus": [Bar("dice", "≥", 0.89), Bar("hd95_mm", "≤", 1.5)],
     "hippocampus-folds": [Bar("dice", "≥", 0.895), Bar("hd95_mm", "≤", 1.35)],
+    "pretrain-hippocampus": [Bar("dice", "≥", None), Bar("hd95_mm", "≤", None)],
     "hippocampus-segnet": [Bar("dice", "≥", 0.85)],
     "blood-cells": [Bar("map50", "≥", 0.88)],
     "em-membranes": [Bar("voxel_error", "≤", 0.085)],

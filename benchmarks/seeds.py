@@ -19,7 +19,7 @@ from typing import Any
 JOBS = Path(__file__).parents[1] / "jobs"
 SETS = ["split.seed={seed}", "train.seed={seed}"]  # unless others are given
 METRICS = ("rmse", "auroc", "c_index", "brier", "coverage", "width", "set_size")
-METRICS += ("f1", "accuracy", "rouge1")
+METRICS += ("f1", "accuracy", "rouge1", "dice", "hd95_mm")
 
 
 def run(job: str, root: Path, sets: list[str], cluster: str) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from medray.tasks.restoring import RestoringTask
 from medray.tasks.section import Picture
 
 SHOWN = 3  # cases
-WIDTH = 200  # of a plane, pixels
+HEIGHT = 160  # of a plane, pixels
 HIDDEN = (0, 114, 178)  # told from grey by everybody (after Okabe & Ito 2008)
 
 
@@ -47,7 +47,7 @@ def _picture(
     error = float(np.abs(answer - image)[hidden].mean())
     return Picture(
         "restored",
-        f"{cases.id(case)}: off by {error:.3f} deviations of the image, on average",
+        f"off by {error:.3f} deviations of the image, on average",
         [(cases.id(case), "")],
         panels=[(name, encode_png(_planes(one, spacing))) for name, one in shown.items()],
     )
@@ -57,13 +57,17 @@ def _planes(pixels: Pixels, spacing: Sequence[float]) -> Pixels:
     """One picture of RGB (*space, 3): itself, or the middle planes of a volume side by side."""
     axes = pixels.ndim - 1
     if axes == 2:
-        return draw_overlay(pixels, None, spacing_mm=(spacing[0], spacing[1]), width=WIDTH)
+        return _drawn(pixels, spacing[0], spacing[1])
     planes = []
     for axis in range(axes):
         rows, columns = (spacing[one] for one in range(axes) if one != axis)
-        plane = pixels.take(pixels.shape[axis] // 2, axis)
-        planes.append(draw_overlay(plane, None, spacing_mm=(rows, columns), width=WIDTH))
-    height = max(len(one) for one in planes)
-    filled = [np.pad(one, ((0, height - len(one)), (0, 0), (0, 0))) for one in planes]
-    joined: Pixels = np.concatenate(filled, 1)
+        planes.append(_drawn(pixels.take(pixels.shape[axis] // 2, axis), rows, columns))
+    joined: Pixels = np.concatenate([one[: min(map(len, planes))] for one in planes], 1)
     return joined
+
+
+def _drawn(plane: Pixels, rows_mm: float, columns_mm: float) -> Pixels:
+    """A plane HEIGHT pixels high, but for rounding."""
+    high, wide = plane.shape[0] * rows_mm, plane.shape[1] * columns_mm
+    width = max(1, round(HEIGHT * wide / high))
+    return draw_overlay(plane, None, spacing_mm=(rows_mm, columns_mm), width=width)
