@@ -17,6 +17,7 @@ from typing import Any
 import brca1
 import numpy as np
 from bars import HEAD, Bar, Row, run
+from curves import CURVES, curves
 from drawn import DRAWN, drawn
 from pyarrow import csv
 from risks import EFFECTS_OF, RISKS, effects_of, risks
@@ -249,6 +250,7 @@ def refused(job: str, root: Path) -> Iterator[Row]:
 CHECKS: dict[str, Callable[[str, Path], Iterator[Row]]] = {
     **dict.fromkeys(SCORES, scored),
     **dict.fromkeys(DRAWN, drawn),
+    **dict.fromkeys(CURVES, curves),
     **dict.fromkeys(RISKS, risks),
     **dict.fromkeys(EFFECTS_OF, effects_of),
     "variant-sites": sites,

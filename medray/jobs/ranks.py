@@ -131,9 +131,9 @@ class Ranks:
 
 def _tell_newest(setup: "TrainSetup", told: int, tell: Listener) -> int:
     """Tell of the newest checkpoint, unless that was done; returns its step."""
-    from medray.engine.training.checkpoint import STATE, Checkpoints
+    from medray.engine.training.checkpoint import STATE
 
-    found = Checkpoints(setup.objects, f"{setup.run}/checkpoints").committed()
+    found = setup.checkpoints.committed()
     step, path = found[-1] if found else (0, "")
     if step > told:
         with contextlib.suppress(FileNotFoundError):  # pruned since it was listed

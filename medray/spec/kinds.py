@@ -26,6 +26,7 @@ KINDS: Registry[Kind] = Registry(
         "gather": "medray.steps.gather:GatherStep",
         "transform": "medray.steps.transform:TransformStep",
         "train": "medray.steps.train:TrainStep",
+        "learning-curve": "medray.steps.train.learning_curve:LearningCurveStep",
         "predict": "medray.steps.predict:PredictStep",
         "screen": "medray.steps.screen:ScreenStep",
         "rank": "medray.steps.rank:RankStep",

@@ -81,6 +81,20 @@ def refitted(setup: TrainSetup, weights: Weights) -> TrainSetup:
     return replace(setup, plan=setup.plan.model_copy(update={"frequencies": found}))
 
 
+def judged_on(setup: TrainSetup, weights: Weights, select: dict[str, Any]) -> dict[str, float]:
+    """Metrics of a network on samples that it was not validated on, as the task names them; those
+    that nothing defines are left out.
+
+    Args:
+        setup: of the training.
+        weights: of the network.
+        select: samples of its dataset.
+    """
+    asked = replace(setup, validation=select)
+    found = _metrics(asked, *_judged(asked, weights, {}))
+    return {name.removeprefix("val_"): value for name, value in found.items()}
+
+
 def chosen_alone(
     setup: TrainSetup, weights: Weights, fitted: Fitted, metrics: dict[str, float]
 ) -> dict[str, Any]:

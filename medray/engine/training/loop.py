@@ -17,7 +17,6 @@ from medray.allocator import keep_freed_memory
 from medray.data.batch import Batch
 from medray.data.order import share
 from medray.engine.training.averaging import Average
-from medray.engine.training.checkpoint import Checkpoints
 from medray.engine.training.curve import History
 from medray.engine.training.hands import MODEL, Hands
 from medray.engine.training.ranks import World
@@ -84,7 +83,7 @@ def outcome(setup: TrainSetup) -> TrainResult:
     Raises:
         SpecError: the run has no checkpoint (code "no-checkpoint").
     """
-    checkpoints = Checkpoints(setup.objects, f"{setup.run}/checkpoints")
+    checkpoints = setup.checkpoints
     found = checkpoints.newest(only={"history"})
     if found is None:
         raise SpecError("the run has no checkpoint", code="no-checkpoint", about=setup.run)
@@ -102,6 +101,12 @@ def outcome(setup: TrainSetup) -> TrainResult:
         weights=found.state["weights"],
         rows=history.rows(per_epoch),
     )
+
+
+def weights_of(setup: TrainSetup, result: TrainResult) -> dict[str, Tensor]:
+    """The weights that a training chose."""
+    found = setup.checkpoints.read(result.checkpoint, only={result.weights})
+    return found.tensors[result.weights]
 
 
 class _Training:
@@ -125,7 +130,7 @@ class _Training:
         optimisers = {name: self.objective.optimiser(name, settings.optimiser) for name in networks}
         self.hands = Hands(world, settings, setup.batch_size, networks, optimisers)
         self.history = History(self.objective.losses)
-        self.checkpoints = Checkpoints(setup.objects, f"{setup.run}/checkpoints")
+        self.checkpoints = setup.checkpoints
         self.epoch_steps = settings.steps_per_epoch or parts.loader.order.steps_per_pass
         self.total = settings.epochs * self.epoch_steps
         stopping = settings.early_stopping

@@ -12,7 +12,6 @@ from torch import Tensor
 from medray.baselines.base import Baseline
 from medray.baselines.stored import encode, file_of
 from medray.engine.training.baseline_scores import fit_baselines, validate_baselines
-from medray.engine.training.checkpoint import Checkpoints
 from medray.engine.training.examples import keep_examples
 from medray.engine.training.held_out import (
     chosen_across,
@@ -23,7 +22,7 @@ from medray.engine.training.held_out import (
 )
 from medray.engine.training.initial import told
 from medray.engine.training.learnt import learnt
-from medray.engine.training.loop import TrainResult
+from medray.engine.training.loop import TrainResult, weights_of
 from medray.engine.training.objectives import models_of
 from medray.engine.training.setup import TrainSetup
 from medray.modalities import kept, modality_of
@@ -55,7 +54,7 @@ def save_trained(
         spec: hash of the resolved training step.
         parents: besides the data and the model it was initialised from.
     """
-    weights = _weights(setup, result)
+    weights = weights_of(setup, result)
     setup = refitted(setup, weights)
     keep_examples(setup, weights)
     beside, metrics = _baselines(setup, weights)
@@ -104,7 +103,7 @@ def save_folds(
         column: whose values part the folds; "": the networks learnt from the same samples.
         spec: hash of the resolved training step.
     """
-    each_weights = [_weights(setup, result) for _, setup, result in made]
+    each_weights = [weights_of(setup, result) for _, setup, result in made]
     weights = {
         f"{at}.{key}": tensor for at, own in enumerate(each_weights) for key, tensor in own.items()
     }
@@ -217,11 +216,6 @@ def _encoded(members: Sequence[Mapping[str, Baseline]]) -> dict[str, bytes]:
         for kind in members[0]
         if all(kind in one for one in members)
     }
-
-
-def _weights(setup: TrainSetup, result: TrainResult) -> dict[str, Tensor]:
-    checkpoints = Checkpoints(setup.objects, f"{setup.run}/checkpoints")
-    return checkpoints.read(result.checkpoint, only={result.weights}).tensors[result.weights]
 
 
 def _history(result: TrainResult) -> bytes:

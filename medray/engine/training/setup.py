@@ -10,6 +10,7 @@ from medray.data.beside import Beside
 from medray.data.cases import Cases, Loader
 from medray.data.order import Order, seed_of
 from medray.data.tree import channels_last
+from medray.engine.training.checkpoint import Checkpoints
 from medray.engine.training.freezing import freeze_for_good
 from medray.engine.training.initial import initialise
 from medray.engine.training.objectives import objective_of
@@ -43,6 +44,7 @@ class TrainSetup:
         run: folder of this run below the root: its checkpoints lie there.
         select: which samples to learn from.
         unlabelled: samples to learn from without their targets; their dataset is named, and pinned.
+        scratch: where checkpoints lie if not below the root.
         validation: which samples to validate on; none may match.
         shared: how many subjects and records are in both, by column.
     """
@@ -58,6 +60,12 @@ class TrainSetup:
     validation: dict[str, Any] = field(default_factory=lambda: {"split": "val"})
     shared: dict[str, int] = field(default_factory=dict)
     unlabelled: Unlabelled | None = None
+    scratch: Objects | None = None
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """Of this run."""
+        return Checkpoints(self.scratch or self.objects, f"{self.run}/checkpoints")
 
     @property
     def batch_size(self) -> int:

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 def check(view: View, spec: TrainSpec) -> None:
     """Task, network and data fit each other, and the settings fit all of them."""
+    view.makes("output", spec.output, check_training(view, spec))
+
+
+def check_training(view: View, spec: TrainSpec) -> Model:
+    """The same of any training; what it makes."""
     data = view.data("data", spec.data)
     task = task_of(view, spec.task.model_dump(mode="json"), "task")
     found = view.plugin(MODELS, spec.model, "model")
@@ -61,13 +66,12 @@ def check(view: View, spec: TrainSpec) -> None:
         inline = isinstance(view.profile, Inline)
         if not inline and not view.profile.pool(spec.kind).gpus:
             view.add("train.precision", "fp16-needs-cuda", "fp16 needs a GPU", "take bf16 or fp32")
-    made = Model(
+    return Model(
         None if found is None else spec.model.model_dump(mode="json"),
         None if task is None else spec.task.model_dump(mode="json"),
         spec.folds is not None,
         spec.data.partition("@")[0],
     )
-    view.makes("output", spec.output, made)
 
 
 def _unlabelled(

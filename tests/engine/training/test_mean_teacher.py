@@ -197,6 +197,7 @@ def test_what_is_validated_on_is_not_learnt_from(spots: Dataset) -> None:
         ({"unlabelled": {"data": "more", "select": {}}}, "no-such-dataset"),
         ({"unlabelled": {"select": {"ward": 1}}}, "no-such-column"),
         ({"unlabelled": {"select": {"split": "moer"}}}, "nothing-selected"),
+        ({"task": {"name": "regression", "target": "target"}}, "no-probabilities"),
     ],
 )
 def test_what_cannot_be_is_told_before_a_job_begins(

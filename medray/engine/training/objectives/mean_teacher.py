@@ -17,6 +17,10 @@ from medray.data.tree import Tree, joined, map_tree
 from medray.engine.training.averaging import Average
 from medray.engine.training.hands import MODEL, Hands
 from medray.engine.training.objectives.base import Given, Objective, ObjectiveOptions
+from medray.errors import SpecError
+from medray.models.base import Network
+from medray.spec.training import TrainSettings
+from medray.tasks.base import Task
 
 TEACHER = "teacher"
 
@@ -69,6 +73,24 @@ class MeanTeacher(Objective):
         self._average = Average(teacher, options.decay, own_buffers=True)
         self._count = given.settings.unlabelled_batch_size
         self.followers[TEACHER] = teacher
+
+    @classmethod
+    def accept(
+        cls, options: Any, task: Task, network: type[Network], settings: TrainSettings
+    ) -> None:
+        """Refuse answers in units: their distance would hang on these.
+
+        Raises:
+            SpecError: the task's answers are no probabilities (code "no-probabilities").
+        """
+        far = task.probabilities(torch.tensor([[-9.0], [9.0]]).repeat(1, len(task.channels)))
+        if far.min() < 0 or far.max() > 1:
+            raise SpecError(
+                f"{task.name} answers by values, and a teacher is held to by probabilities",
+                code="no-probabilities",
+                about="objective",
+                hint="take a task of classes, or another objective",
+            )
 
     def step(self, batch: Batch, hands: Hands) -> dict[str, Tensor]:
         """See Objective."""

@@ -1,0 +1,1 @@
+"""What a learning curve is made of: trainings that draw their labels."""
