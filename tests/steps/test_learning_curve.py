@@ -116,7 +116,9 @@ def test_a_curve_of_two_arms(spots: Dataset, objects: Objects) -> None:
     assert result.steps[0].metrics["auc_taught_0.2"] == means[0]
     page = render(collect(objects, "job", [{"kind": "learning-curve", "output": data.reference}]))
     assert "Learning curve: curve" in page
-    assert "Less supervised, on the same draws" in page
+    assert "Over supervised, draw by draw" in page
+    assert "at their end, on split test." in page
+    assert "AUROC of taught, 20 %" in page
     assert objects.folders("models") == []
 
 

@@ -1,6 +1,7 @@
 """What a learning curve has to show: the curve, its numbers, and what arms differ by."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from medray.storage.catalog.datasets import Dataset
@@ -12,7 +13,7 @@ SAID = """Intervals of a learning curve are 95 % ones of a mean over draws, by S
 draws are judged on the same cases: intervals say what hangs on which labels were seen and on the
 seed, not on which cases were judged.""".replace("\n", " ")
 HEADS = {
-    "share": Metric("share of the labels", digits=3),
+    "of": Metric("share of the labels", kind="text"),
     "arm": Metric("arm", kind="text"),
     "labels": Metric("labels", kind="count"),
     "unlabelled": Metric("samples without", kind="count"),
@@ -22,7 +23,7 @@ HEADS = {
 
 def section_of(dataset: Dataset) -> Section:
     """Of a dataset that a step of kind learning-curve made."""
-    curve = dataset.attributes["curve"]
+    curve = [{**row, "of": f"{100 * row['share']:g} %"} for row in dataset.attributes["curve"]]
     task = build_task(dataset.attributes["learnt"])
     names = sorted({name for row in curve for name in row["metrics"]})
     metrics = {name: task.metric_of(name) for name in names}
@@ -33,16 +34,16 @@ def section_of(dataset: Dataset) -> Section:
         Table(
             {**HEADS, **heads},
             [{**row, **row["metrics"]} for row in curve],
-            lead=f"Networks were judged on {dataset.attributes['judge']}, at their end.",
+            lead=f"Networks were judged at their end, on {_told(dataset.attributes['judge'])}.",
         )
     ]
     apart = [row for row in curve if "less" in row]
     if apart:
-        shown = {name: HEADS[name] for name in ("share", "arm")}
+        shown = {name: HEADS[name] for name in ("of", "arm")}
         rows = [{**row, **row["less"]} for row in apart]
-        tables.append(Table({**shown, **heads}, rows, title=f"Less {arms[0]}, on the same draws"))
+        tables.append(Table({**shown, **heads}, rows, title=f"Over {arms[0]}, draw by draw"))
     figures = []
-    if main in metrics:
+    if main in metrics and len({row["share"] for row in curve}) > 1:
         figures = [Figure("line", metrics[main].label, _lines(curve, arms, main))]
     return Section(
         title=f"Learning curve: {dataset.name}",
@@ -66,9 +67,17 @@ def _lines(curve: list[dict[str, Any]], arms: list[str], name: str) -> Mapping[s
 
 def _tiles(curve: list[dict[str, Any]], metrics: Mapping[str, Metric], main: str) -> list[Tile]:
     """Of the fewest labels: each arm's mean."""
-    least = [row for row in curve if row["share"] == curve[0]["share"]] if curve else []
+    least = [row for row in curve if row["share"] == curve[0]["share"]]
     return [
-        Tile(metrics[main], row["metrics"][main], f"{row['arm']}, {row['labels']} labels")
+        Tile(
+            replace(metrics[main], label=f"{metrics[main].label} of {row['arm']}, {row['of']}"),
+            row["metrics"][main],
+        )
         for row in least
         if main in row["metrics"]
     ]
+
+
+def _told(where: Mapping[str, Any]) -> str:
+    """In words: "split test"."""
+    return ", ".join(f"{column} {value}" for column, value in where.items()) or "all samples"
