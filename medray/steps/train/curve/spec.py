@@ -47,8 +47,8 @@ class LearningCurveSpec(StepSpec):
 
     @classmethod
     def kept(cls) -> frozenset[str]:
-        """All but the settings."""
-        return super().kept() - {"train", "arms"}
+        """All but the settings, and of these where the weights come from; arms are told by name."""
+        return super().kept() - {"train"} | {"train.init_from"}
 
     def settings(self, arm: str) -> TrainSettings:
         """How an arm trains.
