@@ -11,6 +11,7 @@ FORMATS: Registry[Format] = Registry(
         "notes": "medray.formats.documents.notes:Notes",
         "dicom": "medray.formats.dicom:Dicom",
         "dicom_seg": "medray.formats.dicom.segmentation:DicomSeg",
+        "dicom_sr": "medray.formats.dicom.report:DicomSr",
         "nifti": "medray.formats.nifti:Nifti",
         "image": "medray.formats.image:Image",
         "detections": "medray.formats.image.boxes.detections:Detections",

@@ -322,12 +322,21 @@ def called(sample_id: str = "case") -> Sample:
     return Sample(sample_id, {"subject": "a.vcf"}, dict(arrays), layout)
 
 
+def found(sample_id: str = "case") -> Sample:
+    """A series with an object in it."""
+    made = written(sample_id)
+    box = {"class": "nodule", "begin": [0.0, 1.0, 1.0], "end": [1.0, 2.5, 3.0]}
+    objects = [{**box, "score": 0.75, "called": True}]
+    return Sample(sample_id, {**made.row, "objects": objects}, {})
+
+
 WRITTEN: dict[str, Callable[[str], Sample]] = {
     "bed": track,
     "box_overlay": boxed,
     "brat": marked,
     "conll": marked,
     "dicom_seg": written,
+    "dicom_sr": found,
     "edf": recorded,
     "expression": measured,
     "fasta": contig,

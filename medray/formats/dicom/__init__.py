@@ -8,25 +8,27 @@ from dataclasses import replace
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
-from typing import ClassVar, Literal
-
-from pydantic import Field
+from typing import ClassVar
 
 from medray.errors import DataError, PassedOver, SpecError
 from medray.formats.base import Format, FormatOptions, Found, Input, Source, Stamp, stamp_of
+from medray.formats.dicom.beside import Beside
 from medray.formats.dicom.deidentify import Keyed, Plain, Pseudonyms
-from medray.formats.dicom.headers.headers import LIMITS, Limits
+from medray.formats.dicom.headers.headers import Limits
 from medray.formats.dicom.known import Known, Recalled, Record
 from medray.formats.dicom.labels import find_nifti
+from medray.formats.dicom.options import DicomOptions
 from medray.formats.dicom.reader import COLUMNS, Rules, read_series
 from medray.formats.dicom.recall import keep, recall
-from medray.formats.dicom.series import Select, Series, Sorted, judge
+from medray.formats.dicom.series import Series, Sorted, judge
+from medray.formats.dicom.tree import SEGMENTATIONS, Instance
 from medray.formats.files import nothing_found
+from medray.formats.imaging.objects import CLIPPED, OBJECTS
 from medray.formats.packed import grouped
 from medray.formats.site_key import load_key
 from medray.ids import digest
 from medray.storage.shards.forms.ome import images
-from medray.storage.shards.holds import Holds, named
+from medray.storage.shards.holds import Holds, named, names
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays, space_axes
@@ -35,43 +37,6 @@ from medray.version import __version__
 GROUP_SAMPLES = 8
 
 __all__ = ["Dicom"]
-
-
-class Deidentify(FormatOptions):
-    """How identifiers leave the format; the key itself never stands here."""
-
-    method: Literal["keyed", "none"] = Field(
-        "keyed", description="none: the source is de-identified already"
-    )
-    key_env: str = Field("MEDRAY_DEID_KEY", description="environment variable that holds the key")
-    key_file: str = Field("", description="file that holds the key; goes before key_env")
-    show_paths: bool = Field(
-        False, description="name files by path in the quarantine: only where paths name nobody"
-    )
-    keep_sex_and_age: bool = Field(
-        False, description="option 113108 of PS3.15; ages from 90 become 90"
-    )
-
-
-class DicomOptions(FormatOptions):
-    """How to read DICOM."""
-
-    select: Select = Select()
-    deidentify: Deidentify = Deidentify()
-    labels: str = Field(
-        "",
-        description="folder of masks (absolute, or below the source) named <series UID> or <folder "
-        "of the series> with .nii.gz; `seg`: DICOM SEG files of the source; empty: no masks",
-    )
-    require_labels: bool = Field(True, description="with labels: refuse series without a mask")
-    resample: bool = Field(
-        False, description="interpolate tilted or unevenly spaced series onto a regular grid"
-    )
-    volumes: Literal["refuse", "split"] = Field(
-        "refuse", description="4-D series: refused, or one sample per volume"
-    )
-    max_file_bytes: int = Field(LIMITS.file_bytes, gt=0, description="refuse larger files")
-    max_bytes: int = Field(LIMITS.sample_bytes, gt=0, description="refuse larger volumes")
 
 
 class Dicom(Format):
@@ -103,11 +68,13 @@ class Dicom(Format):
 
     def arrays(self) -> Arrays:
         """Volumes, and masks where `labels` says whose."""
-        return images(labels=bool(self.options.labels), axes=3)
+        return images(labels=bool(self.options.labels) and not self.options.rois, axes=3)
 
     def holds(self) -> Holds:
-        """Volumes, and masks where `labels` says whose."""
-        return Holds(named(self.arrays()), COLUMNS, axes=space_axes(self.arrays()))
+        """Volumes, and masks or objects where `labels` says whose."""
+        objects = names((OBJECTS, CLIPPED) if self.options.rois else ())
+        arrays = self.arrays()
+        return Holds(named(arrays), COLUMNS | objects, axes=space_axes(arrays))
 
     def ready(self) -> None:
         """Libraries, and the site's key.
@@ -131,8 +98,9 @@ class Dicom(Format):
                 "the source is no folder", code="no-such-source", about=str(source.root)
             )
         known = self._known(source)
-        found, reused = recall(source, known, self.limits, self.names)
-        if not (found.series or found.segmentations or found.turned or reused):
+        beside = SEGMENTATIONS | self.options.beside
+        found, reused = recall(source, known, self.limits, self.names, beside)
+        if not (found.series or found.beside or found.turned or reused):
             nothing_found(source, "file", "files of any name count, in any folder below it")
         refused = [self._refused(entry.path, entry.fault) for entry in found.turned]
         made = [self._record(source, series, found) for series in found.series]
@@ -153,7 +121,7 @@ class Dicom(Format):
             files = len(item.paths)
             refused.append(Refusal.of(item.key, _shared(), files=files, path=path, syntax=syntax))
             items.remove(item)
-        refused += self._unused_segmentations(found, used)
+        refused += self._unused(found, used)
         refused.sort(key=lambda one: (one.source, one.code))
         if known is not None:
             keep(known, found, [*made, *self._beside(found)])
@@ -196,22 +164,21 @@ class Dicom(Format):
 
     def named(self) -> list[tuple[str, str]]:
         """The folder of masks."""
-        labels = self.options.labels
-        return [] if labels in ("", "seg") else [("labels", labels)]
+        return [("labels", self.options.masks)] if self.options.masks else []
 
     def files(self, item: Input) -> Iterator[str]:
         """Slices, their copies and the label, where it lies below the source."""
         yield from item.paths
         yield from (path for _, path in item.extra["copies"])
-        folder = self.options.labels
+        folder = self.options.masks
         if not Path(folder).is_absolute():
             for label in item.extra.get("labels", ()):
-                yield label if folder == "seg" else f"{folder}/{label}"
+                yield f"{folder}/{label}" if folder else label
 
     def opens(self, item: Input) -> Iterator[str]:
         """As `files`, and the label wherever it lies."""
         yield from self.files(item)
-        folder = self.options.labels
+        folder = self.options.masks
         if Path(folder).is_absolute():
             yield from (f"{folder}/{label}" for label in item.extra.get("labels", ()))
 
@@ -233,9 +200,10 @@ class Dicom(Format):
             split=options.volumes == "split",
             keep_sex_and_age=options.deidentify.keep_sex_and_age,
         )
+        beside = Beside(self._masks(source.root), options.rois, options.classes)
         try:
             resolved = replace(source, root=source.root.resolve())
-            yield from read_series(resolved, item, rules, self._masks(source.root))
+            yield from read_series(resolved, item, rules, beside)
         except DataError as fault:
             # Files are named by paths, and paths often hold names: the key is all that leaves.
             raise DataError(
@@ -244,7 +212,7 @@ class Dicom(Format):
 
     def _masks(self, root: Path) -> Path | None:
         # `root / absolute` is the absolute path.
-        return root / self.options.labels if self.options.labels not in ("", "seg") else None
+        return root / self.options.masks if self.options.masks else None
 
     def _input(self, source: Source, key: str, series: Series, found: Sorted) -> Input:
         judge(series, self.options.select)
@@ -261,7 +229,8 @@ class Dicom(Format):
             marks += [[path, *stamp[:2]] for path, stamp in labels.items()]
             stamps += labels.values()
         elif self.options.labels and self.options.require_labels:
-            raise DataError("no mask belongs to the series", code="no-label")
+            what = "file with objects" if self.options.rois else "mask"
+            raise DataError(f"no {what} belongs to the series", code="no-label")
         identity = json.dumps([self.names.fingerprint, marks], separators=(",", ":"))
         return Input(
             key=key,
@@ -273,14 +242,15 @@ class Dicom(Format):
         )
 
     def _labels(self, source: Source, series: Series, found: Sorted) -> dict[str, Stamp]:
-        """The mask of a series, and other files of the same one, by name."""
+        """The mask of a series, or its objects, and other files of the same ones, by name."""
         masks = self._masks(source.root)
         if masks is None:
-            files = found.segmentations.get(series.uid, []) if self.options.labels else []
+            files = self._about(found, series.uid)
             distinct = len({file.sop for file in files})
             if distinct > 1:
+                what = "files with objects" if self.options.rois else "segmentations"
                 raise DataError(
-                    f"{distinct} segmentations refer to the series",
+                    f"{distinct} {what} refer to the series",
                     code="many-labels",
                     hint="leave one of them in the source",
                 )
@@ -297,19 +267,27 @@ class Dicom(Format):
             raise DataError("masks of two of its folders fit the series", code="many-labels")
         names = {path.relative_to(masks).as_posix(): path for path in fit}
         return {
-            name: source.stamp(f"{self.options.labels}/{name}", path.stat())
+            name: source.stamp(f"{self.options.masks}/{name}", path.stat())
             for name, path in names.items()
         }
 
-    def _unused_segmentations(self, found: Sorted, used: set[str]) -> Iterator[Refusal]:
-        unused = PassedOver("a segmentation of no series that is taken", code="rejected-modality")
-        for uid, files in found.segmentations.items():
-            if self.options.labels == "seg" and uid in used:
-                for copy in files[1:]:
-                    yield self._refused(copy.path, _copy(), copy.facts.syntax)
-                continue
+    def _about(self, found: Sorted, uid: str) -> list[Instance]:
+        """Files about a series, of those that `labels` names."""
+        wanted = self.options.beside
+        return [file for file in found.beside.get(uid, ()) if file.facts.sop_class in wanted]
+
+    def _unused(self, found: Sorted, used: set[str]) -> Iterator[Refusal]:
+        """Files about series that are not taken, and copies."""
+        for uid, files in found.beside.items():
+            mine = self._about(found, uid) if uid in used else []
+            for copy in mine[1:]:
+                yield self._refused(copy.path, _copy(), copy.facts.syntax)
             for file in files:
-                yield self._refused(file.path, file.fault or unused, file.facts.syntax)
+                if file not in mine:
+                    what = "segmentation" if file.facts.sop_class in SEGMENTATIONS else "file"
+                    reason = f"a {what} of no series that is taken"
+                    fault = file.fault or PassedOver(reason, code="rejected-modality")
+                    yield self._refused(file.path, fault, file.facts.syntax)
 
     def _refused(self, path: str, fault: DataError, syntax: str = "") -> Refusal:
         key = self.names.name("file", path)

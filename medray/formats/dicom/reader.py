@@ -1,11 +1,9 @@
 """One series read on a worker: each file once, its header and its pixels together."""
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,7 @@ import numpy.typing as npt
 
 from medray.errors import DataError
 from medray.formats.base import Input, Source
+from medray.formats.dicom.beside import Beside, open_file
 from medray.formats.dicom.confined import Confined
 from medray.formats.dicom.deidentify import Pseudonyms, kernel, require_one_person, vendor
 from medray.formats.dicom.geometry import Floats, Verdict, classify, report, resamplable
@@ -20,14 +19,15 @@ from medray.formats.dicom.headers import tags
 from medray.formats.dicom.headers.elements import Elements
 from medray.formats.dicom.headers.headers import Header, Limits, load
 from medray.formats.dicom.headers.lookup import palette
-from medray.formats.dicom.labels import read_nifti, read_segmentation
 from medray.formats.dicom.pixels.frame import Frame
 from medray.formats.dicom.pixels.frames import frames
 from medray.formats.dicom.pixels.pixels import Layout, decode, stored_range
 from medray.formats.dicom.references import describe_source
 from medray.formats.dicom.resample import regularise
+from medray.formats.dicom.rois.places import Places
 from medray.formats.dicom.volume import Volume
 from medray.formats.imaging.values import columns, describe, spacing_of
+from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample
 
 # Stored values of these are measurements, and MONOCHROME1 is only how to show them.
@@ -77,14 +77,16 @@ class Stack:
     ends: tuple[float, float] | None
 
 
-def read_series(source: Source, item: Input, rules: Rules, masks: Path | None) -> Iterator[Sample]:
-    """Read, judge and assemble one series.
+def read_series(
+    source: Source, item: Input, rules: Rules, beside: Beside
+) -> Iterator[Sample | Refusal]:
+    """Read, judge and assemble one series; objects in it that can't be taken are refused alone.
 
     Args:
         source: whose root is resolved.
         item: of the plan.
         rules: how.
-        masks: folder of NIfTI masks, None where labels are DICOM SEG or absent.
+        beside: what lies beside it.
 
     Raises:
         DataError: every reason why it is no volume.
@@ -116,7 +118,7 @@ def read_series(source: Source, item: Input, rules: Rules, masks: Path | None) -
             array = array[:, order]
         ends = stack.ends if whole else None
         part = replace(stack, array=array, frames=ordered, ends=ends)
-        yield _sample(files, item, rules, masks, part, judged, suffix)
+        yield from _sample(files, item, rules, beside, part, judged, suffix)
 
 
 def _hint(verdict: Verdict) -> str:
@@ -127,15 +129,6 @@ def _hint(verdict: Verdict) -> str:
     if verdict.code in ("indistinct-volumes", "mixed-volumes"):
         return "give each volume a series UID of its own at the source"
     return ""
-
-
-def _open(files: Confined, path: str, limits: Limits) -> tuple[Header, bytes]:
-    handle, status = files.open(path)
-    try:
-        header, buffer, _ = load(handle, status.st_size, limits)
-    finally:
-        os.close(handle)
-    return header, buffer
 
 
 def _read_files(files: Confined, item: Input, rules: Rules) -> Stack:
@@ -230,7 +223,7 @@ def _copies(files: Confined, paths: list[str], limits: Limits) -> list[tuple[Hea
     found = []
     for path in paths:
         with suppress(DataError):
-            header, buffer = _open(files, path, limits)
+            header, buffer = open_file(files, path, limits)
             found.append((header, _decoded(header, buffer, limits)))
     return found
 
@@ -262,11 +255,11 @@ def _sample(
     files: Confined,
     item: Input,
     rules: Rules,
-    masks: Path | None,
+    beside: Beside,
     stack: Stack,
     verdict: Verdict,
     suffix: str,
-) -> Sample:
+) -> Iterator[Sample | Refusal]:
     image, affine, ends = stack.array, verdict.affine, stack.ends
     assert affine is not None, verdict  # noqa: S101 - regular and resamplable verdicts have one
     if verdict.code:
@@ -275,36 +268,20 @@ def _sample(
         )
         ends = None
     arrays: dict[str, Any] = {"image": image}
-    label = _label(files, item, rules, masks, image.shape[1:], affine)
+    about = item.extra.get("labels", ())
+    grid = (int(image.shape[1]), int(image.shape[2]), int(image.shape[3]))
+    label = beside.label(files, about, rules.limits, grid, affine)
     if label is not None:
         arrays["label"] = label
     row = _row(stack, affine, verdict, rules) | describe(image, label, ends)
     row["has_label"] = label is not None
-    return Sample(item.key + suffix, row, arrays)
-
-
-def _label(
-    files: Confined,
-    item: Input,
-    rules: Rules,
-    masks: Path | None,
-    shape: tuple[int, ...],
-    affine: Floats,
-) -> npt.NDArray[Any] | None:
-    names = item.extra.get("labels", ())
-    if not names:
-        return None
-    grid = (shape[0], shape[1], shape[2])
-    if masks is not None:
-        return read_nifti(masks / names[0], grid, affine)
-    read = [read_segmentation(*_open(files, name, rules.limits), grid, affine) for name in names]
-    if not all(np.array_equal(read[0], again) for again in read[1:]):
-        raise DataError(
-            "two files with one SOP instance UID hold different masks",
-            code="conflicting-duplicates",
-            hint="remove the one that is wrong",
-        )
-    return read[0]
+    if beside.rois is not None:
+        places = Places(stack.frames, affine, stack.head.text(tags.FRAME_OF_REFERENCE_UID))
+        key = item.key + suffix
+        made, refused = beside.objects(files, about, rules.limits, grid, places, key)
+        row |= made
+        yield from (replace(one, source=item.key) for one in refused)
+    yield Sample(item.key + suffix, row, arrays)
 
 
 COLUMNS = columns(

@@ -13,7 +13,11 @@ from medray.formats.listing import folders
 
 
 def recall(
-    source: Source, known: Known | None, limits: Limits, names: Pseudonyms
+    source: Source,
+    known: Known | None,
+    limits: Limits,
+    names: Pseudonyms,
+    beside: frozenset[str],
 ) -> tuple[Sorted, list[Recalled]]:
     """What must be judged now, and what became of the rest.
 
@@ -22,9 +26,10 @@ def recall(
         known: what the last plan made; None: everything is scanned.
         limits: of a file.
         names: pseudonyms.
+        beside: SOP classes of files that are about series.
     """
     if known is None:
-        return sort_out(scan_tree(source, limits)), []
+        return sort_out(scan_tree(source, limits, beside=beside), beside), []
     turned: list[Turned] = []
     for folder in folders(replace(source, root=source.root.resolve()), hidden=True):
         known.add(folder, source.timed)
@@ -32,13 +37,13 @@ def recall(
     scanned: dict[int, Instance | Turned] = {}
 
     def scan(numbers: list[int], paths: list[str]) -> Iterator[tuple[str, str, bool]]:
-        for number, found in zip(numbers, scan_tree(source, limits, paths), strict=True):
+        for number, found in zip(numbers, scan_tree(source, limits, paths, beside), strict=True):
             scanned[number] = found
             uid = found.facts.series if isinstance(found, Instance) else ""
             yield found.folder, names.name("series", uid) if uid else "", found.is_damage
 
     reused = known.recall(scan, {one.folder for one in turned if one.is_damage})
-    return sort_out([*turned, *(scanned[number] for number in sorted(scanned))]), reused
+    return sort_out([*turned, *(scanned[at] for at in sorted(scanned))], beside), reused
 
 
 def keep(known: Known, found: Sorted, records: list[Record]) -> None:

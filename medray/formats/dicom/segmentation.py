@@ -183,9 +183,9 @@ class DicomSeg(WriteOnly):
                 *_on_sources(geometry, label),
                 self.options.encoding.upper(),
                 self._descriptions(segments),
-                series_instance_uid=_uid(identity, "series"),
+                series_instance_uid=uid_of(identity, "series"),
                 series_number=1,
-                sop_instance_uid=_uid(identity, "instance"),
+                sop_instance_uid=uid_of(identity, "instance"),
                 instance_number=1,
                 manufacturer="medray",
                 manufacturer_model_name=self.options.algorithm,
@@ -197,7 +197,10 @@ class DicomSeg(WriteOnly):
                 content_date=date,
                 content_time="000000",
             )
-        _settle(built, date, _uid(identity, "dimensions"))
+        settled(built, date)
+        for part in built.iterall():
+            if part.keyword == "DimensionOrganizationUID":
+                part.value = uid_of(identity, "dimensions")
         buffer = BytesIO()
         built.save_as(buffer)
         return buffer.getvalue()
@@ -208,15 +211,15 @@ class DicomSeg(WriteOnly):
 
         algorithm = highdicom.AlgorithmIdentificationSequence(
             self.options.algorithm,
-            _concept(Code(value="123110", scheme="DCM", meaning="Artificial Intelligence")),
+            concept(Code(value="123110", scheme="DCM", meaning="Artificial Intelligence")),
             __version__,
         )
         return [
             SegmentDescription(
                 number,
                 segment.label,
-                _concept(segment.category),
-                _concept(segment.type),
+                concept(segment.category),
+                concept(segment.type),
                 "AUTOMATIC",
                 algorithm,
             )
@@ -277,22 +280,25 @@ def _named(classes: Sequence[str], label: np.ndarray) -> tuple[Segment, ...]:
     return tuple(Segment(label=f"class {number}") for number in range(1, max(1, highest) + 1))
 
 
-def _concept(code: Code) -> Any:
+def concept(code: Code) -> Any:
+    """A code as highdicom takes it."""
     from highdicom.sr import CodedConcept
 
     return CodedConcept(code.value, code.scheme, code.meaning)
 
 
-def _uid(identity: "hashlib._Hash", use: str) -> str:
+def uid_of(identity: "hashlib._Hash", use: str) -> str:
+    """A UID that follows from the content, another for each use."""
     own = hashlib.sha256(identity.digest() + use.encode()).digest()
     return f"2.25.{int.from_bytes(own[:16], 'big')}"
 
 
-def _settle(built: "Dataset", date: str, dimensions: str) -> None:
-    """Replace what highdicom takes from the clock and from chance."""
-    built.InstanceCreationDate, built.InstanceCreationTime = date, "000000"
+def settled(built: "Dataset", date: str) -> None:
+    """Replace what highdicom takes from the clock."""
     for part in built.iterall():
-        if part.keyword == "DimensionOrganizationUID":
-            part.value = dimensions
+        if part.keyword in ("InstanceCreationDate", "ContentDate"):
+            part.value = date
+        elif part.keyword in ("InstanceCreationTime", "ContentTime"):
+            part.value = "000000"
         elif part.keyword == "ContributionDateTime":
             part.value = f"{date}000000"

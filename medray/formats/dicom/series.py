@@ -98,30 +98,32 @@ class Sorted:
 
     Args:
         series: image series, in order of their first file.
-        segmentations: DICOM SEG files by the series they refer to.
+        beside: DICOM SEG files by the series they refer to, and SR or RTSTRUCT where wanted.
         turned: files that belong to no image series, each with its reason.
     """
 
     series: list[Series]
-    segmentations: dict[str, list[Instance]]
+    beside: dict[str, list[Instance]]
     turned: list[Turned]
 
 
-def sort_out(scanned: Iterable[Instance | Turned]) -> Sorted:
-    """Group scanned files into series.
+def sort_out(
+    scanned: Iterable[Instance | Turned], beside: frozenset[str] = SEGMENTATIONS
+) -> Sorted:
+    """Group scanned files into series, and files of the classes `beside` by what they are about.
 
     A file with a readable header stays in its series when it is damaged, so that the series is
     refused rather than shortened. A damaged file that tells no series is held against the series of
     its folder, when the folder holds exactly one.
     """
     grouped: dict[tuple[str, str], list[Instance]] = defaultdict(list)
-    segmentations: list[Instance] = []
+    about: list[Instance] = []
     turned: list[Turned] = []
     for entry in scanned:
         if isinstance(entry, Turned):
             turned.append(entry)
-        elif entry.facts.sop_class in SEGMENTATIONS:
-            segmentations.append(entry)
+        elif entry.facts.sop_class in beside:
+            about.append(entry)
         elif not (entry.facts.study and entry.facts.series):
             fault = entry.fault or DataError("no series UID", code="blank-uid")
             turned.append(Turned(entry.path, fault))
@@ -133,32 +135,31 @@ def sort_out(scanned: Iterable[Instance | Turned]) -> Sorted:
     for one in series:
         if claims[one.uid] > 1:
             _mark(one, DataError("two studies claim this series UID", code="ambiguous-uid"))
-    return Sorted(series, _matched(segmentations, series), turned)
+    return Sorted(series, _matched(about, series), turned)
 
 
-def _matched(segmentations: list[Instance], series: list[Series]) -> dict[str, list[Instance]]:
-    """Segmentations by the UID of the series that each is about, "" for none of the tree's.
+def _matched(beside: list[Instance], series: list[Series]) -> dict[str, list[Instance]]:
+    """Files by the UID of the series that each is about, "" for none of the tree's.
 
     The series that they name counts; where that is absent, or none of the tree, the SOP instances
     do: anonymisers and converters lose one or the other.
     """
     here = {one.uid for one in series}
-    sources = frozenset[str]().union(*(one.sources for one in segmentations))
+    sources = frozenset[str]().union(*(one.sources for one in beside))
     series_of: dict[str, set[str]] = defaultdict(set)
     for one in series:
         for instance in one.instances:
             if instance.sop in sources:
                 series_of[instance.sop].add(one.uid)
     found: dict[str, list[Instance]] = defaultdict(list)
-    for file in segmentations:
+    for file in beside:
         named = here.intersection(file.references)
         by_image = set().union(*(series_of.get(sop, ()) for sop in file.sources))
         about = (named & by_image or named) if len(named) != 1 else named
         about = about or by_image
         if len(about) > 1:
-            fault = DataError(
-                f"the segmentation refers to {len(about)} series", code="ambiguous-label"
-            )
+            what = "segmentation" if file.facts.sop_class in SEGMENTATIONS else "file"
+            fault = DataError(f"the {what} refers to {len(about)} series", code="ambiguous-label")
             file = replace(file, fault=file.fault or fault)
         found["" if len(about) != 1 else next(iter(about))].append(file)
     return dict(found)

@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 
 from medray.errors import DataError, PassedOver
 from medray.formats.base import Source, Stamp
@@ -22,8 +21,9 @@ from medray.formats.dicom.confined import Confined, Opened
 from medray.formats.dicom.deidentify import burned_in_risk
 from medray.formats.dicom.headers import tags
 from medray.formats.dicom.headers.elements import Elements
-from medray.formats.dicom.headers.headers import FIRST_READ, PEEK, Header, Limits, scan
+from medray.formats.dicom.headers.headers import FIRST_READ, PEEK, Limits, scan
 from medray.formats.dicom.headers.sources import sources_of
+from medray.formats.dicom.no_image import foreign, no_image
 from medray.formats.dicom.pixels.frame import Frame
 from medray.formats.dicom.pixels.frames import frames
 from medray.formats.dicom.pixels.pixels import Layout
@@ -35,10 +35,6 @@ BATCH_FILES = 32  # of a folder; what is fetched from elsewhere is looked at one
 ROUND_FILES = 2048  # the first batch of a round shows whether files wait
 
 SEGMENTATIONS = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})
-# Storage of waveforms, reports, plans, presentation states and the like: no images of a patient.
-MODALITIES_WITHOUT_IMAGES = frozenset(
-    {"SR", "PR", "KO", "RTSTRUCT", "RTPLAN", "RTRECORD", "REG", "FID", "ECG", "AU", "DOC", "ANN"}
-)
 FACTS = (
     tags.STUDY_INSTANCE_UID,
     tags.SERIES_INSTANCE_UID,
@@ -50,8 +46,6 @@ FACTS = (
     tags.BURNED_IN_ANNOTATION,
 )
 """What facts are made of, besides the first frame."""
-# Names without suffix that promise no image.
-BESIDE = re.compile(r"readme|licen[cs]e|changes|changelog|version|manifest|(md5|sha\d+|check)sums?")
 NO_FRAME = Frame((), (), (), 0.0, 1.0, 0.0, 0, "", 0)
 
 
@@ -102,7 +96,7 @@ class Instance:
         slices: frames in it, 0 when it is damaged.
         position_mm: of the first frame, () where absent.
         fault: why the file cannot be used, None when it can.
-        references: series that a segmentation refers to.
+        references: series that a file refers to which is about them.
         sources: SOP instances that it refers to.
     """
 
@@ -167,7 +161,10 @@ def walk(source: Source) -> Iterator[str | Turned]:
 
 
 def scan_tree(
-    source: Source, limits: Limits, listed: Iterable[str | Turned] | None = None
+    source: Source,
+    limits: Limits,
+    listed: Iterable[str | Turned] | None = None,
+    beside: frozenset[str] = SEGMENTATIONS,
 ) -> Iterator[Instance | Turned]:
     """Scan every file of a source, in order.
 
@@ -175,6 +172,7 @@ def scan_tree(
         source: whose root is a folder.
         limits: of a file.
         listed: its files; None: as `walk` finds them.
+        beside: SOP classes of files that are about series.
     """
     seen: Seen = {}
     source = replace(source, root=source.root.resolve())
@@ -186,16 +184,16 @@ def scan_tree(
         paths = (entry for entry in batch if isinstance(entry, str))
         with closing(files.open_all(paths, PEEK)) as opened:
             return [
-                e if isinstance(e, Turned) else _look(source, e, next(opened), limits, seen)
+                e if isinstance(e, Turned) else _look(source, e, next(opened), limits, seen, beside)
                 for e in batch
             ]
 
     def look_into(path: str) -> Instance | Turned:
         source.fetch(path, FIRST_READ)
-        found = look_at(source, files, path, limits, seen)
-        if not _is_settled(found):  # the header may go on beyond what was fetched
+        found = look_at(source, files, path, limits, seen, beside)
+        if not _is_settled(found, beside):  # the header may go on beyond what was fetched
             source.fetch(path, limits.header_bytes)
-            found = look_at(source, files, path, limits, seen)
+            found = look_at(source, files, path, limits, seen, beside)
         source.drop(path)
         return found
 
@@ -214,10 +212,10 @@ def scan_tree(
                 yield from found
 
 
-def _is_settled(found: Instance | Turned) -> bool:
-    # Of an image nothing is read behind its pixels' tag; of a segmentation, references are.
+def _is_settled(found: Instance | Turned, beside: frozenset[str]) -> bool:
+    # Of an image nothing is read behind its pixels' tag; of what is about one, references are.
     whole = isinstance(found, Instance) and found.fault is None
-    return whole and found.facts.sop_class not in SEGMENTATIONS  # type: ignore[union-attr]
+    return whole and found.facts.sop_class not in beside  # type: ignore[union-attr]
 
 
 def _batches(entries: Iterator[str | Turned], step: int) -> Iterator[list[str | Turned]]:
@@ -226,7 +224,12 @@ def _batches(entries: Iterator[str | Turned], step: int) -> Iterator[list[str | 
 
 
 def look_at(
-    source: Source, files: Confined, path: str, limits: Limits, seen: Seen
+    source: Source,
+    files: Confined,
+    path: str,
+    limits: Limits,
+    seen: Seen,
+    beside: frozenset[str] = SEGMENTATIONS,
 ) -> Instance | Turned:
     """Scan one file. Damage behind a readable header stays with the instance, as its fault.
 
@@ -236,13 +239,19 @@ def look_at(
         path: below its root.
         limits: of the file.
         seen: facts of other files; most files have those of the file before.
+        beside: SOP classes of files that are about series.
     """
     with closing(files.open_all([path], PEEK)) as opened:
-        return _look(source, path, next(opened), limits, seen)
+        return _look(source, path, next(opened), limits, seen, beside)
 
 
 def _look(
-    source: Source, path: str, opened: Opened | DataError, limits: Limits, seen: Seen
+    source: Source,
+    path: str,
+    opened: Opened | DataError,
+    limits: Limits,
+    seen: Seen,
+    beside: frozenset[str],
 ) -> Instance | Turned:
     try:
         if isinstance(opened, DataError):
@@ -253,19 +262,20 @@ def _look(
     except DataError as fault:
         # Without its traceback, which holds what was read of the file.
         return Turned(
-            path, _foreign(path) if fault.code == "not-dicom" else fault.with_traceback(None)
+            path, foreign(path) if fault.code == "not-dicom" else fault.with_traceback(None)
         )
     except OSError as error:
         reason = f"the file cannot be read: {os.strerror(error.errno or 0)}"
         return Turned(path, DataError(reason, code="unreadable"))
     elements = header.elements
-    rejected = _no_image(elements, header)
+    about = elements.text(tags.SOP_CLASS_UID) in beside
+    rejected = None if about and not header.directory else no_image(elements, header)
     if rejected:
         return Turned(path, rejected)
     described: list[Frame] = []
     damage = None
     try:
-        if elements.text(tags.SOP_CLASS_UID) not in SEGMENTATIONS:
+        if not about:
             Layout(header, limits)
             described = frames(header)
         _check_identity(elements)
@@ -285,7 +295,7 @@ def _look(
         len(described),
         first.position_mm,
         damage,
-        *(sources_of(elements) if facts.sop_class in SEGMENTATIONS else ()),
+        *(sources_of(elements) if about else ()),
     )
 
 
@@ -303,30 +313,6 @@ def _facts(elements: Elements, first: Frame, syntax: str) -> Facts:
         syntax=syntax,
         risk=burned_in_risk(elements),
     )
-
-
-def _foreign(path: str) -> DataError:
-    # A name without suffix, or with a number or DICOM's own one, promises DICOM; others do not, nor
-    # do those of what lies beside data everywhere: ._IM001.dcm of macOS, README, SHA256SUMS.
-    name = path.rpartition("/")[2].lower()
-    suffix = Path(name).suffix.lstrip(".")
-    beside = name.startswith(".") or BESIDE.fullmatch(name)
-    promised = suffix in ("", "dcm", "dicom", "ima", "img") or suffix.isdigit()
-    if promised and not beside:
-        return DataError("neither preamble nor data set: not DICOM, or damaged", code="not-dicom")
-    return PassedOver("not a DICOM file, by content and by name", code="rejected-not-dicom")
-
-
-def _no_image(elements: Elements, header: Header) -> DataError | None:
-    modality = elements.text(tags.MODALITY)
-    if header.directory:
-        return PassedOver("a directory of files that are found", code="rejected-dicomdir")
-    if modality in MODALITIES_WITHOUT_IMAGES:
-        return PassedOver(f"modality {modality} holds no images", code="rejected-no-image")
-    # Rows without pixels is damage: the file ends before its pixels.
-    if header.pixels is None and tags.ROWS not in elements.raw:
-        return PassedOver("the data set holds no image", code="rejected-no-image")
-    return None
 
 
 def _check_identity(elements: Elements) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from medray.errors import DataError
+from medray.storage.shards.records import Refusal
 
 OBJECTS, CLIPPED = "objects", "objects_clipped"
 
@@ -153,3 +154,22 @@ class Placing:
                 yield self.placed(one)
             except DataError as error:
                 yield error
+
+
+def placed(
+    key: str, found: Iterable[Object | DataError], placing: Placing
+) -> tuple[dict[str, Any], list[Refusal]]:
+    """Columns of objects that lie inside of their image, and refusals of all others by number.
+
+    Args:
+        key: of the input that they are of; one of them is refused as <key>:<number>.
+        found: the objects, or why one can't be read.
+        placing: holds them against the image.
+    """
+    kept, refused = list[Object](), list[Refusal]()
+    for number, one in enumerate(placing.each(found), start=1):
+        if isinstance(one, DataError):
+            refused.append(Refusal.of(key, one, sample=f"{key}:{number}"))
+        else:
+            kept.append(one)
+    return {OBJECTS: [one.told for one in kept], CLIPPED: placing.clipped}, refused

@@ -107,6 +107,7 @@ class Ingested:
                 self.refused.append(refusal)
             else:
                 self.samples += [sample for sample in read if isinstance(sample, Sample)]
+                self.refused += [one for one in read if isinstance(one, Refusal)]
                 self.taken += len(item.paths)
         for sample in self.samples:
             # However a series became samples: whole, in parts, or on another grid.

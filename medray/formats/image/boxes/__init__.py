@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from medray.errors import DataError, SpecError
+from medray.errors import SpecError
 from medray.formats.base import Input, Source
 from medray.formats.image.boxes.beside import plan_beside
 from medray.formats.image.boxes.options import BoxLayout, BoxOptions
-from medray.formats.image.boxes.reading import Found, sized
+from medray.formats.image.boxes.reading import sized
 from medray.formats.image.boxes.tables import plan_coco, plan_table, unpacked
 from medray.formats.image.boxes.voc import read_voc
 from medray.formats.image.boxes.yolo import read_yolo
-from medray.formats.imaging.objects import CLIPPED, OBJECTS, Object, Placing
+from medray.formats.imaging.objects import CLIPPED, OBJECTS, Placing, placed
 from medray.storage.shards.records import Refusal
 
 _CUSTOM: dict[str, tuple[str, str]] = {
@@ -100,17 +100,4 @@ def boxes_of_image(
         found = unpacked(item.extra["boxes"])
     else:
         return {OBJECTS: None, CLIPPED: 0}, []
-    return placed(item, found, Placing(shape, classes))
-
-
-def placed(
-    item: Input, found: list[Found], placing: Placing
-) -> tuple[dict[str, Any], list[Refusal]]:
-    """Columns of objects that lie inside of their image, and refusals of all others by number."""
-    kept, refused = list[Object](), list[Refusal]()
-    for number, one in enumerate(placing.each(found), start=1):
-        if isinstance(one, DataError):
-            refused.append(Refusal.of(item.key, one, sample=f"{item.key}:{number}"))
-        else:
-            kept.append(one)
-    return {OBJECTS: [one.told for one in kept], CLIPPED: placing.clipped}, refused
+    return placed(item.key, found, Placing(shape, classes))

@@ -1,0 +1,81 @@
+"""What can be said of DICOM to be read."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from medray.formats.base import FormatOptions
+from medray.formats.dicom.headers.headers import LIMITS
+from medray.formats.dicom.rois import CLASSES, Rois
+from medray.formats.dicom.series import Select
+from medray.formats.dicom.tree import SEGMENTATIONS
+
+SEG = "seg"
+
+
+class Deidentify(FormatOptions):
+    """How identifiers leave the format; the key itself never stands here."""
+
+    method: Literal["keyed", "none"] = Field(
+        "keyed", description="none: the source is de-identified already"
+    )
+    key_env: str = Field("MEDRAY_DEID_KEY", description="environment variable that holds the key")
+    key_file: str = Field("", description="file that holds the key; goes before key_env")
+    show_paths: bool = Field(
+        False, description="name files by path in the quarantine: only where paths name nobody"
+    )
+    keep_sex_and_age: bool = Field(
+        False, description="option 113108 of PS3.15; ages from 90 become 90"
+    )
+
+
+class DicomOptions(FormatOptions):
+    """How to read DICOM."""
+
+    select: Select = Select()
+    deidentify: Deidentify = Deidentify()
+    labels: str = Field(
+        "",
+        description="folder of masks (absolute, or below the source) named <series UID> or <folder "
+        "of the series> with .nii.gz; `seg`: DICOM SEG files of the source; `sr`, `rtstruct`: "
+        "objects of its reports or structure sets; empty: neither",
+    )
+    require_labels: bool = Field(
+        True, description="with labels: refuse series without a mask, or a file with objects"
+    )
+    classes: tuple[str, ...] = Field(
+        (), description="sr, rtstruct: findings or regions that are taken, others are refused"
+    )
+    resample: bool = Field(
+        False, description="interpolate tilted or unevenly spaced series onto a regular grid"
+    )
+    volumes: Literal["refuse", "split"] = Field(
+        "refuse", description="4-D series: refused, or one sample per volume"
+    )
+    max_file_bytes: int = Field(LIMITS.file_bytes, gt=0, description="refuse larger files")
+    max_bytes: int = Field(LIMITS.sample_bytes, gt=0, description="refuse larger volumes")
+
+    @model_validator(mode="after")
+    def _names_classes(self) -> Self:
+        if self.rois and self.deidentify.method == "keyed" and not self.classes:
+            raise ValueError("name `classes`: what people call regions may name a patient")
+        if self.classes and not self.rois:
+            raise ValueError("`classes` are those of `labels: sr` or `labels: rtstruct`")
+        return self
+
+    @property
+    def rois(self) -> Rois | None:
+        """Of which files objects are read; None: of none."""
+        return "sr" if self.labels == "sr" else "rtstruct" if self.labels == "rtstruct" else None
+
+    @property
+    def masks(self) -> str:
+        """Folder of masks in NIfTI; "": there is none."""
+        return "" if self.labels == SEG or self.rois else self.labels
+
+    @property
+    def beside(self) -> frozenset[str]:
+        """SOP classes of the files that `labels` names."""
+        if self.rois:
+            return CLASSES[self.rois]
+        return SEGMENTATIONS if self.labels == SEG else frozenset()
