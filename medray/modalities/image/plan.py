@@ -217,7 +217,7 @@ def make_plan(
         "foreground": given.foreground if task.answers in ("place", "objects") else 0.0,
     }
     if task.answers == "place":
-        reasons["median_shape"] = shown(patch, median)
+        reasons["median_shape"] = shown(patch, median, guided=given.guide)
     fixed = given.model_dump(include={"patch", "spacing_mm", "channels"}, exclude_none=True)
     reasons.update(dict.fromkeys(fixed, "given by the job"))
     return ImagePlan.model_validate({**found_out, "reasons": reasons})

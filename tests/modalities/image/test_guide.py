@@ -144,6 +144,9 @@ def test_the_coarse_grid_is_that_of_which_a_patch_covers_a_quarter() -> None:
     assert fine.spacing_mm is None
     assert "covers 2.7% of it; where" in fine.reasons["median_shape"]
     assert "a cascade may find more" in Images().describe(fine)[1]
+    given = ImagePlanOptions(patch=(24,) * 3, guide=True)
+    second = make_plan(found((80,) * 3, (1.0,) * 3), TASK, given=given)
+    assert second.reasons["median_shape"] == "a patch covers 2.7% of it"
     near = make_plan(found((30,) * 3, (1.0,) * 3), TASK, given=ImagePlanOptions(patch=(24,) * 3))
     assert near.reasons["median_shape"] == "a patch covers 51.2% of it"
 

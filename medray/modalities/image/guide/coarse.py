@@ -58,11 +58,11 @@ def coarse_spacing(
     return tuple(round(float(value), 4) for value in grid)
 
 
-def shown(patch: Sequence[int], median: Sequence[int]) -> str:
-    """What a plan says of a patch, and that a cascade may be worth trying, where it is."""
+def shown(patch: Sequence[int], median: Sequence[int], *, guided: bool) -> str:
+    """What a plan says of a patch, and that a cascade may be worth trying, where it is none yet."""
     share = covered(patch, median)
     said = f"a patch covers {share:.1%} of it"
-    if share < COVER:
+    if share < COVER and not guided:
         said += "; where a class hangs on what lies farther away, a cascade may find more"
     return said
 
