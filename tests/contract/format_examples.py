@@ -1,7 +1,6 @@
 """A small source of each format that can be read, and a sample for each that can be written.
 
-Whoever adds a format adds one line to SOURCES or WRITTEN; `test_formats` then holds it to the
-contract.
+Whoever adds a format adds one line to SOURCES or WRITTEN; `test_formats` holds it to the contract.
 """
 
 import gzip
@@ -20,7 +19,7 @@ from medray.formats.ome_zarr import OmeZarr
 from medray.storage.shards.samples import Layout, Sample
 from tests.contract.compound_examples import COMPOUNDS
 from tests.contract.document_examples import DOCUMENTS, marked
-from tests.contract.object_examples import boxed
+from tests.contract.object_examples import boxed, in_series
 from tests.contract.record_examples import RECORDS, subject
 from tests.contract.slide_examples import heat, slide
 from tests.contract.table_examples import table
@@ -322,21 +321,13 @@ def called(sample_id: str = "case") -> Sample:
     return Sample(sample_id, {"subject": "a.vcf"}, dict(arrays), layout)
 
 
-def found(sample_id: str = "case") -> Sample:
-    """A series with an object in it."""
-    made = written(sample_id)
-    box = {"class": "nodule", "begin": [0.0, 1.0, 1.0], "end": [1.0, 2.5, 3.0]}
-    objects = [{**box, "score": 0.75, "called": True}]
-    return Sample(sample_id, {**made.row, "objects": objects}, {})
-
-
 WRITTEN: dict[str, Callable[[str], Sample]] = {
     "bed": track,
     "box_overlay": boxed,
     "brat": marked,
     "conll": marked,
     "dicom_seg": written,
-    "dicom_sr": found,
+    "dicom_sr": lambda name: in_series(written(name)),
     "edf": recorded,
     "expression": measured,
     "fasta": contig,

@@ -111,6 +111,17 @@ PER_FRAME_FUNCTIONAL_GROUPS = 0x52009230
 WANTED = frozenset(value for name, value in list(globals().items()) if name.isupper())
 """Every tag above; sequences among them are descended into, all others are stepped over."""
 
+ABOUT_SEQUENCES = (
+    SOURCE_IMAGE_SEQUENCE,
+    CURRENT_EVIDENCE_SEQUENCE,
+    OTHER_EVIDENCE_SEQUENCE,
+    REFERENCED_SOP_SEQUENCE,
+    REFERENCED_FRAME_OF_REFERENCE_SEQUENCE,
+    RT_REFERENCED_STUDY_SEQUENCE,
+    RT_REFERENCED_SERIES_SEQUENCE,
+    CONTOUR_IMAGE_SEQUENCE,
+)
+"""By which a file says what it is about."""
 MARKED_SEQUENCES = (
     GRADIENT_DIRECTION_SEQUENCE,
     MR_ECHO_SEQUENCE,
