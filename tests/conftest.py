@@ -1,5 +1,6 @@
 """What every test stands on: a private home, no armed faults, data sets small and real."""
 
+import logging
 import os
 import sys
 import tempfile
@@ -36,6 +37,15 @@ def _private(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
     monkeypatch.delenv("MEDRAY_FAULTS", raising=False)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_were() -> Iterator[None]:
+    """A command configures the log of its process; tests behind it have theirs."""
+    log = logging.getLogger("medray")
+    before = log.handlers[:], log.level, log.propagate
+    yield
+    log.handlers[:], log.level, log.propagate = before
 
 
 @pytest.fixture

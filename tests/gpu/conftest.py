@@ -41,11 +41,11 @@ def alone(device: str, tmp_path: Path) -> Iterator[Callable[[], World]]:
 class OneOfMany(World):
     """One rank that wraps its network as one of several does."""
 
-    def wrap(self, network: Network, strategy: Strategy) -> torch.nn.Module:
+    def wrap(self, network: Network, strategy: Strategy, *, thaws: bool = False) -> torch.nn.Module:
         """DDP too, which one rank does without."""
         self.size = 2
         try:
-            return super().wrap(network, strategy)
+            return super().wrap(network, strategy, thaws=thaws)
         finally:
             self.size = 1
 

@@ -186,6 +186,7 @@ def test_json_schema_knows_every_kind() -> None:
         "gather",
         "transform",
         "train",
+        "learning-curve",
         "predict",
         "variants",
         "screen",

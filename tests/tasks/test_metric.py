@@ -48,6 +48,7 @@ def test_errors_fall_as_a_model_gets_better() -> None:
         *(("detection", name) for name in ("false", "missed")),
         ("relations", "threshold"),
         ("synthesis", "sliced_wasserstein"),
+        *(("masked-image", name) for name in ("restored_error", "mean_error")),
         *(("classification", name) for name in ("brier", "ece", "error", "set_size")),
         ("classification", "false_alarms_per_hour"),
         *(("regression", name) for name in ("rmse", "mse", "mae", "error", "margin", "width")),

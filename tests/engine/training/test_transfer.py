@@ -1,5 +1,6 @@
 """Networks that begin with another's weights, and parts that learn later or slower."""
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -174,13 +175,15 @@ def saved(objects: Objects, network: Network) -> None:
     )
 
 
-def test_other_channels_stay_fresh_and_are_told(objects: Objects, caplog: Any) -> None:
+def test_other_channels_stay_fresh_and_are_told(
+    objects: Objects, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "medray")
     torch.manual_seed(0)
     saved(objects, network("unet", features=[4, 8]))
     colour = network("unet", 3, features=[4, 8])
     before = {name: value.clone() for name, value in colour.state_dict().items()}
-    with caplog.at_level("INFO"):
-        initialise(colour, InitialWeights(model="trunk"), objects)
+    initialise(colour, InitialWeights(model="trunk"), objects)
     same = {n for n, value in colour.state_dict().items() if torch.equal(value, before[n])}
     assert "encoder.0.0.0.weight" in same
     assert "encoder.1.0.0.weight" not in same
