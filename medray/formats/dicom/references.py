@@ -10,11 +10,13 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from medray.errors import DataError
 from medray.formats.dicom.deidentify import Plain, Pseudonyms
 from medray.formats.dicom.headers import tags
 from medray.formats.dicom.headers.elements import Elements
 from medray.formats.dicom.pixels.frame import Frame
 from medray.formats.dicom.pixels.pixels import Layout
+from medray.storage.shards.samples import Sample
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -25,6 +27,35 @@ METHODS = (
     ("113100", "Basic Application Confidentiality Profile"),
     ("113107", "Retain Longitudinal Temporal Information Modified Dates Option"),
 )
+
+
+def geometry_of(sample: Sample, instead: str) -> str:
+    """Column `dicom_geometry` of a sample whose voxels are its series' own.
+
+    Args:
+        sample: to be written as DICOM.
+        instead: what to do with one that can't be, as an order.
+
+    Raises:
+        DataError: it does not come from DICOM ("no-dicom-geometry"), or was interpolated
+            ("resampled-grid").
+    """
+    geometry = sample.row.get("dicom_geometry")
+    if not geometry:
+        raise DataError(
+            "the sample does not come from DICOM",
+            code="no-dicom-geometry",
+            about=sample.id,
+            hint=instead,
+        )
+    if sample.row.get("resampled"):
+        raise DataError(
+            "the volume was interpolated, so its slices are none of the series'",
+            code="resampled-grid",
+            about=sample.id,
+            hint=instead,
+        )
+    return str(geometry)
 
 
 def describe_source(

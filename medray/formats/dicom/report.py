@@ -19,7 +19,7 @@ from pydantic import Field
 
 from medray.errors import DataError
 from medray.formats.base import FormatOptions, WriteOnly
-from medray.formats.dicom.references import source_images
+from medray.formats.dicom.references import geometry_of, source_images
 from medray.formats.dicom.segmentation import NO_DATE, Code, concept, settled, uid_of
 from medray.formats.files import place, replacing
 from medray.formats.imaging.objects import OBJECTS, Object, objects_of
@@ -89,21 +89,7 @@ class DicomSr(WriteOnly):
             yield path
 
     def _encode(self, sample: Sample) -> bytes:
-        geometry = sample.row.get("dicom_geometry")
-        if not geometry:
-            raise DataError(
-                "the sample does not come from DICOM",
-                code="no-dicom-geometry",
-                about=sample.id,
-                hint="export its objects as `detections`",
-            )
-        if sample.row.get("resampled"):
-            raise DataError(
-                "the volume was interpolated, so its slices are none of the series'",
-                code="resampled-grid",
-                about=sample.id,
-                hint="export its objects as `detections`",
-            )
+        geometry = geometry_of(sample, "export its objects as `detections`")
         found = objects_of(sample.row)
         if self.options.called:
             found = [one for one in found if one.called is not False]

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from medray.errors import DataError
 from medray.formats.base import FormatOptions, WriteOnly
-from medray.formats.dicom.references import source_images
+from medray.formats.dicom.references import geometry_of, source_images
 from medray.formats.files import place, replacing
 from medray.ids import canonical
 from medray.storage.shards.holds import Needs, names
@@ -122,21 +122,7 @@ class DicomSeg(WriteOnly):
             label = np.concatenate(list(label.parts), axis=label.axis)
         if label is None:
             raise DataError("the sample has no mask", code="no-such-array", about=sample.id)
-        geometry = sample.row.get("dicom_geometry")
-        if not geometry:
-            raise DataError(
-                "the sample does not come from DICOM",
-                code="no-dicom-geometry",
-                about=sample.id,
-                hint="export it as NIfTI",
-            )
-        if sample.row.get("resampled"):
-            raise DataError(
-                "the volume was interpolated, so its slices are none of the series'",
-                code="resampled-grid",
-                about=sample.id,
-                hint="export it as NIfTI",
-            )
+        geometry = geometry_of(sample, "export it as NIfTI")
         kept = json.loads(geometry)
         grid = (len(kept["slices"]), kept["rows"], kept["columns"])
         if label.shape != grid or label.dtype not in (np.uint8, np.uint16):
