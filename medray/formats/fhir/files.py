@@ -64,7 +64,10 @@ def piece_of(item: Input) -> Range | None:
 
 
 def _pieces(source: Source, key: str, file: File, secret: str) -> Iterator[Input]:
-    for at, piece in enumerate(list(ranges(open_path(source, file.path)))):
+    pieces = list(ranges(open_path(source, file.path)))
+    if not pieces:
+        raise DataError("the file is empty", code="empty-file")
+    for at, piece in enumerate(pieces):
         one = item(f"{key}:{at}", [file], piece=vars(piece), secret=secret)
         yield one._replace(size=piece.size)
 

@@ -102,6 +102,14 @@ def test_what_can_not_be_read_is_refused_by_itself(
     assert (refused[0].kind == "passed-over") == (code == "withdrawn")
 
 
+def test_an_empty_file_is_accounted_for(tmp_path: Path) -> None:
+    lines(tmp_path, referenced("a", "fine"))
+    (tmp_path / "none.ndjson").touch()
+    rows, refused = read(tmp_path)
+    assert [row["text"] for row in rows] == ["fine"]
+    assert [(one.source, one.code) for one in refused] == [("none.ndjson", "empty-file")]
+
+
 def test_encodings_hashes_and_copies(tmp_path: Path) -> None:
     data = "naïve".encode("latin-1")
     told = base64.b64encode(hashlib.sha1(data, usedforsecurity=False).digest()).decode()
