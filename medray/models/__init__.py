@@ -41,6 +41,7 @@ MODELS: "Registry[Network]" = Registry(
         "bilstm-crf": "medray.models.text.bilstm_crf:BilstmCrf",
         "relation-cnn": "medray.models.text.relation_cnn:RelationCnn",
         "word-selector": "medray.models.text.word_selector:WordSelector",
+        "pointer-generator": "medray.models.text.pointer_generator:PointerGenerator",
         "linear-crf": "medray.models.text.linear_crf:LinearCrf",
         "ngram-linear": "medray.models.text.ngrams:NgramLinear",
         "text-cnn": "medray.models.text.text_cnn:TextCnn",

@@ -12,8 +12,8 @@ from medray.spec.base import Settings
 
 Logits = Tensor | list[Tensor]
 Answers = Literal[
-    "sample", "place", "objects", "curve", "text", "surprise", "spans", "links", "extract", "image",
-    "restored",
+    "sample", "place", "objects", "curve", "text", "surprise", "spans", "links", "extract",
+    "generated", "image", "restored",
 ]  # fmt: skip
 
 

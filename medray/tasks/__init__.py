@@ -27,6 +27,7 @@ TASKS: "Registry[Task]" = Registry(
         "language": "medray.tasks.language:Language",
         "ner": "medray.tasks.text.ner:Ner",
         "summary": "medray.tasks.text.summary:Summary",
+        "abstractive-summary": "medray.tasks.text.abstractive:AbstractiveSummary",
         "relations": "medray.tasks.text.relations:Relations",
     },
 )

@@ -16,6 +16,8 @@ from medray.storage.shards.rows import Rows
 TEXT, SPANS, RELATIONS = "text", "spans", "relations"
 EXTRACT, EXTRACT_AT = "extract", "extract_at"
 """Of predictions: words of a text that are taken, and the character that each begins with."""
+GENERATED = "generated"
+"""Of predictions: a summary in words of the network's own."""
 OURS = ("sample_id", "subject", "split", TEXT, SPANS, RELATIONS)
 """Columns with a meaning; no column of a file is kept under such a name."""
 SPAN = pa.struct(

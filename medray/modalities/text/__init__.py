@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 BATCH = 32  # texts in a step at most, unless the job says
 TOGETHER = 64  # that are validated at once
-SKETCHED = {"vocabulary": 100, "letters": 50}  # before there are data
+SKETCHED = {"vocabulary": 100, "letters": 50, "writes": 100}  # before there are data
 
 
 class Texts(Modality):
@@ -81,6 +81,7 @@ class Texts(Modality):
             model,
             vocabulary=len(plan.words) + WORDS,
             letters=len(plan.letters) + UNKNOWN + 1,
+            writes=len(plan.writes) + 1,  # and the end
         )
         return MODELS.get(model["name"]).build(options, 1, len(plan.classes), None)
 
@@ -156,8 +157,8 @@ class Texts(Modality):
         return design(texts, np.array(plan.rarity, np.float32))
 
     def averages(self, answers: str) -> bool:
-        """A mean of tags is none."""
-        return answers not in ("spans", "extract")
+        """A mean of tags is none, nor is one of texts."""
+        return answers not in ("spans", "extract", "generated")
 
     def wire(self, plan: dict[str, Any]) -> Wire:
         """See medray.modalities.text.wire."""
@@ -179,4 +180,9 @@ class Texts(Modality):
         return [f"texts of `{plan.column}`: {len(plan.words)} words in the vocabulary{most}"]
 
 
-MADE = {"spans": ("spans",), "links": ("relations",), "extract": ("extract", "extract_at")}
+MADE = {
+    "spans": ("spans",),
+    "links": ("relations",),
+    "extract": ("extract", "extract_at"),
+    "generated": ("generated",),
+}

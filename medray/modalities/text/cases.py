@@ -109,4 +109,4 @@ class TextLoader:
             if self._targets is None:
                 raise SpecError("the task has no target for texts", code="task-mismatch")
             target = to_device(self._targets[torch.from_numpy(own)], self._device)
-        return Part(reading.inputs(some, self._device), target)
+        return Part(reading.taught(some, self._device), target)

@@ -15,8 +15,7 @@ from medray.formats.documents.columns import EXTRACT, EXTRACT_AT
 from medray.modalities.text.encoded import Encoded, filled, targets_of
 from medray.modalities.text.plan import TextPlan
 from medray.modalities.text.reading import Reading, Row
-from medray.modalities.text.spoken import written
-from medray.modalities.text.tokens import Codec, cut
+from medray.modalities.text.tokens import Codec
 from medray.models.text.base import SEEN
 from medray.tasks.base import NO_LABEL, Task
 from medray.tasks.metrics.rouge import words
@@ -60,7 +59,7 @@ class Chosen(Reading):
         """See Reading."""
         if self.codec.forms.full:
             self.codec = Codec(self.plan.words, self.plan.letters)
-        told, begins, ends = self._cut(self.text(row))
+        told, begins, ends = self.tokens(self.text(row))
         forms = self.codec.forms.number(told)
         begins, ends = begins.astype(np.int32), ends.astype(np.int32)
         tokens = [token.lower() for token in told]
@@ -106,19 +105,11 @@ class Chosen(Reading):
 
     def columns(self, placed: np.ndarray, row: Row) -> dict[str, Any]:
         """The words that are taken as a text, and where each begins."""
-        tokens, begins, _ = self._cut(self.text(row))
+        tokens, begins, _ = self.tokens(self.text(row))
         told = dict(zip(begins.tolist(), tokens, strict=True))
         there = placed[placed[:, 0] >= np.float32(self._taking.threshold)].astype(np.float64)
         kept = [begin for begin in map(int, there[:, 1]) if not _NONE.match(told[begin])]
         return {EXTRACT: " ".join(told[begin] for begin in kept), EXTRACT_AT: kept}
-
-    def _cut(self, text: str) -> tuple[list[str], np.ndarray, np.ndarray]:
-        """The tokens that are read of a text, and where each begins and ends."""
-        tokens, begins, ends = cut(text)
-        if self.plan.spoken:
-            tokens, begins, ends = written(tokens, begins, ends)
-        some = slice(self.plan.longest)
-        return tokens[some], begins[some], ends[some]
 
 
 def _nth(tokens: Sequence[str]) -> np.ndarray:

@@ -22,6 +22,11 @@ class TextPlan(Plan):
     )
     alike: bool = Field(True, description="whether spans of the same text may be related")
     spoken: bool = Field(False, description="whether what is spelled out is read as it is written")
+    writes: tuple[str, ...] = Field(
+        (),
+        description="tokens of summaries that need not be copied, the most frequent first; of one "
+        "that follows on another without a blank ## and the token",
+    )
     reads: tuple[str, ...] = Field((), description="what the network reads beside words")
     rarity: tuple[float, ...] = Field(
         (), description="of n-grams by their hashes, the logarithm of how rare they are"

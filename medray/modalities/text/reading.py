@@ -15,7 +15,8 @@ from medray.formats.documents.columns import SPANS, Span, spans_of, told
 from medray.modalities.text.encoded import Encoded, encoded, encoded_all, on, targets_of, words_tree
 from medray.modalities.text.grams import families, weighted
 from medray.modalities.text.plan import TextPlan
-from medray.modalities.text.tokens import Codec
+from medray.modalities.text.spoken import written
+from medray.modalities.text.tokens import Codec, cut
 from medray.tasks.base import Task
 from medray.tasks.metrics.entities import strict_entities
 
@@ -54,6 +55,15 @@ class Reading(ABC):
             )
         return text
 
+    def tokens(self, text: str) -> tuple[list[str], np.ndarray, np.ndarray]:
+        """The tokens that are read of a text, and where each begins and ends; of what was spelled
+        out those that are written for it, where the plan says so."""
+        tokens, begins, ends = cut(text)
+        if self.plan.spoken:
+            tokens, begins, ends = written(tokens, begins, ends)
+        some = slice(self.plan.longest)
+        return tokens[some], begins[some], ends[some]
+
     def encode(self, row: Row, *, learnt: bool) -> Any:
         """A row as numbers.
 
@@ -79,6 +89,10 @@ class Reading(ABC):
     def inputs(self, several: Sequence[Any], device: torch.device) -> dict[str, Tree]:
         """A batch as networks take it."""
         return words_tree(several, self.codec, self.plan.reads, device)
+
+    def taught(self, several: Sequence[Any], device: torch.device) -> dict[str, Tree]:
+        """A batch as networks take it that learn: those that write are told what came before."""
+        return self.inputs(several, device)
 
     def target(self, several: Sequence[Any], device: torch.device) -> "Tree | None":
         """A batch's target; None: `Task.targets` has it."""

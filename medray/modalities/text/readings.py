@@ -1,6 +1,7 @@
 """Which reading goes with what a network answers."""
 
 from medray.modalities.text.chosen import Chosen
+from medray.modalities.text.generated import Generated
 from medray.modalities.text.linked import Linked
 from medray.modalities.text.plan import TextPlan
 from medray.modalities.text.reading import Marked, Reading, Whole
@@ -11,6 +12,7 @@ READINGS: dict[str, type[Reading]] = {
     "spans": Marked,
     "links": Linked,
     "extract": Chosen,
+    "generated": Generated,
 }
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from medray.errors import DataError, SpecError
 from medray.modalities.plan import Wanted
+from medray.modalities.text.generated import references, writing
 from medray.modalities.text.grams import families, rarity
 from medray.modalities.text.plan import TextPlan
 from medray.modalities.text.readings import READINGS
@@ -43,7 +44,7 @@ def survey(dataset: Dataset, indices: Sequence[int], task: Task, wanted: Wanted)
         raise SpecError(
             "texts have no such places to answer for", code="task-mismatch", about=task.name
         )
-    if given.spoken and task.answers != "extract":
+    if given.spoken and task.answers not in ("extract", "generated"):
         raise SpecError(
             f"only summaries are written anew; {task.name} keeps to the words of the text",
             code="task-mismatch",
@@ -70,6 +71,8 @@ def survey(dataset: Dataset, indices: Sequence[int], task: Task, wanted: Wanted)
         "spoken": given.spoken,
         "reads": tuple(sorted(kind.reads)) if issubclass(kind, TextNetwork) else (),
     }
+    if task.answers == "generated":
+        found["writes"] = writing(references(rows, task), given.least)
     if task.answers == "sample":  # what classical models beside a network read, too
         rare = rarity(families(text) for text in texts)
         found["rarity"] = tuple(round(float(one), 4) for one in rare)

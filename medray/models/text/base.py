@@ -12,11 +12,17 @@ What goes in is a tree:
 - `first`, `second` int32 (B, L), of pairs: distance of each word from the two spans, from 0 on.
 - `seen` int32 (B, L), of networks that answer for words ("extract"): how often the word came
   before.
+- `copies` int32 (B, L), of networks that write ("generated"): which token each word is when it is
+  copied. Tokens are numbered by END, then by the plan's `writes`, then by what else the row has.
+- `writes` int32 (writes,): of the first of these tokens the numbers of their words.
+- `reference` and `before`, int32 (B, T), where they learn to write: the tokens to be written, -1 of
+  what is not learnt, and the word before each.
 - `grams` int32, `weights` float32 and `starts` int64 (B,), if it reads `grams`: hashes of n-grams
   of each row, one row behind the other, and what each weighs.
 
 What it answers: for texts as a whole and for pairs (B, out_channels); for words (B, out_channels,
-L); for spans potentials (B, tags, tags, L), see `chain`.
+L); for spans potentials (B, tags, tags, L), see `chain`; tokens that it writes (B, T), END from
+their end on, or of a reference the tree `log_probability` and `coverage` (B, T).
 """
 
 from typing import ClassVar, Literal

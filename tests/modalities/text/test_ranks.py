@@ -30,6 +30,9 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"name": "relations", "types": ["RAISES"]}, {"name": "relation-cnn", "filters": 8, **DRY},
     ),
     "summary": ({"name": "summary"}, {"name": "word-selector", "hidden": 8, **DRY}),
+    "abstractive": (
+        {"name": "abstractive-summary"}, {"name": "pointer-generator", "hidden": 8, **DRY},
+    ),
 }  # fmt: skip
 
 
