@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -10,18 +10,18 @@ from operator import attrgetter
 from pathlib import Path
 from typing import ClassVar
 
-from medray.errors import DataError, PassedOver, SpecError
-from medray.formats.base import Format, FormatOptions, Found, Input, Source, Stamp, stamp_of
-from medray.formats.dicom.beside import Beside
+from medray.errors import DataError, SpecError
+from medray.formats.base import Format, FormatOptions, Found, Input, Source, stamp_of
+from medray.formats.dicom.beside import INTERPOLATED, Beside
 from medray.formats.dicom.deidentify import Keyed, Plain, Pseudonyms
 from medray.formats.dicom.headers.headers import Limits
 from medray.formats.dicom.known import Known, Recalled, Record
-from medray.formats.dicom.labels import find_nifti
+from medray.formats.dicom.matched import Matched, copied, main_folders
 from medray.formats.dicom.options import DicomOptions
 from medray.formats.dicom.reader import COLUMNS, Rules, read_series
 from medray.formats.dicom.recall import keep, recall
 from medray.formats.dicom.series import Series, Sorted, judge
-from medray.formats.dicom.tree import SEGMENTATIONS, Instance
+from medray.formats.dicom.tree import SEGMENTATIONS
 from medray.formats.files import nothing_found
 from medray.formats.imaging.objects import CLIPPED, OBJECTS
 from medray.formats.packed import grouped
@@ -72,9 +72,10 @@ class Dicom(Format):
 
     def holds(self) -> Holds:
         """Volumes, and masks or objects where `labels` says whose."""
-        objects = names((OBJECTS, CLIPPED) if self.options.rois else ())
+        told = names((OBJECTS, CLIPPED) if self.options.rois else ())
+        told |= names((INTERPOLATED,) if self.options.contours else ())
         arrays = self.arrays()
-        return Holds(named(arrays), COLUMNS | objects, axes=space_axes(arrays))
+        return Holds(named(arrays), COLUMNS | told, axes=space_axes(arrays))
 
     def ready(self) -> None:
         """Libraries, and the site's key.
@@ -103,7 +104,8 @@ class Dicom(Format):
         if not (found.series or found.beside or found.turned or reused):
             nothing_found(source, "file", "files of any name count, in any folder below it")
         refused = [self._refused(entry.path, entry.fault) for entry in found.turned]
-        made = [self._record(source, series, found) for series in found.series]
+        matched = Matched(found.beside, self.options, self._masks(source.root))
+        made = [self._record(source, series, matched) for series in found.series]
         items, used = [], set()
         claims: dict[str, set[tuple[str, ...]]] = defaultdict(set)
         for series, record in zip(found.series, made, strict=True):
@@ -111,7 +113,7 @@ class Dicom(Format):
                 continue
             used.add(series.uid)
             for label in record.input.extra.get("labels", ()):
-                claims[label].add(tuple(_main_folders(series)))
+                claims[label].add(tuple(main_folders(series)))
             items.append(record.input)
         refused += [one for record in made for one in record.refused]
         refused += [one for record in reused for one in record.refused]
@@ -121,14 +123,22 @@ class Dicom(Format):
             files = len(item.paths)
             refused.append(Refusal.of(item.key, _shared(), files=files, path=path, syntax=syntax))
             items.remove(item)
-        refused += self._unused(found, used)
+        refused += [self._refused(*one) for one in matched.unused(used)]
         refused.sort(key=lambda one: (one.source, one.code))
         if known is not None:
             keep(known, found, [*made, *self._beside(found)])
         told: list[Input | Recalled] = [*items, *(one for one in reused if one.key)]
         told.sort(key=attrgetter("key"))
         inputs = (one.input if isinstance(one, Recalled) else one for one in told)
-        return Found(grouped(inputs, samples=GROUP_SAMPLES), refused)
+        return Found(grouped(inputs, samples=GROUP_SAMPLES), refused, self._attributes())
+
+    def _attributes(self) -> dict[str, object]:
+        """Values of masks by name, where the job names them."""
+        if not self.options.contours:
+            return {}
+        return {
+            "labels": {name: at for at, name in enumerate(("background", *self.options.classes))}
+        }
 
     def _known(self, source: Source) -> Known | None:
         """What the last plan made, where its files' headers alone decide: labels do too."""
@@ -144,16 +154,16 @@ class Dicom(Format):
             for one in found.turned
         ]
 
-    def _record(self, source: Source, series: Series, found: Sorted) -> Record:
+    def _record(self, source: Source, series: Series, matched: Matched) -> Record:
         """What becomes of a series."""
         key = self.names.name("series", series.uid)
         files = [one.path for one in series.instances]
         record = Record([*files, *(copy.path for _, copy in series.duplicates)], key, None)
         for _, copy in series.duplicates:
-            fault = copy.fault or _copy()
+            fault = copy.fault or copied()
             record.refused.append(self._refused(copy.path, fault, copy.facts.syntax))
         try:
-            record.input = self._input(source, key, series, found)
+            record.input = self._input(source, key, series, matched)
         except DataError as fault:
             first = series.instances[0]
             path, syntax = self._path(first.path), first.facts.syntax
@@ -174,6 +184,7 @@ class Dicom(Format):
         if not Path(folder).is_absolute():
             for label in item.extra.get("labels", ()):
                 yield f"{folder}/{label}" if folder else label
+        yield from item.extra.get("segmentations", ())
 
     def opens(self, item: Input) -> Iterator[str]:
         """As `files`, and the label wherever it lies."""
@@ -200,7 +211,7 @@ class Dicom(Format):
             split=options.volumes == "split",
             keep_sex_and_age=options.deidentify.keep_sex_and_age,
         )
-        beside = Beside(self._masks(source.root), options.rois, options.classes)
+        beside = Beside(self._masks(source.root), options.rois, options.contours, options.classes)
         try:
             resolved = replace(source, root=source.root.resolve())
             yield from read_series(resolved, item, rules, beside)
@@ -214,7 +225,7 @@ class Dicom(Format):
         # `root / absolute` is the absolute path.
         return root / self.options.masks if self.options.masks else None
 
-    def _input(self, source: Source, key: str, series: Series, found: Sorted) -> Input:
+    def _input(self, source: Source, key: str, series: Series, matched: Matched) -> Input:
         judge(series, self.options.select)
         if self.options.deidentify.method == "keyed":
             _check_risk(series)
@@ -223,11 +234,15 @@ class Dicom(Format):
         extra["syntax"] = series.instances[0].facts.syntax
         files = [*series.instances, *(copy for _, copy in series.duplicates)]
         marks, stamps = [file.mark for file in files], [file.stamp for file in files]
-        labels = self._labels(source, series, found)
+        labels = matched.labels(source, series)
         if labels:
             extra["labels"] = list(labels)
-            marks += [[path, *stamp[:2]] for path, stamp in labels.items()]
-            stamps += labels.values()
+            segmentations = matched.segmentations(series.uid)
+            if segmentations:
+                extra["segmentations"] = list(segmentations)
+            for path, stamp in (labels | segmentations).items():
+                marks.append([path, *stamp[:2]])
+                stamps.append(stamp)
         elif self.options.labels and self.options.require_labels:
             what = "file with objects" if self.options.rois else "mask"
             raise DataError(f"no {what} belongs to the series", code="no-label")
@@ -241,54 +256,6 @@ class Dicom(Format):
             stamp=stamp_of(stamps),
         )
 
-    def _labels(self, source: Source, series: Series, found: Sorted) -> dict[str, Stamp]:
-        """The mask of a series, or its objects, and other files of the same ones, by name."""
-        masks = self._masks(source.root)
-        if masks is None:
-            files = self._about(found, series.uid)
-            distinct = len({file.sop for file in files})
-            if distinct > 1:
-                what = "files with objects" if self.options.rois else "segmentations"
-                raise DataError(
-                    f"{distinct} {what} refer to the series",
-                    code="many-labels",
-                    hint="leave one of them in the source",
-                )
-            for file in files:
-                if file.fault is not None:
-                    raise file.fault
-            return {file.path: file.stamp for file in files}
-        paths = {
-            find_nifti(masks, (series.uid, folder, folder.rpartition("/")[2]))
-            for folder in _main_folders(series)
-        }
-        fit = [path for path in paths if path is not None]
-        if len(fit) > 1:
-            raise DataError("masks of two of its folders fit the series", code="many-labels")
-        names = {path.relative_to(masks).as_posix(): path for path in fit}
-        return {
-            name: source.stamp(f"{self.options.masks}/{name}", path.stat())
-            for name, path in names.items()
-        }
-
-    def _about(self, found: Sorted, uid: str) -> list[Instance]:
-        """Files about a series, of those that `labels` names."""
-        wanted = self.options.beside
-        return [file for file in found.beside.get(uid, ()) if file.facts.sop_class in wanted]
-
-    def _unused(self, found: Sorted, used: set[str]) -> Iterator[Refusal]:
-        """Files about series that are not taken, and copies."""
-        for uid, files in found.beside.items():
-            mine = self._about(found, uid) if uid in used else []
-            for copy in mine[1:]:
-                yield self._refused(copy.path, _copy(), copy.facts.syntax)
-            for file in files:
-                if file not in mine:
-                    what = "segmentation" if file.facts.sop_class in SEGMENTATIONS else "file"
-                    reason = f"a {what} of no series that is taken"
-                    fault = file.fault or PassedOver(reason, code="rejected-modality")
-                    yield self._refused(file.path, fault, file.facts.syntax)
-
     def _refused(self, path: str, fault: DataError, syntax: str = "") -> Refusal:
         key = self.names.name("file", path)
         return Refusal.of(key, fault, path=self._path(path), syntax=syntax)
@@ -297,17 +264,6 @@ class Dicom(Format):
         """What may be shown of a path; paths often hold names."""
         wanted = self.options.deidentify
         return path if wanted.method == "none" or wanted.show_paths else ""
-
-
-def _main_folders(series: Series) -> list[str]:
-    """The folders of most of its files: a stray one elsewhere must not decide."""
-    held = Counter(file.folder for file in series.instances)
-    most = max(held.values())
-    return sorted(folder for folder, files in held.items() if files == most)
-
-
-def _copy() -> DataError:
-    return PassedOver("a copy of another file", code="rejected-duplicate")
 
 
 def _shared() -> DataError:

@@ -1,8 +1,8 @@
-"""What lies beside a series: a mask, or a file that marks objects in it."""
+"""What lies beside a series: a mask, or a file that marks objects or draws regions in it."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,85 +11,122 @@ import numpy.typing as npt
 
 from medray.errors import DataError
 from medray.formats.dicom.confined import Confined
-from medray.formats.dicom.geometry import Floats
+from medray.formats.dicom.headers import tags
 from medray.formats.dicom.headers.headers import Header, Limits, load
-from medray.formats.dicom.labels import read_nifti, read_segmentation
-from medray.formats.dicom.rois import Rois, read_raw, rois_of
+from medray.formats.dicom.labels import read_nifti
+from medray.formats.dicom.rois import Rois, mask_of_rois, read_raw, rois_of
 from medray.formats.dicom.rois.places import Places
+from medray.formats.dicom.rois.segments import Segments
+from medray.formats.dicom.segments import Grid, Segmentation, open_segmentation, read_segmentation
 from medray.formats.imaging.objects import CLIPPED, OBJECTS, Placing, placed
 from medray.storage.shards.records import Refusal
 
-Grid = tuple[int, int, int]
+INTERPOLATED = "contours_interpolated"
+
+
+@dataclass(frozen=True)
+class Space:
+    """The voxels that files beside a series are held against.
+
+    Args:
+        key: of the sample.
+        grid: (Z, Y, X) of it.
+        places: of its slices.
+    """
+
+    key: str
+    grid: Grid
+    places: Places
+
+
+@dataclass(frozen=True)
+class Told:
+    """What files beside a series say of it.
+
+    Args:
+        label: (Z, Y, X) classes, None where there are none.
+        columns: of the row.
+        refused: objects and regions that are not taken.
+    """
+
+    label: npt.NDArray[Any] | None = None
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    refused: Sequence[Refusal] = ()
 
 
 @dataclass(frozen=True)
 class Beside:
-    """What is read with a series.
+    """How what lies beside a series is read.
 
     Args:
         masks: folder of NIfTI masks, None where there is none.
         rois: kind of the files that mark objects, None where masks are read.
-        classes: of objects that are taken; empty: all.
+        contours: masks are made of contours.
+        classes: of objects or regions that are taken; of objects empty: all.
     """
 
     masks: Path | None
     rois: Rois | None
+    contours: bool
     classes: tuple[str, ...]
 
-    def label(
-        self, files: Confined, about: Sequence[str], limits: Limits, grid: Grid, affine: Floats
-    ) -> npt.NDArray[Any] | None:
-        """The mask of a series, (Z, Y, X), None where it has none.
+    def told(self, files: Confined, extra: Mapping[str, Any], limits: Limits, space: Space) -> Told:
+        """What is said of voxels.
 
         Args:
             files: of the source.
-            about: names of the files about the series, copies of one.
+            extra: of an input: names of the files about the series, copies of one, as `labels`, and
+                of the segmentations that these name as `segmentations`.
             limits: sizes to refuse.
-            grid: (Z, Y, X) of the volume.
-            affine: of the same.
+            space: that it is about.
 
         Raises:
-            DataError: copies differ (code "conflicting-duplicates"); see labels.
+            DataError: copies differ (code "conflicting-duplicates"); see labels, segments and rois.
         """
-        if not about or self.rois is not None:
-            return None
+        about = extra.get("labels", ())
+        if self.rois:
+            if not about:
+                return Told(columns={OBJECTS: None, CLIPPED: 0})
+            segments = extra.get("segmentations", ())
+            return self._objects(_one(files, about, limits), files, segments, limits, space)
+        if not about:
+            return Told()
+        if self.contours:
+            return self._regions(_one(files, about, limits), space)
+        affine = space.places.affine
         if self.masks is not None:
-            return read_nifti(self.masks / about[0], grid, affine)
-        read = [read_segmentation(*open_file(files, name, limits), grid, affine) for name in about]
+            return Told(read_nifti(self.masks / about[0], space.grid, affine))
+        read = [
+            read_segmentation(*open_file(files, name, limits), space.grid, affine) for name in about
+        ]
         if not all(np.array_equal(read[0], again) for again in read[1:]):
             raise _conflict("masks")
-        return read[0]
+        return Told(read[0])
 
-    def objects(
-        self,
-        files: Confined,
-        about: Sequence[str],
-        limits: Limits,
-        grid: Grid,
-        places: Places,
-        key: str,
-    ) -> tuple[dict[str, Any], list[Refusal]]:
-        """Columns of the objects in a series, and refusals of those that can't be taken.
+    def _objects(
+        self, raw: bytes, files: Confined, segments: Sequence[str], limits: Limits, space: Space
+    ) -> Told:
+        assert self.rois is not None  # noqa: S101 - asked by `told`
 
-        Args:
-            files: of the source.
-            about: names of the files about the series, copies of one.
-            limits: sizes to refuse.
-            grid: (Z, Y, X) of the volume.
-            places: of its slices.
-            key: of the sample.
+        def load_all() -> dict[str, Segmentation]:
+            found = {}
+            for name in segments:
+                header, buffer = open_file(files, name, limits)
+                sop = header.elements.text(tags.SOP_INSTANCE_UID)
+                found[sop] = open_segmentation(header, buffer)
+            return found
 
-        Raises:
-            DataError: copies differ (code "conflicting-duplicates"); see rois.
-        """
-        if not about or self.rois is None:
-            return {OBJECTS: None, CLIPPED: 0}, []
-        raw, *others = [read_raw(files, name, limits) for name in about]
-        if any(other != raw for other in others):
-            raise _conflict("objects")
-        found = list(rois_of(self.rois, raw, places))
-        columns, refused = placed(key, found, Placing(grid, self.classes))
-        return {**columns, "has_label": True}, refused
+        beside = Segments(load_all, space.grid, space.places.affine)
+        found = list(rois_of(self.rois, raw, space.places, beside))
+        columns, refused = placed(space.key, found, Placing(space.grid, self.classes))
+        return Told(None, {**columns, "has_label": True}, refused)
+
+    def _regions(self, raw: bytes, space: Space) -> Told:
+        mask, interpolated, passed = mask_of_rois(raw, space.places, space.grid, self.classes)
+        refused = [
+            Refusal.of(space.key, error, sample=f"{space.key}:{number}") for number, error in passed
+        ]
+        return Told(mask, {INTERPOLATED: interpolated}, refused)
 
 
 def open_file(files: Confined, path: str, limits: Limits) -> tuple[Header, bytes]:
@@ -100,6 +137,14 @@ def open_file(files: Confined, path: str, limits: Limits) -> tuple[Header, bytes
     finally:
         os.close(handle)
     return header, buffer
+
+
+def _one(files: Confined, about: Sequence[str], limits: Limits) -> bytes:
+    """The content of copies of one file."""
+    raw, *others = [read_raw(files, name, limits) for name in about]
+    if any(other != raw for other in others):
+        raise _conflict("objects or contours")
+    return raw
 
 
 def _conflict(what: str) -> DataError:

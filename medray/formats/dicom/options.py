@@ -10,7 +10,8 @@ from medray.formats.dicom.rois import CLASSES, Rois
 from medray.formats.dicom.series import Select
 from medray.formats.dicom.tree import SEGMENTATIONS
 
-SEG = "seg"
+SEG, MARKED = "seg", "contours"
+MAX_CLASSES = 255  # of contours: masks of them are uint8
 
 
 class Deidentify(FormatOptions):
@@ -37,14 +38,18 @@ class DicomOptions(FormatOptions):
     labels: str = Field(
         "",
         description="folder of masks (absolute, or below the source) named <series UID> or <folder "
-        "of the series> with .nii.gz; `seg`: DICOM SEG files of the source; `sr`, `rtstruct`: "
-        "objects of its reports or structure sets; empty: neither",
+        "of the series> with .nii.gz; `seg`: DICOM SEG files of the source; `contours`: those of "
+        "its structure sets as masks; `sr`, `rtstruct`: objects of reports or structure sets; "
+        "empty: none of these",
     )
     require_labels: bool = Field(
         True, description="with labels: refuse series without a mask, or a file with objects"
     )
     classes: tuple[str, ...] = Field(
-        (), description="sr, rtstruct: findings or regions that are taken, others are refused"
+        (),
+        max_length=MAX_CLASSES,
+        description="sr, rtstruct: findings or regions that are taken, others are refused; "
+        "contours: regions of the values 1, 2, …, later ones over earlier ones",
     )
     resample: bool = Field(
         False, description="interpolate tilted or unevenly spaced series onto a regular grid"
@@ -59,9 +64,18 @@ class DicomOptions(FormatOptions):
     def _names_classes(self) -> Self:
         if self.rois and self.deidentify.method == "keyed" and not self.classes:
             raise ValueError("name `classes`: what people call regions may name a patient")
-        if self.classes and not self.rois:
-            raise ValueError("`classes` are those of `labels: sr` or `labels: rtstruct`")
+        if self.contours and len(set(self.classes)) != max(1, len(self.classes)):
+            raise ValueError("name `classes`, each once: the regions of the values 1, 2, …")
+        if self.classes and not (self.rois or self.contours):
+            raise ValueError(
+                "`classes` are those of `labels: sr`, `labels: rtstruct` or `labels: contours`"
+            )
         return self
+
+    @property
+    def contours(self) -> bool:
+        """Whether masks are made of contours."""
+        return self.labels == MARKED
 
     @property
     def rois(self) -> Rois | None:
@@ -71,11 +85,13 @@ class DicomOptions(FormatOptions):
     @property
     def masks(self) -> str:
         """Folder of masks in NIfTI; "": there is none."""
-        return "" if self.labels == SEG or self.rois else self.labels
+        return "" if self.labels in (SEG, MARKED) or self.rois else self.labels
 
     @property
     def beside(self) -> frozenset[str]:
         """SOP classes of the files that `labels` names."""
         if self.rois:
             return CLASSES[self.rois]
+        if self.contours:
+            return CLASSES["rtstruct"]
         return SEGMENTATIONS if self.labels == SEG else frozenset()

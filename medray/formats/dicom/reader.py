@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from medray.errors import DataError
 from medray.formats.base import Input, Source
-from medray.formats.dicom.beside import Beside, open_file
+from medray.formats.dicom.beside import Beside, Space, open_file
 from medray.formats.dicom.confined import Confined
 from medray.formats.dicom.deidentify import Pseudonyms, kernel, require_one_person, vendor
 from medray.formats.dicom.geometry import Floats, Verdict, classify, report, resamplable
@@ -268,20 +268,16 @@ def _sample(
         )
         ends = None
     arrays: dict[str, Any] = {"image": image}
-    about = item.extra.get("labels", ())
     grid = (int(image.shape[1]), int(image.shape[2]), int(image.shape[3]))
-    label = beside.label(files, about, rules.limits, grid, affine)
-    if label is not None:
-        arrays["label"] = label
-    row = _row(stack, affine, verdict, rules) | describe(image, label, ends)
-    row["has_label"] = label is not None
-    if beside.rois is not None:
-        places = Places(stack.frames, affine, stack.head.text(tags.FRAME_OF_REFERENCE_UID))
-        key = item.key + suffix
-        made, refused = beside.objects(files, about, rules.limits, grid, places, key)
-        row |= made
-        yield from (replace(one, source=item.key) for one in refused)
-    yield Sample(item.key + suffix, row, arrays)
+    places = Places(stack.frames, affine, stack.head.text(tags.FRAME_OF_REFERENCE_UID))
+    space = Space(item.key + suffix, grid, places)
+    told = beside.told(files, item.extra, rules.limits, space)
+    if told.label is not None:
+        arrays["label"] = told.label
+    row = _row(stack, affine, verdict, rules) | describe(image, told.label, ends)
+    row |= {"has_label": told.label is not None, **told.columns}
+    yield from (replace(one, source=item.key) for one in told.refused)
+    yield Sample(space.key, row, arrays)
 
 
 COLUMNS = columns(

@@ -152,7 +152,8 @@ def _matched(beside: list[Instance], series: list[Series]) -> dict[str, list[Ins
             if instance.sop in sources:
                 series_of[instance.sop].add(one.uid)
     found: dict[str, list[Instance]] = defaultdict(list)
-    for file in beside:
+    # A report may refer to nothing but segmentations: it is about what these are about.
+    for file in sorted(beside, key=lambda one: one.facts.sop_class not in SEGMENTATIONS):
         named = here.intersection(file.references)
         by_image = set().union(*(series_of.get(sop, ()) for sop in file.sources))
         about = (named & by_image or named) if len(named) != 1 else named
@@ -161,6 +162,8 @@ def _matched(beside: list[Instance], series: list[Series]) -> dict[str, list[Ins
             what = "segmentation" if file.facts.sop_class in SEGMENTATIONS else "file"
             fault = DataError(f"the {what} refers to {len(about)} series", code="ambiguous-label")
             file = replace(file, fault=file.fault or fault)
+        if file.sop in sources:
+            series_of[file.sop] |= about
         found["" if len(about) != 1 else next(iter(about))].append(file)
     return dict(found)
 

@@ -154,7 +154,7 @@ def test_what_cannot_be_placed_is_refused_by_itself(write_series, ingest, tmp_pa
     assert [one[0] for one in boxes(found)] == ["good"]
     assert [one.code for one in found.refused] == [
         "box-without-area", "box-outside", "box-without-area", "other-frame", "other-image",
-        "unsupported-region",
+        "missing-file",
     ]  # fmt: skip
 
 

@@ -1,17 +1,28 @@
-"""Objects of a series from files about it: DICOM SR (TID 1500) and RTSTRUCT."""
+"""Objects and masks of a series from files about it: DICOM SR (TID 1500) and RTSTRUCT."""
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from io import BytesIO
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
 
 from medray.errors import DataError
 from medray.formats.dicom.confined import Confined
 from medray.formats.dicom.headers.elements import NeedMoreBytes, truncated
 from medray.formats.dicom.headers.headers import DEFLATED, Limits, parse
 from medray.formats.dicom.rois.places import Places
+from medray.formats.dicom.rois.reports import in_report
+from medray.formats.dicom.rois.segments import Segments
+from medray.formats.dicom.rois.structures import in_structures, mask_of
+from medray.formats.dicom.segments import Grid
 from medray.formats.imaging.objects import Object
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 Rois = Literal["sr", "rtstruct"]
 
@@ -38,27 +49,52 @@ UNREADABLE = (
 MAX_BYTES = 256 * 2**20  # structure sets of hundreds of ROIs have some 50 MB
 
 
-def rois_of(kind: Rois, raw: bytes, places: Places) -> Iterator[Object | DataError]:
+def rois_of(
+    kind: Rois, raw: bytes, places: Places, segments: Segments
+) -> Iterator[Object | DataError]:
     """The objects that a file marks, in its order, or why one can't be taken.
 
     Args:
         kind: of the file.
         raw: all of it.
         places: of the series.
+        segments: of the segmentations about the series.
 
     Raises:
         DataError: it can't be read (code "bad-label"), or is no report of measurements
             ("unsupported-label").
     """
+    with read_whole(raw) as data:
+        if kind == "sr":
+            yield from in_report(data, places, segments)
+        else:
+            yield from in_structures(data, places)
+
+
+def mask_of_rois(
+    raw: bytes, places: Places, grid: Grid, classes: Sequence[str]
+) -> tuple[npt.NDArray[np.uint8], int, list[tuple[int, DataError]]]:
+    """The regions of a structure set as a mask; see `structures.mask_of`.
+
+    Raises:
+        DataError: the file can't be read (code "bad-label"); and of `structures.mask_of`.
+    """
+    with read_whole(raw) as data:
+        return mask_of(data, places, grid, classes)
+
+
+@contextmanager
+def read_whole(raw: bytes) -> "Iterator[Dataset]":
+    """A file's data set, while it is gone through: much of it is parsed when it is asked for.
+
+    Raises:
+        DataError: it can't be read (code "bad-label").
+    """
     # pydicom takes 0.1 s to import, and only these files need it.
     from pydicom import dcmread
 
-    from medray.formats.dicom.rois.reports import in_report
-    from medray.formats.dicom.rois.structures import in_structures
-
-    read = in_report if kind == "sr" else in_structures
     try:
-        yield from read(dcmread(BytesIO(raw)), places)
+        yield dcmread(BytesIO(raw))
     except UNREADABLE as error:
         raise DataError(
             f"the file about the series can't be read ({type(error).__name__})", code="bad-label"

@@ -7,6 +7,7 @@ import numpy as np
 
 from medray.errors import DataError
 from medray.formats.dicom.rois.places import Edges, Places, around, around_ellipse, together
+from medray.formats.dicom.rois.segments import Segments
 from medray.formats.imaging.objects import Object
 
 if TYPE_CHECKING:
@@ -19,9 +20,12 @@ CERTAINTY = ("DCM", "111012")
 REGIONS = ("SCOORD", "SCOORD3D")
 
 
-def in_report(report: "Dataset", places: Places) -> Iterator[Object | DataError]:
-    """An object for each measurement group that has a region: its class is the finding's meaning,
-    its score the certainty of the finding, its box that of all its regions together.
+def in_report(
+    report: "Dataset", places: Places, segments: Segments
+) -> Iterator[Object | DataError]:
+    """An object for each measurement group that has a region, or a segment of a segmentation: its
+    class is the finding's meaning, its score the certainty of the finding, its box that of all its
+    regions together, or where there are none of its segments.
 
     Raises:
         DataError: it is no report of measurements (code "unsupported-label").
@@ -33,7 +37,7 @@ def in_report(report: "Dataset", places: Places) -> Iterator[Object | DataError]
     for group in _below(report):
         if group.get("ValueType") == "CONTAINER" and concept_of(group) == GROUP:
             try:
-                found = _object(group, places)
+                found = _object(group, places, segments)
             except DataError as error:
                 yield error
             else:
@@ -41,13 +45,13 @@ def in_report(report: "Dataset", places: Places) -> Iterator[Object | DataError]
                     yield found
 
 
-def _object(group: "Dataset", places: Places) -> Object | None:
+def _object(group: "Dataset", places: Places, segments: Segments) -> Object | None:
     """The object of a group; None where it has no region.
 
     Raises:
-        DataError: it is of a segment ("unsupported-region"), or of what can't be placed.
+        DataError: it is of what can't be placed.
     """
-    kind, score, boxes, segment = "", None, list[Edges](), False
+    kind, score, boxes, referenced = "", None, list[Edges](), list[Any]()
     for item in _below(group):
         value, concept = item.get("ValueType"), concept_of(item)
         if value == "CODE" and concept == FINDING:
@@ -57,16 +61,10 @@ def _object(group: "Dataset", places: Places) -> Object | None:
         elif value in REGIONS:
             boxes.append(_box(item, places))
         elif value == "IMAGE":
-            segment |= "ReferencedSegmentNumber" in item.ReferencedSOPSequence[0]
-    if not boxes and segment:
-        raise DataError(
-            "a region that is a segment",
-            code="unsupported-region",
-            hint="read the segmentation itself: `labels: seg`, then `mask-objects`",
-        )
-    if not boxes:
-        return None
-    return Object(kind, *together(boxes), score)
+            image = item.ReferencedSOPSequence[0]
+            referenced += [image] * ("ReferencedSegmentNumber" in image)
+    boxes = boxes or [segments.box(image) for image in referenced]
+    return Object(kind, *together(boxes), score) if boxes else None
 
 
 def _box(item: "Dataset", places: Places) -> Edges:
