@@ -24,6 +24,7 @@ from medray.formats.dicom.series import Series, Sorted, judge
 from medray.formats.dicom.tree import SEGMENTATIONS
 from medray.formats.files import nothing_found
 from medray.formats.imaging.objects import CLIPPED, OBJECTS
+from medray.formats.imaging.volume_boxes import unmatched
 from medray.formats.packed import grouped
 from medray.formats.site_key import load_key
 from medray.ids import digest
@@ -68,11 +69,11 @@ class Dicom(Format):
 
     def arrays(self) -> Arrays:
         """Volumes, and masks where `labels` says whose."""
-        return images(labels=bool(self.options.labels) and not self.options.rois, axes=3)
+        return images(labels=bool(self.options.labels) and not self.options.objects, axes=3)
 
     def holds(self) -> Holds:
         """Volumes, and masks or objects where `labels` says whose."""
-        told = names((OBJECTS, CLIPPED) if self.options.rois else ())
+        told = names((OBJECTS, CLIPPED) if self.options.objects else ())
         told |= names((INTERPOLATED,) if self.options.contours else ())
         arrays = self.arrays()
         return Holds(named(arrays), COLUMNS | told, axes=space_axes(arrays))
@@ -103,8 +104,11 @@ class Dicom(Format):
         found, reused = recall(source, known, self.limits, self.names, beside)
         if not (found.series or found.beside or found.turned or reused):
             nothing_found(source, "file", "files of any name count, in any folder below it")
-        refused = [self._refused(entry.path, entry.fault) for entry in found.turned]
-        matched = Matched(found.beside, self.options, self._masks(source.root))
+        own = self.options.boxes.annotations if self.options.boxes else None
+        turned = [entry for entry in found.turned if entry.path != own]
+        refused = [self._refused(entry.path, entry.fault) for entry in turned]
+        boxes = self.options.boxes.named(source, "series") if self.options.boxes else {}
+        matched = Matched(found.beside, self.options, self._masks(source.root), boxes)
         made = [self._record(source, series, matched) for series in found.series]
         items, used = [], set()
         claims: dict[str, set[tuple[str, ...]]] = defaultdict(set)
@@ -124,6 +128,8 @@ class Dicom(Format):
             refused.append(Refusal.of(item.key, _shared(), files=files, path=path, syntax=syntax))
             items.remove(item)
         refused += [self._refused(*one) for one in matched.unused(used)]
+        absent = boxes.keys() - {series.uid for series in found.series}
+        refused += unmatched(self.names.name("series", uid) for uid in absent)
         refused.sort(key=lambda one: (one.source, one.code))
         if known is not None:
             keep(known, found, [*made, *self._beside(found)])
@@ -142,7 +148,7 @@ class Dicom(Format):
 
     def _known(self, source: Source) -> Known | None:
         """What the last plan made, where its files' headers alone decide: labels do too."""
-        if source.memory is None or source.by_content or self.options.labels:
+        if source.memory is None or source.by_content or self.options.labels or self.options.boxes:
             return None
         marks = digest([self.options.model_dump(mode="json"), self.names.fingerprint, __version__])
         return Known(source.memory, self.names.name("plan", "known"), marks)
@@ -173,7 +179,9 @@ class Dicom(Format):
         return record
 
     def named(self) -> list[tuple[str, str]]:
-        """The folder of masks."""
+        """The folder of masks, or the table of boxes."""
+        if self.options.boxes is not None:
+            return [("boxes.annotations", self.options.boxes.annotations)]
         return [("labels", self.options.masks)] if self.options.masks else []
 
     def files(self, item: Input) -> Iterator[str]:
@@ -211,7 +219,13 @@ class Dicom(Format):
             split=options.volumes == "split",
             keep_sex_and_age=options.deidentify.keep_sex_and_age,
         )
-        beside = Beside(self._masks(source.root), options.rois, options.contours, options.classes)
+        beside = Beside(
+            self._masks(source.root),
+            options.rois,
+            options.contours,
+            options.boxes,
+            options.classes,
+        )
         try:
             resolved = replace(source, root=source.root.resolve())
             yield from read_series(resolved, item, rules, beside)
@@ -243,9 +257,11 @@ class Dicom(Format):
             for path, stamp in (labels | segmentations).items():
                 marks.append([path, *stamp[:2]])
                 stamps.append(stamp)
-        elif self.options.labels and self.options.require_labels:
-            what = "file with objects" if self.options.rois else "mask"
-            raise DataError(f"no {what} belongs to the series", code="no-label")
+        elif series.uid in matched.boxes:
+            extra["boxes"] = matched.boxes[series.uid]
+        elif (self.options.labels or self.options.boxes) and self.options.require_labels:
+            what = "objects belong" if self.options.objects else "mask belongs"
+            raise DataError(f"no {what} to the series", code="no-label")
         identity = json.dumps([self.names.fingerprint, marks], separators=(",", ":"))
         return Input(
             key=key,

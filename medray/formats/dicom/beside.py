@@ -19,6 +19,7 @@ from medray.formats.dicom.rois.places import Places
 from medray.formats.dicom.rois.segments import Segments
 from medray.formats.dicom.segments import Grid, Segmentation, open_segmentation, read_segmentation
 from medray.formats.imaging.objects import CLIPPED, OBJECTS, Placing, placed
+from medray.formats.imaging.volume_boxes import VolumeBoxes
 from medray.storage.shards.records import Refusal
 
 INTERPOLATED = "contours_interpolated"
@@ -62,12 +63,14 @@ class Beside:
         masks: folder of NIfTI masks, None where there is none.
         rois: kind of the files that mark objects, None where masks are read.
         contours: masks are made of contours.
+        boxes: table of objects, None where there is none.
         classes: of objects or regions that are taken; of objects empty: all.
     """
 
     masks: Path | None
     rois: Rois | None
     contours: bool
+    boxes: VolumeBoxes | None
     classes: tuple[str, ...]
 
     def told(self, files: Confined, extra: Mapping[str, Any], limits: Limits, space: Space) -> Told:
@@ -75,8 +78,8 @@ class Beside:
 
         Args:
             files: of the source.
-            extra: of an input: names of the files about the series, copies of one, as `labels`, and
-                of the segmentations that these name as `segmentations`.
+            extra: of an input: names of the files about the series, copies of one, as `labels`, of
+                the segmentations that these name as `segmentations`; boxes of a table as `boxes`.
             limits: sizes to refuse.
             space: that it is about.
 
@@ -84,7 +87,11 @@ class Beside:
             DataError: copies differ (code "conflicting-duplicates"); see labels, segments and rois.
         """
         about = extra.get("labels", ())
-        if self.rois:
+        if self.boxes is not None and "boxes" in extra:
+            affine = space.places.affine
+            columns, refused = self.boxes.columns(space.key, extra["boxes"], space.grid, affine)
+            return Told(None, {**columns, "has_label": True}, refused)
+        if self.rois or self.boxes:
             if not about:
                 return Told(columns={OBJECTS: None, CLIPPED: 0})
             segments = extra.get("segmentations", ())

@@ -12,6 +12,7 @@ from medray.formats.dicom.labels import find_nifti
 from medray.formats.dicom.options import DicomOptions
 from medray.formats.dicom.series import Series
 from medray.formats.dicom.tree import SEGMENTATIONS, Instance
+from medray.formats.imaging.volume_boxes import Named
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,13 @@ class Matched:
         found: DICOM files by the UID of the series that they are about.
         options: what is wanted of them.
         masks: folder of masks in NIfTI, None where none are asked for.
+        boxes: of a table, by the UID of their series.
     """
 
     found: Mapping[str, list[Instance]]
     options: DicomOptions
     masks: Path | None
+    boxes: Named
 
     def labels(self, source: Source, series: Series) -> dict[str, Stamp]:
         """The mask of a series, or its objects, and other files of the same ones, by name.

@@ -9,6 +9,7 @@ from medray.formats.dicom.headers.headers import LIMITS
 from medray.formats.dicom.rois import CLASSES, Rois
 from medray.formats.dicom.series import Select
 from medray.formats.dicom.tree import SEGMENTATIONS
+from medray.formats.imaging.volume_boxes import VolumeBoxes
 
 SEG, MARKED = "seg", "contours"
 MAX_CLASSES = 255  # of contours: masks of them are uint8
@@ -43,13 +44,16 @@ class DicomOptions(FormatOptions):
         "empty: none of these",
     )
     require_labels: bool = Field(
-        True, description="with labels: refuse series without a mask, or a file with objects"
+        True, description="with labels or boxes: refuse series without any of their own"
     )
     classes: tuple[str, ...] = Field(
         (),
         max_length=MAX_CLASSES,
         description="sr, rtstruct: findings or regions that are taken, others are refused; "
         "contours: regions of the values 1, 2, …, later ones over earlier ones",
+    )
+    boxes: VolumeBoxes | None = Field(
+        None, description="boxes of a table, which names series by their UID; in place of `labels`"
     )
     resample: bool = Field(
         False, description="interpolate tilted or unevenly spaced series onto a regular grid"
@@ -62,7 +66,10 @@ class DicomOptions(FormatOptions):
 
     @model_validator(mode="after")
     def _names_classes(self) -> Self:
-        if self.rois and self.deidentify.method == "keyed" and not self.classes:
+        if self.boxes and self.labels:
+            raise ValueError("`boxes` or `labels`, not both")
+        classes = self.boxes.classes if self.boxes else self.classes
+        if self.objects and self.deidentify.method == "keyed" and not classes:
             raise ValueError("name `classes`: what people call regions may name a patient")
         if self.contours and len(set(self.classes)) != max(1, len(self.classes)):
             raise ValueError("name `classes`, each once: the regions of the values 1, 2, …")
@@ -81,6 +88,11 @@ class DicomOptions(FormatOptions):
     def rois(self) -> Rois | None:
         """Of which files objects are read; None: of none."""
         return "sr" if self.labels == "sr" else "rtstruct" if self.labels == "rtstruct" else None
+
+    @property
+    def objects(self) -> bool:
+        """Whether series have objects."""
+        return bool(self.rois or self.boxes)
 
     @property
     def masks(self) -> str:

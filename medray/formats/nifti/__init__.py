@@ -5,6 +5,7 @@ can hold a patient's name.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -14,6 +15,7 @@ from pydantic import Field, field_validator
 from medray.errors import DataError
 from medray.formats.base import Format, FormatOptions, Found, Input, Source
 from medray.formats.files import open_path, place, replacing
+from medray.formats.imaging.objects import CLIPPED, OBJECTS
 from medray.formats.imaging.values import (
     as_image,
     as_label,
@@ -24,6 +26,8 @@ from medray.formats.imaging.values import (
     spacing_of,
     subject_of,
 )
+from medray.formats.imaging.volume_boxes import VolumeBoxes
+from medray.formats.nifti.boxes import boxed
 from medray.formats.nifti.layouts import Labels, Layout, plan_cases
 from medray.formats.nifti.volume import (
     DEFLATE_LIMIT,
@@ -58,6 +62,9 @@ class NiftiOptions(FormatOptions):
     labels: Labels | None = Field(
         None, description="None: required where the source has labels at all"
     )
+    boxes: VolumeBoxes | None = Field(
+        None, description="boxes of a table, in place of masks; `labels` then says so of them"
+    )
     label_values: tuple[int, ...] | None = Field(
         None, description="values that may occur; None: those that dataset.json names, else any"
     )
@@ -83,11 +90,13 @@ class Nifti(Format):
 
     def arrays(self) -> Arrays:
         """Images, and labels unless they are not wanted."""
-        return images(labels=self.options.labels != "none", axes=3)
+        masks = self.options.labels != "none" and self.options.boxes is None
+        return images(labels=masks, axes=3)
 
     def holds(self) -> Holds:
-        """Volumes, and labels unless they are not wanted."""
-        return Holds(named(self.arrays()), columns("affine"), axes=space_axes(self.arrays()))
+        """Volumes, and labels or boxes unless they are not wanted."""
+        told = columns("affine", *((OBJECTS, CLIPPED) if self.options.boxes else ()))
+        return Holds(named(self.arrays()), told, axes=space_axes(self.arrays()))
 
     def needs(self) -> Needs:
         """The array, on a grid."""
@@ -95,18 +104,25 @@ class Nifti(Format):
         return Needs((names(self.options.array),), names("affine"), hint=hint)
 
     def plan(self, source: Source) -> Found:
-        """Cases by name, from the listing and dataset.json alone."""
-        options = self.options
+        """Cases by name, from the listing, dataset.json and the table of boxes alone."""
+        options, boxes = self.options, self.options.boxes
+        labels: Labels | None = "none" if boxes else options.labels
+        own = (boxes.annotations,) if boxes else ()
         cases, refused, document = plan_cases(
-            source, options.layout, options.images, options.masks, options.labels
+            source, options.layout, options.images, options.masks, labels, own
         )
+        if boxes is not None:
+            told = boxes.named(source, "file")
+            cases = boxed(cases, told, refused, required=options.labels != "optional")
         attributes = {"labels": document.labels} if document.labels else {}
         return Found(grouped(cases, samples=GROUP_SAMPLES), refused, attributes)
 
     def named(self) -> list[tuple[str, str]]:
         """Folders of images and of labels."""
-        masks = [("masks", self.options.masks)] if self.options.masks else []
-        return [*(("images", folder) for folder in self.options.images), *masks]
+        options = self.options
+        masks = [("masks", options.masks)] if options.masks else []
+        boxes = [("boxes.annotations", options.boxes.annotations)] if options.boxes else []
+        return [*(("images", folder) for folder in options.images), *masks, *boxes]
 
     def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
         """One sample: image (C, Z, Y, X) and, where there is one, label (Z, Y, X)."""
@@ -129,7 +145,16 @@ class Nifti(Format):
         arrays: dict[str, np.ndarray | Slabs] = {"image": image}
         if label is not None:
             arrays["label"] = label
-        yield Sample(item.key.replace("/", "_"), row, arrays)
+        name = item.key.replace("/", "_")
+        if self.options.boxes is not None:
+            told, refused = {OBJECTS: None, CLIPPED: 0}, list[Refusal]()
+            if "boxes" in item.extra:
+                told, refused = self.options.boxes.columns(
+                    name, item.extra["boxes"], image.shape[1:], first.affine
+                )
+            row |= {"has_label": told[OBJECTS] is not None, **told}
+            yield from (replace(one, source=item.key) for one in refused)
+        yield Sample(name, row, arrays)
 
     def takes(self, names: frozenset[str]) -> frozenset[str]:
         """The array that the options name."""

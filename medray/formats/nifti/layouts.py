@@ -57,6 +57,7 @@ def plan_cases(
     images: tuple[str, ...],
     masks: str | None,
     labels: Labels | None,
+    own: tuple[str, ...] = (),
 ) -> tuple[Iterator[Input], list[Refusal], Document]:
     """Inputs by case: the image's file or files, then the label's file where there is one.
 
@@ -73,7 +74,7 @@ def plan_cases(
     Raises:
         SpecError: there is no NIfTI file (code "nothing-found").
     """
-    found, refused = walk(source, SUFFIXES, beside=OTHER_IMAGES, own=(DOCUMENT,))
+    found, refused = walk(source, SUFFIXES, beside=OTHER_IMAGES, own=(DOCUMENT, *own))
     if is_empty(found, refused):
         nothing_found(source, "NIfTI file", "files end in .nii or .nii.gz")
     document = read_document(source)

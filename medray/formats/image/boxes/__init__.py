@@ -8,9 +8,10 @@ from medray.formats.base import Input, Source
 from medray.formats.image.boxes.beside import plan_beside
 from medray.formats.image.boxes.options import BoxLayout, BoxOptions
 from medray.formats.image.boxes.reading import sized
-from medray.formats.image.boxes.tables import plan_coco, plan_table, unpacked
+from medray.formats.image.boxes.tables import plan_coco, plan_table
 from medray.formats.image.boxes.voc import read_voc
 from medray.formats.image.boxes.yolo import read_yolo
+from medray.formats.imaging.entries import unpacked
 from medray.formats.imaging.objects import CLIPPED, OBJECTS, Placing, placed
 from medray.storage.shards.records import Refusal
 

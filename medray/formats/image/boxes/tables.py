@@ -1,21 +1,17 @@
 """Boxes of all images in one file: COCO's JSON, and tables with a row for each box."""
 
-import csv
-import json
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from medray.errors import DataError, SpecError
 from medray.formats.base import Input, Source
-from medray.formats.files import File, is_empty, item, nothing_found, open_path, stem, unique, walk
-from medray.formats.image.boxes.reading import Found, entry, number
+from medray.formats.files import File, is_empty, item, nothing_found, stem, unique, walk
 from medray.formats.image.raster import SUFFIXES
+from medray.formats.imaging.entries import Found, entry, is_marked, number, packed
 from medray.formats.imaging.objects import Object
+from medray.formats.imaging.tables import document_of, no_coco, rows_of
 from medray.formats.imaging.values import OTHER_IMAGES
 from medray.storage.shards.records import Refusal
 
-MAX_TABLE = 2**30  # bytes; COCO's own of 118,000 images has 470 MB
 COLUMNS = ("file", "class", "ymin", "xmin", "ymax", "xmax")
 
 Planned = tuple[list[Input], list[Refusal]]
@@ -53,7 +49,7 @@ class _Images:
         return file
 
     def add(self, file: File, boxes: list[list[Any]], **extra: Any) -> None:
-        """An input of an image and its boxes, each as `_packed` has it."""
+        """An input of an image and its boxes, each as `packed` has it."""
         name = stem(file.path, SUFFIXES).replace("/", "_")
         self.items.append(item(name, [file], id=name, boxes=boxes, **extra))
 
@@ -79,12 +75,12 @@ def plan_coco(source: Source, folder: str, annotations: Mapping[str, str]) -> Pl
     """
     images = _Images(source, folder, tuple(annotations.values()))
     for split, table in annotations.items():
-        document = _document(source, table)
+        document = document_of(source, table)
         try:
             names = {one["id"]: str(one["name"]) for one in document["categories"]}
             boxes: dict[Any, list[list[Any]]] = {}
             for one in document["annotations"]:
-                boxes.setdefault(one["image_id"], []).append(_packed(_of_coco(one, names)))
+                boxes.setdefault(one["image_id"], []).append(packed(_of_coco(one, names)))
             for one in document["images"]:
                 file = images.take(str(one["file_name"]))
                 found = boxes.pop(one["id"], [])
@@ -93,11 +89,7 @@ def plan_coco(source: Source, folder: str, annotations: Mapping[str, str]) -> Pl
                     told = {"size": size} if all(size) else {}
                     images.add(file, found, **told, **({"split": split} if split else {}))
         except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
-            raise SpecError(
-                "the file lacks what COCO's have: images, annotations, categories",
-                code="bad-table",
-                about=table,
-            ) from error
+            raise no_coco(table) from error
         reason = "boxes are of an image that the file does not list"
         images.refused += [Refusal(f"{table}:image {of}", "missing-file", reason) for of in boxes]
     return images.planned()
@@ -119,7 +111,7 @@ def plan_table(source: Source, folder: str, table: str) -> Planned:
     """
     images = _Images(source, folder, (table,))
     rows: dict[str, list[dict[str, str | None]]] = {}
-    for row in _rows(_path(source, table), table):
+    for row in rows_of(source, table, COLUMNS):
         rows.setdefault((row["file"] or "").strip().removeprefix("./"), []).append(row)
     for name, listed in rows.items():
         file = images.take(name)
@@ -130,28 +122,9 @@ def plan_table(source: Source, folder: str, table: str) -> Planned:
             reason = "rows put the image into different splits"
             images.refused.append(Refusal(file.path, "ambiguous-split", reason, path=file.path))
             continue
-        boxes = [_packed(_of_row(row)) for row in listed if any(row[one] for one in COLUMNS[1:])]
+        boxes = [packed(_of_row(row)) for row in listed if any(row[one] for one in COLUMNS[1:])]
         images.add(file, boxes, **({"split": splits.pop()} if splits != {""} else {}))
     return images.planned()
-
-
-def unpacked(boxes: list[list[Any]]) -> list[Found]:
-    """Boxes of an input as objects."""
-    return [_unpacked(one) for one in boxes]
-
-
-def _packed(found: Found) -> list[Any]:
-    if isinstance(found, DataError):
-        return [found.code, found.message, found.hint]
-    return [found.kind, list(found.begin), list(found.end), found.difficult, found.crowd]
-
-
-def _unpacked(one: list[Any]) -> Found:
-    if len(one) == 3:
-        code, message, hint = one
-        return DataError(message, code=code, hint=hint)
-    kind, begin, end, difficult, crowd = one
-    return Object(kind, tuple(begin), tuple(end), None, difficult, crowd)
 
 
 def _of_coco(one: Mapping[str, Any], names: Mapping[Any, str]) -> Found:
@@ -166,48 +139,8 @@ def _of_coco(one: Mapping[str, Any], names: Mapping[Any, str]) -> Found:
 def _of_row(row: Mapping[str, str | None]) -> Found:
     def made() -> Object:
         ymin, xmin, ymax, xmax = (number(row[name]) for name in COLUMNS[2:])
-        hard = (row.get("difficult") or "0").strip().lower() in ("1", "true", "yes")
         kind = (row["class"] or "").strip()
+        hard = is_marked(row.get("difficult"))
         return Object(kind, (ymin, xmin), (ymax, xmax), difficult=hard)
 
     return entry(made)
-
-
-def _path(source: Source, table: str) -> Path:
-    try:
-        path = open_path(source, table)
-    except DataError as error:
-        raise SpecError("the file with the boxes is not there", code="no-table", about=table) from (
-            error
-        )
-    if path.stat().st_size > MAX_TABLE:
-        raise SpecError("the file is larger than any of ours", code="bad-table", about=table)
-    source.fetch(table)
-    return path
-
-
-def _document(source: Source, table: str) -> dict[str, Any]:
-    try:
-        document: dict[str, Any] = json.loads(_path(source, table).read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise SpecError("the file is no JSON", code="bad-table", about=table) from error
-    if not isinstance(document, dict):
-        raise SpecError("the file is no object of JSON", code="bad-table", about=table)
-    return document
-
-
-def _rows(path: Path, table: str) -> Iterator[dict[str, str | None]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            lacking = sorted(set(COLUMNS) - set(reader.fieldnames or ()))
-            if lacking:
-                raise SpecError(
-                    f"the table lacks the columns {', '.join(lacking)}",
-                    code="bad-table",
-                    about=table,
-                    hint=f"it has {', '.join(COLUMNS)}",
-                )
-            yield from reader
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise SpecError("the table is no CSV in UTF-8", code="bad-table", about=table) from error

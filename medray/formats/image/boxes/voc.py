@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from medray.errors import DataError
-from medray.formats.image.boxes.reading import Found, entry, number, sized, text_of
+from medray.formats.image.boxes.reading import sized, text_of
+from medray.formats.imaging.entries import Found, entry, number
 from medray.formats.imaging.objects import Object
 
 

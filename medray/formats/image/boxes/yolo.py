@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from medray.errors import DataError
-from medray.formats.image.boxes.reading import Found, entry, number, text_of
+from medray.formats.image.boxes.reading import text_of
+from medray.formats.imaging.entries import Found, entry, number
 from medray.formats.imaging.objects import Object
 
 

@@ -1,0 +1,151 @@
+"""Boxes of volumes: a CSV with a row for each, or COCO's JSON with boxes of six numbers.
+
+Edges are faces of voxels: the first voxel reaches from 0 to 1, and a box of it alone is 0 … 1. In
+millimetres edges are places in space, where the affine names the middle of the first voxel: its
+box begins half a voxel before. Of volumes that lie aslant to the axes of space a box is the one
+around all eight corners.
+"""
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from medray.errors import DataError
+from medray.formats.base import Source
+from medray.formats.imaging.entries import Found, entry, is_marked, number, packed, unpacked
+from medray.formats.imaging.objects import Object, Placing, placed
+from medray.formats.imaging.tables import document_of, no_coco, rows_of
+from medray.spec.base import Settings
+from medray.storage.shards.records import Refusal
+
+EDGES = ("zmin", "ymin", "xmin", "zmax", "ymax", "xmax")
+DIGITS = 4  # of edges in voxels that were millimetres
+
+Named = dict[str, list[list[Any]]]
+"""Boxes, as `entries.packed` has them, by the name of their volume."""
+
+
+class VolumeBoxes(Settings):
+    """Where boxes of volumes lie, and what their numbers mean."""
+
+    annotations: str = Field(
+        description="the file, below the source: .json is COCO's, of which `file_name` names the "
+        "volume and `bbox` is x, y, z, width, height, depth; else CSV, with columns "
+        "file (of DICOM: series), class, zmin, ymin, xmin, zmax, ymax, xmax"
+    )
+    unit: Literal["voxel", "mm"] = Field(
+        description="of the numbers: voxels from 0, where the last lies before zmax, or millimetres"
+    )
+    space: Literal["ras", "lps"] | None = Field(
+        None, description="of millimetres: where x, y and z run to, NIfTI's or DICOM's"
+    )
+    classes: tuple[str, ...] = Field(
+        (), description="that are taken, others are refused; empty: all"
+    )
+
+    @model_validator(mode="after")
+    def _has_space(self) -> Self:
+        if (self.unit == "mm") != (self.space is not None):
+            raise ValueError("`space` says where millimetres run to: of `unit: mm`, and only there")
+        return self
+
+    def named(self, source: Source, column: str) -> Named:
+        """All boxes of the file. A row with a name alone says that its volume has none, and so does
+        an image that COCO lists without annotations.
+
+        Args:
+            source: of the file.
+            column: of a CSV, that names volumes.
+
+        Raises:
+            SpecError: the file is not there ("no-table") or of another form ("bad-table").
+        """
+        if self.annotations.lower().endswith(".json"):
+            return self._coco(document_of(source, self.annotations))
+        found: Named = {}
+        for row in rows_of(source, self.annotations, (column, "class", *EDGES)):
+            boxes = found.setdefault((row[column] or "").strip().removeprefix("./"), [])
+            if any(row[name] for name in ("class", *EDGES)):
+                boxes.append(self._packed(_of_row(row)))
+        return found
+
+    def _packed(self, found: Found) -> list[Any]:
+        """As plans keep it: names of classes that are not asked for may name a patient."""
+        if isinstance(found, Object) and self.classes and found.kind not in self.classes:
+            found = replace(found, kind="")
+        return packed(found)
+
+    def _coco(self, document: Mapping[str, Any]) -> Named:
+        table = self.annotations
+        try:
+            kinds = {one["id"]: str(one["name"]) for one in document["categories"]}
+            names = {
+                one["id"]: str(one["file_name"]).removeprefix("./") for one in document["images"]
+            }
+            found: Named = {name: [] for name in names.values()}
+            for one in document["annotations"]:
+                name = names.get(one["image_id"], f"{table}:image {one['image_id']}")
+                found.setdefault(name, []).append(self._packed(_of_coco(one, kinds)))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise no_coco(table) from error
+        return found
+
+    def columns(
+        self, key: str, boxes: list[list[Any]], grid: Sequence[int], affine: np.ndarray
+    ) -> tuple[dict[str, Any], list[Refusal]]:
+        """Columns of the boxes of a volume, and refusals of those that can't be meant.
+
+        Args:
+            key: of the volume.
+            boxes: of `named`.
+            grid: (Z, Y, X) of the volume.
+            affine: of the volume, voxel (x, y, z) to RAS+ mm.
+        """
+        found = unpacked(boxes)
+        if self.space is not None:
+            signs = (1, 1) if self.space == "ras" else (-1, -1)
+            to_voxel = np.linalg.inv(affine) @ np.diag([*signs, 1, 1])
+            found = [one if isinstance(one, DataError) else _moved(one, to_voxel) for one in found]
+        return placed(key, found, Placing(grid, self.classes))
+
+
+def unmatched(names: Iterable[str]) -> list[Refusal]:
+    """Refusals of boxes whose volume is not there, by its name."""
+    reason = "boxes are of a volume that is not there"
+    return [Refusal(name or "boxes without a name", "missing-file", reason) for name in names]
+
+
+def _moved(found: Object, to_voxel: np.ndarray) -> Found:
+    """A box in mm (z, y, x) in voxels."""
+    begin, end = np.asarray(found.begin), np.asarray(found.end)
+    if not (end > begin).all():
+        return DataError("a box has no area", code="box-without-area")
+    ends = zip(begin.tolist(), end.tolist(), strict=True)
+    corners = np.array([(x, y, z, 1) for z, y, x in itertools.product(*ends)])
+    edges = np.round((corners @ to_voxel.T)[:, 2::-1] + 0.5, DIGITS)
+    low, high = tuple(edges.min(0).tolist()), tuple(edges.max(0).tolist())
+    return Object(found.kind, low, high, None, found.difficult, found.crowd)
+
+
+def _of_row(row: Mapping[str, str | None]) -> Found:
+    def made() -> Object:
+        edges = [number(row[name]) for name in EDGES]
+        kind = (row["class"] or "").strip()
+        difficult = is_marked(row.get("difficult"))
+        return Object(kind, tuple(edges[:3]), tuple(edges[3:]), difficult=difficult)
+
+    return entry(made)
+
+
+def _of_coco(one: Mapping[str, Any], kinds: Mapping[Any, str]) -> Found:
+    def made() -> Object:
+        x, y, z, width, height, depth = map(number, one["bbox"])
+        kind = kinds.get(one["category_id"], "")
+        end = (z + depth, y + height, x + width)
+        return Object(kind, (z, y, x), end, crowd=bool(one.get("iscrowd")))
+
+    return entry(made)
