@@ -92,7 +92,8 @@ def test_of_a_volume_that_lies_aslant_all_corners_are_inside(ingest) -> None:
 def test_coco_with_boxes_of_six_numbers(ingest) -> None:
     document = {
         "images": [
-            {"id": number, "file_name": f"images/{name}.nii.gz"} for number, name in ((7, "a"), (8, "b"))
+            {"id": 7, "file_name": "images/a.nii.gz"},
+            {"id": 8, "file_name": "images/b.nii.gz"},
         ],
         "categories": [{"id": 1, "name": "nodule"}],
         "annotations": [
@@ -100,7 +101,7 @@ def test_coco_with_boxes_of_six_numbers(ingest) -> None:
             {"image_id": 7, "category_id": 1, "bbox": [3, 2, 3, 2]},
             {"image_id": 9, "category_id": 1, "bbox": [3, 2, 1, 3, 2, 1]},
         ],
-    }  # fmt: skip
+    }
     found = ingest(json.dumps(document))
     assert found.boxes("a") == [("nodule", (1, 2, 3), (2, 4, 6))]
     assert found.boxes("b") == []
