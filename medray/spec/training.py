@@ -63,11 +63,27 @@ class OrName(Settings):
         return {"anyOf": [{"type": "string"}, handler(core)]}
 
 
-class InitialWeights(OrName):
-    """Where a network's first weights come from. Parts of another shape, such as heads, stay fresh,
-    unless `map` names them."""
+class WordVectors(Settings):
+    """Vectors of words that something else has learnt, in a file where the job is driven."""
 
-    model: str = Field(description="a trained model, as name or name@version")
+    file: str = Field(
+        description="text: a word and its numbers a line, as word2vec and GloVe write them; or the "
+        ".safetensors of an encoder"
+    )
+    vocabulary: str | None = Field(
+        None, description="of safetensors: file with the word of each row, a line each"
+    )
+    tensor: str | None = Field(
+        None, description="of safetensors: has a row a word; null: the only matrix"
+    )
+
+
+class InitialWeights(OrName):
+    """Where a network's first weights come from: a model, or vectors of words. Of a model, parts of
+    another shape, such as heads, stay fresh, unless `map` names them."""
+
+    model: str | None = Field(None, description="a trained model, as name or name@version")
+    vectors: WordVectors | None = Field(None, description="of the words that a network reads")
     map: dict[str, str] = Field(
         {},
         description="parts of that network, by the beginning of their names: what they are called "
@@ -76,6 +92,14 @@ class InitialWeights(OrName):
     only: tuple[str, ...] | None = Field(
         None, min_length=1, description="parts of this network that are taken over; null: all"
     )
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.model is None) == (self.vectors is None):
+            raise ValueError("init_from: a model, or vectors")
+        if self.vectors is not None and (self.map or self.only):
+            raise ValueError("init_from: `map` and `only` are of a model")
+        return self
 
 
 class Frozen(OrName):
@@ -129,7 +153,9 @@ class TrainSettings(Settings):
     )
     checkpoint_every: int | None = Field(None, ge=1, description="steps; null: every epoch")
     keep: int = Field(2, ge=1, description="newest checkpoints kept, besides the best")
-    init_from: InitialWeights | None = Field(None, description="a trained model, or its name alone")
+    init_from: InitialWeights | None = Field(
+        None, description="a trained model, or its name alone; or vectors of words"
+    )
     freeze: tuple[Frozen, ...] = Field(
         (), description="parts of the network that don't learn: names, or with `until`"
     )
@@ -140,6 +166,11 @@ class TrainSettings(Settings):
     )
     nan_patience: int = Field(3, ge=1, description="steps in a row without a finite gradient")
     max_failures: int = Field(3, ge=0, description="restarts after the loss of a worker")
+
+    @property
+    def first_model(self) -> str | None:
+        """The model whose weights the network begins with; None: with no model's."""
+        return self.init_from.model if self.init_from else None
 
     @model_validator(mode="after")
     def _workers_in_order(self) -> Self:

@@ -81,6 +81,17 @@ class Checkpoints:
         self._objects.put(f"{path}/{name}", data)
         files[name] = (len(data), hashlib.sha256(data).hexdigest())
 
+    def keep(self, name: str, data: bytes) -> None:
+        """Put a file beside the checkpoints, that goes when they go."""
+        self._objects.put(f"{self.folder}/{name}", data)
+
+    def kept(self, name: str) -> bytes | None:
+        """What was put beside them; None: nothing."""
+        try:
+            return self._objects.get(f"{self.folder}/{name}")
+        except FileNotFoundError:
+            return None
+
     def committed(self) -> list[tuple[int, str]]:
         """(step, folder) of every committed checkpoint, oldest first."""
         paths = [f"{self.folder}/{name}" for name in self._objects.folders(self.folder)]

@@ -8,14 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from medray.data.vectors import Vectors
+from medray.engine.training.checkpoint import Checkpoints
 from medray.engine.training.tensors import put
-from medray.errors import SpecError
+from medray.errors import DamageError, SpecError
 from medray.log import event
 from medray.models.base import begins, parts_of
 from medray.spec.training import InitialWeights
 from medray.storage.catalog.models import open_model
 from medray.storage.store.objects import Objects
 
+VECTORS = "vectors.safetensors"  # beside the checkpoints of a training
 Shapes = Mapping[str, tuple[int, ...]]
 ABOUT = "train.init_from"
 
@@ -73,7 +76,7 @@ def match(chosen: InitialWeights, there: Shapes, here: Shapes) -> Match:
         raise SpecError(
             "none of its weights fits this network",
             code="wrong-model",
-            about=chosen.model,
+            about=str(chosen.model),
             hint="use the model and options that it was trained with, or `map` its parts",
         )
     return Match(taken, sorted(here.keys() - taken.keys()))
@@ -91,8 +94,24 @@ def _differ(
     )
 
 
-def initialise(network: nn.Module, chosen: InitialWeights, objects: Objects) -> None:
-    """Put a trained model's weights into a network; see `match`."""
+def initialise(
+    network: nn.Module, chosen: InitialWeights, objects: Objects, checkpoints: Checkpoints
+) -> None:
+    """Put a trained model's weights into a network, see `match`; or vectors of words.
+
+    Args:
+        network: with fresh weights.
+        chosen: as the job says.
+        objects: the storage root.
+        checkpoints: of the training, with the vectors beside them.
+
+    Raises:
+        SpecError: see `match`; or the network has no words ("no-words"), or their vectors are of
+            another width ("vectors-differ").
+    """
+    if chosen.model is None:
+        _put_rows(network, _vectors(checkpoints))
+        return
     package = open_model(objects, chosen.model)
     weights, state = package.weights(), network.state_dict()
     found = match(chosen, _shapes(weights), _shapes(state))
@@ -108,18 +127,61 @@ def initialise(network: nn.Module, chosen: InitialWeights, objects: Objects) -> 
     )
 
 
+def _vectors(checkpoints: Checkpoints) -> Vectors:
+    data = checkpoints.kept(VECTORS)
+    if data is None:
+        raise DamageError(
+            "the vectors that the training began with are gone",
+            code="missing-checkpoint",
+            about=checkpoints.folder,
+            hint="run the training anew",
+        )
+    return Vectors.decode(data)
+
+
+def _put_rows(network: nn.Module, found: Vectors) -> None:
+    table = network.state_dict().get(found.tensor)
+    if table is None:
+        raise SpecError(
+            "the network has no vectors of words",
+            code="no-words",
+            about=f"{ABOUT}.vectors",
+            hint="take one that embeds words, or leave them out",
+        )
+    width = found.values.shape[1]
+    if table.shape[1] != width:
+        raise SpecError(
+            f"vectors of {width} numbers, and the network's have {table.shape[1]}",
+            code="vectors-differ",
+            about=found.source,
+            hint=f"say `embedding: {width}` of the model",
+        )
+    with torch.no_grad():
+        table[torch.from_numpy(found.rows)] = torch.from_numpy(found.values)
+    event("initialised", vectors=found.source, taken=len(found.rows), words=found.words)
+
+
 def told(
-    chosen: InitialWeights | None, objects: Objects, weights: Mapping[str, Tensor]
+    chosen: InitialWeights | None,
+    objects: Objects,
+    checkpoints: Checkpoints,
+    weights: Mapping[str, Tensor],
 ) -> dict[str, Any]:
     """What a package says of how its network began; nothing of fresh ones.
 
     Args:
         chosen: as the training had it.
         objects: the storage root.
+        checkpoints: of the training.
         weights: of the trained network.
     """
     if chosen is None:
         return {}
+    if chosen.model is None:
+        rows = _vectors(checkpoints)
+        return {
+            "initialised": {"vectors": rows.source, "taken": len(rows.rows), "words": rows.words}
+        }
     package = open_model(objects, chosen.model)
     found = match(chosen, _shapes(package.weights()), _shapes(weights))
     return {

@@ -33,8 +33,8 @@ def learnt(setups: Sequence[TrainSetup]) -> bytes:
             other = open_dataset(setup.objects, setup.unlabelled.data or setup.data)
             more = _names(other, other.select(setup.unlabelled.select))
             found = {kind: np.concatenate([found[kind], more[kind]]) for kind in found}
-        if setup.settings.init_from is not None:
-            before = Learnt(open_model(setup.objects, setup.settings.init_from.model))
+        if setup.settings.first_model is not None:
+            before = Learnt(open_model(setup.objects, setup.settings.first_model))
             for one in before.members:
                 found = {kind: np.concatenate([found[kind], one[kind]]) for kind in found}
         tensors |= {f"{at}.{kind}": np.unique(values) for kind, values in found.items()}

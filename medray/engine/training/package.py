@@ -64,7 +64,7 @@ def save_trained(
         "model": setup.model,
         "task": task,
         "plan": setup.plan.model_dump(mode="json"),
-        **told(setup.settings.init_from, setup.objects, weights),
+        **told(setup.settings.init_from, setup.objects, setup.checkpoints, weights),
         **_shared([setup]),
         **_unlabelled(setup),
     }
@@ -136,7 +136,7 @@ def save_folds(
             "model": setup.model,
             "task": task,
             "folds": {"column": column, "members": members},
-            **told(setup.settings.init_from, setup.objects, each_weights[0]),
+            **told(setup.settings.init_from, setup.objects, setup.checkpoints, each_weights[0]),
             **_shared(setups),
             **_unlabelled(setup),
         },
@@ -225,7 +225,7 @@ def _history(result: TrainResult) -> bytes:
 
 def _origins(setup: TrainSetup) -> list[str]:
     settings = setup.settings
-    first = [settings.init_from.model] if settings.init_from else []
+    first = [settings.first_model] if settings.first_model else []
     more = setup.unlabelled and setup.unlabelled.data
     others = [more] if more and more != setup.data else []
     return [setup.data, *others, *first, *(model for _, model in models_of(settings.objective))]

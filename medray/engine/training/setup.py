@@ -12,7 +12,7 @@ from medray.data.order import Order, seed_of
 from medray.data.tree import channels_last
 from medray.engine.training.checkpoint import Checkpoints
 from medray.engine.training.freezing import freeze_for_good
-from medray.engine.training.initial import initialise
+from medray.engine.training.initial import VECTORS, initialise
 from medray.engine.training.objectives import objective_of
 from medray.engine.training.objectives.base import Given, Objective, check_objective
 from medray.engine.training.ranks import World
@@ -85,6 +85,20 @@ class Parts:
     ids: list[str]
 
 
+def with_vectors(setup: TrainSetup) -> TrainSetup:
+    """The setup, once what its file of vectors says lies beside its checkpoints: ranks need not
+    have the file.
+
+    Raises:
+        SpecError: the file is of no use; see `Modality.vectors`.
+    """
+    begins = setup.settings.init_from
+    if begins is not None and begins.vectors and setup.checkpoints.kept(VECTORS) is None:
+        found = modality_of(setup.model).vectors(begins.vectors, setup.plan)
+        setup.checkpoints.keep(VECTORS, found.encode())
+    return setup
+
+
 def assemble(setup: TrainSetup, world: World) -> Parts:
     """Open the data and build the networks; weights are the same on every rank.
 
@@ -143,7 +157,7 @@ def _objective(setup: TrainSetup, task: Task, modality: Modality) -> Objective:
     def build() -> Network:
         network = modality.build(setup.model, setup.plan)
         if settings.init_from is not None:
-            initialise(network, settings.init_from, setup.objects)
+            initialise(network, settings.init_from, setup.objects, setup.checkpoints)
         freeze_for_good(network, settings.freeze)
         return network
 

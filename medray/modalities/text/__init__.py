@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from medray.data.order import Order
+from medray.data.vectors import Vectors
 from medray.modalities.base import (
     Answering,
     Asking,
@@ -18,7 +19,7 @@ from medray.modalities.plan import PlanOptions, Sketch, Wanted, planned_fields
 from medray.modalities.text.plan import TextPlan, TextPlanOptions
 from medray.modalities.text.wire import TextWire
 from medray.modalities.wire import Wire
-from medray.spec.training import TrainSettings
+from medray.spec.training import TrainSettings, WordVectors
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.holds import names
 
@@ -155,6 +156,12 @@ class Texts(Modality):
             return None
         texts = dataset.columns([plan.column])[plan.column].take(list(indices)).to_pylist()
         return design(texts, np.array(plan.rarity, np.float32))
+
+    def vectors(self, chosen: WordVectors, plan: TextPlan) -> Vectors:
+        """See medray.modalities.text.vectors."""
+        from medray.modalities.text.vectors import vectors_of
+
+        return vectors_of(chosen, plan.words)
 
     def averages(self, answers: str) -> bool:
         """A mean of tags is none, nor is one of texts."""

@@ -39,8 +39,8 @@ def check_training(view: View, spec: TrainSpec) -> Model:
             data.holds.check_where(spec.validation)
     if spec.unlabelled is not None:
         _unlabelled(view, spec.unlabelled, data, found and found[0], task)
-    if spec.train.init_from:
-        view.model("train.init_from", spec.train.init_from.model)
+    if spec.train.first_model:
+        view.model("train.init_from", spec.train.first_model)
     if task is not None:
         _objective(view, spec, task, found and found[0])
         with view.at("task"):

@@ -1,8 +1,12 @@
 """Resolve a training: options of task and network, and the data by what they hold."""
 
+import hashlib
+from pathlib import Path
+
 from pydantic import TypeAdapter
 
 from medray.engine.training.objectives import models_of
+from medray.errors import SpecError
 from medray.modalities import MODALITIES
 from medray.modalities.plan import Augment
 from medray.models import MODELS
@@ -37,13 +41,17 @@ def resolve(spec: TrainSpec, objects: Objects, place: Place) -> Resolved[TrainSp
         other = open_dataset(objects, spec.unlabelled.data)
         parents.append(other.reference)
         made_of.append(f"{other.name} {other.digest}")
-    if spec.train.init_from:
-        first = open_model(objects, spec.train.init_from.model).reference
+    begins = spec.train.init_from
+    if begins is not None and begins.model is not None:
+        first = open_model(objects, begins.model).reference
         parents.append(first)
         made_of.append(first)
-        pinned_first = spec.train.init_from.model_copy(update={"model": first})
+        pinned_first = begins.model_copy(update={"model": first})
         settings = spec.train.model_copy(update={"init_from": pinned_first})
         spec = spec.model_copy(update={"train": settings})
+    elif begins is not None and begins.vectors is not None:
+        files = (begins.vectors.file, begins.vectors.vocabulary)
+        made_of += [f"vectors {_hash(one)}" for one in files if one]
     objective = spec.train.objective
     pinned = {f: open_model(objects, one).reference for f, one in models_of(objective)}
     if objective is not None and pinned:
@@ -53,6 +61,20 @@ def resolve(spec: TrainSpec, objects: Objects, place: Place) -> Resolved[TrainSp
         settings = spec.train.model_copy(update={"objective": objective})
         spec = spec.model_copy(update={"train": settings})
     return Resolved(spec, spec.output, parents=parents, made_of=made_of)
+
+
+def _hash(path: str) -> str:
+    """SHA-256 of a file of vectors."""
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        raise SpecError(
+            "the file of vectors cannot be read",
+            code="no-vectors",
+            about=path,
+            hint="it has to be where the job is driven",
+        ) from None
 
 
 def _settings(settings: TrainSettings, kind: type[Augment], place: Place) -> TrainSettings:

@@ -9,7 +9,7 @@ from medray.data.order import seed_of
 from medray.engine.training.leak import cautions, met, refuse, shared
 from medray.engine.training.loop import TrainResult
 from medray.engine.training.package import save_folds, save_trained
-from medray.engine.training.setup import TrainSetup
+from medray.engine.training.setup import TrainSetup, with_vectors
 from medray.errors import DamageError, SpecError
 from medray.modalities import modality_of
 from medray.modalities.plan import Wanted
@@ -193,7 +193,7 @@ def _setup(
     wanted = Wanted(model, spec.train, given, work.device)
     selected = data.select((planned or spec).select)
     plan = modality.plan(data, selected, build_task(task), wanted)
-    return TrainSetup(
+    setup = TrainSetup(
         objects=work.objects,
         data=data.reference,
         task=task,
@@ -206,3 +206,4 @@ def _setup(
         shared=found,
         unlabelled=spec.unlabelled,
     )
+    return with_vectors(setup)

@@ -150,7 +150,9 @@ def test_a_trunk_moves_into_detectors_and_classifiers(
         for value in unet.state_dict().values():
             value.fill_(0.5)
     saved(objects, unet)
-    initialise(whole, InitialWeights(model="trunk", map=layers), objects)
+    initialise(
+        whole, InitialWeights(model="trunk", map=layers), objects, Checkpoints(objects, "none")
+    )
     state = whole.state_dict()
     full = {name for name, value in state.items() if (value.float() == 0.5).all()}
     count = sum(name.startswith(tuple(f"{part}." for part in layers)) for name in unet.state_dict())
@@ -183,7 +185,7 @@ def test_other_channels_stay_fresh_and_are_told(
     saved(objects, network("unet", features=[4, 8]))
     colour = network("unet", 3, features=[4, 8])
     before = {name: value.clone() for name, value in colour.state_dict().items()}
-    initialise(colour, InitialWeights(model="trunk"), objects)
+    initialise(colour, InitialWeights(model="trunk"), objects, Checkpoints(objects, "none"))
     same = {n for n, value in colour.state_dict().items() if torch.equal(value, before[n])}
     assert "encoder.0.0.0.weight" in same
     assert "encoder.1.0.0.weight" not in same

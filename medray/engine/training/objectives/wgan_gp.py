@@ -12,7 +12,7 @@ from medray.engine.training.objectives.base import Given, Objective, ObjectiveOp
 from medray.errors import FatalError, SpecError
 from medray.models.base import Network
 from medray.models.latent import Latent
-from medray.spec.training import InitialWeights, OptimiserSettings, TrainSettings
+from medray.spec.training import OptimiserSettings, TrainSettings
 from medray.storage.catalog.models import open_model
 from medray.tasks.base import Task
 
@@ -57,7 +57,7 @@ class WganGp(Objective):
 
     def __init__(self, options: Any, given: Given) -> None:
         super().__init__(options, given)
-        reference = cast("InitialWeights", given.settings.init_from).model
+        reference = str(given.settings.first_model)
         exact = open_model(given.objects, reference).metrics.get("val_exact", 0.0)
         if not exact >= options.least_exact:
             raise SpecError(
@@ -96,7 +96,7 @@ class WganGp(Objective):
                 about=cls.name,
                 hint="take one with a generator, or the objective supervised",
             )
-        if settings.init_from is None:
+        if settings.first_model is None:
             raise SpecError(
                 "codes of fresh weights mean nothing",
                 code="no-autoencoder",

@@ -13,7 +13,7 @@ from medray.data.order import seed_of
 from medray.engine.training.held_out import judged_on, refitted
 from medray.engine.training.loop import fit, weights_of
 from medray.engine.training.ranks import World
-from medray.engine.training.setup import TrainSetup
+from medray.engine.training.setup import TrainSetup, with_vectors
 from medray.engine.units.operation import Operation, Unit
 from medray.modalities import modality_of
 from medray.modalities.plan import Wanted
@@ -99,6 +99,7 @@ class Learn(Operation):
             validation={},
             scratch=scratch,
         )
+        setup = with_vectors(setup)
         if arm not in asked["hides"]:
             return setup
         return replace(setup, unlabelled=Unlabelled(select=asked["select"]))

@@ -97,7 +97,7 @@ class Reinforce(Objective):
                 "unknown-plugin", "bad-field"), or nothing draws them yet (code "no-prior").
         """
         _reward(options, _generation(task, network, MODALITIES.get(network.takes)()))
-        if settings.init_from is None:
+        if settings.first_model is None:
             raise SpecError(
                 "a network with fresh weights draws nothing that could be rewarded",
                 code="no-prior",
