@@ -103,7 +103,9 @@ class Replica:
         self._workers: OrderedDict[str, Worker] = OrderedDict()
         self._model = load_model(objects, reference)
         self._reference = self._model.package.reference
-        self._answerer = answerer_of(self._model, options)
+        guide = options.guides.get(self._model.package.name)
+        coarse = load_model(objects, guide) if guide else None
+        self._answerer = answerer_of(self._model, options, coarse)
         self._device = device or asyncio.Lock()
         self._together = Batcher(self._compute, options.batch, options.batch_wait_s)
 

@@ -14,6 +14,7 @@ from medray.jobs.storage_by_name import open_storage
 from medray.modalities import MODALITIES, plans_of
 from medray.modalities.media import BINARY, JSON
 from medray.serving.answer import predict_options
+from medray.serving.guides import pinned, require_guide
 from medray.serving.tokens import add_token, read_tokens
 from medray.spec.check import check
 from medray.spec.load import cluster_profile
@@ -39,6 +40,7 @@ def build(args: dict[str, Any]) -> object:
 
     options = check(SERVING, args, lambda *parts: ".".join(map(str, ("args", *parts))))
     objects = open_storage(options.storage)
+    options = pinned(objects, options)
     hashes = read_tokens(Path(options.token_file).expanduser())
     return application(options, objects, described(objects, options), hashes)
 
@@ -50,10 +52,15 @@ def described(objects: Objects, options: Serving) -> list[dict[str, Any]]:
 
     Raises:
         SpecError: there is no such model (code "no-such-model"), one whose folds have no mean
-            ("folds-of-masks"), or `options` are wrong ("bad-field").
+            ("folds-of-masks"), or `options` are wrong ("bad-field"); see also
+            `guides.require_guide`.
     """
-    made = [_described(open_model(objects, one), options) for one in options.models]
-    strange = set(options.options) - {one["name"] for one in made}
+    packages = [open_model(objects, one) for one in options.models]
+    for package in packages:
+        require_guide(objects, options, package)
+    made = [_described(package, options) for package in packages]
+    guides = {reference.partition("@")[0] for reference in options.guides.values()}
+    strange = set(options.options) - {one["name"] for one in made} - guides
     if strange:
         raise SpecError(
             "no such model is served", code="bad-field", about=f"options.{min(strange)}"
@@ -143,6 +150,7 @@ def serving(
         require_job(profile)
     options = check(SERVING, args, lambda *parts: ".".join(map(str, parts)))
     objects = open_storage(options.storage)
+    options = pinned(objects, options)
     models = described(objects, options)
     file = Path(options.token_file).expanduser()
     if on_token is not None and not file.exists():  # nothing is wrong so far

@@ -1,4 +1,4 @@
-"""How several networks of one model, of folds or of seeds, answer together."""
+"""How several networks answer together: of one model, of folds or of seeds; or of two in a row."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -35,3 +35,13 @@ class Several:
             SpecError: these have no mean.
         """
         return None
+
+    def guided_by(self, plan: dict[str, Any]) -> tuple[str, ...]:
+        """Classes of the masks by another model that a model with this plan takes beside each
+        sample; none: it takes none."""
+        return ()
+
+    def cascaded(self, fine: Any, coarse: Any) -> Any:
+        """Predictors of a guided model and of the one whose masks guide it, as one of samples
+        alone."""
+        raise NotImplementedError

@@ -124,20 +124,34 @@ def _chosen(offered: Sequence[str], accept: str) -> str:
     )
 
 
-def answerer_of(model: "LoadedModel", serving: Serving) -> Answerer:
+def answerer_of(
+    model: "LoadedModel", serving: Serving, coarse: "LoadedModel | None" = None
+) -> Answerer:
     """How an endpoint answers by a model.
+
+    Args:
+        model: that answers.
+        serving: of the endpoint.
+        coarse: the model whose masks guide it, where one is named.
 
     Raises:
         SpecError: as `predict_options`, or its folds have no mean (code "folds-of-masks").
     """
+    first = next(iter(model.members.values()))
+    wire = first.modality.wire(first.plan.model_dump(mode="json"))
+    predictor = _predictor(model, serving)
+    if coarse is not None:
+        predictor = first.modality.cascaded(predictor, _predictor(coarse, serving))
+    return Answerer(predictor, wire, model.package.reference, Limits(serving.decoded_bytes))
+
+
+def _predictor(model: "LoadedModel", serving: Serving) -> Answering:
     from medray.modalities.folds import predictor_of
 
-    first, package = next(iter(model.members.values())), model.package
-    options = predict_options(first.modality, serving, package.name)
+    modality = next(iter(model.members.values())).modality
+    options = predict_options(modality, serving, model.package.name)
     asking = Asking(options, serving.precision, serving.batch)
-    wire = first.modality.wire(first.plan.model_dump(mode="json"))
-    predictor = cast("Answering", predictor_of(model, asking))
-    return Answerer(predictor, wire, package.reference, Limits(serving.decoded_bytes))
+    return cast("Answering", predictor_of(model, asking))
 
 
 def predict_options(modality: Modality, serving: Serving, name: str) -> PredictOptions:

@@ -38,6 +38,9 @@ class Serving(Settings):
     options: dict[str, dict[str, Any]] = Field(
         {}, description="by the name of a model: what a predict step says of it beside these"
     )
+    guides: dict[str, Reference] = Field(
+        {}, description="by the name of a model of a cascade: the coarse one whose masks guide it"
+    )
     bulk: bool = Field(True, description="whether POST /v1/bulk starts jobs")
 
     @model_validator(mode="after")

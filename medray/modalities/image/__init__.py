@@ -16,7 +16,6 @@ from medray.modalities.base import (
 from medray.modalities.generation import Generation
 from medray.modalities.image.augment import ImageAugment
 from medray.modalities.image.explain import EXPLAINED, HOW, MAP, no_grad_cam, no_maps
-from medray.modalities.image.guide import needs_guide
 from medray.modalities.image.options import ImageOptions, ImagePlanOptions
 from medray.modalities.image.pairs import Pairs
 from medray.modalities.image.radiology.shows import ImageShows
@@ -236,14 +235,18 @@ class Images(Pairs, ImageShows, Modality):
         return NewImages()
 
     def wire(self, plan: dict[str, Any]) -> Wire:
-        """See medray.modalities.image.wire.
-
-        Raises:
-            SpecError: a request has no place for the guide that it takes (code "needs-guide").
-        """
-        if plan.get("guide"):
-            raise needs_guide()
+        """See medray.modalities.image.wire."""
         return ImageWire(plan)
+
+    def guided_by(self, plan: dict[str, Any]) -> tuple[str, ...]:
+        """See Several."""
+        return tuple(plan.get("guide") or ())
+
+    def cascaded(self, fine: Answering, coarse: Answering) -> Answering:
+        """See medray.modalities.image.guide.cascaded."""
+        from medray.modalities.image.guide.cascaded import Cascaded
+
+        return Cascaded(fine, coarse)
 
     def outputs(self, network: "type[Network]", task: "Task", options: ImageOptions) -> Made:
         """A mask, or the probability of each class in each voxel; boxes; else columns. And maps.

@@ -34,9 +34,11 @@ class ImageWire(Wire):
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """See Wire: of masks, and maps of what the model looks at; boxes have no Grad-CAM."""
+        """See Wire: of masks, and maps of what the model looks at; boxes have no Grad-CAM, and
+        networks that a mask guides no maps."""
         boxes = self.plan["answers"] == "objects"
         maps = tuple(one for one in HOW if one != "grad-cam" or not boxes)
+        maps = () if self.plan.get("guide") else maps
         return ("labels", "probabilities", *maps) if self.places else ("labels", *maps)
 
     @property

@@ -192,14 +192,17 @@ def test_guides_are_of_tasks_that_draw_masks() -> None:
         ImagePlanOptions(coarse=True, spacing_mm=(2.0, 2.0, 2.0))
 
 
-def test_a_guided_model_is_not_served() -> None:
+def test_a_guided_model_says_so_and_has_no_maps() -> None:
     plan = ImagePlan(
         dims=3, in_channels=2, guide=CLASSES, answers="place", classes=CLASSES, patch=(8,) * 3,
         batch_size=2, channels=PLAIN * 2, pool_steps=((2, 2, 2),), frequencies=(0.5, 0.3, 0.2),
         median_shape=(8,) * 3, samples=4,
     )  # fmt: skip
     assert plan.inputs == 4
-    with pytest.raises(SpecError) as caught:
-        Images().wire(plan.model_dump(mode="json"))
-    assert caught.value.code == "needs-guide"
-    Images().wire(plan.model_copy(update={"guide": ()}).model_dump(mode="json"))
+    guided, alone = (
+        one.model_dump(mode="json") for one in (plan, plan.model_copy(update={"guide": ()}))
+    )
+    assert Images().guided_by(guided) == CLASSES
+    assert Images().guided_by(alone) == ()
+    assert Images().wire(guided).outputs == ("labels", "probabilities")
+    assert "occlusion" in Images().wire(alone).outputs

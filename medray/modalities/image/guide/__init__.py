@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from medray.errors import DataError, SpecError
+from medray.errors import DataError
 
 GUIDE = "guide"
 """Array of a sample: a mask of its image, by a network that has not learnt from it."""
@@ -47,12 +47,3 @@ def require_guide(about: str, row: Mapping[str, Any], wanted: tuple[str, ...]) -
             about=about,
             hint="take masks of the model whose masks it was trained with",
         )
-
-
-def needs_guide() -> SpecError:
-    """What to raise where a guided model is to answer images that come without a guide."""
-    return SpecError(
-        "the model takes a mask by another model beside each image, and requests hold images alone",
-        code="needs-guide",
-        hint="predict in bulk, behind `operation: {name: cascade}`",
-    )
