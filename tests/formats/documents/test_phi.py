@@ -51,6 +51,16 @@ def passed(text: str, spans: list[Span] | None = None, **options: Any) -> Docume
         ("aged 101", ["101"]),
         ("a ninety-two year old", ["ninety"]),
         ("case 12345678", ["12345678"]),
+        ("MR# 4471", ["4471"]),
+        ("Chart 4471-A was pulled", ["4471"]),
+        ("ID: 447193", ["447193"]),
+        ("Policy #: AB-4471", ["4471"]),
+        ("3 Harbor Circle", ["Harbor", "3"]),
+        ("she turned 93 in May", ["93"]),
+        ("Primary care provider: Xi Quodling", ["Xi", "Quodling"]),
+        ("Emergency contact: Quodling", ["Quodling"]),
+        ("cc: Quodling, Vree", ["Quodling", "Vree"]),
+        ("His neighbor Quodling found him", ["Quodling"]),
     ],
 )
 def test_each_kind_of_identifier_is_replaced(text: str, gone: list[str]) -> None:
@@ -67,6 +77,8 @@ def test_each_kind_of_identifier_is_replaced(text: str, gone: list[str]) -> None
         "Hodgkin lymphoma, stage 2, Gleason 7, Crohn disease",
         "Glucose 250, potassium 4.1, June and the month before",
         "Take 2 tablets, 3 times; grade 2/6 murmur",
+        "Doctor: How are you? Nurse: Please wait. He turned 90 degrees, chart 3 of 4",
+        "Provider asked about contact precautions; seen by: the team, ID 12",
     ],
 )
 def test_what_names_nobody_stays(text: str) -> None:

@@ -34,8 +34,16 @@ _TITLED = re.compile(
 )
 _NAMED = re.compile(
     rf"\b(?i:name|patient name|signed by|dictated by|seen by|referred by|attending|surgeon|"
-    rf"my name is|daughter|son|wife|husband|brother|sister|mother|father|named)\b[ \t]*"
+    rf"my name is|daughter|son|wife|husband|brother|sister|mother|father|partner|spouse|"
+    rf"fianc[eé]e?|boyfriend|girlfriend|friend|neighbou?r|roommate|aunt|uncle|niece|nephew|cousin|"
+    rf"grandson|granddaughter|grandmother|grandfather|named)\b[ \t]*"
     rf"(?:[:,]|is)?[ \t]+(?P<name>{_WORD}(?:,?[ \t]+(?:[A-Z]\.?[ \t]+)?{_WORD}){{0,2}})"
+)
+# Not of those who speak in a transcript ("Doctor: How …").
+_ROLE = re.compile(
+    rf"\b(?i:provider|physician|pharmacist|technician|resident|fellow|consultant|author|contact|"
+    rf"next of kin|proxy|employer|insured|subscriber|cc|by)[ \t]*:[ \t]*"
+    rf"(?P<name>{_WORD}(?:,?[ \t]+(?:[A-Z]\.?[ \t]+)?{_WORD}){{0,2}})"
 )
 _SIGNED = re.compile(
     rf"(?P<name>{_WORD}[ \t]+(?:[A-Z]\.?[ \t]+)?{_WORD}),?[ \t]+(?:M\.?D|D\.?O|R\.?N)\b"
@@ -151,7 +159,7 @@ class Gate:
     def _people(self, text: str, known: set[str]) -> Iterable[Found]:
         """Every word of a name, and each other place in the text where such a word stands."""
         words = set(known)
-        for pattern in (_TITLED, _NAMED, _SIGNED):
+        for pattern in (_TITLED, _NAMED, _ROLE, _SIGNED):
             for one in pattern.finditer(text):
                 words |= _words(one["name"])
         for one in _WORDS.finditer(text):

@@ -7,13 +7,15 @@ import re
 
 _WAYS = (
     r"(?:street|st|avenue|ave|road|rd|boulevard|blvd|lane|ln|drive|dr|court|ct|way|place|pl|"
-    r"highway|hwy|terrace|parkway|pkwy|square|sq)"
+    r"highway|hwy|terrace|ter|parkway|pkwy|square|sq|circle|cir|trail|trl|alley|plaza|crescent|"
+    r"cres|close|row|walk|loop|path|ridge|crossing|heights|mews|turnpike)"
 )
 _LABELS = (
     r"(?:mrn|med(?:ical)?\.?\s+rec(?:ord)?\.?(?:\s+(?:number|no\.?|num))?|"
-    r"record\s+(?:number|no\.?)|account(?:\s+(?:number|no\.?))?|acct|chart\s+(?:number|no\.?)|"
-    r"(?:patient|hospital|encounter|visit|case|member|policy|licen[cs]e|serial|device|accession)"
-    r"\s+(?:id|number|no\.?)|ssn|nhs\s+(?:number|no\.?))"
+    r"record\s+(?:number|no\.?)|account(?:\s+(?:number|no\.?))?|acct|"
+    r"(?:patient|hospital|encounter|visit|case|member|policy|licen[cs]e|serial|device|accession|"
+    r"chart|mr|group|subscriber|claim|certificate|badge)"
+    r"(?:\s+(?:id|number|no\.?)|\s*#)|ssn|nhs\s+(?:number|no\.?))"
 )
 _NINETY = (
     r"(?:ninety(?:[- ](?:one|two|three|four|five|six|seven|eight|nine))?|"
@@ -37,6 +39,7 @@ _FORMS: tuple[tuple[str, str, int], ...] = (
         rf"\b{_LABELS}\W{{0,3}}(?:is\s+|#\s*)?(?P<value>[A-Z]{{0,4}}-?\d[\dA-Z-]*)",
         re.IGNORECASE,
     ),
+    ("mrn", r"\b(?:charts?|ID)\W{1,3}(?P<value>[A-Z]{0,4}-?\d[\dA-Z-]{3,})", re.IGNORECASE),
     ("fax", rf"\bfax{_NUMBER}", re.IGNORECASE),
     ("phone", rf"(?<![\w-]){_PHONE}\b", re.IGNORECASE),
     ("phone", r"(?<!\w)\+\d[\d ()-]{7,}\d\b", 0),
@@ -50,6 +53,7 @@ _FORMS: tuple[tuple[str, str, int], ...] = (
     ("address", r"\b(?:[A-Z][a-z]+\s?){1,2},\s*[A-Z]{2}\s+\d{5}(?:-\d{4})?\b", 0),
     ("age", rf"\b(?P<value>{_OLD}){_YEARS}", re.IGNORECASE),
     ("age", rf"\bage[ds]?\W{{0,3}}(?:of\s+)?(?P<value>{_OLD})\b", re.IGNORECASE),
+    ("age", rf"\bturn(?:s|ed|ing)\s+(?P<value>{_OLD})\b(?!\s*(?:%|degrees))", re.IGNORECASE),
     ("age", rf"\b(?P<value>{_NINETY}){_YEARS}", re.IGNORECASE),
     ("number", r"(?<![\w.])\d{7,}\b", 0),
 )
