@@ -3,7 +3,8 @@
 Each document is a sentence with one planted identifier between two that have none; values are drawn
 by a seed. An identifier is caught where no word and no digit of it is left, or the document is
 quarantined; partly, where something is left. The gate was mended by templates of `tried`, before
-those of `held-out` were looked at once. What it changes of sentences that name nobody stands beside.
+those of `held-out` were looked at once. What it changes of sentences that name nobody stands
+beside.
 
 The templates are few and made up, so this says which forms pass, not how often they come in notes.
 
