@@ -10,6 +10,7 @@ FORMATS: Registry[Format] = Registry(
         "conll": "medray.formats.documents.conll:Conll",
         "notes": "medray.formats.documents.notes:Notes",
         "dicom": "medray.formats.dicom:Dicom",
+        "dicom_sc": "medray.formats.dicom.capture:DicomSc",
         "dicom_seg": "medray.formats.dicom.segmentation:DicomSeg",
         "dicom_sr": "medray.formats.dicom.report:DicomSr",
         "nifti": "medray.formats.nifti:Nifti",

@@ -19,7 +19,7 @@ from medray.formats.ome_zarr import OmeZarr
 from medray.storage.shards.samples import Layout, Sample
 from tests.contract.compound_examples import COMPOUNDS
 from tests.contract.document_examples import DOCUMENTS, marked
-from tests.contract.object_examples import boxed, in_series
+from tests.contract.object_examples import boxed, in_series, made_up
 from tests.contract.record_examples import RECORDS, subject
 from tests.contract.slide_examples import heat, slide
 from tests.contract.table_examples import table
@@ -324,8 +324,8 @@ def called(sample_id: str = "case") -> Sample:
 WRITTEN: dict[str, Callable[[str], Sample]] = {
     "bed": track,
     "box_overlay": boxed,
-    "brat": marked,
-    "conll": marked,
+    **dict.fromkeys(("brat", "conll"), marked),
+    "dicom_sc": lambda name: made_up(written(name)),
     "dicom_seg": written,
     "dicom_sr": lambda name: in_series(written(name)),
     "edf": recorded,

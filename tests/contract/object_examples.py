@@ -16,3 +16,8 @@ def in_series(series: Sample) -> Sample:
     box = {"class": "nodule", "begin": [0.0, 1.0, 1.0], "end": [1.0, 2.5, 3.0]}
     objects = [{**box, "score": 0.75, "called": True}]
     return Sample(series.id, {**series.row, "objects": objects}, {})
+
+
+def made_up(volume: Sample) -> Sample:
+    """A volume that says that a model has drawn it."""
+    return Sample(volume.id, {**volume.row, "synthetic": True}, volume.arrays)

@@ -26,7 +26,7 @@ from medray.formats.dicom.references import describe_source
 from medray.formats.dicom.resample import regularise
 from medray.formats.dicom.rois.places import Places
 from medray.formats.dicom.volume import Volume
-from medray.formats.imaging.values import columns, describe, spacing_of
+from medray.formats.imaging.values import SYNTHETIC, columns, describe, spacing_of
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample
 
@@ -283,7 +283,7 @@ def _sample(
 COLUMNS = columns(
     *("study", "series", "study_date", "modality", "manufacturer", "kernel", "kvp"),
     *("thickness_mm", "photometric", "affine", "geometry", "resampled", "source_crc32c"),
-    *("dicom_geometry", "sex", "age_years"),
+    *("dicom_geometry", "sex", "age_years", SYNTHETIC),
 )
 
 
@@ -311,6 +311,8 @@ def _row(stack: Stack, affine: Floats, verdict: Verdict, rules: Rules) -> dict[s
         "source_crc32c": stack.crc32c,
         "dicom_geometry": describe_source(stack.frames, head, stack.layout, subject, date, names),
     }
+    if head.text(tags.SYNTHETIC_DATA).upper() == "YES":
+        row[SYNTHETIC] = True
     if rules.keep_sex_and_age:
         sex = head.text(tags.PATIENT_SEX)
         row["sex"] = sex if sex in ("F", "M", "O") else ""

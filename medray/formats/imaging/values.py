@@ -32,6 +32,7 @@ _MM = {
     "pm": 1e-9, "in": 25.4, "ft": 304.8, "yd": 914.4,
 }  # fmt: skip
 _SUMMARY = ("mean", "std", "min", "max", "p005", "p995")
+SYNTHETIC = "synthetic"  # column: whether the image was drawn by a model
 MAX_CLASSES = 256  # beyond this a label counts instances, and a column per class says nothing
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from medray.data.order import seed_of
+from medray.formats.imaging.values import SYNTHETIC
 from medray.modalities.generation import GenerateOptions, Generation, Model
 from medray.modalities.image.drawn.judge import made
 from medray.modalities.image.normalise import restored
@@ -21,7 +22,6 @@ from medray.tasks.base import Task
 from medray.tasks.section import Section
 
 TOGETHER = 64
-SYNTHETIC = "synthetic"  # column
 
 
 class ImageGenerateOptions(GenerateOptions):
