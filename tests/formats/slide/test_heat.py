@@ -43,6 +43,41 @@ def test_each_tile_with_tissue_is_a_polygon_of_the_slide(tmp_path: Path) -> None
     assert all(0 <= part <= 255 for one in colours.values() for part in one)
 
 
+def no_constant(name: str) -> None:
+    raise AssertionError(f"{name} is no JSON")
+
+
+@pytest.mark.parametrize("objects", ["detection", "annotation"])
+def test_the_form_is_what_qupath_reads(tmp_path: Path, objects: str) -> None:
+    """Held against the reader of QuPath 0.5 (QuPathTypeAdapters): a map of measurements since 0.4,
+    a class with three parts of a colour, a type of object that it knows; RFC 7946 for the rest."""
+    (path,) = GeoJson(GeoJson.Options.model_validate({"objects": objects})).write(
+        [heat()], tmp_path
+    )
+    document = json.loads(path.read_text(), parse_constant=no_constant)
+    assert set(document) == {"type", "features"}
+    for feature in document["features"]:
+        assert set(feature) == {"type", "geometry", "properties"}
+        assert feature["type"] == "Feature"
+        (ring,) = feature["geometry"]["coordinates"]
+        assert feature["geometry"]["type"] == "Polygon"
+        assert len(ring) == 5
+        assert ring[0] == ring[-1]
+        xs, ys = zip(*ring, strict=True)
+        assert min(xs) >= 0 <= min(ys)
+        assert len(set(xs)) == len(set(ys)) == 2
+        properties = feature["properties"]
+        assert set(properties) == {"objectType", "classification", "measurements"}
+        assert properties["objectType"] == objects
+        kind = properties["classification"]
+        assert set(kind) == {"name", "color"}
+        assert isinstance(kind["name"], str)
+        assert [type(part) for part in kind["color"]] == [int] * 3
+        numbers = properties["measurements"]
+        assert list(numbers) == ["attention", "normal", "tumour"]
+        assert all(isinstance(value, int | float) for value in numbers.values())
+
+
 def test_tiles_are_chosen_by_a_channel(tmp_path: Path) -> None:
     found = features(tmp_path, channel="tumour", least=0.5, objects="annotation")
     assert [one["properties"]["measurements"]["tumour"] for one in found] == [0.75, 0.5]
