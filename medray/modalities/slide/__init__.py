@@ -127,12 +127,12 @@ class SlideSamples(Modality):
         precision: Precision,
     ) -> Iterator[list[float]]:
         """All tiles of each slide, as prediction does."""
-        from medray.modalities.slide.cases import along
         from medray.modalities.slide.reading import read_slide
 
         for case in chosen:
-            parts = along(cases.tiles(case), cases.sound(case), TILES)
-            reading = read_slide(cast("SlideNetwork", network), parts, plan, device, precision)
+            tiles, sound = cases.tiles(case), cases.sound(case)
+            net = cast("SlideNetwork", network)
+            reading = read_slide(net, tiles, sound, TILES, plan, device, precision)
             yield task.judge(task.probabilities(reading.logits).numpy()[0], None)
 
     def design(self, dataset: Dataset, indices: Sequence[int], plan: SlidePlan) -> np.ndarray:

@@ -168,6 +168,9 @@ def changed(
     return tiles
 
 
-def as_input(tiles: np.ndarray, plan: SlidePlan, device: torch.device) -> Tensor:
-    """Stored tiles as `embed` takes them, on a device."""
-    return to_device(torch.from_numpy(standardised(tiles, plan)), device)
+def as_input(tiles: Tensor, plan: SlidePlan) -> Tensor:
+    """Stored tiles as `embed` takes them, where they are: as `standardised` does."""
+    mean, std = (
+        torch.tensor(one, device=tiles.device)[:, None, None] for one in (plan.mean, plan.std)
+    )
+    return tiles.float().sub_(mean).div_(std)

@@ -9,7 +9,6 @@ import numpy as np
 from medray.errors import DataError
 from medray.formats.slide.arrays import sound
 from medray.modalities.base import Answering
-from medray.modalities.slide.cases import along
 from medray.modalities.slide.heat import HEAT, heat_of
 from medray.modalities.slide.plan import LIKE, SlidePlan
 from medray.modalities.slide.reading import Reading, read_slide
@@ -106,7 +105,9 @@ class SlidePredictor(Answering):
         numbers = sound(bag.row.get("damaged"), bag.tiles.shape[0])
         return read_slide(
             cast("SlideNetwork", trained.network),
-            along(bag.tiles, numbers, self.asked.options.tiles),
+            bag.tiles,
+            numbers,
+            self.asked.options.tiles,
             self.plan,
             trained.device,
             self.asked.precision,

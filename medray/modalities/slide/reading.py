@@ -1,6 +1,5 @@
 """A slide read by a network tile by tile, in memory that does not grow with it."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,12 +7,13 @@ import torch
 from torch import Tensor
 
 from medray.data.ahead import read_ahead
-from medray.data.tree import device_of
+from medray.data.tree import device_of, to_device
 from medray.modalities.ask import require_finite
 from medray.modalities.base import Precision
-from medray.modalities.slide.cases import as_input
+from medray.modalities.slide.cases import along, as_input
 from medray.modalities.slide.plan import SlidePlan
 from medray.models.slide.base import SlideNetwork
+from medray.storage.shards.stored import Sliceable
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,9 @@ class Reading:
 
 def read_slide(
     network: SlideNetwork,
-    parts: Iterable[tuple[np.ndarray, np.ndarray]],
+    tiles: Sliceable,
+    numbers: np.ndarray,
+    size: int,
     plan: SlidePlan,
     device: torch.device,
     precision: Precision = "fp32",
@@ -44,10 +46,14 @@ def read_slide(
 
     The softmax over all tiles is kept as a running peak, sum and weighed sum (Milakov and
     Gimelshein 2018), so embeddings are not; what is held of a tile is its logits and its weight.
+    Room for these is taken before any tile is read: what a batch would leave behind in the memory
+    that its activations free would keep the next ones from fitting there.
 
     Args:
         network: in eval mode, on `device`.
-        parts: numbers and tiles uint8 (some, 3, side, side) in order; read ahead on a thread.
+        tiles: of the slide, uint8 (tiles, 3, side, side), read ahead on a thread.
+        numbers: of those that are looked at, rising, int64 (some,).
+        size: tiles that go through the network at once.
         plan: of its training.
         device: that computes.
         precision: "bf16" runs the network under torch.autocast.
@@ -55,15 +61,16 @@ def read_slide(
     Raises:
         DataError: the network's output is NaN or Inf (code "nonfinite-output").
     """
-    numbers, weights, each = list[np.ndarray](), list[Tensor](), list[Tensor]()
+    weights, each = torch.empty(len(numbers)), torch.empty(len(numbers), len(plan.classes))
     peak, total, summed = torch.tensor(-torch.inf), torch.tensor(0.0), torch.tensor(0.0)
-    ahead = read_ahead((some, as_input(tiles, plan, device)) for some, tiles in parts)
+    parts = along(tiles, numbers, size)
+    ahead = read_ahead(to_device(torch.from_numpy(part), device) for _, part in parts)
+    at = 0
     try:
-        for some, tiles in ahead:
-            embedded, weight, logits = _look(network, tiles, precision)
-            numbers.append(some)
-            weights.append(weight)
-            each.append(logits)
+        for part in ahead:
+            embedded, weight, logits = _look(network, as_input(part, plan), precision)
+            weights[at : at + len(part)], each[at : at + len(part)] = weight, logits
+            at += len(part)
             higher = torch.maximum(peak, weight.max())
             kept, share = torch.exp(peak - higher), torch.exp(weight - higher)
             peak, total = higher, total * kept + share.sum()
@@ -74,10 +81,9 @@ def read_slide(
         pooled = (summed / total)[None].to(device)
         logits = network.decide(pooled).float().cpu()
     require_finite(logits)
-    every = torch.cat(each)
-    require_finite(every)
-    attention = torch.exp(torch.cat(weights) - peak) / total
-    return Reading(logits, every, attention.numpy(), np.concatenate(numbers))
+    require_finite(each)
+    attention = torch.exp(weights - peak) / total
+    return Reading(logits, each, attention.numpy(), numbers)
 
 
 def _look(

@@ -44,6 +44,35 @@ class _Others(torch.autograd.Function):
         return into.sub_(turned), None, None, None
 
 
+class Few(Columns):
+    """Columns that can hold little together, so that a sum is made of each combination and not of
+    each row.
+
+    Args: as of `Columns`.
+    """
+
+    steps: Tensor
+    combinations: Tensor
+
+    def __init__(self, ranges: tuple[tuple[int, int], ...], width: int) -> None:
+        super().__init__(ranges, width)
+        values = [torch.arange(least, last + 1) for least, last in ranges]
+        counts = torch.tensor([len(one) for one in values])
+        steps = counts.flip(0).cumprod(0).flip(0) // counts
+        self.register_buffer("steps", steps, persistent=False)
+        self.register_buffer("combinations", torch.cartesian_prod(*values), persistent=False)
+
+    def every(self) -> Tensor:
+        """The sum of each combination, (combinations, width)."""
+        made: Tensor = self(self.combinations)
+        return made
+
+    def of(self, values: Tensor) -> Tensor:
+        """Which combination each of (rows, columns) is, int64 (rows,)."""
+        inside = values.long().clamp(self.low, self.high)
+        return ((inside - self.low) * self.steps).sum(1)
+
+
 class Dmpnn(MoleculeNetwork):
     """A message along u → v is made of all that reach u, but for that from v itself; so none goes
     back and forth along one bond (Yang et al. 2019).
@@ -64,7 +93,7 @@ class Dmpnn(MoleculeNetwork):
         super().__init__(options, out_channels)
         width = options.hidden
         self.atoms = Columns(ATOMS, width)
-        self.bonds = Columns(BONDS, width)
+        self.bonds = Few(BONDS, width)
         self.messages = nn.Linear(width, width, bias=False)
         self.out = nn.Linear(2 * width, width)
         self.rounds = options.layers - 1
@@ -75,14 +104,17 @@ class Dmpnn(MoleculeNetwork):
 
     def forward(self, batch: Batch) -> Tensor:
         """See MoleculeNetwork."""
-        sources, degrees = batch["sources"], batch["degrees"]
-        atoms = functional.embedding(batch["kind"], self.atoms(batch["kinds"]))
-        first = functional.embedding(sources, atoms) + self.bonds(batch["bonds"])
+        sources, degrees, kind = batch["sources"], batch["degrees"], batch["kind"]
+        kinds, bonds = self.atoms(batch["kinds"]), self.bonds.every()
+        atoms = functional.embedding(kind, kinds)
+        both = kind.index_select(0, sources), self.bonds.of(batch["bonds"]) + len(kinds)
+        table = torch.cat([kinds, bonds])
+        first = functional.embedding_bag(torch.stack(both, 1), table, mode="sum")
         states = functional.relu(first)
         for _ in range(self.rounds):
             others: Tensor = _Others.apply(states, sources, batch["reverse"], degrees)  # type: ignore[no-untyped-call]
-            states = (first + self.messages(others)).relu_()
-        made = functional.relu(self.out(torch.cat([atoms, sums(states, degrees)], 1)))
+            states = torch.addmm(first, others, self.messages.weight.T).relu_()
+        made = self.out(torch.cat([atoms, sums(states, degrees)], 1)).relu_()
         read = [*pooled(made, batch["sizes"], self.readout), *self.aside(batch)]
         logits: Tensor = self.head(torch.cat(read, 1))
         return logits

@@ -35,7 +35,11 @@ class Cnn1d(SignalNetwork):
         inward = self.inward(options, leads)
         layers: list[nn.Module] = []
         for outward in options.features:
-            layers += [conv(inward, outward, options.kernel), group_norm(outward), nn.ReLU()]
+            layers += [
+                conv(inward, outward, options.kernel),
+                group_norm(outward),
+                nn.ReLU(inplace=True),
+            ]
             if options.pool > 1:
                 layers.append(nn.MaxPool1d(options.pool, ceil_mode=True))
             inward = outward

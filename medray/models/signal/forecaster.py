@@ -81,6 +81,6 @@ class SignalForecaster(Network):
         seen = signal[..., : -self.horizon]
         x = self.stem(seen)
         for pad, norm, layer in zip(self.pads, self.norms, self.layers, strict=True):
-            x = x + layer(nn.functional.pad(norm(x).relu(), (pad, 0)))
+            x = x + layer(nn.functional.pad(norm(x).relu_(), (pad, 0)))
         told: Tensor = seen + self.head(x)  # what was last seen, and how that changes
         return told

@@ -46,11 +46,11 @@ class Block(nn.Module):
         """Samples on each side that an answer hangs on."""
         self.body = nn.Sequential(
             ChannelNorm(inward),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv1d(inward, outward, kernel, padding="same", dilation=dilation),
             nn.Dropout1d(drop),
             ChannelNorm(outward),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv1d(outward, outward, kernel, padding="same"),
         )
         self.shortcut = nn.Conv1d(inward, outward, 1) if inward != outward else nn.Identity()

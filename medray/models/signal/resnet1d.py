@@ -37,7 +37,8 @@ class ResNet1d(SignalNetwork):
         width = options.features[0]
         inward, kernel = self.inward(options, leads), options.kernel
         layers: list[nn.Module] = [
-            conv(inward, width, kernel, options.stem_stride), group_norm(width), nn.ReLU(),
+            conv(inward, width, kernel, options.stem_stride), group_norm(width),
+            nn.ReLU(inplace=True),
         ]  # fmt: skip
         inward = width
         for stage, outward in enumerate(options.features):
@@ -81,7 +82,7 @@ class Block(nn.Module):
         self.body = nn.Sequential(
             conv(inward, outward, kernel, stride),
             group_norm(outward),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Dropout(drop),
             conv(outward, outward, kernel),
             group_norm(outward),
@@ -92,5 +93,5 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inward, T) to (B, outward, ceil(T / stride))."""
-        total: Tensor = (self.body(x) + self.around(x)).relu()
+        total: Tensor = (self.body(x) + self.around(x)).relu_()
         return total

@@ -70,7 +70,7 @@ class UNet1d(Network):
         )
         self.up = nn.ModuleList(Block(2 * one, one, kernel, drop=drop) for one in features[:-1])
         self.head = nn.Sequential(
-            ChannelNorm(features[0]), nn.ReLU(), nn.Conv1d(features[0], out_channels, 1)
+            ChannelNorm(features[0]), nn.ReLU(inplace=True), nn.Conv1d(features[0], out_channels, 1)
         )
         self.margin = self._margin(kernel)
         """Samples on each side that an answer hangs on, rounded up to a multiple of `divisor`."""

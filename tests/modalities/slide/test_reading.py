@@ -48,7 +48,7 @@ def test_attention_is_that_of_the_formula() -> None:
     score = (value * gate) @ weights["score.weight"][0]
     attention = np.exp(score) / np.exp(score).sum()
     logits = attention @ h @ weights["head.1.weight"].T + weights["head.1.bias"]
-    reading = read_slide(made, along(stored, np.arange(5), 2), PLAN, CPU)
+    reading = read_slide(made, stored, np.arange(5), 2, PLAN, CPU)
     np.testing.assert_allclose(reading.attention, attention, rtol=1e-5)
     np.testing.assert_allclose(reading.logits[0], logits, rtol=1e-4, atol=1e-6)
     each = h @ weights["head.1.weight"].T + weights["head.1.bias"]
@@ -63,14 +63,14 @@ def test_a_slide_in_pieces_is_the_slide_at_once(size: int) -> None:
     batch = torch.from_numpy(standardised(np.concatenate([stored, others]), PLAN))
     with torch.inference_mode():
         whole = made({"tiles": batch, "counts": torch.tensor([7, 4])})
-    reading = read_slide(made, along(stored, np.arange(7), size), PLAN, CPU)
+    reading = read_slide(made, stored, np.arange(7), size, PLAN, CPU)
     torch.testing.assert_close(reading.logits, whole[:1], rtol=1e-5, atol=1e-5)
     assert reading.attention.sum() == pytest.approx(1, abs=1e-5)
 
 
 def test_without_attention_it_is_the_mean() -> None:
     made, stored = network(attention=0), tiles(4)
-    reading = read_slide(made, along(stored, np.arange(4), 3), PLAN, CPU)
+    reading = read_slide(made, stored, np.arange(4), 3, PLAN, CPU)
     np.testing.assert_allclose(reading.attention, 0.25, rtol=1e-6)
     torch.testing.assert_close(reading.logits[0], reading.tiles.mean(0), rtol=1e-4, atol=1e-6)
 
@@ -79,7 +79,7 @@ def test_an_answer_that_is_not_finite_is_refused() -> None:
     made = network()
     made.head[1].weight.data[:] = torch.nan
     with pytest.raises(DataError, match="nonfinite-output"):
-        read_slide(made, along(tiles(2), np.arange(2), 1), PLAN, CPU)
+        read_slide(made, tiles(2), np.arange(2), 1, PLAN, CPU)
 
 
 def test_a_trunk_that_makes_masks_is_refused() -> None:
