@@ -11,22 +11,29 @@ The same rows, those of the files given over and over, go in turn through:
 
 Told are seconds, and processor seconds of all processes, the start of RDKit among them where it has
 a process of its own. `unguarded` and `graphs` are checked to commit the same.
+
+With `--workers` it is `graphs` and `hangs` by the clock alone, by two workers as a cluster has
+them, each with two units under way: while one waits for a deadline, there is the other. Files have
+at most 60,000 rows, and both read by `Sleeper`.
 """
 
 import argparse
 import csv
 import gzip
 import resource
+import statistics
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pairs import interleave, ratio
 from rdkit import Chem, RDLogger
 from sleeper import HANGS
+from workers import crew
 
 from medray.engine.units.inline import run_inline
 from medray.engine.units.worker import Receipt, WorkerSpec
@@ -37,11 +44,14 @@ from medray.formats.molecules.parsed import Parsed
 from medray.formats.molecules.reading import Reader
 from medray.formats.smiles import Smiles
 from medray.steps.ingest.plan import plan_ingest
+from medray.storage.catalog.commits import Commits
 from medray.storage.catalog.ledger import Ledger
 from medray.storage.store.objects import Objects
 
 EVERY = 10_000
 FILES = 4  # each a unit; as in jobs two are under way at a time
+A_UNIT = 60_000  # rows of a file at most, so that it is one
+SLEEPING = "sleeper:SleepingIngest"
 BARE = {"canonical": False, "scaffold": False}
 
 
@@ -92,16 +102,7 @@ class Bench:
         return time.perf_counter() - began
 
     def ingest(self, name: str, options: dict[str, Any], hangs: bool = False) -> float:
-        source = self.folder / ("hangs" if hangs else "rows")
-        source.mkdir(exist_ok=True)
-        if not any(source.iterdir()):
-            rows = list(self.rows)
-            rows[EVERY // 2 :: EVERY] = [
-                HANGS if hangs else one for one in rows[EVERY // 2 :: EVERY]
-            ]
-            for number in range(FILES):
-                some = rows[len(rows) * number // FILES : len(rows) * (number + 1) // FILES]
-                (source / f"{number}.csv").write_text("smiles\n" + "\n".join(some) + "\n")
+        source = self.source(hangs)
         with tempfile.TemporaryDirectory(dir=self.folder) as root:
             objects = Objects(root)
             began, spent = time.perf_counter(), cpu()
@@ -116,15 +117,49 @@ class Bench:
             nursery.close()  # its processor seconds are told when it ends
             self.spent.setdefault(name, []).append(cpu() - spent)
             ledger = Ledger(objects, "raw")
-            commits = [ledger.look(unit.id)[0] for unit in planned.units]
-            whole = [one for one in commits if one is not None]
-            self.committed[name] = [one.shard.content for one in whole]
-            self.bytes = sum(one.bytes for one in receipts)
-            refused = [one.code for commit in whole for one in commit.refused]
-            accounted = sum(one.rows for one in receipts) + len(refused)
-            assert accounted == len(self.rows), (name, accounted)
-            assert refused.count("timeout") == (len(self.rows) + EVERY // 2) // EVERY * hangs
+            commits = ledger.committed([unit.id for unit in planned.units])
+            self.committed[name] = commits.column("content")
+            self.bytes = sum(commits.column("bytes"))
+            self.account(commits, hangs)
         return took
+
+    def source(self, hangs: bool) -> Path:
+        """A folder with the rows, which is made when it is asked for first."""
+        source = self.folder / ("hangs" if hangs else "rows")
+        if not source.exists():
+            source.mkdir()
+            rows, files = list(self.rows), max(FILES, len(self.rows) // A_UNIT)
+            if hangs:
+                rows[EVERY // 2 :: EVERY] = [HANGS] * len(rows[EVERY // 2 :: EVERY])
+            for number in range(files):
+                some = rows[len(rows) * number // files : len(rows) * (number + 1) // files]
+                (source / f"{number:03d}.csv").write_text("smiles\n" + "\n".join(some) + "\n")
+        return source
+
+    def account(self, commits: Commits, hangs: bool) -> None:
+        """Every row has been committed or refused, those that hang for that."""
+        refused = [one.code for rows in commits.refused.values() for one in rows]
+        accounted = sum(commits.column("rows")) + len(refused)
+        assert accounted == len(self.rows), accounted
+        assert refused.count("timeout") == (len(self.rows) + EVERY // 2) // EVERY * hangs
+
+
+def by_workers(bench: Bench, rounds: int) -> None:
+    """The price of rows that hang, by the clock."""
+    with crew() as workers:
+
+        def timed(hangs: bool) -> float:
+            given = {**BARE, "row_seconds": 3}, bench.source(hangs)
+            with tempfile.TemporaryDirectory(dir=bench.folder) as root:
+                done = workers.ingest("smiles", *given, Objects(root), operation=SLEEPING)
+            bench.account(done.commits, hangs)
+            return done.seconds
+
+        candidates = {"graphs": partial(timed, False), "hangs": partial(timed, True)}
+        seconds = interleave(candidates, rounds)
+    for name, took in seconds.items():
+        print(f"{name}: {len(bench.rows) / statistics.median(took):,.0f} rows/s on the clock")
+    ratio(seconds, "hangs", "graphs")
 
 
 def main() -> None:
@@ -134,12 +169,16 @@ def main() -> None:
     asked.add_argument("--rows", type=int, default=20_000)
     asked.add_argument("--rounds", type=int, default=3)
     asked.add_argument("--only", nargs="*", default=[])
+    asked.add_argument("--workers", action="store_true", help="two of them, by the clock")
     options = asked.parse_args()
     RDLogger.DisableLog("rdApp.*")
     known = smiles_of(options.files)
     rows = [known[n * 7919 % len(known)] for n in range(options.rows)]
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(rows, Path(folder))
+        if options.workers:
+            by_workers(bench, options.rounds)
+            return
 
         def unguarded() -> float:
             compounds.Guard = Unguarded  # type: ignore[misc, assignment]

@@ -63,6 +63,7 @@ class Crew:
         root: Path,
         objects: Objects,
         samples: int | None = None,
+        operation: str = OPERATION,
     ) -> Done:
         """Ingest a folder into the dataset "raw"; ends the benchmark if any of it is refused.
 
@@ -72,6 +73,7 @@ class Crew:
             root: of the source.
             objects: storage.
             samples: inputs a unit; None: as the format groups them.
+            operation: what workers do, "module:Class".
         """
         began, cpu = time.perf_counter(), time.process_time()
         kind = FORMATS.get(name)
@@ -79,7 +81,7 @@ class Crew:
         planned = plan_ingest(found, name=name, identity={}, samples=samples)
         parameters = {"format": {"name": name, **options}, "source": str(root), "split": None}
         parameters["arrays"] = encode(found.arrays)
-        spec = WorkerSpec(OPERATION, parameters, objects, "raw", session="bench")
+        spec = WorkerSpec(operation, parameters, objects, "raw", session="bench")
         for pipe in self._pipes:
             pipe.send(spec)
         for unit in [*planned.units, *[None] * TURNS * len(self._pipes)]:
