@@ -59,15 +59,16 @@ def test_a_table_has_a_row_for_each(tmp_path: Path) -> None:
     ]
 
 
-def test_coco_is_flat_and_a_table_is_not(tmp_path: Path) -> None:
-    deep = {**FOUND, "begin": [1.0, 2.0, 3.0], "end": [4.0, 5.0, 6.0]}
+def test_boxes_of_volumes_have_an_axis_more(tmp_path: Path) -> None:
+    deep = {**FOUND, "begin": [1.0, 2.0, 3.0], "end": [5.0, 5.0, 5.0]}
     rows = [[{"sample_id": "a", "objects": [deep]}]]
-    with pytest.raises(SpecError) as caught:
-        joined(tmp_path, rows)
-    assert caught.value.code == "not-flat"
+    (one,) = json.loads(joined(tmp_path, rows))["annotations"]
+    assert one["bbox"] == [3, 2, 1, 2, 3, 4]
+    assert one["volume"] == 24
+    assert "area" not in one
     table = joined(tmp_path, rows, file="csv").splitlines()
     assert table[0].startswith("sample_id,class,zmin,ymin,xmin,zmax")
-    assert table[1] == "a,cell,1.0,2.0,3.0,4.0,5.0,6.0,0.75,True,False,False"
+    assert table[1] == "a,cell,1.0,2.0,3.0,5.0,5.0,5.0,0.75,True,False,False"
 
 
 def test_nothing_is_read_so(tmp_path: Path) -> None:

@@ -83,20 +83,18 @@ class Matched:
             used: UIDs of the series that are taken.
         """
         for uid, files in self.found.items():
-            mine = self._about(uid) if uid in used else []
-            taken = self.segmentations(uid) if uid in used else {}
+            taken = set[str]()
+            if uid in used:
+                taken = {*(file.path for file in self._about(uid)[:1]), *self.segmentations(uid)}
+            read = {file.sop for file in files if file.path in taken}
             for file in files:
-                if file in mine[:1] or file.path in taken:
+                if file.path in taken:
                     continue
                 what = "segmentation" if file.facts.sop_class in SEGMENTATIONS else "file"
-                fault: DataError = PassedOver(
+                fault = file.fault or PassedOver(
                     f"a {what} of no series that is taken", code="rejected-modality"
                 )
-                yield (
-                    file.path,
-                    copied() if file in mine else file.fault or fault,
-                    file.facts.syntax,
-                )
+                yield file.path, copied() if file.sop in read else fault, file.facts.syntax
 
     def _about(self, uid: str) -> list[Instance]:
         """Files about a series, of those that `labels` names."""

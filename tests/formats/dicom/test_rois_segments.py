@@ -153,6 +153,8 @@ def test_a_segmentation_that_the_report_does_not_name_is_passed_over(
     found = ingest(labels="sr")
     assert len(boxes(found)) == 2
     assert found.codes == {"box-without-area": 1, "rejected-modality": 1}
+    other.write_bytes((tmp_path / "source" / "seg").read_bytes())
+    assert ingest(labels="sr").codes == {"box-without-area": 1, "rejected-duplicate": 1}
 
 
 def test_a_segmentation_on_another_grid_costs_its_objects_alone(source, ingest, tmp_path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -9,7 +10,6 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from medray.errors import SpecError
 from medray.formats.base import FormatOptions, Input, Source, WriteOnly
 from medray.formats.files import replacing
 from medray.formats.imaging.objects import OBJECTS, Object, objects_of
@@ -63,11 +63,8 @@ class Detections(Joined, WriteOnly):
         target: Path,
         about: dict[str, Any],
     ) -> Iterator[Path]:
-        """One file. A table holds the objects of one piece at a time, COCO's form those of all.
-
-        Raises:
-            SpecError: COCO has no boxes of three axes (code "not-flat").
-        """
+        """One file. A table holds the objects of one piece at a time, COCO's form those of all;
+        there boxes of volumes have six numbers: x, y, z, width, height and depth, in voxels."""
         path = target / file
         with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as out:
             if self.options.file == "csv":
@@ -116,15 +113,13 @@ class Detections(Joined, WriteOnly):
 
 
 def _result(one: Object, image: int, kind: int, number: int) -> dict[str, Any]:
-    if len(one.begin) != 2:
-        raise SpecError("COCO has no boxes of three axes", code="not-flat", hint="take `file: csv`")
-    (y, x), size = one.begin, np.subtract(one.end, one.begin).tolist()
+    size = np.subtract(one.end, one.begin).tolist()
     made = {
         "id": number,
         "image_id": image,
         "category_id": kind,
-        "bbox": [x, y, size[1], size[0]],
-        "area": size[0] * size[1],
+        "bbox": [*reversed(one.begin), *reversed(size)],
+        "area" if len(size) == 2 else "volume": math.prod(size),
         "iscrowd": int(one.crowd),
     }
     return made if one.score is None else made | {"score": one.score}
