@@ -102,6 +102,7 @@ class Classification(Task):
     def __init__(self, options: Options, frequencies: Sequence[float] | None = None) -> None:
         super().__init__(options, frequencies)
         self.options = options
+        self.exclusive = not options.multi_label
         self._sets = PredictionSets(options.classes, options.level, options.least)
         self._weights: Tensor | None = None
         if options.multi_label and options.class_weights == "balanced":

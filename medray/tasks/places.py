@@ -21,6 +21,8 @@ class Places(ABC):
     """Whether labels hold one value more, behind the classes, that takes no part."""
     numbered: ClassVar[bool] = False
     """Whether labels and masks hold numbers of instances; see `places`."""
+    exclusive: bool = False
+    """Whether channels, or classes, exclude each other, as those of a softmax do."""
     channel_threshold: float | None = None
     """Probability above which a channel is on, where several may be; see `painted`. None: the most
     probable class is the answer."""

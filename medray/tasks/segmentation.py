@@ -105,6 +105,7 @@ class Segmentation(Task):
                 hint=f"*, {', '.join(options.classes[1:])}",
             )
         self._loss: DeepLoss
+        self.exclusive = not options.regions
         if options.regions:
             self.channel_threshold = 0.5
             labels = [[options.classes.index(c) for c in one.classes] for one in options.regions]

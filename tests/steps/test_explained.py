@@ -60,7 +60,7 @@ def test_maps_stand_beside_the_answer(objects: Objects, how: str) -> None:
         image = samples[at].arrays["image"]
         assert isinstance(image, np.ndarray)
         inputs = torch.from_numpy((image - image.mean()) / image.std())[None]
-        target = OfClass(torch.tensor([1]))  # of two classes the second
+        target = OfClass(torch.tensor([1]), exclusive=True)  # of two classes the second
         wanted = attribute(how, net, net.feature_maps, inputs, target).numpy()  # type: ignore[arg-type]
         found = made.shards[0].array(at, "attribution")[...]
         assert found.shape == (1, 16, 16)
@@ -124,7 +124,7 @@ def test_of_masks_each_class_has_a_map(objects: Objects, how: str) -> None:
             inputs = torch.from_numpy((image - image.mean()) / image.std()).float()[None]
             with torch.no_grad():
                 region = net(inputs).argmax(1) == 1
-            target = OverRegion(1, region)
+            target = OverRegion(1, region, exclusive=True)
             wanted = attribute(how, net, net.feature_maps, inputs, target).numpy()  # type: ignore[arg-type]
             np.testing.assert_allclose(found, wanted, atol=1e-2 * np.abs(wanted).max())
 

@@ -59,6 +59,7 @@ class Instances(Task):
     answers: ClassVar[Answers] = "place"
     over: ClassVar[frozenset[str]] = frozenset({"space"})
     numbered: ClassVar[bool] = True
+    exclusive = True
     metric: ClassVar[str] = "val_pq"
     metrics: ClassVar[Mapping[str, Metric]] = {
         "pq": Metric("PQ", headline=True),

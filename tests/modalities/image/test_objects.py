@@ -324,7 +324,7 @@ def test_boxes_are_told_with_maps_of_what_they_hang_on() -> None:
     assert not found[1].any()  # none of the second class is called
     inputs = torch.from_numpy(image)[None]
     with torch.no_grad():
-        target = OverRegion(0, task.regions(network(inputs))[:, 0])
+        target = OverRegion(0, task.regions(network(inputs))[:, 0], exclusive=False)
         ends = target(network(inputs)) - target(network(hidden(inputs)))
     # As maps of windows are blended, one of one window comes through as it is.
     assert found[0].sum() == pytest.approx(float(ends), abs=0.02 * float(np.abs(found[0]).sum()))

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from medray.modalities.image.explain import How
 from medray.modalities.image.explain.fidelity import centre_map, curves, random_maps
-from medray.modalities.image.explain.methods import Score, attribute, hidden
+from medray.modalities.image.explain.methods import attribute, hidden
 from medray.modalities.image.explain.randomised import (
     STAGES,
     randomised,
     rank_correlation,
     similarity,
 )
+from medray.modalities.image.explain.target import Target
 
 KINDS = ("", "_random", "_centre")  # of maps: its own, and those that know nothing
 RANK, ALIKE = "randomised_rank", "randomised_ssim"
@@ -48,7 +49,7 @@ class Checks:
 
         return [copy.deepcopy(one) for one in randomised(self.network)]
 
-    def of(self, images: Tensor, maps: Tensor, target: Score, ids: Sequence[str]) -> np.ndarray:
+    def of(self, images: Tensor, maps: Tensor, target: Target, ids: Sequence[str]) -> np.ndarray:
         """Numbers of each image, float32 (B, COUNT); `columns` names them.
 
         Args:
@@ -60,7 +61,7 @@ class Checks:
 
         def answer(changed: Tensor) -> Tensor:
             with torch.inference_mode():
-                return target(self.sure(self.network(changed).float()))
+                return target.sure(self.sure(self.network(changed).float()))
 
         seeds = [zlib.crc32(one.encode()) for one in ids]
         space = images.shape[2:]

@@ -94,7 +94,8 @@ class ExplainingPredictor(ImagePredictor):
         answers, device = super().answers(samples), self.trained.device
         images = torch.stack([torch.as_tensor(whole(one.arrays["image"])) for one in samples])
         images = images.float().to(device)
-        target = OfClass(explained(torch.from_numpy(answers)).to(device))
+        which = explained(torch.from_numpy(answers)).to(device)
+        target = OfClass(which, self.trained.task.exclusive)
         network = self.trained.network
         maps = attribute(self._how, network, self._levels, images, target)
         parts = [answers]

@@ -1,5 +1,12 @@
-"""What is explained: the logit of a class, or its mean over where it is predicted, be that a region
-or the middles of objects."""
+"""What is explained: how much speaks for a class, of a whole image or on average over where it is
+predicted, be that a region or the middles of objects.
+
+Of classes that exclude each other that is the log of the class's odds, its logit less the
+logarithm of the summed exponentials of all others: of two classes the difference of their logits. A
+softmax does not change where all logits grow alike, so a logit alone says what it stands for only
+up to what all have in common, and leaves out what speaks against the others. Else it is the logit,
+which of a sigmoid is the same.
+"""
 
 from dataclasses import dataclass
 
@@ -11,35 +18,68 @@ from medray.tasks.base import Task
 
 @dataclass(frozen=True)
 class OfClass:
-    """The logit of one class of each sample: logits (B, classes) to (B,).
+    """One class of each sample: logits (B, classes) to (B,).
 
     Args:
         which: class of each sample, int64 (B,).
+        exclusive: see `Places`.
     """
 
     which: Tensor
+    exclusive: bool
 
     def __call__(self, logits: Tensor) -> Tensor:
         """See above."""
-        return logits.gather(1, self.which[:, None])[:, 0]
+        return _evidence(logits, self.which, exclusive=self.exclusive)
+
+    def sure(self, probabilities: Tensor) -> Tensor:
+        """How sure the network is of it, (B,), of probabilities (B, classes)."""
+        return _evidence(probabilities, self.which, exclusive=False)
 
 
 @dataclass(frozen=True)
 class OverRegion:
-    """The mean logit of a channel over a region of each sample: (B, channels, *cells) to (B,).
+    """The mean of a channel over a region of each sample: (B, channels, *cells) to (B,).
 
     Args:
         number: of the channel.
         region: bool (B, *cells); of a sample without any it is 0.
+        exclusive: see `Places`.
     """
 
     number: int
     region: Tensor
+    exclusive: bool
 
     def __call__(self, logits: Tensor) -> Tensor:
         """See above."""
-        inside = (logits[:, self.number] * self.region).flatten(1).sum(1)
+        return self._mean(_evidence(logits, self._which(logits), exclusive=self.exclusive))
+
+    def sure(self, probabilities: Tensor) -> Tensor:
+        """How sure the network is of the channel over the region, (B,), of probabilities like
+        logits."""
+        return self._mean(_evidence(probabilities, self._which(probabilities), exclusive=False))
+
+    def _which(self, values: Tensor) -> Tensor:
+        return torch.full((len(values),), self.number, device=values.device)
+
+    def _mean(self, values: Tensor) -> Tensor:
+        inside = (values * self.region).flatten(1).sum(1)
         return inside / self.region.flatten(1).sum(1).clamp(min=1)
+
+
+Target = OfClass | OverRegion
+
+
+def _evidence(values: Tensor, which: Tensor, *, exclusive: bool) -> Tensor:
+    """Of values (B, channels, *cells) a channel of each sample, (B, *cells); of exclusive ones less
+    those of all others together."""
+    own = values[torch.arange(len(values), device=values.device), which]
+    if not exclusive:
+        return own
+    channels = torch.arange(values.shape[1], device=values.device)
+    chosen = (channels == which[:, None]).view(*values.shape[:2], *[1] * (values.ndim - 2))
+    return own - values.masked_fill(chosen, -torch.inf).logsumexp(1)
 
 
 def regions(task: Task, logits: Tensor) -> list[OverRegion]:
@@ -50,7 +90,9 @@ def regions(task: Task, logits: Tensor) -> list[OverRegion]:
         logits: of windows, (B, channels, *cells).
     """
     found = task.regions(logits)
-    return [OverRegion(number, found[:, at]) for at, number in enumerate(task.findings)]
+    return [
+        OverRegion(number, found[:, at], task.exclusive) for at, number in enumerate(task.findings)
+    ]
 
 
 def explained(probabilities: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Maps of masks: window by window, in memory that does not grow with the depth of the image."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -104,6 +104,6 @@ def _keep(
     most = int(np.argmax(counts))
     if counts[most] > (best[0].voxels if best else 0):
         region = wanted[most].region[at : at + 1].clone()
-        target = OverRegion(wanted[most].number, region)
+        target = replace(wanted[most], region=region)
         some = slice(at, at + 1)
         best[:] = [Window(inputs[some].clone(), maps[some, most].clone(), target, counts[most])]

@@ -105,7 +105,7 @@ class Edges(nn.Module):
 
 def test_a_map_that_does_not_change_with_the_weights_is_seen() -> None:
     images = torch.from_numpy(np.random.default_rng(0).normal(size=(2, 1, 8, 8))).float()
-    target = OfClass(torch.tensor([1, 1]))
+    target = OfClass(torch.tensor([1, 1]), exclusive=True)
     check = Checks(Edges().eval(), "", "integrated-gradients", lambda made: made.softmax(1))
     maps = attribute("integrated-gradients", Edges(), "", images, target)
     numbers = check.of(images, maps, target, ["a", "b"])

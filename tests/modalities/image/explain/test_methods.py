@@ -17,10 +17,9 @@ from medray.modalities.image.explain.methods import (
     integrated_gradients,
     occlusion,
 )
-from medray.modalities.image.explain.target import OfClass, OverRegion, explained, regions
+from medray.modalities.image.explain.target import OfClass
 from medray.models import MODELS, model_options
 from medray.models.image.base import ImageNetwork
-from medray.tasks import build_task
 
 
 class Linear(nn.Module):
@@ -70,7 +69,7 @@ def small(dims: int) -> nn.Module:
 def test_grad_cam_of_a_linear_network_is_its_weights_over_the_maps(dims: int) -> None:
     net, inputs = Linear(dims).eval().requires_grad_(False), images(2, 1, *(6,) * dims)
     which = torch.tensor([2, 0])
-    found = grad_cam(net, ["maps"], inputs, OfClass(which))
+    found = grad_cam(net, ["maps"], inputs, OfClass(which, exclusive=False))
     # The logit is sum_k w_k mean(A_k): the gradient of a map is w_k / voxels at every voxel.
     maps, weights = net.maps(inputs), net.head.weight[which]
     wanted = (weights.view(2, 2, *[1] * dims) * maps / 6**dims).sum(1).relu()
@@ -84,7 +83,7 @@ def test_grad_cam_is_drawn_out_to_the_image() -> None:
             return super().forward(functional.avg_pool2d(x, 2))
 
     net, inputs = Pooled(2).eval(), images(1, 1, 8, 12)
-    found = grad_cam(net, ["maps"], inputs, OfClass(torch.tensor([1])))
+    found = grad_cam(net, ["maps"], inputs, OfClass(torch.tensor([1]), exclusive=False))
     maps = net.maps(functional.avg_pool2d(inputs, 2))
     small = (net.head.weight[1].view(1, 2, 1, 1) * maps / 24).sum(1, keepdim=True).relu()
     wanted = functional.interpolate(small, size=(8, 12), mode="bilinear")[:, 0]
@@ -94,7 +93,7 @@ def test_grad_cam_is_drawn_out_to_the_image() -> None:
 @pytest.mark.parametrize("dims", [2, 3])
 def test_integrated_gradients_add_up_to_the_difference_of_both_answers(dims: int) -> None:
     net, inputs = small(dims), images(3, 2, *(16,) * dims)
-    target = OfClass(torch.tensor([0, 1, 2]))
+    target = OfClass(torch.tensor([0, 1, 2]), exclusive=False)
     found, off = integrated_gradients(net, inputs, target)
     with torch.no_grad():
         ends = target(net(inputs)) - target(net(hidden(inputs)))
@@ -105,7 +104,7 @@ def test_integrated_gradients_add_up_to_the_difference_of_both_answers(dims: int
     assert ((sums - ends).abs() / ends.abs()).max() < 0.1
     # Of a linear network the path is a line: values times weights, exactly.
     line, inputs = Linear(dims).eval(), images(1, 1, *(4,) * dims)
-    found, off = integrated_gradients(line, inputs, OfClass(torch.tensor([1])))
+    found, off = integrated_gradients(line, inputs, OfClass(torch.tensor([1]), exclusive=False))
     weight = line.head.weight[1] @ line.maps.weight.flatten(1) / 4**dims
     away = (inputs - hidden(inputs))[:, 0]
     torch.testing.assert_close(found, (away * weight).detach())
@@ -117,7 +116,7 @@ def test_occlusion_is_what_hiding_box_by_box_loses(
     shape: tuple[int, ...], size: tuple[int, ...]
 ) -> None:
     net, inputs = small(len(shape)), images(2, 2, *shape)
-    target = OfClass(torch.tensor([2, 1]))
+    target = OfClass(torch.tensor([2, 1]), exclusive=False)
     found = occlusion(net, inputs, target, size)
     lost, times, base = np.zeros((2, *shape)), np.zeros(shape), hidden(inputs)
     with torch.no_grad():
@@ -150,7 +149,7 @@ def test_what_a_network_sees_is_what_is_shown(how: str, dims: int) -> None:
     box = (slice(4, 8),) * dims
     inputs = torch.zeros(1, 1, *(16,) * dims)
     inputs[(0, 0, *box)] = 1
-    found = attribute(how, Sees(box), (), inputs, OfClass(torch.tensor([1])))[0]
+    found = attribute(how, Sees(box), (), inputs, OfClass(torch.tensor([1]), exclusive=False))[0]
     inside = torch.zeros_like(found, dtype=torch.bool)
     inside[box] = True
     if how == "integrated-gradients":
@@ -173,7 +172,7 @@ def test_coarse_maps_give_way_to_finer_ones() -> None:
             mean = self.coarse(self.fine(x)).flatten(1).mean(1)
             return torch.stack([torch.zeros_like(mean), mean], 1)
 
-    inputs, target = torch.zeros(1, 1, 16, 16, 16), OfClass(torch.tensor([1]))
+    inputs, target = torch.zeros(1, 1, 16, 16, 16), OfClass(torch.tensor([1]), exclusive=False)
     inputs[0, 0, 6:8, 8:10, 4:6] = 1
     found = grad_cam(Two(), ["fine", "coarse"], inputs, target)[0]
     assert inputs[0, 0].flatten()[found.argmax()] == 1
@@ -203,57 +202,6 @@ def test_networks_name_their_levels_from_fine_to_coarse(name: str) -> None:
     assert sizes[0] > sizes[-1]
 
 
-def test_of_a_mask_the_mean_logit_over_the_region_is_explained() -> None:
-    logits = torch.zeros(2, 3, 2, 2)
-    logits[0, 1, 0] = torch.tensor([3.0, 5.0])
-    logits[0, 2, 1, 1] = 7.0
-    task = build_task({"name": "segmentation", "classes": ["none", "organ", "tumour"]})
-    first, second = regions(task, logits)
-    assert (first.number, second.number) == (1, 2)
-    assert first(logits).tolist() == [4.0, 0.0]  # of the second sample nothing is predicted
-    assert second(logits).tolist() == [7.0, 0.0]
-    assert OverRegion(2, first.region)(logits).tolist() == [0.0, 0.0]
-
-
-def test_of_regions_that_overlap_each_is_explained_where_it_is_on() -> None:
-    classes = ["none", "oedema", "core"]
-    overlapping = [
-        {"name": "whole", "classes": ["oedema", "core"], "paints": "oedema"},
-        {"name": "core", "classes": ["core"], "paints": "core"},
-    ]
-    task = build_task({"name": "segmentation", "classes": classes, "regions": overlapping})
-    logits = torch.tensor([[2.0, 1.0, -1.0], [3.0, -2.0, -3.0]])[None, :, None]
-    whole, core = regions(task, logits)
-    assert (whole.number, core.number) == (0, 1)
-    assert [float(whole(logits)), float(core(logits))] == [1.5, 3.0]
-
-
-def test_of_instances_inside_and_border_are_explained() -> None:
-    task = build_task({"name": "instances"})
-    logits = torch.tensor([[5.0, 0, 0, 0], [0, 4.0, 2.0, 0], [0, 0, 0, 1.0]])[None, :, None]
-    inside, border = regions(task, logits)
-    assert [task.classes[one.number] for one in (inside, border)] == ["inside", "border"]
-    assert [float(inside(logits)), float(border(logits))] == [3.0, 1.0]
-
-
-def test_of_boxes_the_middles_of_what_is_called_are_explained() -> None:
-    task = build_task({"name": "detection", "classes": ["one", "two"], "called_at": [0.5, 0.9]})
-    maps = torch.full((1, 6, 1, 5), -9.0)
-    maps[0, 0, 0] = torch.tensor([1.0, 2.0, 1.0, -3.0, 0.5])  # the third is no peak
-    maps[0, 1, 0, 0] = 2.0  # .88: not called
-    one, two = regions(task, maps)
-    assert (one.number, two.number) == (0, 1)
-    assert one.region[0, 0].tolist() == [False, True, False, False, True]
-    assert not two.region.any()
-    assert float(one(maps)) == pytest.approx(1.25)
-
-
-def test_of_two_classes_the_second_is_explained_of_more_the_likeliest() -> None:
-    assert explained(torch.tensor([[0.9, 0.1], [0.2, 0.8]])).tolist() == [1, 1]
-    assert explained(torch.tensor([[0.1, 0.2, 0.7], [0.5, 0.4, 0.1]])).tolist() == [2, 0]
-    assert explained(torch.tensor([[3.5]])).tolist() == [0]
-
-
 def test_what_is_hidden_is_blurred() -> None:
     inputs = images(1, 1, 16, 16)
     base = hidden(inputs)
@@ -277,7 +225,7 @@ def test_a_network_that_is_blind_to_contrast_is_explained() -> None:
             return answer
 
     net, inputs = Blind().eval().requires_grad_(False), images(1, 1, 16, 16)
-    found, off = integrated_gradients(net, inputs, OfClass(torch.tensor([1])))
+    found, off = integrated_gradients(net, inputs, OfClass(torch.tensor([1]), exclusive=False))
     with torch.no_grad():
         ends = (net(inputs) - net(hidden(inputs)))[0, 1]
     assert float(off) < CLOSE
