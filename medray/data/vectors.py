@@ -1,13 +1,18 @@
-"""Vectors of words that something else has learnt, as far as a network has such words."""
+"""What rows of a network's tables stand for, and vectors of words by something else."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 from safetensors.numpy import load, save
 
 from medray.errors import SpecError
+from medray.spec.training import WordVectors
+
+Rows: TypeAlias = Mapping[str, Sequence[str]]
+SPECIAL = "\0"  # begins what no word is: fillings, the unknown
 
 
 @dataclass(frozen=True)
@@ -44,11 +49,25 @@ class Vectors:
         return cls(tensor, found["rows"], found["values"], words, source)
 
 
-def no_words(modality: str) -> SpecError:
-    """What is said of vectors for networks that read no words."""
-    return SpecError(
-        f"networks of samples of kind {modality!r} read no words",
-        code="no-words",
-        about="train.init_from.vectors",
-        hint="leave it out; other networks begin with a model",
-    )
+class Worded:
+    """The part of a modality that knows what the rows of its networks' tables stand for."""
+
+    name: ClassVar[str]
+
+    def rows(self, plan: Any) -> Rows:
+        """What rows of its networks' tensors stand for, words for one, by the tensors' names; of
+        another network such rows are taken over by what they stand for. By default nothing."""
+        return {}
+
+    def vectors(self, chosen: WordVectors, plan: Any) -> Vectors:
+        """Pretrained vectors of the words that its networks read.
+
+        Raises:
+            SpecError: they read none (code "no-words"), or the file is of no use.
+        """
+        raise SpecError(
+            f"networks of samples of kind {self.name!r} read no words",
+            code="no-words",
+            about="train.init_from.vectors",
+            hint="leave it out; other networks begin with a model",
+        )

@@ -14,7 +14,7 @@ import numpy as np
 
 from medray.data.cases import Cases, Loader
 from medray.data.order import Order
-from medray.data.vectors import Vectors, no_words
+from medray.data.vectors import Worded
 from medray.modalities.generation import Generation
 from medray.modalities.lot import Lot, Together
 from medray.modalities.made import Made
@@ -24,7 +24,7 @@ from medray.modalities.shows import Shows
 from medray.modalities.streamed import apart, held
 from medray.modalities.wire import Wire
 from medray.spec.base import Settings
-from medray.spec.training import TrainSettings, WordVectors
+from medray.spec.training import TrainSettings
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.holds import Needs
 from medray.storage.shards.reader import Shard
@@ -190,7 +190,7 @@ class Answering(Predictor):
         return apart(samples, self.answers, self.finish)
 
 
-class Modality(Several, Shows, ABC):
+class Modality(Several, Shows, Worded, ABC):
     """How one kind of sample goes from storage to a network. Stateless."""
 
     name: ClassVar[str]
@@ -326,10 +326,6 @@ class Modality(Several, Shows, ABC):
     def design(self, dataset: Dataset, indices: Sequence[int], plan: Any) -> np.ndarray | None:
         """What baselines take of samples, float32 (samples, columns) without NaN; None: nothing."""
         return None
-
-    def vectors(self, chosen: WordVectors, plan: Any) -> Vectors:
-        """Pretrained vectors of the words that its networks read, where they read words."""
-        raise no_words(self.name)
 
     def keeps(self, dataset: Dataset, indices: Sequence[int], plan: Any) -> dict[str, np.ndarray]:
         """Arrays with a row for each training sample that a package keeps (`Trained.kept`)."""

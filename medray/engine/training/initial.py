@@ -1,6 +1,6 @@
 """Weights to begin with: which tensors of a trained model become which of a new network."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,14 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from medray.data.vectors import Vectors
+from medray.data.vectors import Rows, Vectors
 from medray.engine.training.checkpoint import Checkpoints
 from medray.engine.training.tensors import put
 from medray.errors import DamageError, SpecError
 from medray.log import event
+from medray.modalities import modality_of
 from medray.models.base import begins, parts_of
 from medray.spec.training import InitialWeights
-from medray.storage.catalog.models import open_model
+from medray.storage.catalog.models import ModelPackage, open_model
 from medray.storage.store.objects import Objects
 
 VECTORS = "vectors.safetensors"  # beside the checkpoints of a training
@@ -94,37 +95,89 @@ def _differ(
     )
 
 
-def initialise(
-    network: nn.Module, chosen: InitialWeights, objects: Objects, checkpoints: Checkpoints
-) -> None:
-    """Put a trained model's weights into a network, see `match`; or vectors of words.
+@dataclass(frozen=True)
+class Beginning:
+    """How a network of a training begins.
+
+    Args:
+        chosen: as the job says.
+        objects: the storage root.
+        checkpoints: of the training, with vectors of words beside them.
+        rows: what rows of the network's tensors stand for.
+    """
+
+    chosen: InitialWeights
+    objects: Objects
+    checkpoints: Checkpoints
+    rows: Rows
+
+
+def initialise(network: nn.Module, begins: Beginning) -> None:
+    """Put a trained model's weights into a network, see `match`; or vectors of words. Of a table
+    whose rows stand for words, tokens or codes those rows that both have.
 
     Args:
         network: with fresh weights.
-        chosen: as the job says.
-        objects: the storage root.
-        checkpoints: of the training, with the vectors beside them.
+        begins: how.
 
     Raises:
         SpecError: see `match`; or the network has no words ("no-words"), or their vectors are of
             another width ("vectors-differ").
     """
-    if chosen.model is None:
-        _put_rows(network, _vectors(checkpoints))
+    if begins.chosen.model is None:
+        _put_vectors(network, _vectors(begins.checkpoints))
         return
-    package = open_model(objects, chosen.model)
-    weights, state = package.weights(), network.state_dict()
-    found = match(chosen, _shapes(weights), _shapes(state))
+    package, state = open_model(begins.objects, begins.chosen.model), network.state_dict()
+    weights = package.weights()
+    found, moved = _found(begins, package, _shapes(weights), _shapes(state))
     with torch.no_grad():
         for place, name in found.taken.items():
-            put(state[place], torch.from_numpy(np.array(weights[name])))
+            values = torch.from_numpy(np.array(weights[name]))
+            if place in moved:
+                here, there = moved[place]
+                state[place][here] = values[there].to(state[place])
+            else:
+                put(state[place], values)
     event(
         "initialised",
         model=package.reference,
         taken=len(found.taken),
         fresh=len(found.fresh),
         parts=", ".join(layers(found.fresh)),
+        rows=_counts(moved).get("rows"),
     )
+
+
+Moved = dict[str, tuple[list[int], list[int]]]
+"""Tensors of which some rows are taken: which here, and which these are in the model."""
+
+
+def _found(
+    begins: Beginning, package: ModelPackage, there: Shapes, here: Shapes
+) -> tuple[Match, Moved]:
+    """What goes where, tables by what their rows stand for."""
+    config, known = package.config, dict[str, Sequence[str]]()
+    if "plan" in config:  # of folds each has its own, and its tensors have a number before
+        modality = modality_of(config["model"])
+        known = dict(modality.rows(modality.plan_type().model_validate(config["plan"])))
+    moved: Moved = {}
+    shapes = dict(there)
+    for name, rows in known.items():
+        own = begins.rows.get(name, rows)
+        if name not in there or name not in here or list(own) == list(rows):
+            continue
+        places = {row: at for at, row in enumerate(rows)}
+        shared = [at for at, row in enumerate(own) if row in places]
+        moved[name] = (shared, [places[own[at]] for at in shared])
+        shapes[name] = (len(own), *there[name][1:])
+    found = match(begins.chosen, shapes, here)
+    return found, {place: at for place, at in moved.items() if found.taken.get(place) == place}
+
+
+def _counts(moved: Moved) -> dict[str, dict[str, int]]:
+    """Rows that were taken, of tables of which not all were."""
+    counts = {place: len(here) for place, (here, _) in moved.items()}
+    return {"rows": counts} if counts else {}
 
 
 def _vectors(checkpoints: Checkpoints) -> Vectors:
@@ -139,7 +192,7 @@ def _vectors(checkpoints: Checkpoints) -> Vectors:
     return Vectors.decode(data)
 
 
-def _put_rows(network: nn.Module, found: Vectors) -> None:
+def _put_vectors(network: nn.Module, found: Vectors) -> None:
     table = network.state_dict().get(found.tensor)
     if table is None:
         raise SpecError(
@@ -161,35 +214,29 @@ def _put_rows(network: nn.Module, found: Vectors) -> None:
     event("initialised", vectors=found.source, taken=len(found.rows), words=found.words)
 
 
-def told(
-    chosen: InitialWeights | None,
-    objects: Objects,
-    checkpoints: Checkpoints,
-    weights: Mapping[str, Tensor],
-) -> dict[str, Any]:
+def told(begins: Beginning | None, weights: Mapping[str, Tensor]) -> dict[str, Any]:
     """What a package says of how its network began; nothing of fresh ones.
 
     Args:
-        chosen: as the training had it.
-        objects: the storage root.
-        checkpoints: of the training.
+        begins: as the training had it.
         weights: of the trained network.
     """
-    if chosen is None:
+    if begins is None:
         return {}
-    if chosen.model is None:
-        rows = _vectors(checkpoints)
+    if begins.chosen.model is None:
+        rows = _vectors(begins.checkpoints)
         return {
             "initialised": {"vectors": rows.source, "taken": len(rows.rows), "words": rows.words}
         }
-    package = open_model(objects, chosen.model)
-    found = match(chosen, _shapes(package.weights()), _shapes(weights))
+    package = open_model(begins.objects, begins.chosen.model)
+    found, moved = _found(begins, package, _shapes(package.weights()), _shapes(weights))
     return {
         "initialised": {
             "model": package.reference,
             "taken": len(found.taken),
             "fresh": len(found.fresh),
             "fresh_layers": layers(found.fresh),
+            **_counts(moved),
         }
     }
 

@@ -64,7 +64,7 @@ def save_trained(
         "model": setup.model,
         "task": task,
         "plan": setup.plan.model_dump(mode="json"),
-        **told(setup.settings.init_from, setup.objects, setup.checkpoints, weights),
+        **told(setup.beginning, weights),
         **_shared([setup]),
         **_unlabelled(setup),
     }
@@ -136,7 +136,7 @@ def save_folds(
             "model": setup.model,
             "task": task,
             "folds": {"column": column, "members": members},
-            **told(setup.settings.init_from, setup.objects, setup.checkpoints, each_weights[0]),
+            **told(setup.beginning, each_weights[0]),
             **_shared(setups),
             **_unlabelled(setup),
         },

@@ -12,7 +12,7 @@ from medray.data.order import Order, seed_of
 from medray.data.tree import channels_last
 from medray.engine.training.checkpoint import Checkpoints
 from medray.engine.training.freezing import freeze_for_good
-from medray.engine.training.initial import VECTORS, initialise
+from medray.engine.training.initial import VECTORS, Beginning, initialise
 from medray.engine.training.objectives import objective_of
 from medray.engine.training.objectives.base import Given, Objective, check_objective
 from medray.engine.training.ranks import World
@@ -66,6 +66,14 @@ class TrainSetup:
     def checkpoints(self) -> Checkpoints:
         """Of this run."""
         return Checkpoints(self.scratch or self.objects, f"{self.run}/checkpoints")
+
+    @property
+    def beginning(self) -> Beginning | None:
+        """How the network begins; None: with fresh weights."""
+        if self.settings.init_from is None:
+            return None
+        rows = modality_of(self.model).rows(self.plan)
+        return Beginning(self.settings.init_from, self.objects, self.checkpoints, rows)
 
     @property
     def batch_size(self) -> int:
@@ -152,12 +160,12 @@ def _beside(
 
 
 def _objective(setup: TrainSetup, task: Task, modality: Modality) -> Objective:
-    settings = setup.settings
+    settings, begins = setup.settings, setup.beginning
 
     def build() -> Network:
         network = modality.build(setup.model, setup.plan)
-        if settings.init_from is not None:
-            initialise(network, settings.init_from, setup.objects, setup.checkpoints)
+        if begins is not None:
+            initialise(network, begins)
         freeze_for_good(network, settings.freeze)
         return network
 

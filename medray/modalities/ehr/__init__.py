@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from medray.data.order import Order
+from medray.data.vectors import SPECIAL, Rows
 from medray.errors import SpecError
 from medray.modalities.base import Answering, Asking, Modality, Precision, Trained
 from medray.modalities.ehr.plan import CODES, HOURS, RecordPlan
@@ -58,6 +59,10 @@ class HealthRecords(Modality):
             },
             {"batch_size": f"at most {BATCH} and a tenth of the samples"},
         )
+
+    def rows(self, plan: RecordPlan) -> Rows:
+        """See Worded: codes, behind no event and any other code."""
+        return {"codes.weight": (f"{SPECIAL}0", f"{SPECIAL}1", *plan.names)}
 
     def sketch(self, model: dict[str, Any], given: Any, task: "Task", axes: int | None) -> Sketch:
         """Of some codes: only the data know them."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from medray.data.order import Order
+from medray.data.vectors import Rows
 from medray.modalities.base import (
     Answering,
     Asking,
@@ -73,6 +74,10 @@ class Notations(Modality):
                 "batch_size": f"at most {BATCH} and a tenth of the samples",
             },
         )
+
+    def rows(self, plan: NotationPlan) -> Rows:
+        """See Worded: tokens, as they are read and written."""
+        return dict.fromkeys(("embed.weight", "head.weight", "head.bias"), plan.classes)
 
     def sketch(self, model: dict[str, Any], given: Any, task: "Task", axes: int | None) -> Sketch:
         """Of texts of some tokens: only the data know them."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from medray.data.order import Order
-from medray.data.vectors import Vectors
+from medray.data.vectors import Rows, Vectors
 from medray.modalities.base import (
     Answering,
     Asking,
@@ -156,6 +156,12 @@ class Texts(Modality):
             return None
         texts = dataset.columns([plan.column])[plan.column].take(list(indices)).to_pylist()
         return design(texts, np.array(plan.rarity, np.float32))
+
+    def rows(self, plan: TextPlan) -> Rows:
+        """See Worded."""
+        from medray.modalities.text.tokens import rows_of
+
+        return rows_of(plan)
 
     def vectors(self, chosen: WordVectors, plan: TextPlan) -> Vectors:
         """See medray.modalities.text.vectors."""

@@ -22,7 +22,7 @@ from medray.tasks.base import Task
 from medray.tasks.metrics.rouge import words
 
 MOST = 50_000  # tokens of a vocabulary that is written
-LONGEST = 400  # tokens of a reference that are learnt; of a longer one the end is not
+LONGEST = 120  # tokens of a reference that are learnt; of a longer one the end is not
 GLUED = "##"  # before a token that follows on another without a blank, as WordPiece has it
 UNSAID = -1  # a token that can neither be written nor copied
 _DIGIT = re.compile(r"\d")

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from medray.data.vectors import SPECIAL
+from medray.modalities.text.plan import TextPlan
 from medray.modalities.text.spoken import written
 from medray.models.text.base import HASHES, LONGEST, PADDING, UNKNOWN, WORDS
 
@@ -79,6 +81,17 @@ def vocabulary(
     # 255 is the most that a byte counts; of more letters the rarest are unknown.
     often = sorted(letters, key=lambda letter: (-letters[letter], letter))[: 255 - UNKNOWN]
     return tuple(kept), "".join(often)
+
+
+def rows_of(plan: TextPlan) -> dict[str, tuple[str, ...]]:
+    """What rows of the networks' tables stand for, see Worded."""
+    words = (*(f"{SPECIAL}{at}" for at in range(WORDS)), *plan.words)
+    letters = (*(f"{SPECIAL}{at}" for at in range(UNKNOWN + 1)), *plan.letters)
+    made = {"words.weight": words, "alone.weight": words, "letters.weight": letters}
+    if plan.writes:
+        pieces = (f"{SPECIAL}end", *(one.lower() for one in plan.writes))
+        made |= {"head.weight": pieces, "head.bias": pieces}
+    return made
 
 
 class Codec:

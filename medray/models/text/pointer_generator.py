@@ -21,7 +21,7 @@ class Text(NamedTuple):
 
     Args:
         states: of the encoder, (B, L, 2 H).
-        keys: of the attention, (B, 1, L, H).
+        keys: of the attention, (B, H, L).
         there: bool (B, 1, L), False behind a text's end.
         copies: int64 (B, L), the token that each word is when it is copied.
         numbers: int64 (B, tokens), of each token its word as the encoder reads it.
@@ -39,8 +39,9 @@ class PointerGenerator(TextNetwork):
     and the words of the text (pointer-generator with coverage, See et al. 2017).
 
     A token is written with p·vocabulary + (1 - p)·(the attention on words that are this token), so
-    words that no vocabulary has can be copied. What attention has seen so far is an input of it;
-    embeddings are those of the encoder.
+    words that no vocabulary has can be copied. Attention is by products (Luong et al. 2015) and
+    not by sums, which hold hidden numbers for each pair of tokens of text and summary; how often a
+    word was looked at has a weight of its own in it. Embeddings are those of the encoder.
     """
 
     answers: ClassVar[frozenset[Answers]] = frozenset({"generated"})
@@ -69,8 +70,7 @@ class PointerGenerator(TextNetwork):
         self.first_cell = nn.Linear(2 * hidden, hidden)
         self.key = nn.Linear(2 * hidden, hidden, bias=False)
         self.query = nn.Linear(hidden, hidden)
-        self.covered = nn.Linear(1, hidden, bias=False)
-        self.weigh = nn.Linear(hidden, 1, bias=False)
+        self.covered = nn.Parameter(torch.zeros(()))
         self.enter = nn.Linear(size + 2 * hidden, size)
         self.writer = nn.LSTMCell(size, hidden)
         self.gate = nn.Linear(3 * hidden + size, 1)
@@ -125,7 +125,7 @@ class PointerGenerator(TextNetwork):
         numbers = functional.pad(numbers, (0, more), value=UNKNOWN).scatter(1, copies, words)
         numbers[:, END] = FIRST
         there = torch.arange(words.shape[1], device=words.device) < lengths[:, None]
-        text = Text(states, self.key(states)[:, None], there[:, None], copies, numbers)
+        text = Text(states, self.key(states).transpose(1, 2), there[:, None], copies, numbers)
         state = (
             torch.tanh(self.first_hidden(torch.cat([*hidden], 1))),
             torch.tanh(self.first_cell(torch.cat([*cell], 1))),
@@ -153,9 +153,9 @@ class PointerGenerator(TextNetwork):
         given = self.enter(torch.cat([entered, context], 1))
         hidden, cell = self.writer(given, (hidden, cell))
         texts, length = text.copies.shape
-        asked = self.query(hidden).view(texts, -1, 1, hidden.shape[1])
-        seen = self.covered(coverage.view(texts, -1, length, 1))
-        logits = self.weigh(torch.tanh(text.keys + asked + seen))[..., 0].float()
+        asked = self.query(hidden).view(texts, -1, hidden.shape[1]) / hidden.shape[1] ** 0.5
+        seen = self.covered * coverage.view(texts, -1, length)
+        logits = (asked @ text.keys).float() + seen
         attention = logits.masked_fill(~text.there, -torch.inf).softmax(2)
         context = (attention.to(text.states.dtype) @ text.states).flatten(0, 1)
         return attention.flatten(0, 1), (hidden, cell, context, coverage + attention.flatten(0, 1))

@@ -10,7 +10,7 @@ import torch
 from pydantic import ValidationError
 
 from medray.engine.training.checkpoint import Checkpoints
-from medray.engine.training.initial import Match, initialise, match
+from medray.engine.training.initial import Beginning, Match, initialise, match
 from medray.engine.training.loop import fit, outcome
 from medray.engine.training.optimiser import build_optimiser
 from medray.engine.training.package import save_trained
@@ -116,6 +116,12 @@ def test_two_parts_never_become_one() -> None:
     }
 
 
+def begin(fresh: Network, objects: Objects, **chosen: Any) -> None:
+    """With the model `trunk`."""
+    weights = InitialWeights(model="trunk", **chosen)
+    initialise(fresh, Beginning(weights, objects, Checkpoints(objects, "none"), {}))
+
+
 def network(name: str, channels: int = 1, **options: Any) -> Network:
     chosen = model_options({"name": name, "dims": 2, **options})
     return MODELS.get(name).build(chosen, channels, 2, (32, 32))
@@ -150,9 +156,7 @@ def test_a_trunk_moves_into_detectors_and_classifiers(
         for value in unet.state_dict().values():
             value.fill_(0.5)
     saved(objects, unet)
-    initialise(
-        whole, InitialWeights(model="trunk", map=layers), objects, Checkpoints(objects, "none")
-    )
+    begin(whole, objects, map=layers)
     state = whole.state_dict()
     full = {name for name, value in state.items() if (value.float() == 0.5).all()}
     count = sum(name.startswith(tuple(f"{part}." for part in layers)) for name in unet.state_dict())
@@ -185,7 +189,7 @@ def test_other_channels_stay_fresh_and_are_told(
     saved(objects, network("unet", features=[4, 8]))
     colour = network("unet", 3, features=[4, 8])
     before = {name: value.clone() for name, value in colour.state_dict().items()}
-    initialise(colour, InitialWeights(model="trunk"), objects, Checkpoints(objects, "none"))
+    begin(colour, objects)
     same = {n for n, value in colour.state_dict().items() if torch.equal(value, before[n])}
     assert "encoder.0.0.0.weight" in same
     assert "encoder.1.0.0.weight" not in same

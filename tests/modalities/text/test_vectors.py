@@ -151,3 +151,55 @@ def test_a_training_takes_rows_and_says_how_many(
     file.unlink()
     with pytest.raises(SpecError, match="no-vectors"):
         run([job(file)], storage=objects, cluster="inline")
+
+
+def trained(
+    objects: Objects, data: str, **train: Any
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Weights, and the config, of a network that has learnt nothing."""
+    step = {
+        "kind": "train", "data": data, "output": "net", "task": {"name": "abstractive-summary"},
+        "model": {"name": "pointer-generator", "hidden": 4, "embedding": 4, "longest": 3},
+        "plan": {"least": 1}, "train": {
+            "epochs": 1, "steps_per_epoch": 1, "threads": 1, "select": "last",
+            "optimiser": {"lr": 1e-12, "weight_decay": 0}, **train,
+        },
+    }  # fmt: skip
+    run([step], storage=objects, cluster="inline")
+    package = open_model(objects, "net")
+    return package.weights(), package.config
+
+
+def test_of_another_model_words_are_taken_over_as_words(
+    objects: Objects, make_dataset: Make
+) -> None:
+    """As many words in another order: rows by their places would be those of other words."""
+    texts = ["ash birch cedar", "ash birch", "ash"]
+
+    def made(texts: list[str]) -> list[Sample]:
+        several = [*texts, *texts]
+        return [
+            Sample(f"d{at}", {"text": one, "summary": one, "split": "train" if at < 3 else "val"})
+            for at, one in enumerate(several)
+        ]
+
+    make_dataset("texts", made(texts))
+    first, before = trained(objects, "texts")
+    make_dataset("others", made(["birch elm ash", "birch elm", "birch"]))
+    second, after = trained(objects, "others", init_from="net", seed=1)
+    old, new = (config["plan"]["words"] for config in (before, after))
+    assert old == ["ash", "birch", "cedar"]
+    assert new == ["birch", "elm", "ash"]
+    for table, offset in (("words.weight", WORDS), ("head.weight", 1), ("head.bias", 1)):
+        there, here = first[table], second[table]
+        assert there.shape == here.shape
+        for word in ("ash", "birch"):
+            row, other = here[offset + new.index(word)], there[offset + old.index(word)]
+            np.testing.assert_allclose(row, other, atol=1e-9)
+        for word in old:
+            assert not np.allclose(here[offset + new.index("elm")], there[offset + old.index(word)])
+        np.testing.assert_allclose(here[0], there[0], atol=1e-9)
+    np.testing.assert_allclose(first["key.weight"], second["key.weight"], atol=1e-9)
+    told = after["initialised"]
+    assert told["rows"] == {"words.weight": WORDS + 2, "head.weight": 3, "head.bias": 3}
+    assert told["fresh"] == 0
