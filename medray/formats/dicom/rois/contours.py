@@ -94,11 +94,15 @@ def fill(contours: Sequence[Points], shape: tuple[int, int]) -> Inside:
         contours: points (row, column) of each; the middle of the first pixel is 0.
         shape: (rows, columns).
     """
-    rows, columns = shape
+    inside = np.zeros(shape, np.bool_)
+    rounded = [np.round(points, DIGITS) for points in contours]
+    ends = np.concatenate(rounded)
+    low = np.clip(np.ceil(ends.min(0)), 0, shape).astype(np.intp)
+    rows, columns = np.clip(np.floor(ends.max(0)) + 1, low, shape).astype(np.intp) - low
     # Along a row the inside begins and ends where an edge crosses the middle of the row.
     turns = np.zeros((rows, columns + 1), np.int32)
-    for points in contours:
-        points = np.round(points, DIGITS)
+    for points in rounded:
+        points = points - low
         (y, x), (next_y, next_x) = points.T, np.roll(points, -1, 0).T
         first = np.clip(np.ceil(np.minimum(y, next_y)), 0, rows).astype(np.intp)
         last = np.clip(np.ceil(np.maximum(y, next_y)), 0, rows).astype(np.intp)
@@ -108,7 +112,8 @@ def fill(contours: Sequence[Points], shape: tuple[int, int]) -> Inside:
         slope = (next_x - x)[edge] / (next_y - y)[edge]
         cross = np.round(x[edge] + (row - y[edge]) * slope, DIGITS)
         np.add.at(turns, (row, np.clip(np.ceil(cross), 0, columns).astype(np.intp)), 1)
-    inside: Inside = np.cumsum(turns[:, :-1], axis=1) % 2 == 1
+    odd = np.bitwise_xor.accumulate((turns[:, :-1] & 1).astype(np.bool_), axis=1)
+    inside[low[0] : low[0] + rows, low[1] : low[1] + columns] = odd
     return inside
 
 

@@ -105,7 +105,11 @@ def _outlines(contours: Sequence[Any], places: Places) -> list[Points]:
 
 
 def _points(contour: "Dataset") -> Points:
-    points = np.array(contour.get("ContourData") or (), np.float64)
+    # As it stands in the file: an object of each number, as pydicom has it, took most of the time.
+    item = contour.get_item("ContourData")
+    told = b"" if item is None else item.value
+    cells = told.decode("ascii").strip(" \0").split("\\") if isinstance(told, bytes) else told
+    points = np.array([] if cells == [""] else cells, np.float64)
     if not points.size or points.size % 3 or not np.isfinite(points).all():
         raise DataError("a contour's coordinates are no numbers", code="bad-box")
     return points.reshape(-1, 3)
