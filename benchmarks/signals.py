@@ -4,15 +4,16 @@
 beside a loop over pyedflib's `readSignal(…, digital=True)`; their data records are repeated until a
 file has 16 MB, as half an hour to a night has. And WFDB records, beside a loop over wfdb's
 `rdrecord(…, physical=False, return_res=16)`; with annotations, beside one that calls `rdann` too.
-`ingest` brings `--records` of WFDB (MIT-BIH's, again and again) to committed shards by two
-processes of the engine's worker, beside that loop in one process, which only reads; on the clock,
-and then by seconds of the processor, which two workers spend no less of than one. `windows` draws
-windows of ten seconds at random from recordings in a shard, beside the same from a numpy memmap of
-int16, (channel, time) as recorders' exports have it: batches of `--batch` from one recording, as a
-loader that shuffles draws them. `batches` are a training's, from stored windows of ten seconds of
-which memory holds none, beside a memmap of these windows; both are scaled. `store` is all that is
-stored of a night of mixed rates, rows and metadata included, by the bytes of its EDF. All times but
-that of `ingest` are of the processor: other work on the machine lengthens neither.
+`ingest` brings `--records` of WFDB (MIT-BIH's, again and again, each of half an hour `--times`
+times) to committed shards by two processes of the engine's worker, beside that loop in one process,
+which only reads; on the clock, and then by seconds of the processor, which two workers spend no
+less of than one. `windows` draws windows of ten seconds at random from recordings in a shard,
+beside the same from a numpy memmap of int16, (channel, time) as recorders' exports have it: batches
+of `--batch` from one recording, as a loader that shuffles draws them. `batches` are a training's,
+from stored windows of ten seconds of which memory holds none, beside a memmap of these windows;
+both are scaled. `store` is all that is stored of a night of mixed rates, rows and metadata
+included, by the bytes of its EDF. All times but that of `ingest` are of the processor: other work
+on the machine lengthens neither.
 """
 
 import argparse
@@ -106,14 +107,30 @@ def decode(root: Path, rounds: int) -> None:
     ratio(interleave({"medray": cpu(ours), "pyedflib": cpu(theirs)}, rounds), "medray", "pyedflib")
 
 
-def again(root: Path, to: Path, count: int) -> None:
-    """MIT-BIH's records at hand, one after the other and again, until there are `count`."""
+def again(root: Path, to: Path, count: int, times: int = 1) -> None:
+    """MIT-BIH's records at hand, one after the other and again, until there are `count`; the signal
+    of each is half an hour, so many times."""
     for number in range(count):
         name = RECORDS[number % len(RECORDS)]
         folder = to / f"{number // len(RECORDS):03d}"
         folder.mkdir(parents=True, exist_ok=True)
-        for ending in ("hea", "dat", "atr"):
-            shutil.copy(root / f"{name}.{ending}", folder)
+        shutil.copy(root / f"{name}.atr", folder)
+        header = (root / f"{name}.hea").read_text()
+        (folder / f"{name}.hea").write_text(_times(header, times))
+        with (folder / f"{name}.dat").open("wb") as file:
+            for _ in range(times):
+                file.write((root / f"{name}.dat").read_bytes())
+
+
+def _times(header: str, times: int) -> str:
+    """The header of a record whose signals come so many times."""
+    (record, signals, rate, length), *lines = (line.split() for line in header.splitlines())
+    made = [f"{record} {signals} {rate} {times * int(length)}"]
+    for at, line in enumerate(lines):
+        if at < int(signals):
+            line[6] = str((times * int(line[6]) + 2**15) % 2**16 - 2**15)  # the checksum
+        made.append(" ".join(line))
+    return "\n".join(made) + "\n"
 
 
 def loop(root: Path, *, annotations: bool = False) -> list[Any]:
@@ -151,11 +168,11 @@ def decode_wfdb(root: Path, rounds: int) -> None:
             ratio(interleave({"medray": cpu(read), name: cpu(theirs)}, rounds), "medray", name)
 
 
-def ingest(root: Path, rounds: int, records: int) -> None:
+def ingest(root: Path, rounds: int, records: int, times: int) -> None:
     """WFDB records to committed shards by two workers."""
     with tempfile.TemporaryDirectory() as folder, crew() as workers:
         source = Path(folder)
-        again(root, source, records)
+        again(root, source, records, times)
         check(source, workers)
         for options, told in ((NONE, "signals"), (OPEN, "signals and annotations")):
 
@@ -308,6 +325,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=1024)
     parser.add_argument("--records", type=int, default=128)
+    parser.add_argument("--times", type=int, default=1, help="half an hour each: 48 are a day")
     args = parser.parse_args()
     data = Path(os.environ["MEDRAY_DATA"]) / "biosignal"
     if args.part in ("decode", "all"):
@@ -317,7 +335,7 @@ def main() -> None:
             decode(Path(folder), args.rounds)
         decode_wfdb(data / "mitbih", args.rounds)
     if args.part in ("ingest", "all"):
-        ingest(data / "mitbih", args.rounds, args.records)
+        ingest(data / "mitbih", args.rounds, args.records, args.times)
     if args.part in ("windows", "all"):
         windows(data / "mitbih", args.rounds, args.batch)
     if args.part in ("batches", "all"):
