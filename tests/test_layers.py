@@ -128,4 +128,5 @@ def room_of(plugins: list[str]) -> str:
 
 
 def home_of(module: str, homes: set[str]) -> str:
-    return next((one for one in homes if f"{module}.".startswith(f"{one}.")), "")
+    """The outermost that it lies in."""
+    return min((one for one in homes if f"{module}.".startswith(f"{one}.")), key=len, default="")
