@@ -184,6 +184,7 @@ def test_coco_has_corner_and_size_from_0(tmp_path: Path) -> None:
             {"image_id": 1, "category_id": 5, "bbox": [1, 2, 3, 4], "iscrowd": 1},
             {"image_id": 1, "category_id": 9, "bbox": [1, 2, 3, 4]},
             {"image_id": 1, "category_id": 5, "bbox": [1, 2, 3]},
+            {"image_id": 1, "category_id": 5, "bbox": "1234"},
             {"image_id": 8, "category_id": 5, "bbox": [1, 2, 3, 4]},
         ],
     }
@@ -196,7 +197,7 @@ def test_coco_has_corner_and_size_from_0(tmp_path: Path) -> None:
     assert first.row["split"] == "val"
     assert edges(second) == []
     assert second.row["has_label"] is True
-    assert [one.code for one in refused] == ["unknown-class", "bad-box"]
+    assert [one.code for one in refused] == ["unknown-class", "bad-box", "bad-box"]
     assert Counter(one.code for one in plan.refused) == {"missing-file": 2, "not-in-table": 1}
 
 
@@ -215,6 +216,12 @@ def test_a_table_has_a_row_for_each_box(tmp_path: Path) -> None:
     assert [(one.source, one.code) for one in plan.refused] == [("c.png", "missing-file")]
 
 
+TWICE = (
+    '{"images": [{"id": 1, "file_name": "a.png"}, {"id": 1, "file_name": "b.png"}],'
+    ' "categories": [], "annotations": []}'
+)
+
+
 @pytest.mark.parametrize(
     ("layout", "name", "text"),
     [
@@ -222,6 +229,9 @@ def test_a_table_has_a_row_for_each_box(tmp_path: Path) -> None:
         ("coco", "annotations.json", "[]"),
         ("coco", "annotations.json", '{"images": []}'),
         ("boxes-csv", "boxes.csv", "file,class\n"),
+        ("boxes-csv", "boxes.csv", "file,class,ymin,xmin,ymax,xmax\na.png,cell,1,5,2,3,4\n"),
+        ("boxes-csv", "boxes.csv", "file,class,ymin,xmin,ymax,xmax,xmin\n"),
+        ("coco", "annotations.json", TWICE),
     ],
 )
 def test_files_of_another_form_are_mistakes_of_the_job(

@@ -136,13 +136,47 @@ def test_names_that_fit_nothing_and_volumes_that_nothing_names(ingest) -> None:
 
 
 def test_a_table_that_is_none(ingest, tmp_path) -> None:
-    for table, code in (("file,class\n", "bad-table"), ("{}", "bad-table"), ("{", "bad-table")):
+    for table in ("file,class\n", "{}", "{", HEAD[:-1] + ",zmin\n"):
         with pytest.raises(SpecError) as caught:
             ingest(table)
-        assert caught.value.code == code
+        assert caught.value.code == "bad-table"
     with pytest.raises(SpecError) as caught:
         Ingested(tmp_path, {"annotations": "other.csv", "unit": "voxel"})
     assert caught.value.code == "no-table"
+
+
+def test_a_comma_in_a_number_does_not_move_the_numbers_behind_it(ingest) -> None:
+    row = "images/a.nii.gz,nodule,0,5,1,2,4,3,5"  # zmin is 0,5
+    assert ingest(f"{HEAD}{row},\nimages/b.nii.gz\n").codes == [("a:1", "bad-box")]
+    with pytest.raises(SpecError) as caught:
+        ingest(HEAD.replace(",difficult", "") + row)
+    assert caught.value.code == "bad-table"
+    assert caught.value.message == "line 2 has more cells than there are columns"
+    # As spreadsheets end lines.
+    rows = "images/a.nii.gz,nodule,1,2,3,2,4,6,,,,\nimages/b.nii.gz,,,,,,,,,,,\n"
+    assert ingest(HEAD + rows).boxes("a") == [("nodule", (1, 2, 3), (2, 4, 6))]
+
+
+def test_ids_of_coco_that_are_given_twice(ingest) -> None:
+    images = [{"id": 1, "file_name": f"images/{name}.nii.gz"} for name in "ab"]
+    kinds = [{"id": 1, "name": name} for name in ("nodule", "mass")]
+    for listed in ((images, kinds[:1]), (images[:1], kinds)):
+        document = dict(zip(("images", "categories"), listed, strict=True)) | {"annotations": []}
+        with pytest.raises(SpecError) as caught:
+            ingest(json.dumps(document))
+        assert caught.value.code == "bad-table"
+        assert "have one id" in caught.value.message
+
+
+def test_numbers_that_are_too_large_or_text(ingest) -> None:
+    large = "images/a.nii.gz,nodule,-1e308,-1e308,-1e308,1e308,1e308,1e308,\nimages/b.nii.gz\n"
+    assert ingest(HEAD + large, unit="mm", space="ras").codes == [("a:1", "bad-box")]
+    document = {
+        "images": [{"id": n, "file_name": f"images/{n}.nii.gz"} for n in "ab"],
+        "categories": [{"id": 1, "name": "nodule"}],
+        "annotations": [{"image_id": "a", "category_id": 1, "bbox": "123456"}],
+    }
+    assert ("a:1", "bad-box") in ingest(json.dumps(document)).codes
 
 
 def test_millimetres_say_where_they_run_to() -> None:

@@ -10,6 +10,8 @@ from medray.formats.imaging.objects import Object
 Found = Object | DataError
 """An object of a file, or why one of its entries is none."""
 
+_YES, _NO = ("1", "true", "yes"), ("", "0", "false", "no")
+
 
 def number(value: Any) -> float:
     """A finite number.
@@ -24,8 +26,15 @@ def number(value: Any) -> float:
 
 
 def is_marked(cell: str | None) -> bool:
-    """Whether a cell says yes."""
-    return (cell or "0").strip().lower() in ("1", "true", "yes")
+    """Whether a cell says yes; an empty one says no.
+
+    Raises:
+        ValueError: it says neither.
+    """
+    told = (cell or "").strip().lower()
+    if told not in (*_YES, *_NO):
+        raise ValueError
+    return told in _YES
 
 
 def entry(make: Callable[[], Object]) -> Found:

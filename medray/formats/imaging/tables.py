@@ -2,13 +2,14 @@
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from medray.errors import DataError, SpecError
 from medray.formats.base import Source
 from medray.formats.files import open_path
+from medray.formats.imaging.entries import number
 
 MAX_TABLE = 2**30  # bytes; COCO's own of 118,000 images has 470 MB
 
@@ -37,13 +38,14 @@ def rows_of(source: Source, table: str, columns: Sequence[str]) -> Iterator[dict
         columns: that must be there.
 
     Raises:
-        SpecError: it is not there ("no-table"), too large, no CSV in UTF-8, or lacks a column
-            ("bad-table").
+        SpecError: it is not there ("no-table"), too large, no CSV in UTF-8, lacks a column, has two
+            of one name, or a row has more cells than there are columns ("bad-table").
     """
     try:
         with _path(source, table).open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            lacking = sorted(set(columns) - set(reader.fieldnames or ()))
+            named = reader.fieldnames or ()
+            lacking = sorted(set(columns) - set(named))
             if lacking:
                 raise SpecError(
                     f"the table lacks the columns {', '.join(lacking)}",
@@ -51,9 +53,51 @@ def rows_of(source: Source, table: str, columns: Sequence[str]) -> Iterator[dict
                     about=table,
                     hint=f"it has {', '.join(columns)}",
                 )
-            yield from reader
+            if any(named.count(one) > 1 for one in columns):
+                raise SpecError("two columns have one name", code="bad-table", about=table)
+            for row in reader:
+                if any(row.get(None, ())):
+                    raise SpecError(
+                        f"line {reader.line_num} has more cells than there are columns",
+                        code="bad-table",
+                        about=table,
+                        hint="cells with a comma stand in quotes; decimals begin with a point",
+                    )
+                yield row
     except (UnicodeDecodeError, csv.Error) as error:
         raise SpecError("the table is no CSV in UTF-8", code="bad-table", about=table) from error
+
+
+def named_by_id(document: Mapping[str, Any], part: str, name: str, table: str) -> dict[Any, str]:
+    """Names of what a part of COCO's lists, by id.
+
+    Args:
+        document: the file.
+        part: "images" or "categories".
+        name: key of the names.
+        table: path of the file.
+
+    Raises:
+        SpecError: two have one id ("bad-table"): nobody can tell what refers to which.
+        KeyError, TypeError: it is none of COCO's.
+    """
+    found: dict[Any, str] = {}
+    for one in document[part]:
+        if one["id"] in found:
+            raise SpecError(f"two of the {part} have one id", code="bad-table", about=table)
+        found[one["id"]] = str(one[name])
+    return found
+
+
+def coco_numbers(one: Mapping[str, Any]) -> Iterator[float]:
+    """Numbers of the `bbox` of an annotation.
+
+    Raises:
+        TypeError, ValueError, KeyError: it is no list of numbers.
+    """
+    if not isinstance(one["bbox"], list):
+        raise TypeError
+    return map(number, one["bbox"])
 
 
 def no_coco(table: str) -> SpecError:

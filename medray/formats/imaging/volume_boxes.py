@@ -18,7 +18,13 @@ from medray.errors import DataError
 from medray.formats.base import Source
 from medray.formats.imaging.entries import Found, entry, is_marked, number, packed, unpacked
 from medray.formats.imaging.objects import Object, Placing, placed
-from medray.formats.imaging.tables import document_of, no_coco, rows_of
+from medray.formats.imaging.tables import (
+    coco_numbers,
+    document_of,
+    named_by_id,
+    no_coco,
+    rows_of,
+)
 from medray.spec.base import Settings
 from medray.storage.shards.records import Refusal
 
@@ -82,10 +88,9 @@ class VolumeBoxes(Settings):
     def _coco(self, document: Mapping[str, Any]) -> Named:
         table = self.annotations
         try:
-            kinds = {one["id"]: str(one["name"]) for one in document["categories"]}
-            names = {
-                one["id"]: str(one["file_name"]).removeprefix("./") for one in document["images"]
-            }
+            kinds = named_by_id(document, "categories", "name", table)
+            listed = named_by_id(document, "images", "file_name", table)
+            names = {key: name.removeprefix("./") for key, name in listed.items()}
             found: Named = {name: [] for name in names.values()}
             for one in document["annotations"]:
                 name = names.get(one["image_id"], f"{table}:image {one['image_id']}")
@@ -126,7 +131,8 @@ def _moved(found: Object, to_voxel: np.ndarray) -> Found:
         return DataError("a box has no area", code="box-without-area")
     ends = zip(begin.tolist(), end.tolist(), strict=True)
     corners = np.array([(x, y, z, 1) for z, y, x in itertools.product(*ends)])
-    edges = np.round((corners @ to_voxel.T)[:, 2::-1] + 0.5, DIGITS)
+    with np.errstate(over="ignore", invalid="ignore"):  # no numbers then: see `Placing`
+        edges = np.round((corners @ to_voxel.T)[:, 2::-1] + 0.5, DIGITS)
     low, high = tuple(edges.min(0).tolist()), tuple(edges.max(0).tolist())
     return Object(found.kind, low, high, None, found.difficult, found.crowd)
 
@@ -143,7 +149,7 @@ def _of_row(row: Mapping[str, str | None]) -> Found:
 
 def _of_coco(one: Mapping[str, Any], kinds: Mapping[Any, str]) -> Found:
     def made() -> Object:
-        x, y, z, width, height, depth = map(number, one["bbox"])
+        x, y, z, width, height, depth = coco_numbers(one)
         kind = kinds.get(one["category_id"], "")
         end = (z + depth, y + height, x + width)
         return Object(kind, (z, y, x), end, crowd=bool(one.get("iscrowd")))

@@ -1,5 +1,6 @@
 """Vectors of words by a file: as word2vec and GloVe write them in text, or of an encoder."""
 
+import codecs
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +15,7 @@ from medray.models.text.base import WORDS
 from medray.spec.training import WordVectors
 
 LONGEST = 1 << 20  # bytes of a line
+BOM = codecs.BOM_UTF8
 TEXT = "a text has a word and its numbers a line; before them may stand how many of each there are"
 
 
@@ -42,7 +44,9 @@ def vectors_of(chosen: WordVectors, words: Sequence[str]) -> Vectors:
                 found = _of_text(file, path, places)
     except OSError as error:
         raise SpecError(
-            "the file of vectors cannot be read", code="no-vectors", about=str(error.filename)
+            "the file of vectors cannot be read",
+            code="no-vectors",
+            about=str(error.filename or path),
         ) from None
     if not found:
         raise SpecError(
@@ -99,7 +103,8 @@ def _of_text(file: BinaryIO, path: Path, places: dict[str, int]) -> dict[int, np
         if row is None:
             continue
         try:
-            vector = np.array([float(one) for one in fields[more + 1 :]], np.float32)
+            with np.errstate(over="ignore"):  # not finite then
+                vector = np.array([float(one) for one in fields[more + 1 :]], np.float32)
         except ValueError:
             raise _bad(path, f"line {number} has something that is no number") from None
         if not np.isfinite(vector).all():
@@ -114,6 +119,7 @@ def _lines(file: BinaryIO, path: Path) -> Iterator[tuple[int, list[bytes]]]:
     number = 0
     while line := file.readline(LONGEST):
         number += 1
+        line = line.removeprefix(BOM) if number == 1 else line
         if len(line) == LONGEST or b"\0" in line:
             raise _bad(path, f"line {number} is no text")
         if fields := line.split():
@@ -139,7 +145,9 @@ def _of_tensor(path: Path, chosen: WordVectors, places: dict[str, int]) -> dict[
             about=str(path),
             hint="name the encoder's vocab.txt, a word a line, in `vocabulary`",
         )
-    lines = Path(chosen.vocabulary).read_bytes().decode("utf-8", "replace").splitlines()
+    # Some of an encoder's words are ends of lines elsewhere, as U+2028: here only "\n" is.
+    written = Path(chosen.vocabulary).read_bytes().removeprefix(BOM).removesuffix(b"\n")
+    lines = [one.decode("utf-8", "replace") for one in written.replace(b"\r\n", b"\n").split(b"\n")]
     try:
         with safe_open(path, framework="pt") as file:
             shapes = {key: file.get_slice(key).get_shape() for key in list(file.keys())}

@@ -40,6 +40,8 @@ def test_words_are_met_as_the_vocabulary_has_them(tmp_path: Path) -> None:
     assert read(tmp_path / "glove.txt", GLOVE) == wanted
     assert read(tmp_path / "w2v.vec", "8 2\n" + GLOVE.replace("\n", " \n")) == wanted
     assert read(tmp_path / "more.txt", GLOVE + "Mg 0 0\nµg 2 2\n\n")[3] == [2, 2]
+    assert read(tmp_path / "bom.txt", b"\xef\xbb\xbfpain 1 2\n") == {0: [1, 2]}
+    assert read(tmp_path / "bom.vec", b"\xef\xbb\xbf1 2\npain 1 2\n") == {0: [1, 2]}
     assert read(tmp_path / "bad-words.txt", b"\xff\xfe 1 1\nmg 1 2\n") == {1: [1, 2]}
 
 
@@ -51,6 +53,7 @@ def test_words_are_met_as_the_vocabulary_has_them(tmp_path: Path) -> None:
         ("9 2\n" + GLOVE, "line 1 says 9 words, and 8 follow"),
         ("pain 1 x\n", "line 1 has something that is no number"),
         ("the 1 2\npain 1 nan\n", "line 2 has a number that is not finite"),
+        ("the 1 2\npain 1 1e60\n", "line 2 has a number that is not finite"),
         ("the 1 2\npain\0 1 2\n", "line 2 is no text"),
         ("x" * (1 << 20), "line 1 is no text"),
         ("\npain 1 2\n", "line 1 is empty"),
@@ -79,6 +82,9 @@ def test_an_encoder_has_rows_by_its_vocabulary(tmp_path: Path) -> None:
     ):
         with pytest.raises(SpecError, match=code):
             read(file, data, **changed)
+    # Words that end lines elsewhere.
+    words.write_bytes("\u2028\r\nmg\r\n\x85\r\npain".encode())
+    assert read(file, data, vocabulary=str(words)) == {0: [5, 6], 1: [1, 2]}
     words.write_text("mg\npain\n")
     with pytest.raises(SpecError, match="vectors-differ") as caught:
         read(file, data, vocabulary=str(words))
@@ -92,8 +98,10 @@ def test_an_encoder_has_rows_by_its_vocabulary(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="unknown-tensor") as caught:
         read(file, file.read_bytes(), vocabulary=str(words))
     assert "one, two" in caught.value.hint
-    with pytest.raises(SpecError, match="no-vectors"):
-        vectors_of(WordVectors(file=str(tmp_path / "nothing.txt")), VOCABULARY)
+    for name in ("nothing.txt", "nothing.safetensors"):
+        with pytest.raises(SpecError, match="no-vectors") as caught:
+            vectors_of(WordVectors(file=str(tmp_path / name), vocabulary=str(words)), VOCABULARY)
+        assert caught.value.about == str(tmp_path / name)
 
 
 def test_a_network_begins_with_a_model_or_with_vectors() -> None:

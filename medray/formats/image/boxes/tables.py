@@ -8,7 +8,13 @@ from medray.formats.files import File, is_empty, item, nothing_found, stem, uniq
 from medray.formats.image.raster import SUFFIXES
 from medray.formats.imaging.entries import Found, entry, is_marked, number, packed
 from medray.formats.imaging.objects import Object
-from medray.formats.imaging.tables import document_of, no_coco, rows_of
+from medray.formats.imaging.tables import (
+    coco_numbers,
+    document_of,
+    named_by_id,
+    no_coco,
+    rows_of,
+)
 from medray.formats.imaging.values import OTHER_IMAGES
 from medray.storage.shards.records import Refusal
 
@@ -77,7 +83,8 @@ def plan_coco(source: Source, folder: str, annotations: Mapping[str, str]) -> Pl
     for split, table in annotations.items():
         document = document_of(source, table)
         try:
-            names = {one["id"]: str(one["name"]) for one in document["categories"]}
+            names = named_by_id(document, "categories", "name", table)
+            named_by_id(document, "images", "file_name", table)
             boxes: dict[Any, list[list[Any]]] = {}
             for one in document["annotations"]:
                 boxes.setdefault(one["image_id"], []).append(packed(_of_coco(one, names)))
@@ -129,7 +136,7 @@ def plan_table(source: Source, folder: str, table: str) -> Planned:
 
 def _of_coco(one: Mapping[str, Any], names: Mapping[Any, str]) -> Found:
     def made() -> Object:
-        x, y, width, height = map(number, one["bbox"])
+        x, y, width, height = coco_numbers(one)
         kind = names.get(one["category_id"], "")
         return Object(kind, (y, x), (y + height, x + width), crowd=bool(one.get("iscrowd")))
 
