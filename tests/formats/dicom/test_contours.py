@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 from scipy.ndimage import binary_erosion
 
 from medray.errors import DataError
@@ -106,6 +107,19 @@ def test_planes_go_to_the_nearest_slice_and_of_several_the_nearest_counts(masks)
     np.testing.assert_array_equal(found.samples[0].arrays["label"], block(1, 2))
 
 
+def test_planes_in_the_middle_between_slices_are_one_slice_each(masks) -> None:
+    found = masks({"GTV": [at(0.5), at(1.5 + 1e-7)]})
+    np.testing.assert_array_equal(found.samples[0].arrays["label"], block(0, 1))
+    found = masks({"GTV": [at(-0.5), at(1.5), at(3.5)]})  # and those between are interpolated
+    np.testing.assert_array_equal(found.samples[0].arrays["label"], block(0, 1, 2, 3))
+    assert found.samples[0].row["contours_interpolated"] == 2
+
+
+def test_a_contour_that_is_drawn_twice_is_no_hole(masks) -> None:
+    found = masks({"GTV": [at(1), at(1), at(2)]})
+    np.testing.assert_array_equal(found.samples[0].arrays["label"], block(1, 2))
+
+
 def test_where_contours_are_on_every_other_slice_those_between_are_interpolated() -> None:
     def disc(z: float, radius: float) -> np.ndarray:
         turn = np.linspace(0, 2 * np.pi, 90, endpoint=False)
@@ -144,6 +158,19 @@ def test_what_is_no_mask_refuses_the_series(masks) -> None:
 def test_two_regions_of_one_name_are_refused(masks) -> None:
     found = masks({"GTV": [at(1)], "GTV ": [at(2)]})
     assert [one.code for one in found.errors] == ["ambiguous-label"]
+
+
+@pytest.mark.parametrize("part", ["StructureSetROISequence", "ROIContourSequence"])
+def test_two_regions_of_one_number_are_refused(masks, ingest, tmp_path, part: str) -> None:
+    masks({"GTV": [at(1)], "core": [at(2)]})
+    path = tmp_path / "source" / "structures"
+    data = dcmread(path)
+    (item,) = (one for one in data[part].value[1] if one.keyword.endswith("ROINumber"))
+    item.value = 1
+    data.save_as(path)
+    found = ingest(labels="contours", classes=["GTV", "core"])
+    assert [one.code for one in found.errors] == ["ambiguous-label"]
+    assert [one.code for one in ingest(labels="rtstruct").errors] == ["ambiguous-label"]
 
 
 def test_a_series_without_a_structure_set(write_series, ingest) -> None:

@@ -5,7 +5,9 @@ A voxel belongs to a region if its middle lies inside of an odd number of its co
 CLOSEDPLANAR_XOR, or joined to the outer one by a keyhole. A middle on a contour is inside where the
 region lies towards higher rows and columns, so that regions that share an edge share no voxel.
 
-A slice takes the nearest plane within half a slice. Where contours were drawn on every n-th slice,
+A slice takes the nearest plane within half a slice, of two that are as near the higher one, and a
+plane in the middle between slices is the lower slice's. A contour that is drawn twice counts once:
+it would be its own hole. Where contours were drawn on every n-th slice,
 those between are interpolated by shape: the mean of the signed distances to the outlines of both
 planes, weighted by nearness (Raya & Udupa 1990).
 """
@@ -24,6 +26,7 @@ Inside = npt.NDArray[np.bool_]
 Sampling = tuple[float, float]
 
 LEAN = 0.05  # voxels: what is less far apart lies on one plane
+TIE = 1e-3  # voxels: planes in the middle between slices are not told apart by rounding
 PLANES = 3  # from as many on it can be told how far apart contours were drawn
 STRIDE = 1.5  # of the median distance of planes: where they are farther apart, nothing is between
 
@@ -46,8 +49,8 @@ def region(contours: Sequence[Points], grid: Grid, sampling: Sampling) -> tuple[
     between = _between(places, grid[0])
     inside = np.zeros(grid, np.bool_)
     for index in range(grid[0]):
-        nearest = float(places[np.abs(places - index).argmin()])
-        if abs(nearest - index) <= 0.5:
+        nearest = float(places[np.abs(places - index - TIE).argmin()])
+        if abs(nearest - index - TIE) <= 0.5:
             inside[index] = filled[nearest]
         elif index in between:
             below, above = between[index]
@@ -69,7 +72,9 @@ def _planes(contours: Sequence[Points]) -> dict[float, list[Points]]:
             raise DataError("contours that lie across slices", code="unsupported-region")
         at = float(points[:, 0].mean())
         last = last if at - last < LEAN else at
-        planes.setdefault(last, []).append(points[:, 1:])
+        outlines = planes.setdefault(last, [])
+        if not any(np.array_equal(points[:, 1:], one) for one in outlines):
+            outlines.append(points[:, 1:])
     return planes
 
 
@@ -82,7 +87,7 @@ def _between(places: npt.NDArray[np.float64], depth: int) -> dict[int, tuple[flo
     for below, above in zip(places[:-1].tolist(), places[1:].tolist(), strict=True):
         if above - below <= most:
             for index in range(max(0, int(below)), min(depth, int(above) + 1)):
-                if below + 0.5 < index < above - 0.5:
+                if below + 0.5 < index + TIE < above - 0.5:
                     found[index] = (below, above)
     return found
 

@@ -21,7 +21,11 @@ CONTOURS = CLOSED | {"OPEN_PLANAR", "OPEN_NONPLANAR"}
 
 def in_structures(structures: "Dataset", places: Places) -> Iterator[Object | DataError]:
     """An object for each region of interest: its class is the region's name, its box that of all
-    its contours; each takes the whole of the slice that it is on."""
+    its contours; each takes the whole of the slice that it is on.
+
+    Raises:
+        DataError: two have one number (code "ambiguous-label").
+    """
     contours = _contours(structures)
     for roi in structures.get("StructureSetROISequence") or ():
         try:
@@ -53,9 +57,10 @@ def mask_of(
         number from 1 in the file's order.
 
     Raises:
-        DataError: a class has no region, or one without contours ("missing-region"), or several
-            ("ambiguous-label"); a region lies in another frame of reference ("other-frame"), holds
-            no voxel ("empty-region"), or is no area on slices ("unsupported-region").
+        DataError: a class has no region, or one without contours ("missing-region"), or several, or
+            two have one number ("ambiguous-label"); a region lies in another frame of
+            reference ("other-frame"), holds no voxel ("empty-region"), or is no area on slices
+            ("unsupported-region").
     """
     contours = _contours(structures)
     found: dict[str, Any] = {}
@@ -89,11 +94,18 @@ def mask_of(
 
 
 def _contours(structures: "Dataset") -> Mapping[int, Sequence[Any]]:
-    """Of each region, by number."""
-    return {
-        int(one.ReferencedROINumber): one.get("ContourSequence") or ()
-        for one in structures.get("ROIContourSequence") or ()
-    }
+    """Of each region, by number.
+
+    Raises:
+        DataError: two have one number (code "ambiguous-label"): one would have the other's.
+    """
+    items = structures.get("ROIContourSequence") or ()
+    drawn = {int(one.ReferencedROINumber): one.get("ContourSequence") or () for one in items}
+    rois = structures.get("StructureSetROISequence") or ()
+    numbers = {int(one.get("ROINumber") or 0) for one in rois}
+    if len(drawn) < len(items) or len(numbers) < len(rois):
+        raise DataError("two regions have one number", code="ambiguous-label")
+    return drawn
 
 
 def _outlines(contours: Sequence[Any], places: Places) -> list[Points]:
