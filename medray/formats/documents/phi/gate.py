@@ -22,41 +22,42 @@ from medray.formats.documents.phi.dates import PATTERNS as DATES
 from medray.formats.documents.phi.dates import shifted
 from medray.formats.documents.phi.names import EPONYMS, GIVEN, SURNAMES, listed
 from medray.formats.documents.phi.options import Phi
-from medray.formats.documents.phi.patterns import LEFT, PATTERNS
+from medray.formats.documents.phi.patterns import LEFT, LETTER, PATTERNS, UPPER
 from medray.formats.signal.deidentify import Pseudonyms
 from medray.storage.shards.records import Refusal
 
 DIGITS = 8  # of a pseudonym, in hex: of a million names one pair in a hundred sites is alike
-_WORD = r"[A-Z][A-Za-z'\u2019-]*[A-Za-z]"
+_GAP = r"[^\S\r\n]"  # a blank, one that breaks no line among them
+_WORD = rf"[{UPPER}](?:{LETTER}|['\u2019\u2010\u2011-])*{LETTER}"
 _TITLED = re.compile(
-    rf"\b(?:Dr|Mr|Mrs|Ms|Miss|Prof|Professor|Doctor|Nurse|DR|MR|MRS|MS)\b\.?[ \t]+"
-    rf"(?P<name>(?:{_WORD}|[A-Z]\.?)(?:[ \t]+(?:[A-Z]\.[ \t]+)?{_WORD})?)"
+    rf"\b(?:Dr|Mr|Mrs|Ms|Miss|Prof|Professor|Doctor|Nurse|DR|MR|MRS|MS)\b\.?{_GAP}+"
+    rf"(?P<name>(?:{_WORD}|[{UPPER}]\.?)(?:{_GAP}+(?:[{UPPER}]\.{_GAP}+)?{_WORD})?)"
 )
 _NAMED = re.compile(
     rf"\b(?i:name|patient name|signed by|dictated by|seen by|referred by|attending|surgeon|"
     rf"my name is|daughter|son|wife|husband|brother|sister|mother|father|partner|spouse|"
     rf"fianc[eé]e?|boyfriend|girlfriend|friend|neighbou?r|roommate|aunt|uncle|niece|nephew|cousin|"
-    rf"grandson|granddaughter|grandmother|grandfather|named)\b[ \t]*"
-    rf"(?:[:,]|is)?[ \t]+(?P<name>{_WORD}(?:,?[ \t]+(?:[A-Z]\.?[ \t]+)?{_WORD}){{0,2}})"
+    rf"grandson|granddaughter|grandmother|grandfather|named)\b{_GAP}*"
+    rf"(?:[:,]|is)?{_GAP}+(?P<name>{_WORD}(?:,?{_GAP}+(?:[{UPPER}]\.?{_GAP}+)?{_WORD}){{0,2}})"
 )
 # Not of those who speak in a transcript ("Doctor: How …").
 _ROLE = re.compile(
     rf"\b(?i:provider|physician|pharmacist|technician|resident|fellow|consultant|author|contact|"
-    rf"next of kin|proxy|employer|insured|subscriber|cc|by)[ \t]*:[ \t]*"
-    rf"(?P<name>{_WORD}(?:,?[ \t]+(?:[A-Z]\.?[ \t]+)?{_WORD}){{0,2}})"
+    rf"next of kin|proxy|employer|insured|subscriber|cc|by){_GAP}*:{_GAP}*"
+    rf"(?P<name>{_WORD}(?:,?{_GAP}+(?:[{UPPER}]\.?{_GAP}+)?{_WORD}){{0,2}})"
 )
 _SIGNED = re.compile(
-    rf"(?P<name>{_WORD}[ \t]+(?:[A-Z]\.?[ \t]+)?{_WORD}),?[ \t]+(?:M\.?D|D\.?O|R\.?N)\b"
+    rf"(?P<name>{_WORD}{_GAP}+(?:[{UPPER}]\.?{_GAP}+)?{_WORD}),?{_GAP}+(?:M\.?D|D\.?O|R\.?N)\b"
 )
 _WORDS = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
 _OWN = re.compile(r"['\u2019][sS]$")
-_BESIDE = re.compile(rf"[ \t]+(?:[A-Z]\.?[ \t]+)?(?P<name>{_WORD})")
+_BESIDE = re.compile(rf"{_GAP}+(?:[{UPPER}]\.?{_GAP}+)?(?P<name>{_WORD})")
 _COMMON = listed(
     """
     the a an he she it they we i you his her in on at of and or no not is was had has who with
     for history patient denies reports states today yesterday doctor nurse unit hospital clinic
     diagnosed also then there this that please yes okay practitioner visit assessment assistant
-    station room
+    station room let here what where how
     """
 )
 
@@ -120,7 +121,8 @@ class Gate:
             raise DataError(
                 "the text has letters or digits that look like others",
                 code="phi-unreadable",
-                hint="normalise it (NFKC), and take characters without width out",
+                hint="normalise it (NFKC), and take characters without width and accents that are "
+                "left out",
             )
         taken = [*self._dates(text, subject), *self._forms(text), *self._people(text, known)]
         found = _apart(taken)
@@ -188,7 +190,7 @@ class Gate:
 
 
 def _words(name: str) -> set[str]:
-    return {word.casefold() for word in _WORDS.findall(name)}
+    return {_OWN.sub("", word).casefold() for word in _WORDS.findall(name)}
 
 
 def _moved(span: Span, moves: Sequence[Found]) -> Span:
@@ -218,11 +220,12 @@ def _apart(found: Iterable[Found]) -> list[Found]:
 
 
 def _hides(letter: str) -> bool:
-    """Whether no pattern can see what a reader does: no width, or digits and letters of width."""
+    """Whether no pattern can see what a reader does: no width, digits and letters of width, or
+    accents apart from their letters."""
     if letter.isascii():
         return False
     kind = unicodedata.category(letter)
-    if kind == "Cf" or (kind == "Nd"):
+    if kind in ("Cf", "Nd") or unicodedata.combining(letter):
         return True
     folded = unicodedata.normalize("NFKC", letter)
     return folded != letter and folded.isascii() and folded.isalnum() and kind in ("Lu", "Ll")

@@ -5,6 +5,12 @@ After the eighteen identifiers of HIPAA's safe harbour (45 CFR 164.514 (b)(2)).
 
 import re
 
+UPPER = "".join(
+    chr(code) for code in (*range(0x530), *range(0x1E00, 0x2000)) if chr(code).isupper()
+)
+"""Letters that names begin with, of Latin, Greek and Cyrillic script, for a class of a pattern."""
+LETTER = r"[^\W\d_]"
+
 _WAYS = (
     r"(?:street|st|avenue|ave|road|rd|boulevard|blvd|lane|ln|drive|dr|court|ct|way|place|pl|"
     r"highway|hwy|terrace|ter|parkway|pkwy|square|sq|circle|cir|trail|trl|alley|plaza|crescent|"
@@ -14,7 +20,8 @@ _LABELS = (
     r"(?:mrn|med(?:ical)?\.?\s+rec(?:ord)?\.?(?:\s+(?:number|no\.?|num))?|"
     r"record\s+(?:number|no\.?)|account(?:\s+(?:number|no\.?))?|acct|"
     r"(?:patient|hospital|encounter|visit|case|member|policy|licen[cs]e|serial|device|accession|"
-    r"chart|mr|group|subscriber|claim|certificate|badge)"
+    r"chart|mr|group|subscriber|claim|certificate|badge|passport|medicare|medicaid|insurance|vehicle|"
+    r"plate)"
     r"(?:\s+(?:id|number|no\.?)|\s*#)|ssn|nhs\s+(?:number|no\.?))"
 )
 _NINETY = (
@@ -24,26 +31,34 @@ _NINETY = (
 _OLD = r"(?:9\d|1[0-4]\d)"
 _YEARS = r"[- ]?(?:years?|yrs?\.?|y\.?)[- ]?(?:old\b|of\s+age\b|/?o\b|\.?o\.?\b)"
 
-_NUMBER = r"\W{0,3}(?:number\W{0,2}|no\.?\W{0,2})?(?P<value>[+(]?\d[\d ()./-]{4,}\d)"
+_NUMBER = r"\W{0,3}(?:number\W{0,2}|no\.?\W{0,2})?(?:is\W{1,2})?(?P<value>[+(]?\d[\d ()./-]{4,}\d)"
 _PHONE = (
     r"(?:\+?\d{1,3}[ .-]?)?(?:\(\d{3}\)\s?|\d{3}[ .-])\d{3}[ .-]\d{4}(?:\s*(?:x|ext\.?)\s*\d+)?"
 )
+_MARK = r"(?P<value>[A-Z]{0,4}-?\d[\dA-Z-]*(?:(?: \d{2,4}){2,}\b)?)"
 _FLAT = r"(?:,?\s+(?:apt|suite|unit|#)\.?\s*\w+)?"
 _FORMS: tuple[tuple[str, str, int], ...] = (
     ("email", r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+", 0),
     ("url", r"\b(?:https?|ftp)://[^\s<>\"]+|\bwww\.[^\s<>\"]+", re.IGNORECASE),
     ("address", r"\b\d{1,3}(?:\.\d{1,3}){3}\b", 0),
-    ("ssn", r"\b\d{3}-\d{2}-\d{4}\b", 0),
+    ("url", r"\b(?:[a-z\d-]+\.)+(?:com|org|net|edu|gov)\b(?:/[^\s<>\"]*)?", re.IGNORECASE),
+    ("ssn", r"\b\d{3}([ .-])\d{2}\1\d{4}\b", 0),
     (
         "mrn",
-        rf"\b{_LABELS}\W{{0,3}}(?:is\s+|#\s*)?(?P<value>[A-Z]{{0,4}}-?\d[\dA-Z-]*)",
+        rf"\b{_LABELS}\W{{0,3}}(?:is\s+|#\s*)?{_MARK}",
         re.IGNORECASE,
     ),
     ("mrn", r"\b(?:charts?|ID)\W{1,3}(?P<value>[A-Z]{0,4}-?\d[\dA-Z-]{3,})", re.IGNORECASE),
+    (
+        "mrn",
+        r"\b(?:passport|plate|VIN|DEA|NPI)\W{1,3}(?P<value>[A-Z\d-]{4,})(?<=\d)",
+        re.IGNORECASE,
+    ),
     ("fax", rf"\bfax{_NUMBER}", re.IGNORECASE),
     ("phone", rf"(?<![\w-]){_PHONE}\b", re.IGNORECASE),
     ("phone", r"(?<!\w)\+\d[\d ()-]{7,}\d\b", 0),
     ("phone", rf"\b(?:phone|tel(?:ephone)?|cell|mobile|pager){_NUMBER}", re.IGNORECASE),
+    ("phone", r"\b(?:call|text|reach)\b[^.\n\d]{0,30}(?P<value>\d{3}[ .-]\d{4})\b", re.IGNORECASE),
     (
         "address",
         rf"\b\d{{1,5}}\s+(?:[NSEW]\.?\s+)?(?:[A-Z][\w'.-]*\s+){{1,3}}(?i:{_WAYS})\b\.?{_FLAT}",
@@ -51,9 +66,20 @@ _FORMS: tuple[tuple[str, str, int], ...] = (
     ),
     ("address", r"\bP\.?\s?O\.?\s+box\s+\d+", re.IGNORECASE),
     ("address", r"\b(?:[A-Z][a-z]+\s?){1,2},\s*[A-Z]{2}\s+\d{5}(?:-\d{4})?\b", 0),
+    ("address", r"\bzip(?:\s+code)?\W{1,3}(?P<value>\d{5}(?:-\d{4})?)\b", re.IGNORECASE),
     ("age", rf"\b(?P<value>{_OLD}){_YEARS}", re.IGNORECASE),
-    ("age", rf"\bage[ds]?\W{{0,3}}(?:of\s+)?(?P<value>{_OLD})\b", re.IGNORECASE),
-    ("age", rf"\bturn(?:s|ed|ing)\s+(?P<value>{_OLD})\b(?!\s*(?:%|degrees))", re.IGNORECASE),
+    ("age", rf"\bage[ds]?\W{{0,3}}(?:of\s+)?(?P<value>{_OLD}|{_NINETY})\b", re.IGNORECASE),
+    (
+        "age",
+        rf"\bturn(?:s|ed|ing)\s+(?P<value>{_OLD}|{_NINETY})\b(?!-|\s*(?:%|degrees))",
+        re.IGNORECASE,
+    ),
+    ("age", rf"\b(?P<value>{_OLD}(?:st|nd|rd|th))\s+birthday\b", re.IGNORECASE),
+    (
+        "age",
+        rf"(?:^|\.\s+|\b(?i:an?|pt|patient)\s+)(?P<value>{_OLD})\s?(?:[MF]|(?i:fe)?(?i:male))\b",
+        re.MULTILINE,
+    ),
     ("age", rf"\b(?P<value>{_NINETY}){_YEARS}", re.IGNORECASE),
     ("number", r"(?<![\w.])\d{7,}\b", 0),
 )
@@ -68,7 +94,7 @@ LEFT: tuple[re.Pattern[str], ...] = tuple(
         (r"://|\bwww\.", re.IGNORECASE),
         (r"(?<![\d.])\d(?:[ .()-]?\d){8,}", 0),
         (rf"\b{_LABELS}\W{{0,3}}[A-Z]{{0,4}}-?\d", re.IGNORECASE),
-        (r"\b(?i:mr|mrs|ms|dr|prof)\.?\s+[A-Z][a-z]", 0),
+        (rf"\b(?i:mr|mrs|ms|dr|prof)\.?\s+[{UPPER}]{LETTER}", 0),
         (r"\b(?:19|20)\d\d[-/.]\d{1,2}[-/.]\d{1,2}\b|\b\d{1,2}([-/.])\d{1,2}\1(?:19|20)\d\d\b", 0),
     )
 )  # fmt: skip
