@@ -79,6 +79,7 @@ def passed(text: str, spans: list[Span] | None = None, **options: Any) -> Docume
         ("Medicare number 1EG4-TE5-MK73", ["1EG4", "MK73"]),
         ("see patients.site.example.org/p3", ["site", "p3"]),
         ("ZIP 02115", ["02115"]),
+        ("12 Élan Road; Española, NM 87532", ["lan", "12", "Espa", "87532"]),
     ],
 )
 def test_each_kind_of_identifier_is_replaced(text: str, gone: list[str]) -> None:

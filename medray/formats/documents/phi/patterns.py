@@ -61,11 +61,11 @@ _FORMS: tuple[tuple[str, str, int], ...] = (
     ("phone", r"\b(?:call|text|reach)\b[^.\n\d]{0,30}(?P<value>\d{3}[ .-]\d{4})\b", re.IGNORECASE),
     (
         "address",
-        rf"\b\d{{1,5}}\s+(?:[NSEW]\.?\s+)?(?:[A-Z][\w'.-]*\s+){{1,3}}(?i:{_WAYS})\b\.?{_FLAT}",
+        rf"\b\d{{1,5}}\s+(?:[NSEW]\.?\s+)?(?:[{UPPER}][\w'.-]*\s+){{1,3}}(?i:{_WAYS})\b\.?{_FLAT}",
         0,
     ),
     ("address", r"\bP\.?\s?O\.?\s+box\s+\d+", re.IGNORECASE),
-    ("address", r"\b(?:[A-Z][a-z]+\s?){1,2},\s*[A-Z]{2}\s+\d{5}(?:-\d{4})?\b", 0),
+    ("address", rf"\b(?:[{UPPER}]{LETTER}+\s?){{1,2}},\s*[A-Z]{{2}}\s+\d{{5}}(?:-\d{{4}})?\b", 0),
     ("address", r"\bzip(?:\s+code)?\W{1,3}(?P<value>\d{5}(?:-\d{4})?)\b", re.IGNORECASE),
     ("age", rf"\b(?P<value>{_OLD}){_YEARS}", re.IGNORECASE),
     ("age", rf"\bage[ds]?\W{{0,3}}(?:of\s+)?(?P<value>{_OLD}|{_NINETY})\b", re.IGNORECASE),
