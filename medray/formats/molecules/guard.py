@@ -4,8 +4,13 @@ A child gets some hundred rows at a time, the next ones while it is at these. On
 row for SUSPECT_S is let alone with it: the rows behind are a new child's, so that nobody waits. It
 has until the row's deadline; if it answers, nothing is lost. If it does not, or dies, that row is
 refused, and what lay before it in its batch is done again. So a row is at most one death.
+
+Where several read at once, as a worker's units do, those that began later stand behind. Abreast
+they would come to their ends together, and wait there for their last deadlines together, with
+nothing to do for the processor.
 """
 
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,6 +31,7 @@ AHEAD_BYTES = 64 * 2**10  # of texts that wait in a pipe, which holds 200 KiB
 WINDOW = 256  # batches that are held while one of them waits for a deadline
 SUSPECTS = 16  # at a time
 UNEXPLAINED = 3  # deaths on end, at no row
+BEHIND = 5  # niceness of whom others come before
 
 
 @dataclass
@@ -90,6 +96,28 @@ class _Reading:
         return max(used - self._used, elapsed / SLOWEST)
 
 
+class _Order:
+    """Who reads in this process, in the order in which they began."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._reading: list[Guard] = []
+
+    def enter(self, one: "Guard") -> None:
+        with self._lock:
+            self._reading.append(one)
+
+    def leave(self, one: "Guard") -> None:
+        with self._lock:
+            self._reading.remove(one)
+
+    def first(self, one: "Guard") -> bool:
+        return self._reading[0] is one
+
+
+_order = _Order()
+
+
 class Guard:
     """Reads batches of rows in other processes.
 
@@ -116,6 +144,7 @@ class Guard:
             FatalError: children die at no row ("reader-dies").
         """
         source, held, ended = iter(batches), deque[_Batch](), False
+        _order.enter(self)
         try:
             while True:
                 while held and not held[0].left:
@@ -132,6 +161,7 @@ class Guard:
                 self._give()
                 self._wait()
         finally:
+            _order.leave(self)
             for one in [*self._suspects, *filter(None, [self._current])]:
                 one.child.end()
             self._current, self._suspects = None, []
@@ -140,7 +170,8 @@ class Guard:
         while self._todo and len(self._suspects) < SUSPECTS:
             current = self._current
             if current is None:
-                child = nursery().child(self._reads, self._options)
+                nice = 0 if _order.first(self) else BEHIND
+                child = nursery().child(self._reads, self._options, nice)
                 self._current = current = _Reading(child)
             job = self._todo[0]
             waiting = sum(one.bytes for one in current.jobs)

@@ -106,12 +106,13 @@ class Nursery:
         """Whether it can still be asked for children."""
         return self._process.poll() is None
 
-    def child(self, reads: str, options: dict[str, Any]) -> Child:
+    def child(self, reads: str, options: dict[str, Any], nice: int = 0) -> Child:
         """A new process.
 
         Args:
             reads: "module:Class" of a `Reads`.
             options: that it is made with, JSON-able.
+            nice: how far it is to stand behind others where processors are busy.
 
         Raises:
             OSError: the nursery has ended.
@@ -122,7 +123,7 @@ class Nursery:
             self.shared[slot], self.shared[slot + 2 * SLOTS] = IDLE, 0
             socket.send_fds(self._orders, [f"fork {slot}".encode()], [far.fileno()])
         connection = Connection(near.detach())
-        connection.send_bytes(json.dumps([reads, options, sys.path]).encode())
+        connection.send_bytes(json.dumps([reads, options, sys.path, nice]).encode())
         return Child(self, slot, connection)
 
     def end(self, slot: int) -> None:
@@ -165,7 +166,8 @@ def serve(connection: Connection, marks: Marks) -> None:
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + _ROOM, size + _ROOM))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # it would hold rows
-    target, options, sys.path[:] = json.loads(connection.recv_bytes())
+    target, options, sys.path[:], nice = json.loads(connection.recv_bytes())
+    os.nice(nice)
     reader: Reads = load(target, target)(options)
     while True:
         base, texts = json.loads(connection.recv_bytes())

@@ -1,11 +1,13 @@
 """A row that hangs or kills costs itself and one death, wherever it stands and beside what."""
 
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from medray.errors import FatalError
@@ -15,6 +17,7 @@ from medray.formats.smiles import Smiles
 
 sys.path.insert(0, str(Path(__file__).parent))
 FAULTY = "faulty:Faulty"  # a child looks where its parent does
+NURSERY = "medray.formats.molecules.nursery"
 OPTIONS = Smiles.Options().model_dump()
 GOOD = ["CCO", "c1ccccc1", "CC(=O)O", "C1CC", "CCN"]
 
@@ -93,3 +96,21 @@ def test_a_reader_that_always_dies_ends_the_run() -> None:
     with pytest.raises(FatalError) as caught:
         list(dead.read([["CCO"]]))
     assert caught.value.code == "reader-dies"
+
+
+def test_who_began_later_stands_behind_until_the_first_has_ended() -> None:
+    first, second = guard().read(batches(GOOD * 40)), guard().read(batches(["die", *GOOD] * 20))
+    next(first)
+    next(second)
+    assert sorted(niceness()) == [0, 5]
+    list(first)
+    next(second)  # by a child that was born since, after a death
+    assert niceness() == [0]
+    list(second)
+
+
+def niceness() -> list[int]:
+    """Of the children of this process's nursery, above its own."""
+    mine = os.getpriority(os.PRIO_PROCESS, 0)
+    (parent,) = [one for one in psutil.Process().children() if NURSERY in " ".join(one.cmdline())]
+    return [os.getpriority(os.PRIO_PROCESS, one.pid) - mine for one in parent.children()]
