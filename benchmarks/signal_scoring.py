@@ -55,7 +55,7 @@ from medray.storage.store.objects import Objects
 
 RATE, LEADS, CLASSES = 360.0, ("MLII", "V1"), ("N", "AFIB", "other")
 HOUR = int(3600 * RATE)
-BIAS = 0.6  # of the last class, which then changes some 25 times a minute
+BIAS = 0.7  # of the last class, which then changes a few times a minute
 OPTIONS = {
     "batch": 16,
     "precision": "fp32",
