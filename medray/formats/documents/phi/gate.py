@@ -28,7 +28,7 @@ from medray.storage.shards.records import Refusal
 
 DIGITS = 8  # of a pseudonym, in hex: of a million names one pair in a hundred sites is alike
 _GAP = r"[^\S\r\n]"  # a blank, one that breaks no line among them
-_WORD = rf"[{UPPER}](?:{LETTER}|['\u2019\u2010\u2011-])*{LETTER}"
+_WORD = rf"[{UPPER}](?:{LETTER}|['\u2019\u2010\u2011-]){{0,40}}{LETTER}"  # no name is longer
 _TITLED = re.compile(
     rf"\b(?:Dr|Mr|Mrs|Ms|Miss|Prof|Professor|Doctor|Nurse|DR|MR|MRS|MS)\b\.?{_GAP}+"
     rf"(?P<name>(?:{_WORD}|[{UPPER}]\.?)(?:{_GAP}+(?:[{UPPER}]\.{_GAP}+)?{_WORD})?)"

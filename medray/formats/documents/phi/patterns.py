@@ -5,6 +5,9 @@ After the eighteen identifiers of HIPAA's safe harbour (45 CFR 164.514 (b)(2)).
 
 import re
 
+from medray.formats.documents.phi.online import FORMS as ONLINE
+from medray.formats.documents.phi.online import LEFT as ONLINE_LEFT
+
 UPPER = "".join(
     chr(code) for code in (*range(0x530), *range(0x1E00, 0x2000)) if chr(code).isupper()
 )
@@ -38,10 +41,7 @@ _PHONE = (
 _MARK = r"(?P<value>[A-Z]{0,4}-?\d[\dA-Z-]*(?:(?: \d{2,4}){2,}\b)?)"
 _FLAT = r"(?:,?\s+(?:apt|suite|unit|#)\.?\s*\w+)?"
 _FORMS: tuple[tuple[str, str, int], ...] = (
-    ("email", r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+", 0),
-    ("url", r"\b(?:https?|ftp)://[^\s<>\"]+|\bwww\.[^\s<>\"]+", re.IGNORECASE),
-    ("address", r"\b\d{1,3}(?:\.\d{1,3}){3}\b", 0),
-    ("url", r"\b(?:[a-z\d-]+\.)+(?:com|org|net|edu|gov)\b(?:/[^\s<>\"]*)?", re.IGNORECASE),
+    *ONLINE,
     ("ssn", r"\b\d{3}([ .-])\d{2}\1\d{4}\b", 0),
     (
         "mrn",
@@ -61,11 +61,15 @@ _FORMS: tuple[tuple[str, str, int], ...] = (
     ("phone", r"\b(?:call|text|reach)\b[^.\n\d]{0,30}(?P<value>\d{3}[ .-]\d{4})\b", re.IGNORECASE),
     (
         "address",
-        rf"\b\d{{1,5}}\s+(?:[NSEW]\.?\s+)?(?:[{UPPER}][\w'.-]*\s+){{1,3}}(?i:{_WAYS})\b\.?{_FLAT}",
+        rf"\b\d{{1,5}}\s+(?:[NSEW]\.?\s+)?(?:[{UPPER}][\w'.-]{{0,40}}\s+){{1,3}}(?i:{_WAYS})\b\.?{_FLAT}",
         0,
     ),
     ("address", r"\bP\.?\s?O\.?\s+box\s+\d+", re.IGNORECASE),
-    ("address", rf"\b(?:[{UPPER}]{LETTER}+\s?){{1,2}},\s*[A-Z]{{2}}\s+\d{{5}}(?:-\d{{4}})?\b", 0),
+    (
+        "address",
+        rf"\b(?:[{UPPER}]{LETTER}{{1,40}}\s?){{1,2}},\s*[A-Z]{{2}}\s+\d{{5}}(?:-\d{{4}})?\b",
+        0,
+    ),
     ("address", r"\bzip(?:\s+code)?\W{1,3}(?P<value>\d{5}(?:-\d{4})?)\b", re.IGNORECASE),
     ("age", rf"\b(?P<value>{_OLD}){_YEARS}", re.IGNORECASE),
     ("age", rf"\bage[ds]?\W{{0,3}}(?:of\s+)?(?P<value>{_OLD}|{_NINETY})\b", re.IGNORECASE),
@@ -90,8 +94,7 @@ or all of it."""
 LEFT: tuple[re.Pattern[str], ...] = tuple(
     re.compile(pattern, flags)
     for pattern, flags in (
-        (r"\w@\w", 0),
-        (r"://|\bwww\.", re.IGNORECASE),
+        *ONLINE_LEFT,
         (r"(?<![\d.])\d(?:[ .()-]?\d){8,}", 0),
         (rf"\b{_LABELS}\W{{0,3}}[A-Z]{{0,4}}-?\d", re.IGNORECASE),
         (rf"\b(?i:mr|mrs|ms|dr|prof)\.?\s+[{UPPER}]{LETTER}", 0),
