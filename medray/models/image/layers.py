@@ -2,7 +2,9 @@
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 Norm = Literal["instance", "batch", "group", "none"]
 
@@ -45,6 +47,39 @@ def whole_head(dims: int, inward: int, out_channels: int, drop: float) -> nn.Mod
     return nn.Sequential(global_pool(dims), nn.Dropout(drop), nn.Linear(inward, out_channels))
 
 
+class _BySample:
+    """Instance norm; of what lies channels-last on a CPU sample by sample, as batch norm has it.
+
+    The same function. torch's instance norm copies such a tensor into the other layout, and the
+    convolutions on either side copy it back: a step of a 3-D U-Net in bf16 takes a quarter longer.
+    """
+
+    weight: nn.Parameter
+    bias: nn.Parameter
+    eps: float
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, *space), of the same shape and layout."""
+        if x.device.type != "cpu" or x.is_contiguous():
+            normed: Tensor = super().forward(x)  # type: ignore[misc]
+            return normed
+        each = [
+            functional.batch_norm(
+                one, None, None, self.weight, self.bias, training=True, eps=self.eps
+            )
+            for one in torch.split(x, 1)
+        ]
+        return torch.cat(each)
+
+
+class InstanceNorm2d(_BySample, nn.InstanceNorm2d):
+    """In 2-D."""
+
+
+class InstanceNorm3d(_BySample, nn.InstanceNorm3d):
+    """In 3-D."""
+
+
 def norm(dims: int, kind: Norm, channels: int) -> nn.Module:
     """Normalisation with learnt scale and shift.
 
@@ -56,7 +91,7 @@ def norm(dims: int, kind: Norm, channels: int) -> nn.Module:
         return nn.GroupNorm(GROUPS if channels % GROUPS == 0 else channels, channels)
     if kind == "batch":
         return nn.BatchNorm3d(channels) if dims == 3 else nn.BatchNorm2d(channels)
-    make = nn.InstanceNorm3d if dims == 3 else nn.InstanceNorm2d
+    make = InstanceNorm3d if dims == 3 else InstanceNorm2d
     return make(channels, affine=True)
 
 
