@@ -30,8 +30,8 @@ class Ingested:
         plan = form.plan(Source(root))
         made = list(self._read(form, root, plan.groups))
         self.samples = {one.id: one for one in made if isinstance(one, Sample)}
-        refused = [*plan.refused, *(one for one in made if isinstance(one, Refusal))]
-        self.codes = sorted((one.sample or one.source, one.code) for one in refused)
+        self.refused = [*plan.refused, *(one for one in made if isinstance(one, Refusal))]
+        self.codes = sorted((one.sample or one.source, one.code) for one in self.refused)
 
     def _read(self, form: Nifti, root: Path, groups: Any) -> Iterator[Any]:
         for group in groups:
@@ -130,6 +130,9 @@ def test_names_that_fit_nothing_and_volumes_that_nothing_names(ingest) -> None:
     found = ingest(table)
     assert set(found.samples) == {"a"}
     assert found.codes == [("b", "no-label"), ("images/c.nii.gz", "missing-file")]
+    assert {one.hint for one in found.refused if one.code == "missing-file"} == {
+        "a volume is named by the path of an image below the source, its folder included"
+    }
     optional = ingest(table, more={"labels": "optional"})
     assert optional.samples["b"].row["objects"] is None
     assert not optional.samples["b"].row["has_label"]

@@ -129,7 +129,8 @@ class Dicom(Format):
             items.remove(item)
         refused += [self._refused(*one) for one in matched.unused(used)]
         absent = boxes.keys() - {series.uid for series in found.series}
-        refused += unmatched(self.names.name("series", uid) for uid in absent)
+        shown = (self.names.name("series", uid) for uid in absent)
+        refused += unmatched(shown, "the SeriesInstanceUID of a series that is taken")
         refused.sort(key=lambda one: (one.source, one.code))
         if known is not None:
             keep(known, found, [*made, *self._beside(found)])

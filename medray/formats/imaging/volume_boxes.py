@@ -118,10 +118,17 @@ class VolumeBoxes(Settings):
         return placed(key, found, Placing(grid, self.classes))
 
 
-def unmatched(names: Iterable[str]) -> list[Refusal]:
-    """Refusals of boxes whose volume is not there, by its name."""
-    reason = "boxes are of a volume that is not there"
-    return [Refusal(name or "boxes without a name", "missing-file", reason) for name in names]
+def unmatched(names: Iterable[str], named_by: str) -> list[Refusal]:
+    """Refusals of boxes whose volume is not there, by its name.
+
+    Args:
+        names: that the table has and the source has not.
+        named_by: what a name should have been, for a hint.
+    """
+    reason, hint = "boxes are of a volume that is not there", f"a volume is named by {named_by}"
+    return [
+        Refusal(name or "boxes without a name", "missing-file", reason, hint=hint) for name in names
+    ]
 
 
 def _moved(found: Object, to_voxel: np.ndarray) -> Found:

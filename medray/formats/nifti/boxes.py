@@ -31,4 +31,4 @@ def boxed(
             refused.append(Refusal(case.key, "no-label", reason, files=len(case.paths)))
         else:
             yield case
-    refused += unmatched(named)
+    refused += unmatched(named, "the path of an image below the source, its folder included")

@@ -120,6 +120,17 @@ def test_a_contour_that_is_drawn_twice_is_no_hole(masks) -> None:
     np.testing.assert_array_equal(found.samples[0].arrays["label"], block(1, 2))
 
 
+@pytest.mark.parametrize("stray", [[(1, 1)], [(1, 1), (3, 2)], [(1, 1), (2, 1), (3, 1), (2, 1)]])
+def test_a_contour_that_encloses_nothing_is_no_plane(
+    masks, stray: list[tuple[float, float]]
+) -> None:
+    found = masks({"GTV": [at(0), at(1, stray), at(1.5), at(3)]})
+    assert np.array_equal(found.samples[0].arrays["label"], block(0, 1, 2, 3))
+    assert found.samples[0].row["contours_interpolated"] == 1
+    (refused,) = masks({"GTV": [at(1, stray)]}).refused
+    assert refused.code == "empty-region"
+
+
 def test_where_contours_are_on_every_other_slice_those_between_are_interpolated() -> None:
     def disc(z: float, radius: float) -> np.ndarray:
         turn = np.linspace(0, 2 * np.pi, 90, endpoint=False)
@@ -153,6 +164,17 @@ def test_what_is_no_mask_refuses_the_series(masks) -> None:
         "unsupported-region"
     ]
     assert [one.code for one in masks({"GTV": [at(1)]}, frame="1.2.5").errors] == ["other-frame"]
+
+
+def test_what_a_structure_set_lacks_is_named(masks, ingest, tmp_path) -> None:
+    masks({"GTV": [at(1)]})
+    path = tmp_path / "source" / "structures"
+    data = dcmread(path)
+    del data.ROIContourSequence[0].ReferencedROINumber
+    data.save_as(path)
+    (error,) = ingest(labels="contours", classes=["GTV"]).errors
+    assert error.code == "bad-label"
+    assert "lacks ReferencedROINumber" in str(error)
 
 
 def test_two_regions_of_one_name_are_refused(masks) -> None:

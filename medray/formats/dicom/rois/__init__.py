@@ -96,9 +96,9 @@ def read_whole(raw: bytes) -> "Iterator[Dataset]":
     try:
         yield dcmread(BytesIO(raw))
     except UNREADABLE as error:
-        raise DataError(
-            f"the file about the series can't be read ({type(error).__name__})", code="bad-label"
-        ) from None
+        lacks = isinstance(error, AttributeError) and error.name
+        why = f"lacks {lacks}" if lacks else f"can't be read ({type(error).__name__})"
+        raise DataError(f"the file about the series {why}", code="bad-label") from None
 
 
 def read_raw(files: Confined, path: str, limits: Limits) -> bytes:

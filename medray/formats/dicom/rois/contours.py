@@ -7,7 +7,8 @@ region lies towards higher rows and columns, so that regions that share an edge 
 
 A slice takes the nearest plane within half a slice, of two that are as near the higher one, and a
 plane in the middle between slices is the lower slice's. A contour that is drawn twice counts once:
-it would be its own hole. Where contours were drawn on every n-th slice,
+it would be its own hole. One that encloses nothing (a stray click, a line) makes no plane: between
+two others its slice would be empty. Where contours were drawn on every n-th slice,
 those between are interpolated by shape: the mean of the signed distances to the outlines of both
 planes, weighted by nearness (Raya & Udupa 1990).
 """
@@ -44,6 +45,8 @@ def region(contours: Sequence[Points], grid: Grid, sampling: Sampling) -> tuple[
             middle inside ("empty-region").
     """
     planes = _planes(contours)
+    if not planes:
+        raise DataError("a region whose contours enclose nothing", code="empty-region")
     places = np.array(list(planes))
     filled = {at: fill(outlines, grid[1:]) for at, outlines in planes.items()}
     between = _between(places, grid[0])
@@ -70,12 +73,22 @@ def _planes(contours: Sequence[Points]) -> dict[float, list[Points]]:
     for points in sorted(contours, key=lambda points: float(points[:, 0].mean())):
         if np.ptp(points[:, 0]) > LEAN:
             raise DataError("contours that lie across slices", code="unsupported-region")
+        if not _encloses(points[:, 1:]):
+            continue
         at = float(points[:, 0].mean())
         last = last if at - last < LEAN else at
         outlines = planes.setdefault(last, [])
         if not any(np.array_equal(points[:, 1:], one) for one in outlines):
             outlines.append(points[:, 1:])
     return planes
+
+
+def _encloses(outline: Points) -> bool:
+    """Whether its points lie on no one line."""
+    offsets = outline - outline[0]
+    far = offsets[np.abs(offsets).sum(1).argmax()]
+    across = np.abs(offsets[:, 0] * far[1] - offsets[:, 1] * far[0])
+    return bool((across > 10.0**-DIGITS * np.hypot(*far)).any())
 
 
 def _between(places: npt.NDArray[np.float64], depth: int) -> dict[int, tuple[float, float]]:
