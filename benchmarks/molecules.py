@@ -51,7 +51,7 @@ from medray.storage.store.objects import Objects
 EVERY = 10_000
 FILES = 4  # each a unit; as in jobs two are under way at a time
 A_UNIT = 60_000  # rows of a file at most, so that it is one
-SLEEPING = "sleeper:SleepingIngest"
+SLEEPING = "sleeping:SleepingIngest"
 BARE = {"canonical": False, "scaffold": False}
 
 
@@ -146,17 +146,21 @@ class Bench:
 
 def by_workers(bench: Bench, rounds: int) -> None:
     """The price of rows that hang, by the clock."""
+    few = Bench(bench.rows[: FILES * EVERY], bench.folder / "few")
+    few.folder.mkdir()
     with crew() as workers:
 
-        def timed(hangs: bool) -> float:
+        def timed(bench: Bench, hangs: bool) -> float:
             given = {**BARE, "row_seconds": 3}, bench.source(hangs)
             with tempfile.TemporaryDirectory(dir=bench.folder) as root:
                 done = workers.ingest("smiles", *given, Objects(root), operation=SLEEPING)
             bench.account(done.commits, hangs)
             return done.seconds
 
-        candidates = {"graphs": partial(timed, False), "hangs": partial(timed, True)}
-        seconds = interleave(candidates, rounds)
+        both = {"graphs": False, "hangs": True}
+        interleave({name: partial(timed, few, one) for name, one in both.items()}, rounds=0)
+        candidates = {name: partial(timed, bench, one) for name, one in both.items()}
+        seconds = interleave(candidates, rounds, warm=0)
     for name, took in seconds.items():
         print(f"{name}: {len(bench.rows) / statistics.median(took):,.0f} rows/s on the clock")
     ratio(seconds, "hangs", "graphs")

@@ -5,19 +5,22 @@ import statistics
 from collections.abc import Callable
 
 
-def interleave(candidates: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """Call each candidate once a round, after one round that is not counted.
+def interleave(
+    candidates: dict[str, Callable[[], float]], rounds: int, warm: int = 1
+) -> dict[str, list[float]]:
+    """Call each candidate once a round.
 
     Args:
         candidates: by name, what runs once and returns its seconds.
         rounds: counted.
+        warm: before these, not counted.
     """
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
     names = list(candidates)
-    for number in range(rounds + 1):
+    for number in range(rounds + warm):
         for name in names if number % 2 else reversed(names):
             took = candidates[name]()
-            if number:
+            if number >= warm:
                 seconds[name].append(took)
     return seconds
 
