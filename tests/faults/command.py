@@ -35,6 +35,32 @@ def write_job(path: Path, *steps: dict[str, Any]) -> str:
     return str(path)
 
 
+class Run:
+    """`medray run` of a job, in a process of its own; storage and job file lie in `folder`."""
+
+    def __init__(self, folder: Path, steps: list[dict[str, Any]]) -> None:
+        self.root = folder / "store"
+        self.file = write_job(folder / "job.yaml", *steps)
+
+    def start(self, cluster: str = "inline", **environment: str) -> subprocess.Popen[bytes]:
+        """Begin it, or go on with it."""
+        return subprocess.Popen(
+            [*CLI, "run", self.file, "--storage", str(self.root), "--cluster", cluster],
+            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def finish(self, **environment: str) -> int:
+        """The same to its end; returns the exit status."""
+        return self.start(**environment).wait(200)
+
+    def attempts(self, dataset: str) -> int:
+        """Attempts begun at units of a dataset, by all drivers."""
+        folder = self.root / "datasets" / dataset / "attempts"
+        return sum(path.name.count(".") == 1 for path in folder.glob("*/*.json"))
+
+
 def medray(*arguments: str, timeout_s: float = 120, **environment: str) -> Ended:
     """Run `medray ARGUMENTS`, looking at its processes as a neighbour could."""
     process = subprocess.Popen(

@@ -1,7 +1,9 @@
-"""Drivers in processes of their own, so that drills can kill them."""
+"""Drivers in processes of their own, and how drills kill them and their workers."""
 
+import contextlib
 import json
 import queue
+import random
 import subprocess
 import sys
 import threading
@@ -79,14 +81,7 @@ class Driver:
 
     def children(self, name: str = "") -> list[psutil.Process]:
         """Its living descendants whose title has `name` in it."""
-        found = []
-        for child in psutil.Process(self.process.pid).children(recursive=True):
-            try:
-                if name in " ".join(child.cmdline()) and child.status() != psutil.STATUS_ZOMBIE:
-                    found.append(child)
-            except psutil.NoSuchProcess:
-                continue
-        return found
+        return children(self.process.pid, name)
 
     def end(self, timeout_s: float = 300) -> tuple[int, dict[str, Any]]:
         """Wait; returns its exit status and the last line it printed."""
@@ -96,6 +91,74 @@ class Driver:
 
 
 Start = Callable[..., Driver]
+
+
+def run_killed(
+    start: Callable[[], subprocess.Popen[bytes]],
+    moments: random.Random,
+    seconds: tuple[float, float],
+    most: int,
+) -> tuple[int, int]:
+    """Start a run, kill it and start it again, until one ends by itself.
+
+    Args:
+        start: begins it, or goes on with it.
+        moments: when each is killed.
+        seconds: earliest and latest.
+        most: kills; the run after them is let alone.
+
+    Returns:
+        (exit status, kills).
+    """
+    kills = 0
+    while True:
+        driver = start()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return driver.wait(moments.uniform(*seconds) if kills < most else 200), kills
+        driver.kill()
+        driver.wait()
+        kills += 1
+
+
+def workers_killed(
+    driver: subprocess.Popen[bytes],
+    worker: str,
+    moments: random.Random,
+    seconds: tuple[float, float],
+    most: int,
+) -> int:
+    """Kill workers of a run, one after another, until it ends; returns how many.
+
+    Args:
+        driver: the run's.
+        worker: what is in their titles.
+        moments: how long is waited before each.
+        seconds: least and most of it.
+        most: kills.
+    """
+    kills = 0
+    while driver.poll() is None:
+        time.sleep(moments.uniform(*seconds))
+        for child in children(driver.pid, worker) if kills < most else []:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+                kills += 1
+                break
+    return kills
+
+
+def children(process: int, name: str = "") -> list[psutil.Process]:
+    """Living descendants of a process whose title has `name` in it."""
+    found = []
+    try:
+        every = psutil.Process(process).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+    for child in every:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if name in " ".join(child.cmdline()) and child.status() != psutil.STATUS_ZOMBIE:
+                found.append(child)
+    return found
 
 
 def wait_until(true: Callable[[], bool], timeout_s: float = 20) -> None:

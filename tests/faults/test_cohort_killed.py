@@ -1,14 +1,11 @@
 """Records ingested, gathered and asked, killed anywhere: the same features, byte for byte."""
 
-import os
 import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from command import CLI
+from command import Run
 
 from medray.storage.catalog.datasets import open_dataset
 from medray.storage.store.objects import Objects
@@ -28,7 +25,7 @@ COHORT: dict[str, Any] = {
 }
 
 
-def job(folder: Path, source: Path) -> Path:
+def job(folder: Path, source: Path) -> Run:
     form = {"name": "ehr", "mapping": MAPPING, "deidentify": {"method": "none"}}
     steps = [
         {"kind": "ingest", "format": form, "source": str(source), "output": "parts",
@@ -36,24 +33,11 @@ def job(folder: Path, source: Path) -> Path:
         {"kind": "gather", "data": "parts", "output": "people", "shards": 3},
         {"kind": "transform", "data": "people", "operation": COHORT, "output": "cohort"},
     ]  # fmt: skip
-    file = folder / "job.yaml"
-    file.write_text(yaml.safe_dump_all(steps))
-    return file
+    return Run(folder, steps)
 
 
-def finish(file: Path, **environment: str) -> int:
-    command = [*CLI, "run", str(file), "--storage", str(file.parent / "store")]
-    return subprocess.run(
-        [*command, "--cluster", "inline"],
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        timeout=120,
-    ).returncode
-
-
-def digests(file: Path) -> list[str]:
-    objects = Objects(str(file.parent / "store"))
+def digests(run: Run) -> list[str]:
+    objects = Objects(str(run.root))
     return [open_dataset(objects, name).digest for name in ("parts", "people", "cohort")]
 
 
@@ -66,15 +50,15 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def clean(source: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    file = job(tmp_path_factory.mktemp("clean"), source)
-    assert finish(file) == 0
-    return digests(file)
+    run = job(tmp_path_factory.mktemp("clean"), source)
+    assert run.finish() == 0
+    return digests(run)
 
 
 @pytest.mark.drill
 @pytest.mark.parametrize("where", POINTS)
 def test_killed_at_a_point(where: str, source: Path, clean: list[str], tmp_path: Path) -> None:
-    file = job(tmp_path, source)
-    assert finish(file, MEDRAY_FAULTS=where) == -signal.SIGKILL
-    assert finish(file) == 0
-    assert digests(file) == clean
+    run = job(tmp_path, source)
+    assert run.finish(MEDRAY_FAULTS=where) == -signal.SIGKILL
+    assert run.finish() == 0
+    assert digests(run) == clean

@@ -3,19 +3,15 @@ digests, weights and file, and every row accounted for."""
 
 import contextlib
 import hashlib
-import os
 import random
 import signal
 import subprocess
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
-import yaml
-from command import CLI
+from command import Run
+from killing import run_killed, workers_killed
 
 from medray.storage.catalog.datasets import open_dataset
 from medray.storage.catalog.models import open_model
@@ -45,11 +41,11 @@ POINTS = [
 ]
 
 
-class Job:
+class Job(Run):
     """From files of SMILES to scores, the best of them and new ones, below a folder of its own."""
 
     def __init__(self, folder: Path, source: Path) -> None:
-        self.root, self.out = folder / "store", folder / "out"
+        self.out = folder / "out"
         train = {"epochs": 3, "batch_size": 16, "checkpoint_every": 4, "threads": 1}
         learn: dict[str, Any] = {
             "kind": "train", "data": "library", "task": {"name": "regression", "target": "value"},
@@ -71,19 +67,7 @@ class Job:
              "model": {"name": "notation-lstm", "hidden": 16, "embedding": 4}, "train": train},
             {"kind": "generate", "model": "writer", "count": 40, "unit": 8, "output": "drawn"},
         ]  # fmt: skip
-        self.file = folder / "job.yaml"
-        self.file.write_text(yaml.safe_dump_all(steps))
-
-    def start(self, cluster: str = "inline", **environment: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [*CLI, "run", str(self.file), "--storage", str(self.root), "--cluster", cluster],
-            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-    def finish(self, **environment: str) -> int:
-        return self.start(**environment).wait(200)
+        super().__init__(folder, steps)
 
     def made(self) -> dict[str, str]:
         """What was made: digests of data, versions of models (hashes of weights and curves), and
@@ -150,15 +134,8 @@ def test_killed_at_a_point(where: str, source: Path, clean: dict[str, str], tmp_
 def test_driver_killed_at_random_moments(
     source: Path, clean: dict[str, str], tmp_path: Path
 ) -> None:
-    job, moments, kills = Job(tmp_path, source), random.Random(5), 0
-    while True:
-        driver = job.start()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            status = driver.wait(2.0 + moments.uniform(0, 6) if kills < 8 else 200)
-            break
-        driver.kill()
-        driver.wait()
-        kills += 1
+    job = Job(tmp_path, source)
+    status, kills = run_killed(job.start, random.Random(5), (2.0, 8.0), 8)
     assert status == 0
     assert kills >= 2
     job.check(clean)
@@ -190,24 +167,9 @@ def test_two_runs_at_once_one_of_them_killed(
 def test_workers_on_ray_killed_at_random(
     source: Path, clean: dict[str, str], tmp_path: Path
 ) -> None:
-    job, moments, kills = Job(tmp_path, source), random.Random(7), 0
+    job = Job(tmp_path, source)
     driver = job.start("local")
-    while driver.poll() is None:
-        time.sleep(moments.uniform(0.4, 1.5))
-        for worker in _workers(driver.pid):
-            if kills < 8:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    worker.kill()
-                    kills += 1
-                break
+    kills = workers_killed(driver, "UnitActor", random.Random(7), (0.4, 1.5), 8)
     assert driver.returncode == 0
     assert kills >= 3
     job.check(clean)
-
-
-def _workers(driver: int) -> Iterator[psutil.Process]:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        for child in psutil.Process(driver).children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                if "UnitActor" in " ".join(child.cmdline()):
-                    yield child

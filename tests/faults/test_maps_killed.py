@@ -1,19 +1,16 @@
 """Images learnt from and explained, killed anywhere: the same answers, maps and checks, byte for
 byte."""
 
-import contextlib
-import os
 import random
 import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
-import yaml
-from command import CLI
+from command import Run
+from killing import run_killed
 from PIL import Image
 
 from medray.storage.catalog.datasets import open_dataset
@@ -84,23 +81,11 @@ def steps(source: Path) -> list[dict[str, Any]]:
     ]
 
 
-class Job:
+class Job(Run):
     """From files to maps, below a folder of its own."""
 
     def __init__(self, folder: Path, source: Path) -> None:
-        self.root, self.file = folder / "store", folder / "job.yaml"
-        self.file.write_text(yaml.safe_dump_all(steps(source)))
-
-    def start(self, **environment: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [*CLI, "run", str(self.file), "--storage", str(self.root), "--cluster", "inline"],
-            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-    def finish(self, **environment: str) -> int:
-        return self.start(**environment).wait(200)
+        super().__init__(folder, steps(source))
 
     def made(self) -> dict[str, str]:
         """Digests of answers with their maps and checks, and what was said of the maps."""
@@ -143,15 +128,8 @@ def test_killed_at_a_point(where: str, source: Path, clean: dict[str, str], tmp_
 def test_driver_killed_at_random_moments(
     source: Path, clean: dict[str, str], tmp_path: Path
 ) -> None:
-    job, moments, kills = Job(tmp_path, source), random.Random(5), 0
-    while True:
-        driver = job.start()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            status = driver.wait(2.5 + moments.uniform(0, 4) if kills < 8 else 200)
-            break
-        driver.kill()
-        driver.wait()
-        kills += 1
+    job = Job(tmp_path, source)
+    status, kills = run_killed(job.start, random.Random(5), (2.5, 6.5), 8)
     assert status == 0
     assert kills >= 2
     assert job.made() == clean

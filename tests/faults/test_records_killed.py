@@ -1,18 +1,15 @@
 """Recordings scored and written back, killed anywhere: the same annotation files, byte for byte."""
 
-import contextlib
 import hashlib
-import os
 import random
 import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import wfdb
-import yaml
-from command import CLI
+from command import Run
+from killing import run_killed
 
 from medray.storage.catalog.datasets import open_dataset
 from medray.storage.store.objects import Objects
@@ -28,12 +25,11 @@ POINTS = [
 ]
 
 
-class Job:
+class Job(Run):
     """From records to annotation files, below a folder of its own."""
 
     def __init__(self, folder: Path, source: Path) -> None:
-        self.root, self.out = folder / "store", folder / "out"
-        save_tagger(Objects(str(self.root)), "net")
+        self.out = folder / "out"
         form = {"name": "wfdb", "deidentify": {"method": "none"}}
         export: dict[str, Any] = {"kind": "export", "data": "answers"}
         steps = [
@@ -43,19 +39,8 @@ class Job:
             {**export, "format": {"name": "wfdb"}, "to": str(self.out / "wfdb")},
             {**export, "format": {"name": "edf"}, "to": str(self.out / "edf")},
         ]  # fmt: skip
-        self.file = folder / "job.yaml"
-        self.file.write_text(yaml.safe_dump_all(steps))
-
-    def start(self, **environment: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [*CLI, "run", str(self.file), "--storage", str(self.root), "--cluster", "inline"],
-            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-    def finish(self, **environment: str) -> int:
-        return self.start(**environment).wait(120)
+        super().__init__(folder, steps)
+        save_tagger(Objects(str(self.root)), "net")
 
     def made(self) -> dict[str, str]:
         """Hashes of the files that stand there under their names."""
@@ -98,21 +83,12 @@ def test_killed_at_a_point(where: str, source: Path, clean: dict[str, str], tmp_
 @pytest.mark.drill
 @pytest.mark.timeout(400)
 def test_killed_at_random_moments(source: Path, clean: dict[str, str], tmp_path: Path) -> None:
-    job, moments, kills = Job(tmp_path, source), random.Random(7), 0
-    while True:
-        driver = job.start()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            status = driver.wait(1.0 + moments.uniform(0, 2.5) if kills < 10 else 120)
-            break
-        driver.kill()
-        driver.wait()
-        kills += 1
+    job = Job(tmp_path, source)
+    status, kills = run_killed(job.start, random.Random(7), (1.0, 3.5), 10)
     assert status == 0
     assert kills >= 2
     assert job.made() == clean
     answers = open_dataset(Objects(str(job.root)), "answers")
     assert answers.inputs.quarantined == 0
-    folder = job.root / "datasets" / "answers" / "attempts"
-    attempts = sum(path.name.count(".") == 1 for path in folder.glob("*/*.json"))
     # A worker has two units in hand: one it computes, one it reads.
-    assert attempts <= len(answers.units) + 2 * kills
+    assert job.attempts("answers") <= len(answers.units) + 2 * kills

@@ -1,19 +1,13 @@
 """Scoring a VCF, killed anywhere: the same VCF and Parquet, byte for byte, and no work twice."""
 
-import contextlib
 import hashlib
-import os
 import random
 import signal
-import subprocess
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
-import yaml
-from command import CLI
+from command import Run
+from killing import run_killed, workers_killed
 
 from medray.storage.catalog.datasets import open_dataset
 from medray.storage.store.objects import Objects
@@ -34,12 +28,11 @@ POINTS = [
 ]
 
 
-class Job:
+class Job(Run):
     """The whole way of a VCF, below a folder of its own."""
 
     def __init__(self, folder: Path, source: Path) -> None:
-        self.root, self.out = folder / "store", folder / "out"
-        callset.save_network(Objects(str(self.root)))
+        self.out = folder / "out"
         export = {"kind": "export", "data": "scores"}
         steps = [
             *callset.ingest_steps(source, source / "vcf"),
@@ -59,19 +52,8 @@ class Job:
                 "to": str(self.out / "table"),
             },
         ]
-        self.file = folder / "job.yaml"
-        self.file.write_text(yaml.safe_dump_all(steps))
-
-    def start(self, cluster: str = "inline", **environment: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [*CLI, "run", str(self.file), "--storage", str(self.root), "--cluster", cluster],
-            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-    def finish(self, **environment: str) -> int:
-        return self.start(**environment).wait(120)
+        super().__init__(folder, steps)
+        callset.save_network(Objects(str(self.root)))
 
     def made(self) -> dict[str, str]:
         """Hashes of the files that were exported."""
@@ -80,10 +62,6 @@ class Job:
             for path in sorted(self.out.rglob("*"))
             if path.is_file() and not path.name.startswith(".")
         }
-
-    def attempts(self) -> int:
-        folder = self.root / "datasets" / "scores" / "attempts"
-        return sum(path.name.count(".") == 1 for path in folder.glob("*/*.json"))
 
     def check(self, clean: dict[str, str]) -> None:
         """Everything is there, once, and as an undisturbed run makes it."""
@@ -134,20 +112,13 @@ def test_killed_at_a_point(where: str, source: Path, clean: dict[str, str], tmp_
 def test_driver_killed_at_random_moments(
     source: Path, clean: dict[str, str], tmp_path: Path
 ) -> None:
-    job, moments, kills = Job(tmp_path, source), random.Random(11), 0
-    while True:
-        driver = job.start()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            status = driver.wait(1.0 + moments.uniform(0, 2.5) if kills < 12 else 120)
-            break
-        driver.kill()
-        driver.wait()
-        kills += 1
+    job = Job(tmp_path, source)
+    status, kills = run_killed(job.start, random.Random(11), (1.0, 3.5), 12)
     assert status == 0
     job.check(clean)
     scores = open_dataset(Objects(str(job.root)), "scores")
     # A worker has two ranges in hand: one it computes, one it reads.
-    assert job.attempts() <= len(scores.units) + 2 * kills
+    assert job.attempts("scores") <= len(scores.units) + 2 * kills
     assert kills >= 3
 
 
@@ -156,27 +127,11 @@ def test_driver_killed_at_random_moments(
 def test_workers_on_ray_killed_at_random(
     source: Path, clean: dict[str, str], tmp_path: Path
 ) -> None:
-    job, moments, kills = Job(tmp_path, source), random.Random(12), 0
+    job = Job(tmp_path, source)
     driver = job.start("local")
-    while driver.poll() is None:
-        time.sleep(moments.uniform(0.4, 1.2))
-        if kills >= 10:
-            continue
-        for worker in _workers(driver.pid):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                worker.kill()
-                kills += 1
-                break
+    kills = workers_killed(driver, "MapWorker", random.Random(12), (0.4, 1.2), 10)
     assert driver.returncode == 0
     assert kills >= 3
     job.check(clean)
     scores = open_dataset(Objects(str(job.root)), "scores")
-    assert job.attempts() <= len(scores.units) + 2 * kills
-
-
-def _workers(driver: int) -> Iterator[psutil.Process]:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        for child in psutil.Process(driver).children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                if "MapWorker" in " ".join(child.cmdline()):
-                    yield child
+    assert job.attempts("scores") <= len(scores.units) + 2 * kills
