@@ -149,10 +149,32 @@ def test_an_object_without_edges_is_refused_by_itself(tmp_path: Path) -> None:
     assert [(one.sample, one.code) for one in refused] == [("a:1", "bad-box")]
 
 
-def test_difficult_objects_stay_so(tmp_path: Path) -> None:
-    voc(tmp_path, "a", [("cell", 5, 5, 9, 9)], difficult=1)
-    samples, _, _ = read(tmp_path, layout="voc")
-    assert samples["a"].row["objects"][0]["difficult"] is True
+SAID = [  # of a mark, in JSON or as text: does it say yes? None: neither
+    *((yes, True) for yes in (1, 1.0, True, "1", "1.0", "true", "True", "yes")),
+    *((no, False) for no in (0, 0.0, False, None, "", "0", "0.0", "false", "FALSE", "no")),
+    *((neither, None) for neither in (2, -1, "2", "maybe", [], [1], {}, float("nan"))),
+]
+
+
+@pytest.mark.parametrize(("said", "meant"), [*SAID, ("Unspecified", False)])
+def test_marks_of_boxes_are_read_as_they_are_meant(
+    tmp_path: Path, said: Any, meant: bool | None
+) -> None:
+    voc(tmp_path / "voc", "a", [("cell", 5, 5, 9, 9)], difficult="" if said is None else said)
+    picture(tmp_path / "coco" / "a.png")
+    document = {
+        "images": [{"id": 1, "file_name": "a.png"}],
+        "categories": [{"id": 5, "name": "cell"}],
+        "annotations": [
+            {"image_id": 1, "category_id": 5, "bbox": [1, 2, 3, 4], "iscrowd": said},
+        ],
+    }
+    (tmp_path / "coco" / "annotations.json").write_text(json.dumps(document))
+    for layout, mark in (("voc", "difficult"), ("coco", "crowd")):
+        samples, refused, _ = read(tmp_path / layout, layout=layout)
+        marks = [one[mark] for sample in samples.values() for one in sample.row["objects"]]
+        assert marks == ([] if meant is None else [meant])
+        assert [one.code for one in refused] == ["bad-box"] * (meant is None)
 
 
 def test_yolo_has_centres_and_sizes_as_shares(tmp_path: Path) -> None:

@@ -108,6 +108,20 @@ def test_coco_with_boxes_of_six_numbers(ingest) -> None:
     assert found.codes == [("a:2", "bad-box"), ("boxes.json:image 9", "missing-file")]
 
 
+def test_crowds_are_told_by_numbers_and_by_text(ingest) -> None:
+    said = (0, "0", "false", 1, "1", True, "maybe")
+    box = {"image_id": 7, "category_id": 1, "bbox": [3, 2, 1, 3, 2, 1]}
+    document = {
+        "images": [{"id": 7, "file_name": "images/a.nii.gz"}],
+        "categories": [{"id": 1, "name": "nodule"}],
+        "annotations": [box | {"iscrowd": one} for one in said],
+    }
+    found = ingest(json.dumps(document))
+    marks = [one["crowd"] for one in found.samples["a"].row["objects"]]
+    assert marks == [False, False, False, True, True, True]
+    assert ("a:7", "bad-box") in found.codes
+
+
 def test_boxes_that_cannot_be_meant_are_refused_by_row(ingest) -> None:
     rows = [
         "nodule,0,0,0,1,1,9,", "nodule,0,0,7,1,1,8,", "nodule,1,0,0,1,1,1,", "mass,0,0,0,1,1,1,",

@@ -10,7 +10,8 @@ from medray.formats.imaging.objects import Object
 Found = Object | DataError
 """An object of a file, or why one of its entries is none."""
 
-_YES, _NO = ("1", "true", "yes"), ("", "0", "false", "no")
+_YES = ("1", "1.0", "true", "yes")
+_NO = ("", "0", "0.0", "false", "no", "unspecified")  # the last is Pascal VOC's word
 
 
 def number(value: Any) -> float:
@@ -25,13 +26,13 @@ def number(value: Any) -> float:
     return found
 
 
-def is_marked(cell: str | None) -> bool:
-    """Whether a cell says yes; an empty one says no.
+def is_marked(value: Any) -> bool:
+    """Whether a value of JSON, or a cell's text, says yes; None and an empty cell say no.
 
     Raises:
         ValueError: it says neither.
     """
-    told = (cell or "").strip().lower()
+    told = "" if value is None else str(value).strip().lower()
     if told not in (*_YES, *_NO):
         raise ValueError
     return told in _YES

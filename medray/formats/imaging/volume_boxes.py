@@ -159,6 +159,6 @@ def _of_coco(one: Mapping[str, Any], kinds: Mapping[Any, str]) -> Found:
         x, y, z, width, height, depth = coco_numbers(one)
         kind = kinds.get(one["category_id"], "")
         end = (z + depth, y + height, x + width)
-        return Object(kind, (z, y, x), end, crowd=bool(one.get("iscrowd")))
+        return Object(kind, (z, y, x), end, crowd=is_marked(one.get("iscrowd")))
 
     return entry(made)

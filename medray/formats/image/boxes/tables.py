@@ -138,7 +138,8 @@ def _of_coco(one: Mapping[str, Any], names: Mapping[Any, str]) -> Found:
     def made() -> Object:
         x, y, width, height = coco_numbers(one)
         kind = names.get(one["category_id"], "")
-        return Object(kind, (y, x), (y + height, x + width), crowd=bool(one.get("iscrowd")))
+        crowd = is_marked(one.get("iscrowd"))
+        return Object(kind, (y, x), (y + height, x + width), crowd=crowd)
 
     return entry(made)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from medray.errors import DataError
 from medray.formats.image.boxes.reading import sized, text_of
-from medray.formats.imaging.entries import Found, entry, number
+from medray.formats.imaging.entries import Found, entry, is_marked, number
 from medray.formats.imaging.objects import Object
 
 
@@ -55,7 +55,7 @@ def _object(one: Any) -> Object:
         str(one.findtext("name") or "").strip(),
         begin if empty else tuple(first - 1 for first in begin),
         end,
-        difficult=(one.findtext("difficult") or "0").strip() == "1",
+        difficult=is_marked(one.findtext("difficult")),
     )
 
 
