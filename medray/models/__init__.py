@@ -40,6 +40,7 @@ MODELS: "Registry[Network]" = Registry(
         "fingerprint-mlp": "medray.models.molecule.fingerprint_mlp:FingerprintMlp",
         "bilstm-crf": "medray.models.text.bilstm_crf:BilstmCrf",
         "relation-cnn": "medray.models.text.relation_cnn:RelationCnn",
+        "relation-wide-deep": "medray.models.text.relation_wide_deep:RelationWideDeep",
         "word-selector": "medray.models.text.word_selector:WordSelector",
         "pointer-generator": "medray.models.text.pointer_generator:PointerGenerator",
         "linear-crf": "medray.models.text.linear_crf:LinearCrf",

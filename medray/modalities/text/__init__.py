@@ -173,6 +173,14 @@ class Texts(Modality):
         """A mean of tags is none, nor is one of texts."""
         return answers not in ("spans", "extract", "generated")
 
+    def united(
+        self, networks: "Sequence[Network]", plans: Sequence[Any], task: "Task"
+    ) -> "Network | None":
+        """See Several, and medray.modalities.text.averaged."""
+        from medray.modalities.text.averaged import averaged
+
+        return averaged(networks, plans, task)
+
     def wire(self, plan: dict[str, Any]) -> Wire:
         """See medray.modalities.text.wire."""
         return TextWire(plan)

@@ -7,6 +7,8 @@ from pydantic import Field
 from medray.formats.documents.columns import TEXT
 from medray.modalities.plan import Plan, PlanOptions
 
+Lists = Literal["others", "all"]
+
 
 class TextPlan(Plan):
     """The plan of a training on texts. Its words and letters are the vocabulary: what a package
@@ -21,6 +23,8 @@ class TextPlan(Plan):
         None, description="other spans between two that may be related; null: any number"
     )
     alike: bool = Field(True, description="whether spans of the same text may be related")
+    lists: Lists = Field("others", description="of spans, of which one stands for the others")
+    phrase: int = Field(3, description="words of the longest n-gram around a pair")
     spoken: bool = Field(False, description="whether what is spelled out is read as it is written")
     writes: tuple[str, ...] = Field(
         (),
@@ -48,6 +52,17 @@ class TextPlanOptions(PlanOptions):
         True,
         description="of relations: whether two spans of the same text are asked about; a drug that "
         "is named twice does not act on itself",
+    )
+    lists: Lists = Field(
+        "others",
+        description="of relations: lists of spans of which one stands for all. others: those "
+        "without the pair; all: those with one of the pair, too, which then is that one",
+    )
+    phrase: int = Field(
+        3,
+        ge=1,
+        le=8,
+        description="of relations: words of the longest n-gram, for networks that read n-grams",
     )
     spoken: bool = Field(
         False,

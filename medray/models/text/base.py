@@ -18,7 +18,8 @@ What goes in is a tree:
 - `reference` and `before`, int32 (B, T), where they learn to write: the tokens to be written, -1 of
   what is not learnt, and the word before each.
 - `grams` int32, `weights` float32 and `starts` int64 (B,), if it reads `grams`: hashes of n-grams
-  of each row, one row behind the other, and what each weighs.
+  of each row, one row behind the other, and what each weighs. Those of pairs are of 31 bits, which
+  a network folds into as many as it tells apart.
 
 What it answers: for texts as a whole and for pairs (B, out_channels); for words (B, out_channels,
 L); for spans potentials (B, tags, tags, L), see `chain`; tokens that it writes (B, T), END from

@@ -13,7 +13,7 @@ from medray.models.text.base import HASHES, TextNetwork
 
 class NgramLinear(TextNetwork):
     """Logistic regression over n-grams, hashed: of a text those of words and letters, by tf-idf; of
-    a pair of spans those of words before, between and behind them."""
+    a pair of spans those of words around them."""
 
     answers: ClassVar[frozenset[Answers]] = frozenset({"sample", "links"})
     reads = frozenset({"grams"})
@@ -44,5 +44,6 @@ class NgramLinear(TextNetwork):
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """See medray.models.text.base."""
         weights = functional.dropout(inputs["weights"], self._dropout, self.training)
-        logits: Tensor = self.table(inputs["grams"].long(), inputs["starts"], weights) + self.bias
+        places = inputs["grams"].long() % HASHES
+        logits: Tensor = self.table(places, inputs["starts"], weights) + self.bias
         return logits

@@ -1,11 +1,12 @@
 """A CNN over the words of a sentence and their distances from two spans."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Self, cast
+from typing import ClassVar, Literal, Self, cast
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional
 
 from medray.models.base import Answers, ModelOptions
 from medray.models.text.base import PADDING, REACH, UNKNOWN, WORDS, TextNetwork
@@ -32,6 +33,11 @@ class RelationCnn(TextNetwork):
         unknown: float = Field(
             0.05, ge=0, lt=1, description="share of words that a training takes for unknown ones"
         )
+        stages: Literal[1, 2] = Field(
+            1,
+            description="1: a softmax over none and all types; 2: whether anything relates a pair, "
+            "and of what does so the type",
+        )
 
     def __init__(self, options: Options, answers: int) -> None:
         super().__init__()
@@ -42,7 +48,7 @@ class RelationCnn(TextNetwork):
         self.convolutions = Convolutions(inward, options.filters, options.widths)
         self.drop = nn.Dropout(options.dropout)
         self.head = nn.Linear(self.convolutions.outward, answers)
-        self._unknown = options.unknown
+        self._unknown, self._stages = options.unknown, options.stages
         for table in (self.words, self.first, self.second):
             nn.init.uniform_(table.weight, -0.1, 0.1)
         with torch.no_grad():
@@ -60,7 +66,12 @@ class RelationCnn(TextNetwork):
         return cls(cast("RelationCnn.Options", options), out_channels)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """See medray.models.text.base; pairs of like lengths are read together."""
+        """See medray.models.text.base."""
+        logits = self.logits(inputs)
+        return logits if self._stages == 1 else in_stages(logits)
+
+    def logits(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """What the head says, (B, out_channels); pairs of like lengths are read together."""
         lengths = inputs["lengths"]
         order = lengths.argsort(stable=True)
         parts = [self._pooled(inputs, some, lengths[some]) for some in torch.split(order, TOGETHER)]
@@ -79,3 +90,12 @@ class RelationCnn(TextNetwork):
         given = self.drop(torch.cat([self.words(words), self.first(first), self.second(second)], 2))
         made: Tensor = self.convolutions(given, lengths)
         return made
+
+
+def in_stages(logits: Tensor) -> Tensor:
+    """Log-probabilities (B, classes) of two decisions, as a softmax gives them back: whether a pair
+    is of another class than the first, by the logistic of its logit, and of which by a softmax over
+    the others'."""
+    related = logits[:, :1]
+    kinds = functional.logsigmoid(related) + logits[:, 1:].log_softmax(1)
+    return torch.cat([functional.logsigmoid(-related), kinds], 1)

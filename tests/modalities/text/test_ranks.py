@@ -29,6 +29,10 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "relations": (
         {"name": "relations", "types": ["RAISES"]}, {"name": "relation-cnn", "filters": 8, **DRY},
     ),
+    "wide relations": (
+        {"name": "relations", "types": ["RAISES"]},
+        {"name": "relation-wide-deep", "filters": 8, "stages": 2, "wide_dropout": 0.0, **DRY},
+    ),
     "summary": ({"name": "summary"}, {"name": "word-selector", "hidden": 8, **DRY}),
     "abstractive": (
         {"name": "abstractive-summary"}, {"name": "pointer-generator", "hidden": 8, **DRY},

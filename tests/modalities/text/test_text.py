@@ -41,6 +41,9 @@ TASKS: dict[str, tuple[dict[str, Any], dict[str, Any], str, float]] = {
     "ner": (NER, {"name": "bilstm-crf", "hidden": 16, **SMALL}, "f1", 0.95),
     "linear ner": (NER, {"name": "linear-crf"}, "f1", 0.95),
     "relations": (LINKS, {"name": "relation-cnn", "filters": 16, **SMALL}, "f1", 0.95),
+    "wide relations": (
+        LINKS, {"name": "relation-wide-deep", "filters": 16, "stages": 2, **SMALL}, "f1", 0.95
+    ),
     "linear relations": (LINKS, {"name": "ngram-linear"}, "f1", 0.85),
     "text-cnn": (CLASSES, {"name": "text-cnn", "filters": 16, **SMALL}, "auroc", 0.95),
     "ngrams": (CLASSES, {"name": "ngram-linear"}, "auroc", 0.95),
