@@ -258,13 +258,6 @@ def test_options_may_be_called_as_fields_of_the_step(
     assert (asked.batch, asked.options.batch, asked.options.model) == (3, "many", "another")
 
 
-def test_statistics_over_slabs_are_those_of_the_whole() -> None:
-    image = np.random.default_rng(0).normal(1000, 3, (2, 50, 20, 20)).astype(np.float32)
-    means, stds = predictor._statistics(image[:, at : at + 16] for at in range(0, 50, 16))
-    np.testing.assert_allclose(means, image.mean((1, 2, 3), dtype=np.float64), rtol=1e-9)
-    np.testing.assert_allclose(stds, image.std((1, 2, 3), dtype=np.float64), rtol=1e-7)
-
-
 def test_weights_of_another_network_are_refused(objects: Objects) -> None:
     net = model(objects, UNET, MASKS, (16, 48, 48))
     package = load_trained(objects, "m")

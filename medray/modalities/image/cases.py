@@ -151,7 +151,7 @@ class Cases:
             blank = [0.0] * len(self._channels)
             found = stored_statistics(self.rows[case], len(blank)) if needed else (blank, blank)
             if found is None:
-                found = image_statistics(self._array(case, "image")[...])
+                found = image_statistics([self._array(case, "image")[...]])
             self._normalisers[case] = normaliser(self._channels, *found)
         return self._normalisers[case]
 

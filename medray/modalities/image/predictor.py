@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -14,17 +15,21 @@ from medray.modalities.base import Answering, giving
 from medray.modalities.image.guide.channels import beside
 from medray.modalities.image.guide.masks import read_guide
 from medray.modalities.image.loader import whole_image
-from medray.modalities.image.normalise import Normaliser, stored_statistics
+from medray.modalities.image.normalise import (
+    Normaliser,
+    image_statistics,
+    stored_statistics,
+)
 from medray.modalities.image.plan import ImagePlan
 from medray.modalities.image.sliding.infer import predict_volume
 from medray.models.image.base import ImageNetwork
+from medray.models.precision import cast_ahead
 from medray.storage.shards.forms.ome import IMAGE, LABEL
 from medray.storage.shards.samples import Sample, Slabs
 from medray.storage.shards.schema import Arrays
 from medray.storage.shards.stored import Sliceable, Stored
 from medray.tasks.base import Task
 
-BLOCK = 2**15  # voxels whose statistics are taken at once
 AHEAD_BYTES = 16 * 2**20  # of a unit's images are read before its turn; larger ones stream
 
 # Columns that describe arrays which a prediction does not have, or hold the truth that it answers.
@@ -57,6 +62,13 @@ class ImagePredictor(Answering):
     @property
     def _mask_dtype(self) -> str:
         return "uint16" if self.trained.task.numbered else "uint8"
+
+    @cached_property
+    def network(self) -> ImageNetwork:
+        """That is asked; for pictures in bf16 on a CPU its weights are cast once."""
+        network = cast("ImageNetwork", self.trained.network)
+        on_cpu = self.trained.device.type == "cpu" and self.asked.precision == "bf16"
+        return cast_ahead(network) if on_cpu and self.plan.dims == 2 else network
 
     @property
     def batch(self) -> int:
@@ -109,7 +121,7 @@ class ImagePredictor(Answering):
         plan = self.plan
         known = all(channel.scheme != "zscore" for channel in plan.channels)
         known = known or stored_statistics(row, plan.in_channels) is not None
-        return plan.normaliser(row, None if known else _statistics(_parts(image)))
+        return plan.normaliser(row, None if known else image_statistics(_parts(image)))
 
     def _slabs(self, row: dict[str, Any], image: Sliceable, *, held: bool) -> Iterator[np.ndarray]:
         """Of the normalised image, which is read now where it is to be held."""
@@ -136,11 +148,11 @@ class ImagePredictor(Answering):
         probabilities = asked.options.outputs == "probabilities"
         inner = plan.network_shape(space, sample.row.get("spacing_mm"))
         slabs = predict_volume(
-            trained.network,
+            self.network,
             image
             if isinstance(image, Slabs)
             else Slabs(image.shape, image.dtype, 1, iter([image])),
-            roi=plan.window(inner, cast("ImageNetwork", trained.network).divisor),
+            roi=plan.window(inner, self.network.divisor),
             overlap=asked.options.overlap,
             batch=asked.batch,
             mirror_axes=plan.mirror_axes if asked.options.tta else (),
@@ -168,7 +180,7 @@ class ImagePredictor(Answering):
             images = images.to(torch.bfloat16)
         mirror_axes = self.plan.mirror_axes if asked.options.tta else ()
         return ask(
-            trained.network,
+            self.network,
             images.to(trained.device),
             trained.task,
             asked.precision,
@@ -202,24 +214,3 @@ def _parts(image: Sliceable) -> Iterator[np.ndarray]:
     depth, step = image.shape[1], chunk[1]
     for start in range(0, depth, step):
         yield image[:, start : min(start + step, depth)]
-
-
-def _statistics(parts: Iterable[np.ndarray]) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel, merged over blocks that a core has at hand
-    (Chan et al. 1979): a third of what it takes slab by slab."""
-    known: list[tuple[int, float, float]] = []  # of each channel: voxels, mean, squares about it
-    for part in parts:
-        known = known or [(0, 0.0, 0.0)] * len(part)
-        for channel, values in enumerate(part.reshape(len(part), -1)):
-            count, mean, squares = known[channel]
-            for start in range(0, values.size, BLOCK):
-                block = values[start : start + BLOCK].astype(np.float64)
-                own = float(block.mean())
-                block -= own
-                apart, total = own - mean, count + block.size
-                squares += float(np.einsum("i,i", block, block))
-                squares += apart**2 * (count * block.size / total)
-                mean += apart * (block.size / total)
-                count = total
-            known[channel] = count, mean, squares
-    return [mean for _, mean, _ in known], [math.sqrt(sq / count) for count, _, sq in known]

@@ -143,7 +143,11 @@ def middles(logits: Tensor, least: Sequence[float]) -> Tensor:
     """
     heat = logits.float().sigmoid()
     scores = heat.new_tensor(least).view(-1, *[1] * (heat.ndim - 2))
-    return (_highest_near(heat) == heat) & (heat >= scores)
+    return _peaked(heat, scores)
+
+
+def _peaked(heat: Tensor, least: float | Tensor) -> Tensor:
+    return (_highest_near(heat) == heat) & (heat >= least)
 
 
 def peaks(maps: Tensor, least: float, most: int) -> list[np.ndarray]:
@@ -161,14 +165,13 @@ def peaks(maps: Tensor, least: float, most: int) -> list[np.ndarray]:
     axes = maps.ndim - 2
     classes = maps.shape[1] - 2 * axes
     heat = maps[:, :classes].sigmoid()
-    high = heat * middles(maps[:, :classes], [least] * classes)
     # All samples at once: a window of a volume has few peaks, and each call its price.
-    places = high.nonzero()
+    places = _peaked(heat, least).nonzero()
     sample, kind, *cell = places.unbind(1)
     middle = places[:, 2:].float() + 0.5
     far = maps[:, classes:].movedim(1, -1)[sample, *cell].clamp(max=FAR).exp()
     low, top = middle - far[:, :axes], middle + far[:, axes:]
-    score = high[sample, kind, *cell][:, None]
+    score = heat[sample, kind, *cell][:, None]
     boxes = torch.cat([low, top, score, kind[:, None].float()], 1).cpu().numpy()
     owner = sample.cpu().numpy()
     return [_best(boxes[owner == at], most) for at in range(len(maps))]

@@ -76,7 +76,8 @@ def _suppressed(mine: np.ndarray, overlap: float, most: int) -> np.ndarray:
     kept = mine[:0]
     for start in range(0, len(mine), BLOCK):
         block = mine[start : start + BLOCK]
-        block = block[~(iou_of(kept[:, :-2], block[:, :-2]) > overlap).any(0)]
+        if len(kept):
+            block = block[~(iou_of(kept[:, :-2], block[:, :-2]) > overlap).any(0)]
         same = np.triu(iou_of(block[:, :-2], block[:, :-2]) > overlap, 1)
         free = np.ones(len(block), bool)
         for at in np.flatnonzero(same.any(1)):  # most overlap none that is worse

@@ -12,7 +12,7 @@ from medray.modalities.image.normalise import (
 
 def test_zscore_is_by_the_image_and_slab_by_slab() -> None:
     image = np.random.default_rng(0).integers(-50, 900, (2, 6, 5, 4)).astype(np.int16)
-    apply = normaliser([ChannelNorm()] * 2, *image_statistics(image))
+    apply = normaliser([ChannelNorm()] * 2, *image_statistics([image]))
     whole = apply(image)
     assert whole.dtype == np.float32
     for channel in whole:
@@ -37,7 +37,16 @@ def test_other_schemes() -> None:
 
 def test_an_image_of_one_value_becomes_zero() -> None:
     image = np.full((1, 4, 4), 7, np.int16)
-    assert not normaliser([ChannelNorm()], *image_statistics(image))(image).any()
+    assert not normaliser([ChannelNorm()], *image_statistics([image]))(image).any()
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+def test_statistics_over_slabs_are_those_of_the_whole(kind: type) -> None:
+    drawn = np.random.default_rng(0).normal(140, 40, (2, 50, 40, 41)).clip(0, 255).astype(kind)
+    for image in (drawn, np.full_like(drawn, 255)):
+        means, stds = image_statistics(image[:, at : at + 16] for at in range(0, 50, 16))
+        np.testing.assert_allclose(means, image.mean((1, 2, 3), np.float64), rtol=1e-9)
+        np.testing.assert_allclose(stds, image.std((1, 2, 3), np.float64), rtol=1e-7)
 
 
 def test_channels_that_do_not_agree_are_refused() -> None:

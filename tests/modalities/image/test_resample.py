@@ -1,5 +1,7 @@
 """Resampling slab by slab equals torch's interpolation of the whole image."""
 
+from itertools import product
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -43,8 +45,8 @@ def test_equal_to_the_whole_image(sizes: list[tuple[int, int]], depth: int, mode
 def test_halves_are_means_of_two(old: tuple[int, ...], new: tuple[int, ...]) -> None:
     image = torch.randn(2, *old, generator=torch.Generator().manual_seed(0))
     modes: tuple[Mode, ...] = ("linear", "nearest")
-    for mode in modes:
-        streamed = _streamed(image, new, mode, 3)
+    for mode, depth in product(modes, (3, 4, old[0])):
+        streamed = _streamed(image, new, mode, depth)
         torch.testing.assert_close(streamed, _whole(image, new, mode), atol=1e-6, rtol=0)
 
 

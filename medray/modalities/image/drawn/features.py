@@ -49,7 +49,7 @@ def features(model: Model, images: Iterable[np.ndarray]) -> np.ndarray:
 
 def _fitted(plan: ImagePlan, images: list[np.ndarray]) -> Iterator[Tensor]:
     for image in images:
-        normalise = plan.normaliser({}, image_statistics(image))
+        normalise = plan.normaliser({}, image_statistics([image]))
         yield whole_image(torch.from_numpy(normalise(image)), plan.patch)
 
 

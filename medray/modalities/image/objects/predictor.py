@@ -7,7 +7,6 @@ import numpy as np
 
 from medray.modalities.image.objects.find import find
 from medray.modalities.image.predictor import ImagePredictor
-from medray.models.image.base import ImageNetwork
 from medray.storage.shards.samples import Sample, Slabs
 from medray.storage.shards.schema import Arrays
 from medray.tasks.objects import ObjectTask
@@ -33,10 +32,10 @@ class ObjectPredictor(ImagePredictor):
         spacing = sample.row.get("spacing_mm")
         inner = self.plan.network_shape(image.shape[1:], spacing)
         found: np.ndarray = find(
-            trained.network,
+            self.network,
             image,
             task,
-            roi=self.plan.window(inner, cast("ImageNetwork", trained.network).divisor),
+            roi=self.plan.window(inner, self.network.divisor),
             overlap=asked.options.overlap,
             batch=asked.batch,
             mirror_axes=self.plan.mirror_axes if asked.options.tta else (),
