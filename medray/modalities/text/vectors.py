@@ -1,6 +1,7 @@
 """Vectors of words by a file: as word2vec and GloVe write them in text, or of an encoder."""
 
 import codecs
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -10,13 +11,17 @@ from safetensors import SafetensorError, safe_open
 
 from medray.data.vectors import Vectors
 from medray.errors import SpecError
+from medray.log import event
 from medray.modalities.text.tokens import normal
 from medray.models.text.base import WORDS
 from medray.spec.training import WordVectors
 
 LONGEST = 1 << 20  # bytes of a line
 BOM = codecs.BOM_UTF8
-TEXT = "a text has a word and its numbers a line; before them may stand how many of each there are"
+TEXT = (
+    "a text has a word and its numbers a line; before them may stand how many of each there are. "
+    "What is packed or binary (.gz, .zip, .bin) has to be written as text first"
+)
 
 
 def vectors_of(chosen: WordVectors, words: Sequence[str]) -> Vectors:
@@ -85,9 +90,10 @@ def _of_text(file: BinaryIO, path: Path, places: dict[str, int]) -> dict[int, np
     """Vectors by row, of a file of text.
 
     A word may hold blanks. Every line's numbers are counted; those of words that are met are read.
+    Words that are no UTF-8, as some of a large file are, are nobody's, and the log counts them.
     """
     met, found = _Met(places), dict[int, np.ndarray]()
-    width, stated, lines = 0, None, 0
+    width, stated, lines, broken = 0, None, 0, 0
     for number, fields in _lines(file, path):
         if number == 1 and len(fields) == 2 and all(one.isdigit() for one in fields):
             stated, width = (int(one) for one in fields)
@@ -99,7 +105,10 @@ def _of_text(file: BinaryIO, path: Path, places: dict[str, int]) -> dict[int, np
             raise _bad(path, f"line {number} has no numbers")
         if more < 0 or (more and _is_number(fields[more])):
             raise _bad(path, f"line {number} has {len(fields) - 1} numbers for {width}")
-        row = met.row(b" ".join(fields[: more + 1]).decode("utf-8", "replace"))
+        try:
+            row = met.row(b" ".join(fields[: more + 1]).decode())
+        except UnicodeDecodeError:
+            row, broken = None, broken + 1
         if row is None:
             continue
         try:
@@ -112,6 +121,10 @@ def _of_text(file: BinaryIO, path: Path, places: dict[str, int]) -> dict[int, np
         found[row] = vector
     if stated is not None and stated != lines:
         raise _bad(path, f"line 1 says {stated} words, and {lines} follow")
+    if not lines:
+        raise _bad(path, "there are no words")
+    if broken:
+        event("vectors-not-utf8", level=logging.WARNING, file=path.name, words=broken, of=lines)
     return found
 
 

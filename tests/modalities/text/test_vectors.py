@@ -58,6 +58,8 @@ def test_words_are_met_as_the_vocabulary_has_them(tmp_path: Path) -> None:
         ("x" * (1 << 20), "line 1 is no text"),
         ("\npain 1 2\n", "line 1 is empty"),
         ("pain\n", "line 1 has no numbers"),
+        ("", "there are no words"),
+        ("0 2\n", "there are no words"),
     ],
 )
 def test_a_broken_text_is_refused_by_its_line(tmp_path: Path, text: str, says: str) -> None:
@@ -65,6 +67,13 @@ def test_a_broken_text_is_refused_by_its_line(tmp_path: Path, text: str, says: s
         read(tmp_path / "broken.txt", text)
     assert caught.value.message == says
     assert caught.value.about == str(tmp_path / "broken.txt")
+
+
+def test_words_that_are_no_utf8_are_counted(tmp_path: Path, caplog: Any) -> None:
+    with caplog.at_level("WARNING"):
+        read(tmp_path / "latin.txt", GLOVE.encode() + "µg 1 1\n".encode("latin-1"))
+    (told,) = [one for one in caplog.records if "vectors-not-utf8" in one.getMessage()]
+    assert told.__dict__["fields"] == {"file": "latin.txt", "words": 1, "of": 9}
 
 
 def test_an_encoder_has_rows_by_its_vocabulary(tmp_path: Path) -> None:
