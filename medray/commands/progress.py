@@ -109,6 +109,8 @@ class Lines:
             steps = event.fields["steps"]
             of = "1 step" if steps == 1 else f"{steps} steps"
             click.echo(f"{event.fields['job']}: {of}", err=True)
+        elif event.name == "begin":
+            return  # what it has to do is told by `step`
         elif event.name in ("step", "done") or now - self._last >= LINE_S:
             self._last = now
             count = self._count

@@ -25,6 +25,7 @@ from medray.formats.files import (
     stem,
     walk,
 )
+from medray.formats.naming import Apart
 from medray.formats.tabular.text import Range, decoded, lines, mind_the_end, ranges
 from medray.storage.shards.holds import TOLD, Holds, names
 from medray.storage.shards.records import Refusal
@@ -97,10 +98,11 @@ class Features(Format):
         found, refused = walk(source, suffixes, own=(*INDICES, self.options.genome or ""))
         if is_empty(found, refused):
             nothing_found(source, f"{self.name.upper()} file", f"they end in {', '.join(suffixes)}")
-        table, groups = self._table(source), []
+        table, groups, apart = self._table(source), [], Apart()
         for file in found:
             source.fetch(file.path)
             try:
+                apart.require(stem(file.path, suffixes))
                 pieces = list(ranges(open_path(source, file.path), until=self.endings))
                 mind_the_end(open_path(source, file.path), file.path)
             except DataError as error:

@@ -17,7 +17,6 @@ from xxhash import xxh3_64_intdigest
 from medray.errors import DataError, PassedOver, SpecError
 from medray.formats.base import Input, Source, joined
 from medray.formats.listing import folders, numbers_of, texts_of, unreadable
-from medray.ids import Distinct
 from medray.storage.shards.records import Refusal
 from medray.storage.store.compute import call, cast, matches
 
@@ -332,17 +331,3 @@ def is_empty(found: Sequence[object], refused: Iterable[Refusal]) -> bool:
 def nothing_found(source: Source, what: str, hint: str) -> NoReturn:
     """Raise the error for a source without a single file of the format."""
     raise SpecError(f"no {what} found", code="nothing-found", about=source.root.name, hint=hint)
-
-
-def unique(
-    items: Iterable[Input], refused: list[Refusal], about: Callable[[Input], str] = lambda i: i.key
-) -> Iterator[Input]:
-    """The inputs with each sample id, a key without slashes, once; later ones go to `refused`
-    (code "duplicate-id"), named as `about` has it."""
-    seen = Distinct()
-    for one in items:
-        if seen.add(one.key.replace("/", "_")):
-            yield one
-        else:
-            reason = "another file of the source gives the same sample id"
-            refused.append(Refusal(about(one), "duplicate-id", reason, files=len(one.paths)))

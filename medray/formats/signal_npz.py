@@ -10,6 +10,7 @@ from pydantic import Field
 from medray.errors import DataError
 from medray.formats.base import Format, FormatOptions, Found, Input, Source
 from medray.formats.files import is_empty, item, nothing_found, open_path, stem, walk
+from medray.formats.naming import Apart
 from medray.formats.npz import Array, Member, member, opened, values_of
 from medray.formats.packed import grouped
 from medray.formats.signal.context import median_beat, median_rr, physical
@@ -92,9 +93,15 @@ class SignalNpz(Format):
         found, refused = walk(source, SUFFIXES)
         if is_empty(found, refused):
             nothing_found(source, "archive of signals", "they end in .npz")
-        items = (
-            item(one.path, [one], id=stem(one.path, SUFFIXES).replace("/", "_")) for one in found
-        )
+        items, apart = list[Input](), Apart()
+        for one in found:
+            name = stem(one.path, SUFFIXES)
+            try:
+                apart.require(name)
+            except DataError as error:
+                refused.append(Refusal.of(one.path, error))
+            else:
+                items.append(item(one.path, [one], id=name.replace("/", "_")))
         return Found(grouped(items, samples=1), refused)
 
     def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:

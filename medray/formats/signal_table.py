@@ -17,8 +17,9 @@ from pydantic import Field, field_validator
 
 from medray.errors import DataError
 from medray.formats.base import Format, FormatOptions, Found, Input, Source
-from medray.formats.files import is_empty, item, nothing_found, open_path, stem, unique, walk
+from medray.formats.files import is_empty, item, nothing_found, open_path, stem, walk
 from medray.formats.imaging.values import check_pattern, subject_of
+from medray.formats.naming import unique
 from medray.formats.packed import grouped
 from medray.formats.signal.deidentify import Deidentify, Pseudonyms
 from medray.formats.signal.recording import COLUMNS, Channel, array_of, placed, row_of, spec_of

@@ -152,9 +152,11 @@ def test_that_another_job_made_the_same_name_is_said(capsys: pytest.CaptureFixtu
 def test_a_run_says_rows_a_second_and_what_is_left(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = chain([100.0, 100.0, 100.0, 110.0, 110.0], repeat(120.0))
+    now = chain([100.0, 100.0, 100.0, 100.0, 110.0, 110.0], repeat(120.0))
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
     lines = Lines()
+    lines(Event("begin", {"kind": "screen", "output": "s"}))
+    assert not capsys.readouterr().err
     lines(Event("step", {"kind": "screen", "output": "s", "inputs": 5, "inputs_done": 1}))
     unit = {"state": "committed", "inputs": 1, "quarantined": 0, "passed_over": 0}
     unit["samples_quarantined"] = 0

@@ -80,6 +80,7 @@ def test_a_key_may_stand_once() -> None:
     with pytest.raises(SpecError) as caught:
         ingest([item("a")], [item("a")])
     assert caught.value.code == "duplicate-input"
+    assert "one id" in (caught.value.hint or "")
 
 
 def test_units_over_a_dataset_hold_what_is_selected(balls: Dataset) -> None:

@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from medray.errors import DataError
 from medray.formats.documents.columns import Relation, Span, checked
 
+MARK = "\ufeff"
 OTHERS = "EAMN#*"
 """First letters of annotations that are not read: events, attributes, normalisations, notes."""
 
@@ -67,6 +69,28 @@ def read(annotations: str, text: str) -> Annotations:
             raise _bad(number)
     relations = [_relation(number, what, places) for number, what in told.values()]
     return Annotations(spans, relations, others.total())
+
+
+def beside(annotations: str, text: str) -> tuple[str, Annotations]:
+    """A text without the mark that some editors begin UTF-8 by, and what is marked in it.
+
+    BRAT counts the mark as a character, other tools don't: the quotes tell which.
+
+    Raises:
+        DataError: as of `read`.
+    """
+    annotations, bare = annotations.removeprefix(MARK), text.removeprefix(MARK)
+    if bare is not text:
+        with suppress(DataError):
+            counted = read(annotations, text)
+            return bare, replace(counted, spans=[_back(span) for span in counted.spans])
+    return bare, read(annotations, bare)
+
+
+def _back(span: Span) -> Span:
+    """One character nearer to the begin of the text."""
+    parts = tuple(max(0, at - 1) for at in span.parts)
+    return replace(span, begin=max(0, span.begin - 1), end=span.end - 1, parts=parts)
 
 
 def write(spans: list[Span], relations: list[Relation], text: str) -> str:

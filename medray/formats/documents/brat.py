@@ -32,6 +32,7 @@ from medray.formats.files import (
     replacing,
     walk,
 )
+from medray.formats.naming import Apart
 from medray.formats.packed import grouped
 from medray.formats.tabular.text import decoded
 from medray.storage.shards.holds import Holds, Needs, names
@@ -85,14 +86,14 @@ class Brat(Format):
         found, refused = walk(source, (OF_TEXT, OF_MARKS, ZIP))
         if is_empty(found, refused):
             nothing_found(source, "text", "texts end in .txt, with .ann beside, or lie in a .zip")
-        inputs = list[Input]()
+        inputs, apart = list[Input](), Apart()
         by_path = {file.path: file for file in found}
         refused += _alone(by_path, self.options.annotated)
         for path, file in by_path.items():
             if _is(path, ZIP):
                 source.fetch(path)
                 try:
-                    made, lost = self._of_archive(file, open_path(source, path), gate)
+                    made, lost = self._of_archive(file, open_path(source, path), gate, apart)
                 except DataError as error:
                     refused.append(Refusal.of(path, error, path=path))
                 else:
@@ -102,8 +103,14 @@ class Brat(Format):
             elif _is(path, OF_TEXT):
                 marks = by_path.get(_other(path, by_path))
                 pair = [file, marks] if self.options.annotated and marks else [file]
-                if len(pair) == 1 + self.options.annotated:
-                    key = gate.name("document", path[: -len(OF_TEXT)])
+                if len(pair) < 1 + self.options.annotated:
+                    continue
+                key = gate.name("document", path[: -len(OF_TEXT)])
+                try:
+                    apart.require(key)
+                except DataError as error:
+                    refused.append(Refusal.of(path, error, path=path, files=len(pair)))
+                else:
                     inputs.append(item(key, pair, hidden=gate.fingerprint))
         inputs.sort(key=lambda one: one.key)
         return Found(grouped(inputs, samples=TOGETHER), [gate.refusal(one) for one in refused])
@@ -142,7 +149,9 @@ class Brat(Format):
             parts.append(archive.member(held, _other(name, held.NameToInfo), ANN_BYTES))
         return parts
 
-    def _of_archive(self, file: File, path: Path, gate: Gate) -> tuple[list[Input], list[Refusal]]:
+    def _of_archive(
+        self, file: File, path: Path, gate: Gate, apart: Apart
+    ) -> tuple[list[Input], list[Refusal]]:
         with archive.opened(path) as held:
             members = {
                 one.filename: file
@@ -151,12 +160,15 @@ class Brat(Format):
             }
         below = {f"{file.path}/{name}": file for name in members}
         lost = _alone(below, self.options.annotated)
-        texts = sorted(
-            name
-            for name in members
-            if _is(name, OF_TEXT) and (not self.options.annotated or _other(name, members))
-        )
-        made = []
+        texts, made = list[str](), list[Input]()
+        for name in sorted(members):
+            if _is(name, OF_TEXT) and (not self.options.annotated or _other(name, members)):
+                try:
+                    apart.require(_name(f"{file.path}/{name}", gate))
+                except DataError as error:
+                    lost.append(Refusal.of(f"{file.path}/{name}", error, path=file.path))
+                else:
+                    texts.append(name)
         for start in range(0, len(texts), TOGETHER):
             key = f"{gate.name('document', file.path)}:{start + 1}"
             some = texts[start : start + TOGETHER]
@@ -173,8 +185,8 @@ class Brat(Format):
         subject = path[: -len(OF_TEXT)]
         split = self.options.split_of(path)
         if len(content) == 1:
-            return Document(name, text, subject, split)
-        found = ann.read(decoded(content[1]), text)
+            return Document(name, text.removeprefix(ann.MARK), subject, split)
+        text, found = ann.beside(decoded(content[1]), text)
         return Document(
             name, text, subject, split, found.spans, found.relations, {OTHERS: found.others}
         )

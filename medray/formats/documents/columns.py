@@ -93,16 +93,23 @@ def checked(text: str, spans: Iterable[Span]) -> None:
     """Hold spans against their text.
 
     Raises:
-        DataError: one is empty, turned round or reaches beyond the text (code "span-outside").
+        DataError: one is empty, turned round or reaches beyond the text (code "span-outside"), or
+            its parts touch or are not in order ("parts-disorder").
     """
     for span in spans:
         ends = span.parts or (span.begin, span.end)
-        rising = all(one < other for one, other in pairwise(ends))
-        if not rising or ends[0] < 0 or ends[-1] > len(text):
+        full = all(one < other for one, other in zip(ends[::2], ends[1::2], strict=True))
+        if not full or min(ends) < 0 or max(ends) > len(text):
             raise DataError(
                 "a span is empty, or does not lie within the text",
                 code="span-outside",
                 hint="offsets count characters, not bytes, from 0",
+            )
+        if not all(one < other for one, other in pairwise(ends)):
+            raise DataError(
+                "parts of a span overlap, touch, or are not in the order of the text",
+                code="parts-disorder",
+                hint="write them in order, and parts that touch as one",
             )
 
 

@@ -22,6 +22,7 @@ from medray.formats.documents.iob import Scheme, entities_of, tags_of
 from medray.formats.documents.options import DocumentOptions
 from medray.formats.documents.phi.gate import Gate
 from medray.formats.files import is_empty, item, nothing_found, open_path, place, replacing, walk
+from medray.formats.naming import Apart
 from medray.formats.tabular.text import Range, blocks, decoded, lines, ranges
 from medray.storage.shards.holds import Holds, Needs, names
 from medray.storage.shards.records import Refusal
@@ -92,13 +93,15 @@ class Conll(Format):
             nothing_found(source, "file of tagged tokens", f"they end in {', '.join(SUFFIXES)}")
         refused = [gate.refusal(one) for one in refused]
         groups: list[list[Input]] = []
+        apart = Apart()
         for file in found:
             source.fetch(file.path)
+            key = gate.name("document", file.path)
             try:
+                apart.require(key)
                 path = open_path(source, file.path)
                 parted = next(blocks(path, size=len(DOCSTART) + 3), b"").startswith(_FIRST)
                 mark = b"\n" + DOCSTART.encode() if parted else b"\n\n"
-                key = gate.name("document", file.path)
                 pieces = list(ranges(path, mark))
                 if not pieces:
                     raise DataError("the file is empty", code="empty-file")

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +16,8 @@ from medray.formats.documents.columns import OURS, TEXT, Document, rows_of
 from medray.formats.documents.options import DocumentOptions
 from medray.formats.documents.phi.gate import Gate
 from medray.formats.files import is_empty, item, nothing_found, open_path, stem, walk
-from medray.formats.tabular.text import blocks, decoded, lines
+from medray.formats.naming import Apart
+from medray.formats.tabular.text import BOM, blocks, decoded, lines
 from medray.ids import Distinct
 from medray.storage.shards.holds import Holds, names
 from medray.storage.shards.records import Refusal
@@ -85,14 +87,24 @@ class Notes(Format):
         found, refused = walk(source, SUFFIXES)
         if is_empty(found, refused):
             nothing_found(source, "file of notes", f"they end in {', '.join(SUFFIXES)}")
-        made = []
+        made, apart, seen = [], Apart(), Distinct()
         for file in found:
-            key = gate.name("document", stem(file.path, SUFFIXES))
-            if file.size > MAX_BYTES:
-                error = DataError(f"it has {file.size} bytes", code="file-too-large")
+            key, ending = gate.name("document", stem(file.path, SUFFIXES)), _ending(file.path)
+            try:
+                if file.size > MAX_BYTES:
+                    raise DataError(f"it has {file.size} bytes", code="file-too-large")
+                if ending in PLAIN or not self.options.id:
+                    apart.require(f"{key}{'' if ending in PLAIN else '-'}")
+                    twice = list[int]()
+                else:
+                    source.fetch(file.path)
+                    twice = self._twice(open_path(source, file.path), seen, gate)
+                    source.drop(file.path)
+            except DataError as error:
                 refused.append(Refusal.of(file.path, error, path=file.path))
             else:
-                made.append(item(f"{key}:{_ending(file.path)}", [file], hidden=gate.fingerprint))
+                extra = {"hidden": gate.fingerprint, "twice": twice}
+                made.append(item(f"{key}:{ending}", [file], **extra))
         return Found([[one] for one in made], [gate.refusal(one) for one in refused])
 
     def shown(self, item: Input) -> tuple[str, str]:
@@ -101,7 +113,8 @@ class Notes(Format):
 
     def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
         """All notes of the file as rows; those that can't be used are refused by name."""
-        gate, options, seen, refused = Gate(self.options.phi), self.options, Distinct(), 0
+        gate, options, refused = Gate(self.options.phi), self.options, 0
+        twice = frozenset(item.extra["twice"])
         path, split = open_path(source, item.paths[0]), options.split_of(item.paths[0])
         prefix = item.key.rpartition(":")[0].replace("/", "_")
         made = list[Document]()
@@ -111,7 +124,7 @@ class Notes(Format):
                 if isinstance(cells, DataError):
                     raise cells
                 several = self._documents(name, cells, split, gate, plain=not number)
-                if not all(seen.add(one.id) for one in several):
+                if number in twice:
                     raise DataError("an earlier note has the same id", code="duplicate-id")
                 made += [gate.passed(one) for one in several]
             except DataError as error:
@@ -124,6 +137,19 @@ class Notes(Format):
                 yield Refusal.of(item.key, error, sample=name)
         if made:
             yield rows_of(made, spans=False)
+
+    def _twice(self, path: Path, seen: Distinct, gate: Gate) -> list[int]:
+        """Numbers of a file's notes whose ids are those of others before, in any file."""
+        numbers = list[int]()
+        with suppress(DataError):  # said when it is read
+            for number, cells in _rows(path):
+                with suppress(DataError):
+                    if isinstance(cells, DataError):
+                        continue
+                    several = self._documents("", cells, None, gate, plain=False)
+                    if not all(seen.add(one.id) for one in several):
+                        numbers.append(number)
+        return numbers
 
     def _documents(
         self, name: str, cells: Cells, split: str | None, gate: Gate, *, plain: bool
@@ -181,13 +207,13 @@ def _rows(path: Path) -> Iterator[tuple[int, Cells | DataError]]:
     if name.endswith(LINES):
         yield from _of_lines(path)
         return
-    text = decoded(b"".join(blocks(path, size=MAX_BYTES + 1)))
+    text = decoded(b"".join(blocks(path, size=MAX_BYTES + 1)).removeprefix(BOM))
     if len(text) > MAX_BYTES:
         raise DataError("unpacked it is too large", code="file-too-large")
     if name.endswith(PLAIN):
         yield 0, {TEXT: text}
     else:
-        yield from _of_table(text.removeprefix("\ufeff"))
+        yield from _of_table(text)
 
 
 def _of_lines(path: Path) -> Iterator[tuple[int, Cells | DataError]]:

@@ -27,10 +27,10 @@ from medray.formats.files import (
     place,
     replacing,
     stem,
-    unique,
     walk,
 )
 from medray.formats.imaging.values import check_pattern, subject_of
+from medray.formats.naming import unique
 from medray.formats.packed import grouped
 from medray.formats.signal.deidentify import Deidentify, Pseudonyms
 from medray.formats.signal.recording import (

@@ -21,6 +21,7 @@ from medray.formats.expression.options import FEATURES, ExpressionOptions
 from medray.formats.expression.tenx import File, Folder
 from medray.formats.expression.text import CellLines, GeneLines
 from medray.formats.files import is_empty, nothing_found, open_path, stem, walk
+from medray.formats.naming import Apart
 from medray.formats.packed import grouped
 from medray.formats.tabular.delimited import SUFFIXES as TEXT
 from medray.storage.shards.holds import TOLD, Holds, Needs, named, names
@@ -68,12 +69,14 @@ class Expression(Format):
         items: list[Input] = []
         genes: list[str] | None = None
         twice: list[str] = []
+        apart = Apart()
         found, lone = matrices(files)
         refused += lone
         for key, members in found.items():
             for file in members:
                 source.fetch(file.path)
             try:
+                apart.require(stem(key, SUFFIXES))
                 paths = [file.path for file in members]
                 survey = self._matrix(source, paths).survey()
                 names, repeated = self._names(survey.genes)

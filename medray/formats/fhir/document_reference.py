@@ -27,12 +27,13 @@ from medray.formats.documents.options import DocumentOptions
 from medray.formats.documents.phi.gate import Gate
 from medray.formats.fhir.annotations import MEDIA_TYPE, marks_of, page_of
 from medray.formats.fhir.coding import SYSTEMS, code_of
+from medray.formats.fhir.copies import mark_again, require_first
 from medray.formats.fhir.files import inputs_of, piece_of
 from medray.formats.fhir.reading import resources, subject_of, without_collector
 from medray.formats.files import open_path, replacing
 from medray.formats.joined import Joined, Look, Piece, Share, in_one_file
 from medray.formats.packed import grouped
-from medray.ids import Distinct
+from medray.formats.tabular.text import BOM
 from medray.storage.shards.holds import Holds, Needs, names
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample
@@ -94,6 +95,7 @@ class DocumentReference(Joined):
     def plan(self, source: Source) -> Found:
         """As of `fhir`: bundles, and pieces of files of lines."""
         inputs, refused = inputs_of(source, Gate(self.options.phi))
+        mark_again(source, inputs, self._taken)
         return Found(grouped(inputs, samples=GROUP), refused)
 
     def shown(self, item: Input) -> tuple[str, str]:
@@ -103,7 +105,8 @@ class DocumentReference(Joined):
     def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
         """All documents of an input as rows; those that can't be used are refused by name, and how
         many resources of other kinds there are is told once."""
-        gate, seen, refused, others = Gate(self.options.phi), Distinct(), 0, 0
+        gate, refused, others = Gate(self.options.phi), 0, 0
+        again = dict(item.extra["again"])
         split = self.options.split_of(item.paths[0])
         made = list[Document]()
         with without_collector():
@@ -116,12 +119,10 @@ class DocumentReference(Joined):
                     if not isinstance(resource, dict) or resource.get("resourceType") != KIND:
                         others += 1
                         continue
-                    one = self._document(resource, patients, split, gate, called)
-                    if not seen.add(one.id):
-                        raise DataError("an earlier document has the same id", code="duplicate-id")
-                    made.append(one)
+                    require_first(again, number)
+                    made.append(self._document(resource, patients, split, gate, called))
                 except DataError as error:
-                    refused += 1
+                    refused += not isinstance(error, PassedOver)
                     if refused > MAX_REFUSED:
                         raise DataError(
                             f"over {MAX_REFUSED} documents can't be used, the last one: "
@@ -135,6 +136,22 @@ class DocumentReference(Joined):
         if made:
             yield rows_of(made, spans=self.options.annotated, relations=self.options.annotated)
 
+    def _taken(self, resource: Any) -> str:
+        """The id of a document that can be used."""
+        if not isinstance(resource, dict) or resource.get("resourceType") != KIND:
+            raise PassedOver("it is no document", code="other-resources")
+        if resource.get("status") == "entered-in-error":
+            raise PassedOver("the document was entered in error", code="withdrawn")
+        name = resource.get("id")
+        if not isinstance(name, str) or not name:
+            raise DataError("the document has no id", code="no-id")
+        text = _text(resource)
+        if len(text) > self.options.max_characters:
+            raise DataError(f"it has {len(text)} characters", code="too-long")
+        if not text.strip():
+            raise DataError("the document is empty", code="no-text")
+        return name
+
     def _document(
         self,
         resource: Mapping[str, Any],
@@ -143,16 +160,7 @@ class DocumentReference(Joined):
         gate: Gate,
         called: Mapping[str, Sequence[str]],
     ) -> Document:
-        status, name = resource.get("status"), resource.get("id")
-        if status == "entered-in-error":
-            raise PassedOver("the document was entered in error", code="withdrawn")
-        if not isinstance(name, str) or not name:
-            raise DataError("the document has no id", code="no-id")
-        text = _text(resource)
-        if len(text) > self.options.max_characters:
-            raise DataError(f"it has {len(text)} characters", code="too-long")
-        if not text.strip():
-            raise DataError("the document is empty", code="no-text")
+        name, text, status = self._taken(resource), _text(resource), resource.get("status")
         marks: dict[str, Any] = {}
         if self.options.annotated:
             page = _attached(resource, MEDIA_TYPE)
@@ -234,7 +242,7 @@ def _text(resource: Mapping[str, Any]) -> str:
     if encoding not in ENCODINGS:
         raise DataError("its encoding is not known", code="unknown-encoding")
     try:
-        return _data(attachment).decode(encoding)
+        return _data(attachment).removeprefix(BOM).decode(encoding)
     except UnicodeDecodeError as error:
         raise DataError(f"the text is no {encoding}", code="wrong-encoding") from error
 

@@ -15,7 +15,7 @@ from medray.errors import DataError
 from medray.formats.events.columns import NEVER, Events
 from medray.formats.events.times import MICROSECONDS, moments
 from medray.formats.fhir.resources import KINDS, TABLES, WITHDRAWN
-from medray.formats.tabular.text import Range, blocks, lines
+from medray.formats.tabular.text import BOM, Range, blocks, lines
 
 MOST_BYTES = 2**30  # of a bundle, which is held whole
 UNMAPPED, TAKEN_BACK, NO_EVENT = "unmapped kind", "withdrawn", "no time"
@@ -123,7 +123,7 @@ def resources(path: Path, piece: Range | None) -> Iterator[tuple[Any, dict[str, 
             yield resource, {}
         return
     try:
-        document = orjson.loads(b"".join(_limited(path)))
+        document = orjson.loads(b"".join(_limited(path)).removeprefix(BOM))
     except orjson.JSONDecodeError as error:
         raise DataError("the file is no JSON", code="bad-json") from error
     yield from _of_document(document)

@@ -18,12 +18,12 @@ from medray.formats.files import (
     nothing_found,
     open_path,
     stem,
-    unique,
     walk,
 )
 from medray.formats.image import npz
 from medray.formats.image.raster import SUFFIXES
 from medray.formats.imaging.values import OTHER_IMAGES
+from medray.formats.naming import unique
 from medray.storage.shards.records import Refusal
 
 Layout = Literal["plain", "masks", "instances", "folders", "csv", "npz"]

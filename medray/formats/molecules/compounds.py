@@ -17,6 +17,7 @@ from medray.formats.molecules.guard import Guard
 from medray.formats.molecules.options import SMILES, Kind, MoleculeOptions
 from medray.formats.molecules.reading import attributes_of
 from medray.formats.molecules.rows import Asked, names_of
+from medray.formats.naming import Apart
 from medray.ids import Distinct
 from medray.storage.shards.holds import Holds, named, names
 from medray.storage.shards.records import Refusal
@@ -79,9 +80,12 @@ class Compounds(Format):
         if is_empty(files, refused):
             nothing_found(source, "file of compounds", f"they end in {', '.join(self.suffixes)}")
         groups: list[list[Input]] = []
+        apart = Apart()
         for file in files:
             source.fetch(file.path)
             try:
+                if self.options.id is None:
+                    apart.require(stem(file.path, self.suffixes))
                 groups += [[one] for one in self._inputs(file, open_path(source, file.path))]
             except DataError as error:
                 refused.append(Refusal.of(file.path, error))

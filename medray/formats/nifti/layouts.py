@@ -18,10 +18,10 @@ from medray.formats.files import (
     item,
     nothing_found,
     stem,
-    unique,
     walk,
 )
 from medray.formats.imaging.values import OTHER_IMAGES
+from medray.formats.naming import unique
 from medray.formats.nifti.document import DOCUMENT, Document, read_document
 from medray.formats.nifti.volume import SUFFIXES
 from medray.ids import Distinct

@@ -20,6 +20,7 @@ from medray.formats.imaging.values import (
     describe,
     subject_of,
 )
+from medray.formats.naming import Apart
 from medray.formats.ome_zarr.find import find_images
 from medray.formats.ome_zarr.multiscale import Level, label_names, read_image, read_level
 from medray.formats.ome_zarr.pyramid import write_sample
@@ -75,7 +76,7 @@ class OmeZarr(Format):
         """Images by path, from the groups' documents alone."""
         if not source.root.is_dir():
             nothing_found(source, "OME-Zarr group", "the source is a folder")
-        items, refused = [], []
+        items, refused, apart = [], [], Apart()
         for path in find_images(source.root):
             if not isinstance(path, str):
                 refused.append(path)
@@ -83,6 +84,11 @@ class OmeZarr(Format):
             stamps = [source.stamp(below, status) for below, status in look(source, path)]
             mark = ";".join(f"{size}:{mark}" for size, mark, _ in stamps)
             name = path or source.root.name
+            try:
+                apart.require(_named(name))
+            except DataError as error:
+                refused.append(Refusal.of(name, error))
+                continue
             size = sum(one for one, _, _ in stamps)
             fingerprint = blake3(mark.encode()).hexdigest()[:32]
             items.append(Input(name, (path,), fingerprint, size, {}, stamp_of(stamps)))
@@ -96,7 +102,7 @@ class OmeZarr(Format):
         level = read_level(folder, self.options.level)
         image = as_image(read_image(level, self.options.max_bytes, item.size))
         label = self._label(folder, level, item.size)
-        name = item.key.removesuffix(".zarr").removesuffix(".ome").replace(".zarr/", "/")
+        name = _named(item.key)
         row: dict[str, Any] = {
             "subject": subject_of(name, self.options.subject_pattern),
             "has_label": label is not None,
@@ -164,3 +170,8 @@ class OmeZarr(Format):
         if values.shape[0] != 1:
             raise DataError("the label has channels", code="label-grid-mismatch")
         return as_label(values[0])
+
+
+def _named(key: str) -> str:
+    """The name of a group, by its path."""
+    return key.removesuffix(".zarr").removesuffix(".ome").replace(".zarr/", "/")

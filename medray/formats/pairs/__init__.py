@@ -18,6 +18,7 @@ from medray.formats.files import (
 )
 from medray.formats.molecules import parquet, text
 from medray.formats.molecules.reading import attributes_of
+from medray.formats.naming import Apart
 from medray.formats.pairs import matrices, tables
 from medray.formats.pairs.measured import rows_of
 from medray.formats.pairs.options import ARRAYS, PairsOptions
@@ -72,9 +73,11 @@ class Pairs(Format):
                 refused += passed
             for file in own:
                 source.drop(file.path)
+        apart = Apart()
         for file in loose:
             source.fetch(file.path)
             try:
+                apart.require(stem(file.path, self.suffixes))
                 groups += [[one] for one in self._slices(file, open_path(source, file.path))]
             except DataError as error:
                 refused.append(Refusal.of(file.path, error))

@@ -11,6 +11,7 @@ from medray.errors import DataError, SpecError
 from medray.formats.base import Format, FormatOptions, Found, Input, Source
 from medray.formats.files import File, is_empty, item, nothing_found, open_path, stem, walk
 from medray.formats.genomics.nucleotides import ambiguous
+from medray.formats.naming import Apart
 from medray.formats.sequences.cells import MISSING, Kind, Value, kind_of, passes, value_of
 from medray.formats.sequences.table import Records, Survey, Table, table_at
 from medray.formats.tabular.text import Range, mind_the_end, ranges
@@ -78,10 +79,12 @@ class Sequences(Format):
     def plan(self, source: Source) -> Found:
         """Files in ranges of lines or records; columns' types come from a pass over all rows."""
         found, refused = self._found(source)
-        survey, items = Survey(), []
+        survey, items, apart = Survey(), [], Apart()
         for file in found:
             source.fetch(file.path)
             try:
+                if self.options.id is None:
+                    apart.require(stem(file.path, (*FASTA, *TABLES)))
                 items += self._inputs(file, open_path(source, file.path), survey)
                 mind_the_end(open_path(source, file.path), file.path)
             except DataError as error:

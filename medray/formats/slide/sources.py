@@ -15,10 +15,10 @@ from medray.formats.files import (
     nothing_found,
     open_path,
     stem,
-    unique,
     walk,
 )
 from medray.formats.imaging.values import OTHER_IMAGES
+from medray.formats.naming import unique
 from medray.formats.slide.wsi import HEADER_BYTES, VOLUME, kind_of
 from medray.storage.shards.records import Refusal
 

@@ -12,6 +12,7 @@ from medray.errors import DataError
 from medray.formats.base import FormatOptions, Found, Input, Source, joined
 from medray.formats.files import File, is_empty, nothing_found, open_path, stem, walk
 from medray.formats.joined import Joined, Look, Piece, Share, in_one_file
+from medray.formats.naming import Apart
 from medray.formats.packed import grouped
 from medray.formats.table.features import Known
 from medray.formats.table.joins import decode, encode, join
@@ -80,8 +81,11 @@ class Table(Joined):
         items: list[Input] = []
         columns: dict[str, list[str]] = {}
         seen: set[str] = set()
+        apart = Apart()
         for part in self._parts({file.path: file for file in files}):
             try:
+                if not self.options.id:
+                    apart.require(stem(part.name, SUFFIXES))
                 items += self._items(source, part, columns, seen)
             except DataError as error:
                 refused.append(Refusal.of(part.name, error, files=len(part.tables)))

@@ -25,6 +25,7 @@ from medray.formats.files import (
     replacing,
     walk,
 )
+from medray.formats.naming import Apart
 from medray.formats.packed import grouped
 from medray.formats.site_key import load_key
 from medray.formats.tabular.text import mind_the_end
@@ -128,8 +129,10 @@ class Vcf(Format):
             site = load_key(self.options.key_env, self.options.key_file)
             key = _pseudonym(site, "fingerprint")
         inputs: list[Input] = []
+        apart = Apart()
         for file in files:
             try:
+                apart.require(file.path)
                 inputs += self._inputs(source, file, key)
             except DataError as error:
                 refused.append(Refusal.of(file.path, error))

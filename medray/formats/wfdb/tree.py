@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from medray.errors import DataError
 from medray.formats.base import Input, Source
-from medray.formats.files import BLOCK, OTHER, File, item, unique, walk
+from medray.formats.files import BLOCK, OTHER, File, item, walk
 from medray.formats.listing import unreadable
+from medray.formats.naming import unique
 from medray.formats.signal.deidentify import Pseudonyms
 from medray.formats.wfdb.header import GAP, MAX_HEADER, parse
 from medray.formats.wfdb.reader import SUFFIX, missing, read_header

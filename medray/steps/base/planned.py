@@ -174,4 +174,10 @@ def no_key_twice(keys: Iterable[str]) -> None:
     seen = Distinct()
     for key in keys:
         if not seen.add(key):
-            raise SpecError("two inputs have the same key", code="duplicate-input", about=key)
+            raise SpecError(
+                "two inputs have the same key",
+                code="duplicate-input",
+                about=key,
+                hint="two samples of a dataset that have one id: leave one out of the source, or "
+                "take another column for `id`",
+            )

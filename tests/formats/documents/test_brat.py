@@ -71,7 +71,8 @@ def test_spans_relations_and_gaps_are_exact(tmp_path: Path) -> None:
         ("T9\tDRUG 50 99\tx", "span-outside"),
         ("T9\tDRUG 7 7\t", "span-outside"),
         ("T9\tDRUG 9 8\tx", "span-outside"),
-        ("T9\tDRUG 0 7;3 9\tx", "span-outside"),
+        ("T9\tDRUG 0 7;3 9\tx", "parts-disorder"),
+        ("T9\tDRUG 3 9;0 2\tx", "parts-disorder"),
         ("T9\tDRUG -1 7\tx", "bad-annotation"),
         ("T9\tDRUG 0\tA", "bad-annotation"),
         ("T9\tDRUG 0 \u0667\tAspirin", "bad-annotation"),
@@ -171,3 +172,14 @@ def test_the_corpus_of_interactions_adds_up(data_dir: Path) -> None:
     assert types.total() == 18491
     assert gaps == 49
     assert splits == {"train": 714, "test": 303}
+
+
+@pytest.mark.parametrize(("begin", "end"), [(0, 7), (1, 8)])
+def test_a_byte_order_mark_counts_or_not_as_the_quotes_have_it(
+    begin: int, end: int, tmp_path: Path
+) -> None:
+    put(tmp_path, "a", f"\ufeff{TEXT}", f"\ufeffT1\tDRUG {begin} {end}\tAspirin\n")
+    (sample,), refused = read(tmp_path)
+    assert not refused
+    assert sample.row["text"] == TEXT
+    assert sample.row["spans"] == [{"begin": 0, "end": 7, "type": "DRUG", "parts": []}]

@@ -120,6 +120,36 @@ def test_encodings_hashes_and_copies(tmp_path: Path) -> None:
     assert [one.code for one in refused] == ["duplicate-id", "other-resources"]
 
 
+def test_what_exports_of_several_nights_tell_again(tmp_path: Path) -> None:
+    first, other = referenced("a", "fine"), referenced("b", "well")
+    lines(tmp_path, first, {**other, "status": "entered-in-error"}, first)
+    later = [dict(reversed(first.items())), other, referenced("a", "amended")]
+    entries = [{"resource": one} for one in later]
+    (tmp_path / "z.json").write_text(json.dumps({"resourceType": "Bundle", "entry": entries}))
+    rows, refused = read(tmp_path)
+    assert [(row["sample_id"], row["text"]) for row in rows] == [("a", "fine"), ("b", "well")]
+    assert [(one.sample, one.code, one.kind) for one in refused] == [
+        ("DocumentReference, row 2", "withdrawn", "passed-over"),
+        ("DocumentReference, row 3", "copy", "passed-over"),
+        ("DocumentReference, row 1", "copy", "passed-over"),
+        ("DocumentReference, row 3", "duplicate-id", "quarantined"),
+    ]
+
+
+def test_copies_are_no_errors_however_many(tmp_path: Path) -> None:
+    lines(tmp_path, *[referenced("a", "fine")] * 1200)
+    rows, refused = read(tmp_path)
+    assert len(rows) == 1
+    assert [one.code for one in refused] == ["copy"] * 1199
+
+
+def test_marks_of_utf8_are_no_text(tmp_path: Path) -> None:
+    note = {**referenced("a", ""), **attached(b"\xef\xbb\xbffine")}
+    bundle = json.dumps({"resourceType": "Bundle", "entry": [{"resource": note}]})
+    (tmp_path / "b.json").write_text(bundle, encoding="utf-8-sig")
+    assert [row["text"] for row in read(tmp_path)[0]] == ["fine"]
+
+
 def page(*items: Any) -> bytes:
     return json.dumps({"type": "AnnotationPage", "items": list(items)}).encode()
 

@@ -116,3 +116,18 @@ def test_visits_add_up(data_dir: Path) -> None:
     assert len(rows) == 1501
     assert len({one["section_header"] for one in rows}) == 20
     assert all("Doctor" in one["text"] or "Patient" in one["text"] or one["text"] for one in rows)
+
+
+def test_ids_are_those_of_one_note_in_all_files(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,text\n7,one\n8,\n7,two\n")
+    (tmp_path / "b.ndjson").write_text('{"id": 7, "text": "three"}\n{"id": 8, "text": "four"}\n')
+    rows, refused = read(tmp_path, text="text", id="id")
+    assert [(row["sample_id"], row["text"]) for row in rows] == [("7", "one"), ("8", "four")]
+    assert [(one.sample, one.code) for one in refused] == [
+        ("a-0000002", "no-text"), ("a-0000003", "duplicate-id"), ("b-0000001", "duplicate-id"),
+    ]  # fmt: skip
+
+
+def test_a_mark_of_utf8_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("fine", encoding="utf-8-sig")
+    assert [row["text"] for row in read(tmp_path)[0]] == ["fine"]

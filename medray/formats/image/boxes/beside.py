@@ -10,13 +10,13 @@ from medray.formats.files import (
     nothing_found,
     open_path,
     stem,
-    unique,
     walk,
 )
 from medray.formats.image.boxes.reading import text_of
 from medray.formats.image.npz import SPLITS
 from medray.formats.image.raster import SUFFIXES
 from medray.formats.imaging.values import OTHER_IMAGES
+from medray.formats.naming import unique
 from medray.storage.shards.records import Refusal
 
 Planned = tuple[list[Input], list[Refusal]]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from medray.formats.base import Input, Source
-from medray.formats.files import File, is_empty, item, nothing_found, stem, unique, walk
+from medray.formats.files import File, is_empty, item, nothing_found, stem, walk
 from medray.formats.image.raster import SUFFIXES
 from medray.formats.imaging.entries import Found, entry, is_marked, number, packed
 from medray.formats.imaging.objects import Object
@@ -16,6 +16,7 @@ from medray.formats.imaging.tables import (
     rows_of,
 )
 from medray.formats.imaging.values import OTHER_IMAGES
+from medray.formats.naming import unique
 from medray.storage.shards.records import Refusal
 
 COLUMNS = ("file", "class", "ymin", "xmin", "ymax", "xmax")
