@@ -35,6 +35,9 @@ MAX_POSITION = 2**40
 MAX_REFUSED = 1000  # lines of one input that are listed one by one
 
 
+PLINK = b"\x6c\x1b"  # a table of genotypes begins so
+
+
 class FeatureOptions(FormatOptions):
     """What all formats of features can be told."""
 
@@ -103,6 +106,7 @@ class Features(Format):
             source.fetch(file.path)
             try:
                 apart.require(stem(file.path, suffixes))
+                _no_genotypes(open_path(source, file.path))
                 pieces = list(ranges(open_path(source, file.path), until=self.endings))
                 mind_the_end(open_path(source, file.path), file.path)
             except DataError as error:
@@ -241,3 +245,18 @@ def number(text: str) -> float | None:
     if not abs(value) < float("inf"):
         raise DataError("a score is no number", code="bad-score")
     return value
+
+
+def _no_genotypes(path: Path) -> None:
+    """That a file called .bed is not PLINK's.
+
+    Raises:
+        DataError: it is (code "other-format").
+    """
+    with path.open("rb") as file:
+        if file.read(len(PLINK)) == PLINK:
+            raise DataError(
+                "genotypes of PLINK, and no BED of features",
+                code="other-format",
+                hint="`plink2 --bfile NAME --export vcf bgz`, and the format `vcf`",
+            )

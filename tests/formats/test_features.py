@@ -147,6 +147,15 @@ def test_a_file_of_nonsense_is_refused_as_a_whole(tmp_path: Path) -> None:
         read(Bed, tmp_path)
 
 
+def test_genotypes_of_plink_are_called_so(tmp_path: Path) -> None:
+    (tmp_path / "a.bed").write_bytes(b"\x6c\x1b\x01\xdc\xef\n\xfe")
+    (tmp_path / "b.bed").write_text("chr1\t0\t5\n")
+    plan = Bed(Bed.Options()).plan(Source(tmp_path))
+    assert [(one.source, one.code) for one in plan.refused] == [("a.bed", "other-format")]
+    assert "vcf" in plan.refused[0].hint
+    assert len(plan.groups) == 1
+
+
 def test_lengths_from_a_table_are_part_of_the_inputs(tmp_path: Path) -> None:
     (tmp_path / "a.bed").write_text("chr1\t90\t110\n")
     (tmp_path / "hg.sizes").write_text("chr1\t100\n")

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from medray.errors import DataError
+from medray.errors import DataError, SpecError
 from medray.formats.base import Source
 from medray.formats.vcf import Vcf
 from medray.formats.vcf.text.header import parse_header
+from medray.storage.shards.records import Refusal
 from tests.formats.test_vcf_sites import read
 
 ALLOW = frozenset({"bad-header"})
@@ -147,3 +148,28 @@ def test_a_byte_order_mark_is_no_part_of_the_file(pack: Any, tmp_path: Path) -> 
     rows, refused = read(tmp_path, fields=("X",))
     assert not refused
     assert [(one.row["line"], one.row["info_X"]) for one in rows] == [(4, 2)]
+
+
+def of_two(tmp_path: Path, other: str, **options: Any) -> list[Refusal]:
+    """What is refused of a file to which `cat` has joined another, of these samples."""
+    head = (
+        "##fileformat=VCFv4.2\n##contig=<ID=1>\n"
+        '##FORMAT=<ID=GT,Number=1,Type=String,Description="g">\n#CHROM\t'
+        "POS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\t"
+    )
+    record = "1\t{}\t.\tA\tC\t.\t.\t.\tGT\t0/1\t1/1\n"
+    records = "".join(record.format(at) for at in range(1, 2500))
+    (tmp_path / "a.vcf").write_text(f"{head}a\tb\n{records}{head}{other}\n{records}")
+    form, source = Vcf(Vcf.Options.model_validate(options)), Source(tmp_path)
+    items = [item for group in form.plan(source).groups for item in group]
+    return [one for item in items for one in form.read(source, item) if isinstance(one, Refusal)]
+
+
+def test_calls_behind_a_header_of_other_samples_are_nobodys(tmp_path: Path) -> None:
+    for other in ("b\ta", "c\td"):
+        with pytest.raises(DataError, match="second-header"):
+            of_two(tmp_path, other, table="calls")
+        with pytest.raises(SpecError, match=r"second-header.*bcftools"):
+            of_two(tmp_path, other, table="calls", partition=65536)
+        assert {one.code for one in of_two(tmp_path, other, table="sites")} == {"column-count"}
+    assert {one.code for one in of_two(tmp_path, "a\tb", table="calls")} == {"column-count"}

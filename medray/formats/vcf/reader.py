@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from medray.errors import DataError
+from medray.errors import DataError, SpecError
 from medray.formats.base import Input
 from medray.formats.vcf.text.bgzf import Kind, lines_of
 from medray.formats.vcf.text.blocks import ends_marked
@@ -19,6 +19,8 @@ from medray.storage.shards.records import Refusal
 class ReadOptions(Protocol):
     """What reading needs of the format's options."""
 
+    @property
+    def table(self) -> str: ...
     @property
     def allow(self) -> tuple[str, ...]: ...
     @property
@@ -109,6 +111,8 @@ class Reading:
         text, spoiled = _utf8(block)
         self._pass_header(text)
         table, odd, count = table_of(text, self.header.columns, first, self._head)
+        if len(odd) and self.options.table == "calls":
+            self._require_samples(text)
         for line in odd.tolist():
             self._refuse(f"line {line}", "column-count", REASONS["column-count"])
         verdicts = check_fixed(table, self._order, self.allow)
@@ -117,6 +121,27 @@ class Reading:
         if not block.endswith(b"\n") and self.header.version in ENDED:
             verdicts.refuse(table.numbers == first + count - 1, "no-final-newline")
         return table, verdicts, count
+
+    def _require_samples(self, text: bytes) -> None:
+        """That no header among the records, as `cat` of two files leaves one, is of other samples:
+        calls behind it would be those of this file's samples.
+
+        Raises:
+            DataError: one is, and the stretch is all of the file (code "second-header").
+            SpecError: one is, and other stretches, too, may lie behind it ("second-header").
+        """
+        for line in text.split(b"\n"):
+            if not line.startswith(b"#CHROM\t"):
+                continue
+            if tuple(line.removesuffix(b"\r").decode().split("\t")[9:]) != self.header.samples:
+                whole = self.item.extra["start"] == 0 and self.item.extra["last"]
+                raise (DataError if whole else SpecError)(
+                    "a second header stands among the records, and names other samples",
+                    code="second-header",
+                    about="" if whole else self.item.paths[0],
+                    hint="join files of equal samples by `bcftools concat`, others by "
+                    "`bcftools merge`",
+                )
 
     def _pass_header(self, text: bytes) -> None:
         """Go on in a header that reaches into a stretch that is not the file's first."""
