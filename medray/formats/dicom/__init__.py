@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from medray.errors import DataError, SpecError
 from medray.formats.base import Format, FormatOptions, Found, Input, Source, stamp_of
@@ -69,7 +69,8 @@ class Dicom(Format):
 
     def arrays(self) -> Arrays:
         """Volumes, and masks where `labels` says whose."""
-        return images(labels=bool(self.options.labels) and not self.options.objects, axes=3)
+        axes: Literal[2, 3] = 2 if self.options.projections else 3
+        return images(labels=bool(self.options.labels) and not self.options.objects, axes=axes)
 
     def holds(self) -> Holds:
         """Volumes, and masks or objects where `labels` says whose."""
@@ -107,7 +108,8 @@ class Dicom(Format):
         own = self.options.boxes.annotations if self.options.boxes else None
         turned = [entry for entry in found.turned if entry.path != own]
         refused = [self._refused(entry.path, entry.fault) for entry in turned]
-        boxes = self.options.boxes.named(source, "series") if self.options.boxes else {}
+        flat = self.options.projections
+        boxes = self.options.boxes.named(source, "series", flat) if self.options.boxes else {}
         matched = Matched(found.beside, self.options, self._masks(source.root), boxes)
         made = [self._record(source, series, matched) for series in found.series]
         items, used = [], set()
@@ -207,7 +209,8 @@ class Dicom(Format):
         return self._path(item.paths[0]), item.extra["syntax"]
 
     def read(self, source: Source, item: Input) -> Iterator[Sample | Refusal]:
-        """The volumes of one series, image (C, Z, Y, X) and where there is one label (Z, Y, X).
+        """The volumes of one series, image (C, Z, Y, X) and where there is one label (Z, Y, X); or
+        its X-ray, (C, Y, X).
 
         Raises:
             DataError: geometry, pixels or label are unusable; about the input's key.
@@ -217,6 +220,7 @@ class Dicom(Format):
             names=self.names,
             limits=self.limits,
             resample=options.resample,
+            projections=options.projections,
             split=options.volumes == "split",
             keep_sex_and_age=options.deidentify.keep_sex_and_age,
         )
@@ -241,7 +245,7 @@ class Dicom(Format):
         return root / self.options.masks if self.options.masks else None
 
     def _input(self, source: Source, key: str, series: Series, matched: Matched) -> Input:
-        judge(series, self.options.select)
+        judge(series, self.options.taken)
         if self.options.deidentify.method == "keyed":
             _check_risk(series)
         copies = [[index, copy.path] for index, copy in series.duplicates if copy.fault is None]

@@ -55,6 +55,9 @@ class Told:
     refused: Sequence[Refusal] = ()
 
 
+NOBODY_LOOKED = Told(columns={OBJECTS: None, CLIPPED: 0})
+
+
 @dataclass(frozen=True)
 class Beside:
     """How what lies beside a series is read.
@@ -87,13 +90,11 @@ class Beside:
             DataError: copies differ (code "conflicting-duplicates"); see labels, segments and rois.
         """
         about = extra.get("labels", ())
-        if self.boxes is not None and "boxes" in extra:
-            affine = space.places.affine
-            columns, refused = self.boxes.columns(space.key, extra["boxes"], space.grid, affine)
-            return Told(None, {**columns, "has_label": True}, refused)
-        if self.rois or self.boxes:
+        if self.boxes is not None:
+            return self.boxed(extra, space.key, space.grid, space.places.affine)
+        if self.rois:
             if not about:
-                return Told(columns={OBJECTS: None, CLIPPED: 0})
+                return NOBODY_LOOKED
             segments = extra.get("segmentations", ())
             return self._objects(_one(files, about, limits), files, segments, limits, space)
         if not about:
@@ -109,6 +110,17 @@ class Beside:
         if not all(np.array_equal(read[0], again) for again in read[1:]):
             raise _conflict("masks")
         return Told(read[0])
+
+    def boxed(
+        self, extra: Mapping[str, Any], key: str, grid: Sequence[int], affine: np.ndarray
+    ) -> Told:
+        """What a table of boxes says; see `told`."""
+        if self.boxes is None:
+            return Told()
+        if "boxes" not in extra:
+            return NOBODY_LOOKED
+        columns, refused = self.boxes.columns(key, extra["boxes"], grid, affine)
+        return Told(None, {**columns, "has_label": True}, refused)
 
     def _objects(
         self, raw: bytes, files: Confined, segments: Sequence[str], limits: Limits, space: Space

@@ -58,6 +58,11 @@ class DicomOptions(FormatOptions):
     resample: bool = Field(
         False, description="interpolate tilted or unevenly spaced series onto a regular grid"
     )
+    projections: bool = Field(
+        False,
+        description="take X-rays, which have no place in space (CR, DX, MG …), and nothing else: "
+        "series of one image, each a sample of two axes",
+    )
     volumes: Literal["refuse", "split"] = Field(
         "refuse", description="4-D series: refused, or one sample per volume"
     )
@@ -68,6 +73,8 @@ class DicomOptions(FormatOptions):
     def _names_classes(self) -> Self:
         if self.boxes and self.labels:
             raise ValueError("`boxes` or `labels`, not both")
+        if self.projections and (self.labels or (self.boxes and self.boxes.space)):
+            raise ValueError("`projections` have no place in space: boxes in voxels, or nothing")
         classes = self.boxes.classes if self.boxes else self.classes
         if self.objects and self.deidentify.method == "keyed" and not classes:
             raise ValueError("name `classes`: what people call regions may name a patient")
@@ -78,6 +85,11 @@ class DicomOptions(FormatOptions):
                 "`classes` are those of `labels: sr`, `labels: rtstruct` or `labels: contours`"
             )
         return self
+
+    @property
+    def taken(self) -> Select:
+        """Which series are; an X-ray is one of one image, however many slices volumes have."""
+        return self.select.model_copy(update={"min_slices": 1} if self.projections else {})
 
     @property
     def contours(self) -> bool:

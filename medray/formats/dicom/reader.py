@@ -1,7 +1,7 @@
 """One series read on a worker: each file once, its header and its pixels together."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +14,7 @@ from medray.formats.base import Input, Source
 from medray.formats.dicom.beside import Beside, Space, open_file
 from medray.formats.dicom.confined import Confined
 from medray.formats.dicom.deidentify import Pseudonyms, kernel, require_one_person, vendor
-from medray.formats.dicom.geometry import Floats, Verdict, classify, report, resamplable
+from medray.formats.dicom.geometry import Verdict, classify, report, resamplable
 from medray.formats.dicom.headers import tags
 from medray.formats.dicom.headers.elements import Elements
 from medray.formats.dicom.headers.headers import Header, Limits, load
@@ -45,6 +45,7 @@ class Rules:
         names: pseudonyms.
         limits: sizes to refuse.
         resample: interpolate grids that are not regular.
+        projections: series are X-rays, and no volumes.
         split: 4-D series give one sample per volume.
         keep_sex_and_age: put both in the row.
     """
@@ -52,6 +53,7 @@ class Rules:
     names: Pseudonyms
     limits: Limits
     resample: bool
+    projections: bool
     split: bool
     keep_sex_and_age: bool
 
@@ -93,13 +95,13 @@ def read_series(
     """
     files = Confined(source)
     stack = _read_files(files, item, rules)
+    if rules.projections:
+        yield from _projection(item, rules, beside, stack)
+        return
     verdict = classify(stack.frames)
-    sound = (
-        not verdict.code
-        or (rules.resample and resamplable(verdict))
-        or (rules.split and verdict.code == "several-volumes")
-    )
-    if not sound:
+    mended = rules.resample and resamplable(verdict)
+    parted = rules.split and verdict.code == "several-volumes"
+    if verdict.code and not (mended or parted):
         raise DataError(verdict.message, code=verdict.code, hint=_hint(verdict))
     if len(verdict.volumes) == 1:
         parts = [("", verdict, verdict.volumes[0])]
@@ -274,7 +276,8 @@ def _sample(
     told = beside.told(files, item.extra, rules.limits, space)
     if told.label is not None:
         arrays["label"] = told.label
-    row = _row(stack, affine, verdict, rules) | describe(image, told.label, ends)
+    verdict = replace(verdict, affine=affine)
+    row = _row(stack, rules, spacing_of(affine), verdict) | describe(image, told.label, ends)
     row |= {"has_label": told.label is not None, **told.columns}
     yield from (replace(one, source=item.key) for one in told.refused)
     yield Sample(space.key, row, arrays)
@@ -287,7 +290,29 @@ COLUMNS = columns(
 )
 
 
-def _row(stack: Stack, affine: Floats, verdict: Verdict, rules: Rules) -> dict[str, Any]:
+def _projection(
+    item: Input, rules: Rules, beside: Beside, stack: Stack
+) -> Iterator[Sample | Refusal]:
+    """The sample of an X-ray, (C, Y, X)."""
+    frame, count = stack.frames[0], len(stack.frames)
+    if count > 1 or frame.position_mm:
+        reason = f"{count} images" if count > 1 else "a slice that has a place in space"
+        hint = "`projections` takes series of one X-ray; leave it out for volumes"
+        raise DataError(reason, code="no-projection", hint=hint)
+    image = stack.array[:, 0]
+    # That of the detector is of what is magnified there; many X-rays have no other.
+    spacing = frame.spacing_mm or stack.head.floats(tags.IMAGER_PIXEL_SPACING, 2)
+    if spacing and min(spacing) <= 0:
+        raise DataError("pixel spacing is not positive", code="mixed-spacing")
+    told = beside.boxed(item.extra, item.key, image.shape[1:], np.eye(4))
+    row = _row(stack, rules, spacing) | describe(image, None, stack.ends) | {"has_label": False}
+    yield from (replace(one, source=item.key) for one in told.refused)
+    yield Sample(item.key, row | dict(told.columns), {"image": image})
+
+
+def _row(
+    stack: Stack, rules: Rules, spacing_mm: Sequence[float], verdict: Verdict | None = None
+) -> dict[str, Any]:
     head, names = stack.head, rules.names
     # Without a patient's id the study is the widest group that surely is one person.
     person = head.text(tags.PATIENT_ID) or head.text(tags.STUDY_INSTANCE_UID)
@@ -304,13 +329,16 @@ def _row(stack: Stack, affine: Floats, verdict: Verdict, rules: Rules) -> dict[s
         "kvp": head.number(tags.KVP, 0.0),
         "thickness_mm": stack.frames[0].thickness_mm,
         "photometric": _photometric(head, stack.layout),
-        "spacing_mm": list(spacing_of(affine)),
-        "affine": [float(value) for value in affine.reshape(-1)],
-        "geometry": json.dumps(report(verdict), sort_keys=True),
-        "resampled": verdict.code,
-        "source_crc32c": stack.crc32c,
-        "dicom_geometry": describe_source(stack.frames, head, stack.layout, subject, date, names),
+        "spacing_mm": list(spacing_mm) or None,
     }
+    if verdict is not None and verdict.affine is not None:
+        row["affine"] = [float(value) for value in verdict.affine.reshape(-1)]
+        row["geometry"] = json.dumps(report(verdict), sort_keys=True)
+        row["resampled"] = verdict.code
+    row["source_crc32c"] = stack.crc32c
+    if verdict is not None:
+        about = (head, stack.layout, subject, date, names)
+        row["dicom_geometry"] = describe_source(stack.frames, *about)
     if head.text(tags.SYNTHETIC_DATA).upper() == "YES":
         row[SYNTHETIC] = True
     if rules.keep_sex_and_age:

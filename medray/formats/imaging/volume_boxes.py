@@ -41,7 +41,7 @@ class VolumeBoxes(Settings):
     annotations: str = Field(
         description="the file, below the source: .json is COCO's, of which `file_name` names the "
         "volume and `bbox` is x, y, z, width, height, depth; else CSV, with columns "
-        "file (of DICOM: series), class, zmin, ymin, xmin, zmax, ymax, xmax"
+        "file (of DICOM: series), class, zmin, ymin, xmin, zmax, ymax, xmax; of X-rays without z"
     )
     unit: Literal["voxel", "mm"] = Field(
         description="of the numbers: voxels from 0, where the last lies before zmax, or millimetres"
@@ -59,24 +59,26 @@ class VolumeBoxes(Settings):
             raise ValueError("`space` says where millimetres run to: of `unit: mm`, and only there")
         return self
 
-    def named(self, source: Source, column: str) -> Named:
+    def named(self, source: Source, column: str, flat: bool = False) -> Named:
         """All boxes of the file. A row with a name alone says that its volume has none, and so does
         an image that COCO lists without annotations.
 
         Args:
             source: of the file.
             column: of a CSV, that names volumes.
+            flat: boxes have two axes.
 
         Raises:
             SpecError: the file is not there ("no-table") or of another form ("bad-table").
         """
         if self.annotations.lower().endswith(".json"):
-            return self._coco(document_of(source, self.annotations))
+            return self._coco(document_of(source, self.annotations), flat)
         found: Named = {}
-        for row in rows_of(source, self.annotations, (column, "class", *EDGES)):
+        edges = [name for name in EDGES if not (flat and name.startswith("z"))]
+        for row in rows_of(source, self.annotations, (column, "class", *edges)):
             boxes = found.setdefault((row[column] or "").strip().removeprefix("./"), [])
-            if any(row[name] for name in ("class", *EDGES)):
-                boxes.append(self._packed(_of_row(row)))
+            if any(row[name] for name in ("class", *edges)):
+                boxes.append(self._packed(_of_row(row, edges)))
         return found
 
     def _packed(self, found: Found) -> list[Any]:
@@ -85,7 +87,7 @@ class VolumeBoxes(Settings):
             found = replace(found, kind="")
         return packed(found)
 
-    def _coco(self, document: Mapping[str, Any]) -> Named:
+    def _coco(self, document: Mapping[str, Any], flat: bool) -> Named:
         table = self.annotations
         try:
             kinds = named_by_id(document, "categories", "name", table)
@@ -94,7 +96,7 @@ class VolumeBoxes(Settings):
             found: Named = {name: [] for name in names.values()}
             for one in document["annotations"]:
                 name = names.get(one["image_id"], f"{table}:image {one['image_id']}")
-                found.setdefault(name, []).append(self._packed(_of_coco(one, kinds)))
+                found.setdefault(name, []).append(self._packed(_of_coco(one, kinds, flat)))
         except (KeyError, TypeError, AttributeError) as error:
             raise no_coco(table) from error
         return found
@@ -107,7 +109,7 @@ class VolumeBoxes(Settings):
         Args:
             key: of the volume.
             boxes: of `named`.
-            grid: (Z, Y, X) of the volume.
+            grid: (Z, Y, X) of the volume, or (Y, X).
             affine: of the volume, voxel (x, y, z) to RAS+ mm.
         """
         found = unpacked(boxes)
@@ -144,21 +146,24 @@ def _moved(found: Object, to_voxel: np.ndarray) -> Found:
     return Object(found.kind, low, high, None, found.difficult, found.crowd)
 
 
-def _of_row(row: Mapping[str, str | None]) -> Found:
+def _of_row(row: Mapping[str, str | None], edges: Sequence[str]) -> Found:
     def made() -> Object:
-        edges = [number(row[name]) for name in EDGES]
-        kind = (row["class"] or "").strip()
+        found = [number(row[name]) for name in edges]
+        axes, kind = len(edges) // 2, (row["class"] or "").strip()
         difficult = is_marked(row.get("difficult"))
-        return Object(kind, tuple(edges[:3]), tuple(edges[3:]), difficult=difficult)
+        return Object(kind, tuple(found[:axes]), tuple(found[axes:]), difficult=difficult)
 
     return entry(made)
 
 
-def _of_coco(one: Mapping[str, Any], kinds: Mapping[Any, str]) -> Found:
+def _of_coco(one: Mapping[str, Any], kinds: Mapping[Any, str], flat: bool) -> Found:
     def made() -> Object:
-        x, y, z, width, height, depth = coco_numbers(one)
-        kind = kinds.get(one["category_id"], "")
-        end = (z + depth, y + height, x + width)
-        return Object(kind, (z, y, x), end, crowd=is_marked(one.get("iscrowd")))
+        numbers, axes = list(coco_numbers(one)), 2 if flat else 3
+        if len(numbers) != 2 * axes:
+            raise ValueError
+        begin, size = numbers[:axes][::-1], numbers[axes:][::-1]
+        end = tuple(low + length for low, length in zip(begin, size, strict=True))
+        kind, crowd = kinds.get(one["category_id"], ""), is_marked(one.get("iscrowd"))
+        return Object(kind, tuple(begin), end, crowd=crowd)
 
     return entry(made)
