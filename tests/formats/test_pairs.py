@@ -162,6 +162,7 @@ def test_a_long_table_is_a_pair_a_row(tmp_path: Path, suffix: str) -> None:
         ({"proteins.txt": '{"P1": 3}'}, "bad-json"),
         ({"ligands_can.txt": '{"a": "C", "a": "N"}'}, "duplicate-id"),
         ({"values.txt": "1 2 3\n"}, "which-matrix"),
+        ({"values.txt": "nan nan nan\n" * 4}, "nothing-measured"),
         ({"other.txt": "1 2 3\n" * 4}, "which-matrix"),
         ({"folds/train_other.txt": "[1]"}, "several-folds"),
         ({"folds/test_fold_setting1.txt": "[-1]"}, "bad-folds"),

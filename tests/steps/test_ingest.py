@@ -1,6 +1,7 @@
 """Ingest: a split is a property of the subject; a refused series counts all of its files."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,11 +14,13 @@ from medray.errors import DataError
 from medray.formats import FORMATS
 from medray.formats.base import Source
 from medray.formats.packed import unpack
-from medray.steps.ingest.operation import divide, divide_rows, split_of
+from medray.formats.vcf.text.header import FIXED
+from medray.steps.ingest.operation import Ingest, divide, divide_rows, split_of
 from medray.steps.ingest.plan import plan_ingest
 from medray.steps.ingest.resolve import OPERATION
 from medray.steps.ingest.spec import LEFT_OUT, Split
 from medray.storage.catalog.ledger import Ledger
+from medray.storage.shards.records import Refusal
 from medray.storage.shards.rows import Rows
 from medray.storage.shards.samples import Sample
 from medray.storage.store.objects import Objects
@@ -43,6 +46,29 @@ def test_a_refused_series_accounts_for_all_of_its_files(objects: Objects, tmp_pa
     sizes = {len(one.paths) for unit in planned.units for one in unpack(unit.payload).values()}
     assert refused["gantry-tilt"] > 5
     assert set(refused.values()) <= sizes
+
+
+NOTHING: list[tuple[dict[str, Any], str, str]] = [
+    ({"name": "bed"}, "a.bed", "# no feature\n"),
+    ({"name": "gff"}, "a.gff3", "##gff-version 3\n"),
+    ({"name": "smiles"}, "a.csv", "smiles,name\n"),
+    ({"name": "notes", "phi": {"method": "none"}}, "a.csv", "id,text\n"),
+    ({"name": "conll", "phi": {"method": "none"}}, "a.tsv", "\n\n"),
+    ({"name": "vcf"}, "a.vcf", "##fileformat=VCFv4.2\n" + "\t".join(FIXED) + "\n"),
+]
+
+
+@pytest.mark.parametrize(("options", "name", "text"), NOTHING)
+def test_a_file_that_holds_nothing_is_passed_over(
+    objects: Objects, tmp_path: Path, options: dict[str, Any], name: str, text: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    operation = Ingest(objects, {"format": options, "source": str(tmp_path)})
+    found = operation.format.plan(operation.source)
+    (unit,) = plan_ingest(found, name=options["name"], identity={}).units
+    (told,) = operation.load(unit, unit.inputs[0])
+    assert isinstance(told, Refusal)
+    assert (told.code, told.kind) == ("no-rows", "passed-over")
 
 
 @pytest.mark.parametrize(("seed", "share"), [(0, 0.8), (7, 0.5)])

@@ -57,6 +57,13 @@ def _short(value: Any) -> Any:
     return {"column": found[1], "plus": found[2]} if found else {"column": value}
 
 
+def _several(value: Any) -> Any:
+    """One time in place of a list of one."""
+    if value is None:
+        return ()
+    return [_short(one) for one in value] if isinstance(value, list | tuple) else [_short(value)]
+
+
 def is_date(text: str) -> bool:
     """Whether a text is a date and no name of a column."""
     try:
@@ -74,8 +81,10 @@ class EventRule(Settings):
     time: Annotated[When | Literal["static"], BeforeValidator(_short)] = Field(
         description="column, `column + 24h`, {column, unit, since}, or static: it is always so"
     )
-    available: Annotated[When | None, BeforeValidator(_short)] = Field(
-        None, description="when it could first be known, written as `time`; null: at its time"
+    available: Annotated[tuple[When, ...], BeforeValidator(_several)] = Field(
+        (),
+        description="when it could first be known, written as `time`, or several of which the "
+        "first that is not blank counts; without one: at its time, a date alone when it is over",
     )
     number: str | None = Field(None, description="column with its number")
     values: dict[str, float] = Field(
@@ -109,7 +118,7 @@ class EventRule(Settings):
     @property
     def columns(self) -> list[str]:
         """That it looks at."""
-        times = [one for one in (self.time, self.available) if isinstance(one, When)]
+        times = [one for one in (self.time, *self.available) if isinstance(one, When)]
         single = [one for one in (self.number, self.text) if one]
         named = [*fields_of(self.code), *fields_of(self.unit or ""), *single, *self.where]
         return [*named, *(column for one in times for column in one.columns)]
@@ -262,7 +271,7 @@ def _lowered_event(rule: EventRule) -> EventRule:
             "code": _lowered_fields(rule.code),
             "unit": None if rule.unit is None else _lowered_fields(rule.unit),
             "time": _lowered_time(rule.time),
-            "available": None if rule.available is None else _lowered_time(rule.available),
+            "available": tuple(map(_lowered_time, rule.available)),
             "where": {column.lower(): values for column, values in rule.where.items()},
             **{name: column and column.lower() for name, column in named.items()},
         }

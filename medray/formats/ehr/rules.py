@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 from medray.errors import DataError
 from medray.formats.ehr.mapping import EventRule, TableRule, When, fields_of, is_date, pieces_of
 from medray.formats.ehr.tables import Bad
-from medray.formats.events.columns import NEVER, Events
-from medray.formats.events.times import MICROSECONDS, duration, moment, moments, numbers
+from medray.formats.events.columns import BIRTH, NEVER, Events
+from medray.formats.events.times import MICROSECONDS, duration, moment, moments, numbers, over
 
 _COMPARED = re.compile(r"[<>]=?\s*-?\d+(\.\d+)?|\d+(\.\d+)?\s*[-:/]\s*\d+(\.\d+)?")
 MOST = 1000 * MICROSECONDS["year"]  # between a time and what it is counted from
@@ -123,10 +123,11 @@ def _events(
         at, codes = _parted(rule, at, codes)
     if rule.vocabularies:
         codes = _named(rule.vocabularies, codes)
-    available = times
-    if rule.available is not None:
-        known, unknown = _times(rule.available, columns, len(rows), how, faults, wanted)
-        available = np.maximum(np.where(unknown, times, known), times)
+    available = times if rule.code == BIRTH else _over(rule.time, columns, times, how)
+    for one in reversed(rule.available):
+        known, unknown = _times(one, columns, len(rows), how, faults, wanted)
+        known = _over(one, columns, known, how)
+        available = np.maximum(np.where(unknown, available, known), times)
     where = pa.array(at)
     value, number = _numbers(rule, columns, where, how)
     unit = pa.array([""] * len(at), pa.string())
@@ -183,6 +184,16 @@ def _times(
     if when.plus is not None:
         values[~blank] += duration(when.plus)
     return values, blank | (faults != "")
+
+
+def _over(
+    when: When | str, columns: Columns[str, pa.StringArray], times: np.ndarray, how: Written
+) -> np.ndarray:
+    """When times are over that are read as they stand: those counted from others are, at once."""
+    if isinstance(when, str) or when.unit is not None or when.plus is not None:
+        return times
+    cells = _filled(when.column, columns) if "{" in when.column else columns[when.column]
+    return over(cells, times, when.format or how.form)
 
 
 def _numbers(

@@ -20,6 +20,8 @@ from medray.storage.store.compute import call
 
 NEVER = int(np.iinfo(np.int64).min)
 """As a time: none, of what is always so, and always known. It sorts before all times."""
+BIRTH = "MEDS_BIRTH"
+"""The code of a birth, which is known from then on, however roughly its date is told."""
 NUMBERS = {
     "time": "int64",
     "available_at": "int64",

@@ -21,6 +21,8 @@ MICROSECONDS = {
     "year": 31_557_600 * 10**6,  # of 365.25 days
 }
 _OFFSET = r"(Z|[+-]\d\d:?\d\d)$"
+_DATE = 10  # letters of 2020-01-31
+_CLOCK, _DAY, _MONTH = (re.compile(f"%-?[{of}]") for of in ("HIMSpfXcTsR", "djxDaAuw", "mbBhUW"))
 _SHORT = {"s": "second", "m": "minute", "h": "hour", "d": "day"}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
 _EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - records tell the time of their place
@@ -92,6 +94,41 @@ def moments(texts: pa.StringArray, form: str = "") -> Read:
     """Times of texts, each looked at once; see `moment`."""
     read = None if form else _plain(texts)
     return read or _each(texts, lambda text: moment(text, form), NEVER, np.int64)
+
+
+def over(texts: pa.StringArray, values: np.ndarray, form: str = "") -> np.ndarray:
+    """When what texts tell is over: of a date alone when its day is, of a month or a year when that
+    is; other times are over at once.
+
+    Args:
+        texts: as of `moments`.
+        values: what `moments` has read of them, int64 (n,).
+        form: of strptime, where it is no ISO 8601.
+
+    Returns:
+        int64 (n,).
+    """
+    import pyarrow.compute as pc
+
+    found = values.copy()
+    if form:
+        if not _CLOCK.search(form):
+            unit = "D" if _DAY.search(form) else "M" if _MONTH.search(form) else "Y"
+            _end(found, texts.is_valid().to_numpy(zero_copy_only=False), unit)
+        return found
+    long = pc.fill_null(pc.utf8_length(pc.utf8_trim_whitespace(texts)), _DATE + 1)
+    letters = long.to_numpy(zero_copy_only=False)
+    for unit, which in (("Y", letters == 4), ("M", letters == 7), ("D", letters <= _DATE)):
+        _end(found, which & (found == values), unit)
+    return found
+
+
+def _end(values: np.ndarray, which: np.ndarray, unit: str) -> None:
+    """Put the end of their day, month or year in place of some times."""
+    which = which & (values != NEVER)
+    if which.any():
+        days = values[which].astype("datetime64[us]").astype(f"datetime64[{unit}]")
+        values[which] = (days + 1).astype("datetime64[us]").astype(np.int64)
 
 
 def _plain(texts: pa.StringArray) -> Read | None:

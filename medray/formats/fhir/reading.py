@@ -12,8 +12,8 @@ import pyarrow as pa
 from xxhash import xxh3_64_intdigest
 
 from medray.errors import DataError
-from medray.formats.events.columns import NEVER, Events
-from medray.formats.events.times import MICROSECONDS, moments
+from medray.formats.events.columns import BIRTH, Events
+from medray.formats.events.times import moments, over
 from medray.formats.fhir.resources import KINDS, TABLES, WITHDRAWN
 from medray.formats.tabular.text import BOM, Range, blocks, lines
 
@@ -251,7 +251,7 @@ def events_of(found: Read) -> tuple[Events, np.ndarray]:
     """Events by column, and the resource of each; those whose times can't be read make their
     resource bad, which has no event then.
 
-    A date alone is known when its day is over.
+    A date alone is known when its day is over, a month or a year when that is, a birth at once.
     """
     owner = np.array(found.owner, np.int64)
     times = pa.array(found.time, pa.string())
@@ -260,9 +260,10 @@ def events_of(found: Read) -> tuple[Events, np.ndarray]:
         error = DataError("a time of the resource can't be read", code="bad-time")
         found.bad.setdefault(int(owner[at]), error)
     sound = ~np.isin(owner, list(found.bad)) if found.bad else np.ones(len(owner), bool)
-    day = np.array([one is not None and len(one) <= 10 for one in found.time], bool)
-    told = np.where(known.values == NEVER, when.values, known.values)
-    available = np.maximum(told, when.values + np.where(day, MICROSECONDS["day"], 0))
+    told = over(pa.array(found.available, pa.string()), known.values)
+    born = np.array([code == BIRTH for code in found.code], bool)
+    ended = np.where(born, when.values, over(times, when.values))
+    available = np.maximum(told, ended)
     value = np.array(found.value, np.float64)
     with np.errstate(over="ignore"):
         changed = np.isfinite(value) & (value.astype(np.float32).astype(np.float64) != value)

@@ -9,6 +9,7 @@ it was another.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from medray.formats.events.columns import BIRTH
 from medray.formats.fhir.coding import UNCODED, code_of
 
 Resource = Mapping[str, Any]
@@ -29,7 +30,7 @@ def patient(resource: Resource, take: Take) -> None:
                 if inner.get("url") == "ombCategory":
                     take(f"{kind.rpartition('-')[2].upper()}//{inner['valueCoding']['code']}", None)
     if born := resource.get("birthDate"):
-        take("MEDS_BIRTH", born)
+        take(BIRTH, born)
     if died := resource.get("deceasedDateTime"):
         take("MEDS_DEATH", died)
 

@@ -60,11 +60,12 @@ class Pairs(Format):
         if is_empty(files, refused):
             nothing_found(source, "pairs", f"{options.compounds}, or {', '.join(self.suffixes)}")
         groups, told = list[list[Input]](), dict[str, Any]()
-        folders, loose = self._folders(files)
+        (folders, loose), apart = self._folders(files), Apart()
         for home, own in folders.items():
             for file in own:
                 source.fetch(file.path)
             try:
+                apart.require(f"{home}pair")
                 inputs, told[home], passed = matrices.planned(source, home, own, options)
             except DataError as error:
                 refused.append(Refusal.of(f"{home}{options.compounds}", error, files=len(own)))
@@ -73,7 +74,6 @@ class Pairs(Format):
                 refused += passed
             for file in own:
                 source.drop(file.path)
-        apart = Apart()
         for file in loose:
             source.fetch(file.path)
             try:

@@ -33,12 +33,14 @@ def planned(
 
     Raises:
         DataError: there are no proteins ("no-proteins"), no matrix fits them, or several do
-            ("which-matrix"); or see `folder`.
+            ("which-matrix"), or all of its cells are empty ("nothing-measured"); or see `folder`.
     """
     own = {file.path.removeprefix(home): file for file in files}
     if options.proteins not in own:
         raise DataError(f"there is no {options.proteins}", code="no-proteins")
     name, matrix = _fitting(source, own, options)
+    if not matrix.measured.any():
+        raise DataError("no cell of the matrix holds a value", code="nothing-measured")
     by_part = {part: one for part in PARTS if (one := _list(own, options.folds, part))}
     extra: dict[str, Any] = {
         "scale": matrix.scale if options.scale == "auto" else options.scale,

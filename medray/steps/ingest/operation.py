@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from medray.engine.units.operation import Operation, Unit
-from medray.errors import DataError, SpecError
+from medray.errors import DataError, PassedOver, SpecError
 from medray.formats import FORMATS
 from medray.formats.base import Input, Source
 from medray.formats.bucket import fetched
@@ -23,6 +23,8 @@ from medray.storage.shards.samples import Sample
 from medray.storage.shards.schema import Arrays, decode
 from medray.storage.store.compute import call
 from medray.storage.store.objects import Objects
+
+NOTHING = PassedOver("there is nothing in it to be read", code="no-rows")
 
 
 class Ingest(Operation):
@@ -62,9 +64,10 @@ class Ingest(Operation):
         return replace(refusal, files=files, path=refusal.path or path, syntax=syntax)
 
     def load(self, unit: Unit, key: str) -> Iterator[Sample | Refusal]:
-        item = self._item(unit, key)
+        item, empty = self._item(unit, key), True
         with self._source_of(item) as source, held(source, self.format, item):
             for sample in self.format.read(source, item):
+                empty = empty and isinstance(sample, Rows) and not len(sample.table)
                 split = self.parameters.get("split")
                 if split and isinstance(sample, Rows):
                     yield divide_rows(split, sample)
@@ -72,6 +75,8 @@ class Ingest(Operation):
                 if split and isinstance(sample, Sample):
                     divide(split, sample)
                 yield sample
+        if empty:
+            yield Refusal.of(key, NOTHING)
 
     def _source_of(self, item: Input) -> AbstractContextManager[Source]:
         if self.bucket is None:

@@ -5,12 +5,11 @@ from typing import Literal
 
 import numpy as np
 
-from medray.formats.events.columns import NEVER
+from medray.formats.events.columns import BIRTH, NEVER
 from medray.formats.events.times import MICROSECONDS, duration
 from medray.steps.transform.transforms.cohort.options import At, CohortOptions, Label
 from medray.steps.transform.transforms.cohort.subjects import Subjects, counted, following
 
-BIRTH = "MEDS_BIRTH"
 MOST_TIMES = 100_000  # of one stay
 
 
