@@ -81,7 +81,7 @@ def test_a_validator_finds_no_error(tmp_path, kind) -> None:
     assert [one for one in errors if "(0x0008,0x001c)" not in one] == []
 
 
-@pytest.mark.parametrize("kind", ["volume", "deep"])
+@pytest.mark.parametrize("kind", ["volume", "deep", "signed"])
 def test_read_again_it_is_the_same_and_still_synthetic(tmp_path, ingest, kind) -> None:
     sample = drawn(kind)
     write(sample, tmp_path / "source")
@@ -90,6 +90,28 @@ def test_read_again_it_is_the_same_and_still_synthetic(tmp_path, ingest, kind) -
     np.testing.assert_array_equal(found.arrays["image"], sample.arrays["image"])
     assert found.row["synthetic"] is True
     assert found.row["spacing_mm"] == sample.row["spacing_mm"]
+
+
+def test_values_in_steps_are_read_again_within_one(tmp_path, ingest) -> None:
+    sample = drawn("volume")
+    image = np.asarray(sample.arrays["image"]).astype(np.float32) / 7 - 3
+    write(Sample(sample.id, sample.row, {"image": image}), tmp_path / "source")
+    select = {"modality": ["OT"], "secondary_captures": True, "min_slices": 1}
+    (found,) = ingest(select=select).samples
+    assert found.arrays["image"].dtype == np.float32
+    step = float(np.ptp(image)) / 0xFFFF
+    np.testing.assert_allclose(found.arrays["image"], image, atol=step / 2 + 1e-5)
+
+
+@pytest.mark.parametrize(("keyword", "value"), [("Slope", 0.0), ("Intercept", float("nan"))])
+def test_a_way_back_that_is_none_is_refused(tmp_path, ingest, keyword, value) -> None:
+    path = write(drawn("signed"), tmp_path / "source")
+    data = dcmread(path)
+    setattr(data.RealWorldValueMappingSequence[0], f"RealWorldValue{keyword}", value)
+    data.save_as(path)
+    found = ingest(select={"modality": ["OT"], "secondary_captures": True, "min_slices": 1})
+    assert not found.samples
+    assert "bad-value" in {one.code for one in (*found.errors, *found.refused)}
 
 
 def test_a_real_series_is_not_called_synthetic(write_series, ingest) -> None:

@@ -14,6 +14,7 @@ from medray.formats.dicom.headers import tags
 from medray.formats.dicom.headers.elements import Elements, bad_value
 
 MOST_ENTRIES = 2**16
+DOUBLE = 8  # bytes of a number of VR FD
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +54,30 @@ def modality_lookup(top: Elements) -> Lookup | None:
         )
     signed = top.unsigned(tags.PIXEL_REPRESENTATION, 0) == 1
     return _lookup(item, tags.LUT_DESCRIPTOR, tags.LUT_DATA, signed)
+
+
+def drawn_scale(top: Elements) -> tuple[float, float] | None:
+    """Slope and intercept of a drawn image (Synthetic Data is YES) by its Real World Value Mapping,
+    as captures allow no rescaling; None where it has none, or one that is a table.
+
+    Raises:
+        DataError: "bad-value".
+    """
+    item = top.first(tags.REAL_WORLD_VALUE_MAPPING_SEQUENCE)
+    if item is None or top.text(tags.SYNTHETIC_DATA).upper() != "YES":
+        return None
+    found = []
+    for tag in (tags.REAL_WORLD_VALUE_SLOPE, tags.REAL_WORLD_VALUE_INTERCEPT):
+        raw = item.raw.get(tag)
+        if not raw:
+            return None
+        if len(raw) != DOUBLE:
+            raise bad_value(tag)
+        found.append(float(np.frombuffer(raw, "<f8" if item.little else ">f8")[0]))
+    slope, intercept = found
+    if not slope or not np.isfinite(found).all():
+        raise bad_value(tags.REAL_WORLD_VALUE_SLOPE)
+    return slope, intercept
 
 
 def palette(top: Elements) -> tuple[Lookup, Lookup, Lookup]:

@@ -8,11 +8,13 @@ from medray.errors import DataError
 from medray.formats.dicom.headers import tags
 from medray.formats.dicom.headers.elements import Elements
 from medray.formats.dicom.headers.headers import Header
-from medray.formats.dicom.headers.lookup import Lookup, modality_lookup
+from medray.formats.dicom.headers.lookup import Lookup, drawn_scale, modality_lookup
 from medray.formats.dicom.pixels.frame import Frame
 from medray.formats.dicom.pixels.marks import marks_of
 
 MAX_FRAMES = 200_000
+Known = tuple[Lookup | None, tuple[float, float] | None]
+"""What all of a file's values go through: a Modality LUT, slope and intercept of a drawn image."""
 
 
 def frames(header: Header) -> list[Frame]:
@@ -29,20 +31,19 @@ def frames(header: Header) -> list[Frame]:
     count = header.frames
     if not 1 <= count <= MAX_FRAMES:
         raise DataError(f"NumberOfFrames is {count}", code="frame-count")
-    lookup = modality_lookup(top)
+    known = modality_lookup(top), drawn_scale(top)
     if per_frame is None:
         if count > 1 and not shared:
             # Cine, NM or tomosynthesis: frames without places of their own are no volume.
             nowhere = [Elements(top.little)]
-            return [_frame(nowhere, top, index, lookup) for index in range(count)]
-        return [_frame([*_some(shared), top], top, index, lookup) for index in range(count)]
+            return [_frame(nowhere, top, index, known) for index in range(count)]
+        return [_frame([*_some(shared), top], top, index, known) for index in range(count)]
     if len(per_frame) != count:
         raise DataError(
             f"{count} frames are announced and {len(per_frame)} described", code="frame-count"
         )
     return [
-        _frame([own, *_some(shared), top], top, index, lookup)
-        for index, own in enumerate(per_frame)
+        _frame([own, *_some(shared), top], top, index, known) for index, own in enumerate(per_frame)
     ]
 
 
@@ -67,7 +68,8 @@ def _some(group: Elements | None) -> list[Elements]:
     return [] if group is None else [group]
 
 
-def _frame(groups: list[Elements], top: Elements, index: int, lookup: Lookup | None) -> Frame:
+def _frame(groups: list[Elements], top: Elements, index: int, known: Known) -> Frame:
+    lookup, drawn = known
     # The nearest group wins: the frame's own, then the shared one, then the file's top level.
     spacing = _numbers(groups, tags.PIXEL_MEASURES_SEQUENCE, tags.PIXEL_SPACING, 2)
     thickness = _numbers(groups, tags.PIXEL_MEASURES_SEQUENCE, tags.SLICE_THICKNESS, 1)
@@ -76,6 +78,8 @@ def _frame(groups: list[Elements], top: Elements, index: int, lookup: Lookup | N
     intercept = _numbers(groups, rescale, tags.RESCALE_INTERCEPT, 1)
     if slope and slope[0] == 0:
         raise DataError("RescaleSlope is 0: every voxel would be equal", code="zero-slope")
+    if drawn is not None and (slope or (1.0,), intercept or (0.0,)) == ((1.0,), (0.0,)):
+        slope, intercept = drawn[:1], drawn[1:]
     return Frame(
         position_mm=_numbers(groups, tags.PLANE_POSITION_SEQUENCE, tags.IMAGE_POSITION, 3),
         orientation=_numbers(groups, tags.PLANE_ORIENTATION_SEQUENCE, tags.IMAGE_ORIENTATION, 6),
