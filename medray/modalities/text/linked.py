@@ -1,16 +1,13 @@
 """Pairs of spans in a sentence, each with the words around it: what may be related."""
 
-import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
 from itertools import combinations, permutations
 from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
 
-from medray.data.order import mixed
 from medray.data.tree import Tree
 from medray.errors import DataError
 from medray.formats.documents.columns import RELATIONS, SPANS, Span, relations_of, spans_of
@@ -27,7 +24,6 @@ AROUND = 20  # words before the first and behind the second span that are read
 BETWEEN = 40  # words between them: of more the middle ones are left out
 MOST = 20_000  # pairs of a document
 LISTING = (",", ";", "/", "and", "or")  # what stands between spans that are listed
-SPANNED = (FIRST, SECOND, OTHER)
 LISTED = 3  # words at most from one of them to the next
 
 Pair = tuple[int, int]
@@ -49,7 +45,6 @@ class Pairs:
         pairs: places of both spans among the document's.
         words: of each pair's sentence, int32.
         first, second: of each word its distance from either span, int32, see models.text.base.
-        marks: hashes of what else is known of each pair, uint64, see phrases.
         labels: class of each pair, 0 for none, uint8; None where it is not known.
     """
 
@@ -57,7 +52,6 @@ class Pairs:
     words: list[np.ndarray]
     first: list[np.ndarray]
     second: list[np.ndarray]
-    marks: list[np.ndarray] = field(default_factory=list)
     labels: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -105,7 +99,7 @@ class Linked(Reading):
         for one in relations_of(row, len(spans)):
             labels[self._pair(one.first, one.second, spans)] = kinds.get(one.type, 0)
         told = np.array([labels.get(pair, 0) for pair in made.pairs], np.uint8)
-        return Pairs(made.pairs, made.words, made.first, made.second, made.marks, told)
+        return Pairs(made.pairs, made.words, made.first, made.second, told)
 
     def _pair(self, one: int, other: int, spans: Sequence[Span]) -> Pair:
         """A pair as it is listed: in order of the text, unless a relation has a direction."""
@@ -157,38 +151,28 @@ class Linked(Reading):
             made.pairs.append((one, other))
             made.words.append(row[read])
             made.first.append((along - here).clip(-REACH, REACH)[read] + REACH)
-            made.marks.append(_types(spans[one].type, spans[other].type))
             made.second.append((along - there).clip(-REACH, REACH)[read] + REACH)
 
     def _kept(self, row: np.ndarray) -> np.ndarray:
         """Which words stay, bool (words,), where of other spans in a list the first stands for
-        all: "with OTHER, OTHER and OTHER" is "with OTHER". In lists that the pair stands in only
-        those between both do so, if the plan says so: "OTHER, FIRST or OTHER" is "FIRST"."""
-        kept, held = np.ones(len(row), bool), np.flatnonzero(np.isin(row, SPANNED))
-        if self.plan.lists == "others":
-            held = held[row[held] == OTHER]
-        parting = np.cumsum(~np.isin(row, self._listing))
-        begins, ends = held[:-1], held[1:]
-        joined = (ends - begins <= LISTED) & (parting[begins] + 1 == parting[ends])
-        for run in np.split(held, np.flatnonzero(~joined) + 1):
-            if len(run) < 2:
-                continue
-            asked = run[row[run] != OTHER]
-            first, last = (asked[0], asked[-1]) if len(asked) else (run[0], run[0])
-            between = run[(first < run) & (run < last)]
-            kept[run[0] : first] = kept[last + 1 : run[-1] + 1] = False
-            if len(between):
-                kept[between[0] + 1 : between[-1] + 1] = False
+        all: "with OTHER, OTHER and OTHER" is "with OTHER"."""
+        kept, others = np.ones(len(row), bool), np.flatnonzero(row == OTHER)
+        if len(others) > 1:
+            parting = np.cumsum(~np.isin(row, self._listing))
+            begins, ends = others[:-1], others[1:]
+            joined = (ends - begins <= LISTED) & (parting[begins] + 1 == parting[ends])
+            for begin, end in zip(begins[joined].tolist(), ends[joined].tolist(), strict=True):
+                kept[begin + 1 : end + 1] = False
         return kept
 
     def inputs(self, several: Sequence[Pairs], device: torch.device) -> dict[str, Tree]:
         """A row a pair; without any pair a row of nothing, whose answer counts for none."""
         if not sum(map(len, several)):
             blank = np.zeros((1, 1), np.int32)
-            rows = {"words": blank, "first": blank, "second": blank, **self._grams([*blank], [])}
+            rows = {"words": blank, "first": blank, "second": blank, **self._grams([*blank])}
             return on({**rows, "lengths": np.ones(1, np.int64)}, device)
         words = [row for one in several for row in one.words]
-        grams = self._grams(words, [row for one in several for row in one.marks])
+        grams = self._grams(words)
         arrays: dict[str, np.ndarray] = {
             "words": filled(words, PADDING),
             "first": filled([row for one in several for row in one.first], 0),
@@ -197,10 +181,8 @@ class Linked(Reading):
         }
         return on({**arrays, **grams}, device)
 
-    def _grams(
-        self, words: Sequence[np.ndarray], marks: Sequence[np.ndarray]
-    ) -> dict[str, np.ndarray]:
-        return phrases(words, marks, self.plan.phrase) if "grams" in self.plan.reads else {}
+    def _grams(self, words: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        return phrases(words, self.plan.phrase) if "grams" in self.plan.reads else {}
 
     def target(self, several: Sequence[Pairs], device: torch.device) -> Tree:
         """`labels` int64 (pairs,), `owners` of which document each is, `documents` (B,) zeros."""
@@ -238,10 +220,3 @@ class Linked(Reading):
             first, second = (int(place) for place in there[at, -2:])
             told.append({"type": self.plan.classes[kinds[at]], "first": first, "second": second})
         return {RELATIONS: told}
-
-
-@lru_cache(maxsize=2**12)
-def _types(first: str, second: str) -> np.ndarray:
-    """Hashes of the types of a pair, of each and of both, uint64 (3,)."""
-    names = (f"first {first}", f"second {second}", f"both {first} {second}")
-    return mixed(np.array([zlib.crc32(name.encode()) for name in names], np.uint64))

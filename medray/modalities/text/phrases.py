@@ -11,9 +11,7 @@ _OWNER, _KEPT = np.uint64(32), np.uint64(33)
 _LOW = np.uint64(2**32 - 1)
 
 
-def phrases(
-    rows: Sequence[np.ndarray], marks: Sequence[np.ndarray], longest: int
-) -> dict[str, np.ndarray]:
+def phrases(rows: Sequence[np.ndarray], longest: int) -> dict[str, np.ndarray]:
     """N-grams of 1 to `longest` words of each row, spans among them, told apart by where each of
     their words stands: before both spans, between them or behind. As models.text.base has them:
     hashes of 31 bits, which are a function of the numbers of words alone (splitmix64), of a row
@@ -21,7 +19,6 @@ def phrases(
 
     Args:
         rows: numbers of words, int32 (words,) each, none empty.
-        marks: what else is known of each row, hashed, uint64 (marks,) each.
         longest: words of an n-gram at most.
     """
     words, lengths = np.concatenate(rows).astype(np.int64), np.array([len(row) for row in rows])
@@ -31,8 +28,7 @@ def phrases(
     starts = lengths.cumsum() - lengths
     part = passed - np.repeat((passed - spans)[starts], lengths)
     one = grown = mixed((4 * words + part).astype(np.uint64))
-    made, whose = [one, *marks], [owners]
-    whose += [np.full(len(own), at, np.uint64) for at, own in enumerate(marks)]
+    made, whose = [one], [owners]
     for more in range(1, longest):
         grown = mixed(grown[:-1] * np.uint64(3) + one[more:])
         within = owners[more:] == owners[:-more]

@@ -7,8 +7,6 @@ from pydantic import Field
 from medray.formats.documents.columns import TEXT
 from medray.modalities.plan import Plan, PlanOptions
 
-Lists = Literal["others", "all"]
-
 
 class TextPlan(Plan):
     """The plan of a training on texts. Its words and letters are the vocabulary: what a package
@@ -23,7 +21,6 @@ class TextPlan(Plan):
         None, description="other spans between two that may be related; null: any number"
     )
     alike: bool = Field(True, description="whether spans of the same text may be related")
-    lists: Lists = Field("others", description="of spans, of which one stands for the others")
     phrase: int = Field(3, description="words of the longest n-gram around a pair")
     spoken: bool = Field(False, description="whether what is spelled out is read as it is written")
     writes: tuple[str, ...] = Field(
@@ -52,11 +49,6 @@ class TextPlanOptions(PlanOptions):
         True,
         description="of relations: whether two spans of the same text are asked about; a drug that "
         "is named twice does not act on itself",
-    )
-    lists: Lists = Field(
-        "others",
-        description="of relations: lists of spans of which one stands for all. others: those "
-        "without the pair; all: those with one of the pair, too, which then is that one",
     )
     phrase: int = Field(
         3,

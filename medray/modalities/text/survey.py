@@ -68,7 +68,6 @@ def survey(dataset: Dataset, indices: Sequence[int], task: Task, wanted: Wanted)
         "longest": given.longest,
         "between": given.between,
         "alike": given.alike,
-        "lists": given.lists,
         "phrase": given.phrase,
         "spoken": given.spoken,
         "reads": tuple(sorted(kind.reads)) if issubclass(kind, TextNetwork) else (),

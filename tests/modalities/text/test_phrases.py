@@ -13,7 +13,7 @@ A, B = WORDS, WORDS + 1
 
 
 def grams(*rows: list[int], longest: int = 2) -> list[set[int]]:
-    told = phrases([np.array(one, np.int32) for one in rows], [], longest)
+    told = phrases([np.array(one, np.int32) for one in rows], longest)
     return [set(one.tolist()) for one in np.split(told["grams"], told["starts"][1:])]
 
 
@@ -31,12 +31,12 @@ def test_n_grams_are_told_apart_by_where_their_words_stand() -> None:
     second, behind = one(SECOND, 2), one(A, 2)
     single = [before, first, between, second, behind]
     pairs = [two(*pair) for pair in pairwise(single)]
-    told = phrases([np.array([A, FIRST, A, SECOND, A], np.int32)], [], 2)
+    told = phrases([np.array([A, FIRST, A, SECOND, A], np.int32)], 2)
     assert sorted(told["grams"].tolist()) == sorted(one >> 33 for one in [*single, *pairs])
     np.testing.assert_allclose(told["weights"], 1 / 3)  # of nine
     assert told["starts"].tolist() == [0]
     assert told["grams"].dtype == np.int32
-    longer = phrases([np.array([A, FIRST, A, SECOND, A], np.int32)], [], 3)
+    longer = phrases([np.array([A, FIRST, A, SECOND, A], np.int32)], 3)
     assert len(longer["grams"]) == 12
 
 
@@ -45,7 +45,7 @@ def test_rows_are_read_each_alone() -> None:
     for longest in (1, 2, 4):
         together = grams(*rows, longest=longest)
         assert together == [grams(row, longest=longest)[0] for row in rows]
-    told = phrases([np.array(row, np.int32) for row in rows], [], 4)
+    told = phrases([np.array(row, np.int32) for row in rows], 4)
     ends = [*told["starts"][1:], len(told["grams"])]
     for start, end in zip(told["starts"], ends, strict=True):
         assert (told["weights"][start:end] ** 2).sum() == pytest.approx(1)
@@ -53,18 +53,8 @@ def test_rows_are_read_each_alone() -> None:
     assert [len(one) for one in grams(*rows)] == [7, 1, 10]
 
 
-def test_marks_are_of_their_row() -> None:
-    rows = [np.array([FIRST, A, SECOND], np.int32)] * 2
-    marks = [np.array([2**40], np.uint64), np.array([2**41, 2**42], np.uint64)]
-    told = phrases(rows, marks, 1)
-    first, second = np.split(told["grams"], told["starts"][1:])
-    assert set(first) - set(second) == {2**7}
-    assert set(second) - set(first) == {2**8, 2**9}
-    np.testing.assert_allclose(told["weights"][: len(first)], 0.5)
-
-
 def test_hashes_are_the_same_on_every_machine() -> None:
-    told = phrases([np.array([A, FIRST, B, SECOND], np.int32)], [], 2)
+    told = phrases([np.array([A, FIRST, B, SECOND], np.int32)], 2)
     assert told["grams"].tolist() == [
         104907674, 527613000, 1192213162, 1812809365, 1819719177, 1857945834, 2145436336,
     ]  # fmt: skip

@@ -1,6 +1,6 @@
-"""Pairs by words and n-grams: what is read of lists and types, resumed, and several as one."""
+"""Pairs by words and n-grams: what is read, resumed, and several as one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,6 @@ from medray.modalities.text import Texts
 from medray.modalities.text.plan import TextPlan, TextPlanOptions
 from medray.modalities.text.readings import reading_of
 from medray.modalities.text.tokens import split
-from medray.models.text.base import FIRST, OTHER, SECOND, WORDS
 from medray.spec.training import TrainSettings
 from medray.storage.catalog.datasets import Dataset, open_dataset
 from medray.storage.catalog.models import open_model
@@ -47,52 +46,27 @@ def plan(**changed: Any) -> TextPlan:
     return TextPlan(**{**known, **changed})
 
 
-def row(text: str, kinds: Sequence[str] = ()) -> dict[str, Any]:
-    found = [one for one in split(text) if len(one.text) > 6]
-    named = [*kinds, *["DRUG"] * len(found)]
+def row(text: str) -> dict[str, Any]:
     spans = [
-        {"begin": one.begin, "end": one.end, "type": kind, "parts": []}
-        for one, kind in zip(found, named, strict=False)
+        {"begin": one.begin, "end": one.end, "type": "DRUG", "parts": []}
+        for one in split(text)
+        if len(one.text) > 6
     ]
     return {"text": text, "spans": spans}
 
 
-def test_a_list_is_read_as_that_one_of_the_pair_that_stands_in_it() -> None:
-    reading = reading_of(plan(lists="all"), build_task(TASK))
-    one = reading.encode(row(LISTS), learnt=False)
-    told = {pair: words.tolist() for pair, words in zip(one.pairs, one.words, strict=True)}
-    comma, _, joins, raises, carries, by = range(WORDS, WORDS + 6)
-    tail = [joins, by, OTHER]  # a word that joins no list
-    assert told[1, 3] == [carries, FIRST, raises, SECOND, *tail]
-    assert told[2, 4] == told[1, 3]
-    # Of both in one list those between them are one, and those before or behind are none.
-    assert told[0, 2] == [carries, FIRST, comma, OTHER, WORDS + 1, SECOND, raises, OTHER, *tail]
-    assert told[0, 1] == [carries, FIRST, comma, SECOND, raises, OTHER, *tail]
-    assert told[3, 5] == [carries, OTHER, raises, FIRST, joins, by, SECOND]
-    places = dict(zip(one.pairs, one.second, strict=True))
-    assert (places[2, 4] - places[2, 4][3]).tolist() == [-3, -2, -1, 0, 1, 2, 3]
-    others = reading_of(plan(), build_task(TASK)).encode(row(LISTS), learnt=False)
-    told = {pair: words.tolist() for pair, words in zip(others.pairs, others.words, strict=True)}
-    assert told[0, 3] == [carries, FIRST, comma, OTHER, raises, SECOND, joins, OTHER, *tail]
-
-
-def test_n_grams_know_types_and_no_names() -> None:
-    reading = reading_of(plan(), build_task(TASK))
-
-    def grams(text: str, *kinds: str) -> set[int]:
-        one = reading.encode(row(text, kinds), learnt=False)
-        made = reading.inputs([one], CPU)
+def test_n_grams_are_of_words_around_the_pair_and_of_no_name() -> None:
+    def grams(text: str, phrase: int) -> set[int]:
+        reading = reading_of(plan(phrase=phrase), build_task(TASK))
+        made = reading.inputs([reading.encode(row(text), learnt=False)], CPU)
         assert len(made["starts"]) == 1
-        assert made["weights"].square().sum() == pytest.approx(1)
         return set(made["grams"].tolist())
 
-    told = grams("abmycin raises corolol", "GROUP", "BRAND")
-    assert told == grams("corolol raises pilolol", "GROUP", "BRAND")
-    assert len(told - grams("abmycin raises corolol", "BRAND", "GROUP")) == 3
-    assert len(told - grams("abmycin raises corolol", "GROUP", "GROUP")) == 2
-    longer = reading_of(plan(phrase=1), build_task(TASK))
-    one = longer.encode(row("abmycin raises corolol"), learnt=False)
-    assert len(longer.inputs([one], CPU)["grams"]) == 3 + 3
+    told = grams("abmycin raises corolol", 3)
+    assert len(told) == 3 + 2 + 1
+    assert told == grams("corolol raises pilolol", 3)
+    assert len(told - grams("abmycin and corolol", 3)) == 1 + 2 + 1
+    assert len(grams("abmycin raises corolol", 1)) == 3
 
 
 def test_pairs_of_a_batch_are_answered_as_alone() -> None:
@@ -115,7 +89,7 @@ def test_pairs_of_a_batch_are_answered_as_alone() -> None:
 def setup_of(data: Dataset, run: str, **train: Any) -> TrainSetup:
     settings = TrainSettings(epochs=3, steps_per_epoch=2, batch_size=7, augment=None, **train)
     made = Texts().plan(
-        data, range(30), build_task(TASK), Wanted(MODEL, settings, TextPlanOptions(lists="all"))
+        data, range(30), build_task(TASK), Wanted(MODEL, settings, TextPlanOptions())
     )
     return TrainSetup(
         data.objects, data.reference, TASK, MODEL, made, settings, run,
