@@ -1,7 +1,6 @@
 """Media types of requests, and how plain bodies are read: nothing grows before it is measured."""
 
 import ast
-import json
 import math
 from collections.abc import Collection
 from io import BytesIO
@@ -10,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from medray.errors import DataError
+from medray.formats.tabular.json_text import value_of
 
 JSON, NPY, PNG, JPEG, TIFF = (
     "application/json", "application/x-npy", "image/png", "image/jpeg", "image/tiff",
@@ -32,12 +32,12 @@ def parsed(body: bytes) -> Any:
     """The value of a JSON body.
 
     Raises:
-        DataError: "too-large" or "bad-json".
+        DataError: "too-large", "bad-json", or "not-utf8": half of a character.
     """
     if len(body) > JSON_BYTES:
         raise DataError("too long for JSON", code="too-large", hint="send Arrow or .npy instead")
     try:
-        return json.loads(body)
+        return value_of(body)
     except (ValueError, RecursionError) as error:
         raise DataError("the body is no JSON", code="bad-json") from error
 

@@ -94,10 +94,16 @@ def checked(text: str, spans: Iterable[Span]) -> None:
 
     Raises:
         DataError: one is empty, turned round or reaches beyond the text (code "span-outside"), or
-            its parts touch or are not in order ("parts-disorder").
+            its parts touch, are not in order or are not its own ("parts-disorder").
     """
     for span in spans:
         ends = span.parts or (span.begin, span.end)
+        if len(ends) % 2 or (ends[0], ends[-1]) != (span.begin, span.end):
+            raise DataError(
+                "parts of a span do not begin and end where it does",
+                code="parts-disorder",
+                hint="begin and end of each part, one behind the other",
+            )
         full = all(one < other for one, other in zip(ends[::2], ends[1::2], strict=True))
         if not full or min(ends) < 0 or max(ends) > len(text):
             raise DataError(

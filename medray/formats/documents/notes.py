@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from medray.formats.documents.options import DocumentOptions
 from medray.formats.documents.phi.gate import Gate
 from medray.formats.files import is_empty, item, nothing_found, open_path, stem, walk
 from medray.formats.naming import Apart
+from medray.formats.tabular.json_text import value_of
 from medray.formats.tabular.text import BOM, blocks, decoded, lines
 from medray.ids import Distinct
 from medray.storage.shards.holds import Holds, names
@@ -221,7 +221,7 @@ def _of_lines(path: Path) -> Iterator[tuple[int, Cells | DataError]]:
         if not raw.strip():
             continue
         try:
-            value = json.loads(decoded(raw))
+            value = value_of(decoded(raw))
         except (ValueError, RecursionError):
             value = None
         except DataError as error:

@@ -33,6 +33,7 @@ from medray.formats.fhir.reading import resources, subject_of, without_collector
 from medray.formats.files import open_path, replacing
 from medray.formats.joined import Joined, Look, Piece, Share, in_one_file
 from medray.formats.packed import grouped
+from medray.formats.tabular.json_text import value_of
 from medray.formats.tabular.text import BOM
 from medray.storage.shards.holds import Holds, Needs, names
 from medray.storage.shards.records import Refusal
@@ -278,7 +279,7 @@ def _sha1(data: bytes) -> str:
 
 def _json(data: bytes) -> Any:
     try:
-        return json.loads(data)
+        return value_of(data)
     except (ValueError, RecursionError) as error:
         raise DataError("the annotations are no JSON", code="bad-json") from error
 

@@ -1,7 +1,6 @@
 """Files with the annotations of many images: CSV, and JSON as COCO's."""
 
 import csv
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from medray.errors import DataError, SpecError
 from medray.formats.base import Source
 from medray.formats.files import open_path
 from medray.formats.imaging.entries import number
+from medray.formats.tabular.json_text import value_of
 
 MAX_TABLE = 2**30  # bytes; COCO's own of 118,000 images has 470 MB
 
@@ -21,9 +21,11 @@ def document_of(source: Source, table: str) -> dict[str, Any]:
         SpecError: it is not there ("no-table"), too large, or no object of JSON ("bad-table").
     """
     try:
-        document: dict[str, Any] = json.loads(_path(source, table).read_bytes())
+        document: dict[str, Any] = value_of(_path(source, table).read_bytes())
     except (ValueError, RecursionError) as error:
         raise SpecError("the file is no JSON", code="bad-table", about=table) from error
+    except DataError as error:
+        raise SpecError(error.message, code="bad-table", about=table, hint=error.hint) from error
     if not isinstance(document, dict):
         raise SpecError("the file is no object of JSON", code="bad-table", about=table)
     return document

@@ -1,16 +1,16 @@
 """dataset.json, as the Decathlon and both versions of nnU-Net write it."""
 
 import contextlib
-import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from medray.errors import SpecError
+from medray.errors import DataError, SpecError
 from medray.formats.base import Input, Source
 from medray.formats.files import File, stem
 from medray.formats.nifti.volume import SUFFIXES
+from medray.formats.tabular.json_text import value_of
 from medray.storage.shards.records import Refusal
 
 DOCUMENT = "dataset.json"
@@ -142,8 +142,8 @@ def _json(source: Source) -> dict[str, Any]:
     document = None
     source.fetch(DOCUMENT, MAX_DOCUMENT)
     if path.stat().st_size <= MAX_DOCUMENT:
-        with contextlib.suppress(ValueError, RecursionError):
-            document = json.loads(path.read_bytes())
+        with contextlib.suppress(ValueError, RecursionError, DataError):
+            document = value_of(path.read_bytes())
     if not isinstance(document, dict):
         raise SpecError("dataset.json is no JSON object", code="bad-dataset-json")
     return document

@@ -5,7 +5,6 @@ an allow-list of types and codecs and against limits, so that no foreign documen
 or allocate.
 """
 
-import json
 import math
 import warnings
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 import zarr
 
 from medray.errors import DataError
+from medray.formats.tabular.json_text import value_of
 
 Array = np.ndarray[Any, Any]
 
@@ -142,7 +142,7 @@ def _document(path: Path) -> dict[str, Any] | None:
     if path.stat().st_size > MAX_DOCUMENT:
         raise _damaged(path.parent)
     try:
-        document = json.loads(path.read_bytes())
+        document = value_of(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise _damaged(path.parent) from error
     if not isinstance(document, dict):

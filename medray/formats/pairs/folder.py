@@ -5,7 +5,6 @@ there was not measured. Of folds there are lists of positions in the matrix, row
 cells, or of those with a value, which makes a difference where some have none.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +16,7 @@ import numpy as np
 from medray.errors import DataError
 from medray.formats.pairs.options import Scale
 from medray.formats.tabular.delimited import MISSING
+from medray.formats.tabular.json_text import value_of
 
 MOST_BYTES = 2**28  # of a file
 LARGEST = 30  # no affinity on a logarithmic scale comes near it: avidin's pKd is 15
@@ -194,7 +194,7 @@ def _text(path: Path) -> str:
 
 def _json(path: Path, pairs: Any = None) -> Any:
     try:
-        return json.loads(_text(path), object_pairs_hook=pairs)
+        return value_of(_text(path), pairs)
     except (ValueError, RecursionError) as error:
         raise DataError("the file is no JSON", code="bad-json") from error
 

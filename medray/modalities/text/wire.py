@@ -1,5 +1,6 @@
 """Bodies of requests to models of texts: texts in JSON, with spans where the model takes them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from medray.errors import DataError
@@ -67,7 +68,8 @@ class TextWire(Wire):
         """See Wire; each sample has its text, and its spans, in its row.
 
         Raises:
-            DataError: see Wire; or a span lies outside of its text ("span-outside").
+            DataError: see Wire; a text is blank ("no-text"), as no document is; or a span does not
+                fit its text (see `columns.checked`).
         """
         name = str(self.plan["column"])
         fields = (name, SPANS) if self._marked else (name,)
@@ -79,10 +81,14 @@ class TextWire(Wire):
                 raise self._bad()
             if len(text) > CHARACTERS:
                 raise DataError(f"a text of {len(text)} characters", code="too-large")
+            if not text.strip():
+                raise DataError("a text is empty", code="no-text", about=sample)
             row: dict[str, Any] = {name: text}
             if self._marked:
                 try:
                     row[SPANS] = [{"parts": [], **span} for span in spans]
+                    if not all(map(_counted, row[SPANS])):
+                        raise self._bad()
                     checked(text, spans_of(row))
                 except (TypeError, AttributeError) as error:
                     raise self._bad() from error
@@ -95,3 +101,9 @@ class TextWire(Wire):
             code="bad-json",
             hint=f"expected {self._form}, or a list of such objects",
         )
+
+
+def _counted(span: Mapping[str, Any]) -> bool:
+    """Whether its places are whole numbers, where it has them."""
+    places = (span.get("begin", 0), span.get("end", 0), *span["parts"])
+    return all(type(one) is int for one in places)

@@ -26,7 +26,7 @@ def test_one_text_or_many() -> None:
         "a",
         {"text": "aspirin"},
     )
-    assert [one.id for one in read([{"text": "a"}, {"text": ""}]).samples] == ["0", "1"]
+    assert [one.id for one in read([{"text": "a"}, {"text": "b"}]).samples] == ["0", "1"]
 
 
 def test_spans_come_where_the_model_takes_them() -> None:
@@ -54,6 +54,14 @@ def test_spans_come_where_the_model_takes_them() -> None:
         ({"text": "a", "spans": [3]}, "links", "bad-json"),
         ({"text": "a", "spans": [{"begin": 0}]}, "links", "bad-spans"),
         ({"text": "a", "spans": {}}, "links", "bad-json"),
+        ({"text": ""}, "summary", "no-text"),
+        ([{"text": "a"}, {"text": " \u00a0\n"}], "spans", "no-text"),
+        ({"text": "a\ud800"}, "spans", "not-utf8"),
+        ({"text": "aspirin", "spans": [{**SPAN, "begin": 0.5}]}, "links", "bad-json"),
+        ({"text": "aspirin", "spans": [{**SPAN, "begin": True}]}, "links", "bad-json"),
+        ({"text": "aspirin", "spans": [{**SPAN, "parts": [0, 3, 7]}]}, "links", "parts-disorder"),
+        ({"text": "aspirin", "spans": [{**SPAN, "parts": [0, 3]}]}, "links", "parts-disorder"),
+        ({"text": "aspirin", "spans": [{**SPAN, "parts": ["0", "7"]}]}, "links", "bad-json"),
     ],
 )
 def test_what_is_no_text_is_refused(body: Any, answers: str, code: str) -> None:
