@@ -51,9 +51,10 @@ def run_on_ray(
 ) -> None:
     """Run `units` by worker processes on the Ray that this process is connected to.
 
-    Every unit ends in exactly one receipt. Each process runs two threads, so that one reads the
-    next unit while the other computes. Ray starts a process anew that dies; one that could not
-    begin, as beside a node's death it may not, is gone for good, and then all are made anew.
+    Every unit ends in exactly one receipt. Each process runs two threads, so that one waits for
+    storage or reads while the other computes (see `Turn`). Ray starts a process anew that dies; one
+    that could not begin, as beside a node's death it may not, is gone for good, and then all are
+    made anew.
 
     Args:
         spec: of the workers.

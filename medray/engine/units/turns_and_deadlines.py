@@ -5,8 +5,9 @@ import faulthandler
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from medray.engine.units.operation import Unit
@@ -14,28 +15,57 @@ from medray.errors import FatalError
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample, Slabs
 
+LOOK_S = 0.05
+SATURATED = 0.8  # of the time
+
+
+def busy_ns(thread: int) -> int:
+    """For how long a thread of this process has computed, or stood in line for a processor.
+
+    Args:
+        thread: its number (`threading.get_native_id`).
+
+    Returns:
+        Nanoseconds since it began; 0 where the system does not tell.
+    """
+    try:
+        computed, stood, _ = Path(f"/proc/self/task/{thread}/schedstat").read_text().split()
+    except OSError:
+        return 0
+    return int(computed) + int(stood)
+
 
 class Turn:
-    """Many units share the process; a careful one has it alone, so that a crash names its cause."""
+    """Units share the process: a second one begins once the first waits for storage or a device.
 
-    def __init__(self) -> None:
+    While the first computes they would be no sooner done together, and push one another's data out
+    of the core's cache. A careful one has the process alone, so that a crash names its cause.
+
+    Args:
+        busy: see `busy_ns`.
+    """
+
+    def __init__(self, busy: Callable[[int], int] = busy_ns) -> None:
+        self._busy = busy
         self._changed = threading.Condition()
-        self._sharing = 0
+        self._sharing = dict[int, tuple[int, int]]()  # by thread: when it was looked at, its `busy`
         self._waiting = 0
         self._alone = False
 
     @contextlib.contextmanager
     def taken(self, *, alone: bool) -> Iterator[None]:
         """Hold a turn: with others, or `alone`. Who waits to be alone goes before newcomers."""
+        thread = threading.get_native_id()
         with self._changed:
             if alone:
                 self._waiting += 1
-                self._changed.wait_for(lambda: not self._alone and self._sharing == 0)
+                self._changed.wait_for(lambda: not self._alone and not self._sharing)
                 self._waiting -= 1
                 self._alone = True
             else:
-                self._changed.wait_for(lambda: not self._alone and self._waiting == 0)
-                self._sharing += 1
+                while self._alone or self._waiting or self._saturated():
+                    self._changed.wait(LOOK_S)
+                self._sharing[thread] = time.monotonic_ns(), self._busy(thread)
         try:
             yield
         finally:
@@ -43,8 +73,20 @@ class Turn:
                 if alone:
                     self._alone = False
                 else:
-                    self._sharing -= 1
+                    del self._sharing[thread]
                 self._changed.notify_all()
+
+    def _saturated(self) -> bool:
+        """Whether one that is under way has computed since it was looked at, or just begun."""
+        now, found = time.monotonic_ns(), False
+        for thread, (then, before) in self._sharing.items():
+            if now - then < LOOK_S * 1e9:
+                found = True
+                continue
+            busy = self._busy(thread)
+            self._sharing[thread] = now, busy
+            found |= busy - before > SATURATED * (now - then)
+        return found
 
 
 class Watchdog:

@@ -102,7 +102,8 @@ class Worker:
         if self.operation.device:
             keep_freed_memory()
         self._device = threading.Lock()
-        self._turn = Turn()
+        # Of units that need the device one reads while another has it.
+        self._turn = Turn(lambda _: 0) if self.operation.device else Turn()
         self._making = "compute" if self.operation.device else "read"
         self._watch = Watchdog(spec.unit_timeout_s)
         self._opened = False

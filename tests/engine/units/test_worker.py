@@ -13,7 +13,6 @@ import pytest
 from medray.engine.units import worker as worker_module
 from medray.engine.units.inline import run_inline
 from medray.engine.units.operation import Operation, Unit
-from medray.engine.units.turns_and_deadlines import Turn
 from medray.engine.units.worker import Receipt, Worker, WorkerSpec
 from medray.errors import DataError, FatalError, RetryableError
 from medray.storage.catalog.ledger import Ledger
@@ -275,37 +274,6 @@ def test_inline_gives_one_receipt_a_unit_and_drains(
     drained = [receipt for receipt in seen if receipt.state == "drained"]
     assert 1 <= len(drained) < 12
     assert len(Ledger(objects, "d").committed(u.id for u in units)) == 12 - len(drained)
-
-
-def test_who_waits_to_be_alone_goes_before_newcomers() -> None:
-    turn, order = Turn(), []
-    first_in, waiting = threading.Event(), threading.Event()
-
-    def sharer(name: str, until: threading.Event) -> None:
-        with turn.taken(alone=False):
-            order.append(name)
-            first_in.set()
-            until.wait(5)
-
-    def loner() -> None:
-        with turn.taken(alone=True):
-            order.append("alone")
-
-    done = threading.Event()
-    done.set()
-    threads = [threading.Thread(target=sharer, args=("first", waiting))]
-    threads[0].start()
-    first_in.wait(5)
-    threads.append(threading.Thread(target=loner))
-    threads[1].start()
-    while turn._waiting == 0:
-        pass
-    threads.append(threading.Thread(target=sharer, args=("newcomer", done)))
-    threads[2].start()
-    waiting.set()
-    for thread in threads:
-        thread.join(5)
-    assert order == ["first", "alone", "newcomer"]
 
 
 def test_where_every_input_fails_unforeseen_the_code_is_to_blame(
