@@ -158,6 +158,13 @@ def test_bodies_of_another_form_are_refused(body: dict[str, Any]) -> None:
         RecordWire(PLAN).read(json.dumps(body).encode(), JSON, LIMITS)
 
 
+@pytest.mark.parametrize("hours", [[0.5, 5], [5, None]])
+def test_events_of_a_request_are_in_order(hours: list[float | None]) -> None:
+    body = {"codes": ["A//1", "B"], "hours": hours}
+    with pytest.raises(DataError, match="unordered-events"):
+        RecordWire(PLAN).read(json.dumps(body).encode(), JSON, LIMITS)
+
+
 def test_codes_by_name_and_hours_that_are_null() -> None:
     body = {"codes": ["SEX//f", "B", "A//1"], "hours": [None, 5, 0.5]}
     (sample,) = RecordWire(PLAN).read(json.dumps(body).encode(), JSON, LIMITS).samples

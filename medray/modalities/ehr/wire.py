@@ -41,7 +41,12 @@ class RecordWire(Wire):
         return {JSON: {"oneOf": [one, {"type": "array", "items": one}]}}
 
     def read(self, body: bytes, media: str, limits: Limits) -> Asked:
-        """See Wire; each sample has the arrays that a cohort would have made."""
+        """See Wire; each sample has the arrays that a cohort would have made.
+
+        Raises:
+            DataError: see Wire; or events are not as a cohort has them, the oldest first (code
+                "unordered-events").
+        """
         documents, many = documents_of(body, (CODES, HOURS), FORM)
         numbers = {name: at + OTHER + 1 for at, name in enumerate(self.plan["names"])}
         made = []
@@ -58,6 +63,14 @@ class RecordWire(Wire):
             when = np.array([np.nan if hour is None else _float(hour) for hour in hours])
             if (when < 0).any() or (when > MOST_HOURS).any():
                 raise _bad()
+            always = np.isnan(when)
+            if (np.diff(always.astype(np.int8)) > 0).any() or (np.diff(when[~always]) > 0).any():
+                raise DataError(
+                    "the events are not in order",
+                    code="unordered-events",
+                    about=name,
+                    hint="first what is always so (null), then the oldest event first",
+                )
             arrays = {
                 CODES: np.array([numbers.get(code, OTHER) for code in codes], np.int32),
                 HOURS: when.astype(np.float32),
