@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 _ENDS = re.compile(
     r"(?<=[.!?])[\"')\]]*\s+(?=(?:[-*•]\s+)?[\"'(\[]?[A-Z0-9])|"
-    r"(?<=[a-z)\]%][.!?])(?=[A-Z][a-z])|\s*\n\s*"
-)
+    r"(?<=[a-z)\]%][.!?])(?=[A-Z][a-z])|(?<!\s)\s*\n\s*"
+)  # blanks are looked at from their first on, else a run of them takes its length squared
 _SHORT = re.compile(
     r"(?:\b(?:dr|mr|mrs|ms|prof|vs|fig|no|st|approx|e\.g|i\.e|et al|ca|resp|incl|spp?)|\b[A-Z])\.$",
     re.IGNORECASE,

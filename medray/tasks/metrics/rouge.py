@@ -19,7 +19,7 @@ _UNITS = (
     r"(?:pounds?|lbs?|ounces?|oz|feet|foot|ft|inch(?:es)?)\b|(?:tablets?|pills?|packs?)\b"
 )
 _QUANTITY = re.compile(
-    rf"(?P<sign><=|>=|[<>≤≥±]|(?<![\w)])-)?\s*(?P<number>(?<![\w.])\d+(?:,\d{{3}})*(?:\.\d+)?)"
+    rf"(?:(?P<sign><=|>=|[<>≤≥±]|(?<![\w)])-)\s*)?(?P<number>(?<![\w.])\d+(?:,\d{{3}})*(?:\.\d+)?)"
     rf"(?:[ -]?(?P<unit>{_UNITS}))?",
     re.IGNORECASE,
 )
