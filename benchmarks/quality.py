@@ -72,7 +72,7 @@ SCORES = {
         Bar("accuracy", "≥", None, "eye-chance-scores"),
     ],
     "ner": [Bar("f1", "≥", 0.80)],
-    "ddi": [Bar("f1", "≥", 0.615)],
+    "ddi": [Bar("f1", "≥", 0.625)],  # of the mean; of each network 0.615
     "note-sections": [Bar("accuracy", "≥", 0.73)],
     "note-summary": [
         Bar("rouge1", "≥", 0.35),
