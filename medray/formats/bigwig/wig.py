@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from medray.errors import DataError
-from medray.formats.tabular.text import BOM, MAX_LINE, blocks
+from medray.formats.tabular.text import BOM, MAX_LINE, blocks, require_lines
 
 MAX_BASES = 2**29  # of a contig whose length nobody declares: its bins are held whole
 MAX_SPAN = 2**20
@@ -125,6 +125,8 @@ class Wig:
         start, stop = self._place or (0, None)
         tail, before = b"", start
         for block in blocks(self._path, start, None if stop is None else stop - start):
+            if not before:
+                require_lines(block)
             *whole, tail = (tail + block).split(b"\n")
             for line in whole:
                 after = before + len(line) + 1

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medray.errors import DataError
-from medray.formats.tabular.text import BLOCK, BOM, blocks, kind_of, lines
+from medray.formats.tabular.text import BLOCK, BOM, blocks, kind_of, lines, require_lines
 
 BEFORE = BOM + b" \t\r\n"  # what may stand before the first header
 MAX_HEADER = 2**16
@@ -68,6 +68,7 @@ def scanned(path: Path, contig: str | None) -> Iterator[Record]:
     first = next(filter(None, (block.lstrip(BEFORE) for block in blocks(path))), b"")
     if not first:
         raise DataError("the file is empty", code="empty-file")
+    require_lines(first)
     if not first.startswith(b">"):
         if contig is None:
             raise DataError(

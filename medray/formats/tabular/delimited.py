@@ -19,6 +19,7 @@ import numpy as np
 from blake3 import blake3
 
 from medray.errors import DataError
+from medray.formats.tabular.text import require_lines
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".tab", ".csv.gz", ".tsv.gz", ".txt.gz", ".tab.gz")
 PIECE_ROWS = 512
@@ -119,13 +120,15 @@ def head(path: Path, *, header: bool, loose: bool = False) -> Head:
 
     Raises:
         DataError: it holds no row ("empty-table"), is no text ("not-text", "damaged-gzip"), has a
-            line beyond 64 MiB ("long-line"), or names a column twice ("duplicate-column").
+            line beyond 64 MiB ("long-line"), ends them in CR alone ("cr-line-ends"), or names a
+            column twice ("duplicate-column").
     """
     found: list[tuple[int, int, list[str]]] = []
     delimiter, offset = "", 0
     with opened(path) as (file, packed):
         for number, line in enumerate(lines(file), start=1):
             if line.strip():
+                require_lines(line)
                 delimiter = delimiter or _delimiter(line, path, headed=header, loose=loose)
                 found.append((number, offset, parse(line, delimiter, number)))
                 if len(found) == 1 + header:

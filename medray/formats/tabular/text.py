@@ -116,6 +116,23 @@ def mind_the_end(path: Path, name: str) -> None:
             event("no-final-newline", level=logging.WARNING, file=name)
 
 
+def require_lines(begin: bytes | bytearray) -> None:
+    """That lines end as they do today.
+
+    Args:
+        begin: of a text; of a MiB or all of it.
+
+    Raises:
+        DataError: they end in CR alone, so all of the text would be one line (code "cr-line-ends").
+    """
+    if b"\n" not in begin and b"\r" in begin[:-1]:  # behind its last byte a newline may come
+        raise DataError(
+            "its lines end in CR alone, as old programs of Macs write them",
+            code="cr-line-ends",
+            hint=r"convert it: tr '\r' '\n' < FILE > OTHER",
+        )
+
+
 def ranges(
     path: Path, mark: bytes = b"\n", *, until: tuple[bytes, ...] = (), size: int = RANGE_BYTES
 ) -> Iterator[Range]:
@@ -128,7 +145,7 @@ def ranges(
         size: least bytes of a piece but the last.
 
     Raises:
-        DataError: as `blocks`.
+        DataError: as `blocks`, and `require_lines`.
     """
     if kind_of(path) == "gzip":
         size = max(size, sum(map(len, blocks(path))) // GZIP_RANGES)
@@ -137,6 +154,8 @@ def ranges(
     start = held = marks = first = 0
     tail = b""
     for block in blocks(path, 0, end):
+        if not start and not held:
+            require_lines(block)
         text = tail + block
         marks += text.count(mark)
         held += len(block)
@@ -156,13 +175,15 @@ def lines(path: Path, piece: Range | None = None) -> Iterator[bytes]:
     the mark that some editors begin UTF-8 by.
 
     Raises:
-        DataError: as `blocks`; or a line of more than a MiB, as no table has ("long-line").
+        DataError: as `blocks`, and `require_lines`; or a line of more than a MiB, as no table has
+            ("long-line").
     """
     tail = b""
     begins = piece is None or piece.start == 0
     text = blocks(path) if piece is None else blocks(path, piece.start, piece.size)
     for block in text:
         if begins:
+            require_lines(block)
             block, begins = block.removeprefix(BOM), False
         whole = (tail + block).split(b"\n")
         tail = whole.pop()

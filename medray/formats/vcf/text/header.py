@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from medray.errors import DataError
-from medray.formats.tabular.text import BOM
+from medray.formats.tabular.text import BOM, require_lines
 from medray.formats.vcf.text.bgzf import Kind, head_of
 from medray.formats.vcf.text.fields import RESERVED, TYPES, Category, Field
 
@@ -79,7 +79,8 @@ def read_header(path: Path, kind: Kind, allow: frozenset[str]) -> Header:
         allow: codes that are passed over.
 
     Raises:
-        DataError: see `parse_header`; or it is damaged (see `head_of`).
+        DataError: see `parse_header`; or it is damaged (see `head_of`), or ends its lines in CR
+            alone ("cr-line-ends").
     """
     text = bytearray()
     begin = 0  # of the first line that is not looked at
@@ -87,6 +88,7 @@ def read_header(path: Path, kind: Kind, allow: frozenset[str]) -> Header:
         text += piece
         if begin == 0:
             text = text.removeprefix(BOM)
+            require_lines(text)
         last = _LAST.search(text, max(0, begin - 1))
         if last is not None:
             end = text.find(b"\n", last.start(1)) + 1
