@@ -2,6 +2,7 @@
 
 import datetime
 from dataclasses import dataclass, field
+from typing import Any
 
 from medray.jobs.schedule.claims import Claim, Claims
 from medray.jobs.schedule.scheduler import TICK_S, Scheduler
@@ -44,6 +45,7 @@ class Night:
     clock: Wall
     takes: float = 0.0
     statuses: list[int] = field(default_factory=list)
+    result: dict[str, Any] = field(default_factory=dict)
     started: list[str] = field(default_factory=list)
     runs: list[str] = field(default_factory=list)
     stops: int = 0
@@ -69,7 +71,7 @@ class Child:
         if not self.asked and self.night.clock.monotonic() < self.until:
             return None
         self.night.now -= 1
-        return Outcome(4 if self.asked else (self.night.statuses or [0]).pop(0))
+        return Outcome(4 if self.asked else (self.night.statuses or [0]).pop(0), self.night.result)
 
     def stop(self) -> None:
         self.asked = True

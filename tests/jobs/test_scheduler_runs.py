@@ -1,6 +1,7 @@
 """Scheduler drills on a virtual clock: pauses, overlaps, windows, dead schedulers, failures."""
 
 import datetime
+import json
 import threading
 from collections import Counter
 from typing import Any
@@ -8,7 +9,8 @@ from typing import Any
 import pytest
 from nights import DAY, HOUR, JOB, Night, pass_time, states
 
-from medray.errors import RetryableError, SpecError
+from medray.commands.run import report_error
+from medray.errors import DataError, RetryableError, SpecError
 from medray.jobs.schedule import schedules
 from medray.jobs.schedule.claims import Claims
 from medray.jobs.schedule.scheduler import RETRIES, RETRY_S, TICK_S, Scheduler
@@ -115,6 +117,25 @@ def test_what_does_not_mend_has_failed(
     pass_time(clock, 11 * HOUR, scheduler(), step=30)
     assert len(night.started) == starts
     assert states(objects, clock) == {"20260501T220000Z": "failed"}
+
+
+def test_why_a_night_failed_is_kept_and_read_again(
+    add, scheduler, clock, night, objects, capsys
+) -> None:
+    refused = DataError("1 of 9 were refused", code="error-budget", about="x", hint="look")
+    report_error([], refused)  # what the run prints, and the scheduler keeps
+    night.statuses, night.result = [3], json.loads(capsys.readouterr().out)
+    add()
+    pass_time(clock, 11 * HOUR, scheduler(), step=30)
+    (record,) = Claims(objects, "n", clock).history(9)
+    assert record.end is not None
+    assert record.end.state == "failed"
+    assert record.end.error == {
+        "code": "error-budget", "message": "1 of 9 were refused", "about": "x", "hint": "look",
+        "exit_status": 3,
+    }  # fmt: skip
+    pass_time(clock, DAY, scheduler(), step=300)
+    assert len(night.started) == 2  # and the next night comes
 
 
 def test_storage_fails_for_a_while(add, scheduler, clock, night, objects, monkeypatch) -> None:

@@ -15,7 +15,6 @@ from medray.formats.table.features import Features
 from medray.formats.table.sheets import Found, Record, Sheet, Start, Survey, bad_value, ragged
 from medray.formats.tabular import delimited
 from medray.formats.tabular.delimited import PIECE_ROWS
-from medray.formats.tabular.text import require_lines
 
 SUFFIXES = (".arff", ".arff.gz")
 MAX_HEADER = 2**20  # lines
@@ -133,7 +132,6 @@ def header(path: Path) -> Header:
     names, words, others, offset = list[str](), dict[str, tuple[str, ...]](), set[str](), 0
     with delimited.opened(path) as (file, _):
         for number, raw in enumerate(delimited.lines(file), start=1):
-            require_lines(raw)
             offset += len(raw)
             line = _text(raw, number).strip()
             if not line or line.startswith("%"):

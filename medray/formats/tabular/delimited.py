@@ -10,7 +10,7 @@ import io
 import itertools
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -119,16 +119,14 @@ def head(path: Path, *, header: bool, loose: bool = False) -> Head:
             as R writes them.
 
     Raises:
-        DataError: it holds no row ("empty-table"), is no text ("not-text", "damaged-gzip"), has a
-            line beyond 64 MiB ("long-line"), ends them in CR alone ("cr-line-ends"), or names a
-            column twice ("duplicate-column").
+        DataError: it holds no row ("empty-table"), is no text ("not-text", "damaged-gzip"), has no
+            lines as of `lines`, or names a column twice ("duplicate-column").
     """
     found: list[tuple[int, int, list[str]]] = []
     delimiter, offset = "", 0
     with opened(path) as (file, packed):
         for number, line in enumerate(lines(file), start=1):
             if line.strip():
-                require_lines(line)
                 delimiter = delimiter or _delimiter(line, path, headed=header, loose=loose)
                 found.append((number, offset, parse(line, delimiter, number)))
                 if len(found) == 1 + header:
@@ -269,13 +267,11 @@ def numbers(cells: Sequence[str]) -> np.ndarray:
     Raises:
         ValueError: a cell is no finite number; its position is the argument.
     """
-    try:
+    with suppress(ValueError):
         # float() takes 1_000 and inf, which no table means.
         values = np.array(list(map(float, cells)), np.float64)
         if np.isfinite(values).all() and "_" not in "".join(cells):
             return _single(values)
-    except ValueError:
-        pass
     found = np.empty(len(cells), np.float64)
     for at, cell in enumerate(cells):
         text = cell.strip()
@@ -340,10 +336,11 @@ def _delimiter(line: bytes, path: Path, *, headed: bool, loose: bool) -> str:
 
 
 def lines(file: IO[bytes]) -> Iterator[bytes]:
-    """Lines with their ends, none longer than 64 MiB ("long-line")."""
+    """Lines with their ends, as `require_lines`; none beyond 64 MiB ("long-line")."""
     while line := file.readline(MAX_LINE):
         if len(line) == MAX_LINE:
             raise DataError("a line is longer than 64 MiB", code="long-line")
+        require_lines(line)
         yield line
 
 

@@ -117,7 +117,7 @@ class End:
         attempts: how many times it was started.
         job: id of the job's run.
         steps: results, as `medray run --json` has them.
-        error: code, message, about and hint, where it failed.
+        error: code, message, about, hint and exit status, where it failed.
     """
 
     state: State
@@ -129,7 +129,7 @@ class End:
     attempts: Count = 0
     job: str = ""
     steps: Steps = field(default_factory=list)
-    error: dict[str, str] = field(default_factory=dict)
+    error: dict[str, str | int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
