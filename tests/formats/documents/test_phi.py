@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,15 @@ def passed(text: str, spans: list[Span] | None = None, **options: Any) -> Docume
         ("Medicare number 1EG4-TE5-MK73", ["1EG4", "MK73"]),
         ("see patients.site.example.org/p3", ["site", "p3"]),
         ("ZIP 02115", ["02115"]),
+        ("Dr. van der Quodling and Prof. de la Vree", ["Quodling", "Vree"]),
+        ("Drs. Quodling, Vree and Zabrinski agree", ["Quodling", "Vree", "Zabrinski"]),
+        ("Dear Xi Quodling,\nthank you. Sincerely,\nOlo Vree", ["Xi", "Quodling", "Olo", "Vree"]),
+        ("Flat 3, 12 Quodling Gardens, SW1A 1AA", ["Quodling", "12", "SW1A", "1AA"]),
+        ("10115 Berlin, Quodlingstr. 4", ["Quodling", "4"]),
+        ("at 52.520008, 13.404954", ["520008", "404954"]),
+        ("driver's license D1234567, S/N 998877, serial 12AB34CD", ["D123", "998877", "12AB"]),
+        ("license plate B-QV 1234", ["B-QV", "1234"]),
+        ("Hosp no 123456, Acct #: 00-11", ["123456", "00-11"]),
         ("12 Élan Road; Española, NM 87532", ["lan", "12", "Espa", "87532"]),
     ],
 )
@@ -100,6 +110,8 @@ def test_each_kind_of_identifier_is_replaced(text: str, gone: list[str]) -> None
         "Provider asked about contact precautions; seen by: the team, ID 12",
         "Temp 101 F, walks 100 m, turned ninety degrees, growth plate 2 mm, Ménière disease",
         "Thank you, Doctor. Let's get started. Doctor, what's next?",
+        "VITAMIN B12 5MG, T3 N1 M0, plate 3-hole, plate 2 mm, license to drive, T4 2 ng/dL",
+        "Dear Colleague, kind regards. He may-be back; ratio 1.25, 3.5, grade 2-3",
     ],
 )
 def test_what_names_nobody_stays(text: str) -> None:
@@ -132,6 +144,10 @@ def read(text: str, form: str) -> datetime.date:
         ("25/12/2020", "%d/%m/%Y", {}),
         ("March 04, 2021", "%B %d, %Y", {}),
         ("04 March 2021", "%d %B %Y", {}),
+        ("04-March-2021", "%d-%B-%Y", {}),
+        ("04/March/2021", "%d/%B/%Y", {}),
+        ("04-March-21", "%d-%B-%y", {}),
+        ("04 March '21", "%d %B '%y", {}),
     ],
 )
 def test_dates_move_by_the_days_of_their_subject(text: str, form: str, options: Any) -> None:
@@ -139,6 +155,17 @@ def test_dates_move_by_the_days_of_their_subject(text: str, form: str, options: 
     before = read(text, form)
     after = read(made, form)
     assert (before - after).days == days() > 0
+
+
+@pytest.mark.parametrize(
+    "text", ["Apr-61", "4-Mar", "2021/3", "2021-03", "3.Apr.1961", "3rd Mar '61", "3 Mar 61"]
+)
+def test_dates_of_any_form_do_not_stay(text: str) -> None:
+    made = passed(f"seen {text}, then home").text
+    assert text not in made
+    assert re.sub(r"\d+|[A-Z][a-z]+", "", made) == re.sub(
+        r"\d+|[A-Z][a-z]+", "", f"seen {text}, then home".replace("rd", "th")
+    )
 
 
 def test_dates_without_a_year_or_a_day_move_too_and_what_is_none_is_taken_out() -> None:

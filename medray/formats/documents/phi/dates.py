@@ -15,12 +15,20 @@ MONTH = (
 _DAY = r"(?P<day>[0-3]?\d)(?P<ordinal>st|nd|rd|th)?"
 _YEAR = r"(?P<year>(?:19|20)\d\d)"
 _NAMED = rf"(?P<month>{MONTH})"
+_ANY_YEAR = r"(?P<year>(?:18|19|20)?\d\d)"
+_SHORT_YEAR = r"(?P<year>\d\d)"
 _TWO = r"(?P<first>\d{1,2})(?P<mark>[-/.])(?P<second>\d{1,2})"
 PATTERNS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         r"\b(?P<year>(?:18|19|20)\d\d)[-/.](?P<month>\d{1,2})[-/.](?P<day>\d{1,2})(?!\d)",
         rf"\b{_TWO}(?P=mark)(?P<year>(?:18|19|20)?\d\d)\b",
+        rf"\b{_DAY}(?P<mark>[-/.]){_NAMED}(?P=mark){_ANY_YEAR}\b",
+        rf"\b{_NAMED}[-/]{_ANY_YEAR}\b",
+        rf"\b{_DAY}-{_NAMED}(?=[^\w-]|$)",
+        rf"\b{_DAY}\s+(?:of\s+)?{_NAMED}\s+['\u2019]{_SHORT_YEAR}\b",
+        rf"\b{_DAY}\s+(?:of\s+)?{_NAMED}\s+{_SHORT_YEAR}(?=\s*(?:[,;)\n]|\.(?!\d)|$))",
+        r"\b(?P<year>(?:19|20)\d\d)[-/](?P<month>0?[1-9]|1[0-2])(?![-/.\d]*\d)\b",
         rf"\b{_NAMED}\s+{_DAY}(?:\s*,\s*|\s+){_YEAR}\b",
         rf"\b{_DAY}\s+(?:of\s+)?{_NAMED}(?:\s*,\s*|\s+){_YEAR}\b",
         rf"\b{_NAMED}(?:\s*,\s*|\s+)(?:of\s+)?{_YEAR}\b",

@@ -29,8 +29,11 @@ from medray.storage.shards.records import Refusal
 DIGITS = 8  # of a pseudonym, in hex: of a million names one pair in a hundred sites is alike
 _GAP = r"[^\S\r\n]"  # a blank, one that breaks no line among them
 _WORD = rf"[{UPPER}](?:{LETTER}|['\u2019\u2010\u2011-]){{0,40}}{LETTER}"  # no name is longer
+_PARTICLES = (
+    rf"(?:(?:van|von|der|den|de|del|della|di|da|la|le|du|bin|al|el|ter|zu|dos){_GAP}+){{0,3}}"
+)
 _TITLED = re.compile(
-    rf"\b(?:Dr|Mr|Mrs|Ms|Miss|Prof|Professor|Doctor|Nurse|DR|MR|MRS|MS)\b\.?{_GAP}+"
+    rf"\b(?:Dr|Mr|Mrs|Ms|Miss|Prof|Professor|Doctor|Nurse|DR|MR|MRS|MS)\b\.?{_GAP}+{_PARTICLES}"
     rf"(?P<name>(?:{_WORD}|[{UPPER}]\.?)(?:{_GAP}+(?:[{UPPER}]\.{_GAP}+)?{_WORD})?)"
 )
 _NAMED = re.compile(
@@ -46,6 +49,15 @@ _ROLE = re.compile(
     rf"next of kin|proxy|employer|insured|subscriber|cc|by){_GAP}*:{_GAP}*"
     rf"(?P<name>{_WORD}(?:,?{_GAP}+(?:[{UPPER}]\.?{_GAP}+)?{_WORD}){{0,2}})"
 )
+_SEVERAL = re.compile(
+    rf"\b(?:Drs|Messrs|Doctors)\b\.?{_GAP}+"
+    rf"(?P<name>{_WORD}(?:(?:,{_GAP}*|{_GAP}+(?:and|&){_GAP}+){_WORD}){{0,3}})"
+)
+_LETTER = re.compile(rf"\bDear{_GAP}+(?P<name>{_WORD}(?:{_GAP}+{_WORD})?)(?=[,:\n])")
+_FAREWELL = re.compile(
+    rf"\b(?i:sincerely|regards|yours truly|yours faithfully)\b,?\s+"
+    rf"(?P<name>{_WORD}(?:{_GAP}+(?:[{UPPER}]\.?{_GAP}+)?{_WORD}){{0,2}})"
+)
 _SIGNED = re.compile(
     rf"(?P<name>{_WORD}{_GAP}+(?:[{UPPER}]\.?{_GAP}+)?{_WORD}),?{_GAP}+(?:M\.?D|D\.?O|R\.?N)\b"
 )
@@ -57,7 +69,8 @@ _COMMON = listed(
     the a an he she it they we i you his her in on at of and or no not is was had has who with
     for history patient denies reports states today yesterday doctor nurse unit hospital clinic
     diagnosed also then there this that please yes okay practitioner visit assessment assistant
-    station room let here what where how
+    station room let here what where how dear colleague colleagues sir madam team parents
+    sincerely regards yours
     """
 )
 
@@ -161,7 +174,7 @@ class Gate:
     def _people(self, text: str, known: set[str]) -> Iterable[Found]:
         """Every word of a name, and each other place in the text where such a word stands."""
         words = set(known)
-        for pattern in (_TITLED, _NAMED, _ROLE, _SIGNED):
+        for pattern in (_TITLED, _SEVERAL, _NAMED, _ROLE, _LETTER, _FAREWELL, _SIGNED):
             for one in pattern.finditer(text):
                 words |= _words(one["name"])
         for one in _WORDS.finditer(text):

@@ -17,12 +17,13 @@ LETTER = r"[^\W\d_]"
 _WAYS = (
     r"(?:street|st|avenue|ave|road|rd|boulevard|blvd|lane|ln|drive|dr|court|ct|way|place|pl|"
     r"highway|hwy|terrace|ter|parkway|pkwy|square|sq|circle|cir|trail|trl|alley|plaza|crescent|"
-    r"cres|close|row|walk|loop|path|ridge|crossing|heights|mews|turnpike)"
+    r"cres|close|row|walk|loop|path|ridge|crossing|heights|mews|turnpike|gardens|grove|rise|parade|"
+    r"esplanade)"
 )
 _LABELS = (
     r"(?:mrn|med(?:ical)?\.?\s+rec(?:ord)?\.?(?:\s+(?:number|no\.?|num))?|"
     r"record\s+(?:number|no\.?)|account(?:\s+(?:number|no\.?))?|acct|"
-    r"(?:patient|hospital|encounter|visit|case|member|policy|licen[cs]e|serial|device|accession|"
+    r"(?:patient|hosp(?:ital)?|encounter|visit|case|member|policy|licen[cs]e|serial|device|accession|"
     r"chart|mr|group|subscriber|claim|certificate|badge|passport|medicare|medicaid|insurance|vehicle|"
     r"plate)"
     r"(?:\s+(?:id|number|no\.?)|\s*#)|ssn|nhs\s+(?:number|no\.?))"
@@ -45,7 +46,7 @@ _FORMS: tuple[tuple[str, str, int], ...] = (
     ("ssn", r"\b\d{3}([ .-])\d{2}\1\d{4}\b", 0),
     (
         "mrn",
-        rf"\b{_LABELS}\W{{0,3}}(?:is\s+|#\s*)?{_MARK}",
+        rf"\b{_LABELS}\W{{0,4}}(?:is\s+|#\s*)?{_MARK}",
         re.IGNORECASE,
     ),
     ("mrn", r"\b(?:charts?|ID)\W{1,3}(?P<value>[A-Z]{0,4}-?\d[\dA-Z-]{3,})", re.IGNORECASE),
@@ -54,6 +55,8 @@ _FORMS: tuple[tuple[str, str, int], ...] = (
         r"\b(?:passport|plate|VIN|DEA|NPI)\W{1,3}(?P<value>[A-Z\d-]{4,})(?<=\d)",
         re.IGNORECASE,
     ),
+    ("mrn", r"\b(?i:licen[cs]e|S/N|SN|serial)\W{1,3}(?P<value>(?=[A-Z-]*\d)[A-Z\d-]{5,})\b", 0),
+    ("mrn", r"\b(?i:plate)\W{1,3}(?P<value>[A-Z]{1,3}[- ](?:[A-Z]{1,3} ?)?\d{1,4})\b", 0),
     ("fax", rf"\bfax{_NUMBER}", re.IGNORECASE),
     ("phone", rf"(?<![\w-]){_PHONE}\b", re.IGNORECASE),
     ("phone", r"(?<!\w)\+\d[\d ()-]{7,}\d\b", 0),
@@ -64,6 +67,14 @@ _FORMS: tuple[tuple[str, str, int], ...] = (
         rf"\b\d{{1,5}}\s+(?:[NSEW]\.?\s+)?(?:[{UPPER}][\w'.-]{{0,40}}\s+){{1,3}}(?i:{_WAYS})\b\.?{_FLAT}",
         0,
     ),
+    # Of Britain, whose last two letters are none of CIKMOV ("B12 5MG"), and of Germany.
+    ("address", r"\b[A-Z]{1,2}\d[A-Z\d]?\s\d[ABD-HJLNP-UW-Z]{2}\b", 0),
+    (
+        "address",
+        rf"\b[{UPPER}][\w-]{{1,40}}(?:stra\u00dfe|strasse|str\.|weg|platz|allee|gasse)\s+\d{{1,4}}\w?\b",
+        0,
+    ),
+    ("address", r"(?<![\w.-])-?\d{1,3}\.\d{4,},\s*-?\d{1,3}\.\d{4,}\b", 0),
     ("address", r"\bP\.?\s?O\.?\s+box\s+\d+", re.IGNORECASE),
     (
         "address",
