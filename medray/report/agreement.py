@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from medray.report.drawing import INK, PALETTE, drawing
+from medray.report.drawing import INK, PALETTE, drawing, legend
 
 
 def agreement(
@@ -35,7 +35,7 @@ def agreement(
         axes.set_xlabel(labels[0])
         axes.set_ylabel(labels[1])
         if len(points) > 1:
-            axes.legend()
+            legend(axes)
     return svg[0]
 
 
@@ -60,7 +60,7 @@ def pairs(
         axes.set_xlabel(labels[0])
         axes.set_ylabel(labels[1])
         if len(points) > 1:
-            axes.legend()
+            legend(axes)
     return svg[0]
 
 

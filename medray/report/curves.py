@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from medray.report.drawing import PALETTE, drawing
+from medray.report.drawing import PALETTE, drawing, legend
 from medray.tasks.section import Figure
 
 _FEWEST_EPOCHS = 4
@@ -56,7 +56,7 @@ def shift(title: str, reference: Any, tonight: Any) -> str:
             tonight, edges, weights=weights[1], histtype="step", color=colour, label=label, lw=1.8
         )
         axes.set_ylabel("share of samples")
-        axes.legend()
+        legend(axes)
     return svg[0]
 
 

@@ -61,6 +61,17 @@ def drawing(title: str, height: float = 3.1) -> Iterator[tuple[Axes, list[str]]]
     result.append(_inline(buffer.getvalue(), title))
 
 
+def legend(axes: Axes, **place: Any) -> None:
+    """Say what is drawn, where something is: of classes that nobody has there are no curves.
+
+    Args:
+        axes: that it is drawn into.
+        place: as of matplotlib's.
+    """
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(**place)
+
+
 def _inline(svg: str, title: str) -> str:
     """The <svg> element alone: scaled by the page, in its colour and font, with its own ids."""
     body = svg[svg.index("<svg") :]

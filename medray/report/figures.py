@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from medray.report.agreement import agreement, pairs
-from medray.report.drawing import INK, PALETTE, drawing
+from medray.report.drawing import INK, PALETTE, drawing, legend
 from medray.report.steps import steps
 from medray.report.traces import trace
 from medray.tasks.section import Figure
@@ -49,7 +49,7 @@ def line(
                 axes.fill_between(_numbers(x), low, high, color=colour, alpha=0.18, linewidth=0)
         axes.set_xlabel(label)
         axes.set_ylabel(up)
-        axes.legend()
+        legend(axes)
     return svg[0]
 
 
@@ -98,7 +98,7 @@ def spread(
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))  # as short as can be
         axes.set_xlabel(labels[0])
         axes.set_ylabel(labels[1])
-        axes.legend(loc="upper left", bbox_to_anchor=(0, -0.2), fontsize=9, markerscale=1.5)
+        legend(axes, loc="upper left", bbox_to_anchor=(0, -0.2), fontsize=9, markerscale=1.5)
     return svg[0]
 
 
@@ -111,7 +111,7 @@ def roc(title: str, curves: Mapping[str, tuple[Sequence[float], Sequence[float]]
         _square(axes)
         axes.set_xlabel("false positive rate")
         axes.set_ylabel("true positive rate")
-        axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
+        legend(axes, loc="center left", bbox_to_anchor=(1.02, 0.5))
     return svg[0]
 
 
@@ -146,7 +146,7 @@ def reliability(
         _square(axes)
         axes.set_xlabel("mean confidence (area: cases)")
         axes.set_ylabel("observed frequency")
-        axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
+        legend(axes, loc="center left", bbox_to_anchor=(1.02, 0.5))
     return svg[0]
 
 
@@ -165,7 +165,7 @@ def calibration(title: str, curves: Mapping[str, Mapping[str, Numbers]]) -> str:
         axes.plot(line, line, color=INK, alpha=0.3, linewidth=1, linestyle="--")
         axes.set_xlabel("mean prediction of an equal part of the cases")
         axes.set_ylabel("mean truth")
-        axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
+        legend(axes, loc="center left", bbox_to_anchor=(1.02, 0.5))
     return svg[0]
 
 
@@ -290,7 +290,7 @@ def _kept(axes: Axes, x: np.ndarray, y: np.ndarray, bad: np.ndarray) -> None:
                 x[chosen], y[chosen], s=11, color=colour, alpha=0.6, linewidths=0, label=label
             )
     if bad.any():
-        axes.legend()
+        legend(axes)
 
 
 def _grouped(axes: Axes, x: np.ndarray, y: np.ndarray, groups: np.ndarray) -> None:
@@ -306,7 +306,7 @@ def _grouped(axes: Axes, x: np.ndarray, y: np.ndarray, groups: np.ndarray) -> No
             linewidths=0,
             label=str(number + 1),
         )
-    axes.legend(title="group", loc="center left", bbox_to_anchor=(1.02, 0.5), markerscale=1.8)
+    legend(axes, title="group", loc="center left", bbox_to_anchor=(1.02, 0.5), markerscale=1.8)
 
 
 def _numbers(values: Numbers) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from medray.report.drawing import PALETTE, drawing
+from medray.report.drawing import PALETTE, drawing, legend
 
 
 def steps(title: str, labels: tuple[str, str], start: float, curves: Mapping[str, Any]) -> str:
@@ -37,7 +37,7 @@ def steps(title: str, labels: tuple[str, str], start: float, curves: Mapping[str
             axes.plot(*one["predicted"], color=colour, linewidth=1.2, linestyle="--")
         axes.set_ylim(-0.02, 1.02)
         axes.set_ylabel(labels[1])
-        axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
+        legend(axes, loc="center left", bbox_to_anchor=(1.02, 0.5))
         _risk_table(axes, labels[0], curves)
     return svg[0]
 

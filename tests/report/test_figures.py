@@ -51,7 +51,9 @@ def test_curves_say_which_way_is_better() -> None:
         draw(training_curves(history(5, 3), {})[0]),
         figures.strip("Dice", "Dice", {"a": [0.1, 0.9], "b": []}),
         figures.roc("ROC", {"a": ([0, 0.5, 1], [0, 0.8, 1])}),
+        figures.roc("ROC", {}),  # of a class that nobody has, or that all have
         figures.reliability("<b>", {"a": {"confidence": [0.1], "frequency": [0.2], "cases": [4]}}),
+        figures.reliability("none", {}),
     ],
 )
 def test_svgs_are_whole_and_take_the_colour_of_the_page(svg: str) -> None:
