@@ -178,6 +178,6 @@ def no_key_twice(keys: Iterable[str]) -> None:
                 "two inputs have the same key",
                 code="duplicate-input",
                 about=key,
-                hint="two samples of a dataset that have one id: leave one out of the source, or "
+                hint="two samples have one id: leave one out, in the source or by `select`, or "
                 "take another column for `id`",
             )
