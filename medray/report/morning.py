@@ -108,7 +108,7 @@ class Morning:
     @property
     def verdict(self) -> tuple[Tone, str, str]:
         """Tone, headline and explanation."""
-        said = str(self.end.error.get("message", ""))
+        said = self.end.error.message if self.end.error else ""
         match self.end.state:
             case "failed":
                 return "bad", "Failed", said or f"The run ended with {self.end.exit_status}."

@@ -12,7 +12,7 @@ from nights import DAY, HOUR, JOB, Night, pass_time, states
 from medray.commands.run import report_error
 from medray.errors import DataError, RetryableError, SpecError
 from medray.jobs.schedule import schedules
-from medray.jobs.schedule.claims import Claims
+from medray.jobs.schedule.claims import Claims, Failure
 from medray.jobs.schedule.scheduler import RETRIES, RETRY_S, TICK_S, Scheduler
 from medray.lease import GONE_S
 
@@ -130,10 +130,7 @@ def test_why_a_night_failed_is_kept_and_read_again(
     (record,) = Claims(objects, "n", clock).history(9)
     assert record.end is not None
     assert record.end.state == "failed"
-    assert record.end.error == {
-        "code": "error-budget", "message": "1 of 9 were refused", "about": "x", "hint": "look",
-        "exit_status": 3,
-    }  # fmt: skip
+    assert record.end.error == Failure("error-budget", "1 of 9 were refused", "x", "look", 3)
     pass_time(clock, DAY, scheduler(), step=300)
     assert len(night.started) == 2  # and the next night comes
 

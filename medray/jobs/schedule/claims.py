@@ -103,6 +103,17 @@ class Lease:
 
 
 @dataclass(frozen=True)
+class Failure:
+    """Why a run failed, as `medray run --json` tells it; see `MedrayError`."""
+
+    code: str
+    message: str
+    about: str
+    hint: str
+    exit_status: int
+
+
+@dataclass(frozen=True)
 class End:
     """How a due time ended.
 
@@ -117,7 +128,7 @@ class End:
         attempts: how many times it was started.
         job: id of the job's run.
         steps: results, as `medray run --json` has them.
-        error: code, message, about, hint and exit status, where it failed.
+        error: where it failed, and could say so.
     """
 
     state: State
@@ -129,7 +140,7 @@ class End:
     attempts: Count = 0
     job: str = ""
     steps: Steps = field(default_factory=list)
-    error: dict[str, str | int] = field(default_factory=dict)
+    error: Failure | None = None
 
 
 @dataclass(frozen=True)

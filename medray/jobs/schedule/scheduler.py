@@ -15,7 +15,17 @@ from medray.errors import LEFT, InterruptedRun, MedrayError, RetryableError, Spe
 from medray.faults import point
 from medray.ids import attempt_id
 from medray.jobs.schedule import schedules
-from medray.jobs.schedule.claims import Claim, Claims, End, Lease, Record, State, Verdict, claim_for
+from medray.jobs.schedule.claims import (
+    Claim,
+    Claims,
+    End,
+    Failure,
+    Lease,
+    Record,
+    State,
+    Verdict,
+    claim_for,
+)
 from medray.jobs.schedule.start import Outcome, Start, Started
 from medray.lease import GONE_S, Watch
 from medray.log import event
@@ -269,7 +279,7 @@ class Scheduler:
             attempts=run.lease.attempt,
             job=outcome.result.get("job", ""),
             steps=outcome.result.get("steps", []),
-            error=outcome.result.get("error", {}),
+            error=Failure(**failed) if (failed := outcome.result.get("error")) else None,
         )
         point("schedule.before-end")
         if claims.hold(due, run.lease, run.tag) is not None:
