@@ -37,7 +37,8 @@ class Here:
         steps: list[dict[str, Any]] = [step.as_json() for step in done.steps]
         self._outcome = Outcome(0, {"job": done.id, "steps": steps})
         if self._status:
-            error = {"code": "boom", "message": "it <b>broke</b>", "about": "x", "hint": ""}
+            told = {"code": "boom", "message": "it <b>broke</b>", "about": "x", "hint": ""}
+            error = {**told, "exit_status": self._status}
             self._outcome = Outcome(self._status, {"error": error})
         return self
 
