@@ -1,15 +1,19 @@
-"""What a network answers, without gradients: the one forward pass of all modalities."""
+"""What a network answers, without gradients: the one forward pass of all modalities; and several
+networks as one."""
 
 from collections.abc import Callable, Sequence
 from itertools import combinations
+from typing import cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from medray.data.tree import Tree, device_of
 from medray.errors import DataError
 from medray.modalities.base import Precision
+from medray.modalities.plan import Plan
+from medray.models.base import Network
 from medray.tasks.base import Task
 
 Net = Callable[..., Tensor]
@@ -79,3 +83,41 @@ def require_finite(logits: Tensor) -> None:
             code="nonfinite-output",
             hint="look at the input's values, or predict with precision fp32",
         )
+
+
+class Averaged(nn.Module):
+    """Networks of one plan that answer with logits of the mean of their probabilities.
+
+    Args:
+        networks: in evaluation mode, on one device.
+        task: what their logits mean.
+    """
+
+    def __init__(self, networks: Sequence[Network], task: Task) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self._task = task
+
+    def forward(self, inputs: Tree) -> Tensor:
+        """A batch to float32 logits (B, classes, …)."""
+        first, *others = self.networks
+        total = self._task.probabilities(first(inputs))
+        for network in others:
+            more = self._task.probabilities(network(inputs))
+            total = total + more if total.requires_grad else total.add_(more)
+        return self._task.logits(total / len(self.networks))
+
+
+def averaged(
+    networks: Sequence[Network],
+    plans: Sequence[Plan],
+    task: Task,
+    kind: type[Averaged] = Averaged,
+) -> Network | None:
+    """See Several.united; None where networks differ in what they read.
+
+    Args:
+        kind: of the mean, with what the modality asks of its networks besides.
+    """
+    first, *others = plans
+    return None if any(plan != first for plan in others) else cast("Network", kind(networks, task))

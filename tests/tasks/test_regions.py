@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from medray.errors import SpecError
 from medray.jobs.run import run
-from medray.modalities.image.averaged import Averaged
+from medray.modalities.image.averaged import AveragedWindows
 from medray.storage.catalog.datasets import Dataset, open_dataset
 from medray.storage.store.objects import Objects
 from medray.tasks import build_task
@@ -109,7 +109,7 @@ def test_several_networks_have_a_mean() -> None:
         network.divisor = (1, 1)
     windows = torch.randn(2, 1, 4, 4, generator=torch.Generator().manual_seed(2))
     task = task_of()
-    told = task.probabilities(Averaged([one, two], task)(windows))
+    told = task.probabilities(AveragedWindows([one, two], task)(windows))
     torch.testing.assert_close(told, (one(windows).sigmoid() + two(windows).sigmoid()) / 2)
 
 

@@ -192,6 +192,17 @@ class Sequences(Modality):
 
         return kmer_design(tokens_of(sequences_of(dataset, indices), plan.length, plan.align))
 
+    def united(
+        self, networks: "Sequence[Network]", plans: Sequence[Any], task: "Task"
+    ) -> "Network | None":
+        """See Several: of answers base by base, since what is judged of these are counts, which
+        have no mean."""
+        if task.answers != "place":
+            return None
+        from medray.modalities.ask import averaged
+
+        return averaged(networks, plans, task)
+
     def wire(self, plan: dict[str, Any]) -> Wire:
         """See medray.modalities.sequence.wire."""
         return SequenceWire(plan)

@@ -181,6 +181,18 @@ class Signals(Modality):
             parts.append(np.concatenate([*flat, some.columns], 1).astype(np.float32))
         return np.concatenate(parts)
 
+    def united(
+        self, networks: "Sequence[Network]", plans: Sequence[Any], task: "Task"
+    ) -> "Network | None":
+        """See Several: of answers sample by sample, since what is judged of these are counts, which
+        have no mean."""
+        if task.answers != "place":
+            return None
+        from medray.modalities.ask import averaged
+        from medray.modalities.signal.records import AveragedPlaces
+
+        return averaged(networks, plans, task, AveragedPlaces)
+
     def wire(self, plan: dict[str, Any]) -> Wire:
         """See medray.modalities.signal.wire."""
         return SignalWire(plan)

@@ -17,16 +17,18 @@ from medray.data.ahead import read_ahead
 from medray.errors import DataError
 from medray.formats.signal.leads import Leads, Stretch, kept, wanted_of
 from medray.formats.signal.recording import Annotation
-from medray.modalities.ask import ask
+from medray.modalities.ask import Averaged, ask
 from medray.modalities.base import Asking, Trained
 from medray.modalities.signal.inputs import Signals, mismatch, scaled
 from medray.modalities.signal.intervals import Interval, Intervals, column_of
 from medray.modalities.signal.plan import SignalPlan
 from medray.modalities.signal.streaming import WINDOW, streamed
 from medray.modalities.streamed import Streamed
+from medray.models.base import Network
 from medray.storage.shards.samples import Sample, Slabs
 from medray.storage.shards.schema import ArraySpec, Axis
 from medray.storage.shards.stored import Stored
+from medray.tasks.base import Task
 
 PROBABILITY = ArraySpec(
     (Axis("class"), Axis("time", "time", "second")), ("float32",), chunk=(None, 2**16)
@@ -38,6 +40,15 @@ class Places(Protocol):
 
     divisor: int
     margin: int
+
+
+class AveragedPlaces(Averaged):
+    """Several such networks as one; they see as far."""
+
+    def __init__(self, networks: Sequence[Network], task: Task) -> None:
+        super().__init__(networks, task)
+        first = cast("Places", networks[0])
+        self.divisor, self.margin = first.divisor, first.margin
 
 
 @dataclass

@@ -176,8 +176,10 @@ class Texts(Modality):
     def united(
         self, networks: "Sequence[Network]", plans: Sequence[Any], task: "Task"
     ) -> "Network | None":
-        """See Several, and medray.modalities.text.averaged."""
-        from medray.modalities.text.averaged import averaged
+        """See Several: of pairs, since what is judged of these are counts, which have no mean."""
+        if task.answers != "links":
+            return None
+        from medray.modalities.ask import averaged
 
         return averaged(networks, plans, task)
 
