@@ -16,14 +16,13 @@ from medray.data.cases import Cases, Loader
 from medray.data.order import Order
 from medray.data.vectors import Worded
 from medray.modalities.generation import Generation
-from medray.modalities.lot import Lot, Together
+from medray.modalities.lot import Lot, Together, joined
 from medray.modalities.made import Made
-from medray.modalities.plan import Augment, Plan, PlanOptions, Sketch, Wanted
+from medray.modalities.plan import Augment, Plan, PlanOptions, PredictOptions, Sketch, Wanted
 from medray.modalities.several import Several
 from medray.modalities.shows import Shows
 from medray.modalities.streamed import apart, held
 from medray.modalities.wire import Wire
-from medray.spec.base import Settings
 from medray.spec.training import TrainSettings
 from medray.storage.catalog.datasets import Dataset
 from medray.storage.shards.holds import Needs
@@ -65,10 +64,6 @@ class Trained:
     reference: str
     kept: Callable[[], dict[str, np.ndarray]] = dict
     baseline: "Callable[[str], Baseline]" = dict[str, Any]().__getitem__
-
-
-class PredictOptions(Settings):
-    """Base of how a modality's models may be asked: frozen, unknown keys refused."""
 
 
 @dataclass(frozen=True)
@@ -129,12 +124,18 @@ class Predictor(ABC):
         """What the task makes of rows of a shard, in order, (rows, …)."""
         raise NotImplementedError
 
+    def behind_in_shard(self, lot: Lot, answers: np.ndarray) -> np.ndarray:
+        """What stands behind answers of `of_shard`, as in `Answering.behind`."""
+        return np.zeros((len(lot), 0), np.float32)
+
     def decided(self, lot: Lot) -> list[dict[str, Any]]:
         """The columns that predictions of rows of a shard have, in order."""
-        return [self.columns_of(one) for one in self.of_shard(lot)]
+        answers = self.of_shard(lot)
+        behind = self.behind_in_shard(lot, answers)
+        return [self.columns_of(one) for one in joined(answers, behind)]
 
     def columns_of(self, answer: np.ndarray) -> dict[str, Any]:
-        """The columns that an answer makes."""
+        """The columns that an answer makes, with what stands behind it."""
         return self.trained.task.decide(answer)
 
     @abstractmethod
@@ -173,6 +174,11 @@ class Answering(Predictor):
     def answers(self, samples: Sequence[Sample]) -> np.ndarray:
         """What the task makes of the network's answer to each prepared sample, (B, classes, …)."""
 
+    def behind(self, samples: Sequence[Sample], answers: np.ndarray) -> np.ndarray:
+        """What stands behind answers, (B, numbers), and is about what they say, as maps of the
+        class that is called. Each of several networks is asked about the mean of their answers."""
+        return np.zeros((len(samples), 0), np.float32)
+
     def of_shard(self, lot: Lot) -> np.ndarray:
         """See Predictor; each is prepared by itself, and held whole."""
         made = []
@@ -182,12 +188,16 @@ class Answering(Predictor):
         return np.concatenate(made)
 
     def finish(self, sample: Sample, answer: np.ndarray) -> Sample:
-        """The output sample that an answer makes of a prepared one."""
+        """The output sample of a prepared one, of its answer and what stands behind that."""
         return Sample(sample.id, sample.row | self.columns_of(answer))
 
     def compute(self, samples: Sequence[Sample]) -> Iterator[Sample]:
         """One output sample for each prepared one, in order; streamed ones one by one."""
-        return apart(samples, self.answers, self.finish)
+        return apart(samples, self._whole, self.finish)
+
+    def _whole(self, samples: Sequence[Sample]) -> np.ndarray:
+        answers = self.answers(samples)
+        return joined(answers, self.behind(samples, answers))
 
 
 class Modality(Several, Shows, Worded, ABC):
@@ -330,10 +340,6 @@ class Modality(Several, Shows, Worded, ABC):
     def keeps(self, dataset: Dataset, indices: Sequence[int], plan: Any) -> dict[str, np.ndarray]:
         """Arrays with a row for each training sample that a package keeps (`Trained.kept`)."""
         return {}
-
-    def blends(self, plan: Any) -> tuple[str, ...]:
-        """Baselines that answer with the network: its predictor gives the mean of all."""
-        return ()
 
     def layout(self, network: "Network", plan: Any, device: "torch.device") -> None:
         """Arrange a network for inference, in place; its function stays."""

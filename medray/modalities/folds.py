@@ -236,15 +236,24 @@ class Mean(Answering):
 
     def of_shard(self, lot: Lot) -> np.ndarray:
         """See Predictor; the mean over the networks."""
-        rows: list[dict[str, Any]] = [{}] * len(lot)
-        if self._learnt is not None and "subject" in lot.shard.table.column_names:
-            rows = lot.shard.table.select(["subject"]).take(pa.array(lot.numbers)).to_pylist()
-        asked = self._asked(rows)
         return _mean(
-            asked,
+            self._asked_of(lot),
             lambda at, mine: self._members[at].of_shard(lot.take(mine)),
             ragged=self._members[0].ragged,
         )
+
+    def behind_in_shard(self, lot: Lot, answers: np.ndarray) -> np.ndarray:
+        """See Answering; the mean of what each network says of the mean of all answers."""
+        return _mean(
+            self._asked_of(lot),
+            lambda at, mine: self._members[at].behind_in_shard(lot.take(mine), answers[mine]),
+        )
+
+    def _asked_of(self, lot: Lot) -> np.ndarray:
+        rows: list[dict[str, Any]] = [{}] * len(lot)
+        if self._learnt is not None and "subject" in lot.shard.table.column_names:
+            rows = lot.shard.table.select(["subject"]).take(pa.array(lot.numbers)).to_pylist()
+        return self._asked(rows)
 
     def columns_of(self, answer: np.ndarray) -> dict[str, Any]:
         """See Predictor."""
@@ -263,15 +272,23 @@ class Mean(Answering):
 
     def answers(self, samples: Sequence[Sample]) -> np.ndarray:
         """The mean over the networks."""
-        prepared = [cast("Parts", one).parts for one in samples]
-        asked = np.array([[at in one for at in range(len(self._members))] for one in prepared])
         return _mean(
-            asked,
-            lambda at, mine: self._members[at].answers(
-                [prepared[one][at] for one in mine.tolist()]
-            ),
+            self._prepared_for(samples),
+            lambda at, mine: self._members[at].answers(_parts(samples, at, mine)),
             ragged=self._members[0].ragged,
         )
+
+    def behind(self, samples: Sequence[Sample], answers: np.ndarray) -> np.ndarray:
+        """See Answering; the mean of what each network says of the mean of all answers."""
+        return _mean(
+            self._prepared_for(samples),
+            lambda at, mine: self._members[at].behind(_parts(samples, at, mine), answers[mine]),
+        )
+
+    def _prepared_for(self, samples: Sequence[Sample]) -> np.ndarray:
+        """Which networks samples have been prepared for, bool (samples, networks)."""
+        each = [cast("Parts", one).parts for one in samples]
+        return np.array([[at in one for at in range(len(self._members))] for one in each])
 
     def finish(self, sample: Sample, answer: np.ndarray) -> Sample:
         """As the first network does; they differ in weights alone."""
@@ -285,8 +302,13 @@ class Mean(Answering):
         return self._learnt.left_out([str(row.get("subject") or "") for row in rows])
 
 
+def _parts(samples: Sequence[Sample], at: int, mine: np.ndarray) -> list[Sample]:
+    """Some samples, by their places, as the network `at` takes them."""
+    return [cast("Parts", samples[one]).parts[at] for one in mine.tolist()]
+
+
 def _mean(
-    asked: np.ndarray, ask: Callable[[int, np.ndarray], np.ndarray], *, ragged: bool
+    asked: np.ndarray, ask: Callable[[int, np.ndarray], np.ndarray], *, ragged: bool = False
 ) -> np.ndarray:
     """The mean of what the networks answer that are asked.
 

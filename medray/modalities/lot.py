@@ -51,3 +51,10 @@ class Lot:
         if what not in self._made:
             self._made[what] = make()
         return cast("T", self._made[what])
+
+
+def joined(answers: np.ndarray, behind: np.ndarray) -> np.ndarray:
+    """Answers (B, …) as they are, or flat where something (B, numbers) stands behind them."""
+    if not behind.shape[1]:
+        return answers
+    return np.concatenate([answers.reshape(len(answers), -1), behind], axis=1)

@@ -26,6 +26,10 @@ class PlanOptions(Settings):
         return Needs()
 
 
+class PredictOptions(Settings):
+    """Base of how a modality's models may be asked: frozen, unknown keys refused."""
+
+
 class Plan(BaseModel):
     """What training and prediction need to know of the data. JSON and back without loss."""
 

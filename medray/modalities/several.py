@@ -1,4 +1,5 @@
-"""How several networks answer together: of one model, of folds or of seeds; or of two in a row."""
+"""How several answer together: networks of one model, of folds or of seeds, or of two in a row;
+and a network and baselines."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,10 @@ class Several:
             SpecError: these have no mean.
         """
         return None
+
+    def blends(self, plan: Any) -> tuple[str, ...]:
+        """Baselines that answer with the network: its predictor gives the mean of all."""
+        return ()
 
     def guided_by(self, plan: dict[str, Any]) -> tuple[str, ...]:
         """Classes of the masks by another model that a model with this plan takes beside each

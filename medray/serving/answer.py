@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic import TypeAdapter
 
 from medray.errors import DataError
-from medray.modalities.base import Answering, Asking, Modality, PredictOptions
+from medray.modalities.base import Answering, Asking, Modality
+from medray.modalities.plan import PredictOptions
 from medray.modalities.wire import Answer, Asked, Limits, Wire
 from medray.serving.replies import Reply
 from medray.spec.check import check

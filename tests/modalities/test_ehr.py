@@ -9,10 +9,11 @@ import pytest
 
 from medray.errors import DataError, MedrayError
 from medray.jobs.run import run
-from medray.modalities.base import Asking, PredictOptions
+from medray.modalities.base import Asking
 from medray.modalities.ehr.wire import RecordWire
 from medray.modalities.loaded import load_trained
 from medray.modalities.media import JSON
+from medray.modalities.plan import PredictOptions
 from medray.modalities.wire import Limits
 from medray.storage.catalog.datasets import open_dataset
 from medray.storage.shards.stored import InMemory

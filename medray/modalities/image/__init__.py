@@ -5,14 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from medray.data.order import Order
-from medray.modalities.base import (
-    Answering,
-    Asking,
-    Modality,
-    Precision,
-    PredictOptions,
-    Trained,
-)
+from medray.modalities.base import Answering, Asking, Modality, Precision, Trained
 from medray.modalities.generation import Generation
 from medray.modalities.image.augment import ImageAugment
 from medray.modalities.image.explain import EXPLAINED, HOW, MAP, no_grad_cam, no_maps
@@ -22,7 +15,7 @@ from medray.modalities.image.radiology.shows import ImageShows
 from medray.modalities.image.restored import refuse_silent
 from medray.modalities.image.wire import ImageWire
 from medray.modalities.made import ANSWERED, Made
-from medray.modalities.plan import Augment, PlanOptions, Sketch, Wanted
+from medray.modalities.plan import Augment, PlanOptions, PredictOptions, Sketch, Wanted
 from medray.modalities.wire import Wire
 from medray.spec.training import TrainSettings
 from medray.storage.catalog.datasets import Dataset

@@ -4,11 +4,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from medray.modalities.base import PredictOptions
 from medray.modalities.image.explain import HOW, How
 from medray.modalities.image.guide import GUIDE
 from medray.modalities.image.normalise import ChannelNorm, Scheme
-from medray.modalities.plan import PlanOptions
+from medray.modalities.plan import PlanOptions, PredictOptions
 from medray.storage.shards.holds import Needs, names
 
 Voxels = Annotated[int, Field(ge=1)]

@@ -9,14 +9,7 @@ import numpy as np
 from medray.data.order import Order
 from medray.errors import SpecError
 from medray.formats.molecules.graph import DESCRIPTORS
-from medray.modalities.base import (
-    Answering,
-    Asking,
-    Modality,
-    Precision,
-    PredictOptions,
-    Trained,
-)
+from medray.modalities.base import Answering, Asking, Modality, Precision, Trained
 from medray.modalities.compounds import reading_of
 from medray.modalities.made import Made
 from medray.modalities.molecule.plan import (
@@ -24,7 +17,7 @@ from medray.modalities.molecule.plan import (
     MoleculePlanOptions,
     MoleculePredictOptions,
 )
-from medray.modalities.plan import PlanOptions, Sketch, Wanted, planned_fields
+from medray.modalities.plan import PlanOptions, PredictOptions, Sketch, Wanted, planned_fields
 from medray.modalities.wire import Wire
 from medray.spec.training import TrainSettings
 from medray.storage.catalog.datasets import Dataset

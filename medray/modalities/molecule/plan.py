@@ -5,8 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from medray.data.columns import ColumnPlan
-from medray.modalities.base import PredictOptions
-from medray.modalities.plan import Plan, PlanOptions
+from medray.modalities.plan import Plan, PlanOptions, PredictOptions
 
 NEAREST, ATTRIBUTIONS = "nearest", "attributions"  # options, and columns that they add
 

@@ -39,7 +39,8 @@ TOGETHER = {"cpu": 128, "cuda": 4096}
 class MoleculePredictor(Answering):
     """How a model of molecules answers. Behind an answer there may stand, if it is asked so, the
     similarity of the nearest compound that it learnt from, and attributions of ATOMS atoms, NaN
-    where there are fewer; so that of several networks all of it is averaged.
+    where there are fewer; so that of several networks all of it is averaged, of what they call
+    together.
 
     Raises:
         SpecError: the model keeps no compounds that it learnt from (code "nothing-kept"), or its
@@ -126,42 +127,61 @@ class MoleculePredictor(Answering):
             for part in self._parts
         ]
         made = [self._ask(dict(ChainMap(*trees))) for trees in zip(*several, strict=True)]
-        stored = partial(lot.once, self._names, partial(self._stored, lot, self._names))
-        return self._more(np.concatenate(made), stored)
+        return self._blended(np.concatenate(made), partial(self._stored, lot))
 
-    def _stored(self, lot: Lot, names: tuple[str, ...]) -> Molecules:
+    def behind_in_shard(self, lot: Lot, answers: np.ndarray) -> np.ndarray:
+        """See Answering."""
+        return self._behind(answers, partial(self._stored, lot))
+
+    def _stored(self, lot: Lot) -> Molecules:
+        """All that is read of a lot, once for all models that read the same."""
+        return lot.once(self._names, partial(self._read, lot, self._names))
+
+    def _read(self, lot: Lot, names: tuple[str, ...]) -> Molecules:
         return packed({name: read(lot.shard, lot.numbers, name) for name in names}, lot.shard.path)
 
     def _batches(self, lot: Lot, names: tuple[str, ...]) -> list[dict[str, Tree]]:
-        molecules, device = self._stored(lot, names).scaled(self.plan), self.trained.device
+        molecules, device = self._read(lot, names).scaled(self.plan), self.trained.device
         return [molecules.take(rows).tree(device) for rows in lot.parts(self.batch)]
 
     def answers(self, samples: Sequence[Sample]) -> np.ndarray:
         """See Answering."""
+        molecules = self._packed(samples)
+        answers = self._ask(dict(molecules.scaled(self.plan).tree(self.trained.device)))
+        return self._blended(answers, lambda: molecules)
+
+    def behind(self, samples: Sequence[Sample], answers: np.ndarray) -> np.ndarray:
+        """See Answering."""
+        return self._behind(answers, partial(self._packed, samples))
+
+    def _packed(self, samples: Sequence[Sample]) -> Molecules:
         arrays: dict[str, Ends] = {}
         for name in self._names:
             each = [np.asarray(sample.arrays[name]) for sample in samples]
             arrays[name] = np.concatenate(each), np.array([len(one) for one in each], np.int64)
-        molecules = packed(arrays, self.trained.reference)
-        answers = self._ask(dict(molecules.scaled(self.plan).tree(self.trained.device)))
-        return self._more(answers, lambda: molecules)
+        return packed(arrays, self.trained.reference)
 
     def _ask(self, inputs: Tree) -> np.ndarray:
         trained = self.trained
         return ask(trained.network, inputs, trained.task, self.asked.precision)
 
-    def _more(self, answers: np.ndarray, stored: Callable[[], Molecules]) -> np.ndarray:
-        """Answers of all that answer, and behind them what else is asked for.
+    def _blended(self, answers: np.ndarray, stored: Callable[[], Molecules]) -> np.ndarray:
+        """Answers of all that answer.
 
         Args:
             answers: of the network, (molecules, classes).
             stored: gives the molecules, not scaled.
         """
-        if self._blend:
-            columns = design_of(stored(), self.plan.described)
-            each = np.stack([answers, *(one.answers(columns) for one in self._blend)])
-            answers = each.mean(0, dtype=np.float32)
-        parts = [answers]
+        if not self._blend:
+            return answers
+        columns = design_of(stored(), self.plan.described)
+        each = np.stack([answers, *(one.answers(columns) for one in self._blend)])
+        mean: np.ndarray = each.mean(0, dtype=np.float32)
+        return mean
+
+    def _behind(self, answers: np.ndarray, stored: Callable[[], Molecules]) -> np.ndarray:
+        """What is asked for beside answers; arguments as of `_blended`."""
+        parts = [np.zeros((len(answers), 0), np.float32)]
         if self._known is not None:
             graphs = stored().graphs
             parts += [] if graphs is None else [nearest(bits_of(graphs), self._known)[:, None]]

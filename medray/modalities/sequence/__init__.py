@@ -10,16 +10,16 @@ from pydantic import Field
 from medray.data.order import Order
 from medray.errors import SpecError
 from medray.extras import need
-from medray.modalities.base import (
-    Answering,
-    Asking,
-    Modality,
-    Precision,
-    PredictOptions,
-    Trained,
-)
+from medray.modalities.base import Answering, Asking, Modality, Precision, Trained
 from medray.modalities.made import Made
-from medray.modalities.plan import Augment, PlanOptions, Sketch, Wanted, planned_fields
+from medray.modalities.plan import (
+    Augment,
+    PlanOptions,
+    PredictOptions,
+    Sketch,
+    Wanted,
+    planned_fields,
+)
 from medray.modalities.sequence.augment import SequenceAugment
 from medray.modalities.sequence.plan import HOW, SequencePlan, SequencePlanOptions
 from medray.modalities.sequence.wire import SequenceWire

@@ -24,10 +24,10 @@ class Attending(Protocol):
         """The weight of each base, float (B, L), of tokens uint8 (B, L)."""
 
 
-def attribute(network: Network, tokens: Tensor, how: How) -> np.ndarray:
+def attribute(network: Network, tokens: Tensor, how: How, chosen: Tensor) -> np.ndarray:
     """How much each base of each sequence has to do with the answer, float32 (B, tracks, L).
 
-    The answer is the largest logit of a sequence, or the only one.
+    The answer is a logit of each sequence.
 
     - attention: what the network itself weighs each base with; sums to 1. One track.
     - gradients: integrated gradients (Sundararajan et al. 2017) from a sequence without any base,
@@ -39,6 +39,7 @@ def attribute(network: Network, tokens: Tensor, how: How) -> np.ndarray:
         network: in eval mode; answers for whole sequences.
         tokens: uint8 (B, L), on the network's device; PAD has 0.
         how: see above.
+        chosen: which logit, int64 (B,).
 
     Raises:
         SpecError: attention is asked of a network that has none (code "no-attention").
@@ -54,7 +55,6 @@ def attribute(network: Network, tokens: Tensor, how: How) -> np.ndarray:
         with torch.inference_mode():
             weights = cast("Attending", network).attend(tokens)
         return weights[:, None].float().cpu().numpy()
-    chosen = forward(network, tokens).float().argmax(1)
     made = _gradients if how == "gradients" else _mutations
     return made(network, tokens, chosen)
 

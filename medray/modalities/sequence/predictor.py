@@ -56,24 +56,37 @@ class SequencePredictor(Answering):
 
     def answers(self, samples: Sequence[Sample]) -> np.ndarray:
         """See Answering."""
-        trained, asked = self.trained, self.asked
+        trained = self.trained
+        return ask(trained.network, self._inputs(samples), trained.task, self.asked.precision)
+
+    def behind(self, samples: Sequence[Sample], answers: np.ndarray) -> np.ndarray:
+        """See Answering: attributions of the largest answer, (B, tracks * L)."""
+        how = self.asked.options.outputs
+        if how not in HOW:
+            return super().behind(samples, answers)
+        chosen = torch.from_numpy(answers.argmax(1)).to(self.trained.device)
+        made = attribute(self.trained.network, self._inputs(samples), how, chosen)
+        return made.reshape(len(made), -1)
+
+    def _inputs(self, samples: Sequence[Sample]) -> torch.Tensor:
+        """Tokens, uint8 (B, L)."""
         tokens = np.stack([np.asarray(sample.arrays["tokens"]) for sample in samples])
-        inputs = torch.from_numpy(tokens).to(trained.device)
-        if asked.options.outputs in HOW:
-            return attribute(trained.network, inputs, asked.options.outputs)
-        return ask(trained.network, inputs, trained.task, asked.precision)
+        return torch.from_numpy(tokens).to(self.trained.device)
 
     def finish(self, sample: Sample, answer: np.ndarray) -> Sample:
         """See Answering. A task per base makes the array `probability`, float32 (classes, L),
         attributions `track`, float32 (tracks, L); the format `bed` writes both."""
-        explained = self.asked.options.outputs in HOW
+        how = self.asked.options.outputs
+        explained = how in HOW
         if self.trained.task.answers == "sample" and not explained:
             return super().finish(sample, answer)
+        names = _tracks(how) if explained else list(self.plan.classes)
+        if explained:
+            answer = answer[-len(names) * self.plan.length :].reshape(len(names), -1)
         bases = min(int(sample.row["bases"]), self.plan.length)
         inside = _inside(bases, self.plan.length, self.plan.align)
         made = np.ascontiguousarray(answer[:, inside])
         first = int(sample.row.get("start", 0)) - int(sample.row.get("offset", 0))
-        names = _tracks(len(made)) if explained else list(self.plan.classes)
         place = {"bin_bases": 1, "offset": first, "names": names}
         return Sample(
             sample.id,
@@ -82,8 +95,8 @@ class SequencePredictor(Answering):
         )
 
 
-def _tracks(count: int) -> list[str]:
-    return ["importance"] if count == 1 else list("ACGT")
+def _tracks(how: str) -> list[str]:
+    return list("ACGT") if how == "mutagenesis" else ["importance"]
 
 
 def _inside(bases: int, length: int, align: Align) -> slice:

@@ -9,16 +9,9 @@ from pydantic import Field
 
 from medray.data.order import Order
 from medray.errors import SpecError
-from medray.modalities.base import (
-    Answering,
-    Asking,
-    Modality,
-    Precision,
-    PredictOptions,
-    Trained,
-)
+from medray.modalities.base import Answering, Asking, Modality, Precision, Trained
 from medray.modalities.made import Made
-from medray.modalities.plan import Augment, PlanOptions, Sketch, Wanted
+from medray.modalities.plan import Augment, PlanOptions, PredictOptions, Sketch, Wanted
 from medray.modalities.signal.augment import SignalAugment
 from medray.modalities.signal.intervals import column_of
 from medray.modalities.signal.plan import SignalPlan, SignalPlanOptions

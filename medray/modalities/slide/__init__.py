@@ -9,16 +9,9 @@ from pydantic import Field
 
 from medray.data.order import Order
 from medray.errors import SpecError
-from medray.modalities.base import (
-    Answering,
-    Asking,
-    Modality,
-    Precision,
-    PredictOptions,
-    Trained,
-)
+from medray.modalities.base import Answering, Asking, Modality, Precision, Trained
 from medray.modalities.made import Made
-from medray.modalities.plan import Augment, PlanOptions, Sketch, Wanted
+from medray.modalities.plan import Augment, PlanOptions, PredictOptions, Sketch, Wanted
 from medray.modalities.slide.plan import SlideAugment, SlidePlan, SlidePlanOptions, make_plan
 from medray.modalities.slide.wire import SlideWire
 from medray.modalities.wire import Wire

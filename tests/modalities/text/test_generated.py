@@ -13,9 +13,9 @@ from medray.engine.training.ranks import World
 from medray.engine.training.setup import TrainSetup
 from medray.errors import MedrayError
 from medray.jobs.run import run
-from medray.modalities.base import Asking, PredictOptions
+from medray.modalities.base import Asking
 from medray.modalities.loaded import load_trained
-from medray.modalities.plan import Wanted
+from medray.modalities.plan import PredictOptions, Wanted
 from medray.modalities.text import Texts
 from medray.modalities.text.generated import UNSAID, pieces, told, writing
 from medray.modalities.text.plan import TextPlan, TextPlanOptions

@@ -12,8 +12,9 @@ import torch
 
 from medray.errors import MedrayError
 from medray.jobs.run import run
-from medray.modalities.base import Asking, PredictOptions
+from medray.modalities.base import Asking
 from medray.modalities.loaded import load_trained
+from medray.modalities.plan import PredictOptions
 from medray.modalities.text import Texts
 from medray.modalities.text.encoded import encoded, encoded_all
 from medray.modalities.text.plan import TextPlan, TextPlanOptions

@@ -43,7 +43,8 @@ class ExplainingPredictor(ImagePredictor):
     """Answers as without it, and array `attribution` besides, on the image's own grid: of whole
     images (1, *space), of masks and boxes a map for each of the task's findings. With `checks`
     there are columns that say what the maps are worth. Behind an answer to a whole image stand its
-    checks and its map, so that of several networks all of it is averaged.
+    checks and its map, so that of several networks all of it is averaged, of what they call
+    together.
 
     Raises:
         SpecError: Grad-CAM of boxes, or of a network that names no map of features (code
@@ -89,19 +90,20 @@ class ExplainingPredictor(ImagePredictor):
                 mask = None
         return Prepared(made.id, made.row, made.arrays, space=space, mask=mask)
 
-    def answers(self, samples: Sequence[Sample]) -> np.ndarray:
+    def behind(self, samples: Sequence[Sample], answers: np.ndarray) -> np.ndarray:
         """See Answering."""
-        answers, device = super().answers(samples), self.trained.device
+        device = self.trained.device
         images = torch.stack([torch.as_tensor(whole(one.arrays["image"])) for one in samples])
         images = images.float().to(device)
         which = explained(torch.from_numpy(answers)).to(device)
         target = OfClass(which, self.trained.task.exclusive)
         network = self.trained.network
         maps = attribute(self._how, network, self._levels, images, target)
-        parts = [answers]
-        if self.asked.options.checks:
-            parts.append(self._checks.of(images, maps, target, [one.id for one in samples]))
-        return np.concatenate([*parts, maps.flatten(1).cpu().numpy()], axis=1)
+        flat = maps.flatten(1).cpu().numpy()
+        if not self.asked.options.checks:
+            return flat
+        checked = self._checks.of(images, maps, target, [one.id for one in samples])
+        return np.concatenate([checked, flat], axis=1)
 
     def columns_of(self, answer: np.ndarray) -> dict[str, Any]:
         """See Predictor; of two classes the second is explained, of more the likeliest."""
