@@ -137,6 +137,34 @@ def test_what_is_no_resource_is_refused_by_itself(tmp_path: Path) -> None:
     assert found.rows == 12
 
 
+@pytest.mark.parametrize("lines", [True, False])
+def test_half_of_a_character_refuses_its_resource_alone(tmp_path: Path, lines: bool) -> None:
+    half = {"resourceType": "Patient", "id": "h", "name": [{"family": "a\ud83d"}]}
+    seen = {"resourceType": "Observation", "id": "o", "code": LOINC, "valueString": "\ude00"}
+    whole = [*resources("a"), {"resourceType": "Patient", "id": "😀", "gender": "male"}]
+    found = [half, {**seen, "subject": SUBJECT}, *whole]
+    if lines:
+        read_ = of(tmp_path, *found)
+    else:
+        entry = [{"resource": one} for one in found]
+        bundle = {"resourceType": "Bundle", "id": "\ud83d", "entry": entry}
+        (tmp_path / "x.json").write_text(json.dumps(bundle))
+        read_ = read(tmp_path)
+    assert [(one.code, one.sample) for one in read_.refused] == [
+        ("not-utf8", "?, row 1"), ("not-utf8", "?, row 2"),
+    ]  # fmt: skip
+    assert set(read_.events) == {"a", "😀"}
+    (tmp_path / ("x.ndjson" if lines else "x.json")).unlink()
+    assert read_.events["a"] == of(tmp_path, *found[2:]).events["a"]
+
+
+@pytest.mark.parametrize("text", [r'{"a": "\ud83d", "b": NaN}', r'{"a": "\ud83d"', "[" * 5000])
+def test_half_of_a_character_makes_no_json_of_what_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.json").write_text(text)
+    (tmp_path / "y.ndjson").write_text(f'{text}\n{{"resourceType": "Patient", "id": "c"}}\n')
+    assert [one.code for one in read(tmp_path).refused] == ["bad-json"] * 2
+
+
 def test_synthea(data_dir: Path) -> None:
     """10 bundles, one of them beside its gzipped copy."""
     found = read(data_dir / "ehr/fhir_synthea")

@@ -31,6 +31,8 @@ def test_half_of_a_character_is_no_text(text: str) -> None:
 def test_whole_characters_are_texts_however_they_are_written() -> None:
     assert value_of(r'"\ud83d\ude00 \\ud83d"') == "\U0001f600 \\ud83d"
     assert value_of(json.dumps("\U0001f600").encode()) == "\U0001f600"
+    deep = "[" * 900 + r'"\ud83d\ude00"' + "]" * 900
+    assert json.dumps(value_of(deep)) == deep.replace(" ", "")
     with pytest.raises(ValueError, match="Expecting"):
         value_of("{")
 

@@ -1,8 +1,9 @@
 """Files of FHIR: resources one by one, and their events by column."""
 
 import gc
+import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from medray.errors import DataError
 from medray.formats.events.columns import BIRTH, Events
 from medray.formats.events.times import moments, over
 from medray.formats.fhir.resources import KINDS, TABLES, WITHDRAWN
+from medray.formats.tabular.json_text import half, is_whole, may_hold_half
 from medray.formats.tabular.text import BOM, Range, blocks, lines
 
 MOST_BYTES = 2**30  # of a bundle, which is held whole
@@ -104,29 +106,46 @@ def read(path: Path, piece: Range | None) -> Read:
 
 def resources(path: Path, piece: Range | None) -> Iterator[tuple[Any, dict[str, str]]]:
     """Each resource of a bundle, or of a piece of lines, and the ids of patients by the addresses
-    that others name them by; a DataError in place of a line that is no JSON ("bad-json").
+    that others name them by; a DataError in place of a line that is no JSON ("bad-json"), and of a
+    line or an entry that escapes half of a character ("not-utf8").
 
     Raises:
         DataError: it is no JSON ("bad-json"), no bundle and no resource ("no-resource"), or too
             large to be held ("too-large"); as of `blocks`.
     """
+    if piece is None:
+        yield from _of_document(*_parsed(b"".join(_limited(path)).removeprefix(BOM)))
+        return
+    for line in lines(path, piece):
+        if not line.strip():
+            continue
+        try:
+            resource, whole = _parsed(line)
+        except DataError:
+            resource, whole = DataError("the line is no JSON", code="bad-json"), True
+        yield (resource if whole or is_whole(resource) else half()), {}
+
+
+def _parsed(data: bytes) -> tuple[Any, bool]:
+    """What a document says, and whether every text in it is sure to be whole: orjson takes none
+    that escapes half of a character, so that such a document is read once more by `json`.
+
+    Raises:
+        DataError: it is no JSON (code "bad-json").
+    """
     import orjson
 
-    if piece is not None:
-        for line in lines(path, piece):
-            if not line.strip():
-                continue
-            try:
-                resource = orjson.loads(line)
-            except orjson.JSONDecodeError:
-                resource = DataError("the line is no JSON", code="bad-json")
-            yield resource, {}
-        return
     try:
-        document = orjson.loads(b"".join(_limited(path)).removeprefix(BOM))
+        return orjson.loads(data), True
     except orjson.JSONDecodeError as error:
+        if may_hold_half(data):
+            with suppress(ValueError, RecursionError):
+                return json.loads(data, parse_constant=_no_number), False
         raise DataError("the file is no JSON", code="bad-json") from error
-    yield from _of_document(document)
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(name)  # NaN and infinities are none in JSON
 
 
 def _limited(path: Path) -> Iterator[bytes]:
@@ -140,16 +159,18 @@ def _limited(path: Path) -> Iterator[bytes]:
         yield block
 
 
-def _of_document(document: Any) -> Iterator[tuple[Any, dict[str, str]]]:
+def _of_document(document: Any, whole: bool) -> Iterator[tuple[Any, dict[str, str]]]:
     kind = document.get("resourceType") if isinstance(document, dict) else None
     if kind is None:
         raise DataError("the file holds no FHIR resource", code="no-resource")
     if kind != "Bundle":
-        yield document, {}
+        yield (document if whole or is_whole(document) else half()), {}
         return
     entries = document.get("entry", [])
     if not isinstance(entries, list):
         raise DataError("the bundle's entries are no list", code="bad-bundle")
+    if not whole:
+        entries = [one if is_whole(one) else {"resource": half()} for one in entries]
     names = {}
     for entry in entries:
         resource = entry.get("resource") if isinstance(entry, dict) else None

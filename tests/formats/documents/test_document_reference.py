@@ -274,3 +274,10 @@ def test_names_of_synthea_do_not_leave(data_dir: Path, monkeypatch: pytest.Monke
         called |= {name for one in people for name in one["name"][0]["given"]}
     assert len(called) > 8
     assert not [name for name in called if name in told]
+
+
+def test_half_of_a_character_refuses_its_document_alone(tmp_path: Path) -> None:
+    lines(tmp_path, referenced("a", "one", description="\ud83d"), referenced("b", "two"))
+    rows, refused = read(tmp_path)
+    assert [row["sample_id"] for row in rows] == ["b"]
+    assert [one.code for one in refused] == ["not-utf8"]
