@@ -103,7 +103,6 @@ def main() -> None:
     args = parser.parse_args()
     os.environ["MEDRAY_DEID_KEY"] = "00" * 32
     os.environ["OMP_NUM_THREADS"] = "1"
-    os.environ["MALLOC_ARENA_MAX"] = "1"  # as Ray's workers have it
     with tempfile.TemporaryDirectory() as folder, crew() as workers:
         root = Path(folder) / "raw"
         for number in range(1, args.series + 1):

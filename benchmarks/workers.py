@@ -5,6 +5,7 @@ start of processes are outside of all times; the plan, which runs in one process
 """
 
 import multiprocessing
+import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -99,6 +100,7 @@ class Crew:
 @contextmanager
 def crew(count: int = 2) -> Iterator[Crew]:
     """Some worker processes, until the context ends."""
+    os.environ["MALLOC_ARENA_MAX"] = "1"  # as Ray's workers have it
     context = multiprocessing.get_context("spawn")
     pipes, dealt = [], context.SimpleQueue()
     for _ in range(count):

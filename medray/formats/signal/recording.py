@@ -14,7 +14,7 @@ from medray.storage.shards.rows import Structs
 from medray.storage.shards.schema import ArraySpec, Axis
 
 CHUNK_SECONDS = 10  # of an array in storage
-CHUNK_VALUES = 2**15, 2**20  # of all channels, at least and at most
+CHUNK_VALUES = 2**16, 2**20  # of all channels, at least and at most
 DTYPES = ("int16", "int32")
 ARRAY = "signal_"  # names of arrays begin so
 COLUMNS = (
