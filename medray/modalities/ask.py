@@ -1,6 +1,7 @@
 """What a network answers, without gradients: the one forward pass of all modalities; and several
 networks as one."""
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import cast
@@ -77,7 +78,7 @@ def forward(
 def require_finite(logits: Tensor) -> None:
     """Raise DataError (code "nonfinite-output") if a network's output holds NaN or Inf."""
     low, high = logits.aminmax()  # both spread through extremes, as they do through sums
-    if not (torch.isfinite(low) and torch.isfinite(high)):
+    if not (math.isfinite(low) and math.isfinite(high)):
         raise DataError(
             "the network's output is not finite",
             code="nonfinite-output",

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from medray.errors import DataError, SpecError
 from medray.tasks import build_task
+from medray.tasks.detection import merging
 from medray.tasks.detection.centres import centre_loss, peaks
 from medray.tasks.detection.merging import iou_of, merged
 from medray.tasks.detection.validation import BINS, histogram, summary_of
@@ -143,6 +144,18 @@ def test_doubles_of_a_class_are_told_once() -> None:
     assert merged(DOUBLES, 0.95, "nms", 100).shape == (4, 6)
     assert len(merged(DOUBLES, 0.5, "nms", 1)) == 2
     assert merged(DOUBLES[:0], 0.5, "nms", 100).shape == (0, 6)
+
+
+def test_many_classes_are_told_apart_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether all boxes are held against each other at once, or class by class."""
+    random = np.random.default_rng(0)
+    begin, kinds = random.uniform(0, 20, (60, 2)), random.integers(0, 3, (60, 1))
+    edges = [begin, begin + random.uniform(4, 12, (60, 2))]
+    boxes = np.concatenate([*edges, random.integers(1, 9, (60, 1)) / 9, kinds], 1)
+    few = merged(boxes, 0.4, "nms", 100)
+    monkeypatch.setattr(merging, "FEW", 0)
+    assert 0 < len(few) < 60
+    assert merged(boxes, 0.4, "nms", 100).tolist() == few.tolist()
 
 
 def test_fused_edges_are_the_mean_by_scores() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 
 Merge = Literal["nms", "weighted"]
 BLOCK = 512  # boxes that are held against each other at once
+FEW = 128  # boxes of all classes up to which a call for each class costs more than all pairs
 
 
 def iou_of(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -37,7 +38,7 @@ def volume_of(boxes: np.ndarray) -> np.ndarray:
     """Area or volume of boxes (n, 2 * axes), float64 (n,)."""
     axes = boxes.shape[1] // 2
     edges = boxes.astype(np.float64)
-    made: np.ndarray = np.clip(edges[:, axes:] - edges[:, :axes], 0, None).prod(1)
+    made: np.ndarray = np.maximum(edges[:, axes:] - edges[:, :axes], 0).prod(1)
     return made
 
 
@@ -55,19 +56,28 @@ def merged(found: np.ndarray, overlap: float, how: Merge, most: int) -> np.ndarr
         how: doubles are told.
         most: that are kept of a class.
     """
+    kinds = found[:, -1]
+    together = how == "nms" and len(found) <= min(most, FEW)
+    groups = [found] if together else [found[kinds == kind] for kind in np.unique(kinds)]
     made = [found[:0]]
-    for kind in np.unique(found[:, -1]):
-        mine = found[found[:, -1] == kind]
-        mine = mine[np.argsort(-mine[:, -2], kind="stable")]
+    for mine in groups:
+        mine = mine[np.lexsort((-mine[:, -2], mine[:, -1]))]
         kept = _suppressed(mine, overlap, most)
         if how == "weighted":
-            weights = (iou_of(kept[:, :-2], mine[:, :-2]) > overlap) * mine[:, -2]
+            weights = _doubles(kept, mine, overlap) * mine[:, -2]
             kept = kept.copy()
             kept[:, :-2] = weights @ mine[:, :-2] / weights.sum(1, keepdims=True)
         made.append(kept)
     everything = np.concatenate(made)
     ordered: np.ndarray = everything[np.argsort(-everything[:, -2], kind="stable")]
     return ordered
+
+
+def _doubles(one: np.ndarray, other: np.ndarray, overlap: float) -> np.ndarray:
+    """Which pairs mean the same, bool (n, m)."""
+    made: np.ndarray = iou_of(one[:, :-2], other[:, :-2]) > overlap
+    made &= one[:, -1, None] == other[:, -1]
+    return made
 
 
 def _suppressed(mine: np.ndarray, overlap: float, most: int) -> np.ndarray:
@@ -77,10 +87,11 @@ def _suppressed(mine: np.ndarray, overlap: float, most: int) -> np.ndarray:
     for start in range(0, len(mine), BLOCK):
         block = mine[start : start + BLOCK]
         if len(kept):
-            block = block[~(iou_of(kept[:, :-2], block[:, :-2]) > overlap).any(0)]
-        same = np.triu(iou_of(block[:, :-2], block[:, :-2]) > overlap, 1)
+            block = block[~_doubles(kept, block, overlap).any(0)]
+        same = _doubles(block, block, overlap)
+        np.fill_diagonal(same, val=False)
         free = np.ones(len(block), bool)
-        for at in np.flatnonzero(same.any(1)):  # most overlap none that is worse
+        for at in np.flatnonzero(same.any(1)):  # most overlap none
             if free[at]:
                 free[at + 1 :] &= ~same[at, at + 1 :]
         kept = np.concatenate([kept, block[free]])

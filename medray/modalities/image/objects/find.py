@@ -1,7 +1,7 @@
 """Boxes of an image that is never held whole: found window by window, told once."""
 
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import torch
@@ -60,38 +60,50 @@ def find(
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     slabs = incoming(image, inner, dtype)
     try:
-        found = [np.zeros((0, 2 * len(roi) + 2), np.float32)]
+        places, found = list[tuple[int, ...]](), list[np.ndarray]()
         for starts, windows in gather_windows(slabs, grid, batch):
             maps = _maps(net, windows.to(device), precision, mirror_axes)
             require_finite(maps)
-            cell = np.asarray(roi) / np.asarray(maps.shape[2:])
-            for start, boxes in zip(starts, task.found(maps), strict=True):
-                found.append(_placed(boxes, start, cell, grid))
+            places += starts
+            found += task.found(maps)
     finally:
         slabs.close()
-    everything = task.merged(np.concatenate(found))
+    cell = np.asarray(roi) / np.asarray(maps.shape[2:])
+    everything = task.merged(_placed(found, places, cell, grid))
     scale = np.tile(np.asarray(native) / np.asarray(inner), 2)
     everything[:, :-2] = np.clip(everything[:, :-2] * scale, 0, np.tile(native, 2))
     return everything
 
 
-def _placed(boxes: np.ndarray, start: Sequence[int], cell: np.ndarray, grid: Grid) -> np.ndarray:
-    """Boxes of a window that are its own to tell, in voxels of the network's grid."""
-    axes = len(start)
-    made = boxes.copy()
+def _placed(
+    found: Sequence[np.ndarray], places: Sequence[Sequence[int]], cell: np.ndarray, grid: Grid
+) -> np.ndarray:
+    """Of the boxes of all windows those that are their window's to tell, in voxels of the
+    network's grid.
+
+    Args:
+        found: of each window, in its cells.
+        places: where each starts.
+        cell: its size along each axis, in voxels.
+        grid: of the windows.
+    """
+    axes = len(cell)
+    made = np.concatenate(found)
+    starts = np.repeat(np.asarray(places), [len(boxes) for boxes in found], 0)
     made[:, :-2] *= np.tile(cell, 2)
-    middle = (made[:, :axes] + made[:, axes:-2]) / 2
-    own = np.ones(len(made), bool)
-    for axis, at in enumerate(start):
-        starts, size = grid.starts[axis], grid.roi[axis]
-        place = starts.index(at)
-        low = (starts[place - 1] + size - at) / 2 if place else -np.inf
-        more = place + 1 < len(starts)
-        high = (starts[place + 1] + size - at) / 2 if more else np.inf
+    for axis, (begins, size) in enumerate(zip(grid.starts, grid.roi, strict=True)):
+        if len(begins) == 1:
+            continue
+        before = [(last + size - at) / 2 for last, at in pairwise(begins)]
+        after = [(then + size - at) / 2 for at, then in pairwise(begins)]
         # A cell more on either side: what lies between two windows is told by both, and merged.
-        own &= (middle[:, axis] >= low - cell[axis]) & (middle[:, axis] <= high + cell[axis])
-    made = made[own]
-    made[:, :-2] += np.tile(np.asarray(start) - np.asarray(grid.before), 2)
+        low = np.array([-np.inf, *before]) - cell[axis]
+        high = np.array([*after, np.inf]) + cell[axis]
+        middle = (made[:, axis] + made[:, axes + axis]) / 2
+        window = np.searchsorted(begins, starts[:, axis])
+        own = (middle >= low[window]) & (middle <= high[window])
+        made, starts = made[own], starts[own]
+    made[:, :-2] += np.tile(starts - np.asarray(grid.before), 2)
     return made
 
 
@@ -111,4 +123,4 @@ def _maps(net: Net, windows: Tensor, precision: Precision, mirror_axes: Sequence
                 low, high = classes + axis, classes + axes + axis
                 order[low], order[high] = high, low
             maps, count = maps + turned[:, order], count + 1
-    return maps / count
+    return maps / count if count > 1 else maps
