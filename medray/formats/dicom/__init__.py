@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -20,7 +20,7 @@ from medray.formats.dicom.matched import Matched, copied, main_folders
 from medray.formats.dicom.options import DicomOptions
 from medray.formats.dicom.reader import COLUMNS, Rules, read_series
 from medray.formats.dicom.recall import keep, recall
-from medray.formats.dicom.series import Series, Sorted, judge
+from medray.formats.dicom.series import Series, Sorted, judge, parted
 from medray.formats.dicom.tree import SEGMENTATIONS
 from medray.formats.files import nothing_found
 from medray.formats.imaging.objects import CLIPPED, OBJECTS
@@ -111,10 +111,13 @@ class Dicom(Format):
         flat = self.options.projections
         boxes = self.options.boxes.named(source, "series", flat) if self.options.boxes else {}
         matched = Matched(found.beside, self.options, self._masks(source.root), boxes)
-        made = [self._record(source, series, matched) for series in found.series]
+        every = found.series
+        if flat:
+            every = [part for series in found.series for part in parted(series)]
+        made = [self._record(source, series, matched) for series in every]
         items, used = [], set()
         claims: dict[str, set[tuple[str, ...]]] = defaultdict(set)
-        for series, record in zip(found.series, made, strict=True):
+        for series, record in zip(every, made, strict=True):
             if record.input is None:
                 continue
             used.add(series.uid)
@@ -125,20 +128,23 @@ class Dicom(Format):
         refused += [one for record in reused for one in record.refused]
         torn = {label for label, folders in claims.items() if len(folders) > 1}
         for item in [item for item in items if torn.intersection(item.extra.get("labels", ()))]:
-            path, syntax = self.shown(item)
-            files = len(item.paths)
-            refused.append(Refusal.of(item.key, _shared(), files=files, path=path, syntax=syntax))
+            refused.append(self._given_up(item, _shared()))
             items.remove(item)
         refused += [self._refused(*one) for one in matched.unused(used)]
-        absent = boxes.keys() - {series.uid for series in found.series}
+        absent = boxes.keys() - {name for series in every for name in series.names}
         shown = (self.names.name("series", uid) for uid in absent)
-        refused += unmatched(shown, "the SeriesInstanceUID of a series that is taken")
+        named_by = "the SeriesInstanceUID of a series that is taken"
+        refused += unmatched(shown, named_by + ", or the SOPInstanceUID of an X-ray" * flat)
+        told: list[Input | Recalled] = [*items, *(one for one in reused if one.key)]
+        keys = Counter(one.key for one in told)
+        for one in [one for one in told if keys[one.key] > 1]:
+            refused.append(self._given_up(_input_of(one), _twice()))
+            told.remove(one)
         refused.sort(key=lambda one: (one.source, one.code))
         if known is not None:
             keep(known, found, [*made, *self._beside(found)])
-        told: list[Input | Recalled] = [*items, *(one for one in reused if one.key)]
         told.sort(key=attrgetter("key"))
-        inputs = (one.input if isinstance(one, Recalled) else one for one in told)
+        inputs = (_input_of(one) for one in told)
         return Found(grouped(inputs, samples=GROUP_SAMPLES), refused, self._attributes())
 
     def _attributes(self) -> dict[str, object]:
@@ -164,10 +170,11 @@ class Dicom(Format):
         ]
 
     def _record(self, source: Source, series: Series, matched: Matched) -> Record:
-        """What becomes of a series."""
-        key = self.names.name("series", series.uid)
+        """What becomes of a series, or of an X-ray."""
+        name = self.names.name("series", series.uid)
+        key = self.names.name("image", series.image) if series.image else name
         files = [one.path for one in series.instances]
-        record = Record([*files, *(copy.path for _, copy in series.duplicates)], key, None)
+        record = Record([*files, *(copy.path for _, copy in series.duplicates)], name, None)
         for _, copy in series.duplicates:
             fault = copy.fault or copied()
             record.refused.append(self._refused(copy.path, fault, copy.facts.syntax))
@@ -262,8 +269,8 @@ class Dicom(Format):
             for path, stamp in (labels | segmentations).items():
                 marks.append([path, *stamp[:2]])
                 stamps.append(stamp)
-        elif series.uid in matched.boxes:
-            extra["boxes"] = matched.boxes[series.uid]
+        elif named := [name for name in series.names if name in matched.boxes]:
+            extra["boxes"] = [box for name in named for box in matched.boxes[name]]
         elif (self.options.labels or self.options.boxes) and self.options.require_labels:
             what = "objects belong" if self.options.objects else "mask belongs"
             raise DataError(f"no {what} to the series", code="no-label")
@@ -277,6 +284,10 @@ class Dicom(Format):
             stamp=stamp_of(stamps),
         )
 
+    def _given_up(self, item: Input, fault: DataError) -> Refusal:
+        path, syntax = self.shown(item)
+        return Refusal.of(item.key, fault, files=len(item.paths), path=path, syntax=syntax)
+
     def _refused(self, path: str, fault: DataError, syntax: str = "") -> Refusal:
         key = self.names.name("file", path)
         return Refusal.of(key, fault, path=self._path(path), syntax=syntax)
@@ -285,6 +296,14 @@ class Dicom(Format):
         """What may be shown of a path; paths often hold names."""
         wanted = self.options.deidentify
         return path if wanted.method == "none" or wanted.show_paths else ""
+
+
+def _input_of(one: Input | Recalled) -> Input:
+    return one.input if isinstance(one, Recalled) else one
+
+
+def _twice() -> DataError:
+    return DataError("two series claim this SOP instance UID", code="ambiguous-uid")
 
 
 def _shared() -> DataError:

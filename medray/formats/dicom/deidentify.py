@@ -23,6 +23,11 @@ MAX_SHIFT_DAYS = 3650
 RISKY_MODALITIES = frozenset({"US", "IVUS", "ES", "XC", "GM", "OP", "SC", "DOC", "OT"})
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
+# Of the thorax and of limbs; of the breast.
+VIEWS = frozenset(
+    {"AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO", "LAT", "LATERAL"}
+    | {"CC", "ML", "MLO", "LM", "LMO", "FB", "SIO", "ISO", "XCC", "XCCL", "XCCM"}
+)
 VENDORS = (
     "ge",
     "siemens",
@@ -166,6 +171,12 @@ def vendor(elements: Elements) -> str:
     """The manufacturer as one of a closed list, else "other": free text can hold names."""
     text = elements.text(tags.MANUFACTURER).lower()
     return next((name for name in VENDORS if text.startswith(name)), "other" if text else "")
+
+
+def view(elements: Elements) -> str:
+    """The side that an X-ray was taken from, as a defined term of ViewPosition, else ""."""
+    text = elements.text(tags.VIEW_POSITION).upper()
+    return text if text in VIEWS else ""
 
 
 def kernel(elements: Elements) -> str:

@@ -23,7 +23,7 @@ class Matched:
         found: DICOM files by the UID of the series that they are about.
         options: what is wanted of them.
         masks: folder of masks in NIfTI, None where none are asked for.
-        boxes: of a table, by the UID of their series.
+        boxes: of a table, by the UID of their series, or of their X-ray.
     """
 
     found: Mapping[str, list[Instance]]

@@ -53,7 +53,9 @@ class DicomOptions(FormatOptions):
         "contours: regions of the values 1, 2, …, later ones over earlier ones",
     )
     boxes: VolumeBoxes | None = Field(
-        None, description="boxes of a table, which names series by their UID; in place of `labels`"
+        None,
+        description="boxes of a table, which names series (X-rays: images) by their UID; in place "
+        "of `labels`",
     )
     resample: bool = Field(
         False, description="interpolate tilted or unevenly spaced series onto a regular grid"
@@ -61,7 +63,7 @@ class DicomOptions(FormatOptions):
     projections: bool = Field(
         False,
         description="take X-rays, which have no place in space (CR, DX, MG …), and nothing else: "
-        "series of one image, each a sample of two axes",
+        "each image of a series is a sample of two axes",
     )
     volumes: Literal["refuse", "split"] = Field(
         "refuse", description="4-D series: refused, or one sample per volume"

@@ -13,7 +13,7 @@ from medray.errors import DataError
 from medray.formats.base import Input, Source
 from medray.formats.dicom.beside import Beside, Space, open_file
 from medray.formats.dicom.confined import Confined
-from medray.formats.dicom.deidentify import Pseudonyms, kernel, require_one_person, vendor
+from medray.formats.dicom.deidentify import Pseudonyms, kernel, require_one_person, vendor, view
 from medray.formats.dicom.geometry import Verdict, classify, report, resamplable
 from medray.formats.dicom.headers import tags
 from medray.formats.dicom.headers.elements import Elements
@@ -286,7 +286,7 @@ def _sample(
 COLUMNS = columns(
     *("study", "series", "study_date", "modality", "manufacturer", "kernel", "kvp"),
     *("thickness_mm", "photometric", "affine", "geometry", "resampled", "source_crc32c"),
-    *("dicom_geometry", "sex", "age_years", SYNTHETIC),
+    *("dicom_geometry", "view", "sex", "age_years", SYNTHETIC),
 )
 
 
@@ -296,9 +296,8 @@ def _projection(
     """The sample of an X-ray, (C, Y, X)."""
     frame, count = stack.frames[0], len(stack.frames)
     if count > 1 or frame.position_mm:
-        reason = f"{count} images" if count > 1 else "a slice that has a place in space"
-        hint = "`projections` takes series of one X-ray; leave it out for volumes"
-        raise DataError(reason, code="no-projection", hint=hint)
+        reason = f"{count} frames" if count > 1 else "a slice that has a place in space"
+        raise DataError(reason, code="no-projection", hint="leave `projections` out for volumes")
     image = stack.array[:, 0]
     # That of the detector is of what is magnified there; many X-rays have no other.
     spacing = frame.spacing_mm or stack.head.floats(tags.IMAGER_PIXEL_SPACING, 2)
@@ -307,7 +306,7 @@ def _projection(
     told = beside.boxed(item.extra, item.key, image.shape[1:], np.eye(4))
     row = _row(stack, rules, spacing) | describe(image, None, stack.ends) | {"has_label": False}
     yield from (replace(one, source=item.key) for one in told.refused)
-    yield Sample(item.key, row | dict(told.columns), {"image": image})
+    yield Sample(item.key, row | {"view": view(stack.head), **told.columns}, {"image": image})
 
 
 def _row(

@@ -74,12 +74,23 @@ class Series:
         uid: series instance UID.
         instances: one per SOP instance, in order along the normal of the first.
         duplicates: copies, as (index of the instance they repeat, copy).
+        fault: why it is not taken, whatever its files are like.
+        image: SOP instance UID of the one X-ray that it was parted to.
+        is_alone: it was a series of one image.
     """
 
     study: str
     uid: str
     instances: list[Instance] = field(default_factory=list)
     duplicates: list[tuple[int, Instance]] = field(default_factory=list)
+    fault: DataError | None = None
+    image: str = ""
+    is_alone: bool = True
+
+    @property
+    def names(self) -> list[str]:
+        """What a table may call it by."""
+        return [name for name in (self.image, self.uid if self.is_alone else "") if name]
 
     @property
     def slices(self) -> int:
@@ -134,7 +145,7 @@ def sort_out(
     claims = Counter(one.uid for one in series)
     for one in series:
         if claims[one.uid] > 1:
-            _mark(one, DataError("two studies claim this series UID", code="ambiguous-uid"))
+            one.fault = DataError("two studies claim this series UID", code="ambiguous-uid")
     return Sorted(series, _matched(about, series), turned)
 
 
@@ -190,6 +201,27 @@ def _one(key: tuple[str, str], members: list[Instance]) -> Series:
     return found
 
 
+def parted(series: Series) -> list[Series]:
+    """Each X-ray of a series as a series of its own.
+
+    Several of one SOP instance UID, or without any, have a fault: nothing tells them apart.
+    """
+    claims = Counter(instance.sop for instance in series.instances)
+    parts = []
+    for at, instance in enumerate(series.instances):
+        if claims[instance.sop] > 1:
+            instance = replace(instance, fault=_conflict() if instance.sop else _blank())
+        copies = [(0, copy) for index, copy in series.duplicates if index == at]
+        alone = len(series.instances) == 1
+        part = replace(series, instances=[instance], duplicates=copies, is_alone=alone)
+        parts.append(replace(part, image=instance.sop))
+    return parts
+
+
+def _blank() -> DataError:
+    return DataError("several images without a SOP instance UID", code="blank-uid")
+
+
 def _conflict() -> DataError:
     return DataError(
         "files of one SOP instance lie at different places",
@@ -222,14 +254,8 @@ def _hold_against(series: list[Series], turned: list[Turned]) -> None:
                 code="damaged-neighbour",
                 hint="remove or replace the damaged file",
             )
-            _mark(series[next(iter(neighbours))], fault)
-
-
-def _mark(series: Series, fault: DataError) -> None:
-    """Give a series a fault by its first file, unless that has one."""
-    first = series.instances[0]
-    if first.fault is None:
-        series.instances[0] = replace(first, fault=fault)
+            one = series[next(iter(neighbours))]
+            one.fault = one.fault or fault
 
 
 def judge(series: Series, select: Select) -> None:
@@ -259,6 +285,8 @@ def judge(series: Series, select: Select) -> None:
             code=worst.code,
             hint=worst.hint,
         )
+    if series.fault is not None:
+        raise series.fault
     if select.thickness_mm is not None:
         low, high = select.thickness_mm
         if not low <= head.thickness_mm <= high:

@@ -257,3 +257,25 @@ def test_what_is_kept_names_nobody_and_damage_to_it_is_no_harm(
     planned.kept.data = bytes(flipped)
     made, _ = planned()
     assert ids(made) == ids(anew)
+
+
+def test_x_rays_of_a_series_are_known(
+    write_series: Callable[..., None], scans: list[str], planned: Any
+) -> None:
+    def placeless(data: Any, index: int) -> None:
+        del data.ImagePositionPatient, data.ImageOrientationPatient
+        data.SOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
+
+    def plan() -> tuple[Found, Found]:
+        return planned(projections=True, select={"modality": ["DX"]})  # type: ignore[no-any-return]
+
+    write_series(1, change=placeless, Modality="DX")
+    plan()
+    write_series(3, change=placeless, Modality="DX")  # the series has grown
+    once, anew = plan()
+    assert ids(once) == ids(anew)
+    assert not once.refused
+    scans.clear()
+    again, anew = plan()
+    assert ids(again) == ids(anew)
+    assert len(scans) == 3  # of the plan that knows nothing
