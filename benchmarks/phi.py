@@ -154,6 +154,10 @@ KINDS: dict[str, Kind] = {  # values; templates that were tried; templates that 
             "Primary care provider: {}",
             "Emergency contact: {}",
             "Electronically signed by: {}",
+            "\nRE: {}\n",
+            "\nAttn: {}\n",
+            "\nPatient: {}\n",
+            "\nSubject: {} MRI Results\n",
         ],
         [
             "Dictated by {}.",
@@ -166,6 +170,9 @@ KINDS: dict[str, Kind] = {  # values; templates that were tried; templates that 
             "Ms. {} has no complaints.",
             "{}, RN, was present.",
             "My name is {}.",
+            "\nRe.: {}\n",
+            "\nIn the matter of: {}\n",
+            "\nYour patient: {}\n",
         ],
     ),
     "name, neither": (
@@ -269,21 +276,18 @@ KINDS: dict[str, Kind] = {  # values; templates that were tried; templates that 
     "age of 90 or more": (
         old,
         [
-            "A {}-year-old woman with a fall.",
-            "Age: {}",
-            "He is {} years old.",
-            "This {} y.o. man has dementia.",
-            "Patient is {} yo.",
-            "aged {}",
+            "A {}-year-old woman with a fall.", "Age: {}", "He is {} years old.", "aged {}",
+            "This {} y.o. man has dementia.", "Patient is {} yo.", "She is {} and lives alone.",
+            "He's {}.", "{}/F, short of breath.", "Her mother is {}.", "His age is {}.",
+            "His father passed away at {}.", "Smith, {}, presents with cough.",
         ],
         [
-            "{}yo F with a hip fracture.",
-            "The patient, now {} years of age, is frail.",
-            "She turned {} in spring.",
-            "{} year-old gentleman.",
+            "{}yo F with a hip fracture.", "The patient, now {} years of age, is frail.",
+            "She turned {} in spring.", "{} year-old gentleman.", "At {} she lives by herself.",
+            "Now {}, he still drives.", "She will turn {} next week.", "Age today {}.",
         ],
     ),
-}
+}  # fmt: skip
 
 
 def left(value: str, made: str) -> tuple[int, int]:
@@ -335,7 +339,7 @@ def main() -> None:
         print(f"{kind:20} {recall(found):.3f} of {found.total()}  {dict(found)}")
         for template, fates in passed.items():
             if asked.part == "tried" and recall(fates) < 1:
-                print(f"{'':20} {recall(fates):.3f}  {template}")
+                print(f"{'':20} {recall(fates):.3f}  {template.strip()}")
     changed = [
         one for one in FILLERS if gate.passed(Document("d", one, "s", None, None)).text != one
     ]

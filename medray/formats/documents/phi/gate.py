@@ -20,50 +20,16 @@ from medray.errors import DataError, SpecError
 from medray.formats.documents.columns import Document, Span
 from medray.formats.documents.phi.dates import PATTERNS as DATES
 from medray.formats.documents.phi.dates import shifted
+from medray.formats.documents.phi.introduced import BESIDE, introduced
 from medray.formats.documents.phi.names import EPONYMS, GIVEN, SURNAMES, listed
 from medray.formats.documents.phi.options import Phi
-from medray.formats.documents.phi.patterns import LEFT, LETTER, PATTERNS, UPPER
+from medray.formats.documents.phi.patterns import LEFT, PATTERNS
 from medray.formats.signal.deidentify import Pseudonyms
 from medray.storage.shards.records import Refusal
 
 DIGITS = 8  # of a pseudonym, in hex: of a million names one pair in a hundred sites is alike
-_GAP = r"[^\S\r\n]"  # a blank, one that breaks no line among them
-_WORD = rf"[{UPPER}](?:{LETTER}|['\u2019\u2010\u2011-]){{0,40}}{LETTER}"  # no name is longer
-_PARTICLES = (
-    rf"(?:(?:van|von|der|den|de|del|della|di|da|la|le|du|bin|al|el|ter|zu|dos){_GAP}+){{0,3}}"
-)
-_TITLED = re.compile(
-    rf"\b(?:Dr|Mr|Mrs|Ms|Miss|Prof|Professor|Doctor|Nurse|DR|MR|MRS|MS)\b\.?{_GAP}+{_PARTICLES}"
-    rf"(?P<name>(?:{_WORD}|[{UPPER}]\.?)(?:{_GAP}+(?:[{UPPER}]\.{_GAP}+)?{_WORD})?)"
-)
-_NAMED = re.compile(
-    rf"\b(?i:name|patient name|signed by|dictated by|seen by|referred by|attending|surgeon|"
-    rf"my name is|daughter|son|wife|husband|brother|sister|mother|father|partner|spouse|"
-    rf"fianc[eé]e?|boyfriend|girlfriend|friend|neighbou?r|roommate|aunt|uncle|niece|nephew|cousin|"
-    rf"grandson|granddaughter|grandmother|grandfather|named)\b{_GAP}*"
-    rf"(?:[:,]|is)?{_GAP}+(?P<name>{_WORD}(?:,?{_GAP}+(?:[{UPPER}]\.?{_GAP}+)?{_WORD}){{0,2}})"
-)
-# Not of those who speak in a transcript ("Doctor: How …").
-_ROLE = re.compile(
-    rf"\b(?i:provider|physician|pharmacist|technician|resident|fellow|consultant|author|contact|"
-    rf"next of kin|proxy|employer|insured|subscriber|cc|by){_GAP}*:{_GAP}*"
-    rf"(?P<name>{_WORD}(?:,?{_GAP}+(?:[{UPPER}]\.?{_GAP}+)?{_WORD}){{0,2}})"
-)
-_SEVERAL = re.compile(
-    rf"\b(?:Drs|Messrs|Doctors)\b\.?{_GAP}+"
-    rf"(?P<name>{_WORD}(?:(?:,{_GAP}*|{_GAP}+(?:and|&){_GAP}+){_WORD}){{0,3}})"
-)
-_LETTER = re.compile(rf"\bDear{_GAP}+(?P<name>{_WORD}(?:{_GAP}+{_WORD})?)(?=[,:\n])")
-_FAREWELL = re.compile(
-    rf"\b(?i:sincerely|regards|yours truly|yours faithfully)\b,?\s+"
-    rf"(?P<name>{_WORD}(?:{_GAP}+(?:[{UPPER}]\.?{_GAP}+)?{_WORD}){{0,2}})"
-)
-_SIGNED = re.compile(
-    rf"(?P<name>{_WORD}{_GAP}+(?:[{UPPER}]\.?{_GAP}+)?{_WORD}),?{_GAP}+(?:M\.?D|D\.?O|R\.?N)\b"
-)
 _WORDS = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
 _OWN = re.compile(r"['\u2019][sS]$")
-_BESIDE = re.compile(rf"{_GAP}+(?:[{UPPER}]\.?{_GAP}+)?(?P<name>{_WORD})")
 _COMMON = listed(
     """
     the a an he she it they we i you his her in on at of and or no not is was had has who with
@@ -173,10 +139,7 @@ class Gate:
 
     def _people(self, text: str, known: set[str]) -> Iterable[Found]:
         """Every word of a name, and each other place in the text where such a word stands."""
-        words = set(known)
-        for pattern in (_TITLED, _SEVERAL, _NAMED, _ROLE, _LETTER, _FAREWELL, _SIGNED):
-            for one in pattern.finditer(text):
-                words |= _words(one["name"])
+        words = known.union(*map(_words, introduced(text)))
         for one in _WORDS.finditer(text):
             word = _OWN.sub("", one[0]).casefold()
             if word in self._names:
@@ -185,7 +148,7 @@ class Gate:
                 continue
             if word in GIVEN:
                 words.add(word)
-                beside = _BESIDE.match(text, one.end())
+                beside = BESIDE.match(text, one.end())
                 if beside is not None:
                     words |= _words(beside["name"])
             elif word in SURNAMES and word not in EPONYMS:

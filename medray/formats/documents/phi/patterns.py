@@ -5,6 +5,7 @@ After the eighteen identifiers of HIPAA's safe harbour (45 CFR 164.514 (b)(2)).
 
 import re
 
+from medray.formats.documents.phi.ages import AGES
 from medray.formats.documents.phi.online import FORMS as ONLINE
 from medray.formats.documents.phi.online import LEFT as ONLINE_LEFT
 
@@ -28,13 +29,6 @@ _LABELS = (
     r"plate)"
     r"(?:\s+(?:id|number|no\.?)|\s*#)|ssn|nhs\s+(?:number|no\.?))"
 )
-_NINETY = (
-    r"(?:ninety(?:[- ](?:one|two|three|four|five|six|seven|eight|nine))?|"
-    r"(?:one|a)\s+hundred(?:\s+and)?(?:[- ][a-z]+)?)"
-)
-_OLD = r"(?:9\d|1[0-4]\d)"
-_YEARS = r"[- ]?(?:years?|yrs?\.?|y\.?)[- ]?(?:old\b|of\s+age\b|/?o\b|\.?o\.?\b)"
-
 _NUMBER = r"\W{0,3}(?:number\W{0,2}|no\.?\W{0,2})?(?:is\W{1,2})?(?P<value>[+(]?\d[\d ()./-]{4,}\d)"
 _PHONE = (
     r"(?:\+?\d{1,3}[ .-]?)?(?:\(\d{3}\)\s?|\d{3}[ .-])\d{3}[ .-]\d{4}(?:\s*(?:x|ext\.?)\s*\d+)?"
@@ -82,20 +76,7 @@ _FORMS: tuple[tuple[str, str, int], ...] = (
         0,
     ),
     ("address", r"\bzip(?:\s+code)?\W{1,3}(?P<value>\d{5}(?:-\d{4})?)\b", re.IGNORECASE),
-    ("age", rf"\b(?P<value>{_OLD}){_YEARS}", re.IGNORECASE),
-    ("age", rf"\bage[ds]?\W{{0,3}}(?:of\s+)?(?P<value>{_OLD}|{_NINETY})\b", re.IGNORECASE),
-    (
-        "age",
-        rf"\bturn(?:s|ed|ing)\s+(?P<value>{_OLD}|{_NINETY})\b(?!-|\s*(?:%|degrees))",
-        re.IGNORECASE,
-    ),
-    ("age", rf"\b(?P<value>{_OLD}(?:st|nd|rd|th))\s+birthday\b", re.IGNORECASE),
-    (
-        "age",
-        rf"(?:^|\.\s+|\b(?i:an?|pt|patient)\s+)(?P<value>{_OLD})\s?(?:[MF]|(?i:fe)?(?i:male))\b",
-        re.MULTILINE,
-    ),
-    ("age", rf"\b(?P<value>{_NINETY}){_YEARS}", re.IGNORECASE),
+    *AGES,
     ("number", r"(?<![\w.])\d{7,}\b", 0),
 )
 PATTERNS = tuple((kind, re.compile(pattern, flags)) for kind, pattern, flags in _FORMS)
