@@ -79,7 +79,9 @@ class Sdf(Compounds):
             raise DataError("the file is empty", code="empty-file")
         return None, slices
 
-    def blocks(self, path: Path, extra: Mapping[str, Any]) -> Iterator[Block]:
+    def blocks(
+        self, path: Path, extra: Mapping[str, Any], wanted: Sequence[str] | None
+    ) -> Iterator[Block]:
         """Records, some at a time."""
         numbers, rows = list[int](), list[dict[str, str]]()
         bad: dict[int, DataError] = {}
@@ -90,22 +92,25 @@ class Sdf(Compounds):
             except DataError as error:
                 bad[number + 1] = error
             if len(rows) + len(bad) >= ROWS:
-                yield self._block(numbers, rows, bad)
+                yield _block(numbers, rows, bad, wanted)
                 numbers, rows, bad = [], [], {}
         if rows or bad:
-            yield self._block(numbers, rows, bad)
+            yield _block(numbers, rows, bad, wanted)
 
-    def _block(
-        self, numbers: list[int], rows: list[dict[str, str]], bad: dict[int, DataError]
-    ) -> Block:
-        wanted = self.wanted
-        found = dict.fromkeys(name for row in rows for name in row) | dict.fromkeys(wanted or ())
-        columns = {
-            name: [row.get(name, "") for row in rows]
-            for name in found
-            if wanted is None or name in wanted
-        }
-        return Block("record", numbers, columns, bad)
+
+def _block(
+    numbers: list[int],
+    rows: list[dict[str, str]],
+    bad: dict[int, DataError],
+    wanted: Sequence[str] | None,
+) -> Block:
+    found = dict.fromkeys(name for row in rows for name in row) | dict.fromkeys(wanted or ())
+    columns = {
+        name: [row.get(name, "") for row in rows]
+        for name in found
+        if wanted is None or name in wanted
+    }
+    return Block("record", numbers, columns, bad)
 
 
 def _records(path: Path, piece: Range) -> Iterator[list[bytes] | None]:

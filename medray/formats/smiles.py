@@ -44,11 +44,13 @@ class Smiles(Compounds):
         mind_the_end(path, path.name)
         return text.survey(path, self.options.smiles)
 
-    def blocks(self, path: Path, extra: Mapping[str, Any]) -> Iterator[Block]:
+    def blocks(
+        self, path: Path, extra: Mapping[str, Any], wanted: Sequence[str] | None
+    ) -> Iterator[Block]:
         """Some hundred rows at a time; see `text` and `parquet`."""
         if _is_parquet(path):
-            return parquet.blocks(path, extra, self.wanted)
-        return text.blocks(path, extra, self.wanted)
+            return parquet.blocks(path, extra, wanted)
+        return text.blocks(path, extra, wanted)
 
 
 def _is_parquet(path: Path) -> bool:

@@ -8,7 +8,6 @@ import pytest
 
 from medray.errors import DataError, SpecError
 from medray.formats.base import Source
-from medray.formats.molecules.compounds import Compounds
 from medray.storage.shards.records import Refusal
 from medray.storage.shards.rows import Rows
 from tests.contract import test_formats as contract
@@ -33,8 +32,6 @@ def accounted(form: Any, source: Source) -> tuple[list[str], list[Refusal]]:
 @pytest.mark.parametrize("name", contract.READABLE)
 def test_paths_that_differ_in_a_slash_alone_make_no_id_twice(name: str, tmp_path: Path) -> None:
     form, source = contract.made(name, tmp_path / "source")
-    if getattr(form.options, "id", None) and isinstance(form, Compounds):
-        form = type(form)(form.options.model_copy(update={"id": None}))
     alone, _ = accounted(form, source)
     both = tmp_path / "both"
     for path in [one for one in source.root.rglob("*") if one.is_file()]:

@@ -4,6 +4,8 @@ import gzip
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from medray.errors import DataError, SpecError
@@ -110,3 +112,26 @@ def test_ids_that_come_twice_and_too_many_bad_rows_are_refused(tmp_path: Path) -
     with pytest.raises(DataError) as caught:
         read(tmp_path, id="id", max_refused=2)
     assert caught.value.code == "too-many-bad-rows"
+
+
+def test_ids_are_compared_over_files_and_slices(tmp_path: Path) -> None:
+    table = pa.table({"id": list("abcad"), "smiles": ["CCO", "CC", "C", "CCC", "CCCC"]})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=2)
+    assert len(Smiles(Smiles.Options(id="id")).plan(Source(tmp_path)).groups) == 3
+    (tmp_path / "b.csv").write_text("id,smiles\nb,CN\ne,CCN\n")
+    samples, refused = read(tmp_path, id="id")
+    assert [sample.id for sample in samples] == ["a", "b", "c", "d", "e"]
+    assert [one.code for one in refused] == ["duplicate-id"] * 2
+
+
+def test_a_file_is_read_anew_when_another_gives_its_ids(tmp_path: Path) -> None:
+    def planned() -> list[str]:
+        found = Smiles(Smiles.Options(id="id")).plan(Source(tmp_path))
+        return [item.fingerprint for group in found.groups for item in group]
+
+    (tmp_path / "b.csv").write_text("id,smiles\nb,CN\n")
+    (before,) = planned()
+    (tmp_path / "a.csv").write_text("id,smiles\nc,CN\n")
+    assert planned()[1] == before
+    (tmp_path / "a.csv").write_text("id,smiles\nb,CN\n")
+    assert planned()[1] != before
