@@ -2,11 +2,25 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from medray.spec.base import Name, Settings
 
-Where = dict[str, str | int | float | bool | list[str] | list[int]]
+
+def _plain(value: object) -> object:
+    """A value as it is, or what is wrong with it said once instead of for each type."""
+    for one in value if isinstance(value, list) else [value]:
+        if not isinstance(one, str | int | float | bool | None):
+            raise ValueError(  # noqa: TRY004 - what pydantic takes
+                "is no word, number, true, false or null, nor a list of these"
+            )
+    return value
+
+
+Value = str | int | float | bool | None
+Where = dict[str, Annotated[Value | list[Value], BeforeValidator(_plain)]]
+"""Which samples: column: value, or any of several; null: those without a value."""
+
 Engine = Annotated[
     Literal["data", "serve"],
     Field(description="a pool of Ray Data's, or the replicas that serve the model"),

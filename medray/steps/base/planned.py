@@ -14,10 +14,12 @@ Payloads, by operation; never pixels:
   is exported, paired with the images.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 from typing import Any
+
+import pyarrow as pa
 
 from medray.engine.units.operation import Unit
 from medray.errors import SpecError
@@ -73,15 +75,67 @@ def plan_shards(
     Raises:
         SpecError: no sample is selected (code "nothing-selected").
     """
-    chosen = data.select(select)
-    if not chosen:
-        raise SpecError(
-            "no sample is selected",
-            code="nothing-selected",
-            about=data.reference,
-            hint=f"select: {select}" if select else "every input of it was quarantined",
-        )
-    table = data.columns(["sample_id", "_shard", "_row"]).take(chosen)
+    return _over(data, selected(data, select), operation, identity, model=model, paired=paired)
+
+
+def plan_union(
+    parts: Sequence[Dataset], operation: str, *, identity: dict[str, Any], select: dict[str, Any]
+) -> Planned:
+    """Units over several datasets as if they were one, with the columns of all.
+
+    Args:
+        parts: to go over, in order.
+        operation: as of `plan_shards`, and so are the others.
+        identity: see there.
+        select: see there; a sample has no value in a column that its own dataset has not.
+
+    Raises:
+        SpecError: no sample is selected in any (code "nothing-selected"), none has the column
+            ("no-such-column"), or two have one id ("duplicate-input").
+    """
+    beside = {name for part in parts for name in part.manifest.columns}
+    chosen = [part.select(select, beside) for part in parts]
+    if not any(chosen):
+        raise _nothing(" and ".join(part.reference for part in parts), "select", select)
+    plans = zip(parts, chosen, strict=True)
+    units = [unit for part, some in plans for unit in _over(part, some, operation, identity).units]
+    no_key_twice(key for unit in units for key in unit.inputs)
+    return Planned([replace(unit, index=number) for number, unit in enumerate(units)], [])
+
+
+def selected(data: Dataset, where: dict[str, Any], field: str = "select") -> list[int]:
+    """Positions of the samples that a step asks for.
+
+    Args:
+        data: that has them.
+        where: see Dataset.select.
+        field: of the step that says so.
+
+    Raises:
+        SpecError: there are none (code "nothing-selected"), or a column is not there
+            ("no-such-column").
+    """
+    if chosen := data.select(where):
+        return chosen
+    raise _nothing(data.reference, field, where)
+
+
+def _nothing(about: str, field: str, where: dict[str, Any]) -> SpecError:
+    hint = f"{field}: {where}" if where else "every input of it was quarantined"
+    return SpecError("no sample is selected", code="nothing-selected", about=about, hint=hint)
+
+
+def _over(
+    data: Dataset,
+    chosen: Sequence[int],
+    operation: str,
+    identity: dict[str, Any],
+    *,
+    model: str = "",
+    paired: Dataset | None = None,
+) -> Planned:
+    """Units over the samples at these positions; see `plan_shards`."""
+    table = data.columns(["sample_id", "_shard", "_row"]).take(pa.array(chosen, pa.int64()))
     by_shard: dict[int, list[tuple[str, int]]] = {}
     for row in table.to_pylist():
         by_shard.setdefault(row["_shard"], []).append((row["sample_id"], row["_row"]))
@@ -133,19 +187,6 @@ def plan_rows(
                 )
             )
     return Planned(units, [])
-
-
-def joined(plans: Iterable[Planned]) -> Planned:
-    """Units of several plans, one plan behind the other.
-
-    Raises:
-        SpecError: two have an input of the same key (code "duplicate-input").
-    """
-    parts = list(plans)
-    units = [unit for part in parts for unit in part.units]
-    no_key_twice(key for unit in units for key in unit.inputs)
-    numbered = [replace(unit, index=number) for number, unit in enumerate(units)]
-    return Planned(numbered, [one for part in parts for one in part.refused])
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from medray.errors import DamageError, SpecError
 from medray.modalities import modality_of
 from medray.modalities.plan import Wanted
 from medray.steps.base.events import Event, Listener, StepResult, Tally
+from medray.steps.base.planned import selected
 from medray.steps.base.resolved import Resolved
 from medray.steps.base.work import Work
 from medray.steps.train.spec import TrainSpec
@@ -83,7 +84,9 @@ def _made_before(work: Work) -> ModelPackage | None:
 def _train(resolved: Resolved[TrainSpec], work: Work) -> ModelPackage:
     run = f"runs/{resolved.run}"
     data = open_dataset(work.objects, resolved.parents[0])
-    spec = _settled(_pinned(resolved), data)
+    spec = _pinned(resolved)
+    _check_selected(spec, data)
+    spec = _settled(spec, data)
     if spec.folds is None and spec.members == 1:
         setup = _setup(spec, data, work, run)
         (result,) = work.fit([setup], [work.tell])
@@ -115,6 +118,21 @@ def _pinned(resolved: Resolved[TrainSpec]) -> TrainSpec:
     return spec.model_copy(update={"unlabelled": found})
 
 
+def _check_selected(spec: TrainSpec, data: Dataset) -> None:
+    """Refuse what selects nothing; a validation only where the job asks for it.
+
+    Raises:
+        SpecError: see `selected`.
+    """
+    selected(data, spec.select)
+    asked = spec.validation and spec.validation != TrainSpec.model_fields["validation"].default
+    if spec.folds is None and asked:
+        selected(data, spec.validation, "validation")
+    if spec.unlabelled is not None:
+        other = open_dataset(data.objects, str(spec.unlabelled.data))
+        selected(other, spec.unlabelled.select, "unlabelled.select")
+
+
 def _settled(spec: TrainSpec, data: Dataset) -> TrainSpec:
     """The spec, with options of the task that all samples together choose."""
     task = build_task(spec.task.model_dump(mode="json"))
@@ -144,7 +162,8 @@ def _folds(spec: TrainSpec, data: Dataset) -> list[tuple[Any, TrainSpec]]:
     """For each value of the folds' column, the training that goes without it.
 
     Raises:
-        SpecError: there is no such column ("no-such-column"), or it has one value ("one-fold").
+        SpecError: there is no such column ("no-such-column"), a sample has no value in it
+            ("no-fold"), or all have the same ("one-fold").
     """
     column = str(spec.folds)
     if column not in data.manifest.columns:
@@ -154,7 +173,15 @@ def _folds(spec: TrainSpec, data: Dataset) -> list[tuple[Any, TrainSpec]]:
             about=data.reference,
             hint=f"columns: {', '.join(data.manifest.columns)}",
         )
-    values = sorted(set(data.columns([column])[column].take(data.select(spec.select)).to_pylist()))
+    found = data.columns([column])[column].take(data.select(spec.select))
+    values = sorted(set(found.drop_null().to_pylist()))
+    if found.null_count:
+        raise SpecError(
+            f"{found.null_count} samples have no value in the column {column!r}",
+            code="no-fold",
+            about=data.reference,
+            hint=f"leave them out by `select: {{{column}: [{', '.join(map(str, values))}]}}`",
+        )
     if len(values) < 2:
         raise SpecError(
             f"the column {column!r} has {len(values)} value",

@@ -12,9 +12,7 @@ def check(view: View, spec: TransformSpec) -> None:
     data = view.data("data", spec.data)
     using = {role: view.data(f"using.{role}", name) for role, name in spec.using.items()}
     found = view.plugin(TRANSFORMS, spec.operation, "operation")
-    with view.at("select"):
-        data.holds.check_where(spec.select)
-    holds = Holds()
+    selected, holds = data.holds, Holds()
     if found is not None:
         kind, options = found
         if not kind.required <= set(using) <= set(kind.roles):
@@ -26,5 +24,9 @@ def check(view: View, spec: TransformSpec) -> None:
         for role in set(using) & set(kind.roles):
             with view.at(f"using.{role}"):
                 kind.needs(options, role).check(using[role].holds)
+        for role in set(using) & set(kind.adds):
+            selected = selected.beside(using[role].holds)
         holds = kind.holds(options, frozenset(using))
+    with view.at("select"):
+        selected.check_where(spec.select)
     view.makes("output", spec.output, Data(spec.kind, holds))

@@ -2,7 +2,7 @@
 
 from medray.errors import SpecError
 from medray.spec.documents import Place
-from medray.steps.base.planned import joined, plan_rows, plan_shards
+from medray.steps.base.planned import plan_rows, plan_union
 from medray.steps.base.resolved import Resolved, filled
 from medray.steps.transform.operation import transformation
 from medray.steps.transform.spec import TransformSpec
@@ -44,9 +44,7 @@ def resolve(spec: TransformSpec, objects: Objects, place: Place) -> Resolved[Tra
         planned = plan_rows(data, "transform", identity=identity, rows=ROWS)
     else:
         parts = [data, *(using[role] for role in kind.adds)]
-        planned = joined(
-            plan_shards(part, "transform", identity=identity, select=spec.select) for part in parts
-        )
+        planned = plan_union(parts, "transform", identity=identity, select=spec.select)
     references = {role: dataset.reference for role, dataset in using.items()}
     parameters = {**identity, "using": references, "data": data.reference}
     transformation(parameters, objects).accept()

@@ -3,7 +3,7 @@
 What a version holds on disk is in `manifest`; readers see nothing else.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -206,17 +206,27 @@ class Dataset:
         before = int(self.units.ends[number - 1]) if number else 0
         return number, index - before
 
-    def select(self, where: dict[str, Any]) -> list[int]:
-        """Positions of the samples whose columns equal the values in `where` (lists: any of).
+    def select(self, where: dict[str, Any], beside: Collection[str] = ()) -> list[int]:
+        """Positions of the samples whose columns equal the values in `where` (lists: any of;
+        None: there is no value).
+
+        Args:
+            where: column → value or values.
+            beside: columns of datasets that are united with this one; they may be absent here,
+                and then no sample has a value.
 
         Raises:
             SpecError: a column does not exist (code "no-such-column").
         """
         keep: list[int] = list(range(len(self)))
-        table = self.columns(list(where))
+        absent = set(beside) - set(self.manifest.columns)
+        table = self.columns([column for column in where if column not in absent])
         for column, value in where.items():
-            values = table[column].to_pylist()
             wanted = value if isinstance(value, list) else [value]
+            if column in absent:
+                keep = keep if None in wanted else []
+                continue
+            values = table[column].to_pylist()
             keep = [i for i in keep if values[i] in wanted]
         return keep
 

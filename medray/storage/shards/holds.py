@@ -52,6 +52,24 @@ class Holds:
         known = self.columns is not None and column not in self.columns | {"sample_id"}
         return known or column in self.lacks
 
+    def beside(self, other: "Holds") -> "Holds":
+        """What can be selected by where samples of both are united: a row has the columns of both,
+        null where its own dataset has none."""
+        either = (self, other)
+        unknown = [one for one in either if one.columns is None]
+        told = names(*(one.columns for one in either))
+        lacks = frozenset(
+            column
+            for column in self.lacks | other.lacks
+            if all(one.without(column) for one in either)
+        )
+        splits = [names() if one.without("split") else one.splits for one in either]
+        return Holds(
+            columns=None if unknown else told,
+            lacks=lacks,
+            splits=None if None in splits else names(*splits),
+        )
+
     def check_where(self, where: Mapping[str, object]) -> None:
         """Refuse to select by what is not there.
 
@@ -69,11 +87,12 @@ class Holds:
                     else f"columns: {', '.join(sorted(self.columns or ()))}",
                 )
             values = wanted if isinstance(wanted, list) else [wanted]
-            if column == "split" and self.splits is not None and not self.splits & set(values):
+            some = self.splits is None or None in values or self.splits & set(values)
+            if column == "split" and not some:
                 raise SpecError(
                     f"no sample has the split {', '.join(map(str, values))}",
                     code="nothing-selected",
-                    hint=f"splits: {', '.join(sorted(self.splits))}",
+                    hint=f"splits: {', '.join(sorted(self.splits or ()))}",
                 )
 
 

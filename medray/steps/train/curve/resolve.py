@@ -4,10 +4,9 @@ from typing import Any
 
 from medray.engine.training.leak import refuse, shared
 from medray.engine.units.operation import Unit
-from medray.errors import SpecError
 from medray.ids import unit_id
 from medray.spec.documents import Place
-from medray.steps.base.planned import Planned
+from medray.steps.base.planned import Planned, selected
 from medray.steps.base.resolved import Resolved
 from medray.steps.train.curve.check import hides, training_of
 from medray.steps.train.curve.spec import LearningCurveSpec
@@ -22,17 +21,11 @@ def resolve(spec: LearningCurveSpec, objects: Objects, place: Place) -> Resolved
     """See medray.steps.base.step.Step.
 
     Raises:
-        SpecError: labels are drawn of subjects, or samples, that are judged ("shared-parts").
+        SpecError: labels are drawn of subjects, or samples, that are judged ("shared-parts"), or
+            either selects none ("nothing-selected").
     """
     data = open_dataset(objects, spec.data)
-    if not data.select(spec.judge):
-        raise SpecError(
-            "no sample is selected to judge on",
-            code="nothing-selected",
-            about=data.reference,
-            hint=f"judge: {spec.judge}",
-        )
-    both = set(data.select(spec.select)) & set(data.select(spec.judge))
+    both = set(selected(data, spec.select)) & set(selected(data, spec.judge, "judge"))
     refuse({"sample": len(both)} if both else shared(data, spec.select, spec.judge), spec.data)
     arms: dict[str, dict[str, Any]] = {}
     told: dict[str, dict[str, Any]] = {}
