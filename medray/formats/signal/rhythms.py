@@ -12,7 +12,8 @@ RHYTHM = "+"  # symbol of WFDB: here another rhythm begins, which the text names
 def stretches_of(row: Mapping[str, Any]) -> Stretches:
     """What is annotated over stretches of a recording: (onset_s, end_s, name), by onset.
 
-    A rhythm of WFDB lasts until the next one begins, or the recording ends.
+    A rhythm of WFDB lasts until the next one begins, or the recording ends. What is annotated
+    beyond its ends, as tools keep it, is none of its stretches: nobody could find it there.
 
     Args:
         row: of a recording, see `recording`.
@@ -30,7 +31,9 @@ def stretches_of(row: Mapping[str, Any]) -> Stretches:
         if one["duration_s"]:
             onset = float(one["onset_s"])
             found.append((onset, onset + float(one["duration_s"]), one["text"]))
-    return sorted(found)
+    seconds = float(row["duration_s"])
+    inside = ((max(onset, 0.0), min(end, seconds), name) for onset, end, name in found)
+    return sorted(one for one in inside if one[0] < one[1])
 
 
 def events_of(row: Mapping[str, Any]) -> Stretches:
@@ -44,7 +47,8 @@ def events_of(row: Mapping[str, Any]) -> Stretches:
     found = stretches_of(row)
     named = {name for _, _, name in found}
     for one in row["annotations"]:
+        onset = float(one["onset_s"])
         beat = not one["duration_s"] and aami(one["symbol"]) is not None
-        if beat and one["symbol"] not in named:
-            found.append((float(one["onset_s"]), float(one["onset_s"]), one["symbol"]))
+        if beat and one["symbol"] not in named and 0 <= onset < row["duration_s"]:
+            found.append((onset, onset, one["symbol"]))
     return sorted(found)

@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from medray.formats.signal.rhythms import events_of
+from medray.formats.signal.rhythms import events_of, stretches_of
 from medray.storage.shards.samples import Sample
 from medray.tasks import build_task
 from medray.tasks.metrics.bootstrap import Bootstrap
@@ -129,3 +129,22 @@ def test_a_beat_is_no_event_where_a_rhythm_has_its_name() -> None:
     )
     assert alone == [(30, 30, "B"), (31, 31, "V")]
     assert beside == [(0, 10, "N"), (10, 60, "B"), (31, 31, "V")]
+
+
+def test_what_is_annotated_beyond_a_recording_is_no_event() -> None:
+    """WFDB keeps annotations wherever they are; what nobody could find counts for nobody."""
+    notes = [
+        annotation(-1, "", "V"),
+        annotation(0, "(N", "+"),
+        annotation(50, "(AFIB", "+"),
+        annotation(58, "noise", duration=9),
+        annotation(60, "", "V"),  # the first sample that is not there
+        annotation(70, "(VT", "+"),
+        annotation(80, "(N", "+"),
+        annotation(90, "noise", duration=1),
+    ]
+    row = {"annotations": notes, "duration_s": 60.0}
+    wanted = [(0, 50, "N"), (50, 60, "AFIB"), (58, 60, "noise")]
+    assert events_of(row) == stretches_of(row) == wanted
+    scores = score_intervals(stretches_of(row), wanted, CLASSES, 60.0)
+    assert (scores["true"], scores["found"], scores["true_s"]) == ([1, 0], [1, 0], [10, 0])
