@@ -20,10 +20,18 @@ Family = tuple[np.ndarray, np.ndarray]
 """Hashes, rising, and how often each comes."""
 
 
-def families(text: str) -> list[Family]:
-    """N-grams of words, and those of letters."""
+def families(text: str, opening: int | None = None) -> list[Family]:
+    """N-grams of words, those of letters, and those of the first words apart.
+
+    Args:
+        text: of any length.
+        opening: words that it begins with; None: none count apart.
+    """
     tokens = [normal(one.text) for one in split(text)]
-    return [_counts(_of_words(tokens)), _counts(_of_letters(tokens))]
+    made = [_counts(_of_words(tokens)), _counts(_of_letters(tokens))]
+    if opening is not None:
+        made.append(_counts(f"o{gram}" for gram in _of_words(tokens[:opening])))
+    return made
 
 
 def rarity(texts: Iterable[Sequence[Family]]) -> np.ndarray:

@@ -22,6 +22,7 @@ class TextPlan(Plan):
     )
     alike: bool = Field(True, description="whether spans of the same text may be related")
     phrase: int = Field(3, description="words of the longest n-gram around a pair")
+    opening: int | None = Field(None, description="first words whose n-grams count apart, too")
     spoken: bool = Field(False, description="whether what is spelled out is read as it is written")
     writes: tuple[str, ...] = Field(
         (),
@@ -55,6 +56,12 @@ class TextPlanOptions(PlanOptions):
         ge=1,
         le=8,
         description="of relations: words of the longest n-gram, for networks that read n-grams",
+    )
+    opening: int | None = Field(
+        None,
+        ge=1,
+        description="of texts as a whole: first words whose n-grams count apart as well, for "
+        "networks that read n-grams; how a text begins may say what it is about. null: none",
     )
     spoken: bool = Field(
         False,

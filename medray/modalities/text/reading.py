@@ -140,7 +140,7 @@ class Whole(Reading):
         one: Encoded = super().encode(row, learnt=learnt)
         made = None
         if "grams" in self.plan.reads:
-            made = weighted(families(self.text(row)), self._rare)
+            made = weighted(families(self.text(row), self.plan.opening), self._rare)
         return Read(one.forms, one.begins, one.ends, grams=made)
 
     def inputs(self, several: Sequence[Any], device: torch.device) -> dict[str, Tree]:

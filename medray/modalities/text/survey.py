@@ -51,6 +51,14 @@ def survey(dataset: Dataset, indices: Sequence[int], task: Task, wanted: Wanted)
             about="plan.spoken",
             hint="leave it out of the training",
         )
+    reads = tuple(sorted(kind.reads)) if issubclass(kind, TextNetwork) else ()
+    if given.opening and not (task.answers == "sample" and "grams" in reads):
+        raise SpecError(
+            f"{wanted.model['name']} reads no n-grams of texts as a whole",
+            code="task-mismatch",
+            about="plan.opening",
+            hint="leave it out of the training, or take a network that reads them: ngram-linear",
+        )
     rows = dataset.samples.take(list(indices)).to_pylist()
     texts = [row.get(given.column) for row in rows]
     if not all(isinstance(text, str) for text in texts):
@@ -69,13 +77,14 @@ def survey(dataset: Dataset, indices: Sequence[int], task: Task, wanted: Wanted)
         "between": given.between,
         "alike": given.alike,
         "phrase": given.phrase,
+        "opening": given.opening,
         "spoken": given.spoken,
-        "reads": tuple(sorted(kind.reads)) if issubclass(kind, TextNetwork) else (),
+        "reads": reads,
     }
     if task.answers == "generated":
         found["writes"] = writing(references(rows, task), given.least)
     if task.answers == "sample":  # what classical models beside a network read, too
-        rare = rarity(families(text) for text in texts)
+        rare = rarity(families(text, given.opening) for text in texts)
         found["rarity"] = tuple(round(float(one), 4) for one in rare)
     targets = task.targets(rows)
     if targets is not None:
