@@ -5,6 +5,7 @@ reference run, and what it cost.
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -22,21 +23,23 @@ from medray.spec.schedules import Schedule
 from medray.steps.base.step import named
 from medray.storage.catalog.datasets import Dataset, open_dataset
 from medray.storage.catalog.ledger import Ledger
+from medray.storage.catalog.quarantine import read_refusals
 from medray.storage.store.objects import Objects
 
 NIGHTS = 14  # in the table of what was before
 DRAWN = 6  # columns that moved, of one dataset
+KEPT = ("error-budget", "empty-dataset")  # what ends a step that keeps what it refused
 
 
 @dataclass(frozen=True)
 class Output:
-    """One dataset that the night added to.
+    """One dataset that the night added to, or should have.
 
     Args:
         kind: of the step.
         name: of the dataset.
-        version: that it has now.
-        inputs: that it accounts for.
+        version: that it has now; "": the step made none.
+        inputs: that the version accounts for.
         known: samples that were there before.
         new: samples that were not.
         quarantined: inputs refused, all in all.
@@ -202,6 +205,8 @@ def _collect(
         compared = open_dataset(objects, then[made.name]) if made.name in then else None
         if compared is not None:
             shifts.append(_shift(role, made, known, compared))
+    if due == _ended(claims)[-1]:  # the next night keeps its own
+        outputs += _stopped(objects, record, last)
     moved = [
         f"{drift.column} of {shift.name}"
         for shift in shifts
@@ -238,14 +243,7 @@ def _output(
 ) -> Output:
     fresh = [shard for shard in made.units if shard.unit not in known]
     new = sum(shard.rows for shard in fresh)
-    old = open_dataset(objects, last).quarantine().to_pylist() if last else []
-    before = {(row["source"], row["sample"], row["code"]) for row in old}
-    rows = [
-        row
-        for row in made.quarantine().to_pylist()
-        if (row["source"], row["sample"], row["code"]) not in before
-    ]
-    groups = group_refusals(made.name, rows)
+    refused, passed = _tonight(objects, made.name, made.quarantine().to_pylist(), last)
     stages = Ledger(objects, made.name).committed(shard.unit for shard in fresh).seconds()
     return Output(
         kind=kind,
@@ -256,11 +254,58 @@ def _output(
         new=new,
         quarantined=made.inputs.quarantined,
         passed_over=made.inputs.passed_over,
-        refused=[group for group in groups if group.kind == "quarantined"],
-        passed=[group for group in groups if group.kind == "passed-over"],
+        refused=refused,
+        passed=passed,
         stages=stages,
         new_bytes=sum(shard.bytes for shard in fresh),
     )
+
+
+def _stopped(objects: Objects, record: Record, last: Mapping[str, str]) -> list[Output]:
+    """What the step took and refused that made no version, where it has kept that."""
+    end = record.end
+    if end is None or end.error is None or end.error.code not in KEPT:
+        return []
+    document = record.claim.documents[len(end.steps)]
+    name = document["output"]
+    kept = read_refusals(objects, name)
+    if kept is None:
+        return []
+    rows, before = kept.to_pylist(), last.get(name)
+    refused, passed = _tonight(objects, name, rows, before)
+    every = group_refusals(name, rows)
+    return [
+        Output(
+            kind=document["kind"],
+            name=name,
+            version="",
+            inputs=0,
+            known=len(open_dataset(objects, before)) if before else 0,
+            new=0,
+            quarantined=sum(group.inputs for group in every if group.kind == "quarantined"),
+            passed_over=sum(group.inputs for group in every if group.kind == "passed-over"),
+            refused=refused,
+            passed=passed,
+            stages={},
+            new_bytes=0,
+        )
+    ]
+
+
+def _tonight(
+    objects: Objects, name: str, rows: Sequence[Mapping[str, Any]], last: str | None
+) -> tuple[list[RefusalGroup], list[RefusalGroup]]:
+    """Refused, and passed over, that were not so in the version before."""
+
+    def of(row: Mapping[str, Any]) -> tuple[str, str, str]:
+        return row["source"], row["sample"], row["code"]
+
+    before = (
+        {of(row) for row in open_dataset(objects, last).quarantine().to_pylist()} if last else ()
+    )
+    groups = group_refusals(name, [row for row in rows if of(row) not in before])
+    refused = [group for group in groups if group.kind == "quarantined"]
+    return refused, [group for group in groups if group.kind == "passed-over"]
 
 
 def _shift(role: str, made: Dataset, known: frozenset[str], reference: Dataset) -> Shift:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from medray.clock import VirtualClock
-from medray.errors import SpecError
+from medray.errors import DataError, SpecError
 from medray.jobs.run import run
 from medray.jobs.schedule import schedules
 from medray.jobs.schedule.claims import Claim
@@ -33,7 +33,13 @@ class Here:
 
     def __call__(self, claim: Claim) -> "Here":
         self._clock.sleep(100)
-        done = run(claim.documents, storage=self._objects, cluster="inline")
+        try:
+            done = run(claim.documents, storage=self._objects, cluster="inline")
+        except DataError as error:
+            told = {"code": error.code, "message": error.message, "about": error.about}
+            failed = {**told, "hint": error.hint, "exit_status": error.exit_status}
+            self._outcome = Outcome(error.exit_status, {"steps": [], "error": failed})
+            return self
         steps: list[dict[str, Any]] = [step.as_json() for step in done.steps]
         self._outcome = Outcome(0, {"job": done.id, "steps": steps})
         if self._status:
@@ -130,6 +136,20 @@ def test_a_night_that_failed(objects: Objects, clock: VirtualClock) -> None:
     assert "Nothing was made tonight that could be compared" in page
     assert "<dt>compared with</dt><dd>Fri 01 May 2026 22:00 UTC</dd>" in page
     assert "it &lt;b&gt;broke&lt;/b&gt;" in page
+    assert tile(page, "refused tonight") == "\N{EN DASH}"  # nothing was counted that could be shown
+
+
+def test_a_night_that_refused_too_much(objects: Objects, raw: Path, clock: VirtualClock) -> None:
+    (raw / "broken.nii.gz").write_bytes(b"no volume")
+    night(objects, clock)
+    for number in range(50):
+        (raw / f"c{number:03d}.nii.gz").write_bytes(b"no volume either")
+    page = night(objects, clock)
+    assert '<span class="chip bad">error-budget</span>' in page
+    assert (tile(page, "new samples"), tile(page, "refused tonight")) == ("0", "50")
+    assert "no version" in page
+    assert '<td class="n">51</td><td class="n">50</td>' in page  # all in all, of these tonight
+    assert tile(night(objects, clock), "refused tonight") == "50"  # since the last that was done
 
 
 def test_a_reference_that_never_was(objects: Objects, clock: VirtualClock) -> None:
