@@ -5,6 +5,7 @@ What a batch holds is a function of the step alone: never of the rank, the threa
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -20,7 +21,14 @@ from medray.modalities.image.augment import ImageAugment
 from medray.modalities.image.cases import Cases
 from medray.modalities.image.guide.augment import augment_guide
 from medray.modalities.image.intensity import augment_intensity
-from medray.modalities.image.spatial import Pose, augment_pose, cut, draw_pose, window_of
+from medray.modalities.image.spatial import (
+    Pose,
+    augment_pose,
+    cut,
+    draw_pose,
+    sampling_grid,
+    window_of,
+)
 
 
 @dataclass(frozen=True)
@@ -212,5 +220,15 @@ def fit_image(image: Tensor, patch: Sequence[int]) -> Tensor:
 def whole_image(image: Tensor, patch: Sequence[int]) -> Tensor:
     """A whole image as training sees it, but not augmented: (C, *patch)."""
     image = fit_image(image, patch)
-    pose = whole_pose(patch, image.shape[1:])
-    return cut(pose, image, None, (0,) * len(patch), patch, 0)[0]
+    shape = tuple(image.shape[1:])
+    if shape == tuple(patch):
+        return image
+    pose, grid = _whole(tuple(patch), shape)
+    return cut(pose, image, None, (0,) * len(patch), patch, 0, grid=grid)[0]
+
+
+@lru_cache(maxsize=2)  # most images of a dataset are of one shape
+def _whole(patch: tuple[int, ...], shape: tuple[int, ...]) -> tuple[Pose, Tensor | None]:
+    """How whole images of a shape lie in the patch, and where they are sampled for it."""
+    pose = whole_pose(patch, shape)
+    return pose, sampling_grid(pose, shape, (0,) * len(patch), patch)

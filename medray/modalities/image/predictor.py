@@ -178,9 +178,10 @@ class ImagePredictor(Answering):
     def answers(self, samples: Sequence[Sample]) -> np.ndarray:
         """Of whole images; see Predictor."""
         trained, asked = self.trained, self.asked
-        images = torch.stack([torch.as_tensor(sample.arrays["image"]) for sample in samples])
-        if asked.precision == "bf16":
-            images = images.to(torch.bfloat16)
+        dtype = torch.bfloat16 if asked.precision == "bf16" else torch.float32
+        images = torch.empty((len(samples), *samples[0].arrays["image"].shape), dtype=dtype)
+        for image, sample in zip(images, samples, strict=True):
+            image.copy_(torch.as_tensor(sample.arrays["image"]))
         mirror_axes = self.plan.mirror_axes if asked.options.tta else ()
         return ask(
             self.network,

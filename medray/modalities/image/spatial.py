@@ -151,6 +151,7 @@ def cut(
     patch: Sequence[int],
     classes: int,
     padding: str = "zeros",
+    grid: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Cut a patch out of the window that was read for it.
 
@@ -162,11 +163,14 @@ def cut(
         patch: size to cut.
         classes: of the label; up to 5 are interpolated linearly class by class, more by nearest.
         padding: of the image beyond its border: "zeros" or "border". Labels are 0 there.
+        grid: the pose's `sampling_grid`, where it is at hand.
 
     Returns:
         (image (C, *patch), label int64 (*patch,) or None).
     """
-    if _is_crop(pose, patch):
+    if grid is None:
+        grid = sampling_grid(pose, image.shape[1:], start, patch)
+    if grid is None:
         low = pose.centre - np.abs(pose.matrix) @ ((np.asarray(patch) - 1) / 2)
         corner = [round(at) - first for at, first in zip(low, start, strict=True)]
         image = _crop(
@@ -175,7 +179,7 @@ def cut(
         if label is not None:
             label = _crop(pose, label[None], corner, patch, "constant")[0].long()
         return image, label
-    grid = _grid(pose, image.shape[1:], start, patch).to(image.device)
+    grid = grid.to(image.device)
     if label is None:
         return _sample(image, grid, padding), None
     if classes > ONE_HOT_CLASSES:
@@ -227,8 +231,13 @@ def _crop(
     return window.flip(flips) if flips else window
 
 
-def _grid(pose: Pose, window: Sequence[int], start: Sequence[int], patch: Sequence[int]) -> Tensor:
-    """Sampling points as grid_sample wants them: (1, *patch, axes), x first, -1 … 1 at the ends."""
+def sampling_grid(
+    pose: Pose, window: Sequence[int], start: Sequence[int], patch: Sequence[int]
+) -> Tensor | None:
+    """Points as grid_sample wants them: (1, *patch, axes), x first, -1 … 1 at the ends. None where
+    the patch is cropped, and nothing is interpolated; arguments are those of `cut`."""
+    if _is_crop(pose, patch):
+        return None
     axes = len(patch)
     span = np.maximum(np.asarray(window, np.float64) - 1, 1) / 2
     linear = pose.matrix / span[:, None]

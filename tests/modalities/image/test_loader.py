@@ -6,8 +6,9 @@ from medray.data.order import Order
 from medray.errors import DataError, SpecError
 from medray.modalities.image.augment import ImageAugment
 from medray.modalities.image.cases import Cases
-from medray.modalities.image.loader import Loader, whole_image
+from medray.modalities.image.loader import Loader, whole_image, whole_pose
 from medray.modalities.image.normalise import ChannelNorm
+from medray.modalities.image.spatial import cut
 from medray.storage.catalog.datasets import Dataset
 
 AUGMENT = ImageAugment(elastic_chance=0.5, spatial_chance=0.7)
@@ -107,6 +108,13 @@ def test_whole_images_are_fitted_without_aliasing() -> None:
     image = torch.rand(3, 8, 8)
     assert torch.equal(whole_image(image, (8, 8)), image)
     assert whole_image(torch.ones(1, 20, 10), (8, 8)).shape == (1, 8, 8)
+
+
+def test_whole_images_of_several_shapes_lie_as_their_poses_say() -> None:
+    for shape in [(12, 9), (9, 12), (7, 7), (12, 9), (8, 5)] * 2:
+        image = torch.rand(2, *shape)
+        wanted, _ = cut(whole_pose((8, 8), shape), image, None, (0, 0), (8, 8), 0)
+        assert torch.equal(whole_image(image, (8, 8)), wanted)
 
 
 def test_whole_images_come_with_their_targets(balls: Dataset) -> None:
