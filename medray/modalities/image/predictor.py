@@ -30,7 +30,6 @@ from medray.storage.shards.schema import Arrays
 from medray.storage.shards.stored import Sliceable, Stored
 from medray.tasks.base import Task
 
-FEW = 2**18  # values that are normalised and resampled while a core has them at hand
 AHEAD_BYTES = 16 * 2**20  # of a unit's images are read before its turn; larger ones stream
 
 # Columns that describe arrays which a prediction does not have, or hold the truth that it answers.
@@ -126,10 +125,8 @@ class ImagePredictor(Answering):
 
     def _slabs(self, row: dict[str, Any], image: Sliceable, *, held: bool) -> Iterator[np.ndarray]:
         """Of the normalised image, which is read now where it is to be held."""
-        if held:
-            pixels = image[...]
-            return map(self._normaliser(row, pixels), _few(pixels))
-        return map(self._normaliser(row, image), _parts(image))
+        source = image[...] if held else image
+        return map(self._normaliser(row, source), _parts(source))
 
     def _later(self, row: dict[str, Any], image: Sliceable) -> Iterator[np.ndarray]:
         """The same, read at once when the first is asked for."""
@@ -218,10 +215,3 @@ def _parts(image: Sliceable) -> Iterator[np.ndarray]:
     depth, step = image.shape[1], chunk[1]
     for start in range(0, depth, step):
         yield image[:, start : min(start + step, depth)]
-
-
-def _few(image: np.ndarray) -> Iterator[np.ndarray]:
-    """Slabs along axis 1 of an image in memory, each of about FEW values."""
-    step = max(1, FEW // max(1, image[:, :1].size))
-    for start in range(0, image.shape[1], step):
-        yield image[:, start : start + step]

@@ -6,7 +6,6 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
-from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -18,7 +17,6 @@ from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
 from medray.errors import DataError, FatalError
-from medray.modalities.image.sliding import incoming
 from medray.modalities.image.sliding.infer import predict_volume
 from medray.storage.shards.samples import Slabs
 
@@ -54,12 +52,6 @@ def _monai(
     return logits[0]
 
 
-@pytest.fixture
-def streamed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Images of any size come slab by slab, as large ones do."""
-    monkeypatch.setattr(incoming, "SMALL", 0)
-
-
 CASES = [
     ((1, 33, 40, 29), (16, 16, 16), 0.5),
     ((2, 24, 31, 17), (8, 16, 16), 0.25),
@@ -74,16 +66,9 @@ CASES = [
 
 @pytest.mark.parametrize(("shape", "roi", "overlap"), CASES)
 @pytest.mark.parametrize("batch", [1, 3])
-@pytest.mark.parametrize("small", [0, incoming.SMALL])
 def test_equal_to_monai(
-    shape: tuple[int, ...],
-    roi: tuple[int, ...],
-    overlap: float,
-    batch: int,
-    small: int,
-    monkeypatch: pytest.MonkeyPatch,
+    shape: tuple[int, ...], roi: tuple[int, ...], overlap: float, batch: int
 ) -> None:
-    monkeypatch.setattr(incoming, "SMALL", small)  # streamed, or whole
     net, image = _network(len(roi), shape[0]), _image(shape)
     expected = _monai(net, image, roi, overlap)
 
@@ -113,19 +98,16 @@ def test_equal_to_monai_for_any_shape(
 ) -> None:
     shape, roi = (tuple(values) for values in zip(*axes, strict=True))
     net, image = _network(len(roi), 1), _image((1, *shape))
-    with patch.object(incoming, "SMALL", 0):
-        slabs = list(
-            predict_volume(
-                net,
-                _slabs(image, chunk_depth),
-                roi=roi,
-                overlap=overlap,
-                batch=batch,
-                outputs="probabilities",
-            )
-        )
+    slabs = predict_volume(
+        net,
+        _slabs(image, chunk_depth),
+        roi=roi,
+        overlap=overlap,
+        batch=batch,
+        outputs="probabilities",
+    )
     expected = _monai(net, image, roi, overlap).softmax(0).numpy()
-    np.testing.assert_allclose(np.concatenate(slabs, axis=1), expected, atol=1e-5, rtol=0)
+    np.testing.assert_allclose(np.concatenate(list(slabs), axis=1), expected, atol=1e-5, rtol=0)
 
 
 def test_logits_equal_monais_where_softmax_would_hide_a_difference() -> None:
@@ -221,7 +203,6 @@ def _readers() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "medray-read-ahead"]
 
 
-@pytest.mark.usefixtures("streamed")
 def test_no_thread_is_left_when_the_consumer_stops_early() -> None:
     slabs = predict_volume(_network(3, 1), _slabs(_image((1, 60, 8, 8))), roi=(8, 8, 8))
     next(slabs)
@@ -230,7 +211,6 @@ def test_no_thread_is_left_when_the_consumer_stops_early() -> None:
     assert not _readers()
 
 
-@pytest.mark.usefixtures("streamed")
 def test_no_thread_is_left_when_the_network_or_the_source_raises() -> None:
     def broken(_: Tensor) -> Tensor:
         raise RuntimeError("out of memory")
@@ -249,7 +229,6 @@ def test_no_thread_is_left_when_the_network_or_the_source_raises() -> None:
     assert not _readers()
 
 
-@pytest.mark.usefixtures("streamed")
 def test_inference_and_autocast_modes_do_not_leak_between_slabs() -> None:
     slabs = predict_volume(
         _network(3, 1), _slabs(_image((1, 60, 8, 8))), roi=(8, 8, 8), precision="bf16"

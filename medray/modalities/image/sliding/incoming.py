@@ -1,7 +1,7 @@
 """An image on its way to the network: on its grid, slab by slab, ahead of their use."""
 
-import math
 from collections.abc import Generator, Iterable
+from itertools import chain
 
 import numpy as np
 import torch
@@ -11,16 +11,14 @@ from medray.data.ahead import read_ahead
 from medray.modalities.image.sliding.resample import resample_slabs
 from medray.storage.shards.samples import Slabs
 
-SMALL = 2**22  # values of an image that comes whole: 16 MiB as float32
-
 
 def incoming(
     image: Slabs, shape: tuple[int, ...], dtype: torch.dtype
 ) -> Generator[Tensor, None, None]:
     """An image's slabs, resampled to the network's grid.
 
-    Those of a large one are taken on a thread of their own, one ahead. A small one comes whole: it
-    is in memory already, and a thread would only cost.
+    Those of several are taken on a thread of their own, one ahead. Of one there is nothing to read
+    while another is being used, and a thread would only cost.
 
     Args:
         image: (channels, *spatial), any real dtype, in slabs along axis 1.
@@ -30,13 +28,13 @@ def incoming(
     Yields:
         (channels, depth, *rest), consecutive; see `resample_slabs`.
     """
-    slabs = resample_slabs(_tensors(image.parts), image.shape[1:], shape)
+    parts = iter(image.parts)
+    first = next(parts)
+    several = first.shape[1] < image.shape[1]
+    slabs = resample_slabs(_tensors(chain([first], parts)), image.shape[1:], shape)
+    del first  # it is not to be held longer than the others
     made = (slab.to(dtype) for slab in slabs)
-    if max(math.prod(image.shape), image.shape[0] * math.prod(shape)) <= SMALL:
-        several = list(made)
-        yield torch.cat(several, dim=1) if len(several) > 1 else several[0]
-    else:
-        yield from read_ahead(made)
+    yield from read_ahead(made) if several else made
 
 
 def _tensors(slabs: Iterable[np.ndarray]) -> Generator[Tensor, None, None]:

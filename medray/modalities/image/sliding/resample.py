@@ -88,7 +88,7 @@ def resample_slabs(
         keep = lower[done] if done < new[0] else have
         keep = min(int(keep), have)
         # A copy: `held` may be a view of the slab, which does not outlive this turn.
-        held = held[:, keep - first :].clone() if keep < have else None
+        held = held[:, keep - first :].clone()
         first = keep
 
 
