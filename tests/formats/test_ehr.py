@@ -95,6 +95,21 @@ def test_ids_are_texts_and_stay_apart(tmp_path: Path) -> None:
     assert set(found.events) == {"0017", "17", "9007199254740993"}
 
 
+@pytest.mark.parametrize("mangled", ["9.00720E+15", "1,5E+12", "1E+15"])
+def test_ids_that_a_spreadsheet_has_rounded_are_refused(mangled: str, tmp_path: Path) -> None:
+    patients = PATIENTS.replace("9007199254740993", mangled)
+    found = read(vendor(tmp_path, patient=patients.replace(mangled, f'"{mangled}"')))
+    assert set(found.events) == {"0017", "17"}
+    refused = [one for one in found.refused if one.code == "float-id"]
+    assert [one.sample for one in refused] == ["patient, row 3", "lab, row 8"]
+    assert "'uniquepid'" in refused[0].reason
+    keys = PATIENTS.replace("143,", f'"{mangled}",')
+    labs = LABS.replace("143,", f'"{mangled}",')
+    found = read(vendor(tmp_path, patient=keys, lab=labs))
+    assert not found.codes("LAB//note")
+    assert {one.code for one in found.refused} == {"float-id"}
+
+
 def test_numbers_times_and_what_was_known_when(tmp_path: Path) -> None:
     found = read(vendor(tmp_path))
     later, first = sorted(found.codes("LAB//sodium"), key=lambda one: one["time"], reverse=True)
@@ -145,7 +160,7 @@ def test_every_row_is_somewhere(tmp_path: Path) -> None:
     found = read(vendor(tmp_path))
     assert found.told == {
         "patient": [3, 5, {}],
-        "lab": [5, 5, {}],
+        "lab": [5, 5, {"number not read": 2}],
         "diagnosis": [4, 4, {"no code": 1}],
     }
     assert sorted((one.code, one.sample) for one in found.refused) == [

@@ -75,12 +75,20 @@ def test_the_page_accounts_for_every_row(objects: Objects, tmp_path: Path) -> No
     text[3] += ",more"
     text[4] = text[4].replace(",na,", ",,")
     text[5] = text[5].replace("mmol/L", "mEq/L")
+    before, _, unit = text[6].rsplit(",", 2)
+    text[6] = f"{before},high,{unit}"
     (tmp_path / "labs.csv.gz").write_bytes(gzip.compress("\n".join(text).encode()))
     people = gathered(objects, tmp_path)
     account = people.attributes["account"]
     assert account["tables"] == {
-        "labs": {"rows": 40, "events": 38, "dropped": {"no code": 1}, "bad": {"ragged-row": 1}},
-        "stays": {"rows": 8, "events": 16, "dropped": {}, "bad": {}},
+        "labs": {
+            "rows": 40,
+            "events": 38,
+            "unread": 1,
+            "dropped": {"no code": 1},
+            "bad": {"ragged-row": 1},
+        },
+        "stays": {"rows": 8, "events": 16, "unread": 0, "dropped": {}, "bad": {}},
     }
     assert account["units"] == [["LAB//na", {"mmol/L": 37, "mEq/L": 1}]]
     assert account["events"] == 54
@@ -90,7 +98,14 @@ def test_the_page_accounts_for_every_row(objects: Objects, tmp_path: Path) -> No
     page = render(collect(objects, "job", [
         {"kind": "gather", "output": people.reference, "seconds": 1.0}
     ]))  # fmt: skip
-    for words in ("Records: people", "dropped by rule", "mEq/L 1", "ragged-row 1", "LAB//na"):
+    for words in (
+        "Records: people",
+        "dropped by rule",
+        "mEq/L 1",
+        "ragged-row 1",
+        "LAB//na",
+        "without the number",
+    ):
         assert words in page
 
 

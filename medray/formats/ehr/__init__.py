@@ -119,7 +119,7 @@ class Ehr(Format):
         subjects = columns[rule.subject].filter(pa.array(made.sound))
         dropped = made.dropped[made.sound].tolist()
         rows = parts_of(
-            Accounted(subjects, [extra["of"]] * len(subjects), dropped),
+            Accounted(subjects, [extra["of"]] * len(subjects), dropped, made.unread[made.sound]),
             made.events,
             place[made.of_row],
             key=item.key,

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from medray.errors import DataError
-from medray.formats.ehr.tables import MOST_JOINED, sheet
+from medray.formats.ehr.tables import MOST_JOINED, rounded, sheet
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,12 @@ def _lookup(
     parts = [file.read(one, names, missing).columns for one in stretches]
     columns = {name: pa.concat_arrays([part[name] for part in parts]) for name in names}
     known = columns[key].is_valid()
+    if rounded(columns[key]).any():
+        raise DataError(
+            f"keys of table {table!r} were rounded (1.2E+15), so two may have become one",
+            code="float-id",
+            hint="export the table again, with ids as text",
+        )
     columns = {name: column.filter(known) for name, column in columns.items()}
     keys = columns[key]
     twice = len(keys) - len(keys.unique())

@@ -11,11 +11,12 @@ import pyarrow.compute as pc
 
 from medray.errors import DataError
 from medray.formats.ehr.mapping import EventRule, TableRule, When, fields_of, is_date, pieces_of
-from medray.formats.ehr.tables import Bad
+from medray.formats.ehr.tables import Bad, rounded
 from medray.formats.events.columns import BIRTH, NEVER, Events
 from medray.formats.events.times import MICROSECONDS, duration, moment, moments, numbers, over
 
-_COMPARED = re.compile(r"[<>]=?\s*-?\d+(\.\d+)?|\d+(\.\d+)?\s*[-:/]\s*\d+(\.\d+)?")
+_DIGITS = r"\d+(?:[.,' ]\d+)*"  # with what may part thousands
+_COMPARED = re.compile(rf"(?:[<>]=?|[≤≥])?\s*-?{_DIGITS}|{_DIGITS}\s*[-:/]\s*{_DIGITS}")
 MOST = 1000 * MICROSECONDS["year"]  # between a time and what it is counted from
 NO_CODE, NO_TIME, NO_NUMBER = "no code", "no time", "no number"
 NOT_ASKED = "no such values"
@@ -42,6 +43,7 @@ class Made:
         events: of all rows, those of a rule together.
         of_row: position in the stretch of the row of each event, int64 (events,).
         dropped: why a row made no event; "" of one that made some or is bad, (rows,).
+        unread: how many events of a row have no number though something stands there, (rows,).
         sound: which rows are not bad, bool (rows,).
         bad: the others: nothing is taken of them.
     """
@@ -49,6 +51,7 @@ class Made:
     events: Events
     of_row: np.ndarray
     dropped: np.ndarray
+    unread: np.ndarray
     sound: np.ndarray
     bad: Sequence[Bad]
 
@@ -76,11 +79,16 @@ def made_of(
     for column, missing in lacks.items():
         _note(faults, missing, f"no-such-key {column}")
     _note(faults, _missing(columns[rule.subject]), "no-subject")
+    _note(faults, rounded(columns[rule.subject]), f"float-id {rule.subject}")
+    for by in rule.join.values():
+        _note(faults, rounded(columns[by]), f"float-id {by}")
     reasons = np.full(count, "", object)
     parts: list[Events] = []
     places: list[np.ndarray] = []
+    unread = np.zeros(count, np.int64)
     for event in rule.events:
-        one, at = _events(event, columns, rows, table, how, faults, reasons)
+        one, at, lost = _events(event, columns, rows, table, how, faults, reasons)
+        unread += np.bincount(at, lost, count).astype(np.int64)
         parts.append(one)
         places.append(at)
     events, of_row = Events.joined(parts), np.concatenate(places)
@@ -89,7 +97,7 @@ def made_of(
     reasons[faults != ""] = ""
     reasons[of_row] = ""
     bad = [Bad(int(rows[at]), _fault(str(faults[at]))) for at in np.flatnonzero(faults != "")]
-    return Made(events, of_row, reasons, faults == "", bad)
+    return Made(events, of_row, reasons, unread, faults == "", bad)
 
 
 def _events(
@@ -100,8 +108,8 @@ def _events(
     how: Written,
     faults: np.ndarray,
     reasons: np.ndarray,
-) -> tuple[Events, np.ndarray]:
-    """Events of one rule, and the position of the row of each."""
+) -> tuple[Events, np.ndarray, np.ndarray]:
+    """Events of one rule, the position of the row of each, and whether its number is not read."""
     wanted = np.ones(len(rows), bool)
     for column, values in rule.where.items():
         given = pa.array([values] if isinstance(values, str) else values, pa.string())
@@ -129,7 +137,7 @@ def _events(
         known = _over(one, columns, known, how)
         available = np.maximum(np.where(unknown, available, known), times)
     where = pa.array(at)
-    value, number = _numbers(rule, columns, where, how)
+    value, number, unread = _numbers(rule, columns, where, how)
     unit = pa.array([""] * len(at), pa.string())
     if rule.unit is not None:
         unit = pc.fill_null(_filled(rule.unit, columns).take(where), "")
@@ -147,7 +155,7 @@ def _events(
         number=number,
         words=words if len(words) else pa.array([""] * len(at), pa.string()),
     )
-    return events, at
+    return events, at, unread
 
 
 def _times(
@@ -168,7 +176,7 @@ def _times(
         values, blank = read.values.copy(), _missing(cells)
         _note(faults, read.bad & wanted, f"bad-time {when.column}")
     else:
-        steps = numbers(_replaced(_pointed(cells, how), when.values))
+        steps = numbers(_replaced(cells, when.values, how))
         if is_date(when.since):
             since, none = np.full(count, moment(when.since), np.int64), np.zeros(count, bool)
         else:
@@ -198,12 +206,14 @@ def _over(
 
 def _numbers(
     rule: EventRule, columns: Columns[str, pa.StringArray], where: pa.Array, how: Written
-) -> tuple[np.ndarray, pa.StringArray]:
-    """Numbers of events, and their texts where float32 would change them or they are none."""
+) -> tuple[np.ndarray, pa.StringArray, np.ndarray]:
+    """Numbers of events, their texts where float32 would change them or they are none, and where
+    something stands that is none."""
     if rule.number is None:
-        return np.full(len(where), np.nan), pa.array([""] * len(where), pa.string())
-    cells = _pointed(columns[rule.number].take(where), how)
-    read = numbers(_replaced(cells, rule.values))
+        blank = pa.array([""] * len(where), pa.string())
+        return np.full(len(where), np.nan), blank, np.zeros(len(where), bool)
+    cells = _replaced(columns[rule.number].take(where), rule.values, how)
+    read = numbers(cells)
     with np.errstate(over="ignore"):
         single = read.values.astype(np.float32).astype(np.float64)
     changed = np.isfinite(read.values) & (single != read.values)
@@ -212,23 +222,17 @@ def _numbers(
         cell = cells[int(at)].as_py()
         if changed[at] or _COMPARED.fullmatch(cell):  # other words may be anything
             texts[at] = cell
-    return read.values, pa.array(texts, pa.string())
+    return read.values, pa.array(texts, pa.string()), read.bad
 
 
-def _pointed(cells: pa.StringArray, how: Written) -> pa.StringArray:
-    """Numbers with a point."""
-    if how.decimal == ".":
-        return cells
-    return pc.replace_substring(cells, how.decimal, ".")
-
-
-def _replaced(cells: pa.StringArray, values: Columns[str, float]) -> pa.StringArray:
-    """Texts, with the numbers that some of them stand for."""
-    if not values:
-        return cells
-    at = pc.index_in(cells, value_set=pa.array(list(values), pa.string()))
-    stand = pa.array([repr(value) for value in values.values()], pa.string()).take(at)
-    return pc.coalesce(stand, cells)
+def _replaced(cells: pa.StringArray, values: Columns[str, float], how: Written) -> pa.StringArray:
+    """Numbers with a decimal point, and those that some texts stand for."""
+    known = cells.dictionary_encode()
+    stand = {text: repr(value) for text, value in values.items()}
+    # Where a comma is the decimal point, a point is none: 2.000 is two thousand, or a mistake.
+    turn = str.maketrans(".,", ",.") if how.decimal == "," else {}
+    made = [stand.get(text, text.translate(turn)) for text in known.dictionary.to_pylist()]
+    return pa.array(made, pa.string()).take(known.indices)
 
 
 def _filled(template: str, columns: Columns[str, pa.StringArray]) -> pa.StringArray:
@@ -289,6 +293,7 @@ def _fault(what: str) -> DataError:
         "no-subject": "the row names no subject",
         "no-such-key": f"the row's key in {column!r} is not in the table that is joined",
         "bad-time": f"column {column!r} holds no time",
+        "float-id": f"the id in {column!r} was rounded (1.2E+15): two may have become one",
         "bad-number": f"column {column!r} holds no number that a time is so many units of",
     }
     return DataError(said[code], code=code)

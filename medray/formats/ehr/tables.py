@@ -271,6 +271,13 @@ class Parquet(Sheet):
             raise DataError("the Parquet file cannot be read", code="damaged-table") from error
 
 
+def rounded(ids: pa.StringArray) -> np.ndarray:
+    """Which ids a spreadsheet has made a number of, and cut: 1.23457E+15, bool (rows,)."""
+    found = pc.fill_null(pc.match_substring_regex(ids, r"^\d([.,]\d+)?E\+\d+$"), False)
+    made: np.ndarray = found.to_numpy(zero_copy_only=False)
+    return made
+
+
 def sheet(path: Path) -> Sheet:
     """The reader of a file, by its name."""
     return (Parquet if path.name.lower().endswith(".parquet") else Delimited)(path)

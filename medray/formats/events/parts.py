@@ -15,7 +15,8 @@ from medray.storage.shards.rows import Rows
 
 PART_COLUMNS = ("subject", "order", "told")
 """Of a row besides its id: whose events they are, by what rows are sorted, and a JSON text: name of
-a table → [rows read, events made, {why a row made none: how many}]."""
+a table → [rows read, events made, {why a row made none, or UNREAD: how many}]."""
+UNREAD = "number not read"  # of events, where a cell has something else
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,13 @@ class Accounted:
         subjects: whose it is, by row.
         tables: name of the table that it stands in, by row.
         dropped: why it made no event, by row; empty of one that made some.
+        unread: how many of its events have no number, though something stands there, by row.
     """
 
     subjects: pa.StringArray
     tables: Sequence[str]
     dropped: Sequence[str]
+    unread: np.ndarray | None = None
 
 
 def parts_of(
@@ -101,8 +104,9 @@ def _told(source: Accounted, of_subject: np.ndarray, made: np.ndarray, count: in
     keys = (of_subject * len(tables) + of_table) * len(reasons) + why
     kinds, place, rows = np.unique(keys, return_inverse=True, return_counts=True)
     events = np.bincount(place, made, len(kinds)).astype(np.int64)
-    each = zip(kinds.tolist(), rows.tolist(), events.tolist(), strict=True)
-    for key, number, of_them in each:
+    unread = np.bincount(place, source.unread, len(kinds)).astype(np.int64)
+    each = zip(kinds.tolist(), rows.tolist(), events.tolist(), unread.tolist(), strict=True)
+    for key, number, of_them, lost in each:
         rest, reason = divmod(key, len(reasons))
         subject, table = divmod(rest, len(tables))
         held = found[subject].setdefault(tables[table], [0, 0, {}])
@@ -110,6 +114,8 @@ def _told(source: Accounted, of_subject: np.ndarray, made: np.ndarray, count: in
         held[1] += of_them
         if reasons[reason]:
             held[2][reasons[reason]] = number
+        if lost:
+            held[2][UNREAD] = held[2].get(UNREAD, 0) + lost
     return [json.dumps(one, sort_keys=True) for one in found]
 
 

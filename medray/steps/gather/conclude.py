@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from medray.formats.events.columns import read_events
+from medray.formats.events.parts import UNREAD
 from medray.steps.base.resolved import Resolved
 from medray.steps.gather.spec import GatherSpec
 from medray.storage.catalog.datasets import Dataset, open_dataset
@@ -27,9 +28,10 @@ def conclude(
     """See medray.steps.base.step.Step.
 
     Returns:
-        `account`: of each table its rows, events, and rows dropped and bad by reason, and what is
-        odd about codes and units; `codes`: [code, training subjects, events], the commonest first,
-        where of samples without splits all are training ones.
+        `account`: of each table its rows, events, those whose number is not read, and rows dropped
+        and bad by reason, and what is odd about codes and units; `codes`: [code, training
+        subjects, events], the commonest first, where of samples without splits all are training
+        ones.
     """
     data = open_dataset(objects, resolved.parameters["data"])
     subjects, events, units = _codes(shard for shard in shards if shard)
@@ -90,11 +92,13 @@ def _tables(data: Dataset) -> dict[str, Any]:
     """Of each table of the source: rows, events, and rows that made none, by reason."""
     rows: Counter[str] = Counter()
     events: Counter[str] = Counter()
+    unread: Counter[str] = Counter()
     dropped: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for number, count in enumerate(data.units.column("rows")):
         told = data.shards.open(number).columns(["told"])["told"].to_pylist() if count else []
         for text in told:
             for name, (read, made, why) in json.loads(text).items():
+                unread[name] += why.pop(UNREAD, 0)
                 rows[name] += read
                 events[name] += made
                 dropped[name].update(why)
@@ -109,6 +113,7 @@ def _tables(data: Dataset) -> dict[str, Any]:
         name: {
             "rows": rows[name],
             "events": events[name],
+            "unread": unread[name],
             "dropped": dict(sorted(dropped[name].items())),
             "bad": dict(sorted(bad[name].items())),
         }

@@ -12,6 +12,7 @@ _TABLES = {
     "rows": Metric("rows", kind="count"),
     "made": Metric("made events", kind="count"),
     "events": Metric("events", kind="count"),
+    "unread": Metric("without the number that belongs to it", kind="count"),
     "dropped": Metric("dropped by rule", kind="count"),
     "bad": Metric("quarantined", kind="count"),
     "why": Metric("why", kind="text"),
@@ -49,7 +50,7 @@ def section_of(dataset: Dataset) -> Section:
             )
         )
     total = {name: sum(row[name] for row in rows) for name in ("rows", "made", "events")}
-    total |= {name: sum(row[name] for row in rows) for name in ("dropped", "bad")}
+    total |= {name: sum(row[name] for row in rows) for name in ("unread", "dropped", "bad")}
     return Section(
         title=f"Records: {dataset.name}",
         tiles=[
@@ -78,6 +79,7 @@ def _row(name: str, one: Mapping[str, Any]) -> dict[str, Any]:
         "events": one["events"],
         "dropped": dropped,
         "bad": bad,
+        "unread": one.get("unread", 0),
         "why": _counts({**one["dropped"], **one["bad"]}),
     }
 
