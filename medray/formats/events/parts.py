@@ -104,9 +104,10 @@ def _told(source: Accounted, of_subject: np.ndarray, made: np.ndarray, count: in
     keys = (of_subject * len(tables) + of_table) * len(reasons) + why
     kinds, place, rows = np.unique(keys, return_inverse=True, return_counts=True)
     events = np.bincount(place, made, len(kinds)).astype(np.int64)
-    unread = np.bincount(place, source.unread, len(kinds)).astype(np.int64)
+    lost = np.zeros(len(why), np.int64) if source.unread is None else source.unread
+    unread = np.bincount(place, lost, len(kinds)).astype(np.int64)
     each = zip(kinds.tolist(), rows.tolist(), events.tolist(), unread.tolist(), strict=True)
-    for key, number, of_them, lost in each:
+    for key, number, of_them, unreadable in each:
         rest, reason = divmod(key, len(reasons))
         subject, table = divmod(rest, len(tables))
         held = found[subject].setdefault(tables[table], [0, 0, {}])
@@ -114,8 +115,8 @@ def _told(source: Accounted, of_subject: np.ndarray, made: np.ndarray, count: in
         held[1] += of_them
         if reasons[reason]:
             held[2][reasons[reason]] = number
-        if lost:
-            held[2][UNREAD] = held[2].get(UNREAD, 0) + lost
+        if unreadable:
+            held[2][UNREAD] = held[2].get(UNREAD, 0) + unreadable
     return [json.dumps(one, sort_keys=True) for one in found]
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from medray.errors import DataError
 from medray.models.base import Answers, Logits
+from medray.spec.base import MOST
 from medray.storage.shards.holds import Needs, names
 from medray.storage.shards.samples import Sample
 from medray.tasks.base import Task, TaskOptions
@@ -127,12 +128,13 @@ class Survival(Task):
     def _target(self, row: Mapping[str, Any]) -> tuple[float, float]:
         time = row.get(self.options.time)
         about = str(row.get("sample_id", ""))
-        if isinstance(time, bool) or not isinstance(time, int | float) or not 0 <= time < np.inf:
+        if isinstance(time, bool) or not isinstance(time, int | float) or not 0 <= time <= MOST:
             raise DataError(
                 f"no usable target: {self.options.time!r} holds no time",
                 code="bad-target",
                 about=about,
-                hint="a time is a number, not below 0; select the samples that have one",
+                hint=f"a time is a number from 0 to {MOST:.0e}; leave out the samples without one, "
+                "in the source or by `select`",
             )
         return float(time), float(self._cause(row.get(self.options.event), about))
 
@@ -140,7 +142,10 @@ class Survival(Task):
         told, options = (self.options.event, self.options)
         if value is None:
             raise DataError(
-                f"no usable target: {told!r} says nothing", code="bad-target", about=about
+                f"no usable target: {told!r} says nothing",
+                code="bad-target",
+                about=about,
+                hint="leave out the samples without one, in the source or by `select`",
             )
         if isinstance(value, str):
             if value in options.events:

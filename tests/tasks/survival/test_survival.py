@@ -51,6 +51,7 @@ def test_events_are_codes_or_words_that_are_named() -> None:
         ((-0.5, 1), "bad-target"),
         ((float("nan"), 1), "bad-target"),
         ((float("inf"), 1), "bad-target"),
+        ((1e30, 1), "bad-target"),
         (("3", 1), "bad-target"),
     ],
 )
