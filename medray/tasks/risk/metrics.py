@@ -40,6 +40,7 @@ def statistics(risks: FloatArray, events: BoolArray) -> Callable[[FloatArray], d
     def of(weights: FloatArray) -> dict[str, Any]:
         ranked = metric.steps(risks, events, weights)
         large = recalibrated(scores, truth, weights, slope=False)[:, 0]
+        slope = recalibrated(scores, truth, weights)[:, 1]
         # Where all cases of a resample are events, or none is, nothing is defined.
         mixed = ((weights @ truth) > 0) & ((weights @ (1 - truth)) > 0)
         return {
@@ -47,7 +48,7 @@ def statistics(risks: FloatArray, events: BoolArray) -> Callable[[FloatArray], d
             "average_precision": metric.mean_precision(*ranked),
             "brier": metric.brier(risks, truth, weights),
             "log_loss": metric.log_loss(risks, truth, weights),
-            "calibration_slope": recalibrated(scores, truth, weights)[:, 1],
+            "calibration_slope": np.where(mixed, slope, np.nan),
             "calibration_intercept": np.where(mixed, large, np.nan),
         }
 

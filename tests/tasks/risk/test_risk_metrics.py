@@ -42,6 +42,17 @@ def test_an_impossible_event_costs_no_more_than_is_said() -> None:
     assert np.isnan(found["calibration_intercept"][0])
 
 
+def test_calibration_of_one_class_is_undefined() -> None:
+    risks = np.array([0.4, 0.5, 0.6])
+    for events in (np.ones(3, bool), np.zeros(3, bool)):
+        found = statistics(risks, events)(np.ones((1, 3)))
+        assert np.isnan(found["calibration_slope"]).all()
+        assert np.isnan(found["calibration_intercept"]).all()
+    # Nor is it of a resample that has drawn one class alone.
+    two = statistics(RISK, EVENT)(np.stack([np.ones(len(EVENT)), EVENT.astype(np.float64)]))
+    assert np.isnan(two["calibration_slope"]).tolist() == [False, True]
+
+
 def test_net_benefit_by_hand() -> None:
     # From 0.25 on: 6 alerts, 4 of them true; (4 - 2 / 3) / 10. For all: (5 - 5 / 3) / 10.
     called = RISK >= 0.25
