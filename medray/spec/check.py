@@ -69,7 +69,9 @@ def tried(adapter: TypeAdapter[T] | ByKind[T], value: Any) -> T | list[Fault]:
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=True, include_input=False)
         return [
-            Fault(tuple(_path(one, value)), _message(one), _hint(one, adapter)) for one in problems
+            Fault(tuple(path), _message(one), _hint(one, adapter, _at(value, path)))
+            for one in problems
+            for path in [_path(one, value)]
         ]
 
 
@@ -131,7 +133,19 @@ def _message(problem: ErrorDetails) -> str:
     return problem["msg"][:1].lower() + problem["msg"][1:]
 
 
-def _hint(problem: ErrorDetails, adapter: TypeAdapter[Any] | ByKind[Any]) -> str:
+def _at(value: Any, path: Iterable[str | int]) -> Any:
+    """What stands in a nested value at a path; None where nothing does."""
+    for part in path:
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return value
+
+
+def _hint(problem: ErrorDetails, adapter: TypeAdapter[Any] | ByKind[Any], given: Any) -> str:
+    if problem["type"] == "string_type" and isinstance(given, bool):
+        return "YAML reads yes, no, on and off as true and false: quote the word"
     if problem["type"] == "union_tag_invalid":
         return f"one of {problem['ctx']['expected_tags']}"
     if problem["type"] != "extra_forbidden":

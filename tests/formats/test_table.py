@@ -99,7 +99,7 @@ def test_bad_rows_are_named_by_their_line_and_the_rest_is_taken(tmp_path: Path) 
         "not-a-number", "bad-value",
     ]  # fmt: skip
     assert refused[2].reason == "line 4 has 3 cells where 4 belong"
-    assert refused[3].reason.startswith("line 5, column 3 ")
+    assert refused[3].reason.startswith("line 5: column 'b' ")
     assert refused[7].reason.startswith("line 12: column 'y'")
     assert all(one.sample for one in refused)  # parts of an input, which is committed otherwise
     assert not any(word in str(refused) for word in ("canary", "p5", "1e39"))
@@ -213,7 +213,7 @@ def test_transposed_tables(tmp_path: Path) -> None:
     assert [(one.id, one.row["target"]) for one in samples] == [("s3", 0), ("s1", 1)]
     assert np.asarray(samples[0].arrays["rna"]).tolist() == [3, 6]
     assert [one.code for one in refused] == ["not-a-number"]
-    assert refused[0].reason.startswith("line 3, column 3 ")
+    assert refused[0].reason.startswith("line 3: column 3 ")
 
 
 def test_tables_of_other_columns_are_refused(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_a_word_that_no_header_names_is_refused_or_a_column(tmp_path: Path) -> N
     samples, refused, _ = read(made(**options), tmp_path)
     assert len(samples) == 3
     assert [one.code for one in refused] == ["not-a-number"]
-    assert refused[0].reason.startswith("line 16, column 2 ")
+    assert refused[0].reason.startswith("line 16: column 'Cell type' ")
     assert "canary" not in str(refused)
     samples, refused, plan = read(made(unseen="column", **options), tmp_path)
     assert not refused
@@ -82,7 +82,7 @@ def test_words_of_other_tables_are_said_by_the_job(tmp_path: Path) -> None:
     assert plan.attributes["features"]["features"] == ["kind=a", "kind=b", "kind=c", "age"]
     assert np.asarray(samples[0].arrays["features"]).tolist() == [0, 1, 0, 1]
     assert np.isnan(np.asarray(samples[2].arrays["features"])[:3]).all()
-    assert [one.reason.split(" holds")[0] for one in refused] == ["line 5, column 1"]
+    assert [one.reason.split(" holds")[0] for one in refused] == ["line 5: column 'kind'"]
 
 
 def test_words_of_parquet_are_those_of_text(tmp_path: Path) -> None:

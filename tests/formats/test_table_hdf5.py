@@ -58,8 +58,8 @@ def test_a_value_that_is_none_is_refused_by_its_row(tmp_path: Path) -> None:
     samples, refused, _ = read(made(), tmp_path)
     assert len(samples) == 2
     assert [one.reason.split(" holds")[0] for one in refused] == [
-        "row 2, column 1",
-        "row 3, column 1",
+        "row 2: column 'x'",
+        "row 3: column 'x'",
     ]
 
 

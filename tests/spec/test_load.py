@@ -68,6 +68,12 @@ def test_a_typing_error_is_named_with_file_document_field_and_hint() -> None:
     assert error.hint == "did you mean 'epochs'?"
 
 
+def test_words_that_yaml_takes_for_true_and_false_are_to_be_quoted() -> None:
+    error = refused({**TRAIN, "output": False})
+    assert "quote the word" in (error.hint or "")
+    assert "quote" not in (refused({**TRAIN, "output": None}).hint or "")
+
+
 @pytest.mark.parametrize(
     ("change", "about", "message"),
     [

@@ -8,6 +8,7 @@ import numpy as np
 from medray.errors import DataError
 from medray.formats.expression.matrices import BLOCK_BYTES, Block, Faults, Matrix, Survey, cuts
 from medray.formats.tabular import delimited
+from medray.formats.tabular.numbers import numbers
 
 MAX_CUTS = 16
 
@@ -119,7 +120,7 @@ def _numbers(row: delimited.Row, cells: Sequence[str], faults: Faults) -> np.nda
     cells = list(cells)
     while True:
         try:
-            values = delimited.numbers(cells)
+            values = numbers(cells)
         except ValueError as error:
             at = int(error.args[0])
             reason = f"line {row.line} holds a cell that is no finite number"

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from medray.errors import DataError
 from medray.formats.molecules.options import Kind
-from medray.formats.tabular.delimited import MISSING
+from medray.formats.tabular.numbers import MISSING
 
 _TYPES = {"integer": pa.int64(), "number": pa.float64()}
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from medray.errors import DataError
 from medray.formats.pairs.options import Scale
-from medray.formats.tabular.delimited import MISSING
 from medray.formats.tabular.json_text import value_of
+from medray.formats.tabular.numbers import MISSING
 
 MOST_BYTES = 2**28  # of a file
 LARGEST = 30  # no affinity on a logarithmic scale comes near it: avidin's pKd is 15

@@ -1,6 +1,7 @@
 """Tables of samples and their features: CSV, TSV, Parquet, ARFF and HDF5, one or several that are
 joined."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,14 +9,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from medray.errors import DataError
+from medray.errors import DataError, PassedOver
 from medray.formats.base import FormatOptions, Found, Input, Source, joined
 from medray.formats.files import File, is_empty, nothing_found, open_path, stem, walk
 from medray.formats.joined import Joined, Look, Piece, Share, in_one_file
 from medray.formats.naming import Apart
 from medray.formats.packed import grouped
 from medray.formats.table.features import Known
-from medray.formats.table.joins import decode, encode, join
+from medray.formats.table.joins import BLANK, WHY, decode, encode, join
 from medray.formats.table.kinds import SUFFIXES, grouped_by_name, sheet
 from medray.formats.table.options import FEATURES, TableOptions
 from medray.formats.table.rows import row_of
@@ -28,6 +29,7 @@ from medray.storage.shards.records import Refusal
 from medray.storage.shards.samples import Sample, Slabs
 from medray.storage.shards.schema import Arrays, ArraySpec, Axis
 
+_UNNAMED = re.compile(r"|Unnamed: \d+|__index_level_\d+__")  # as data frames are saved
 ROWS = ""  # the table of samples, among the names of arrays
 GROUP = 4  # inputs, of 512 samples each, in a unit
 
@@ -106,7 +108,8 @@ class Table(Joined):
         extra = item.extra
         for table, row, code in extra["left_over"]:
             place = f"{table or 'rows'}, row {row + 1}"
-            yield Refusal(item.key, code, "the row makes no sample", place)
+            wrong = (PassedOver if code == BLANK else DataError)(WHY[code], code=code)
+            yield Refusal.of(item.key, wrong, sample=place)
         records: list[dict[str, Record | DataError]] = []
         for path, (table, encoded) in zip(item.paths, extra["rows"].items(), strict=True):
             rows = decode(encoded)
@@ -243,6 +246,12 @@ class Table(Joined):
                     f"{len(given)} names for {len(features)} features", code="uneven-names"
                 )
             features = given
+        if unnamed := [feature for feature in features if _UNNAMED.fullmatch(feature)]:
+            raise DataError(
+                f"a column is called {unnamed[0]!r}, as numbers of rows are",
+                code="unnamed-column",
+                hint="`drop` it, or take it for `id`; give it a name if it is a feature",
+            )
         bare = not features and not self.options.columns
         if bare or len(features) > self.options.max_features:
             raise DataError(
@@ -277,7 +286,13 @@ class Table(Joined):
         unseen = options.unseen == "column"
         return sheet(
             open_path(source, path),
-            Known(self._known(table), options.categories, unseen, options.numbers),
+            Known(
+                self._known(table),
+                options.categories,
+                unseen,
+                options.numbers,
+                options.written,
+            ),
             group,
             header=options.header,
             transposed=options.transposed and table != ROWS,

@@ -102,7 +102,7 @@ class Arff(Sheet):
             try:
                 values = features.of(found)
             except ValueError as error:
-                yield row, bad_value(place, error.args[0] + 1)
+                yield row, bad_value(place, head.names[error.args[0]])
                 continue
             told = {name: found[at].strip() for name, at in known.items()}
             yield row, Record(row, place, told, values)

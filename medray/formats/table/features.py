@@ -1,12 +1,46 @@
 """Which columns of a table are features, and what numbers its cells make."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from medray.formats.tabular import delimited
-from medray.formats.tabular.delimited import MISSING
+from medray.formats.tabular.numbers import MISSING, numbers
+
+_TURNED = str.maketrans(".,", ",.")
+
+
+@dataclass(frozen=True)
+class Written:
+    """How a table of text writes numbers.
+
+    Args:
+        decimal: point or comma.
+        values: texts that stand for numbers; None: for none.
+    """
+
+    decimal: str = "."
+    values: Mapping[str, float | None] = field(default_factory=dict)
+
+    def plain(self, cell: str) -> str:
+        """A number with a decimal point, or whatever else stands there.
+
+        Where a comma is the decimal point, a point is none: 2.000 is two thousand, or a mistake.
+        """
+        text = cell.strip()
+        if text in self.values:
+            value = self.values[text]
+            return "" if value is None else repr(value)
+        return text.translate(_TURNED) if self.decimal == "," else text
+
+    def numbers(self, cells: Sequence[str]) -> np.ndarray:
+        """As of `tabular.numbers`.
+
+        Raises:
+            ValueError: as there.
+        """
+        plain = self.decimal == "." and not self.values
+        return numbers(cells if plain else list(map(self.plain, cells)))
 
 
 @dataclass(frozen=True)
@@ -18,12 +52,14 @@ class Known:
         categories: feature that holds words → all words that it may hold.
         unseen: whether other words have a column of their own; else they are bad values.
         numbers: features of numbers, whatever a file says of them.
+        written: how texts write numbers.
     """
 
     columns: Collection[str] = ()
     categories: Mapping[str, tuple[str, ...]] | None = None
     unseen: bool = False
     numbers: Collection[str] = ()
+    written: Written = Written()
 
 
 class Features:
@@ -48,6 +84,7 @@ class Features:
             name: words for name, words in (told or {}).items() if name not in known.numbers
         } | dict(known.categories or {})
         self._unseen = known.unseen
+        self._numbers = known.written.numbers
         self.places = [at for at, name in enumerate(columns) if name not in known.columns]
         self.words = [self._categories.get(columns[at]) for at in self.places]
         self._plain = not any(words is not None for words in self.words)
@@ -66,14 +103,14 @@ class Features:
         """
         if self._plain:
             try:
-                return delimited.numbers([cells[at] for at in self.places])
+                return self._numbers([cells[at] for at in self.places])
             except ValueError as error:
                 raise ValueError(self.places[error.args[0]]) from error
         made: list[np.ndarray] = []
         for at, words in zip(self.places, self.words, strict=True):
             cell = cells[at]
             try:
-                made.append(delimited.numbers([cell]) if words is None else self.coded(cell, words))
+                made.append(self._numbers([cell]) if words is None else self.coded(cell, words))
             except ValueError as error:
                 raise ValueError(at) from error
         return np.concatenate(made)

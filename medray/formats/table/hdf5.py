@@ -71,7 +71,7 @@ class Hdf5(Sheet):
             try:
                 values = features.of(found)
             except ValueError as error:
-                yield row, bad_value(place, error.args[0] + 1)
+                yield row, bad_value(place, names[error.args[0]])
                 continue
             yield row, Record(row, place, {name: found[at] for name, at in known.items()}, values)
 

@@ -29,6 +29,15 @@ class Slice:
     fingerprint: str
 
 
+BLANK = "blank-row"
+WHY = {
+    BLANK: "the row is blank",
+    "no-id": "the row has no id",
+    "duplicate-id": "an earlier row has its id",
+    "not-in-rows": "the table of samples does not name the row's id",
+}
+
+
 @dataclass(frozen=True)
 class LeftOver:
     """A row that makes no sample.
@@ -36,7 +45,7 @@ class LeftOver:
     Args:
         table: that it stands in.
         row: from 0.
-        code: "no-id", "duplicate-id", or "not-in-rows": the table of samples does not name it.
+        code: of `WHY`.
     """
 
     table: str
@@ -143,6 +152,7 @@ def _places(name: str, survey: Survey, seen: set[str], left: list[LeftOver]) -> 
         if key and key not in seen:
             found[key] = row
         else:
-            left.append(LeftOver(name, row, "duplicate-id" if key else "no-id"))
+            blank = BLANK if row in survey.blank else "no-id"
+            left.append(LeftOver(name, row, "duplicate-id" if key else blank))
         seen.add(key)
     return found

@@ -5,9 +5,12 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from medray.formats.base import FormatOptions
+from medray.formats.table.features import Written
 
 FEATURES = "features"
-OWN = frozenset({"sample_id", "subject", "split", "fold", "target", "class_name", "has_label"})
+OWN = frozenset(
+    ["sample_id", "subject", "split", "fold", "target", "class_name", "has_label", "_shard", "_row"]
+)
 
 
 class TableOptions(FormatOptions):
@@ -53,6 +56,12 @@ class TableOptions(FormatOptions):
     fold: str | None = Field(None, description="column with the number of the sample's fold")
     columns: dict[str, Literal["text", "integer", "number"]] = Field(
         {}, description="further columns to keep beside the features, and what they hold"
+    )
+    decimal: Literal[".", ","] = Field(
+        ".", description="of numbers in texts; where it is a comma, no number has a point"
+    )
+    values: dict[str, float | None] = Field(
+        {}, description='texts that stand for numbers, or null: for none, {"<5": 2.5, "#N/A": null}'
     )
     categories: dict[str, tuple[str, ...]] = Field(
         {},
@@ -105,6 +114,11 @@ class TableOptions(FormatOptions):
         if self.target is None:
             return ()
         return (self.target,) if isinstance(self.target, str) else self.target
+
+    @property
+    def written(self) -> Written:
+        """How texts write numbers."""
+        return Written(self.decimal, self.values)
 
     @property
     def known(self) -> frozenset[str]:

@@ -93,7 +93,7 @@ class Parquet(Sheet):
                 continue
             where = f"row {row + 1}"
             if at in bad:
-                yield row, bad_value(where, bad[at] + 1)
+                yield row, bad_value(where, names[bad[at]])
                 continue
             told = {name: values[at] for name, values in known.items()}
             yield row, Record(row, where, told, matrix[at])

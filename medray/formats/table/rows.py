@@ -5,7 +5,7 @@ from typing import Any
 
 from medray.errors import DataError
 from medray.formats.table.options import TableOptions
-from medray.formats.tabular.delimited import MISSING
+from medray.formats.tabular.numbers import MISSING
 
 EXACT = 2**53  # whole numbers up to here are exact as floats
 
@@ -27,7 +27,7 @@ def row_of(options: TableOptions, sample_id: str, known: Mapping[str, Any]) -> d
     if options.split is not None:
         row["split"] = _text(known, options.split)
     if options.fold is not None:
-        row["fold"] = _whole(known, options.fold)
+        row["fold"] = _whole(options, known, options.fold)
     if options.targets:
         row |= _targets(options, known)
     for name, kind in options.columns.items():
@@ -35,9 +35,9 @@ def row_of(options: TableOptions, sample_id: str, known: Mapping[str, Any]) -> d
             case "text":
                 row[name] = _text(known, name)
             case "integer":
-                row[name] = _whole(known, name)
+                row[name] = _whole(options, known, name)
             case "number":
-                row[name] = _number(known, name)
+                row[name] = _number(options, known, name)
     return row
 
 
@@ -50,7 +50,7 @@ def _targets(options: TableOptions, known: Mapping[str, Any]) -> dict[str, Any]:
         if text not in options.classes:
             raise DataError("the target names no class", code="bad-label", hint="see `classes`")
         return {"target": options.classes.index(text), "class_name": text, "has_label": True}
-    values = [_number(known, name) for name in options.targets]
+    values = [_number(options, known, name) for name in options.targets]
     whole = [
         int(value) if value is not None and value.is_integer() and abs(value) < EXACT else value
         for value in values
@@ -72,9 +72,11 @@ def _stripped(known: Mapping[str, Any], name: str) -> str:
     return text.strip()
 
 
-def _number(known: Mapping[str, Any], name: str) -> float | None:
-    text = _text(known, name)
-    if text is None:
+def _number(options: TableOptions, known: Mapping[str, Any], name: str) -> float | None:
+    text = _stripped(known, name)
+    if isinstance(known.get(name), str):
+        text = options.written.plain(text)
+    if text in MISSING:
         return None
     try:
         value = float(text)
@@ -85,8 +87,8 @@ def _number(known: Mapping[str, Any], name: str) -> float | None:
     return value
 
 
-def _whole(known: Mapping[str, Any], name: str) -> int | None:
-    value = _number(known, name)
+def _whole(options: TableOptions, known: Mapping[str, Any], name: str) -> int | None:
+    value = _number(options, known, name)
     if value is None:
         return None
     if not value.is_integer() or abs(value) >= EXACT:
@@ -98,5 +100,5 @@ def _bad_value(name: str) -> DataError:
     return DataError(
         f"column {name!r} holds no number where one belongs",
         code="bad-value",
-        hint="names of classes are told by `classes`",
+        hint="`classes` names classes, `values` texts that stand for numbers, `decimal` a comma",
     )

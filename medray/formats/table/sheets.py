@@ -25,6 +25,7 @@ class Survey:
         features: names of the numbers that records have, in order.
         rows: samples in it.
         keys: the samples' ids, where they were asked for.
+        blank: rows without an id that have nothing else either.
         digests: of each `PIECE_ROWS` rows.
         starts: (row, line, offset) of each of these, where reading may begin there.
         sequential: whether a row is reached by reading all before it.
@@ -37,6 +38,7 @@ class Survey:
     digests: tuple[str, ...]
     starts: tuple[Start, ...]
     sequential: bool
+    blank: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ class Text(Sheet):
             digests=tuple(delimited.fingerprint([about, one.digest]) for one in found.pieces),
             starts=tuple((one.row, one.line, one.offset) for one in found.pieces),
             sequential=found.head.packed,
+            blank=found.blank,
         )
 
     def records(self, rows: Sequence[int], start: Start) -> Iterator[Found]:
@@ -122,7 +125,7 @@ class Text(Sheet):
             try:
                 values = features.of(line.cells)
             except ValueError as error:
-                yield line.number, bad_value(place, error.args[0] + 1)
+                yield line.number, bad_value(place, top.names[error.args[0]])
                 continue
             told = {name: line.cells[at].strip() for name, at in known.items()}
             yield line.number, Record(line.number, place, told, values)
@@ -169,7 +172,7 @@ class Transposed(Sheet):
             cells = [line.cells[row + 1] for row in rows]
             while True:
                 try:
-                    lines.append(delimited.numbers(cells))
+                    lines.append(self.known.written.numbers(cells))
                 except ValueError as error:
                     at = error.args[0]
                     cells[at] = ""
@@ -186,10 +189,11 @@ def ragged(place: str, cells: int, columns: int) -> DataError:
     return DataError(f"{place} has {cells} cells where {columns} belong", code="ragged-row")
 
 
-def bad_value(place: str, column: int) -> DataError:
-    """What is wrong with a row one of whose features is none."""
+def bad_value(place: str, column: str | int) -> DataError:
+    """What is wrong with a row one of whose features is none; a name, or a number from 1."""
     return DataError(
-        f"{place}, column {column} holds no finite number",
+        f"{place}: column {column!r} holds no finite number",
         code="not-a-number",
-        hint="`drop` or `columns` takes columns that are no features, `categories` those of words",
+        hint="`drop` or `columns` takes columns that are no features, `categories` those of words, "
+        "`values` texts that stand for numbers, `decimal` a comma",
     )

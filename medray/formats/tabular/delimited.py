@@ -8,14 +8,14 @@ import csv
 import gzip
 import io
 import itertools
+import re
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import numpy as np
 from blake3 import blake3
 
 from medray.errors import DataError
@@ -24,7 +24,7 @@ from medray.formats.tabular.text import require_lines
 SUFFIXES = (".csv", ".tsv", ".txt", ".tab", ".csv.gz", ".tsv.gz", ".txt.gz", ".tab.gz")
 PIECE_ROWS = 512
 MAX_LINE = 64 * 2**20  # bytes: a million features of 60 digits; deflate bombs have no line ends
-MISSING = frozenset({"", "NA", "N/A", "NaN", "nan", "NAN", "null", "NULL", "None", "?", "."})
+_TOLD = re.compile(rb'(?:\xef\xbb\xbf)?"?sep=([,;\t])"?\s*')  # what a spreadsheet says of cells
 _DAMAGE = (OSError, EOFError, zlib.error)  # gzip.BadGzipFile is an OSError
 
 
@@ -74,11 +74,13 @@ class Scan:
         head: see there.
         pieces: all rows, in order.
         keys: of each row, the cell of the column that was asked for.
+        blank: rows without a key all of whose other cells are blank, too.
     """
 
     head: Head
     pieces: tuple[Piece, ...]
     keys: tuple[str, ...] = ()
+    blank: frozenset[int] = frozenset()
 
     @property
     def rows(self) -> int:
@@ -126,7 +128,9 @@ def head(path: Path, *, header: bool, loose: bool = False) -> Head:
     delimiter, offset = "", 0
     with opened(path) as (file, packed):
         for number, line in enumerate(lines(file), start=1):
-            if line.strip():
+            if number == 1 and (told := _TOLD.fullmatch(line)):
+                delimiter = told[1].decode()
+            elif line.strip():
                 delimiter = delimiter or _delimiter(line, path, headed=header, loose=loose)
                 found.append((number, offset, parse(line, delimiter, number)))
                 if len(found) == 1 + header:
@@ -169,6 +173,7 @@ def scan(path: Path, *, header: bool, key: str | None = None, loose: bool = Fals
     at = None if key is None else top.names.index(key)
     pieces: list[Piece] = []
     keys: list[str] = []
+    blank: list[int] = []
     held, start, row, hashed = 0, top.first, 0, blake3()
     offset = top.first[1]
     with opened(path) as (file, _):
@@ -187,8 +192,10 @@ def scan(path: Path, *, header: bool, key: str | None = None, loose: bool = Fals
             if at is not None:
                 cells = parse(line, top.delimiter, number)
                 keys.append(cells[at].strip() if at < len(cells) else "")
+                if not any(map(str.strip, cells)):
+                    blank.append(row - 1)
     pieces.append(Piece(row - held, held, *start, offset - start[1], hashed.hexdigest()))
-    return Scan(top, tuple(pieces), tuple(keys))
+    return Scan(top, tuple(pieces), tuple(keys), frozenset(blank))
 
 
 def read(
@@ -244,9 +251,9 @@ def parse(line: bytes, delimiter: str, number: int) -> list[str]:
     try:
         text = line.removeprefix(b"\xef\xbb\xbf").decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
-        raise DataError(f"line {number} is no UTF-8", code="not-text") from error
+        raise _no_text(f"line {number} is no UTF-8") from error
     if "\0" in text:
-        raise DataError(f"line {number} holds a NUL", code="not-text")
+        raise _no_text(f"line {number} holds a NUL")
     blanks = delimiter == " "  # any number of them
     if '"' not in text:
         return text.split() if blanks else text.split(delimiter)
@@ -261,27 +268,8 @@ def parse(line: bytes, delimiter: str, number: int) -> list[str]:
         ) from error
 
 
-def numbers(cells: Sequence[str]) -> np.ndarray:
-    """Cells as float32 (n,), NaN where one of MISSING stands.
-
-    Raises:
-        ValueError: a cell is no finite number; its position is the argument.
-    """
-    with suppress(ValueError):
-        # float() takes 1_000 and inf, which no table means.
-        values = np.array(list(map(float, cells)), np.float64)
-        if np.isfinite(values).all() and "_" not in "".join(cells):
-            return _single(values)
-    found = np.empty(len(cells), np.float64)
-    for at, cell in enumerate(cells):
-        text = cell.strip()
-        try:
-            found[at] = np.nan if text in MISSING else float(text)
-        except ValueError as error:
-            raise ValueError(at) from error
-        if np.isinf(found[at]) or "_" in text:
-            raise ValueError(at)
-    return _single(found)
+def _no_text(what: str) -> DataError:
+    return DataError(what, code="not-text", hint="save the table again, as CSV in UTF-8")
 
 
 def fingerprint(parts: Sequence[str]) -> str:
@@ -307,15 +295,6 @@ def opened(path: Path) -> Iterator[tuple[IO[bytes], bool]]:
                 yield raw, False
     except _DAMAGE as error:
         raise DataError("the file cannot be unpacked or read", code="damaged-gzip") from error
-
-
-def _single(values: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):
-        single = values.astype(np.float32)
-    beyond = np.flatnonzero(np.isinf(single))
-    if beyond.size:
-        raise ValueError(int(beyond[0]))
-    return single
 
 
 def _delimiter(line: bytes, path: Path, *, headed: bool, loose: bool) -> str:
