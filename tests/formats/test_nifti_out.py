@@ -7,9 +7,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from medray.errors import DataError
+from medray.errors import DataError, SpecError
+from medray.formats import FORMATS
 from medray.formats.base import Found, Source
 from medray.formats.nifti import Nifti
+from medray.storage.shards.holds import Holds, names
 from medray.storage.shards.samples import Sample, Slabs
 
 AFFINE = np.array([[-2.0, 0.1, 0, 30], [0, 3.0, 0.2, -40], [0, 0, 4.0, 5], [0, 0, 0, 1]])
@@ -115,3 +117,15 @@ def test_big_endian_anatomical(data_dir: Path) -> None:
     assert sample.arrays["image"].dtype == np.dtype("int16")
     assert np.array_equal(sample.arrays["image"][0], np.asarray(expected.dataobj).T)
     assert sample.row["affine"] == expected.affine.reshape(-1).tolist()
+
+
+def test_what_lies_nowhere_in_space_is_sent_to_a_format_that_takes_it() -> None:
+    pictures = Holds(names("attribution"), names("spacing_mm"))
+    for name in ("nifti", "image"):
+        kind = FORMATS.get(name)
+        needs = kind(kind.Options.model_validate({"array": "label"})).needs()
+        with pytest.raises(SpecError) as caught:
+            needs.check(pictures)
+        assert "`ome_zarr`" in (caught.value.hint or "")
+    kind = FORMATS.get("ome_zarr")
+    kind(kind.Options.model_validate({"array": "attribution"})).needs().check(pictures)

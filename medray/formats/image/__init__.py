@@ -146,7 +146,7 @@ class Image(Format):
 
     def needs(self) -> Needs:
         """The array."""
-        hint = "export volumes by `nifti` or `ome_zarr`"
+        hint = "`array` names the masks; `ome_zarr` takes any array, `nifti` volumes"
         return Needs((names(self.options.array),), axes=2, hint=hint)
 
     def plan(self, source: Source) -> Found:

@@ -100,7 +100,7 @@ class Nifti(Format):
 
     def needs(self) -> Needs:
         """The array, on a grid."""
-        hint = "export pictures as PNG: `format: image`"
+        hint = "`array` names it; of pictures `image` takes masks, and `ome_zarr` any array"
         return Needs((names(self.options.array),), names("affine"), hint=hint)
 
     def plan(self, source: Source) -> Found:
