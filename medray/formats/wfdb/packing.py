@@ -79,10 +79,9 @@ def _bits_212(data: Bytes) -> Values:
     first, second = made
     np.left_shift(np.ndarray(units, "<u2", data, 0, 3), 4, out=first)
     second[...] = np.ndarray(units, "<u2", data, 1, 3)
-    upper = second & np.uint16(0xF0)
-    upper <<= np.uint16(8)
-    second >>= np.uint16(8)
-    second <<= np.uint16(4)
+    upper = second << np.uint16(8)
+    upper &= np.uint16(0xF000)
+    second >>= np.uint16(4)
     second |= upper
     return _signed(made, 4)
 
