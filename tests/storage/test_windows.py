@@ -84,8 +84,8 @@ def test_windows_of_small_arrays_that_lie_in_a_stack(objects: Objects) -> None:
 
 
 def test_a_chunk_is_whole_eights_and_not_too_large() -> None:
-    assert spec_of(360, 2).seen(2, "int16").chunk_of((2, 650_000)) == (2, 16384)
-    assert spec_of(100, 3).seen(2, "int16").chunk_of((3, 30_000)) == (3, 10928)
+    assert spec_of(360, 2).seen(2, "int16").chunk_of((2, 650_000)) == (2, 32768)
+    assert spec_of(100, 3).seen(2, "int16").chunk_of((3, 30_000)) == (3, 21848)
     assert spec_of(1, 4).seen(2, "int16").chunk_of((4, 301)) == (4, 304)
     assert spec_of(30_000, 384).seen(2, "int16").chunk_of((384, 10**7)) == (384, 2736)
     assert SMOOTH.shuffle(2, 16) == 2
