@@ -99,7 +99,7 @@ def test_damage_is_named(kind: str, store: tuple[Path, str]) -> None:
             ended = here(*command, *more, *where)
             if ended.status:
                 one_line(ended)
-        path.write_bytes(original)
+    path.write_bytes(original)
     assert here("verify", "x", *where).status == 0
 
 
